@@ -1,0 +1,1 @@
+//! Meltemi beside the floor and other proxies, in one run.

@@ -1,0 +1,1 @@
+//! The contract between the Meltemi core and a protocol.

@@ -1,0 +1,1 @@
+//! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers.

@@ -1,0 +1,1 @@
+//! The Meltemi proxy: one path from an accepted connection to an answer, for any protocol.

@@ -1,0 +1,1 @@
+//! The protobuf types on Meltemi's configuration wire.
