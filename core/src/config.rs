@@ -1,0 +1,45 @@
+//! The configuration that a request is decided by: plain, valid, immutable values.
+//!
+//! Protobuf ends here. Each resource of the xDS stream is parsed on its own into a type that
+//! cannot hold a nonsensical value, or refused with a reason that names the field. What is left is
+//! a [`Snapshot`]: consistent, shared by reference, replaced as a whole.
+
+mod cluster;
+mod endpoints;
+mod listener;
+mod route;
+mod service;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use meltemi_policy::Locality;
+
+pub use cluster::{Cluster, LbPolicy, OutlierDetection};
+pub use endpoints::{Address, Endpoint, Endpoints, Health};
+pub use listener::{Bind, Listener};
+pub use route::{AttributeMatch, Condition, Route, RouteConfig, WeightedCluster};
+pub use service::Service;
+
+/// Everything that requests are decided by at one moment.
+///
+/// Consistent: a listener's service, that service's routes, their clusters and those clusters'
+/// endpoints are present, or known to be absent from the control plane. A name that is missing
+/// here is answered as "no route" or "no healthy upstream", never waited for.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Listeners by name, in the order in which they are announced.
+    pub listeners: BTreeMap<String, Arc<Listener>>,
+    /// Services by name.
+    pub services: HashMap<String, Arc<Service>>,
+    /// Route configurations by name.
+    pub routes: HashMap<String, Arc<RouteConfig>>,
+    /// Clusters by name, each with its endpoints.
+    pub clusters: HashMap<String, Arc<Cluster>>,
+    /// Where this proxy runs.
+    pub locality: Locality,
+    /// The labels of this proxy's workload.
+    pub labels: BTreeMap<String, String>,
+    /// Changes with every published snapshot; for metrics, dumps and logs.
+    pub version: String,
+}
