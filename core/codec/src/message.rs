@@ -1,0 +1,214 @@
+//! What both legs have in common: messages, their sizes, and what the core has to know of a request.
+
+use std::time::Duration;
+
+use crate::session::Session;
+
+/// What a codec found at the front of the bytes of its connection.
+#[derive(Debug, PartialEq)]
+pub enum Decoded<Event> {
+    /// Nothing can be said before the input holds `need` bytes. Always more than it holds now.
+    Incomplete {
+        /// Bytes that the input must hold before the next call can say more.
+        need: usize,
+    },
+    /// The first `len` bytes mean nothing to anybody (an empty line between commands).
+    Skip {
+        /// Bytes to consume, at least one.
+        len: usize,
+    },
+    /// A message starts at the first byte. It is returned exactly once.
+    Message(Message<Event>),
+}
+
+/// A message and what it means.
+#[derive(Debug, PartialEq)]
+pub struct Message<Event> {
+    /// How far it reaches.
+    pub size: Size,
+    /// What it is.
+    pub event: Event,
+}
+
+/// How far a message reaches into the bytes of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// All of the message, from its first byte, in bytes. Where this is more than the input
+    /// holds (only allowed above [`Limits::whole`]), the input so far is its head and the core
+    /// passes the rest on unseen.
+    Known(u64),
+    /// The input so far is the head and its end is not known yet: the codec is asked for the rest
+    /// with `body`, piece by piece, until it says [`Body::End`].
+    Streamed,
+}
+
+/// The next piece of a message of [`Size::Streamed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// The first `n` bytes belong to the message, and more follows. Zero asks for more input.
+    More(usize),
+    /// The first `n` bytes belong to the message, and it ends with them.
+    End(usize),
+}
+
+/// The bounds that a codec enforces before it asks for a byte to be buffered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A message up to this size (bytes) is returned only when it is there as a whole; a larger
+    /// one as soon as its head can be read. The core's default is 256 KiB.
+    pub whole: usize,
+    /// A larger message (bytes) is refused: [`crate::FromClient::Refused`] on the client's side,
+    /// [`Malformed`] on the server's. The default is the protocol's own,
+    /// [`crate::Traits::frame_limit`].
+    pub frame: u64,
+}
+
+impl Limits {
+    /// Bytes kept of one message by default.
+    pub const WHOLE: usize = 256 * 1024;
+
+    /// How many bytes the input must hold before a message of `size` bytes whose head takes `head`
+    /// bytes may be returned: all of it up to [`Limits::whole`], only the head above.
+    #[must_use]
+    pub fn needed(&self, head: usize, size: u64) -> usize {
+        match usize::try_from(size) {
+            Ok(size) if size <= self.whole => size,
+            _ => head,
+        }
+    }
+}
+
+/// A connection on which the codec can find no further message boundary. The core writes what the
+/// codec left in `out`, then closes the connection. (A bad message whose end is known is
+/// [`crate::FromClient::Refused`] instead, and costs only itself.)
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Malformed {
+    /// What is wrong, in words for a log.
+    pub reason: &'static str,
+}
+
+/// A request, as far as the core has to know it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The id under which the client expects the answer. Without meaning where the protocol
+    /// correlates by order.
+    pub id: u64,
+    /// What the codec wants to find again when this request is forwarded and answered.
+    pub memo: Memo,
+    /// How many answers the client is owed.
+    pub answers: Answers,
+    /// What the request does to the upstream connection that it is sent on.
+    pub pin: Pin,
+    /// The message's own deadline, counted from its arrival.
+    pub deadline: Option<Duration>,
+    /// Whether repeating it after it may have been executed does no harm, as the protocol says.
+    pub idempotent: bool,
+    /// Narrows which endpoint may be asked.
+    pub constraint: Constraint,
+    /// The state that the upstream connection must be in. It selects the pool within a cluster.
+    pub session: Option<Session>,
+}
+
+impl Request {
+    /// A request that wants one answer, and nothing else out of the ordinary.
+    #[must_use]
+    pub fn unary(id: u64, memo: Memo) -> Self {
+        Self {
+            id,
+            memo,
+            answers: Answers::One,
+            pin: Pin::None,
+            deadline: None,
+            idempotent: false,
+            constraint: Constraint::None,
+            session: None,
+        }
+    }
+}
+
+/// How many answers a request is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// One-way: delivered, never answered, not even by the proxy.
+    None,
+    /// One.
+    One,
+    /// Exactly this many (a Redis `SUBSCRIBE` of n channels).
+    Counted(u32),
+    /// Any number, until one that is [`crate::Response::last`] (streams, `MONITOR`).
+    UntilEnd,
+    /// One or none: that there is none is known when a later request on that connection is
+    /// answered ([`crate::At::InOrder`], memcached's quiet commands).
+    OneOrLater,
+}
+
+/// What a request does to the upstream connection it is sent on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pin {
+    /// Nothing: any connection to the endpoint serves.
+    #[default]
+    None,
+    /// The connection serves only this request until its answer (a blocking command).
+    UntilReply,
+    /// The connection belongs to this client until a request says [`Pin::Release`].
+    UntilRelease,
+    /// The last request that needs the pinned connection; with its answer it is free again.
+    Release,
+    /// The connection belongs to this client until either closes (callbacks, subscriptions).
+    UntilClose,
+}
+
+/// Narrows the balancer's choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Constraint {
+    /// Any endpoint of the cluster.
+    #[default]
+    None,
+    /// The shard that owns this key, in the protocol's own key space (a Redis hash slot).
+    Shard {
+        /// The key's place in the key space.
+        key: u32,
+        /// Which of the shard's nodes.
+        role: Role,
+    },
+    /// Exactly this endpoint, `host:port`.
+    Endpoint(Box<str>),
+}
+
+/// The role of a node within its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The one that takes writes.
+    #[default]
+    Primary,
+    /// One that follows.
+    Replica,
+    /// Either.
+    Any,
+}
+
+/// What a codec attaches to a request: sixteen bytes that cost nothing, and more where it must.
+///
+/// The core never looks into it. It comes back wherever the request or its answer is decoded,
+/// forwarded or rendered; a Redis reply cannot be read without its command, nor a Kafka one
+/// without its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memo {
+    /// Without allocation.
+    pub words: [u32; 4],
+    /// With one.
+    pub data: Option<Box<[u8]>>,
+}
+
+/// The bytes of a message, or of its head where it is too large to be kept, with the memo of the
+/// request that it is or answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// From the first byte of the message.
+    pub bytes: &'a [u8],
+    /// Whether `bytes` is all of it.
+    pub whole: bool,
+    /// The request's memo.
+    pub memo: &'a Memo,
+}

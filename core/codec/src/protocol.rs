@@ -1,0 +1,115 @@
+//! A protocol: its facts, and the maker of its codecs.
+
+use std::time::Duration;
+
+use crate::{
+    attribute::AttributeDef, downstream::Downstream, message::Limits, scatter::Scatter,
+    session::Session, topology::Topology, upstream::Upstream,
+};
+
+/// What a plugin crate provides. One value serves all workers.
+pub trait Protocol: Send + Sync + 'static {
+    /// The name that ports and ApplicationProtocols use, in lower case.
+    fn id(&self) -> &'static str;
+
+    /// The facts that decide how the core treats this protocol's connections.
+    fn traits(&self) -> Traits;
+
+    /// The attributes that routes can match on, by name.
+    fn attributes(&self) -> &'static [AttributeDef];
+
+    /// Whether messages may know attributes that [`Protocol::attributes`] does not list
+    /// (attachments, headers).
+    fn open_attributes(&self) -> bool {
+        false
+    }
+
+    /// Whether the first bytes of a connection are of this protocol.
+    fn sniff(&self, head: &[u8]) -> Sniff;
+
+    /// The codec of a client's connection.
+    fn downstream(&self, limits: Limits) -> Box<dyn Downstream>;
+
+    /// The codec of a connection to a server, to be brought into the state of `session`.
+    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream>;
+
+    /// How one request becomes several, where the protocol has such.
+    fn scatter(&self) -> Option<&dyn Scatter> {
+        None
+    }
+
+    /// How the endpoints of a cluster are learned from the servers, where the protocol has such.
+    fn topology(&self) -> Option<Box<dyn Topology>> {
+        None
+    }
+}
+
+/// The facts of a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// How answers find their requests.
+    pub correlation: Correlation,
+    /// Whether requests of one client may overtake each other.
+    pub order: Order,
+    /// How requests share an upstream connection by default.
+    pub sharing: Sharing,
+    /// The largest message in bytes that the protocol's own peers accept by default.
+    pub frame_limit: u64,
+    /// How long a leg may be silent before the core asks the codec for a heartbeat.
+    pub heartbeat: Option<Duration>,
+    /// Whether the server speaks first.
+    pub server_first: bool,
+}
+
+/// How answers find their requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Correlation {
+    /// By an id that the proxy may choose.
+    ById {
+        /// The id's width on the wire. Where a varint carries it, the width within which its
+        /// encoded length does not matter to [`Upstream::forward`].
+        bits: u8,
+        /// Ids that must not be used (a value that marks a push, say).
+        reserved: &'static [u64],
+    },
+    /// By order.
+    InOrder,
+    /// By order, with messages in between that answer nobody.
+    InOrderWithPush,
+}
+
+/// Whether requests of one client may overtake each other on their way to different servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// They are independent: each may go to another endpoint.
+    Independent,
+    /// While one is unanswered, later ones follow it to the same endpoint and connection.
+    PerClient,
+}
+
+/// How requests share an upstream connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Requests of all clients at once, answered in any order.
+    Multiplex,
+    /// Requests of all clients, up to this many unanswered, answered in order.
+    Pipeline {
+        /// Unanswered requests on one connection.
+        depth: u16,
+    },
+    /// The unanswered requests of one client at a time.
+    PerClient,
+    /// One client's, until it closes.
+    Exclusive,
+}
+
+/// The verdict on the first bytes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sniff {
+    /// They are of this protocol.
+    Yes,
+    /// They are not.
+    No,
+    /// This many bytes in all are needed to tell.
+    Need(usize),
+}

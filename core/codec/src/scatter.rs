@@ -1,0 +1,62 @@
+//! One request that becomes several, and their answers that become one.
+
+use std::ops::Range;
+
+use crate::{
+    message::{Constraint, Frame},
+    reply::Status,
+};
+
+/// For protocols whose requests can concern several shards.
+pub trait Scatter: Send + Sync {
+    /// How to serve this request on these shards.
+    fn plan(&self, request: Frame<'_>, shards: &dyn ShardMap) -> Plan;
+
+    /// Makes the client's one answer of the parts' answers, which come in the order of the plan's
+    /// parts; each is a whole message.
+    fn merge(&self, merge: &Merge, parts: &[Frame<'_>], out: &mut Vec<u8>);
+}
+
+/// Which shard owns what.
+pub trait ShardMap {
+    /// A number that is equal for two keys of the key space if and only if one shard owns both.
+    fn shard(&self, key: u32) -> Option<u32>;
+    /// How many shards there are.
+    fn count(&self) -> u32;
+}
+
+/// How to serve a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Forward it untouched to one place.
+    One(Constraint),
+    /// Send these parts, each to its own place, and merge their answers.
+    Many {
+        /// The parts, at least two.
+        parts: Vec<Part>,
+        /// How the answers become one.
+        merge: Merge,
+    },
+    /// It cannot be served.
+    Refuse {
+        /// Why.
+        status: Status,
+        /// Why, in the protocol's own words.
+        message: &'static str,
+    },
+}
+
+/// A request that the codec made of a part of a larger one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Where it goes.
+    pub constraint: Constraint,
+    /// Its bytes: a whole message.
+    pub bytes: Box<[u8]>,
+    /// Which of the original request's items it carries, for [`Scatter::merge`].
+    pub items: Vec<Range<u32>>,
+}
+
+/// How answers become one: opaque to the core, which hands it from plan to merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merge(pub Box<[u8]>);

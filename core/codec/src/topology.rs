@@ -1,0 +1,45 @@
+//! Endpoints that are learned from the servers themselves.
+
+use std::time::Duration;
+
+use crate::message::Role;
+
+/// A node, as a server names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// Host name or address; empty means the host that said so.
+    pub host: Box<str>,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A state machine that turns probes of some nodes into the endpoints of a cluster. Time and I/O
+/// are the core's: it sends what [`Topology::poll`] asks for and hands the answers in.
+pub trait Topology {
+    /// What to do next, given how long ago the last event was.
+    fn poll(&mut self, idle: Duration) -> Probe;
+
+    /// The answer to a probe, or `None` where there was none.
+    fn answered(&mut self, node: &Node, answer: Option<&[u8]>) -> Option<TopologyEvent>;
+
+    /// A request was redirected: what is known of that part of the key space is out of date.
+    fn redirected(&mut self, key: u32, to: &Node);
+}
+
+/// What a topology wants the core to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Nothing for this long.
+    Wait(Duration),
+    /// Send this whole request to any of the seeds or of the nodes known so far.
+    Ask(Box<[u8]>),
+}
+
+/// The endpoints as they are now: replaces what was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyEvent {
+    /// Every node, its shard and its role there.
+    pub nodes: Vec<(Node, u32, Role)>,
+    /// Owner of each part of the key space: first key, last key, shard.
+    pub shards: Vec<(u32, u32, u32)>,
+}

@@ -1,0 +1,160 @@
+//! The codec of a connection to a server.
+
+use crate::{
+    edit::{Edit, EditRefused},
+    message::{Body, Decoded, Frame, Malformed, Memo, Request},
+    session::{Open, Session},
+    topology::Node,
+};
+
+/// Writes requests to a server and reads its answers.
+pub trait Upstream {
+    /// Writes what a new connection has to say first.
+    fn open(&mut self, _session: Option<&Session>, _out: &mut Vec<u8>) -> Open {
+        Open::Ready
+    }
+
+    /// Writes a request, or its head, under the id of this attempt.
+    fn forward(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>);
+
+    /// Looks at the front of the unconsumed bytes. `expected` gives the memos of the unanswered
+    /// requests where the protocol is in order. `out` takes what the codec answers itself.
+    ///
+    /// A message of at most [`crate::Limits::whole`] bytes is returned only when `input` holds all
+    /// of it. State may change when a message is returned, not when more input is asked for.
+    ///
+    /// # Errors
+    /// [`Malformed`] when no further message boundary can be found: the answers that were due are
+    /// errors, the connection is closed.
+    fn decode(
+        &mut self,
+        input: &[u8],
+        expected: &dyn Expected,
+        out: &mut Vec<u8>,
+    ) -> Result<Decoded<FromServer>, Malformed>;
+
+    /// The next piece of a message of [`crate::Size::Streamed`].
+    ///
+    /// # Errors
+    /// [`Malformed`] when the piece breaks the protocol: both connections are closed.
+    fn body(&mut self, _input: &[u8]) -> Result<Body, Malformed> {
+        Err(Malformed {
+            reason: "this protocol knows the size of its messages",
+        })
+    }
+
+    /// What an answer says of the request that it answers.
+    fn outcome(&self, response: Frame<'_>) -> Outcome;
+
+    /// Writes the whole of `response` with `edits` applied to `out`.
+    ///
+    /// # Errors
+    /// [`EditRefused`]: nothing was written, and the answer goes on unchanged.
+    fn edit(
+        &self,
+        _response: Frame<'_>,
+        _edits: &[Edit],
+        _out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        Err(EditRefused::NoPlace)
+    }
+
+    /// Answers a request of the server's that no client can be asked ([`FromServer::Call`] on a
+    /// connection that is pinned to nobody).
+    fn refuse(&mut self, _request: &Request, _out: &mut Vec<u8>) {}
+
+    /// Writes a client's answer to a request of the server's.
+    fn respond(&mut self, _id: u64, _response: Frame<'_>, _out: &mut Vec<u8>) {}
+
+    /// Writes a client's message on an open stream, or its cancellation where `bytes` is empty.
+    fn stream(&mut self, _id: u64, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(bytes);
+    }
+
+    /// Writes a heartbeat, under an id that no request uses. False where the protocol has none.
+    fn heartbeat(&mut self, _id: u64, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
+/// The unanswered requests of an in-order connection, oldest first.
+pub trait Expected {
+    /// The memo of the request that is `n` places behind the oldest.
+    fn memo(&self, n: usize) -> Option<&Memo>;
+}
+
+impl Expected for () {
+    fn memo(&self, _n: usize) -> Option<&Memo> {
+        None
+    }
+}
+
+/// What a server sent.
+#[derive(Debug, PartialEq)]
+pub enum FromServer {
+    /// An answer.
+    Response(Response),
+    /// Something that ends at this leg; where `out` was written to, that is its answer.
+    Answered,
+    /// The handshake is done: requests may follow.
+    Ready,
+    /// The server wants no new requests: on this connection, or at all.
+    GoAway {
+        /// All of this endpoint, not this connection alone.
+        host: bool,
+    },
+    /// The server takes a [`FromServer::GoAway`] back.
+    ComeBack,
+    /// A message that answers nobody, for the client of a pinned connection.
+    Push,
+    /// A request of the server's for the client of a pinned connection.
+    Call(Request),
+}
+
+/// An answer, as far as the core has to know it before it has found the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Which request it answers.
+    pub at: At,
+    /// Whether it is the last one, where the request has [`crate::Answers::UntilEnd`].
+    pub last: bool,
+}
+
+/// How an answer names its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// By the id that [`Upstream::forward`] was given.
+    Id(u64),
+    /// By order: the oldest unanswered request after `skip` of them that turned out to get no
+    /// answer ([`crate::Answers::OneOrLater`]).
+    InOrder {
+        /// How many requests are hereby known to stay unanswered.
+        skip: u16,
+    },
+}
+
+/// What an answer says of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was served.
+    Ok,
+    /// It was served, and the application says no. Never the endpoint's fault.
+    ApplicationError,
+    /// The endpoint could not serve it; `code` is the protocol's own, for metrics.
+    SystemError {
+        /// The protocol's status code.
+        code: u32,
+    },
+    /// The endpoint refused before it did anything; another one, or another time, may serve it.
+    TryLater {
+        /// The protocol's status code.
+        code: u32,
+    },
+    /// Another endpoint owns what it asks for.
+    Redirect {
+        /// Which.
+        to: Node,
+        /// Only this request, not the shard (`ASK`).
+        once: bool,
+    },
+}
