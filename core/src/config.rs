@@ -4,9 +4,13 @@
 //! cannot hold a nonsensical value, or refused with a reason that names the field. What is left is
 //! a [`Snapshot`]: consistent, shared by reference, replaced as a whole.
 
+mod address;
 mod cluster;
+mod duration;
 mod endpoints;
+mod invalid;
 mod listener;
+mod proxy;
 mod route;
 mod service;
 
@@ -15,9 +19,12 @@ use std::sync::Arc;
 
 use meltemi_policy::Locality;
 
+pub use address::Address;
 pub use cluster::{Cluster, LbPolicy, OutlierDetection};
-pub use endpoints::{Address, Endpoint, Endpoints, Health};
+pub use endpoints::{Endpoint, Endpoints, Health};
+pub use invalid::Invalid;
 pub use listener::{Bind, Listener};
+pub use proxy::Proxy;
 pub use route::{AttributeMatch, Condition, Route, RouteConfig, WeightedCluster};
 pub use service::Service;
 

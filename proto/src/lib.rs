@@ -5,6 +5,8 @@
 
 mod any;
 
+pub use prost_types::Duration;
+
 pub use any::{Any, UnpackError};
 pub use packages::{aeraki, envoy, google, meltemi};
 

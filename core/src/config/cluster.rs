@@ -4,8 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_policy::LocalityRule;
+use meltemi_proto::EXTENSION_NAME;
+use meltemi_proto::envoy::config::cluster::v3 as proto;
+use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
+use meltemi_proto::envoy::config::core::v3::Metadata;
+use meltemi_proto::meltemi::config::v1 as own;
 
 use super::Endpoints;
+use super::duration::duration;
+use super::invalid::{Invalid, required};
+
+/// Envoy's, where the cluster gives none.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Envoy's, where the cluster gives none, in percent.
+const DEFAULT_PANIC_THRESHOLD: u32 = 50;
 
 /// Endpoints and how they are used.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,9 +30,9 @@ pub struct Cluster {
     pub outlier: Option<OutlierDetection>,
     /// In percent: a tier with fewer healthy endpoints uses all of them; 0 never does.
     pub panic_threshold: u32,
-    /// In percent: how much of its own share each healthy endpoint may take; Envoy's default is 140.
-    pub overprovisioning: u32,
     pub locality: LocalityRule,
+    /// The name under which its endpoints are asked for.
+    pub eds_name: String,
     pub endpoints: Arc<Endpoints>,
 }
 
@@ -34,10 +46,10 @@ pub enum LbPolicy {
     Random,
 }
 
-/// When an endpoint that fails is left out, and for how long.
+/// When an endpoint that fails is left out, and for how long. Defaults are Envoy's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutlierDetection {
-    /// Consecutive failures that eject.
+    /// Consecutive failures that eject; 0 never does.
     pub consecutive_errors: u32,
     /// How often ejected endpoints are looked at again.
     pub interval: Duration,
@@ -45,6 +57,153 @@ pub struct OutlierDetection {
     pub base_ejection_time: Duration,
     /// Bounds the length of one ejection.
     pub max_ejection_time: Duration,
-    /// Of the cluster's endpoints, at most so many are ejected at a time (at least one may be).
+    /// Of the cluster's endpoints, at most so many percent are ejected at a time.
     pub max_ejection_percent: u32,
+}
+
+impl TryFrom<proto::Cluster> for Cluster {
+    type Error = Invalid;
+
+    /// The cluster, still without endpoints.
+    fn try_from(cluster: proto::Cluster) -> Result<Self, Invalid> {
+        refuse_tls(&cluster)?;
+        let eds = ClusterDiscoveryType::Type(proto::cluster::DiscoveryType::Eds.into());
+        if cluster.cluster_discovery_type != Some(eds) {
+            return Err(Invalid::new("type", "only EDS is supported"));
+        }
+        let lb = lb_policy(&cluster)?;
+        let name = required("name", cluster.name)?;
+        let eds_name = cluster
+            .eds_cluster_config
+            .map(|eds| eds.service_name)
+            .filter(|service_name| !service_name.is_empty())
+            .unwrap_or_else(|| name.clone());
+        let connect_timeout = cluster
+            .connect_timeout
+            .map(|timeout| duration("connect_timeout", timeout))
+            .transpose()?
+            .unwrap_or(DEFAULT_CONNECT_TIMEOUT);
+        Ok(Self {
+            name,
+            lb,
+            connect_timeout,
+            outlier: cluster
+                .outlier_detection
+                .map(|outlier| {
+                    OutlierDetection::parse(outlier).map_err(|e| e.within("outlier_detection"))
+                })
+                .transpose()?,
+            panic_threshold: panic_threshold(cluster.common_lb_config)?,
+            locality: locality_rule(cluster.metadata)
+                .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?,
+            eds_name,
+            endpoints: Arc::default(),
+        })
+    }
+}
+
+impl OutlierDetection {
+    fn parse(outlier: proto::OutlierDetection) -> Result<Self, Invalid> {
+        let time = |field, value: Option<_>, default| {
+            value.map_or(Ok(Duration::from_secs(default)), |d| duration(field, d))
+        };
+        let base_ejection_time = time("base_ejection_time", outlier.base_ejection_time, 30)?;
+        // As Envoy: a cap below the base counts as the base.
+        let max_ejection_time = time("max_ejection_time", outlier.max_ejection_time, 300)?;
+        // Ejection is all or nothing here: a share of the ejections would need a random draw that
+        // no manifest can ask for.
+        let enforced = match outlier.enforcing_consecutive_5xx {
+            None | Some(100) => true,
+            Some(0) => false,
+            Some(_) => {
+                return Err(Invalid::new(
+                    "enforcing_consecutive_5xx",
+                    "is neither 0 nor 100",
+                ));
+            }
+        };
+        Ok(Self {
+            consecutive_errors: match enforced {
+                true => outlier.consecutive_5xx.unwrap_or(5),
+                false => 0,
+            },
+            interval: time("interval", outlier.interval, 10)?,
+            base_ejection_time,
+            max_ejection_time: max_ejection_time.max(base_ejection_time),
+            max_ejection_percent: percent(
+                "max_ejection_percent",
+                outlier.max_ejection_percent.unwrap_or(10),
+            )?,
+        })
+    }
+}
+
+/// What asks for TLS is never dialled in plaintext.
+fn refuse_tls(cluster: &proto::Cluster) -> Result<(), Invalid> {
+    if let Some(socket) = &cluster.transport_socket {
+        let reason = format!("{:?} is not supported", socket.name);
+        return Err(Invalid::new("transport_socket", reason));
+    }
+    if !cluster.transport_socket_matches.is_empty() {
+        return Err(Invalid::new("transport_socket_matches", "is not supported"));
+    }
+    Ok(())
+}
+
+fn lb_policy(cluster: &proto::Cluster) -> Result<LbPolicy, Invalid> {
+    use proto::cluster::LbPolicy as Wire;
+    match Wire::try_from(cluster.lb_policy) {
+        Ok(Wire::RoundRobin) => Ok(LbPolicy::RoundRobin),
+        Ok(Wire::LeastRequest) => Ok(LbPolicy::LeastRequest),
+        Ok(Wire::Random) => Ok(LbPolicy::Random),
+        Ok(other) => Err(Invalid::new(
+            "lb_policy",
+            format!("{} is not supported", other.as_str_name()),
+        )),
+        Err(_) => Err(Invalid::new(
+            "lb_policy",
+            format!("{} is unknown", cluster.lb_policy),
+        )),
+    }
+}
+
+fn panic_threshold(common: Option<proto::cluster::CommonLbConfig>) -> Result<u32, Invalid> {
+    let Some(threshold) = common.and_then(|common| common.healthy_panic_threshold) else {
+        return Ok(DEFAULT_PANIC_THRESHOLD);
+    };
+    let field = "common_lb_config.healthy_panic_threshold";
+    if !(0.0..=100.0).contains(&threshold.value) {
+        return Err(Invalid::new(field, "is not between 0 and 100"));
+    }
+    // Envoy compares with the fraction too, but nothing that we read writes one. In range, so the
+    // conversion is exact up to that fraction.
+    Ok(threshold.value as u32)
+}
+
+fn percent(field: &str, value: u32) -> Result<u32, Invalid> {
+    if value > 100 {
+        return Err(Invalid::new(field, format!("{value} is above 100")));
+    }
+    Ok(value)
+}
+
+fn locality_rule(metadata: Option<Metadata>) -> Result<LocalityRule, Invalid> {
+    let policy = metadata.and_then(|mut m| m.typed_filter_metadata.remove(EXTENSION_NAME));
+    let Some(policy) = policy else {
+        return Ok(LocalityRule::default());
+    };
+    let policy: own::ClusterPolicy = policy.unpack()?;
+    let Some(rule) = policy.locality else {
+        return Ok(LocalityRule::default());
+    };
+    if !rule.failover.is_empty()
+        || !rule.failover_priority.is_empty()
+        || !rule.distribute.is_empty()
+    {
+        return Err(Invalid::new(
+            "locality",
+            "only the default priorities are supported",
+        ));
+    }
+    Ok(LocalityRule::Default)
 }

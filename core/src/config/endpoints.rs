@@ -1,16 +1,28 @@
 //! The endpoints of a cluster.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
 
 use meltemi_policy::Locality;
+use meltemi_proto::EXTENSION_NAME;
+use meltemi_proto::envoy::config::core::v3::{HealthStatus, Metadata};
+use meltemi_proto::envoy::config::endpoint::v3 as proto;
+use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use meltemi_proto::meltemi::config::v1::EndpointMetadata;
+
+use super::address::Address;
+use super::invalid::Invalid;
+use super::proxy::locality;
+
+/// Envoy's factor where the assignment gives none, in percent.
+const DEFAULT_OVERPROVISIONING: u32 = 140;
 
 /// All endpoints of one cluster, in the order of the control plane.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// No address occurs twice.
     pub hosts: Vec<Endpoint>,
+    /// In percent, at least 1: how much of its own share each healthy endpoint may take.
+    pub overprovisioning: u32,
 }
 
 /// One place that requests can be sent to.
@@ -26,13 +38,6 @@ pub struct Endpoint {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Where an endpoint is dialled.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
 /// What the control plane knows of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
@@ -42,4 +47,103 @@ pub enum Health {
     Unhealthy,
     /// Finishes what it has and takes nothing new.
     Draining,
+}
+
+impl Default for Endpoints {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            overprovisioning: DEFAULT_OVERPROVISIONING,
+        }
+    }
+}
+
+impl TryFrom<proto::ClusterLoadAssignment> for Endpoints {
+    type Error = Invalid;
+
+    fn try_from(assignment: proto::ClusterLoadAssignment) -> Result<Self, Invalid> {
+        let mut hosts = Vec::new();
+        for (i, group) in assignment.endpoints.into_iter().enumerate() {
+            let locality = locality(group.locality);
+            for (j, endpoint) in group.lb_endpoints.into_iter().enumerate() {
+                hosts.push(
+                    Endpoint::parse(endpoint, &locality)
+                        .map_err(|e| e.within(&format!("endpoints[{i}].lb_endpoints[{j}]")))?,
+                );
+            }
+        }
+        let mut seen = HashSet::with_capacity(hosts.len());
+        if let Some(twice) = hosts.iter().find(|host| !seen.insert(&host.address)) {
+            return Err(Invalid::new(
+                "endpoints",
+                format!("{} occurs twice", twice.address),
+            ));
+        }
+        let overprovisioning = assignment
+            .policy
+            .and_then(|policy| policy.overprovisioning_factor)
+            .unwrap_or(DEFAULT_OVERPROVISIONING);
+        if overprovisioning == 0 {
+            return Err(Invalid::new(
+                "policy.overprovisioning_factor",
+                "must be above 0",
+            ));
+        }
+        Ok(Self {
+            hosts,
+            overprovisioning,
+        })
+    }
+}
+
+impl Endpoint {
+    fn parse(lb_endpoint: proto::LbEndpoint, locality: &Locality) -> Result<Self, Invalid> {
+        let health = health(lb_endpoint.health_status)?;
+        let Some(HostIdentifier::Endpoint(endpoint)) = lb_endpoint.host_identifier else {
+            return Err(Invalid::new("endpoint", "is missing"));
+        };
+        let address = Address::parse(endpoint.address).map_err(|e| e.within("endpoint.address"))?;
+        if matches!(address, Address::Tcp(tcp) if tcp.port() == 0) {
+            return Err(Invalid::new(
+                "endpoint.address.socket_address.port_value",
+                "0 cannot be dialled",
+            ));
+        }
+        let weight = lb_endpoint.load_balancing_weight.unwrap_or(1);
+        if weight == 0 {
+            return Err(Invalid::new("load_balancing_weight", "must be at least 1"));
+        }
+        Ok(Self {
+            address,
+            hostname: endpoint.hostname,
+            weight,
+            locality: locality.clone(),
+            health,
+            labels: labels(lb_endpoint.metadata)?,
+        })
+    }
+}
+
+fn health(status: i32) -> Result<Health, Invalid> {
+    match HealthStatus::try_from(status) {
+        Ok(HealthStatus::Unknown | HealthStatus::Healthy) => Ok(Health::Healthy),
+        Ok(HealthStatus::Degraded) => Ok(Health::Degraded),
+        Ok(HealthStatus::Unhealthy | HealthStatus::Timeout) => Ok(Health::Unhealthy),
+        Ok(HealthStatus::Draining) => Ok(Health::Draining),
+        Err(_) => Err(Invalid::new(
+            "health_status",
+            format!("{status} is unknown"),
+        )),
+    }
+}
+
+fn labels(metadata: Option<Metadata>) -> Result<BTreeMap<String, String>, Invalid> {
+    let own = metadata.and_then(|mut m| m.typed_filter_metadata.remove(EXTENSION_NAME));
+    let Some(own) = own else {
+        return Ok(BTreeMap::new());
+    };
+    let own: EndpointMetadata = own
+        .unpack()
+        .map_err(|e| Invalid::from(e).within("metadata.typed_filter_metadata[meltemi]"))?;
+    Ok(own.labels)
 }

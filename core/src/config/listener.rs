@@ -3,6 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use meltemi_proto::EXTENSION_NAME;
+use meltemi_proto::envoy::config::listener::v3 as proto;
+use meltemi_proto::envoy::config::listener::v3::filter::ConfigType;
+use meltemi_proto::meltemi::config::v1 as own;
+use meltemi_proto::meltemi::config::v1::listener::Mode;
+
+use super::address::Address;
+use super::invalid::{Invalid, required};
+
 /// An address to open, and the service that its connections belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
@@ -19,4 +28,60 @@ pub enum Bind {
     /// Port 0 leaves the choice to the system.
     Tcp(SocketAddr),
     Unix(PathBuf),
+}
+
+impl TryFrom<proto::Listener> for Listener {
+    type Error = Invalid;
+
+    fn try_from(listener: proto::Listener) -> Result<Self, Invalid> {
+        let bind = match Address::parse(listener.address).map_err(|e| e.within("address"))? {
+            Address::Tcp(address) => Bind::Tcp(address),
+            Address::Unix(path) => Bind::Unix(path),
+        };
+        let [chain] = <[_; 1]>::try_from(listener.filter_chains).map_err(|chains| {
+            Invalid::new(
+                "filter_chains",
+                format!("one is expected, not {}", chains.len()),
+            )
+        })?;
+        Ok(Self {
+            name: required("name", listener.name)?,
+            bind,
+            service: service(chain).map_err(|e| e.within("filter_chains[0]"))?,
+        })
+    }
+}
+
+/// The name of the service that all connections of a filter chain belong to.
+fn service(chain: proto::FilterChain) -> Result<String, Invalid> {
+    if let Some(socket) = chain.transport_socket {
+        return Err(Invalid::new(
+            "transport_socket",
+            format!("{:?} is not supported", socket.name),
+        ));
+    }
+    let [filter] = <[_; 1]>::try_from(chain.filters).map_err(|filters| {
+        Invalid::new("filters", format!("one is expected, not {}", filters.len()))
+    })?;
+    if filter.name != EXTENSION_NAME {
+        return Err(Invalid::new(
+            "filters[0].name",
+            format!("{:?} is not {EXTENSION_NAME:?}", filter.name),
+        ));
+    }
+    let Some(ConfigType::TypedConfig(config)) = filter.config_type else {
+        return Err(Invalid::new("filters[0].typed_config", "is missing"));
+    };
+    let config: own::Listener = config
+        .unpack()
+        .map_err(|e| Invalid::from(e).within("filters[0].typed_config"))?;
+    match config.mode {
+        Some(Mode::Service(service)) => {
+            required("filters[0].typed_config.service.name", service.name)
+        }
+        None => Err(Invalid::new(
+            "filters[0].typed_config.mode",
+            "is missing or unknown",
+        )),
+    }
 }

@@ -3,6 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
+use meltemi_proto::envoy::config::route::v3::HeaderMatcher;
+use meltemi_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meltemi_proto::meltemi::config::v1::SourceObject;
+
+use super::duration::duration;
+use super::invalid::{Invalid, required};
+
 /// The routes of a service, in the order in which they are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
@@ -37,7 +47,7 @@ pub struct AttributeMatch {
 pub enum Condition {
     Exact(String),
     Prefix(String),
-    /// A valid regular expression, which must match the whole value.
+    /// Must match the whole value.
     Regex(String),
     Present,
 }
@@ -47,4 +57,159 @@ pub enum Condition {
 pub struct WeightedCluster {
     pub cluster: String,
     pub weight: u32,
+}
+
+impl TryFrom<proto::RouteConfiguration> for RouteConfig {
+    type Error = Invalid;
+
+    fn try_from(config: proto::RouteConfiguration) -> Result<Self, Invalid> {
+        let routes = config
+            .routes
+            .into_iter()
+            .enumerate()
+            .map(|(i, route)| {
+                Route::parse(route)
+                    .map(Arc::new)
+                    .map_err(|e| e.within(&format!("routes[{i}]")))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: required("name", config.name)?,
+            routes,
+        })
+    }
+}
+
+impl RouteConfig {
+    /// The names of the clusters that its routes lead to, with repetitions.
+    pub fn clusters(&self) -> impl Iterator<Item = &str> {
+        self.routes
+            .iter()
+            .flat_map(|route| &route.destinations)
+            .map(|destination| destination.cluster.as_str())
+    }
+}
+
+impl Route {
+    fn parse(route: proto::Route) -> Result<Self, Invalid> {
+        // Dropping a mutation would change what the server sees, and nobody would know.
+        for (field, mutations) in [
+            ("request_mutation", &route.request_mutation),
+            ("response_mutation", &route.response_mutation),
+        ] {
+            if !mutations.is_empty() {
+                return Err(Invalid::new(field, "is not supported"));
+            }
+        }
+        let matches = route
+            .r#match
+            .map_or_else(Vec::new, |m| m.metadata)
+            .into_iter()
+            .enumerate()
+            .map(|(i, matcher)| {
+                AttributeMatch::parse(matcher)
+                    .map_err(|e| e.within(&format!("match.metadata[{i}]")))
+            })
+            .collect::<Result<_, _>>()?;
+        let action = route
+            .route
+            .ok_or_else(|| Invalid::new("route", "is missing"))?;
+        let timeout = action
+            .timeout
+            .map(|timeout| duration("route.timeout", timeout))
+            .transpose()?;
+        Ok(Self {
+            name: route.name,
+            owner: route.source.as_ref().map_or_else(String::new, owner),
+            matches,
+            destinations: destinations(action.cluster_specifier).map_err(|e| e.within("route"))?,
+            timeout,
+        })
+    }
+}
+
+impl AttributeMatch {
+    fn parse(matcher: HeaderMatcher) -> Result<Self, Invalid> {
+        if matcher.invert_match {
+            return Err(Invalid::new("invert_match", "is not supported"));
+        }
+        let condition = match matcher.header_match_specifier {
+            Some(HeaderMatchSpecifier::PresentMatch(true)) => Condition::Present,
+            Some(HeaderMatchSpecifier::PresentMatch(false)) => {
+                return Err(Invalid::new("present_match", "false is not supported"));
+            }
+            Some(HeaderMatchSpecifier::StringMatch(matcher)) if matcher.ignore_case => {
+                return Err(Invalid::new("string_match.ignore_case", "is not supported"));
+            }
+            Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
+                pattern(matcher.match_pattern).map_err(|e| e.within("string_match"))?
+            }
+            None => {
+                return Err(Invalid::new(
+                    "header_match_specifier",
+                    "is missing or unknown",
+                ));
+            }
+        };
+        Ok(Self {
+            name: required("name", matcher.name)?,
+            condition,
+        })
+    }
+}
+
+fn pattern(pattern: Option<MatchPattern>) -> Result<Condition, Invalid> {
+    match pattern {
+        Some(MatchPattern::Exact(value)) => Ok(Condition::Exact(value)),
+        Some(MatchPattern::Prefix(value)) => Ok(Condition::Prefix(value)),
+        Some(MatchPattern::SafeRegex(regex)) => {
+            Ok(Condition::Regex(required("safe_regex.regex", regex.regex)?))
+        }
+        Some(MatchPattern::Suffix(_) | MatchPattern::Contains(_)) | None => Err(Invalid::new(
+            "match_pattern",
+            "is none of exact, prefix and safe_regex",
+        )),
+    }
+}
+
+fn destinations(specifier: Option<ClusterSpecifier>) -> Result<Vec<WeightedCluster>, Invalid> {
+    let clusters = match specifier {
+        Some(ClusterSpecifier::Cluster(cluster)) => {
+            return Ok(vec![WeightedCluster {
+                cluster: required("cluster", cluster)?,
+                weight: 1,
+            }]);
+        }
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => weighted.clusters,
+        None => return Err(Invalid::new("cluster_specifier", "is missing or unknown")),
+    };
+    let destinations: Vec<_> = clusters
+        .into_iter()
+        .enumerate()
+        .map(|(i, cluster)| {
+            Ok(WeightedCluster {
+                cluster: required(
+                    &format!("weighted_clusters.clusters[{i}].name"),
+                    cluster.name,
+                )?,
+                weight: cluster.weight.unwrap_or(0),
+            })
+        })
+        .collect::<Result<_, Invalid>>()?;
+    // The sum is what a random number is drawn below, so it has to fit as well.
+    let sum = destinations
+        .iter()
+        .try_fold(0u32, |sum, destination| sum.checked_add(destination.weight));
+    match sum {
+        Some(0) => Err(Invalid::new("weighted_clusters", "the weights add up to 0")),
+        None => Err(Invalid::new(
+            "weighted_clusters",
+            "the weights add up to more than 4294967295",
+        )),
+        Some(_) => Ok(destinations),
+    }
+}
+
+fn owner(source: &SourceObject) -> String {
+    format!("{}/{}/{}", source.kind, source.namespace, source.name)
 }

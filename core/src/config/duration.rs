@@ -1,0 +1,15 @@
+//! Durations that are above zero.
+
+use std::time::Duration;
+
+use super::invalid::Invalid;
+
+/// A protobuf duration that a timer can be set to.
+pub(super) fn duration(field: &str, value: meltemi_proto::Duration) -> Result<Duration, Invalid> {
+    let value = Duration::try_from(value)
+        .map_err(|_| Invalid::new(field, "is negative or out of range"))?;
+    if value.is_zero() {
+        return Err(Invalid::new(field, "must be above 0"));
+    }
+    Ok(value)
+}
