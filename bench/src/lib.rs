@@ -1,1 +1,17 @@
 //! Meltemi beside the floor and other proxies, in one run.
+//!
+//! Every part is a process of its own ([`echo`], [`relay`], each proxy), so that the CPU time of
+//! the proxy is the proxy's alone. The load comes from this process ([`load`]).
+
+pub mod cli;
+pub mod echo;
+pub mod load;
+pub mod relay;
+
+mod contender;
+mod frame;
+mod idle;
+mod link;
+mod process;
+mod report;
+mod suite;

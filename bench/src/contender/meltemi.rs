@@ -1,0 +1,115 @@
+//! Meltemi: `meltemi proxy` with one worker, configured by `meltemi-controller` from manifests.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Contender, Kind, Setup, Start, wrapped};
+use crate::frame::{GROUP, INTERFACE, METHOD};
+use crate::process::Process;
+
+pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
+    let (Some(proxy), Some(controller)) = (sibling("meltemi"), sibling("meltemi-controller"))
+    else {
+        return Ok(Start::Absent(
+            "build it beside this program: cargo build --release -p meltemi -p meltemi-controller"
+                .to_owned(),
+        ));
+    };
+    let name = kind.name();
+    let manifests = setup.dir.join(name);
+    fs::create_dir_all(&manifests)?;
+    fs::write(manifests.join("bench.yaml"), manifest(kind, setup.upstream))?;
+
+    let mut command = Command::new(controller);
+    command
+        .arg("-f")
+        .arg(&manifests)
+        .args(["--listen", "127.0.0.1:0"]);
+    let controller = Process::start(&format!("{name}-controller"), &command, &setup.dir)?;
+    let xds = controller.expect_line("listening ")?;
+
+    let mut command = wrapped(setup, &proxy);
+    command.args([
+        "proxy",
+        "--xds",
+        &xds,
+        "--workers",
+        "1",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    let proxy = Process::start(name, &command, &setup.dir)?;
+    let target = proxy
+        .expect_line("listening default/bench/dubbo ")?
+        .parse()
+        .context("the address that meltemi proxy printed")?;
+    let mut contender = Contender::behind(kind, target, proxy);
+    contender._companions.push(controller);
+    Ok(Start::Running(contender))
+}
+
+/// A program of the same build: debug beside debug, release beside release.
+fn sibling(name: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    Some(own.parent()?.join(name)).filter(|path: &PathBuf| Path::is_file(path))
+}
+
+/// Two routes, so that the attributes decide.
+fn manifest(kind: Kind, upstream: SocketAddr) -> String {
+    let matches = if kind == Kind::MeltemiGroup {
+        format!("group: {{exact: {GROUP}}}")
+    } else {
+        format!("interface: {{exact: {INTERFACE}}}, method: {{exact: {METHOD}}}")
+    };
+    let another = if kind == Kind::MeltemiGroup {
+        "group: {exact: another}".to_owned()
+    } else {
+        format!("interface: {{exact: {INTERFACE}}}, method: {{exact: another}}")
+    };
+    format!(
+        r#"apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: bench}}
+spec:
+  servers:
+  - name: dubbo
+    bind: 127.0.0.1
+    port: {{number: 0, name: tcp-metaprotocol-dubbo, protocol: TCP}}
+    hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: echo}}
+spec:
+  hosts: [echo.bench.test]
+  ports:
+  - {{number: 20880, name: tcp-metaprotocol-dubbo, protocol: TCP}}
+  resolution: STATIC
+  endpoints:
+  - address: {}
+    ports: {{tcp-metaprotocol-dubbo: {}}}
+---
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {{name: bench}}
+spec:
+  hosts: [echo.bench.test]
+  gateways: [bench]
+  routes:
+  - name: another
+    match: {{attributes: {{{another}}}}}
+    route:
+    - destination: {{host: echo.bench.test, port: {{number: 20880}}}}
+  - name: echo
+    match: {{attributes: {{{matches}}}}}
+    route:
+    - destination: {{host: echo.bench.test, port: {{number: 20880}}}}
+"#,
+        upstream.ip(),
+        upstream.port(),
+    )
+}

@@ -1,0 +1,78 @@
+//! Connections that were used once and then stay silent.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::frame::{Frame, RequestTemplate};
+use crate::load::LoadError;
+
+/// Open connections. Dropping them resets each, so that none waits a minute in TIME_WAIT and
+/// takes a local port from the next contender.
+pub(crate) struct Idle {
+    connections: Vec<TcpStream>,
+}
+
+impl Idle {
+    /// Opens `count` connections and makes one checked call on each: a proxy allocates at the
+    /// first request what it would not at the accept.
+    pub(crate) fn open(target: SocketAddr, count: u32) -> Result<Self, LoadError> {
+        let template = RequestTemplate::new(128);
+        let mut idle = Self {
+            connections: Vec::with_capacity(count as usize),
+        };
+        for number in 0..count {
+            let mut stream = TcpStream::connect(target)?;
+            call(&mut stream, &template, number)?;
+            sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).map_err(io::Error::from)?;
+            idle.connections.push(stream);
+        }
+        Ok(idle)
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.connections.len() as u64
+    }
+}
+
+/// One call over a blocking connection, its answer checked.
+pub(crate) fn call(
+    stream: &mut TcpStream,
+    template: &RequestTemplate,
+    number: u32,
+) -> Result<(), LoadError> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut request = Vec::new();
+    template.append(&mut request, number, 0);
+    stream.write_all(&request)?;
+    let mut answer = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = stream.read(&mut chunk)?;
+        if read == 0 {
+            return Err(LoadError::Closed);
+        }
+        answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        if let Some((frame, _)) = Frame::split(&answer).map_err(io::Error::other)? {
+            template.check(frame, number, 0)?;
+            return Ok(());
+        }
+    }
+}
+
+/// Raises the limit of open files to what the system allows; children inherit it.
+pub(crate) fn raise_open_files() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}

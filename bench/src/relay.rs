@@ -1,0 +1,216 @@
+//! The floor: a relay that remaps ids and does nothing else.
+//!
+//! It is the ruler for a proxy that reads, decides and writes, so it does only what no such proxy
+//! can leave out: find frames, share an upstream connection by giving each request an id of its
+//! own, and give the answer its old id back. One thread; at most 64 KiB are read at once; what one
+//! turn of the reactor produced for a connection leaves in one write.
+
+mod slots;
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::frame::Frame;
+use crate::link::{Inbound, Link, SCRATCH};
+
+use self::slots::{Client, Origin, Slots};
+
+const LISTENER: Token = Token(0);
+const FIRST_UPSTREAM: usize = 1;
+
+/// Relays between `listener` and `upstreams` connections to `upstream`, until an upstream
+/// connection ends.
+pub fn run(
+    listener: std::net::TcpListener,
+    upstream: SocketAddr,
+    upstreams: usize,
+) -> io::Result<()> {
+    let mut relay = Relay::new(listener, upstream, upstreams)?;
+    let mut events = Events::with_capacity(1024);
+    let mut scratch = vec![0; SCRATCH];
+    loop {
+        match relay.poll.poll(&mut events, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        }
+        for event in &events {
+            let Token(token) = event.token();
+            if event.token() == LISTENER {
+                relay.accept()?;
+            } else if token < relay.first_client {
+                relay.on_upstream(token - FIRST_UPSTREAM, &mut scratch)?;
+            } else {
+                relay.on_client(token - relay.first_client, &mut scratch);
+            }
+        }
+        relay.flush()?;
+    }
+}
+
+struct Downstream {
+    link: Link,
+    serial: u64,
+}
+
+struct Relay {
+    poll: Poll,
+    listener: TcpListener,
+    clients: Slab<Downstream>,
+    accepted: u64,
+    first_client: usize,
+    upstreams: Vec<Link>,
+    slots: Slots,
+    touched_clients: Vec<usize>,
+    touched_upstreams: Vec<usize>,
+}
+
+impl Relay {
+    fn new(
+        listener: std::net::TcpListener,
+        upstream: SocketAddr,
+        upstreams: usize,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        let upstreams: Vec<_> = (0..upstreams.max(1))
+            .map(|index| {
+                let stream = std::net::TcpStream::connect(upstream)?;
+                stream.set_nonblocking(true)?;
+                let token = Token(FIRST_UPSTREAM + index);
+                Link::new(TcpStream::from_std(stream), poll.registry(), token)
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            poll,
+            listener,
+            clients: Slab::new(),
+            accepted: 0,
+            first_client: FIRST_UPSTREAM + upstreams.len(),
+            upstreams,
+            slots: Slots::default(),
+            touched_clients: Vec::new(),
+            touched_upstreams: Vec::new(),
+        })
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let entry = self.clients.vacant_entry();
+            let token = Token(self.first_client + entry.key());
+            let link = Link::new(stream, self.poll.registry(), token)?;
+            entry.insert(Downstream {
+                link,
+                serial: self.accepted,
+            });
+            self.accepted += 1;
+        }
+    }
+
+    fn on_client(&mut self, key: usize, scratch: &mut [u8]) {
+        let open = self.forward_requests(key, scratch).unwrap_or(false);
+        if !open {
+            self.clients.try_remove(key);
+        }
+    }
+
+    /// Sends the requests of one client on; `false` when it is gone. Its answers still to come
+    /// find no client and end there.
+    fn forward_requests(&mut self, key: usize, scratch: &mut [u8]) -> io::Result<bool> {
+        let Some(downstream) = self.clients.get_mut(key) else {
+            return Ok(true);
+        };
+        downstream.link.resume()?;
+        let client = Client {
+            key,
+            serial: downstream.serial,
+        };
+        let index = key % self.upstreams.len();
+        let upstream = &mut self.upstreams[index];
+        loop {
+            let (bytes, more) = match downstream.link.read(scratch)? {
+                Inbound::Closed => return Ok(false),
+                Inbound::Quiet => return Ok(true),
+                Inbound::Bytes { bytes, more } => (bytes, more),
+            };
+            let mut rest = bytes;
+            while let Some((frame, after)) = Frame::split(rest).map_err(io::Error::other)? {
+                let id = self.slots.insert(Origin {
+                    client,
+                    id: frame.id(),
+                });
+                frame.append_with_id(upstream.out(), id);
+                rest = after;
+            }
+            downstream.link.keep(rest);
+            if !std::mem::replace(&mut upstream.queued, true) {
+                self.touched_upstreams.push(index);
+            }
+            if !more {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn on_upstream(&mut self, index: usize, scratch: &mut [u8]) -> io::Result<()> {
+        let upstream = &mut self.upstreams[index];
+        upstream.resume()?;
+        loop {
+            let (bytes, more) = match upstream.read(scratch)? {
+                Inbound::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Inbound::Quiet => return Ok(()),
+                Inbound::Bytes { bytes, more } => (bytes, more),
+            };
+            let mut rest = bytes;
+            while let Some((frame, after)) = Frame::split(rest).map_err(io::Error::other)? {
+                rest = after;
+                let Some(Origin { client, id }) = self.slots.take(frame.id()) else {
+                    continue;
+                };
+                let Some(downstream) = self.clients.get_mut(client.key) else {
+                    continue;
+                };
+                if downstream.serial != client.serial {
+                    continue;
+                }
+                frame.append_with_id(downstream.link.out(), id);
+                if !std::mem::replace(&mut downstream.link.queued, true) {
+                    self.touched_clients.push(client.key);
+                }
+            }
+            upstream.keep(rest);
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        for index in self.touched_upstreams.drain(..) {
+            let upstream = &mut self.upstreams[index];
+            upstream.queued = false;
+            upstream.flush()?;
+        }
+        for key in self.touched_clients.drain(..) {
+            let Some(downstream) = self.clients.get_mut(key) else {
+                continue;
+            };
+            downstream.link.queued = false;
+            if downstream.link.flush().is_err() {
+                self.clients.remove(key);
+            }
+        }
+        Ok(())
+    }
+}
