@@ -1,0 +1,36 @@
+# Short names for what CI runs. `just` lists them; `pip install rust-just` brings the runner.
+
+_default:
+    @just --list --unsorted
+
+# Every test, on a fresh machine too.
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# The tests of one package, without the peers.
+unit PACKAGE *ARGS:
+    cargo test --package {{PACKAGE}} {{ARGS}}
+
+# Exactly what CI runs.
+ci:
+    .ci/run
+
+# The demo of the README.
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# Format everything.
+fmt:
+    cargo fmt --all
+
+# Lints as CI applies them.
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The architecture's invariants.
+invariants:
+    scripts/check-invariants
+
+# Rewrite the generated protobuf code.
+gen:
+    cargo run --package meltemi-proto-codegen
