@@ -1,0 +1,319 @@
+//! What is wrong with a manifest, where, and what to do about it; as text and as JSON.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use crate::manifest::ObjectRef;
+
+mod code;
+
+pub use code::Code;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The object is refused; its last good version, if there is one, stays in force.
+    Error,
+    /// The object is accepted, but a part of it has no effect, or not the one that was meant.
+    Warning,
+}
+
+/// Where a piece of text stands in its file. Lines and columns count from one, columns in characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Position {
+    pub line: u32,
+    pub column: u32,
+    /// Characters to underline, at least one.
+    pub width: u32,
+}
+
+/// A manifest file as it was read: its name for people, and its text for snippets.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    pub name: String,
+    pub text: String,
+}
+
+impl SourceFile {
+    /// The line with this number (from one), without its line end.
+    #[must_use]
+    pub fn line(&self, number: u32) -> Option<&str> {
+        self.text.lines().nth(number.checked_sub(1)? as usize)
+    }
+}
+
+/// A place in a file, with the line that stands there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    pub file: String,
+    /// Zero where the whole file is meant.
+    pub line: u32,
+    pub column: u32,
+    #[serde(skip)]
+    width: u32,
+    /// The offending line.
+    pub snippet: Option<String>,
+}
+
+impl Place {
+    /// The place of `position` in `file`.
+    #[must_use]
+    pub fn of(file: &SourceFile, position: Position) -> Self {
+        Self {
+            file: file.name.clone(),
+            line: position.line,
+            column: position.column,
+            width: position.width.max(1),
+            snippet: file.line(position.line).map(str::to_owned),
+        }
+    }
+
+    /// A file, or a path that could not be read, as a whole.
+    #[must_use]
+    pub fn file(name: impl Into<String>) -> Self {
+        Self {
+            file: name.into(),
+            line: 0,
+            column: 0,
+            width: 0,
+            snippet: None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    pub code: Code,
+    pub message: String,
+    #[serde(flatten)]
+    pub place: Option<Place>,
+    /// The object that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Other places that belong to the finding, with what stands there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
+}
+
+/// A second place of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Related {
+    pub message: String,
+    #[serde(flatten)]
+    pub place: Place,
+}
+
+impl Diagnostic {
+    #[must_use]
+    pub fn error(code: Code, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, message.into())
+    }
+
+    #[must_use]
+    pub fn warning(code: Code, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, message.into())
+    }
+
+    fn new(severity: Severity, code: Code, message: String) -> Self {
+        Self {
+            severity,
+            code,
+            message,
+            place: None,
+            object: None,
+            remedy: None,
+            related: vec![],
+        }
+    }
+
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    #[must_use]
+    pub fn of(mut self, object: &ObjectRef) -> Self {
+        self.object = Some(object.clone());
+        self
+    }
+
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    #[must_use]
+    pub fn related(mut self, message: impl Into<String>, place: Place) -> Self {
+        self.related.push(Related {
+            message: message.into(),
+            place,
+        });
+        self
+    }
+
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// The order of a report: by file, line and column; a whole path before its lines.
+    pub(crate) fn sort_key(&self) -> (&str, u32, u32, Severity, Code, &str) {
+        let (file, line, column) = self
+            .place
+            .as_ref()
+            .map_or(("", 0, 0), |p| (p.file.as_str(), p.line, p.column));
+        (file, line, column, self.severity, self.code, &self.message)
+    }
+}
+
+/// Rendered as the Rust compiler renders its own findings: people know how to read that.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{severity}[{}]: {}", self.code, self.message)?;
+        let gutter = self.gutter();
+        if let Some(place) = &self.place {
+            write_place(f, gutter, "-->", place)?;
+        }
+        for related in &self.related {
+            write_place(f, gutter, ":::", &related.place)?;
+            write!(f, " {}", related.message)?;
+        }
+        if let Some(object) = &self.object {
+            write!(f, "\n{:gutter$} = in: {object}", "")?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, "\n{:gutter$} = help: {remedy}", "")?;
+        }
+        Ok(())
+    }
+}
+
+impl Diagnostic {
+    /// The width of the widest line number, so that the bars stand under each other.
+    fn gutter(&self) -> usize {
+        let places = self
+            .place
+            .iter()
+            .chain(self.related.iter().map(|r| &r.place));
+        places
+            .map(|p| p.line.max(1).ilog10() as usize + 1)
+            .max()
+            .unwrap_or(1)
+    }
+}
+
+fn write_place(
+    f: &mut fmt::Formatter<'_>,
+    gutter: usize,
+    arrow: &str,
+    place: &Place,
+) -> fmt::Result {
+    write!(f, "\n{:gutter$}{arrow} {place}", "")?;
+    let Some(line) = &place.snippet else {
+        return Ok(());
+    };
+    let carets = caret_line(line, place.column, place.width);
+    write!(
+        f,
+        "\n{:gutter$} |\n{:gutter$} | {line}\n{:gutter$} | {carets}",
+        "", place.line, ""
+    )
+}
+
+/// The underline: tabs before it are kept, so that it stands under the text in any terminal.
+fn caret_line(line: &str, column: u32, width: u32) -> String {
+    let start = column.saturating_sub(1) as usize;
+    let mut out: String = line
+        .chars()
+        .take(start)
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let rest = line.chars().count().saturating_sub(start).max(1);
+    let _ = write!(out, "{:^<1$}", "", rest.min(width.max(1) as usize));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Kind;
+
+    fn file() -> SourceFile {
+        SourceFile {
+            name: "a.yaml".into(),
+            text: "spec:\n\thöst: x\n".into(),
+        }
+    }
+
+    #[test]
+    fn an_error_renders_with_its_line_underlined() {
+        let at = Place::of(
+            &file(),
+            Position {
+                line: 2,
+                column: 2,
+                width: 4,
+            },
+        );
+        let text = Diagnostic::error(Code::UnknownField, "unknown field `höst`")
+            .at(at)
+            .of(&ObjectRef::new(Kind::MetaRouter, "default", "demo"))
+            .remedy("remove it")
+            .to_string();
+        assert_eq!(
+            text,
+            "error[UnknownField]: unknown field `höst`\n \
+             --> a.yaml:2:2\n  |\n2 | \thöst: x\n  | \t^^^^\n  \
+             = in: MetaRouter default/demo\n  = help: remove it"
+        );
+    }
+
+    #[test]
+    fn the_underline_never_leaves_its_line() {
+        assert_eq!(caret_line("abc", 3, 40), "  ^");
+        assert_eq!(caret_line("abc", 9, 2), "   ^");
+        assert_eq!(caret_line("", 1, 0), "^");
+    }
+
+    #[test]
+    fn json_carries_what_an_editor_needs() {
+        let at = Place::of(
+            &file(),
+            Position {
+                line: 1,
+                column: 1,
+                width: 4,
+            },
+        );
+        let json = serde_json::to_value(Diagnostic::warning(Code::NotInForce, "m").at(at)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "severity": "warning", "code": "NotInForce", "message": "m",
+                "file": "a.yaml", "line": 1, "column": 1, "snippet": "spec:",
+            })
+        );
+    }
+}

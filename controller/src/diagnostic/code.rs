@@ -1,0 +1,117 @@
+//! The stable names of all findings: scripts match on them, and the reference explains each one.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// What kind of finding it is. Names do not change once published.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the reference page.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The name as it stands in reports.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A path that was named does not exist or cannot be read.
+    CannotRead,
+    /// A directory was named that has no manifest in it.
+    NoManifests,
+    /// The text is not YAML: wrong indentation, an unclosed quote, a tab, an unknown alias.
+    InvalidYaml,
+    /// A key stands twice in one mapping.
+    DuplicateKey,
+    /// The document is too large, too deep, or its aliases multiply beyond reason.
+    TooLarge,
+    /// The document has no `apiVersion`, `kind` or `metadata.name`.
+    NotAnObject,
+    /// An object of a kind that has no effect here.
+    UnusedKind,
+    /// An `apiVersion` that this kind does not have.
+    UnknownVersion,
+    /// Two objects of one kind have the same namespace and name.
+    DuplicateObject,
+    /// A field that its object does not have.
+    UnknownField,
+    /// A field without which the object means nothing.
+    MissingField,
+    /// A value of the wrong type.
+    WrongType,
+    /// A value that its field does not take.
+    InvalidValue,
+    /// A field that is known but does not act yet.
+    NotInForce,
+    /// A regular expression that does not compile.
+    InvalidRegex,
+    /// Weights of one route that do not add up to 100.
+    InvalidWeights,
+    /// An attribute that the protocol does not have.
+    UnknownAttribute,
+    /// A protocol that no plugin implements.
+    UnknownProtocol,
+    /// A rule for a host of another namespace.
+    NotHostOwner,
+    /// A host that no service defines.
+    UnknownHost,
+    /// A port that the service does not have, or one that cannot be told from several.
+    UnknownPort,
+    /// A Gateway, or a server of one, that does not exist.
+    UnknownGateway,
+    /// A gateway of which no server speaks the protocol of the service.
+    NoMatchingServer,
+    /// Two servers of one Gateway with one name.
+    DuplicateServer,
+    /// Two servers that cannot bind: they ask for the same address.
+    AddressInUse,
+    /// A MetaRouter that is attached to no gateway.
+    NotAttached,
+    /// A MetaRouter that gets no request, since another one on its server takes them all.
+    HiddenRouter,
+    /// A route behind one that takes every request that it could match.
+    DeadRoute,
+    /// A subset that no DestinationRule defines.
+    UnknownSubset,
+    /// A subset that selects no endpoint.
+    EmptySubset,
+    /// A service without a single endpoint.
+    NoEndpoints,
+    /// Endpoints lie in several localities, and nothing makes traffic prefer the nearest.
+    LocalityInactive,
+    /// A DestinationRule that asks for TLS, which is not available: its cluster is refused.
+    TlsUnavailable,
+    /// Name resolution is asked for, which is not available: the service has no endpoints.
+    DnsUnavailable,
+    /// A proxy rejected what was made of an object.
+    RejectedByProxy,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

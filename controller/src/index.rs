@@ -1,0 +1,252 @@
+//! Objects in, incremental: the newest version of each object, and the last good one.
+//!
+//! No client and no clock: files go in, changed objects come out as a set for the model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
+use crate::manifest::{Decoded, Object, ObjectRef, decode_file};
+use crate::source::Contents;
+
+/// What the sources hold, decoded, file by file.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    files: BTreeMap<String, IndexedFile>,
+    problems: Vec<Diagnostic>,
+    /// The last version of each object that took effect.
+    good: BTreeMap<ObjectRef, Arc<Object>>,
+}
+
+#[derive(Debug)]
+struct IndexedFile {
+    source: Arc<SourceFile>,
+    documents: Vec<Document>,
+}
+
+#[derive(Debug)]
+struct Document {
+    id: Option<ObjectRef>,
+    place: Place,
+    object: Option<Arc<Object>>,
+    findings: Vec<Diagnostic>,
+}
+
+impl Document {
+    fn new(source: &SourceFile, decoded: Decoded) -> Self {
+        Self {
+            place: Place::of(source, decoded.at),
+            id: decoded.id,
+            object: decoded.object.map(Arc::new),
+            findings: decoded.findings,
+        }
+    }
+}
+
+impl Index {
+    /// Takes over what the source holds now, and decodes only files that changed. Says whether
+    /// anything did.
+    pub(crate) fn update(&mut self, contents: Contents) -> bool {
+        let mut changed = self.problems != contents.problems;
+        self.problems = contents.problems;
+        let unreadable: Vec<&str> = self
+            .problems
+            .iter()
+            .filter_map(|p| p.place.as_ref())
+            .map(|p| p.file.as_str())
+            .collect();
+        let count = self.files.len();
+        // What cannot be read just now is not withdrawn: it is there, and its last version stays.
+        self.files.retain(|name, _| {
+            contents.files.contains_key(name)
+                || (unreadable.contains(&name.as_str()) && std::path::Path::new(name).exists())
+        });
+        changed |= count != self.files.len();
+        for (name, source) in contents.files {
+            if self
+                .files
+                .get(&name)
+                .is_some_and(|known| known.source.text == source.text)
+            {
+                continue;
+            }
+            changed = true;
+            let decoded = decode_file(&source);
+            let documents = decoded
+                .into_iter()
+                .map(|d| Document::new(&source, d))
+                .collect();
+            self.files.insert(name, IndexedFile { source, documents });
+        }
+        changed
+    }
+
+    /// The newest version of each object, its last good version where the newest is refused, and
+    /// what is wrong.
+    pub(crate) fn objects(&self) -> (Objects, Vec<Diagnostic>) {
+        let mut findings = self.problems.clone();
+        let mut by_id: BTreeMap<&ObjectRef, &Document> = BTreeMap::new();
+        let mut objects = Objects::new();
+        // A file that is broken may hold any of the objects that it held before.
+        let documents = self.files.values().flat_map(|f| &f.documents);
+        for document in documents {
+            findings.extend(document.findings.iter().cloned());
+            let Some(id) = &document.id else { continue };
+            if let Some(first) = by_id.get(id) {
+                findings.push(duplicate(id, &first.place, &document.place));
+                continue;
+            }
+            by_id.insert(id, document);
+            if let Some(object) = document.object.as_ref().or_else(|| self.good.get(id)) {
+                objects.insert(id.clone(), object.clone());
+            }
+        }
+        self.keep_lost(&mut objects);
+        (objects, findings)
+    }
+
+    /// Objects of a document that is not even YAML any more cannot be told from deleted ones by
+    /// name; they stay, since the file is there and says nothing valid about them.
+    fn keep_lost(&self, objects: &mut Objects) {
+        for (id, object) in &self.good {
+            let broken = self.files.get(&object.file.name).is_some_and(|file| {
+                file.documents
+                    .iter()
+                    .any(|d| d.id.is_none() && d.has_error())
+            });
+            if broken && !objects.contains_key(id) {
+                objects.insert(id.clone(), object.clone());
+            }
+        }
+    }
+
+    /// The last version of an object that took effect, where it is another than `object`.
+    pub(crate) fn last_good(&self, object: &Arc<Object>) -> Option<Arc<Object>> {
+        self.good
+            .get(&object.id)
+            .filter(|good| !Arc::ptr_eq(good, object))
+            .cloned()
+    }
+
+    /// Remembers the objects that took effect; all others are forgotten.
+    pub(crate) fn accept(&mut self, objects: &Objects) {
+        self.good.clone_from(objects);
+    }
+}
+
+impl Document {
+    fn has_error(&self) -> bool {
+        self.findings.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// Accepted objects by name, in a fixed order.
+pub(crate) type Objects = BTreeMap<ObjectRef, Arc<Object>>;
+
+fn duplicate(id: &ObjectRef, first: &Place, second: &Place) -> Diagnostic {
+    Diagnostic::error(Code::DuplicateObject, format!("there are two of {id}"))
+        .at(second.clone())
+        .of(id)
+        .related(
+            "the first is here, and is the one that counts",
+            first.clone(),
+        )
+        .remedy("remove one of the two, or rename it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(files: &[(&str, &str)]) -> Contents {
+        let file = |name: &str, text: &str| {
+            Arc::new(SourceFile {
+                name: name.to_owned(),
+                text: text.to_owned(),
+            })
+        };
+        let files = files
+            .iter()
+            .map(|&(n, t)| (n.to_owned(), file(n, t)))
+            .collect();
+        Contents {
+            files,
+            problems: vec![],
+        }
+    }
+
+    fn protocol(name: &str, codec: &str) -> String {
+        format!(
+            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+             metadata: {{name: {name}}}\nspec: {{protocol: {name}, codec: {codec}}}\n"
+        )
+    }
+
+    /// Names and codecs of what is in force.
+    fn in_force(index: &mut Index) -> (Vec<String>, Vec<Code>) {
+        let (objects, findings) = index.objects();
+        index.accept(&objects);
+        let names = objects
+            .values()
+            .map(|o| match &o.spec {
+                crate::manifest::Spec::ApplicationProtocol(p) => {
+                    format!("{}={}", o.id.name, p.codec.value)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        (names, findings.iter().map(|f| f.code).collect())
+    }
+
+    #[test]
+    fn a_refused_object_keeps_its_last_good_version_and_a_deleted_one_goes() {
+        let mut index = Index::default();
+        let good = format!("{}---\n{}", protocol("a", "x"), protocol("b", "x"));
+        assert!(index.update(contents(&[("f.yaml", &good)])));
+        assert!(!index.update(contents(&[("f.yaml", &good)])));
+        assert_eq!(
+            in_force(&mut index),
+            (vec!["a=x".into(), "b=x".into()], vec![])
+        );
+
+        let bad = format!("{}---\n{}", protocol("a", "[1]"), protocol("b", "y"));
+        assert!(index.update(contents(&[("f.yaml", &bad)])));
+        let (names, codes) = in_force(&mut index);
+        assert_eq!(
+            (names, codes),
+            (vec!["a=x".into(), "b=y".into()], vec![Code::WrongType])
+        );
+
+        let broken = "a: [1\n".to_owned();
+        index.update(contents(&[("f.yaml", &broken)]));
+        let (names, codes) = in_force(&mut index);
+        assert_eq!(
+            (names, codes),
+            (vec!["a=x".into(), "b=y".into()], vec![Code::InvalidYaml])
+        );
+
+        index.update(contents(&[("f.yaml", &protocol("b", "z"))]));
+        assert_eq!(in_force(&mut index), (vec!["b=z".into()], vec![]));
+        index.update(contents(&[]));
+        assert_eq!(in_force(&mut index), (vec![], vec![]));
+    }
+
+    #[test]
+    fn an_object_that_is_there_twice_counts_once_and_both_places_are_named() {
+        let mut index = Index::default();
+        index.update(contents(&[
+            ("1.yaml", &protocol("a", "x")),
+            ("2.yaml", &protocol("a", "y")),
+        ]));
+        let (objects, findings) = index.objects();
+        assert_eq!(objects.len(), 1);
+        assert_eq!(
+            findings[0].to_string(),
+            "error[DuplicateObject]: there are two of ApplicationProtocol a\n --> 2.yaml:3:18\n  |\n\
+             3 | metadata: {name: a}\n  |                  ^\n ::: 1.yaml:3:18\n  |\n\
+             3 | metadata: {name: a}\n  |                  ^ the first is here, and is the one that \
+             counts\n  = in: ApplicationProtocol a\n  = help: remove one of the two, or rename it"
+        );
+        assert_eq!(in_force(&mut index).0, ["a=x"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! The objects that people write, decoded one by one: each is accepted or refused by itself.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Place, Position, SourceFile};
+
+mod application_protocol;
+mod decode;
+mod destination_rule;
+mod gateway;
+mod id;
+mod meta_router;
+mod metadata;
+mod object;
+mod service_entry;
+
+pub(crate) use application_protocol::ApplicationProtocol;
+pub(crate) use destination_rule::{
+    DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
+};
+pub(crate) use gateway::{Gateway, Server};
+pub use id::{Kind, ObjectRef};
+pub(crate) use meta_router::{Destination, MetaRouter, Route, StringMatch};
+pub(crate) use metadata::Metadata;
+pub(crate) use object::{Decoded, decode_file};
+pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
+
+/// A value with its place in the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) at: Position,
+}
+
+/// An accepted object.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Object {
+    pub(crate) id: ObjectRef,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: Spec,
+    pub(crate) file: Arc<SourceFile>,
+    /// Where its `metadata.name` stands: the place of findings about the whole object.
+    pub(crate) at: Position,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Spec {
+    MetaRouter(MetaRouter),
+    ApplicationProtocol(ApplicationProtocol),
+    Gateway(Gateway),
+    ServiceEntry(ServiceEntry),
+    WorkloadEntry(WorkloadEntry),
+    DestinationRule(DestinationRule),
+}
+
+impl Object {
+    /// A finding about this object, at a place in it.
+    pub(crate) fn finding(&self, diagnostic: Diagnostic, at: Position) -> Diagnostic {
+        diagnostic.at(Place::of(&self.file, at)).of(&self.id)
+    }
+}

@@ -1,0 +1,303 @@
+//! Decoding of trees: each field is in force, known without effect, not yet in force, or a mistake.
+
+use std::sync::Arc;
+
+use super::Located;
+use super::id::ObjectRef;
+use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
+use crate::yaml::{Entry, Node, Value};
+
+/// What a field of a mapping means to us.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Field {
+    /// Decoded and obeyed.
+    InForce(&'static str),
+    /// Has no meaning here, and its absence changes nothing for anybody.
+    NoEffect(&'static str),
+    /// Known, but does not act yet: said whenever it is used.
+    NotYet(&'static str),
+}
+
+impl Field {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InForce(name) | Self::NoEffect(name) | Self::NotYet(name) => name,
+        }
+    }
+}
+
+/// Collects the findings of one object.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    pub(super) file: Arc<SourceFile>,
+    pub(super) object: Option<ObjectRef>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+impl Decoder {
+    pub(super) fn new(file: Arc<SourceFile>) -> Self {
+        Self {
+            file,
+            object: None,
+            diagnostics: vec![],
+        }
+    }
+
+    /// Reports a finding at a place of the object.
+    pub(super) fn report(&mut self, at: Position, diagnostic: Diagnostic) {
+        let diagnostic = diagnostic.at(Place::of(&self.file, at));
+        self.diagnostics.push(match &self.object {
+            Some(object) => diagnostic.of(object),
+            None => diagnostic,
+        });
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    fn wrong_type(&mut self, path: &str, node: &Node, expected: &str) {
+        let message = format!("`{path}` must be {expected}, not {}", node.kind());
+        let mut diagnostic = Diagnostic::error(Code::WrongType, message);
+        if expected == "a string"
+            && matches!(
+                node.value,
+                Value::Bool(_) | Value::Integer(_) | Value::Float(_)
+            )
+        {
+            diagnostic = diagnostic.remedy("put the value in quotes");
+        }
+        self.report(node.at, diagnostic);
+    }
+
+    /// The fields of a mapping. Absent and `null` are the same, as in Kubernetes.
+    pub(super) fn fields<'n>(
+        &mut self,
+        path: &str,
+        node: &'n Node,
+        known: &'static [Field],
+    ) -> Fields<'n> {
+        let mut entries: &[Entry] = &[];
+        match &node.value {
+            Value::Map(map) => entries = map,
+            Value::Null => {}
+            _ => self.wrong_type(path, node, "a mapping"),
+        }
+        let fields = Fields {
+            path: path.to_owned(),
+            at: node.at,
+            entries,
+        };
+        for entry in entries.iter().filter(|e| e.value.value != Value::Null) {
+            let name = fields.path_of(&entry.key);
+            match known.iter().find(|f| f.name() == entry.key) {
+                Some(Field::InForce(_) | Field::NoEffect(_)) => {}
+                Some(Field::NotYet(_)) => self.not_yet(entry.at, &name),
+                None => self.unknown_field(entry, &name, known),
+            }
+        }
+        fields
+    }
+
+    /// Says that something is understood and does nothing.
+    pub(super) fn not_yet(&mut self, at: Position, name: &str) {
+        let message = format!("`{name}` is not in force yet: it is read and has no effect");
+        self.report(at, Diagnostic::warning(Code::NotInForce, message));
+    }
+
+    fn unknown_field(&mut self, entry: &Entry, name: &str, known: &[Field]) {
+        let names = known.iter().map(|f| f.name());
+        let message = match nearest(&entry.key, names) {
+            Some(near) => format!("unknown field `{name}`; did you mean `{near}`?"),
+            None => format!("unknown field `{name}`"),
+        };
+        let mut listed: Vec<_> = known.iter().map(|f| f.name()).collect();
+        listed.sort_unstable();
+        let diagnostic = Diagnostic::error(Code::UnknownField, message);
+        let remedy = format!("the fields here are {}", listed.join(", "));
+        self.report(entry.at, diagnostic.remedy(remedy));
+    }
+
+    pub(super) fn string(&mut self, path: &str, node: &Node) -> Option<Located<String>> {
+        match &node.value {
+            Value::String(s) => Some(Located {
+                value: s.clone(),
+                at: node.at,
+            }),
+            _ => {
+                self.wrong_type(path, node, "a string");
+                None
+            }
+        }
+    }
+
+    pub(super) fn invalid(&mut self, at: Position, message: impl Into<String>) {
+        self.report(at, Diagnostic::error(Code::InvalidValue, message));
+    }
+}
+
+/// The fields of one mapping, with the path to it.
+#[derive(Clone, Debug)]
+pub(super) struct Fields<'n> {
+    pub(super) path: String,
+    pub(super) at: Position,
+    pub(super) entries: &'n [Entry],
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&'n Entry> {
+        self.entries
+            .iter()
+            .find(|e| e.key == name && e.value.value != Value::Null)
+    }
+
+    pub(super) fn node(&self, name: &str) -> Option<&'n Node> {
+        self.entry(name).map(|e| &e.value)
+    }
+
+    pub(super) fn string(&self, d: &mut Decoder, name: &str) -> Option<Located<String>> {
+        d.string(&self.path_of(name), self.node(name)?)
+    }
+
+    /// A string that has to be there and not to be empty.
+    pub(super) fn required(&self, d: &mut Decoder, name: &str) -> Option<Located<String>> {
+        match self.node(name) {
+            Some(node) => {
+                let string = d.string(&self.path_of(name), node)?;
+                if string.value.is_empty() {
+                    d.invalid(string.at, format!("`{}` is empty", self.path_of(name)));
+                    return None;
+                }
+                Some(string)
+            }
+            None => {
+                self.missing(d, name);
+                None
+            }
+        }
+    }
+
+    pub(super) fn missing(&self, d: &mut Decoder, name: &str) {
+        let message = format!("`{}` is missing", self.path_of(name));
+        d.report(self.at, Diagnostic::error(Code::MissingField, message));
+    }
+
+    pub(super) fn boolean(&self, d: &mut Decoder, name: &str) -> Option<bool> {
+        let node = self.node(name)?;
+        match node.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                d.wrong_type(&self.path_of(name), node, "true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds, both included.
+    pub(super) fn integer(
+        &self,
+        d: &mut Decoder,
+        name: &str,
+        bounds: std::ops::RangeInclusive<i64>,
+    ) -> Option<Located<i64>> {
+        let node = self.node(name)?;
+        let Value::Integer(value) = node.value else {
+            d.wrong_type(&self.path_of(name), node, "a whole number");
+            return None;
+        };
+        if !bounds.contains(&value) {
+            let (low, high) = (bounds.start(), bounds.end());
+            let message = format!(
+                "`{}` must be from {low} to {high}, not {value}",
+                self.path_of(name)
+            );
+            d.invalid(node.at, message);
+            return None;
+        }
+        Some(Located { value, at: node.at })
+    }
+
+    pub(super) fn port(&self, d: &mut Decoder, name: &str) -> Option<Located<u16>> {
+        let port = self.integer(d, name, 1..=65535)?;
+        Some(Located {
+            value: u16::try_from(port.value).ok()?,
+            at: port.at,
+        })
+    }
+
+    /// The items of a list; none where the field is absent.
+    pub(super) fn list(&self, d: &mut Decoder, name: &str) -> &'n [Node] {
+        let Some(node) = self.node(name) else {
+            return &[];
+        };
+        match &node.value {
+            Value::List(items) => items,
+            _ => {
+                d.wrong_type(&self.path_of(name), node, "a list");
+                &[]
+            }
+        }
+    }
+
+    pub(super) fn strings(&self, d: &mut Decoder, name: &str) -> Vec<Located<String>> {
+        let path = self.path_of(name);
+        self.list(d, name)
+            .iter()
+            .filter_map(|node| d.string(&path, node))
+            .collect()
+    }
+
+    /// The entries of a mapping whose keys are free; none where the field is absent.
+    pub(super) fn map(&self, d: &mut Decoder, name: &str) -> &'n [Entry] {
+        let Some(node) = self.node(name) else {
+            return &[];
+        };
+        match &node.value {
+            Value::Map(entries) => entries,
+            _ => {
+                d.wrong_type(&self.path_of(name), node, "a mapping");
+                &[]
+            }
+        }
+    }
+
+    /// A mapping from strings to strings, such as labels.
+    pub(super) fn string_map(
+        &self,
+        d: &mut Decoder,
+        name: &str,
+    ) -> std::collections::BTreeMap<String, String> {
+        let path = self.path_of(name);
+        let entries = self.map(d, name).iter();
+        entries
+            .filter_map(|e| {
+                let value = d.string(&format!("{path}.{}", e.key), &e.value)?;
+                Some((e.key.clone(), value.value))
+            })
+            .collect()
+    }
+}
+
+/// The candidate that somebody who wrote `typed` most likely meant.
+pub(crate) fn nearest<'a>(
+    typed: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    // Short names have few letters to tell them apart: one slip in `db`, two in `method`.
+    let allowed = if typed.chars().count() <= 3 { 1 } else { 2 };
+    candidates
+        .into_iter()
+        .map(|c| (strsim::damerau_levenshtein(&typed, &c.to_lowercase()), c))
+        .filter(|&(distance, _)| distance <= allowed)
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, c)| c)
+}

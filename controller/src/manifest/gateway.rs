@@ -1,0 +1,127 @@
+//! `Gateway`: the addresses that are listened on.
+
+use super::Located;
+use super::decode::{Decoder, Field, Fields};
+use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::yaml::Node;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gateway {
+    pub(crate) servers: Vec<Server>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Server {
+    /// `name`, else `port.name`; unique in its Gateway.
+    pub(crate) name: Located<String>,
+    /// An IP address, or `unix://` and a path.
+    pub(crate) bind: String,
+    /// 0: the system's choice.
+    pub(crate) port: u16,
+    /// Names the protocol.
+    pub(crate) port_name: Located<String>,
+    pub(crate) at: Position,
+}
+
+const GATEWAY: &[Field] = &[Field::InForce("servers"), Field::NoEffect("selector")];
+
+const SERVER: &[Field] = &[
+    Field::InForce("name"),
+    Field::InForce("bind"),
+    Field::InForce("port"),
+    Field::NoEffect("hosts"),
+    Field::NoEffect("defaultEndpoint"),
+    Field::InForce("tls"),
+];
+
+const PORT: &[Field] = &[
+    Field::InForce("number"),
+    Field::InForce("name"),
+    Field::NoEffect("protocol"),
+    Field::NoEffect("targetPort"),
+];
+
+pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<Gateway> {
+    let fields = d.fields("spec", spec, GATEWAY);
+    let nodes = fields.list(d, "servers");
+    if nodes.is_empty() {
+        fields.missing(d, "servers");
+        return None;
+    }
+    let servers: Vec<Server> = nodes.iter().filter_map(|node| server(d, node)).collect();
+    for (i, server) in servers.iter().enumerate() {
+        if servers[..i]
+            .iter()
+            .any(|s| s.name.value == server.name.value)
+        {
+            let message = format!("two servers are named `{}`", server.name.value);
+            let diagnostic = Diagnostic::error(Code::DuplicateServer, message);
+            d.report(
+                server.name.at,
+                diagnostic.remedy("give each server a `name` of its own"),
+            );
+        }
+    }
+    Some(Gateway { servers })
+}
+
+fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
+    let fields = d.fields("servers", node, SERVER);
+    let port = fields.node("port");
+    let Some(port) = port else {
+        fields.missing(d, "port");
+        return None;
+    };
+    let port = d.fields("port", port, PORT);
+    let number = match port.node("number") {
+        Some(_) => port.integer(d, "number", 0..=65535),
+        None => {
+            port.missing(d, "number");
+            None
+        }
+    };
+    let port_name = port.required(d, "name");
+    let bind = bind(d, &fields);
+    refuse_tls(d, &fields);
+    let (number, port_name) = (number?, port_name?);
+    let name = fields.string(d, "name").filter(|n| !n.value.is_empty());
+    Some(Server {
+        name: name.unwrap_or_else(|| port_name.clone()),
+        bind: bind?,
+        port: u16::try_from(number.value).ok()?,
+        port_name,
+        at: number.at,
+    })
+}
+
+fn bind(d: &mut Decoder, server: &Fields<'_>) -> Option<String> {
+    let Some(bind) = server.string(d, "bind") else {
+        return Some("0.0.0.0".to_owned());
+    };
+    let is_path = bind
+        .value
+        .strip_prefix("unix://")
+        .is_some_and(|path| !path.is_empty());
+    if is_path || bind.value.parse::<std::net::IpAddr>().is_ok() {
+        return Some(bind.value);
+    }
+    let message = format!("`{}` is not an address to bind", bind.value);
+    let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+    d.report(
+        bind.at,
+        diagnostic.remedy("give an IPv4 or IPv6 address, or unix:// and a path"),
+    );
+    None
+}
+
+/// A server that asks for TLS is never opened in plaintext instead.
+fn refuse_tls(d: &mut Decoder, server: &Fields<'_>) {
+    if let Some(tls) = server.entry("tls") {
+        let message = "`servers.tls` asks for TLS, which is not available yet";
+        let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
+        d.report(
+            tls.at,
+            diagnostic.remedy("remove `tls`, or keep the Gateway away until then"),
+        );
+    }
+}

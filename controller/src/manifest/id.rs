@@ -1,0 +1,98 @@
+//! What an object is called.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// The kinds that have an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    ApplicationProtocol,
+    Gateway,
+    ServiceEntry,
+    WorkloadEntry,
+    DestinationRule,
+    MetaRouter,
+}
+
+impl Kind {
+    pub(crate) const ALL: &[Self] = &[
+        Self::ApplicationProtocol,
+        Self::Gateway,
+        Self::ServiceEntry,
+        Self::WorkloadEntry,
+        Self::DestinationRule,
+        Self::MetaRouter,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ApplicationProtocol => "ApplicationProtocol",
+            Self::Gateway => "Gateway",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::WorkloadEntry => "WorkloadEntry",
+            Self::DestinationRule => "DestinationRule",
+            Self::MetaRouter => "MetaRouter",
+        }
+    }
+
+    pub(crate) const fn group(self) -> &'static str {
+        match self {
+            Self::ApplicationProtocol | Self::MetaRouter => "metaprotocol.aeraki.io",
+            _ => "networking.istio.io",
+        }
+    }
+
+    pub(crate) const fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::ApplicationProtocol | Self::MetaRouter => &["v1alpha1"],
+            _ => &["v1", "v1beta1", "v1alpha3"],
+        }
+    }
+
+    /// Whether objects of this kind live in a namespace.
+    pub(crate) const fn is_namespaced(self) -> bool {
+        !matches!(self, Self::ApplicationProtocol)
+    }
+}
+
+/// Kind, namespace and name of an object. Versions of one kind are one kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    pub kind: Kind,
+    /// Empty where the kind is not namespaced.
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl ObjectRef {
+    #[must_use]
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            namespace,
+            name,
+        } = self;
+        if namespace.is_empty() {
+            return write!(f, "{} {name}", kind.name());
+        }
+        write!(f, "{} {namespace}/{name}", kind.name())
+    }
+}
+
+impl Serialize for ObjectRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

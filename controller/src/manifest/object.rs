@@ -1,0 +1,202 @@
+//! From a file to its objects: kind, version and metadata, then what the kind says of its `spec`.
+
+use std::sync::Arc;
+
+use super::decode::{Decoder, Field, Fields, nearest};
+use super::id::{Kind, ObjectRef};
+use super::metadata::{self, Metadata};
+use super::{
+    Object, Spec, application_protocol, destination_rule, gateway, meta_router, service_entry,
+};
+use crate::diagnostic::{Code, Diagnostic, Position, SourceFile};
+use crate::yaml::{self, Node};
+
+/// What came of one document.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// Which object it is, as far as it could be told.
+    pub(crate) id: Option<ObjectRef>,
+    /// Where it stands.
+    pub(crate) at: Position,
+    /// The object, unless one of the findings is an error.
+    pub(crate) object: Option<Object>,
+    pub(crate) findings: Vec<Diagnostic>,
+}
+
+/// Decodes every document of a file; the items of a `List` count as documents of their own.
+pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
+    let mut decoded = vec![];
+    for document in yaml::parse_stream(&file.text) {
+        match document {
+            Ok(node) => decode_document(file, &node, &mut decoded),
+            Err(error) => {
+                let mut d = Decoder::new(file.clone());
+                let mut diagnostic = Diagnostic::error(error.code, error.message);
+                diagnostic.remedy = error.remedy.map(str::to_owned);
+                d.report(error.at, diagnostic);
+                decoded.push(refused(d, error.at));
+            }
+        }
+    }
+    decoded
+}
+
+fn refused(d: Decoder, at: Position) -> Decoded {
+    Decoded {
+        id: d.object,
+        at,
+        object: None,
+        findings: d.diagnostics,
+    }
+}
+
+const OBJECT: &[Field] = &[
+    Field::InForce("apiVersion"),
+    Field::InForce("kind"),
+    Field::InForce("metadata"),
+    Field::InForce("spec"),
+    Field::NoEffect("status"),
+];
+
+const LIST: &[Field] = &[
+    Field::InForce("apiVersion"),
+    Field::InForce("kind"),
+    Field::InForce("items"),
+    Field::NoEffect("metadata"),
+];
+
+fn decode_document(file: &Arc<SourceFile>, node: &Node, decoded: &mut Vec<Decoded>) {
+    let mut d = Decoder::new(file.clone());
+    let Some((kind, version)) = type_meta(&mut d, node) else {
+        decoded.push(refused(d, node.at));
+        return;
+    };
+    if kind.value == "List" && version.value == "v1" {
+        let fields = d.fields("", node, LIST);
+        for item in fields.list(&mut d, "items") {
+            decode_document(file, item, decoded);
+        }
+        if !d.diagnostics.is_empty() {
+            decoded.push(refused(d, node.at));
+        }
+        return;
+    }
+    let Some(known) = known_kind(&mut d, &kind, &version) else {
+        decoded.push(refused(d, node.at));
+        return;
+    };
+    let fields = d.fields("", node, OBJECT);
+    let Some((identity, metadata)) = metadata::decode(&mut d, &fields, known) else {
+        decoded.push(refused(d, node.at));
+        return;
+    };
+    let id = ObjectRef::new(known, &identity.namespace, &identity.name.value);
+    name_findings(&mut d, &id);
+    let spec = decode_spec(&mut d, known, &fields, &metadata);
+    let at = identity.name.at;
+    let object = spec.filter(|_| !d.has_errors()).map(|spec| Object {
+        id: id.clone(),
+        metadata,
+        spec,
+        file: file.clone(),
+        at,
+    });
+    decoded.push(Decoded {
+        id: Some(id),
+        at,
+        object,
+        findings: d.diagnostics,
+    });
+}
+
+/// Findings that came before the object's name was known get it too.
+fn name_findings(d: &mut Decoder, id: &ObjectRef) {
+    for diagnostic in &mut d.diagnostics {
+        diagnostic.object = Some(id.clone());
+    }
+    d.object = Some(id.clone());
+}
+
+fn type_meta(
+    d: &mut Decoder,
+    node: &Node,
+) -> Option<(super::Located<String>, super::Located<String>)> {
+    let yaml::Value::Map(entries) = &node.value else {
+        let message = format!("a manifest is a mapping, not {}", node.kind());
+        d.report(node.at, Diagnostic::error(Code::NotAnObject, message));
+        return None;
+    };
+    let fields = Fields {
+        path: String::new(),
+        at: node.at,
+        entries,
+    };
+    let kind = fields.required(d, "kind");
+    let version = fields.required(d, "apiVersion");
+    Some((kind?, version?))
+}
+
+fn known_kind(
+    d: &mut Decoder,
+    kind: &super::Located<String>,
+    version: &super::Located<String>,
+) -> Option<Kind> {
+    let (group, number) = version
+        .value
+        .rsplit_once('/')
+        .unwrap_or(("", &version.value));
+    let named = Kind::ALL
+        .iter()
+        .find(|k| k.name() == kind.value && k.group() == group);
+    let Some(&known) = named else {
+        let in_group = Kind::ALL
+            .iter()
+            .filter(|k| k.group() == group)
+            .map(|k| k.name());
+        if let Some(near) = nearest(&kind.value, in_group).filter(|n| *n != kind.value) {
+            let message = format!(
+                "no kind `{}` in {group}; did you mean `{near}`?",
+                kind.value
+            );
+            d.report(kind.at, Diagnostic::error(Code::UnusedKind, message));
+            return None;
+        }
+        let message = format!("{} of {} has no effect here", kind.value, version.value);
+        d.report(kind.at, Diagnostic::warning(Code::UnusedKind, message));
+        return None;
+    };
+    if !known.versions().contains(&number) {
+        let message = format!("{} has no version `{number}`", known.name());
+        let remedy = format!("use {group}/{}", known.versions()[0]);
+        d.report(
+            version.at,
+            Diagnostic::error(Code::UnknownVersion, message).remedy(remedy),
+        );
+        return None;
+    }
+    Some(known)
+}
+
+fn decode_spec(
+    d: &mut Decoder,
+    kind: Kind,
+    object: &Fields<'_>,
+    metadata: &Metadata,
+) -> Option<Spec> {
+    let Some(spec) = object.node("spec") else {
+        object.missing(d, "spec");
+        return None;
+    };
+    match kind {
+        Kind::MetaRouter => meta_router::decode(d, spec).map(Spec::MetaRouter),
+        Kind::ApplicationProtocol => {
+            application_protocol::decode(d, spec).map(Spec::ApplicationProtocol)
+        }
+        Kind::Gateway => gateway::decode(d, spec).map(Spec::Gateway),
+        Kind::ServiceEntry => service_entry::decode(d, spec).map(Spec::ServiceEntry),
+        Kind::WorkloadEntry => {
+            service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)
+        }
+        Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
+    }
+}

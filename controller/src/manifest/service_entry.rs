@@ -1,0 +1,231 @@
+//! `ServiceEntry` and `WorkloadEntry`: which hosts there are, their ports and their endpoints.
+
+use std::collections::BTreeMap;
+
+use super::Located;
+use super::decode::{Decoder, Field, Fields};
+use super::metadata::Metadata;
+use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::yaml::Node;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServiceEntry {
+    pub(crate) hosts: Vec<Located<String>>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) ports: Vec<ServicePort>,
+    pub(crate) resolution: Resolution,
+    pub(crate) endpoints: Vec<WorkloadEntry>,
+    /// Labels of the `WorkloadEntry`s that serve it.
+    pub(crate) selector: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServicePort {
+    pub(crate) number: u16,
+    pub(crate) name: Located<String>,
+    pub(crate) target_port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// Endpoints are listed, or selected.
+    Static,
+    /// The proxy would resolve names.
+    Dns,
+    /// The address that the client dialled is the endpoint.
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WorkloadEntry {
+    pub(crate) address: Located<String>,
+    /// By the name of the service's port.
+    pub(crate) ports: BTreeMap<String, u16>,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// `region/zone/subzone`, of which the later ones may be missing.
+    pub(crate) locality: Option<String>,
+    pub(crate) weight: Option<u32>,
+    pub(crate) at: Position,
+}
+
+const SERVICE_ENTRY: &[Field] = &[
+    Field::InForce("hosts"),
+    Field::InForce("addresses"),
+    Field::InForce("ports"),
+    Field::InForce("resolution"),
+    Field::InForce("endpoints"),
+    Field::InForce("workloadSelector"),
+    Field::NoEffect("location"),
+    Field::NotYet("exportTo"),
+    Field::NotYet("subjectAltNames"),
+];
+
+const PORT: &[Field] = &[
+    Field::InForce("number"),
+    Field::InForce("name"),
+    Field::InForce("targetPort"),
+    Field::NoEffect("protocol"),
+];
+
+const SELECTOR: &[Field] = &[Field::InForce("labels")];
+
+const WORKLOAD_ENTRY: &[Field] = &[
+    Field::InForce("address"),
+    Field::InForce("ports"),
+    Field::InForce("labels"),
+    Field::InForce("locality"),
+    Field::InForce("weight"),
+    Field::NotYet("network"),
+    Field::NotYet("serviceAccount"),
+];
+
+pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
+    let fields = d.fields("spec", spec, SERVICE_ENTRY);
+    let hosts = fields.strings(d, "hosts");
+    if hosts.is_empty() {
+        fields.missing(d, "hosts");
+        return None;
+    }
+    let addresses = fields
+        .strings(d, "addresses")
+        .into_iter()
+        .map(|a| a.value)
+        .collect();
+    let ports = ports(d, &fields);
+    let endpoints: Vec<WorkloadEntry> = fields
+        .list(d, "endpoints")
+        .iter()
+        .filter_map(|n| workload(d, "endpoints", n))
+        .collect();
+    let selector = fields.node("workloadSelector").map(|node| {
+        d.fields("workloadSelector", node, SELECTOR)
+            .string_map(d, "labels")
+    });
+    if let (Some(entry), false) = (fields.entry("workloadSelector"), endpoints.is_empty()) {
+        d.invalid(
+            entry.at,
+            "only one of `endpoints` and `workloadSelector` can be there",
+        );
+    }
+    Some(ServiceEntry {
+        hosts,
+        addresses,
+        ports,
+        resolution: resolution(d, &fields)?,
+        endpoints,
+        selector,
+    })
+}
+
+fn ports(d: &mut Decoder, spec: &Fields<'_>) -> Vec<ServicePort> {
+    let nodes = spec.list(d, "ports");
+    if nodes.is_empty() {
+        spec.missing(d, "ports");
+    }
+    let ports: Vec<ServicePort> = nodes.iter().filter_map(|node| port(d, node)).collect();
+    for (i, port) in ports.iter().enumerate() {
+        let others = &ports[..i];
+        if others
+            .iter()
+            .any(|p| p.number == port.number || p.name.value == port.name.value)
+        {
+            let message = format!("two ports are `{}` or {}", port.name.value, port.number);
+            d.invalid(port.name.at, message);
+        }
+    }
+    ports
+}
+
+fn port(d: &mut Decoder, node: &Node) -> Option<ServicePort> {
+    let fields = d.fields("ports", node, PORT);
+    if fields.node("number").is_none() {
+        fields.missing(d, "number");
+    }
+    let number = fields.port(d, "number");
+    let name = fields.required(d, "name");
+    let target_port = fields.port(d, "targetPort").map(|p| p.value);
+    Some(ServicePort {
+        number: number?.value,
+        name: name?,
+        target_port,
+    })
+}
+
+fn resolution(d: &mut Decoder, spec: &Fields<'_>) -> Option<Resolution> {
+    let Some(resolution) = spec.string(d, "resolution") else {
+        return Some(Resolution::None);
+    };
+    match resolution.value.as_str() {
+        "STATIC" => Some(Resolution::Static),
+        "NONE" => Some(Resolution::None),
+        "DNS" | "DNS_ROUND_ROBIN" | "DYNAMIC_DNS" => {
+            let message = format!(
+                "`resolution: {}` is not in force yet: the service has no endpoints",
+                resolution.value
+            );
+            let diagnostic = Diagnostic::warning(Code::DnsUnavailable, message);
+            d.report(
+                resolution.at,
+                diagnostic.remedy("list addresses and use `resolution: STATIC`"),
+            );
+            Some(Resolution::Dns)
+        }
+        other => {
+            let message = format!("`spec.resolution` is NONE, STATIC or DNS, not `{other}`");
+            d.invalid(resolution.at, message);
+            None
+        }
+    }
+}
+
+/// Labels of a WorkloadEntry are those of its metadata and of its spec, of which the spec's win.
+pub(super) fn decode_workload(
+    d: &mut Decoder,
+    spec: &Node,
+    metadata: &Metadata,
+) -> Option<WorkloadEntry> {
+    let mut workload = workload(d, "spec", spec)?;
+    for (key, value) in &metadata.labels {
+        workload
+            .labels
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
+    }
+    Some(workload)
+}
+
+fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
+    let fields = d.fields(path, node, WORKLOAD_ENTRY);
+    let address = fields.required(d, "address");
+    let mut ports = BTreeMap::new();
+    if let Some(node) = fields.node("ports") {
+        let entries = fields.map(d, "ports");
+        let named = Fields {
+            path: fields.path_of("ports"),
+            at: node.at,
+            entries,
+        };
+        for entry in entries {
+            if let Some(port) = named.port(d, &entry.key) {
+                ports.insert(entry.key.clone(), port.value);
+            }
+        }
+    }
+    let weight = fields.integer(d, "weight", 0..=i64::from(u32::MAX / 2));
+    let locality = fields.string(d, "locality");
+    if let Some(locality) = &locality
+        && locality.value.split('/').count() > 3
+    {
+        let message = format!("`{}` is not a locality", locality.value);
+        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+        d.report(locality.at, diagnostic.remedy("write region/zone/subzone"));
+    }
+    Some(WorkloadEntry {
+        address: address?,
+        ports,
+        labels: fields.string_map(d, "labels"),
+        locality: locality.map(|l| l.value).filter(|l| !l.is_empty()),
+        weight: weight.and_then(|w| u32::try_from(w.value).ok()),
+        at: node.at,
+    })
+}

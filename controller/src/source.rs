@@ -1,0 +1,17 @@
+//! Where objects come from. Today: files and directories, or standard input.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, SourceFile};
+
+pub(crate) mod directory;
+
+/// Everything that a source holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Contents {
+    /// By name, as people know it.
+    pub(crate) files: BTreeMap<String, Arc<SourceFile>>,
+    /// What could not be read.
+    pub(crate) problems: Vec<Diagnostic>,
+}
