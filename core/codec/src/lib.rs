@@ -29,6 +29,8 @@
 pub mod attribute;
 pub mod downstream;
 pub mod edit;
+#[cfg(feature = "kit")]
+pub mod kit;
 pub mod message;
 pub mod protocol;
 pub mod reply;

@@ -1,0 +1,106 @@
+//! A protocol of lines whose answers come in the order of the requests.
+//!
+//! ```text
+//! request   VERB KEY name=value... [*N]\n   and N bytes of payload
+//! answer    +text... [*N]\n                 ok, and N bytes of payload
+//!           -text\n  !CODE text\n  ?CODE text\n   the application says no; the server; not now
+//! aside     >text\n                         a push to the client that the connection is pinned to
+//!           .bye\n  .bye host\n  .back\n    go-away, of the whole host, taken back
+//! ```
+//!
+//! Verbs with a meaning to the proxy: `GET` may be repeated; `NOTE` is not answered; `SIZE` is
+//! answered with the `*N` of a payload that does not follow, so that the answer cannot be read
+//! without its request; `SUB n` is answered n times; `HOLD` pins and `FREE` releases; `PING` and
+//! `QUIT` are answered by the proxy. `deadline=MS` is the request's deadline. An empty line is
+//! nothing at all.
+
+mod codec;
+mod line;
+
+use std::time::Duration;
+
+use crate::{
+    attribute::AttributeDef,
+    downstream::Downstream,
+    message::Limits,
+    protocol::{Correlation, Order, Protocol, Sharing, Sniff, Traits},
+    session::Session,
+    upstream::Upstream,
+};
+
+/// The longest line.
+pub const LINE: usize = 4096;
+
+/// The protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InOrder;
+
+impl Protocol for InOrder {
+    fn id(&self) -> &'static str {
+        "sample-in-order"
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            correlation: Correlation::InOrderWithPush,
+            order: Order::PerClient,
+            sharing: Sharing::Pipeline { depth: 64 },
+            frame_limit: 64 * 1024 * 1024,
+            heartbeat: Some(Duration::from_secs(60)),
+            server_first: false,
+        }
+    }
+
+    fn attributes(&self) -> &'static [AttributeDef] {
+        &[
+            AttributeDef {
+                name: "verb",
+                meaning: "What is to be done.",
+            },
+            AttributeDef {
+                name: "key",
+                meaning: "What it is to be done to.",
+            },
+        ]
+    }
+
+    fn open_attributes(&self) -> bool {
+        true
+    }
+
+    fn sniff(&self, head: &[u8]) -> Sniff {
+        match head {
+            [] => Sniff::Need(1),
+            [b'A'..=b'Z', ..] => Sniff::Yes,
+            _ => Sniff::No,
+        }
+    }
+
+    fn downstream(&self, limits: Limits) -> Box<dyn Downstream> {
+        Box::new(codec::Server { limits })
+    }
+
+    fn upstream(&self, limits: Limits, _session: Option<&Session>) -> Box<dyn Upstream> {
+        Box::new(codec::Client { limits, own: 0 })
+    }
+}
+
+/// A request without payload.
+#[must_use]
+pub fn request(verb: &str, key: &str) -> Vec<u8> {
+    format!("{verb} {key}\n").into_bytes()
+}
+
+/// An answer with a payload.
+#[must_use]
+pub fn response(payload: &[u8]) -> Vec<u8> {
+    with_payload("+", payload)
+}
+
+/// `line` announcing and followed by `payload`.
+#[must_use]
+pub fn with_payload(line: &str, payload: &[u8]) -> Vec<u8> {
+    let mut out = format!("{line} *{}\n", payload.len()).into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
