@@ -1,19 +1,21 @@
 //! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number, so that a rule means the same
+//! where it is checked, where it is explained and where it is applied.
 
-/// Where a proxy or an endpoint runs; an empty part is unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Locality {
-    pub region: String,
-    pub zone: String,
-    pub subzone: String,
-}
+pub mod cluster_name;
+pub mod host;
+pub mod load;
+mod locality;
+pub mod precedence;
+pub mod route;
+pub mod subset;
+pub mod tiers;
+pub mod weights;
 
-/// How a cluster's endpoints are ranked by where they run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum LocalityRule {
-    /// Locality does not matter.
-    #[default]
-    Inactive,
-    /// Region, zone and subzone equal; region and zone; region; the rest.
-    Default,
-}
+pub use cluster_name::ClusterName;
+pub use load::{HostCounts, PriorityLoad};
+pub use locality::{Locality, LocalityParseError, LocalityRule, RegionFailover};
+pub use precedence::Precedence;
+pub use route::{AttributeMatch, Condition, RouteTable};
+pub use weights::WeightedCycle;
