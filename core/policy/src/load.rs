@@ -36,9 +36,9 @@ pub fn distribute(
     panic_threshold: u32,
 ) -> Vec<PriorityLoad> {
     let mut loads = vec![PriorityLoad::default(); priorities.len()];
-    let Some(first) = loads.first_mut() else {
+    if loads.is_empty() {
         return loads;
-    };
+    }
     let health: Vec<Availability> = priorities
         .iter()
         .map(|counts| Availability::of(counts, overprovisioning))
@@ -46,11 +46,6 @@ pub fn distribute(
     let available = health
         .iter()
         .fold(0, |sum, p| (sum + p.healthy + p.degraded).min(100));
-    if available == 0 && panic_threshold == 0 {
-        // Nobody can serve and nobody may panic; the sum still has to be 100.
-        first.healthy = 100;
-        return loads;
-    }
     for (load, counts) in loads.iter_mut().zip(priorities) {
         load.panic = available != 100 && panics(counts, panic_threshold);
     }
@@ -58,6 +53,9 @@ pub fn distribute(
         share_by_size(&mut loads, priorities);
     } else if available > 0 {
         share_by_health(&mut loads, &health, available);
+    } else {
+        // Nobody can serve and nobody may panic; the sum still has to be 100.
+        loads[0].healthy = 100;
     }
     loads
 }

@@ -145,6 +145,9 @@ fn overprovisioning_is_a_setting() {
     ];
     assert_eq!(healthy(&distribute(&counts, 100, 0)), [50, 50]);
     assert_eq!(healthy(&distribute(&counts, 200, 0)), [100, 0]);
+    // So little that every priority's part rounds to nothing.
+    assert_eq!(healthy(&distribute(&counts, 1, 0)), [0, 100]);
+    assert_eq!(healthy(&distribute(&counts[..1], 1, 0)), [100]);
 }
 
 proptest! {
