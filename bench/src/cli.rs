@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::contender::{Contender, Kind, Setup, Start, start_echo};
 use crate::load::{Budget, Load, Work};
 use crate::suite::{Outcome, Plan, Shape};
-use crate::{echo, relay, report, suite};
+use crate::{contender, echo, relay, report, suite};
 
 /// Measures Meltemi beside a bare relay and other proxies, in one run.
 ///
@@ -172,6 +172,7 @@ impl Dubbo {
     fn run(self) -> Result<ExitCode> {
         let dir = tempfile::tempdir().context("make a directory for configuration and logs")?;
         let plan = self.plan();
+        contender::build(&plan.contenders)?;
         let outcome = suite::run(&plan, setup(dir.path(), self.upstreams, ""))?;
         print(&outcome, self.json)?;
         let clean = outcome.void.is_empty();
@@ -213,6 +214,7 @@ impl Dubbo {
 impl Serve {
     fn run(self) -> Result<()> {
         let dir = tempfile::tempdir().context("make a directory for configuration and logs")?;
+        contender::build(&[self.contender])?;
         let mut setup = setup(dir.path(), self.upstreams, &self.wrap);
         let (_echo, upstream) = start_echo(dir.path())?;
         setup.upstream = upstream;

@@ -47,6 +47,10 @@ impl Kind {
         }
     }
 
+    pub(crate) fn is_meltemi(self) -> bool {
+        matches!(self, Self::Meltemi | Self::MeltemiGroup)
+    }
+
     /// Open files that a client connection costs the proxy: haproxy opens one upstream for each.
     pub(crate) fn files_per_connection(self) -> u64 {
         if self == Self::Haproxy { 2 } else { 1 }
@@ -56,6 +60,15 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// Brings the programs of this workspace that `kinds` need up to date.
+pub(crate) fn build(kinds: &[Kind]) -> Result<()> {
+    if kinds.iter().any(|kind| kind.is_meltemi()) {
+        meltemi::build()
+    } else {
+        Ok(())
     }
 }
 

@@ -94,7 +94,7 @@ fn memory(entries: &[Memory]) -> Table {
         "target",
     ]);
     for entry in entries {
-        let ours = is_ours(entry.contender);
+        let ours = entry.contender.is_meltemi();
         let grown = entry.with_connections.saturating_sub(entry.idle);
         let each = (entry.connections > 0).then(|| grown as f64 / entry.connections as f64);
         let target = |text: &str| if ours { text.to_owned() } else { String::new() };
@@ -115,7 +115,7 @@ fn memory(entries: &[Memory]) -> Table {
 /// The most that Meltemi may cost as a multiple of the floor.
 fn target(kind: Kind, shape: Shape) -> String {
     let most = match shape {
-        _ if !is_ours(kind) => return String::new(),
+        _ if !kind.is_meltemi() => return String::new(),
         Shape {
             connections: 1,
             depth: 1,
@@ -124,10 +124,6 @@ fn target(kind: Kind, shape: Shape) -> String {
         _ => "2.00",
     };
     most.to_owned()
-}
-
-fn is_ours(kind: Kind) -> bool {
-    matches!(kind, Kind::Meltemi | Kind::MeltemiGroup)
 }
 
 fn table(header: &[&str]) -> Table {

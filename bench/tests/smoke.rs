@@ -1,10 +1,13 @@
-//! A short load over real sockets, straight to the echo and through the floor.
+//! A short load over real sockets, straight to the echo and through the floor, and a short run of
+//! the command. No assertion on time.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
 use std::time::Duration;
 
 use meltemi_bench::load::{Budget, Load, Work};
 use meltemi_bench::{echo, relay};
+use serde_json::{Value, json};
 
 const REQUESTS: u64 = 2_000;
 
@@ -58,6 +61,52 @@ fn an_upstream_that_hangs_up_is_reported() {
         requests: 10,
     };
     assert!(load.run(budget).is_err());
+}
+
+#[test]
+fn the_command_runs_direct_and_floor() {
+    let output = Command::new(env!("CARGO_BIN_EXE_meltemi-bench"))
+        .args([
+            "dubbo",
+            "--only",
+            "direct,floor",
+            "--rows",
+            "serial,8x4",
+            "--bodies",
+            "128",
+        ])
+        .args([
+            "--rounds",
+            "2",
+            "--seconds",
+            "60",
+            "--requests",
+            "500",
+            "--warm-up",
+            "0.01",
+        ])
+        .args(["--idle", "20", "--json"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&outcome["void"], &outcome["absent"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(outcome["memory"][0]["connections"], 20);
+    for (row, shape) in ["serial", "8x4"].into_iter().enumerate() {
+        let row = &outcome["rows"][row];
+        assert_eq!(row["shape"], shape);
+        let rounds = |cell: usize, what: &str| row["cells"][cell][what].as_array().unwrap().len();
+        // A direct call has no proxy, and so no CPU time of one.
+        assert_eq!((rounds(0, "cost_us"), rounds(0, "speed")), (0, 2));
+        assert_eq!((rounds(1, "cost_us"), rounds(1, "speed")), (2, 2));
+    }
 }
 
 /// Runs `server` on a thread that ends with the test process.

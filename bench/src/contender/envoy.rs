@@ -38,12 +38,16 @@ pub(super) fn start(setup: &Setup) -> Result<Start> {
     )))
 }
 
+/// `MELTEMI_ENVOY`, else where `scripts/install-envoy` puts it.
 fn program() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("MELTEMI_ENVOY") {
         return Some(path.into());
     }
-    let home = PathBuf::from(std::env::var_os("HOME")?);
-    Some(home.join(".cache/meltemi/envoy-1.40.0/envoy"))
+    let cache = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
+    };
+    Some(cache.join("meltemi/envoy-1.40.0/envoy"))
 }
 
 /// Two routes, so that the method decides; limits that this load does not reach.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::{Contender, Kind, Setup, Start, wrapped};
 use crate::frame::{GROUP, INTERFACE, METHOD};
@@ -50,6 +50,32 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     let mut contender = Contender::behind(kind, target, proxy);
     contender._companions.push(controller);
     Ok(Start::Running(contender))
+}
+
+/// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured.
+pub(crate) fn build() -> Result<()> {
+    let Some(cargo) = std::env::var_os("CARGO") else {
+        return Ok(());
+    };
+    let own = std::env::current_exe().context("find this program's own path")?;
+    let profile_dir = own.parent().context("this program lies in no directory")?;
+    let mut command = Command::new(cargo);
+    command.args([
+        "build",
+        "-p",
+        "meltemi",
+        "-p",
+        "meltemi-controller",
+        "--target-dir",
+    ]);
+    command.arg(profile_dir.parent().unwrap_or(profile_dir));
+    if profile_dir.ends_with("release") {
+        command.arg("--release");
+    }
+    if !command.status().context("run cargo")?.success() {
+        bail!("Meltemi does not build; `--only` chooses other contenders");
+    }
+    Ok(())
 }
 
 /// A program of the same build: debug beside debug, release beside release.
