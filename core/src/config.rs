@@ -25,7 +25,8 @@ pub use endpoints::{Endpoint, Endpoints, Health};
 pub use invalid::Invalid;
 pub use listener::{Bind, Listener};
 pub use proxy::Proxy;
-pub use route::{AttributeMatch, Condition, Route, RouteConfig, WeightedCluster};
+pub(crate) use proxy::locality;
+pub use route::{Route, RouteConfig, WeightedCluster};
 pub use service::Service;
 
 /// Everything that requests are decided by at one moment.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::LocalityRule;
+use meltemi_policy::{LocalityRule, RegionFailover};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -196,14 +196,17 @@ fn locality_rule(metadata: Option<Metadata>) -> Result<LocalityRule, Invalid> {
     let Some(rule) = policy.locality else {
         return Ok(LocalityRule::default());
     };
-    if !rule.failover.is_empty()
-        || !rule.failover_priority.is_empty()
-        || !rule.distribute.is_empty()
-    {
-        return Err(Invalid::new(
-            "locality",
-            "only the default priorities are supported",
-        ));
+    if !rule.failover_priority.is_empty() || !rule.distribute.is_empty() {
+        let reason = "failover_priority and distribute are not supported";
+        return Err(Invalid::new("locality", reason));
     }
-    Ok(LocalityRule::Default)
+    let regions = rule.failover.into_iter();
+    Ok(LocalityRule::Failover {
+        regions: regions
+            .map(|failover| RegionFailover {
+                from: failover.from,
+                to: failover.to,
+            })
+            .collect(),
+    })
 }

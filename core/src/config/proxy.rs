@@ -22,7 +22,7 @@ impl From<proto::Self_> for Proxy {
     }
 }
 
-pub(super) fn locality(locality: Option<core::Locality>) -> Locality {
+pub(crate) fn locality(locality: Option<core::Locality>) -> Locality {
     locality.map_or_else(Locality::default, |l| Locality {
         region: l.region,
         zone: l.zone,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use meltemi_policy::route::validate;
+use meltemi_policy::{AttributeMatch, Condition};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::envoy::config::route::v3::HeaderMatcher;
@@ -33,23 +35,6 @@ pub struct Route {
     pub destinations: Vec<WeightedCluster>,
     /// From the request's last byte to the answer's; `None` is no limit.
     pub timeout: Option<Duration>,
-}
-
-/// A condition on one attribute of the message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttributeMatch {
-    pub name: String,
-    pub condition: Condition,
-}
-
-/// What an attribute's value must be; an absent attribute satisfies none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    Exact(String),
-    Prefix(String),
-    /// Must match the whole value.
-    Regex(String),
-    Present,
 }
 
 /// A share of a route's requests.
@@ -107,8 +92,7 @@ impl Route {
             .into_iter()
             .enumerate()
             .map(|(i, matcher)| {
-                AttributeMatch::parse(matcher)
-                    .map_err(|e| e.within(&format!("match.metadata[{i}]")))
+                attribute_match(matcher).map_err(|e| e.within(&format!("match.metadata[{i}]")))
             })
             .collect::<Result<_, _>>()?;
         let action = route
@@ -128,34 +112,33 @@ impl Route {
     }
 }
 
-impl AttributeMatch {
-    fn parse(matcher: HeaderMatcher) -> Result<Self, Invalid> {
-        if matcher.invert_match {
-            return Err(Invalid::new("invert_match", "is not supported"));
-        }
-        let condition = match matcher.header_match_specifier {
-            Some(HeaderMatchSpecifier::PresentMatch(true)) => Condition::Present,
-            Some(HeaderMatchSpecifier::PresentMatch(false)) => {
-                return Err(Invalid::new("present_match", "false is not supported"));
-            }
-            Some(HeaderMatchSpecifier::StringMatch(matcher)) if matcher.ignore_case => {
-                return Err(Invalid::new("string_match.ignore_case", "is not supported"));
-            }
-            Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
-                pattern(matcher.match_pattern).map_err(|e| e.within("string_match"))?
-            }
-            None => {
-                return Err(Invalid::new(
-                    "header_match_specifier",
-                    "is missing or unknown",
-                ));
-            }
-        };
-        Ok(Self {
-            name: required("name", matcher.name)?,
-            condition,
-        })
+fn attribute_match(matcher: HeaderMatcher) -> Result<AttributeMatch, Invalid> {
+    if matcher.invert_match {
+        return Err(Invalid::new("invert_match", "is not supported"));
     }
+    let condition = match matcher.header_match_specifier {
+        Some(HeaderMatchSpecifier::PresentMatch(true)) => Condition::Present,
+        Some(HeaderMatchSpecifier::PresentMatch(false)) => {
+            return Err(Invalid::new("present_match", "false is not supported"));
+        }
+        Some(HeaderMatchSpecifier::StringMatch(matcher)) if matcher.ignore_case => {
+            return Err(Invalid::new("string_match.ignore_case", "is not supported"));
+        }
+        Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
+            pattern(matcher.match_pattern).map_err(|e| e.within("string_match"))?
+        }
+        None => {
+            return Err(Invalid::new(
+                "header_match_specifier",
+                "is missing or unknown",
+            ));
+        }
+    };
+    validate(&condition).map_err(|e| Invalid::new("string_match", e.to_string()))?;
+    Ok(AttributeMatch {
+        name: required("name", matcher.name)?,
+        condition,
+    })
 }
 
 fn pattern(pattern: Option<MatchPattern>) -> Result<Condition, Invalid> {

@@ -12,7 +12,7 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The files that nothing else imports; the rest follows from their imports.
-const ROOTS: [&str; 9] = [
+const ROOTS: [&str; 10] = [
     "aeraki/meta_protocol_proxy/config/route/v1alpha/route.proto",
     "envoy/config/cluster/v3/cluster.proto",
     "envoy/config/endpoint/v3/endpoint.proto",
@@ -20,6 +20,7 @@ const ROOTS: [&str; 9] = [
     "envoy/service/discovery/v3/ads.proto",
     "meltemi/config/v1/cluster.proto",
     "meltemi/config/v1/listener.proto",
+    "meltemi/config/v1/rejection.proto",
     "meltemi/config/v1/self.proto",
     "meltemi/config/v1/service.proto",
 ];

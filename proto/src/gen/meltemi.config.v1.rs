@@ -177,6 +177,28 @@ impl ::prost::Name for Listener {
         "type.googleapis.com/meltemi.config.v1.Listener".into()
     }
 }
+/// One resource that a client refused; the details of the Status in a NACK hold one for each. The
+/// other resources of the response were applied.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rejection {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// For people: the field, and what is wrong with it.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Rejection {
+    const NAME: &'static str = "Rejection";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.Rejection".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.Rejection".into()
+    }
+}
 /// What the control plane knows of the proxy that asks. The resource's name is "self".
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Self_ {

@@ -1,0 +1,156 @@
+//! The configuration stream: one delta-xDS stream to the control plane, kept up for ever, and the
+//! snapshots that come of it.
+//!
+//! [`Subscriptions`] decides; what is here connects it to the network and the clock.
+
+mod backoff;
+mod channel;
+mod stats;
+mod subscriptions;
+mod table;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use meltemi_proto::envoy::config::core::v3::Node;
+use meltemi_proto::envoy::config::core::v3::node::UserAgentVersionType;
+use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::transport::Channel;
+use tracing::{debug, info, warn};
+
+use crate::config::Snapshot;
+use backoff::Backoff;
+pub use channel::{Dialled, connect, in_memory};
+pub use stats::Stats;
+pub use subscriptions::{Outcome, PATIENCE, Subscriptions};
+
+/// Larger than any configuration; what a response costs is the control plane's decision.
+const MAX_RESPONSE: usize = 256 << 20;
+/// Enough for all that one response leads to.
+const REQUESTS: usize = 16;
+
+/// Who asks. `locality` wins over what the control plane says of this proxy, unless it is empty.
+pub fn node(id: impl Into<String>, locality: &meltemi_policy::Locality) -> Node {
+    Node {
+        id: id.into(),
+        user_agent_name: "meltemi".to_owned(),
+        user_agent_version_type: Some(UserAgentVersionType::UserAgentVersion(
+            env!("CARGO_PKG_VERSION").to_owned(),
+        )),
+        locality: (!locality.is_empty()).then(|| {
+            meltemi_proto::envoy::config::core::v3::Locality {
+                region: locality.region.clone(),
+                zone: locality.zone.clone(),
+                sub_zone: locality.subzone.clone(),
+            }
+        }),
+        ..Node::default()
+    }
+}
+
+/// Publishes each consistent state of the control plane, until nobody listens any more.
+///
+/// A stream that ends is opened again, with backoff; what was published stays meanwhile.
+pub async fn run(
+    channel: Channel,
+    node: Node,
+    publish: watch::Sender<Arc<Snapshot>>,
+    stats: Arc<Stats>,
+) {
+    let mut subscriptions = Subscriptions::new(node, Instant::now());
+    let mut backoff = Backoff::default();
+    loop {
+        let mut stream = Stream {
+            subscriptions: &mut subscriptions,
+            publish: &publish,
+            stats: &stats,
+            backoff: &mut backoff,
+        };
+        let ended = tokio::select! {
+            ended = stream.run(channel.clone()) => ended,
+            () = publish.closed() => return,
+        };
+        subscriptions.disconnected();
+        stats.disconnected();
+        let delay = backoff.failed(rand::random());
+        match ended {
+            Ok(()) => info!(?delay, "the control plane closed the stream"),
+            Err(error) => warn!(%error, ?delay, "the stream to the control plane failed"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = publish.closed() => return,
+        }
+    }
+}
+
+/// One stream, from its first request to its end.
+struct Stream<'a> {
+    subscriptions: &'a mut Subscriptions,
+    publish: &'a watch::Sender<Arc<Snapshot>>,
+    stats: &'a Stats,
+    backoff: &'a mut Backoff,
+}
+
+impl Stream<'_> {
+    async fn run(&mut self, channel: Channel) -> Result<(), Status> {
+        let (requests, outgoing) = mpsc::channel(REQUESTS);
+        for request in self.subscriptions.connected(Instant::now()) {
+            send(&requests, request).await?;
+        }
+        let mut client =
+            AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE);
+        let mut responses = client
+            .delta_aggregated_resources(ReceiverStream::new(outgoing))
+            .await?
+            .into_inner();
+        self.stats.connected();
+        loop {
+            tokio::select! {
+                response = responses.message() => {
+                    let Some(response) = response? else { return Ok(()) };
+                    self.backoff.succeeded();
+                    debug!(
+                        type_url = response.type_url,
+                        resources = response.resources.len(),
+                        removed = response.removed_resources.len(),
+                        "configuration received"
+                    );
+                    let outcome = self.subscriptions.receive(response, Instant::now());
+                    self.stats.received(outcome.rejected);
+                    for request in outcome.requests {
+                        if let Some(error) = &request.error_detail {
+                            warn!(error = error.message, "configuration rejected");
+                        }
+                        send(&requests, request).await?;
+                    }
+                }
+                () = patience(self.subscriptions.deadline()) => {}
+            }
+            if let Some(snapshot) = self.subscriptions.snapshot(Instant::now()) {
+                info!(version = snapshot.version, "configuration applied");
+                self.stats.published();
+                self.publish.send_replace(Arc::new(snapshot));
+            }
+        }
+    }
+}
+
+async fn send(
+    requests: &mpsc::Sender<DeltaDiscoveryRequest>,
+    request: DeltaDiscoveryRequest,
+) -> Result<(), Status> {
+    let sent = requests.send(request).await;
+    sent.map_err(|_| Status::unavailable("the request stream is closed"))
+}
+
+async fn patience(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
