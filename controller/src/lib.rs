@@ -1,5 +1,6 @@
 //! Manifests in, xDS out.
 
+pub mod ads;
 mod diagnostic;
 mod index;
 mod manifest;

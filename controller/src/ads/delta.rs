@@ -1,0 +1,262 @@
+//! One delta stream: which resources its client wants, has and refused.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use meltemi_proto::envoy::service::discovery::v3 as proto;
+
+use super::rejection::{Rejection, refused};
+use super::{Resources, empty_is_wildcard, rank, resent_with};
+
+const WILDCARD: &str = "*";
+
+/// The server's side of one delta stream.
+#[derive(Debug, Default)]
+pub(super) struct DeltaStream {
+    node: String,
+    nonce: u64,
+    /// By rank and type URL, the order in which they are answered.
+    types: BTreeMap<(usize, String), Subscription>,
+}
+
+/// What the client has of one resource, as far as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    Version(Arc<str>),
+    Absent,
+}
+
+/// One type on one stream.
+#[derive(Debug, Default)]
+struct Subscription {
+    wildcard: bool,
+    names: BTreeSet<String>,
+    told: HashMap<String, Told>,
+    /// Asked for explicitly, so answered even if nothing changed.
+    owed: BTreeSet<String>,
+    /// A wildcard was asked for, so an answer is owed even if there is nothing.
+    owed_wildcard: bool,
+    refused: HashMap<String, Arc<str>>,
+    in_flight: Option<InFlight>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    nonce: String,
+    sent: HashMap<String, Arc<str>>,
+}
+
+impl DeltaStream {
+    /// Takes a request in; what it refuses is returned.
+    pub(super) fn request(&mut self, request: proto::DeltaDiscoveryRequest) -> Vec<Rejection> {
+        if let Some(node) = request.node {
+            self.node = node.id;
+        }
+        let type_url = request.type_url;
+        let key = (rank(&type_url), type_url.clone());
+        let first = !self.types.contains_key(&key);
+        let subscription = self.types.entry(key).or_default();
+        if first {
+            let versions = request.initial_resource_versions.into_iter();
+            subscription.told = versions
+                .map(|(name, version)| (name, Told::Version(version.into())))
+                .collect();
+            if request.resource_names_subscribe.is_empty() && empty_is_wildcard(&type_url) {
+                subscription.subscribe(WILDCARD.to_owned(), first);
+            }
+        }
+        for name in request.resource_names_subscribe {
+            subscription.subscribe(name, first);
+        }
+        for name in &request.resource_names_unsubscribe {
+            subscription.unsubscribe(name);
+        }
+        if first {
+            subscription.forget_unwanted();
+        }
+        let refused = subscription.acknowledge(&request.response_nonce, request.error_detail);
+        let rejections = refused
+            .into_iter()
+            .map(|(name, version, reason)| Rejection {
+                node: self.node.clone(),
+                type_url: type_url.clone(),
+                name,
+                version,
+                reason,
+            });
+        rejections.collect()
+    }
+
+    /// The responses that are due, at most one of each type.
+    pub(super) fn respond(&mut self, resources: &Resources) -> Vec<proto::DeltaDiscoveryResponse> {
+        let mut responses = Vec::new();
+        let mut resend: Vec<(String, BTreeSet<String>)> = Vec::new();
+        let mut settled = true;
+        for ((_, type_url), subscription) in &mut self.types {
+            for (_, names) in resend.iter().filter(|(url, _)| url == type_url) {
+                subscription.owe(names);
+            }
+            if subscription.in_flight.is_none()
+                && let Some(mut response) = subscription.respond(type_url, resources, settled)
+            {
+                self.nonce += 1;
+                let nonce = self.nonce.to_string();
+                if let Some(in_flight) = &mut subscription.in_flight {
+                    in_flight.nonce.clone_from(&nonce);
+                    if let Some(url) = resent_with(type_url) {
+                        resend.push((url, in_flight.sent.keys().cloned().collect()));
+                    }
+                }
+                response.nonce = nonce;
+                responses.push(response);
+            }
+            settled &= subscription.in_flight.is_none();
+        }
+        responses
+    }
+}
+
+impl Subscription {
+    fn subscribe(&mut self, name: String, first: bool) {
+        if name == WILDCARD {
+            self.wildcard = true;
+            self.owed_wildcard = true;
+            return;
+        }
+        // What a reconnecting client says it has need not be repeated.
+        if !first || !self.told.contains_key(&name) {
+            self.owed.insert(name.clone());
+        }
+        self.names.insert(name);
+    }
+
+    fn unsubscribe(&mut self, name: &str) {
+        if name == WILDCARD {
+            self.wildcard = false;
+            self.owed_wildcard = false;
+            self.forget_unwanted();
+            return;
+        }
+        self.names.remove(name);
+        if self.wildcard {
+            // The protocol leaves it open whether the client dropped it.
+            self.owed.insert(name.to_owned());
+        } else {
+            self.owed.remove(name);
+            self.told.remove(name);
+            self.refused.remove(name);
+        }
+    }
+
+    fn forget_unwanted(&mut self) {
+        if !self.wildcard {
+            self.told.retain(|name, _| self.names.contains(name));
+            self.refused.retain(|name, _| self.names.contains(name));
+            self.owed.retain(|name| self.names.contains(name));
+        }
+    }
+
+    fn owe(&mut self, names: &BTreeSet<String>) {
+        let wanted = names.iter().filter(|name| self.told.contains_key(*name));
+        self.owed.extend(wanted.cloned());
+    }
+
+    /// Ends the response in flight, if `nonce` is its own, and returns what was refused.
+    fn acknowledge(
+        &mut self,
+        nonce: &str,
+        error: Option<meltemi_proto::google::rpc::Status>,
+    ) -> Vec<(String, Arc<str>, String)> {
+        let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
+            return Vec::new();
+        };
+        let Some(error) = error else {
+            return Vec::new();
+        };
+        let refused = refused(&error, &in_flight.sent);
+        for (name, version, _) in &refused {
+            self.refused.insert(name.clone(), Arc::clone(version));
+        }
+        refused
+    }
+
+    /// The response that brings the client up to date, now in flight with an empty nonce. Nothing
+    /// that the client has is taken away before types of lower rank have `settled`.
+    fn respond(
+        &mut self,
+        type_url: &str,
+        resources: &Resources,
+        settled: bool,
+    ) -> Option<proto::DeltaDiscoveryResponse> {
+        let mut response = proto::DeltaDiscoveryResponse {
+            type_url: type_url.to_owned(),
+            system_version_info: resources.type_version(type_url),
+            ..proto::DeltaDiscoveryResponse::default()
+        };
+        let mut sent = HashMap::new();
+        for name in self.due(type_url, resources) {
+            let Some(resource) = resources.get(type_url, &name) else {
+                let held = matches!(self.told.get(&name), Some(Told::Version(_)));
+                if !held || settled {
+                    self.owed.remove(&name);
+                    self.told.insert(name.clone(), Told::Absent);
+                    response.removed_resources.push(name);
+                }
+                continue;
+            };
+            self.owed.remove(&name);
+            if self.refused.get(&name) == Some(&resource.version) {
+                continue;
+            }
+            let version = Arc::clone(&resource.version);
+            response.resources.push(proto::Resource {
+                name: name.clone(),
+                version: version.to_string(),
+                resource: Some(resource.body.clone()),
+                ..proto::Resource::default()
+            });
+            self.refused.remove(&name);
+            self.told
+                .insert(name.clone(), Told::Version(Arc::clone(&version)));
+            sent.insert(name, version);
+        }
+        let empty = response.resources.is_empty() && response.removed_resources.is_empty();
+        if empty && !std::mem::take(&mut self.owed_wildcard) {
+            return None;
+        }
+        self.owed_wildcard = false;
+        self.in_flight = Some(InFlight {
+            nonce: String::new(),
+            sent,
+        });
+        Some(response)
+    }
+
+    /// The names whose state the client was not told, or asked for again.
+    fn due(&self, type_url: &str, resources: &Resources) -> BTreeSet<String> {
+        let mut due = self.owed.clone();
+        let differs = |name: &str| match (resources.get(type_url, name), self.told.get(name)) {
+            (Some(resource), Some(Told::Version(told))) => resource.version != *told,
+            (Some(_), Some(Told::Absent) | None) => true,
+            (None, Some(Told::Version(_))) => true,
+            (None, Some(Told::Absent)) => false,
+            (None, None) => self.names.contains(name),
+        };
+        let named = self.names.iter().map(String::as_str);
+        let told = self.told.keys().map(String::as_str);
+        due.extend(
+            named
+                .chain(told)
+                .filter(|name| differs(name))
+                .map(str::to_owned),
+        );
+        if self.wildcard {
+            let all = resources.of_type(type_url).map(|(name, _)| name);
+            due.extend(all.filter(|name| differs(name)).map(str::to_owned));
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! The streams of the ADS server on tonic.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::Stream;
+use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use meltemi_proto::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::delta::DeltaStream;
+use super::rejection::Rejection;
+use super::resources::Resources;
+use super::sotw::SotwStream;
+
+/// At most one response of each type is in flight, so a stream never waits for room.
+const RESPONSES: usize = 16;
+
+/// Serves the latest resources to every client.
+///
+/// Nothing is served before there are resources: `None` means that the first sync is still to come,
+/// which is not the same as that there are none.
+#[derive(Clone, Debug)]
+pub struct Server {
+    resources: watch::Receiver<Option<Arc<Resources>>>,
+    rejections: mpsc::Sender<Rejection>,
+}
+
+impl Server {
+    /// Rejections are sent to `rejections`; those that find it full are logged and dropped.
+    pub fn new(
+        resources: watch::Receiver<Option<Arc<Resources>>>,
+        rejections: mpsc::Sender<Rejection>,
+    ) -> Self {
+        Self {
+            resources,
+            rejections,
+        }
+    }
+
+    /// Serves each connection that `incoming` yields, until `shutdown` completes; streams that are
+    /// still open then are ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transport as a whole; a connection that fails ends alone.
+    pub async fn serve<IO>(
+        self,
+        incoming: impl Stream<Item = io::Result<IO>>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), tonic::transport::Error>
+    where
+        IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let serving = tonic::transport::Server::builder()
+            .add_service(AggregatedDiscoveryServiceServer::new(self))
+            .serve_with_incoming(incoming);
+        tokio::select! {
+            served = serving => served,
+            () = shutdown => Ok(()),
+        }
+    }
+
+    fn start<S: Protocol>(&self, requests: Streaming<S::Request>) -> Responses<S::Response> {
+        let (responses, outgoing) = mpsc::channel(RESPONSES);
+        let stream = ClientStream::<S> {
+            state: S::default(),
+            resources: self.resources.clone(),
+            rejections: self.rejections.clone(),
+            responses,
+        };
+        tokio::spawn(stream.run(requests));
+        Box::pin(ReceiverStream::new(outgoing))
+    }
+}
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Server {
+    type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        request: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Responses<DiscoveryResponse>>, Status> {
+        Ok(Response::new(
+            self.start::<SotwStream>(request.into_inner()),
+        ))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Responses<DeltaDiscoveryResponse>>, Status> {
+        Ok(Response::new(
+            self.start::<DeltaStream>(request.into_inner()),
+        ))
+    }
+}
+
+/// What both variants of the protocol have in common.
+trait Protocol: Default + Send + 'static {
+    type Request: Send + 'static;
+    type Response: Send + 'static;
+
+    fn request(&mut self, request: Self::Request) -> Vec<Rejection>;
+
+    fn respond(&mut self, resources: &Resources) -> Vec<Self::Response>;
+}
+
+impl Protocol for DeltaStream {
+    type Request = DeltaDiscoveryRequest;
+    type Response = DeltaDiscoveryResponse;
+
+    fn request(&mut self, request: DeltaDiscoveryRequest) -> Vec<Rejection> {
+        self.request(request)
+    }
+
+    fn respond(&mut self, resources: &Resources) -> Vec<DeltaDiscoveryResponse> {
+        self.respond(resources)
+    }
+}
+
+impl Protocol for SotwStream {
+    type Request = DiscoveryRequest;
+    type Response = DiscoveryResponse;
+
+    fn request(&mut self, request: DiscoveryRequest) -> Vec<Rejection> {
+        self.request(request)
+    }
+
+    fn respond(&mut self, resources: &Resources) -> Vec<DiscoveryResponse> {
+        self.respond(resources)
+    }
+}
+
+/// One client's stream.
+struct ClientStream<S: Protocol> {
+    state: S,
+    resources: watch::Receiver<Option<Arc<Resources>>>,
+    rejections: mpsc::Sender<Rejection>,
+    responses: mpsc::Sender<Result<S::Response, Status>>,
+}
+
+impl<S: Protocol> ClientStream<S> {
+    async fn run(mut self, mut requests: Streaming<S::Request>) {
+        info!("a client connected");
+        loop {
+            tokio::select! {
+                request = requests.next() => match request {
+                    Some(Ok(request)) => self.request(request),
+                    Some(Err(error)) => return debug!(%error, "a client's stream failed"),
+                    None => return debug!("a client left"),
+                },
+                changed = self.resources.changed() => {
+                    if changed.is_err() {
+                        return debug!("there will be no more resources");
+                    }
+                }
+                () = self.responses.closed() => return debug!("a client left"),
+            }
+            if self.respond().await.is_err() {
+                return debug!("a client left");
+            }
+        }
+    }
+
+    fn request(&mut self, request: S::Request) {
+        for rejection in self.state.request(request) {
+            warn!(
+                node = rejection.node,
+                type_url = rejection.type_url,
+                name = rejection.name,
+                reason = rejection.reason,
+                "a client rejected a resource"
+            );
+            if self.rejections.try_send(rejection).is_err() {
+                debug!("nobody takes the rejections");
+            }
+        }
+    }
+
+    async fn respond(&mut self) -> Result<(), ()> {
+        let Some(resources) = self.resources.borrow_and_update().clone() else {
+            return Ok(());
+        };
+        for response in self.state.respond(&resources) {
+            self.responses.send(Ok(response)).await.map_err(drop)?;
+        }
+        Ok(())
+    }
+}
