@@ -1,0 +1,350 @@
+//! The Prometheus text format: families with help and type, one line a labelled value.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
+
+use super::cell::{Cell, HistogramSum};
+use super::scope::{ClusterCells, ServiceCells};
+use super::series::{End, SeriesCells, SeriesName};
+use super::{Named, Telemetry, WorkerCells, lock};
+
+/// A family whose values are one cell for each service or cluster.
+struct Family<C> {
+    name: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    cell: fn(&C) -> &Cell,
+}
+
+const SERVICES: [Family<ServiceCells>; 6] = [
+    Family {
+        name: "meltemi_downstream_connections",
+        help: "Open client connections.",
+        kind: "gauge",
+        cell: |cells| &cells.open,
+    },
+    Family {
+        name: "meltemi_downstream_connections_total",
+        help: "Client connections that were accepted.",
+        kind: "counter",
+        cell: |cells| &cells.opened,
+    },
+    Family {
+        name: "meltemi_downstream_connections_refused_total",
+        help: "Client connections that were closed at once: a limit, or a drain.",
+        kind: "counter",
+        cell: |cells| &cells.refused,
+    },
+    Family {
+        name: "meltemi_requests_in_flight",
+        help: "Requests without their last answer.",
+        kind: "gauge",
+        cell: |cells| &cells.in_flight,
+    },
+    Family {
+        name: "meltemi_downstream_decode_errors_total",
+        help: "Clients' messages that cannot be read.",
+        kind: "counter",
+        cell: |cells| &cells.decode_errors,
+    },
+    Family {
+        name: "meltemi_answers_dropped_total",
+        help: "Answers whose client had left or did not read.",
+        kind: "counter",
+        cell: |cells| &cells.dropped_answers,
+    },
+];
+
+const CLUSTERS: [Family<ClusterCells>; 7] = [
+    Family {
+        name: "meltemi_upstream_connections",
+        help: "Open connections to endpoints.",
+        kind: "gauge",
+        cell: |cells| &cells.open,
+    },
+    Family {
+        name: "meltemi_upstream_connections_total",
+        help: "Connections to endpoints that were made.",
+        kind: "counter",
+        cell: |cells| &cells.opened,
+    },
+    Family {
+        name: "meltemi_upstream_connect_failures_total",
+        help: "Connections to endpoints that could not be made.",
+        kind: "counter",
+        cell: |cells| &cells.connect_failures,
+    },
+    Family {
+        name: "meltemi_upstream_attempts_in_flight",
+        help: "Requests that were sent to endpoints and not answered yet.",
+        kind: "gauge",
+        cell: |cells| &cells.in_flight,
+    },
+    Family {
+        name: "meltemi_retries_total",
+        help: "Attempts after an exchange's first.",
+        kind: "counter",
+        cell: |cells| &cells.retries,
+    },
+    Family {
+        name: "meltemi_upstream_ejections_total",
+        help: "Ejections of endpoints that failed.",
+        kind: "counter",
+        cell: |cells| &cells.ejections,
+    },
+    Family {
+        name: "meltemi_upstream_decode_errors_total",
+        help: "Endpoints' messages that cannot be read.",
+        kind: "counter",
+        cell: |cells| &cells.decode_errors,
+    },
+];
+
+/// All metrics as text.
+pub(super) fn render(telemetry: &Telemetry) -> String {
+    let workers = lock(&telemetry.workers).clone();
+    let mut page = Page(String::with_capacity(16 * 1024));
+    exchanges(&mut page, &workers);
+    let services: Vec<_> = workers.iter().map(|worker| &worker.services).collect();
+    families(&mut page, &SERVICES, "service", &services);
+    let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
+    families(&mut page, &CLUSTERS, "cluster", &clusters);
+    configuration(&mut page, telemetry);
+    process(&mut page, telemetry, workers.len());
+    page.0
+}
+
+/// The cells of one series, added up over the workers.
+#[derive(Default)]
+struct SeriesSum {
+    duration: HistogramSum,
+    request_bytes: u64,
+    response_bytes: u64,
+    ends: BTreeMap<End, u64>,
+}
+
+impl SeriesSum {
+    fn add(&mut self, cells: &SeriesCells) {
+        cells.duration.add_to(&mut self.duration);
+        self.request_bytes += cells.request_bytes.value();
+        self.response_bytes += cells.response_bytes.value();
+        for (end, count) in lock(&cells.ends).iter() {
+            *self.ends.entry(*end).or_default() += count.value();
+        }
+    }
+}
+
+fn exchanges(page: &mut Page, workers: &[Arc<WorkerCells>]) {
+    let mut sums: BTreeMap<SeriesName, SeriesSum> = BTreeMap::new();
+    for worker in workers {
+        for (name, cells) in worker.series.all() {
+            sums.entry(name).or_default().add(&cells);
+        }
+    }
+    let series: Vec<_> = sums.iter().map(|(name, sum)| (labels(name), sum)).collect();
+
+    let name = "meltemi_requests_total";
+    page.head(name, "Exchanges by how they ended.", "counter");
+    for (labels, sum) in &series {
+        for (end, count) in &sum.ends {
+            let code = end
+                .code
+                .map_or_else(|| "other".to_owned(), |code| code.to_string());
+            let (outcome, flag) = (end.outcome, end.flag);
+            let labels =
+                format_args!("{labels},outcome=\"{outcome}\",code=\"{code}\",flag=\"{flag}\"");
+            page.value(name, labels, count);
+        }
+    }
+    let name = "meltemi_request_bytes_total";
+    page.head(name, "Bytes of requests.", "counter");
+    for (labels, sum) in &series {
+        page.value(name, labels, sum.request_bytes);
+    }
+    let name = "meltemi_response_bytes_total";
+    page.head(name, "Bytes of answers.", "counter");
+    for (labels, sum) in &series {
+        page.value(name, labels, sum.response_bytes);
+    }
+    durations(page, &series);
+}
+
+fn durations(page: &mut Page, series: &[(String, &SeriesSum)]) {
+    let name = "meltemi_request_duration_seconds";
+    page.head(
+        name,
+        "From a request's last byte to its answer's.",
+        "histogram",
+    );
+    for (labels, sum) in series {
+        let duration = &sum.duration;
+        for (bound, count) in duration.cumulative() {
+            let labels = format_args!("{labels},le=\"{bound}\"");
+            page.value("meltemi_request_duration_seconds_bucket", labels, count);
+        }
+        let infinite = format_args!("{labels},le=\"+Inf\"");
+        let count = duration.count();
+        page.value("meltemi_request_duration_seconds_bucket", infinite, count);
+        page.value(
+            "meltemi_request_duration_seconds_sum",
+            labels,
+            duration.seconds(),
+        );
+        page.value("meltemi_request_duration_seconds_count", labels, count);
+    }
+}
+
+/// The cells of several families, by the one label that they have.
+fn families<C>(
+    page: &mut Page,
+    families: &[Family<C>],
+    label: &str,
+    workers: &[&Named<Arc<str>, C>],
+) {
+    let mut cells: BTreeMap<Arc<str>, Vec<Arc<C>>> = BTreeMap::new();
+    for worker in workers {
+        for (name, of_worker) in worker.all() {
+            cells.entry(name).or_default().push(of_worker);
+        }
+    }
+    for family in families {
+        page.head(family.name, family.help, family.kind);
+        for (name, cells) in &cells {
+            let sum: u64 = cells.iter().map(|cells| (family.cell)(cells).value()).sum();
+            page.value(
+                family.name,
+                format_args!("{label}=\"{}\"", Escaped(name)),
+                sum,
+            );
+        }
+    }
+}
+
+fn configuration(page: &mut Page, telemetry: &Telemetry) {
+    let (updates, rejects, connected) = telemetry.configuration.totals();
+    page.single(
+        "meltemi_config_updates_total",
+        "Configurations applied.",
+        "counter",
+        updates,
+    );
+    page.single(
+        "meltemi_config_rejects_total",
+        "Resources refused.",
+        "counter",
+        rejects,
+    );
+    let help = "Whether there is a stream to the control plane.";
+    page.single(
+        "meltemi_control_plane_connected",
+        help,
+        "gauge",
+        u8::from(connected),
+    );
+    if let Some(applied) = telemetry.configuration.current() {
+        let at = applied
+            .at
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        let name = "meltemi_config_last_success_timestamp_seconds";
+        page.single(
+            name,
+            "When the configuration in force was applied.",
+            "gauge",
+            at,
+        );
+        let name = "meltemi_config_info";
+        page.head(name, "The version of the configuration in force.", "gauge");
+        page.value(
+            name,
+            format_args!("version=\"{}\"", Escaped(&applied.version)),
+            1,
+        );
+    }
+}
+
+fn process(page: &mut Page, telemetry: &Telemetry, workers: usize) {
+    let process = &telemetry.process;
+    let errors = process.accept_errors.load(Ordering::Relaxed);
+    page.single(
+        "meltemi_accept_errors_total",
+        "Failures to accept.",
+        "counter",
+        errors,
+    );
+    let dropped = process.access_log_dropped.load(Ordering::Relaxed);
+    let help = "Access log lines without room.";
+    page.single("meltemi_access_log_dropped_total", help, "counter", dropped);
+    let draining = u8::from(process.draining.load(Ordering::Relaxed));
+    page.single(
+        "meltemi_draining",
+        "Whether the proxy drains.",
+        "gauge",
+        draining,
+    );
+    page.single("meltemi_workers", "Worker threads.", "gauge", workers);
+    let name = "meltemi_build_info";
+    page.head(name, "The version of the program.", "gauge");
+    page.value(
+        name,
+        format_args!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
+        1,
+    );
+}
+
+impl<K: Hash + Eq + Clone, V> Named<K, V> {
+    /// All of them, so that they are read without the lock.
+    fn all(&self) -> Vec<(K, Arc<V>)> {
+        let cells = lock(&self.0);
+        cells
+            .iter()
+            .map(|(name, cells)| (name.clone(), Arc::clone(cells)))
+            .collect()
+    }
+}
+
+fn labels(name: &SeriesName) -> String {
+    let (service, route) = (Escaped(&name.service), Escaped(&name.route));
+    let destination = Escaped(&name.destination);
+    format!("service=\"{service}\",route=\"{route}\",destination=\"{destination}\"")
+}
+
+/// The text as it grows. Writing to a string does not fail.
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn value(&mut self, name: &str, labels: impl Display, value: impl Display) {
+        let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+    }
+
+    fn single(&mut self, name: &str, help: &str, kind: &str, value: impl Display) {
+        self.head(name, help, kind);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+}
+
+/// A label's value with what would end it escaped.
+struct Escaped<'a>(&'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}

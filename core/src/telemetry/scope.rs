@@ -1,0 +1,125 @@
+//! Connections and what is in flight on them, by service on the clients' side, by cluster on the servers'.
+
+use std::sync::Arc;
+
+use super::cell::Cell;
+
+/// A handle for the client connections of a service. It stays on its worker.
+#[derive(Clone, Debug)]
+pub struct ServiceMetrics(Arc<ServiceCells>);
+
+/// What one worker recorded of one service.
+#[derive(Debug, Default)]
+pub(super) struct ServiceCells {
+    pub(super) opened: Cell,
+    pub(super) open: Cell,
+    pub(super) refused: Cell,
+    pub(super) in_flight: Cell,
+    pub(super) decode_errors: Cell,
+    pub(super) dropped_answers: Cell,
+}
+
+impl ServiceMetrics {
+    pub(super) fn new(cells: Arc<ServiceCells>) -> Self {
+        Self(cells)
+    }
+
+    /// A client connected.
+    pub fn connection_opened(&self) {
+        self.0.opened.add(1);
+        self.0.open.add(1);
+    }
+
+    /// A client that had connected is gone.
+    pub fn connection_closed(&self) {
+        self.0.open.subtract(1);
+    }
+
+    /// A client was turned away at once (a limit, or the proxy drains).
+    pub fn connection_refused(&self) {
+        self.0.refused.add(1);
+    }
+
+    /// A request that is owed an answer arrived.
+    pub fn request_started(&self) {
+        self.0.in_flight.add(1);
+    }
+
+    /// A request that had started is over.
+    pub fn request_finished(&self) {
+        self.0.in_flight.subtract(1);
+    }
+
+    /// A client sent what cannot be read.
+    pub fn decode_error(&self) {
+        self.0.decode_errors.add(1);
+    }
+
+    /// So many answers had no client any more, or a client that does not read.
+    pub fn answers_dropped(&self, n: u64) {
+        self.0.dropped_answers.add(n);
+    }
+}
+
+/// A handle for the server connections of a cluster. It stays on its worker.
+#[derive(Clone, Debug)]
+pub struct ClusterMetrics(Arc<ClusterCells>);
+
+/// What one worker recorded of one cluster.
+#[derive(Debug, Default)]
+pub(super) struct ClusterCells {
+    pub(super) opened: Cell,
+    pub(super) open: Cell,
+    pub(super) connect_failures: Cell,
+    pub(super) in_flight: Cell,
+    pub(super) retries: Cell,
+    pub(super) ejections: Cell,
+    pub(super) decode_errors: Cell,
+}
+
+impl ClusterMetrics {
+    pub(super) fn new(cells: Arc<ClusterCells>) -> Self {
+        Self(cells)
+    }
+
+    /// A connection to an endpoint was made.
+    pub fn connection_opened(&self) {
+        self.0.opened.add(1);
+        self.0.open.add(1);
+    }
+
+    /// A connection that had been made is gone.
+    pub fn connection_closed(&self) {
+        self.0.open.subtract(1);
+    }
+
+    /// A connection to an endpoint could not be made.
+    pub fn connect_failed(&self) {
+        self.0.connect_failures.add(1);
+    }
+
+    /// A request was assigned to an endpoint.
+    pub fn attempt_started(&self) {
+        self.0.in_flight.add(1);
+    }
+
+    /// An attempt that had started is over.
+    pub fn attempt_finished(&self) {
+        self.0.in_flight.subtract(1);
+    }
+
+    /// A request goes to a further candidate, or again to the same.
+    pub fn retried(&self) {
+        self.0.retries.add(1);
+    }
+
+    /// An endpoint was ejected.
+    pub fn endpoint_ejected(&self) {
+        self.0.ejections.add(1);
+    }
+
+    /// An endpoint sent what cannot be read.
+    pub fn decode_error(&self) {
+        self.0.decode_errors.add(1);
+    }
+}
