@@ -1,0 +1,331 @@
+//! One worker's connections and exchanges, as a state machine: bytes, events and time go in,
+//! bytes and [`Action`]s come out.
+//!
+//! A request's path reads from top to bottom: `client` (bytes of a client become requests) →
+//! `exchange` (a request finds its route, cluster and endpoint) → `pool` (the endpoint's
+//! connection) → `server` (bytes of a server become answers) → `exchange` (the answer finds its
+//! client). `tables` is the configuration that decides it.
+//!
+//! **Invariant:** nothing here does I/O or reads a clock; the simulator and the driver run the
+//! same code.
+
+mod client;
+mod delivery;
+mod drain;
+mod exchange;
+mod large;
+mod lost;
+mod outbox;
+mod pool;
+mod receive;
+mod server;
+mod settings;
+mod status;
+mod tables;
+mod timers;
+mod wire_ids;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use slotmap::{SlotMap, new_key_type};
+
+use crate::{
+    config::{Address, Snapshot},
+    protocols::Protocols,
+    telemetry::WorkerTelemetry,
+};
+use client::{Client, Home};
+use exchange::Exchange;
+use outbox::Spare;
+use server::Server;
+pub use settings::Settings;
+pub use status::{HostStatus, WorkerStatus};
+use tables::Tables;
+use timers::Timers;
+
+new_key_type! {
+    /// A client's connection.
+    pub struct ClientKey;
+    /// A connection to a server.
+    pub struct ServerKey;
+    /// A request from its arrival to its last answer.
+    struct ExchangeKey;
+}
+
+/// A connection of this worker. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionId {
+    /// Accepted from a client.
+    Client(ClientKey),
+    /// Opened to a server.
+    Server(ServerKey),
+}
+
+/// What the driver has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection; answer with [`Engine::connected`] or [`Engine::connect_failed`].
+    Connect {
+        /// The connection's name from now on.
+        id: ConnectionId,
+        /// Where to.
+        address: Address,
+        /// Give up after this time.
+        timeout: Duration,
+    },
+    /// There are unsent bytes: write until [`Engine::unsent`] is empty.
+    Flush(ConnectionId),
+    /// [`Engine::wants_read`] is true again.
+    Resume(ConnectionId),
+    /// Drop the socket. The id is not known any more.
+    Close(ConnectionId),
+    /// Tell the outlier detection of the cluster how a request to the endpoint went.
+    Report(HostReport),
+}
+
+/// How an endpoint behaved, for the one owner of the cluster's outlier detection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostReport {
+    /// The cluster's name.
+    pub cluster: Arc<str>,
+    /// The endpoint.
+    pub address: Address,
+    /// False: it could not be reached or broke a connection with requests in flight. True is
+    /// reported only after a failure.
+    pub success: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    Deadline(ExchangeKey),
+    Client(ClientKey),
+    ClientStall(ClientKey),
+    ClientLeaving(ClientKey),
+    Server(ServerKey),
+    ServerStall(ServerKey),
+}
+
+/// One worker's share of the proxy.
+pub struct Engine {
+    settings: Settings,
+    telemetry: WorkerTelemetry,
+    random: SmallRng,
+    now: Instant,
+    tables: Tables,
+    clients: SlotMap<ClientKey, Client>,
+    servers: SlotMap<ServerKey, Server>,
+    exchanges: SlotMap<ExchangeKey, Exchange>,
+    timers: Timers<Timer>,
+    actions: VecDeque<Action>,
+    spare: Spare,
+    scratch: Vec<u8>,
+    buffered: usize,
+    draining: bool,
+}
+
+impl Engine {
+    /// A worker without configuration: it refuses connections until [`Engine::configure`].
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        protocols: Arc<Protocols>,
+        telemetry: WorkerTelemetry,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            settings,
+            telemetry,
+            random: SmallRng::seed_from_u64(seed),
+            now,
+            tables: Tables::new(protocols),
+            clients: SlotMap::with_key(),
+            servers: SlotMap::with_key(),
+            exchanges: SlotMap::with_key(),
+            timers: Timers::new(now),
+            actions: VecDeque::new(),
+            spare: Spare::default(),
+            scratch: Vec::new(),
+            buffered: 0,
+            draining: false,
+        }
+    }
+
+    /// Replaces the configuration. Requests in flight keep the one that decided them; clients of
+    /// a listener that is gone are asked to leave.
+    pub fn configure(&mut self, snapshot: &Snapshot, now: Instant) {
+        self.now = now;
+        let gone = self
+            .tables
+            .update(snapshot, &self.telemetry, self.random.random());
+        self.withdraw_hosts(&gone);
+        let homeless: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| !self.tables.serves(&client.listener, client.service))
+            .map(|(key, _)| key)
+            .collect();
+        for key in homeless {
+            self.ask_to_leave(key);
+        }
+    }
+
+    /// Replaces the set of ejected endpoints of a cluster.
+    pub fn set_ejected(&mut self, cluster: &str, ejected: &[Address]) {
+        self.tables.set_ejected(cluster, ejected);
+    }
+
+    /// A client connected to the listener of this name. `None`: it is refused, close the socket.
+    pub fn accept(
+        &mut self,
+        listener: &str,
+        peer: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
+        self.now = now;
+        if self.draining || self.clients.len() >= self.settings.clients {
+            return None;
+        }
+        let service_key = self.tables.listener(listener)?;
+        let service = self.tables.service(service_key)?;
+        let traits = service.protocol.traits();
+        let codec = service.protocol.downstream(meltemi_codec::Limits {
+            whole: self.settings.whole,
+            frame: traits.frame_limit,
+        });
+        service.metrics.connection_opened();
+        let home = Home {
+            listener: Arc::from(listener),
+            service: service_key,
+            metrics: service.metrics.clone(),
+            peer,
+        };
+        let key = self.clients.insert(Client::new(codec, traits, home, now));
+        let due = now + self.client_period(key);
+        self.timers.set(due, Timer::Client(key));
+        Some(ConnectionId::Client(key))
+    }
+
+    /// A connection that was asked for is there.
+    pub fn connected(&mut self, id: ConnectionId, now: Instant) {
+        self.now = now;
+        if let ConnectionId::Server(key) = id {
+            self.server_connected(key);
+        }
+    }
+
+    /// A connection that was asked for cannot be made.
+    pub fn connect_failed(&mut self, id: ConnectionId, now: Instant) {
+        self.now = now;
+        if let ConnectionId::Server(key) = id {
+            self.server_lost(key, lost::Loss::Connect);
+        }
+    }
+
+    /// Whether more bytes of this connection are welcome. [`Action::Resume`] says when it is true
+    /// again.
+    #[must_use]
+    pub fn wants_read(&self, id: ConnectionId) -> bool {
+        match id {
+            ConnectionId::Client(key) => self.clients.get(key).is_some_and(|client| client.reading),
+            ConnectionId::Server(key) => self.servers.get(key).is_some_and(|server| server.reading),
+        }
+    }
+
+    /// Bytes arrived.
+    pub fn received(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
+        self.now = now;
+        match id {
+            ConnectionId::Client(key) => self.client_received(key, bytes),
+            ConnectionId::Server(key) => self.server_received(key, bytes),
+        }
+    }
+
+    /// The peer will send no more.
+    pub fn end_of_file(&mut self, id: ConnectionId, now: Instant) {
+        self.now = now;
+        match id {
+            ConnectionId::Client(key) => self.client_ended(key),
+            ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+        }
+    }
+
+    /// The connection broke.
+    pub fn failed(&mut self, id: ConnectionId, now: Instant) {
+        self.now = now;
+        match id {
+            ConnectionId::Client(key) => self.abandon_client(key),
+            ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+        }
+    }
+
+    /// Bytes to write.
+    #[must_use]
+    pub fn unsent(&self, id: ConnectionId) -> &[u8] {
+        match id {
+            ConnectionId::Client(key) => self.clients.get(key).map(|client| client.outbox.unsent()),
+            ConnectionId::Server(key) => self
+                .servers
+                .get(key)
+                .filter(|server| server.is_connected())
+                .map(|server| server.outbox.unsent()),
+        }
+        .unwrap_or_default()
+    }
+
+    /// The first `n` of the unsent bytes were written.
+    pub fn sent(&mut self, id: ConnectionId, n: usize, now: Instant) {
+        self.now = now;
+        match id {
+            ConnectionId::Client(key) => self.client_sent(key, n),
+            ConnectionId::Server(key) => self.server_sent(key, n),
+        }
+    }
+
+    /// What to do next. Call until there is nothing, after each turn.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Engine::tick`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Lets deadlines pass.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
+                Timer::Deadline(key) => self.exchange_timed_out(key),
+                Timer::Client(key) => self.client_timer(key),
+                Timer::ClientStall(key) => self.abandon_client(key),
+                Timer::ClientLeaving(key) => self.client_leaving(key),
+                Timer::Server(key) => self.server_timer(key),
+                Timer::ServerStall(key) => self.server_lost(key, lost::Loss::Reset),
+            }
+        }
+    }
+
+    /// Accepts nothing new, and asks every client to leave in its protocol's words.
+    pub fn drain(&mut self, now: Instant) {
+        self.now = now;
+        self.draining = true;
+        for key in self.clients.keys().collect::<Vec<_>>() {
+            self.ask_to_leave(key);
+        }
+    }
+
+    /// Whether no client is left.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.clients.is_empty()
+    }
+}

@@ -1,0 +1,281 @@
+//! A client's connection.
+
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
+
+use meltemi_codec::{Correlation, Downstream, Order, Traits};
+use slotmap::{SlotMap, new_key_type};
+
+use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
+use crate::telemetry::ServiceMetrics;
+
+new_key_type! {
+    /// A request that a server made of this client.
+    pub(super) struct CallKey;
+}
+
+/// A client's connection and what it is owed.
+pub(super) struct Client {
+    pub(super) codec: Box<dyn Downstream>,
+    pub(super) traits: Traits,
+    pub(super) listener: Arc<str>,
+    pub(super) service: ServiceKey,
+    pub(super) metrics: ServiceMetrics,
+    pub(super) peer: Option<SocketAddr>,
+    /// Bytes that are not a whole message yet.
+    pub(super) inbox: Vec<u8>,
+    /// Bytes that the inbox must hold before decoding is worth a try.
+    pub(super) need: usize,
+    pub(super) incoming: Incoming,
+    pub(super) outbox: Outbox,
+    pub(super) flights: Flights,
+    /// The answers' turns, where the protocol is in order.
+    pub(super) lineup: Option<Lineup>,
+    /// A large answer is being written: those of other requests wait in `held`.
+    pub(super) writing: Option<ExchangeKey>,
+    pub(super) held: Vec<Held>,
+    /// The connection that all its requests go to.
+    pub(super) pin: Option<ServerKey>,
+    pub(super) calls: SlotMap<CallKey, Call>,
+    pub(super) phase: Phase,
+    pub(super) reading: bool,
+    pub(super) last_read: Instant,
+    pub(super) stall: Option<TimerKey>,
+    /// It was asked to leave.
+    pub(super) leaving: bool,
+}
+
+/// What the next bytes of a client are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// A message.
+    Message,
+    /// The rest of a refused one.
+    Skip(u64),
+    /// The rest of a large one; `None` where its size is not known.
+    Body {
+        exchange: ExchangeKey,
+        left: Option<u64>,
+    },
+}
+
+/// How far a client's connection is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// It sends no more, and closes after its last answer.
+    Finishing,
+    /// It closes once what is in the outbox has left.
+    Closing,
+}
+
+/// An answer, or a part of one, that waits until a large one is complete.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) exchange: ExchangeKey,
+    pub(super) bytes: Vec<u8>,
+    pub(super) done: bool,
+}
+
+/// A request that a server made of this client on a pinned connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) server: ServerKey,
+    pub(super) id: u64,
+}
+
+/// The unanswered requests of a client.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    ids: Vec<u64>,
+    exchanges: Vec<ExchangeKey>,
+}
+
+impl Flights {
+    pub(super) fn len(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.exchanges.is_empty()
+    }
+
+    pub(super) fn find(&self, id: u64) -> Option<ExchangeKey> {
+        let place = self.ids.iter().position(|known| *known == id)?;
+        self.exchanges.get(place).copied()
+    }
+
+    /// Returns the entry's place.
+    pub(super) fn add(&mut self, id: u64, exchange: ExchangeKey) -> u32 {
+        self.ids.push(id);
+        self.exchanges.push(exchange);
+        u32::try_from(self.exchanges.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the exchange that has moved to this place, if one has.
+    pub(super) fn remove(&mut self, place: u32) -> Option<ExchangeKey> {
+        let place = place as usize;
+        if place < self.exchanges.len() {
+            self.ids.swap_remove(place);
+            self.exchanges.swap_remove(place);
+        }
+        self.exchanges.get(place).copied()
+    }
+
+    pub(super) fn all(&self) -> Vec<ExchangeKey> {
+        self.exchanges.clone()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, ExchangeKey> {
+        self.exchanges.iter()
+    }
+}
+
+/// The answers' turns of an in-order connection.
+#[derive(Debug, Default)]
+pub(super) struct Lineup {
+    turns: VecDeque<Turn>,
+    /// The number of the front turn.
+    first: u64,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    bytes: Vec<u8>,
+    done: bool,
+}
+
+impl Lineup {
+    /// The number of a new last turn.
+    pub(super) fn join(&mut self) -> u64 {
+        self.turns.push_back(Turn::default());
+        self.first + self.turns.len() as u64 - 1
+    }
+
+    /// Where to write the answer whose turn this is; `None`: to the connection.
+    pub(super) fn place(&mut self, turn: u64) -> Option<&mut Vec<u8>> {
+        let index = usize::try_from(turn.checked_sub(self.first)?).ok()?;
+        (index > 0)
+            .then(|| self.turns.get_mut(index))
+            .flatten()
+            .map(|turn| &mut turn.bytes)
+    }
+
+    /// The turn is over: whatever may follow now goes to `out`.
+    pub(super) fn leave(&mut self, turn: u64, out: &mut Vec<u8>) {
+        if let Some(turn) = turn
+            .checked_sub(self.first)
+            .and_then(|index| usize::try_from(index).ok())
+            .and_then(|index| self.turns.get_mut(index))
+        {
+            turn.done = true;
+        }
+        while self.turns.front().is_some_and(|turn| turn.done) {
+            self.turns.pop_front();
+            self.first += 1;
+            if let Some(next) = self.turns.front_mut() {
+                out.append(&mut next.bytes);
+            }
+        }
+    }
+
+    /// Bytes of answers that wait for their turn.
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        self.turns.iter().map(|turn| turn.bytes.len()).sum()
+    }
+}
+
+/// Where a client came in.
+pub(super) struct Home {
+    pub(super) listener: Arc<str>,
+    pub(super) service: ServiceKey,
+    pub(super) metrics: ServiceMetrics,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+impl Client {
+    pub(super) fn new(
+        codec: Box<dyn Downstream>,
+        traits: Traits,
+        home: Home,
+        now: Instant,
+    ) -> Self {
+        let in_order = !matches!(traits.correlation, Correlation::ById { .. });
+        Self {
+            codec,
+            traits,
+            listener: home.listener,
+            service: home.service,
+            metrics: home.metrics,
+            peer: home.peer,
+            inbox: Vec::new(),
+            need: 0,
+            incoming: Incoming::Message,
+            outbox: Outbox::default(),
+            flights: Flights::default(),
+            lineup: in_order.then(Lineup::default),
+            writing: None,
+            held: Vec::new(),
+            pin: None,
+            calls: SlotMap::with_key(),
+            phase: Phase::Open,
+            reading: true,
+            last_read: now,
+            stall: None,
+            leaving: false,
+        }
+    }
+
+    /// Bytes that wait behind a large answer.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.iter().map(|held| held.bytes.len()).sum()
+    }
+
+    pub(super) fn keeps_order(&self) -> bool {
+        self.traits.order == Order::PerClient
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_leave_in_the_order_of_their_requests() {
+        let mut lineup = Lineup::default();
+        let mut out = Vec::new();
+        let (first, second, third) = (lineup.join(), lineup.join(), lineup.join());
+        lineup.place(third).unwrap().extend_from_slice(b"3");
+        lineup.leave(third, &mut out);
+        lineup.place(second).unwrap().extend_from_slice(b"2");
+        assert_eq!((out.as_slice(), lineup.waiting()), (&b""[..], 2));
+        assert!(
+            lineup.place(first).is_none(),
+            "the front writes to the connection"
+        );
+        out.extend_from_slice(b"1");
+        lineup.leave(first, &mut out);
+        assert_eq!(out, b"12", "what the second has so far follows at once");
+        assert!(lineup.place(second).is_none());
+        out.extend_from_slice(b"b");
+        lineup.leave(second, &mut out);
+        assert_eq!(out, b"12b3");
+        assert_eq!(lineup.join(), 3);
+    }
+
+    #[test]
+    fn a_removed_flight_names_the_one_that_moved() {
+        let mut flights = Flights::default();
+        let mut keys = SlotMap::<ExchangeKey, ()>::with_key();
+        let (a, b, c) = (keys.insert(()), keys.insert(()), keys.insert(()));
+        flights.add(7, a);
+        flights.add(8, b);
+        flights.add(9, c);
+        assert_eq!(flights.find(8), Some(b));
+        assert_eq!(flights.remove(0), Some(c));
+        assert_eq!(flights.find(9), Some(c));
+        assert_eq!(flights.find(7), None);
+        assert_eq!(flights.remove(1), None);
+        assert_eq!(flights.len(), 1);
+    }
+}

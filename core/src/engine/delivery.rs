@@ -1,0 +1,268 @@
+//! Bytes towards a client: in its turn, under its limits.
+
+use meltemi_codec::Downstream;
+
+use super::{
+    Action, ClientKey, ConnectionId, Engine, ExchangeKey, Timer,
+    client::{Client, Held, Phase},
+    exchange::End,
+    outbox::Spare,
+};
+use crate::telemetry::ResponseFlag;
+
+/// The buffer that an answer with this turn is written to.
+pub(super) fn place<'a>(
+    client: &'a mut Client,
+    spare: &mut Spare,
+    key: ExchangeKey,
+    turn: Option<u64>,
+) -> (&'a mut dyn Downstream, &'a mut Vec<u8>) {
+    let codec = client.codec.as_mut();
+    let waiting = match (&mut client.lineup, turn) {
+        (Some(lineup), Some(turn)) => lineup.place(turn),
+        _ if client.writing.is_some_and(|other| other != key) => hold(&mut client.held, key),
+        _ => None,
+    };
+    match waiting {
+        Some(buffer) => (codec, buffer),
+        None => (codec, client.outbox.append(spare)),
+    }
+}
+
+/// The buffer of an answer that has to wait behind a large one.
+fn hold(held: &mut Vec<Held>, exchange: ExchangeKey) -> Option<&mut Vec<u8>> {
+    let index = held
+        .iter()
+        .position(|held| held.exchange == exchange && !held.done);
+    let index = index.unwrap_or_else(|| {
+        held.push(Held {
+            exchange,
+            bytes: Vec::new(),
+            done: false,
+        });
+        held.len() - 1
+    });
+    held.get_mut(index).map(|held| &mut held.bytes)
+}
+
+impl Engine {
+    /// Lets the client's codec write an answer, or a part of one, into its place.
+    pub(super) fn deliver(
+        &mut self,
+        key: ExchangeKey,
+        write: impl FnOnce(&mut dyn Downstream, &mut Vec<u8>),
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(exchange.client) else {
+            return;
+        };
+        let (codec, out) = place(client, &mut self.spare, key, exchange.turn);
+        let before = out.len();
+        write(codec, out);
+        let grown = out.len() - before;
+        exchange.response_bytes += grown as u64;
+        self.buffered += grown;
+        let key = exchange.client;
+        self.flush_client(key);
+    }
+
+    /// The answer is complete: whatever waited for it may follow.
+    pub(super) fn answer_ends(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        exchange.answered = true;
+        let turn = exchange.turn.take();
+        let client_key = exchange.client;
+        let Some(client) = self.clients.get_mut(client_key) else {
+            return;
+        };
+        if let (Some(lineup), Some(turn)) = (&mut client.lineup, turn) {
+            lineup.leave(turn, client.outbox.append(&mut self.spare));
+        }
+        if client.writing == Some(key) {
+            client.writing = None;
+            self.write_held(client_key);
+        } else if let Some(held) = client.held.iter_mut().find(|held| held.exchange == key) {
+            held.done = true;
+        }
+        self.flush_client(client_key);
+    }
+
+    /// A large answer is complete: what is whole behind it follows, then the next large one.
+    fn write_held(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let out = client.outbox.append(&mut self.spare);
+        client.held.retain_mut(|held| {
+            if held.done {
+                out.append(&mut held.bytes);
+            }
+            !held.done
+        });
+        if !client.held.is_empty() {
+            let mut next = client.held.remove(0);
+            out.append(&mut next.bytes);
+            client.writing = Some(next.exchange);
+        }
+    }
+
+    /// Nothing of this exchange's answer has reached the client yet: forgets what waits of it.
+    pub(super) fn drop_held(&mut self, client: ClientKey, key: ExchangeKey) {
+        if let Some(client) = self.clients.get_mut(client) {
+            let before = client.held_bytes();
+            client.held.retain(|held| held.exchange != key || held.done);
+            self.buffered = self.buffered.saturating_sub(before - client.held_bytes());
+        }
+    }
+
+    /// What a codec answered itself, in its turn.
+    pub(super) fn answered_here(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if self.scratch.is_empty() {
+            return;
+        }
+        self.buffered += self.scratch.len();
+        match &mut client.lineup {
+            Some(lineup) => {
+                let turn = lineup.join();
+                match lineup.place(turn) {
+                    Some(buffer) => buffer.append(&mut self.scratch),
+                    None => client
+                        .outbox
+                        .append(&mut self.spare)
+                        .append(&mut self.scratch),
+                }
+                lineup.leave(turn, client.outbox.append(&mut self.spare));
+            }
+            None if client.writing.is_some() => client.held.push(Held {
+                exchange: ExchangeKey::default(),
+                bytes: std::mem::take(&mut self.scratch),
+                done: true,
+            }),
+            None => client
+                .outbox
+                .append(&mut self.spare)
+                .append(&mut self.scratch),
+        }
+        self.flush_client(key);
+    }
+
+    /// Asks for a flush, and enforces the client's limits.
+    pub(super) fn flush_client(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.outbox.len() + client.held_bytes() > self.settings.client_limit {
+            return self.abandon_client(key);
+        }
+        if !client.outbox.flushing && !client.outbox.is_empty() {
+            client.outbox.flushing = true;
+            self.actions
+                .push_back(Action::Flush(ConnectionId::Client(key)));
+        }
+        self.reconsider_client(key);
+    }
+
+    pub(super) fn client_sent(&mut self, key: ClientKey, n: usize) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let n = n.min(client.outbox.len());
+        client.outbox.consume(n, &mut self.spare);
+        self.buffered = self.buffered.saturating_sub(n);
+        if let Some(timer) = client.stall.take() {
+            self.timers.cancel(timer);
+        }
+        if client.outbox.is_empty() {
+            if client.phase == Phase::Closing {
+                return self.close_client(key);
+            }
+        } else {
+            let due = self.now + self.settings.stall;
+            client.stall = Some(self.timers.set(due, Timer::ClientStall(key)));
+        }
+        self.reconsider_client(key);
+    }
+
+    /// Stops or resumes reading of a client, and of the server whose large answer it is reading.
+    pub(super) fn reconsider_client(&mut self, key: ClientKey) {
+        let window = self.request_window_open(key);
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let welcome = window
+            && client.outbox.len() <= self.settings.client_pause
+            && client.flights.len() < self.settings.in_flight_per_client
+            && client.phase == Phase::Open;
+        if welcome && !client.reading {
+            self.actions
+                .push_back(Action::Resume(ConnectionId::Client(key)));
+        }
+        client.reading = welcome;
+        self.reconsider_writer(key);
+    }
+
+    /// An answer was delivered or given up: a client that only waited for that may go.
+    pub(super) fn client_settled(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        let over = client.flights.is_empty() && client.phase == Phase::Finishing;
+        if over {
+            self.close_after_flush(key);
+        } else {
+            self.reconsider_client(key);
+        }
+    }
+
+    /// Closes once everything has left.
+    pub(super) fn close_after_flush(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.phase = Phase::Closing;
+        client.reading = false;
+        if client.outbox.is_empty() {
+            self.close_client(key);
+        }
+    }
+
+    /// The client is gone, or is to be: nothing more is sent to it.
+    pub(super) fn abandon_client(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.phase = Phase::Closing;
+            for exchange in client.flights.all() {
+                self.finish(exchange, End::local(ResponseFlag::ClientDisconnected));
+            }
+            self.close_client(key);
+        }
+    }
+
+    pub(super) fn close_client(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        for exchange in client.flights.all() {
+            self.finish(exchange, End::local(ResponseFlag::ClientDisconnected));
+        }
+        let Some(client) = self.clients.remove(key) else {
+            return;
+        };
+        if let Some(timer) = client.stall {
+            self.timers.cancel(timer);
+        }
+        self.buffered = self
+            .buffered
+            .saturating_sub(client.outbox.len() + client.held_bytes() + client.inbox.len());
+        client.metrics.connection_closed();
+        self.release_servers_of(&client);
+        self.actions
+            .push_back(Action::Close(ConnectionId::Client(key)));
+    }
+}

@@ -1,0 +1,82 @@
+//! Clients that are idle, or that are asked to leave.
+
+use std::time::Duration;
+
+use meltemi_codec::Drain;
+
+use super::{
+    ClientKey, Engine, Timer,
+    client::{Client, Phase},
+};
+
+impl Engine {
+    /// Tells a client to go elsewhere, and closes its connection once it has been silent.
+    pub(super) fn ask_to_leave(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.leaving || client.phase != Phase::Open {
+            return;
+        }
+        client.leaving = true;
+        self.scratch.clear();
+        let quiet = match client.codec.drain(&mut self.scratch) {
+            Drain::Announced => self.settings.drain_quiet,
+            Drain::WhenIdle => Duration::ZERO,
+        };
+        self.answered_here(key);
+        self.timers.set(self.now + quiet, Timer::ClientLeaving(key));
+    }
+
+    /// Closes a client that was asked to leave, if it is owed nothing and has been silent.
+    pub(super) fn client_leaving(&mut self, key: ClientKey) {
+        let quiet = self.settings.drain_quiet;
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        let silent = self.now.saturating_duration_since(client.last_read) >= quiet;
+        let busy = !client.flights.is_empty() || !client.inbox.is_empty();
+        if !busy && silent {
+            self.close_after_flush(key);
+        } else {
+            let again = self.now + quiet.max(Duration::from_millis(50));
+            self.timers.set(again, Timer::ClientLeaving(key));
+        }
+    }
+
+    /// How long a silent client is left alone.
+    pub(super) fn client_period(&self, key: ClientKey) -> Duration {
+        let idle = self.settings.client_idle;
+        let heartbeat = self
+            .clients
+            .get(key)
+            .and_then(|client| client.traits.heartbeat);
+        heartbeat.map_or(idle, |heartbeat| heartbeat.min(idle))
+    }
+
+    pub(super) fn client_timer(&mut self, key: ClientKey) {
+        let period = self.client_period(key);
+        let idle_limit = self.settings.client_idle;
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let silent = self.now.saturating_duration_since(client.last_read);
+        if silent >= idle_limit && client.flights.is_empty() {
+            return self.close_after_flush(key);
+        }
+        if silent >= period && client.phase == Phase::Open {
+            self.scratch.clear();
+            if client.codec.heartbeat(&mut self.scratch) {
+                self.answered_here(key);
+            }
+        }
+        self.timers.set(self.now + period, Timer::Client(key));
+    }
+
+    /// A connection that a client had for itself goes with it.
+    pub(super) fn release_servers_of(&mut self, client: &Client) {
+        if let Some(pin) = client.pin {
+            self.close_server(pin);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Messages that are too large to be stored: cut through under backpressure.
+
+use meltemi_codec::{Body, Request};
+
+use super::{
+    Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey,
+    client::{self, Phase},
+    server,
+};
+
+/// How much of `input` the next piece takes, and what is left of the message after it.
+/// `None`: it ends with this piece.
+fn piece(
+    left: Option<u64>,
+    input: &[u8],
+    body: impl FnOnce(&[u8]) -> Result<Body, meltemi_codec::Malformed>,
+) -> Result<(usize, Option<Option<u64>>), meltemi_codec::Malformed> {
+    if let Some(left) = left {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let left = left - taken as u64;
+        return Ok((taken, (left > 0).then_some(Some(left))));
+    }
+    Ok(match body(input)? {
+        Body::More(taken) => (taken.min(input.len()), Some(None)),
+        Body::End(taken) => (taken.min(input.len()), None),
+    })
+}
+
+impl Engine {
+    /// The head of a large request: it goes on a connection of its own, and its body follows.
+    pub(super) fn start_large(
+        &mut self,
+        key: ClientKey,
+        request: Request,
+        head: &[u8],
+        left: Option<u64>,
+    ) {
+        let exchange = self.start(key, request, head, false).unwrap_or_default();
+        if let Some(client) = self.clients.get_mut(key)
+            && client.incoming == client::Incoming::Message
+        {
+            client.incoming = client::Incoming::Body { exchange, left };
+        }
+        self.reconsider_client(key);
+    }
+
+    /// More of a large request. Where its exchange is over, it is swallowed.
+    pub(super) fn client_body(&mut self, key: ClientKey, input: &[u8]) -> usize {
+        let Some(client) = self.clients.get_mut(key) else {
+            return 0;
+        };
+        let client::Incoming::Body { exchange, left } = client.incoming else {
+            return 0;
+        };
+        let codec = &mut client.codec;
+        let (taken, left) = match piece(left, input, |input| codec.body(input)) {
+            Ok(piece) => piece,
+            Err(malformed) => {
+                self.client_malformed(key, malformed.reason);
+                return 0;
+            }
+        };
+        client.incoming = match left {
+            Some(left) => client::Incoming::Body { exchange, left },
+            None => client::Incoming::Message,
+        };
+        let bytes = input.get(..taken).unwrap_or_default();
+        self.pass_up(exchange, bytes);
+        self.reconsider_client(key);
+        taken
+    }
+
+    fn pass_up(&mut self, key: ExchangeKey, bytes: &[u8]) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        exchange.request_bytes += bytes.len() as u64;
+        let Some(sent) = exchange.attempt else {
+            return;
+        };
+        if let Some(server) = self.servers.get_mut(sent.server) {
+            server
+                .outbox
+                .append(&mut self.spare)
+                .extend_from_slice(bytes);
+            let end = server.outbox.end();
+            if let Some(attempt) = server.attempts.get_mut(sent.attempt) {
+                attempt.end = end;
+            }
+            self.buffered += bytes.len();
+        }
+        self.flush_server(sent.server);
+    }
+
+    /// More of a large answer. Where its exchange is over, it is swallowed: a shared connection is
+    /// always read.
+    pub(super) fn server_body(&mut self, key: ServerKey, input: &[u8]) -> usize {
+        let Some(server) = self.servers.get_mut(key) else {
+            return 0;
+        };
+        let (left, target) = match server.incoming {
+            server::Incoming::Message => return 0,
+            server::Incoming::Body {
+                exchange,
+                left,
+                end,
+            } => (left, Some((exchange, end))),
+            server::Incoming::Skip { left } => (left, None),
+        };
+        let codec = &mut server.codec;
+        let (taken, left) = match piece(left, input, |input| codec.body(input)) {
+            Ok(piece) => piece,
+            Err(_) => {
+                self.server_lost(key, super::lost::Loss::Malformed);
+                return 0;
+            }
+        };
+        server.incoming = match (left, target) {
+            (None, _) => server::Incoming::Message,
+            (Some(left), Some((exchange, end))) => server::Incoming::Body {
+                exchange,
+                left,
+                end,
+            },
+            (Some(left), None) => server::Incoming::Skip { left },
+        };
+        if let Some((exchange, end)) = target {
+            let bytes = input.get(..taken).unwrap_or_default();
+            self.deliver(exchange, |_, out| out.extend_from_slice(bytes));
+            if left.is_none() {
+                let sent = self
+                    .exchanges
+                    .get(exchange)
+                    .and_then(|exchange| exchange.attempt);
+                if let Some(sent) = sent {
+                    self.attempt_over(key, sent.attempt);
+                }
+                self.answer_ends(exchange);
+                self.finish(exchange, end);
+            }
+        }
+        taken
+    }
+
+    /// An exchange ends while its request is still arriving: the server has half a message, so its
+    /// connection is of no further use.
+    pub(super) fn cut_request_short(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let arriving = self.clients.get(exchange.client).is_some_and(|client| {
+            matches!(client.incoming, client::Incoming::Body { exchange, .. } if exchange == key)
+        });
+        if !arriving {
+            return;
+        }
+        if let Some(sent) = exchange.attempt.take() {
+            if let Some(host) = self.tables.hosts.get_mut(sent.host) {
+                host.active = host.active.saturating_sub(1);
+                host.metrics.attempt_finished();
+            }
+            self.close_server(sent.server);
+        }
+    }
+
+    /// Whether the server of the client's arriving request can take more of it.
+    pub(super) fn request_window_open(&self, key: ClientKey) -> bool {
+        let Some(client) = self.clients.get(key) else {
+            return false;
+        };
+        let client::Incoming::Body { exchange, .. } = client.incoming else {
+            return true;
+        };
+        self.exchanges
+            .get(exchange)
+            .and_then(|exchange| exchange.attempt)
+            .and_then(|sent| self.servers.get(sent.server))
+            .is_none_or(|server| server.outbox.len() <= self.settings.whole)
+    }
+
+    /// Stops or resumes reading of a server that serves this client alone, by how much the client
+    /// has still to read.
+    pub(super) fn reconsider_writer(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        let Some(sent) = client
+            .writing
+            .and_then(|writing| self.exchanges.get(writing))
+            .and_then(|exchange| exchange.attempt)
+        else {
+            return;
+        };
+        let welcome =
+            client.outbox.len() <= self.settings.client_pause || client.phase == Phase::Closing;
+        if let Some(server) = self.servers.get_mut(sent.server)
+            && server.owner == Some(key)
+        {
+            if welcome && !server.reading {
+                self.actions
+                    .push_back(Action::Resume(ConnectionId::Server(sent.server)));
+            }
+            server.reading = welcome;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A connection to a server ends: what it owed goes elsewhere, or is answered.
+
+use meltemi_codec::Status;
+
+use super::{
+    Action, ConnectionId, Engine, ExchangeKey, HostReport, ServerKey, client,
+    outbox::Outbox,
+    server::Server,
+    tables::HostKey,
+    wire_ids::{Attempt, AttemptKey},
+};
+
+/// Why a connection to a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It never came to be.
+    Connect,
+    /// The server closed it, or it broke.
+    Reset,
+    /// The server sent what is not of the protocol.
+    Malformed,
+}
+
+impl Loss {
+    fn status(self) -> Status {
+        match self {
+            Self::Connect => Status::ConnectFailure,
+            Self::Reset => Status::UpstreamReset,
+            Self::Malformed => Status::UpstreamMalformed,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn server_lost(&mut self, key: ServerKey, loss: Loss) {
+        let Some(server) = self.servers.remove(key) else {
+            return;
+        };
+        self.forget_connection(key, &server, loss);
+        let attempts = server.attempts.in_order();
+        for (attempt_key, attempt) in &attempts {
+            if self.detach(*attempt_key, attempt, key, server.host) {
+                self.repeat_or_fail(attempt, &server.outbox, loss);
+            }
+        }
+        if let Some(owner) = server.owner
+            && let Some(client) = self.clients.get_mut(owner)
+            && client.pin == Some(key)
+        {
+            // What the server knew of this client is gone: it has to start anew.
+            client.pin = None;
+            self.close_after_flush(owner);
+        }
+        self.tables.drop_host_if_unused(server.host);
+    }
+
+    fn forget_connection(&mut self, key: ServerKey, server: &Server, loss: Loss) {
+        self.buffered = self
+            .buffered
+            .saturating_sub(server.outbox.len() + server.inbox.len());
+        if let Some(timer) = server.stall {
+            self.timers.cancel(timer);
+        }
+        if server.connected {
+            server.metrics.connection_closed();
+            self.actions
+                .push_back(Action::Close(ConnectionId::Server(key)));
+        } else {
+            server.metrics.connect_failed();
+        }
+        let Some(host) = self.tables.hosts.get_mut(server.host) else {
+            return;
+        };
+        host.connections.retain(|other| *other != key);
+        if host.connections.is_empty() {
+            host.leaving = false;
+        }
+        if loss != Loss::Reset || !server.attempts.is_empty() {
+            host.failing = true;
+            self.actions.push_back(Action::Report(HostReport {
+                cluster: host.cluster.clone(),
+                address: host.address.clone(),
+                success: false,
+            }));
+        }
+    }
+
+    /// Whether an exchange still waited for this attempt; from now on it does not.
+    fn detach(
+        &mut self,
+        attempt_key: AttemptKey,
+        attempt: &Attempt,
+        server: ServerKey,
+        host: HostKey,
+    ) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
+            return false;
+        };
+        let waits = exchange
+            .attempt
+            .is_some_and(|sent| sent.server == server && sent.attempt == attempt_key);
+        if waits {
+            exchange.attempt = None;
+            if let Some(host) = self.tables.hosts.get_mut(host) {
+                host.active = host.active.saturating_sub(1);
+                host.metrics.attempt_finished();
+            }
+        }
+        waits
+    }
+
+    /// A request of which no byte has left goes to the next candidate; nothing else is repeated.
+    fn repeat_or_fail(&mut self, attempt: &Attempt, outbox: &Outbox, loss: Loss) {
+        let length = usize::try_from(attempt.end - attempt.start).unwrap_or(usize::MAX);
+        match outbox
+            .from(attempt.start)
+            .and_then(|bytes| bytes.get(..length))
+        {
+            Some(bytes) => {
+                let whole = !self.is_arriving(attempt.exchange);
+                self.attempt(attempt.exchange, bytes, whole);
+            }
+            None => self.fail(attempt.exchange, loss.status()),
+        }
+    }
+
+    fn is_arriving(&self, key: ExchangeKey) -> bool {
+        self.exchanges
+            .get(key)
+            .and_then(|exchange| self.clients.get(exchange.client))
+            .is_some_and(|client| {
+                matches!(client.incoming, client::Incoming::Body { exchange, .. } if exchange == key)
+            })
+    }
+
+    /// The server wants no new requests, or wants them again.
+    pub(super) fn host_leaving(&mut self, key: ServerKey, leaving: bool) {
+        let host = self.servers.get(key).map(|server| server.host);
+        if let Some(host) = host.and_then(|host| self.tables.hosts.get_mut(host)) {
+            host.leaving = leaving;
+        }
+    }
+}

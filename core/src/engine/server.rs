@@ -1,0 +1,297 @@
+//! A connection to a server.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use meltemi_codec::{Correlation, Expected, Memo, Traits, Upstream};
+
+use super::{
+    Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, HostReport, ServerKey, Timer,
+    exchange::End,
+    outbox::Outbox,
+    tables::HostKey,
+    timers::TimerKey,
+    wire_ids::{AttemptKey, Attempts},
+};
+use crate::telemetry::{ClusterMetrics, OutcomeLabel, ResponseFlag};
+use slotmap::SlotMap;
+
+/// A connection to a server and the requests that are on it.
+pub(super) struct Server {
+    pub(super) codec: Box<dyn Upstream>,
+    pub(super) traits: Traits,
+    pub(super) in_order: bool,
+    pub(super) host: HostKey,
+    pub(super) metrics: ClusterMetrics,
+    pub(super) connected: bool,
+    pub(super) inbox: Vec<u8>,
+    pub(super) need: usize,
+    pub(super) incoming: Incoming,
+    pub(super) outbox: Outbox,
+    pub(super) attempts: Attempts,
+    /// Attempts in the order in which their answers come.
+    pub(super) fifo: VecDeque<AttemptKey>,
+    /// Attempts that end when their last byte has left.
+    pub(super) one_way: VecDeque<AttemptKey>,
+    /// The one client that it serves for now.
+    pub(super) owner: Option<ClientKey>,
+    /// It takes no new requests.
+    pub(super) retiring: bool,
+    pub(super) reading: bool,
+    pub(super) last_read: Instant,
+    pub(super) last_used: Instant,
+    pub(super) stall: Option<TimerKey>,
+}
+
+/// What the next bytes of a server are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// A message.
+    Message,
+    /// The rest of a large answer; `None` where its size is not known.
+    Body {
+        exchange: ExchangeKey,
+        left: Option<u64>,
+        end: End,
+    },
+    /// The rest of a large message for nobody.
+    Skip { left: Option<u64> },
+}
+
+impl Server {
+    pub(super) fn new(
+        codec: Box<dyn Upstream>,
+        traits: Traits,
+        host: HostKey,
+        metrics: ClusterMetrics,
+        now: Instant,
+    ) -> Self {
+        Self {
+            codec,
+            traits,
+            in_order: !matches!(traits.correlation, Correlation::ById { .. }),
+            host,
+            metrics,
+            connected: false,
+            inbox: Vec::new(),
+            need: 0,
+            incoming: Incoming::Message,
+            outbox: Outbox::default(),
+            attempts: Attempts::new(traits.correlation),
+            fifo: VecDeque::new(),
+            one_way: VecDeque::new(),
+            owner: None,
+            retiring: false,
+            reading: true,
+            last_read: now,
+            last_used: now,
+            stall: None,
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether one more client's request may join those that are on it.
+    pub(super) fn takes_more(&self, depth: usize, unsent: usize) -> bool {
+        self.owner.is_none()
+            && !self.retiring
+            && self.attempts.len() < depth
+            && self.outbox.len() < unsent
+    }
+
+    /// Whether nobody uses it.
+    pub(super) fn is_free(&self) -> bool {
+        self.owner.is_none()
+            && !self.retiring
+            && self.attempts.is_empty()
+            && self.outbox.is_empty()
+            && self.incoming == Incoming::Message
+    }
+}
+
+/// The unanswered requests of an in-order connection, for its codec.
+pub(super) struct Waiting<'a> {
+    pub(super) fifo: &'a VecDeque<AttemptKey>,
+    pub(super) attempts: &'a Attempts,
+    pub(super) exchanges: &'a SlotMap<ExchangeKey, Exchange>,
+}
+
+impl Expected for Waiting<'_> {
+    fn memo(&self, n: usize) -> Option<&Memo> {
+        let attempt = self.attempts.get(*self.fifo.get(n)?)?;
+        self.exchanges
+            .get(attempt.exchange)
+            .map(|exchange| &exchange.memo)
+    }
+}
+
+impl Engine {
+    pub(super) fn flush_server(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.get_mut(key)
+            && server.connected
+            && !server.outbox.flushing
+            && !server.outbox.is_empty()
+        {
+            server.outbox.flushing = true;
+            self.actions
+                .push_back(Action::Flush(ConnectionId::Server(key)));
+        }
+    }
+
+    pub(super) fn server_sent(&mut self, key: ServerKey, n: usize) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        let n = n.min(server.outbox.len());
+        server.outbox.consume(n, &mut self.spare);
+        self.buffered = self.buffered.saturating_sub(n);
+        server.last_used = self.now;
+        if let Some(timer) = server.stall.take() {
+            self.timers.cancel(timer);
+        }
+        if !server.outbox.is_empty() {
+            let due = self.now + self.settings.stall;
+            server.stall = Some(self.timers.set(due, Timer::ServerStall(key)));
+        }
+        self.one_ways_sent(key);
+        if let Some(owner) = self.servers.get(key).and_then(|server| server.owner) {
+            self.reconsider_client(owner);
+        }
+        self.server_settled(key);
+    }
+
+    /// One-way exchanges end with their last byte.
+    fn one_ways_sent(&mut self, key: ServerKey) {
+        while let Some(server) = self.servers.get_mut(key) {
+            let sent = server.outbox.sent();
+            let Some(front) = server.one_way.front().copied() else {
+                return;
+            };
+            let (over, exchange) = match server.attempts.get(front) {
+                Some(attempt) => (attempt.end <= sent, attempt.exchange),
+                None => (true, ExchangeKey::default()),
+            };
+            if !over || server_body_of(&self.clients, &self.exchanges, exchange) {
+                return;
+            }
+            server.one_way.pop_front();
+            server.attempts.remove(front);
+            self.finish(
+                exchange,
+                End {
+                    outcome: OutcomeLabel::Ok,
+                    code: 0,
+                    flag: ResponseFlag::None,
+                },
+            );
+        }
+    }
+
+    /// An exchange no longer waits for this attempt.
+    pub(super) fn forget_attempt(&mut self, key: ServerKey, attempt: AttemptKey) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        if server.attempts.forgets() && !server.in_order && !server.one_way.contains(&attempt) {
+            server.attempts.remove(attempt);
+        }
+        self.server_settled(key);
+    }
+
+    /// A connection without requests may go back to its pool, or close.
+    pub(super) fn server_settled(&mut self, key: ServerKey) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        if !server.attempts.is_empty() || !server.outbox.is_empty() {
+            return;
+        }
+        if server.incoming != Incoming::Message {
+            return;
+        }
+        let pinned = server
+            .owner
+            .and_then(|owner| self.clients.get(owner))
+            .is_some_and(|client| client.pin == Some(key));
+        if pinned {
+            return;
+        }
+        server.owner = None;
+        server.reading = true;
+        if server.retiring {
+            self.close_server(key);
+        }
+    }
+
+    /// How long a silent connection is left alone.
+    pub(super) fn server_period(&self, key: ServerKey) -> Duration {
+        let idle = self.settings.server_idle;
+        let heartbeat = self
+            .servers
+            .get(key)
+            .and_then(|server| server.traits.heartbeat);
+        heartbeat.map_or(idle, |heartbeat| heartbeat.min(idle))
+    }
+
+    /// Closes what is idle for long, gives up what is dead, beats where it is silent.
+    pub(super) fn server_timer(&mut self, key: ServerKey) {
+        let period = self.server_period(key);
+        let idle_limit = self.settings.server_idle;
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        let silent = self.now.saturating_duration_since(server.last_read);
+        let unused = self.now.saturating_duration_since(server.last_used);
+        let pinned = server.owner.is_some();
+        if server.attempts.is_empty() && !pinned && unused >= idle_limit {
+            return self.close_server(key);
+        }
+        if let Some(heartbeat) = server.traits.heartbeat {
+            if silent >= heartbeat * 3 {
+                return self.server_lost(key, super::lost::Loss::Reset);
+            }
+            if silent >= heartbeat {
+                let before = server.outbox.len();
+                // No attempt has this id: it is the largest, and slots count up from the smallest.
+                server
+                    .codec
+                    .heartbeat(u64::MAX >> 1, server.outbox.append(&mut self.spare));
+                self.buffered += server.outbox.len() - before;
+            }
+        }
+        self.timers.set(self.now + period, Timer::Server(key));
+        self.flush_server(key);
+    }
+
+    /// Tells the cluster's outlier detection that an endpoint which had failed is reachable again.
+    pub(super) fn report_success(&mut self, key: ServerKey) {
+        let host = self.servers.get(key).map(|server| server.host);
+        if let Some(host) = host.and_then(|host| self.tables.hosts.get_mut(host))
+            && std::mem::take(&mut host.failing)
+        {
+            self.actions.push_back(Action::Report(HostReport {
+                cluster: host.cluster.clone(),
+                address: host.address.clone(),
+                success: true,
+            }));
+        }
+    }
+}
+
+/// Whether more of this exchange's request is still to come.
+fn server_body_of(
+    clients: &SlotMap<ClientKey, super::Client>,
+    exchanges: &SlotMap<ExchangeKey, Exchange>,
+    key: ExchangeKey,
+) -> bool {
+    exchanges
+        .get(key)
+        .and_then(|exchange| clients.get(exchange.client))
+        .is_some_and(|client| {
+            matches!(client.incoming, super::client::Incoming::Body { exchange, .. } if exchange == key)
+        })
+}

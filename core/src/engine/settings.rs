@@ -1,0 +1,64 @@
+//! Bounds and times of a worker, each with its default.
+
+use std::time::Duration;
+
+/// What a worker allows. DESIGN's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// A message up to this many bytes is stored and forwarded, a larger one passes through a
+    /// window of this size.
+    pub whole: usize,
+    /// Unanswered requests on one shared upstream connection before the next is opened.
+    pub in_flight_per_connection: usize,
+    /// Unsent bytes on one shared upstream connection before the next is opened.
+    pub unsent_per_connection: usize,
+    /// Shared upstream connections to one endpoint.
+    pub connections_per_endpoint: usize,
+    /// Upstream connections to one endpoint that belong to one client each (large messages, pins).
+    pub own_connections_per_endpoint: usize,
+    /// Unanswered requests of one client before no more is read of it.
+    pub in_flight_per_client: usize,
+    /// Unsent bytes of answers before no more is read of a client.
+    pub client_pause: usize,
+    /// Unsent bytes of answers before a client is given up.
+    pub client_limit: usize,
+    /// Bytes buffered by the worker before new requests are refused.
+    pub buffered: usize,
+    /// Unanswered requests of the worker before new ones are refused.
+    pub in_flight: usize,
+    /// Client connections of the worker.
+    pub clients: usize,
+    /// Without a byte of progress a write is given up after this time.
+    pub stall: Duration,
+    /// A client that sends nothing is closed after this time.
+    pub client_idle: Duration,
+    /// An upstream connection without requests is closed after this time.
+    pub server_idle: Duration,
+    /// Endpoints that are tried after the first while no byte of the request has left.
+    pub further_candidates: u8,
+    /// How long a client that was told to leave must be silent before its connection closes.
+    pub drain_quiet: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            whole: 256 * 1024,
+            in_flight_per_connection: 1024,
+            unsent_per_connection: 256 * 1024,
+            connections_per_endpoint: 8,
+            own_connections_per_endpoint: 64,
+            in_flight_per_client: 4096,
+            client_pause: 256 * 1024,
+            client_limit: 16 * 1024 * 1024,
+            buffered: 64 * 1024 * 1024,
+            in_flight: 65_536,
+            clients: 100_000,
+            stall: Duration::from_secs(30),
+            client_idle: Duration::from_secs(3600),
+            server_idle: Duration::from_secs(300),
+            further_candidates: 2,
+            drain_quiet: Duration::from_secs(1),
+        }
+    }
+}

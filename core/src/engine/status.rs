@@ -1,0 +1,59 @@
+//! What a worker tells the admin pages.
+
+use super::Engine;
+use crate::config::Address;
+
+/// A worker's state at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerStatus {
+    /// Client connections.
+    pub clients: usize,
+    /// Upstream connections.
+    pub servers: usize,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Bytes buffered.
+    pub buffered: usize,
+    /// Endpoints with a state of their own.
+    pub hosts: Vec<HostStatus>,
+}
+
+/// An endpoint as this worker sees it.
+#[derive(Clone, Debug)]
+pub struct HostStatus {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where it is dialled.
+    pub address: Address,
+    /// Requests in flight.
+    pub active: u32,
+    /// Upstream connections.
+    pub connections: usize,
+    /// It said that it wants no new requests.
+    pub leaving: bool,
+}
+
+impl Engine {
+    /// The worker's state, for the admin pages.
+    #[must_use]
+    pub fn status(&self) -> WorkerStatus {
+        WorkerStatus {
+            clients: self.clients.len(),
+            servers: self.servers.len(),
+            in_flight: self.exchanges.len(),
+            buffered: self.buffered,
+            hosts: self
+                .tables
+                .hosts
+                .values()
+                .map(|host| HostStatus {
+                    cluster: host.cluster.to_string(),
+                    address: host.address.clone(),
+                    active: host.active,
+                    connections: host.connections.len(),
+                    leaving: host.leaving,
+                })
+                .collect(),
+        }
+    }
+}
