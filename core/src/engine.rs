@@ -1,23 +1,27 @@
 //! One worker's connections and exchanges, as a state machine: bytes, events and time go in,
 //! bytes and [`Action`]s come out.
 //!
-//! A request's path reads from top to bottom: `client` (bytes of a client become requests) →
-//! `exchange` (a request finds its route, cluster and endpoint) → `pool` (the endpoint's
-//! connection) → `server` (bytes of a server become answers) → `exchange` (the answer finds its
-//! client). `tables` is the configuration that decides it.
+//! A request's path: `receive` → `requests` (a client's bytes become requests) → `exchange` (a
+//! request finds its route, cluster and endpoint) → `pool` (the endpoint's connection) → `answers`
+//! (a server's bytes become answers, which find their exchange) → `delivery` (bytes to the client,
+//! in their turn). `tables` is the configuration that decides it.
 //!
 //! **Invariant:** nothing here does I/O or reads a clock; the simulator and the driver run the
 //! same code.
 
+mod answers;
+mod calls;
 mod client;
 mod delivery;
 mod drain;
 mod exchange;
 mod large;
+mod log;
 mod lost;
 mod outbox;
 mod pool;
 mod receive;
+mod requests;
 mod server;
 mod settings;
 mod status;

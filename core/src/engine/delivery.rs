@@ -1,6 +1,6 @@
 //! Bytes towards a client: in its turn, under its limits.
 
-use meltemi_codec::Downstream;
+use meltemi_codec::{Downstream, Memo};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, Timer,
@@ -9,6 +9,13 @@ use super::{
     outbox::Spare,
 };
 use crate::telemetry::ResponseFlag;
+
+/// The request that an answer is for, as its client's codec knows it.
+#[derive(Clone, Copy)]
+pub(super) struct Owed<'a> {
+    pub(super) id: u64,
+    pub(super) memo: &'a Memo,
+}
 
 /// The buffer that an answer with this turn is written to.
 pub(super) fn place<'a>(
@@ -50,7 +57,7 @@ impl Engine {
     pub(super) fn deliver(
         &mut self,
         key: ExchangeKey,
-        write: impl FnOnce(&mut dyn Downstream, &mut Vec<u8>),
+        write: impl FnOnce(&mut dyn Downstream, Owed<'_>, &mut Vec<u8>),
     ) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -60,7 +67,11 @@ impl Engine {
         };
         let (codec, out) = place(client, &mut self.spare, key, exchange.turn);
         let before = out.len();
-        write(codec, out);
+        let request = Owed {
+            id: exchange.id,
+            memo: &exchange.memo,
+        };
+        write(codec, request, out);
         let grown = out.len() - before;
         exchange.response_bytes += grown as u64;
         self.buffered += grown;

@@ -10,6 +10,7 @@ use rand::Rng;
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
+    log::Draft,
     pool::Checkout,
     tables::{Cluster, HostKey, Route, Run},
     timers::TimerKey,
@@ -41,6 +42,7 @@ pub(super) struct Exchange {
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
     pub(super) answered: bool,
+    pub(super) log: Option<Box<Draft>>,
 }
 
 /// Where an exchange's current attempt is.
@@ -111,6 +113,7 @@ impl Engine {
     ) -> Option<ExchangeKey> {
         let deadline = request.deadline;
         let key = self.admit(client, request, bytes.len())?;
+        self.open_log(key, bytes, whole);
         if self.buffered > self.settings.buffered || self.exchanges.len() > self.settings.in_flight
         {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
@@ -167,6 +170,7 @@ impl Engine {
             request_bytes: bytes as u64,
             response_bytes: 0,
             answered: false,
+            log: None,
         });
         let place = client.flights.add(request.id, key);
         if let Some(exchange) = self.exchanges.get_mut(key) {
@@ -318,6 +322,7 @@ impl Engine {
             host.active += 1;
             host.metrics.attempt_started();
         }
+        self.log_attempt(key);
         self.bind_pin(key, server_key);
         self.flush_server(server_key);
     }
@@ -378,7 +383,7 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let (client, id, answers) = (exchange.client, exchange.id, exchange.answers);
+        let (client, answers) = (exchange.client, exchange.answers);
         let cut = self
             .clients
             .get(client)
@@ -388,10 +393,10 @@ impl Engine {
             return self.abandon_client(client);
         }
         if answers != Answers::None && !exchange.answered {
-            let memo = exchange.memo.clone();
             self.drop_held(client, key);
-            self.deliver(key, |codec, out| {
-                codec.local_reply(id, &memo, LocalReply { status, message }, out);
+            self.deliver(key, |codec, request, out| {
+                let reply = LocalReply { status, message };
+                codec.local_reply(request.id, request.memo, reply, out);
             });
             self.answer_ends(key);
         }
@@ -425,6 +430,9 @@ impl Engine {
             {
                 moved.place = exchange.place;
             }
+        }
+        if exchange.log.is_some() {
+            self.write_log(exchange, end);
         }
         self.client_settled(client_key);
     }

@@ -98,14 +98,10 @@ impl Engine {
         let Some(server) = self.servers.get_mut(key) else {
             return 0;
         };
-        let (left, target) = match server.incoming {
+        let incoming = server.incoming;
+        let left = match incoming {
             server::Incoming::Message => return 0,
-            server::Incoming::Body {
-                exchange,
-                left,
-                end,
-            } => (left, Some((exchange, end))),
-            server::Incoming::Skip { left } => (left, None),
+            server::Incoming::Body { left, .. } | server::Incoming::Skip { left } => left,
         };
         let codec = &mut server.codec;
         let (taken, left) = match piece(left, input, |input| codec.body(input)) {
@@ -115,31 +111,53 @@ impl Engine {
                 return 0;
             }
         };
-        server.incoming = match (left, target) {
+        server.incoming = match (left, incoming) {
             (None, _) => server::Incoming::Message,
-            (Some(left), Some((exchange, end))) => server::Incoming::Body {
+            (
+                Some(left),
+                server::Incoming::Body {
+                    exchange,
+                    attempt,
+                    end,
+                    ..
+                },
+            ) => server::Incoming::Body {
                 exchange,
+                attempt,
                 left,
                 end,
             },
-            (Some(left), None) => server::Incoming::Skip { left },
+            (Some(left), _) => server::Incoming::Skip { left },
         };
-        if let Some((exchange, end)) = target {
+        if let server::Incoming::Body {
+            exchange,
+            attempt,
+            end,
+            ..
+        } = incoming
+        {
             let bytes = input.get(..taken).unwrap_or_default();
-            self.deliver(exchange, |_, out| out.extend_from_slice(bytes));
+            self.deliver(exchange, |_, _, out| out.extend_from_slice(bytes));
             if left.is_none() {
-                let sent = self
-                    .exchanges
-                    .get(exchange)
-                    .and_then(|exchange| exchange.attempt);
-                if let Some(sent) = sent {
-                    self.attempt_over(key, sent.attempt);
-                }
+                self.attempt_over(key, attempt);
                 self.answer_ends(exchange);
                 self.finish(exchange, end);
             }
         }
         taken
+    }
+
+    /// From now on the client's connection carries this answer alone; its deadline is met.
+    pub(super) fn large_answer_begins(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if let Some(timer) = exchange.deadline.take() {
+            self.timers.cancel(timer);
+        }
+        if let Some(client) = self.clients.get_mut(exchange.client) {
+            client.writing.get_or_insert(key);
+        }
     }
 
     /// An exchange ends while its request is still arriving: the server has half a message, so its

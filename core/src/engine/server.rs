@@ -53,6 +53,7 @@ pub(super) enum Incoming {
     /// The rest of a large answer; `None` where its size is not known.
     Body {
         exchange: ExchangeKey,
+        attempt: AttemptKey,
         left: Option<u64>,
         end: End,
     },

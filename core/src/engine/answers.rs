@@ -1,0 +1,226 @@
+//! A server's bytes become answers.
+
+use meltemi_codec::{
+    Answers, At, Decoded, Frame, FromServer, Message, Outcome, Pin, Response, Size,
+};
+
+use super::{
+    Engine, ExchangeKey, ServerKey,
+    exchange::End,
+    lost::Loss,
+    receive::extent,
+    server::{Incoming, Waiting},
+    wire_ids::AttemptKey,
+};
+
+impl Engine {
+    pub(super) fn server_input(&mut self, key: ServerKey, input: &[u8]) -> usize {
+        let mut consumed = 0;
+        loop {
+            let rest = input.get(consumed..).unwrap_or_default();
+            let Some(server) = self.servers.get_mut(key) else {
+                return consumed;
+            };
+            if server.incoming != Incoming::Message {
+                let taken = self.server_body(key, rest);
+                consumed += taken;
+                if taken == 0 {
+                    return consumed;
+                }
+                continue;
+            }
+            if rest.is_empty() || rest.len() < server.need {
+                return consumed;
+            }
+            self.scratch.clear();
+            let waiting = Waiting {
+                fifo: &server.fifo,
+                attempts: &server.attempts,
+                exchanges: &self.exchanges,
+            };
+            match server.codec.decode(rest, &waiting, &mut self.scratch) {
+                Err(malformed) => {
+                    tracing::warn!(reason = malformed.reason, "malformed answer");
+                    self.server_lost(key, Loss::Malformed);
+                    return input.len();
+                }
+                Ok(Decoded::Incomplete { need }) => {
+                    server.need = need;
+                    return consumed;
+                }
+                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Message(message)) => {
+                    server.need = 0;
+                    let (frame, whole) = extent(message.size, rest);
+                    consumed += frame.len();
+                    self.server_message(key, message, frame, whole);
+                }
+            }
+        }
+    }
+
+    fn server_message(
+        &mut self,
+        key: ServerKey,
+        message: Message<FromServer>,
+        frame: &[u8],
+        whole: bool,
+    ) {
+        let left = match message.size {
+            Size::Known(size) => Some(size - frame.len() as u64),
+            Size::Streamed => None,
+        };
+        match message.event {
+            FromServer::Response(response) => {
+                return self.server_answered(key, response, frame, (!whole).then_some(left));
+            }
+            FromServer::Answered => self.server_says(key),
+            FromServer::Ready | FromServer::ComeBack => self.host_leaving(key, false),
+            FromServer::GoAway { host: true } => self.host_leaving(key, true),
+            FromServer::GoAway { host: false } => self.retire_server(key),
+            FromServer::Push => self.push_to_owner(key, frame),
+            FromServer::Call(request) => self.call_client(key, &request, frame, whole),
+        }
+        if !whole && let Some(server) = self.servers.get_mut(key) {
+            server.incoming = Incoming::Skip { left };
+        }
+    }
+
+    /// What the codec answers on this leg itself.
+    fn server_says(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            self.buffered += self.scratch.len();
+            server
+                .outbox
+                .append(&mut self.spare)
+                .append(&mut self.scratch);
+        }
+        self.flush_server(key);
+    }
+
+    /// An answer finds its exchange. `rest` is `Some` where more of it is to come.
+    fn server_answered(
+        &mut self,
+        key: ServerKey,
+        response: Response,
+        frame: &[u8],
+        rest: Option<Option<u64>>,
+    ) {
+        let found = self.answered_exchange(key, response.at);
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        let Some((attempt, exchange_key)) = found else {
+            if let Some(left) = rest {
+                server.incoming = Incoming::Skip { left };
+            }
+            return;
+        };
+        let Some(exchange) = self.exchanges.get_mut(exchange_key) else {
+            return;
+        };
+        let over = match &mut exchange.answers {
+            Answers::Counted(left) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            Answers::UntilEnd => response.last,
+            Answers::None | Answers::One | Answers::OneOrLater => true,
+        };
+        let whole = rest.is_none();
+        let shown = Frame {
+            bytes: frame,
+            whole,
+            memo: &exchange.memo,
+        };
+        let end = End::of(&server.codec.outcome(shown));
+        if !whole {
+            self.large_answer_begins(exchange_key);
+        }
+        self.deliver(exchange_key, |codec, request, out| {
+            let frame = Frame {
+                bytes: frame,
+                whole,
+                memo: request.memo,
+            };
+            codec.respond(request.id, frame, out);
+        });
+        match rest {
+            Some(left) => {
+                if let Some(server) = self.servers.get_mut(key) {
+                    server.incoming = Incoming::Body {
+                        exchange: exchange_key,
+                        attempt,
+                        left,
+                        end,
+                    };
+                }
+            }
+            None if over => {
+                self.attempt_over(key, attempt);
+                self.release_pin(exchange_key);
+                self.answer_ends(exchange_key);
+                self.finish(exchange_key, end);
+            }
+            None => {}
+        }
+    }
+
+    fn release_pin(&mut self, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.get(key)
+            && exchange.pin == Pin::Release
+            && let Some(client) = self.clients.get_mut(exchange.client)
+        {
+            client.pin = None;
+        }
+    }
+
+    /// The attempt that an answer is for, and its exchange if that still waits.
+    fn answered_exchange(&mut self, key: ServerKey, at: At) -> Option<(AttemptKey, ExchangeKey)> {
+        let server = self.servers.get_mut(key)?;
+        let attempt = match at {
+            At::Id(id) => server.attempts.find(id)?,
+            At::InOrder { skip } => {
+                for _ in 0..skip {
+                    self.pass_over(key)?;
+                }
+                let server = self.servers.get(key)?;
+                *server.fifo.front()?
+            }
+        };
+        let server = self.servers.get_mut(key)?;
+        let exchange = server.attempts.get(attempt)?.exchange;
+        let waits = self
+            .exchanges
+            .get(exchange)
+            .and_then(|exchange| exchange.attempt)
+            .is_some_and(|sent| sent.server == key && sent.attempt == attempt);
+        if !waits {
+            // A tombstone: it swallows this answer.
+            self.attempt_over(key, attempt);
+            return None;
+        }
+        Some((attempt, exchange))
+    }
+
+    /// The oldest request wanted an answer only if there was something to say, and there was not.
+    fn pass_over(&mut self, key: ServerKey) -> Option<()> {
+        let server = self.servers.get_mut(key)?;
+        let quiet = server.fifo.pop_front()?;
+        let attempt = server.attempts.remove(quiet)?;
+        self.answer_ends(attempt.exchange);
+        self.finish(attempt.exchange, End::of(&Outcome::Ok));
+        Some(())
+    }
+
+    /// The server is done with an attempt.
+    pub(super) fn attempt_over(&mut self, key: ServerKey, attempt: AttemptKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.attempts.remove(attempt);
+            if server.fifo.front() == Some(&attempt) {
+                server.fifo.pop_front();
+            }
+            server.last_used = self.now;
+        }
+    }
+}

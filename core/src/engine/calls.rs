@@ -1,0 +1,106 @@
+//! What a server says of its own accord to the client that its connection belongs to.
+
+use meltemi_codec::{Answers, Frame, Memo, Request};
+use slotmap::{Key, KeyData};
+
+use super::{
+    ClientKey, Engine, ServerKey,
+    client::{Call, CallKey},
+};
+
+impl Engine {
+    pub(super) fn push_to_owner(&mut self, key: ServerKey, frame: &[u8]) {
+        let Some(owner) = self.servers.get(key).and_then(|server| server.owner) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(owner) else {
+            return;
+        };
+        let out = client.outbox.append(&mut self.spare);
+        let before = out.len();
+        client.codec.push(frame, out);
+        self.buffered += out.len() - before;
+        self.flush_client(owner);
+    }
+
+    /// A request of the server's: to the client that its connection belongs to, or refused.
+    pub(super) fn call_client(
+        &mut self,
+        key: ServerKey,
+        request: &Request,
+        frame: &[u8],
+        whole: bool,
+    ) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        let owner = server
+            .owner
+            .filter(|_| whole)
+            .and_then(|owner| self.clients.get_mut(owner).map(|client| (owner, client)))
+            .filter(|(_, client)| client.pin == Some(key) && client.writing.is_none());
+        let Some((owner, client)) = owner else {
+            if request.answers != Answers::None {
+                let before = server.outbox.len();
+                server
+                    .codec
+                    .refuse(request, server.outbox.append(&mut self.spare));
+                self.buffered += server.outbox.len() - before;
+            }
+            self.flush_server(key);
+            return;
+        };
+        let id = if request.answers == Answers::None {
+            0
+        } else {
+            let call = client.calls.insert(Call {
+                server: key,
+                id: request.id,
+            });
+            call.data().as_ffi()
+        };
+        let out = client.outbox.append(&mut self.spare);
+        let before = out.len();
+        client.codec.call(
+            id,
+            Frame {
+                bytes: frame,
+                whole,
+                memo: &request.memo,
+            },
+            out,
+        );
+        self.buffered += out.len() - before;
+        self.flush_client(owner);
+    }
+
+    /// The client's answer to a server's request goes back to that server.
+    pub(super) fn call_answered(&mut self, key: ClientKey, id: u64, frame: &[u8], whole: bool) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let call = client.calls.remove(CallKey::from(KeyData::from_ffi(id)));
+        let Some((call, server)) = call.filter(|_| whole).and_then(|call| {
+            self.servers
+                .get_mut(call.server)
+                .map(|server| (call, server))
+        }) else {
+            client.metrics.answers_dropped(1);
+            return;
+        };
+        let memo = Memo::default();
+        let before = server.outbox.len();
+        let out = server.outbox.append(&mut self.spare);
+        server.codec.respond(
+            call.id,
+            Frame {
+                bytes: frame,
+                whole,
+                memo: &memo,
+            },
+            out,
+        );
+        self.buffered += server.outbox.len() - before;
+        self.flush_server(call.server);
+    }
+}

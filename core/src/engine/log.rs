@@ -1,0 +1,143 @@
+//! The access log's line of an exchange, drawn up only where there is an access log.
+
+use std::time::Instant;
+
+use super::{
+    Engine, ExchangeKey,
+    exchange::{End, Exchange},
+};
+use crate::{
+    access_log::{Attempt, Entry},
+    telemetry::{OutcomeLabel, ResponseFlag},
+};
+
+/// What has to be kept for the log while the exchange lasts.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    attributes: Vec<(String, String)>,
+    attempts: Vec<Attempt>,
+    locality: String,
+    asked: Option<Instant>,
+}
+
+impl Engine {
+    /// Opens the exchange's line, with the protocol's own attributes.
+    pub(super) fn open_log(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        if self.telemetry.access_log().is_none() {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let Some(client) = self.clients.get(exchange.client) else {
+            return;
+        };
+        let Some(service) = self.tables.service(client.service) else {
+            return;
+        };
+        let frame = meltemi_codec::Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        let attributes = service
+            .known
+            .iter()
+            .zip(service.protocol.attributes())
+            .filter_map(|(key, def)| {
+                let value = client.codec.attribute(frame, key)?;
+                Some((
+                    def.name.to_owned(),
+                    String::from_utf8_lossy(&value).into_owned(),
+                ))
+            })
+            .collect();
+        exchange.log = Some(Box::new(Draft {
+            attributes,
+            ..Draft::default()
+        }));
+    }
+
+    /// Notes an endpoint that is asked.
+    pub(super) fn log_attempt(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let (Some(draft), Some(sent)) = (&mut exchange.log, exchange.attempt) else {
+            return;
+        };
+        if let Some(host) = self.tables.hosts.get(sent.host) {
+            if let Some(last) = draft.attempts.last_mut() {
+                last.result = ResponseFlag::ConnectFailure.word();
+            }
+            draft.attempts.push(Attempt {
+                endpoint: host.address.to_string(),
+                result: OutcomeLabel::Ok.as_str(),
+            });
+            draft.locality = host.locality.to_string();
+            draft.asked = Some(self.now);
+        }
+    }
+
+    /// Hands the finished line over.
+    pub(super) fn write_log(&mut self, exchange: Exchange, end: End) {
+        let (Some(log), Some(draft)) = (self.telemetry.access_log(), exchange.log) else {
+            return;
+        };
+        let client = self.clients.get(exchange.client);
+        let service = client.and_then(|client| self.tables.service(client.service));
+        let Draft {
+            attributes,
+            mut attempts,
+            locality,
+            asked,
+        } = *draft;
+        if let Some(last) = attempts.last_mut() {
+            last.result = match end.flag {
+                ResponseFlag::None => end.outcome.as_str(),
+                flag => flag.word(),
+            };
+        }
+        log.write(Entry {
+            start: exchange.started,
+            service: service
+                .map(|service| service.name.to_string())
+                .unwrap_or_default(),
+            protocol: service
+                .map(|service| service.protocol.id())
+                .unwrap_or_default(),
+            route: exchange
+                .route
+                .as_ref()
+                .map(|route| route.name.clone())
+                .unwrap_or_default(),
+            owner: exchange
+                .route
+                .as_ref()
+                .map(|route| route.owner.clone())
+                .unwrap_or_default(),
+            destination: exchange
+                .cluster
+                .map(|cluster| cluster.name.to_string())
+                .unwrap_or_default(),
+            endpoint: attempts
+                .last()
+                .map(|last| last.endpoint.clone())
+                .unwrap_or_default(),
+            locality,
+            attempts,
+            attributes,
+            peer: client
+                .and_then(|client| client.peer)
+                .map(|peer| peer.to_string())
+                .unwrap_or_default(),
+            duration: self.now.saturating_duration_since(exchange.started),
+            upstream: asked.map(|asked| self.now.saturating_duration_since(asked)),
+            request_bytes: exchange.request_bytes,
+            response_bytes: exchange.response_bytes,
+            outcome: end.outcome,
+            code: end.code,
+            flag: end.flag,
+        });
+    }
+}

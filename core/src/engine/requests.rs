@@ -1,0 +1,173 @@
+//! A client's bytes become requests.
+
+use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Request, Size, Status};
+
+use super::{
+    ClientKey, Engine,
+    client::{Incoming, Phase},
+    exchange::End,
+    receive::extent,
+};
+use crate::telemetry::ResponseFlag;
+
+impl Engine {
+    /// Handles what is whole in `input`; returns how much that was.
+    pub(super) fn client_input(&mut self, key: ClientKey, input: &[u8]) -> usize {
+        let mut consumed = 0;
+        loop {
+            let rest = input.get(consumed..).unwrap_or_default();
+            let Some(client) = self.clients.get_mut(key) else {
+                return consumed;
+            };
+            if client.phase == Phase::Closing
+                || (client.phase == Phase::Finishing && rest.is_empty())
+            {
+                return input.len();
+            }
+            match client.incoming {
+                Incoming::Message => {}
+                Incoming::Skip(left) => {
+                    let taken = left.min(rest.len() as u64);
+                    client.incoming = match left - taken {
+                        0 => Incoming::Message,
+                        left => Incoming::Skip(left),
+                    };
+                    consumed += usize::try_from(taken).unwrap_or(rest.len());
+                    if client.incoming != Incoming::Message {
+                        return consumed;
+                    }
+                    continue;
+                }
+                Incoming::Body { .. } => {
+                    let taken = self.client_body(key, rest);
+                    consumed += taken;
+                    if taken == 0 {
+                        return consumed;
+                    }
+                    continue;
+                }
+            }
+            if rest.is_empty() || rest.len() < client.need {
+                return consumed;
+            }
+            self.scratch.clear();
+            match client.codec.decode(rest, &mut self.scratch) {
+                Err(malformed) => {
+                    self.answered_here(key);
+                    self.client_malformed(key, malformed.reason);
+                    return input.len();
+                }
+                Ok(Decoded::Incomplete { need }) => {
+                    client.need = need;
+                    return consumed;
+                }
+                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Message(message)) => {
+                    client.need = 0;
+                    let (frame, whole) = extent(message.size, rest);
+                    consumed += frame.len();
+                    self.client_message(key, message, frame, whole);
+                }
+            }
+        }
+    }
+
+    fn client_message(
+        &mut self,
+        key: ClientKey,
+        message: Message<FromClient>,
+        frame: &[u8],
+        whole: bool,
+    ) {
+        let left = match message.size {
+            Size::Known(size) => Some(size - frame.len() as u64),
+            Size::Streamed => None,
+        };
+        match message.event {
+            FromClient::Request(request) => {
+                if !whole {
+                    return self.start_large(key, request, frame, left);
+                }
+                let _ = self.start(key, request, frame, true);
+            }
+            FromClient::Refused {
+                request,
+                status,
+                message,
+            } => {
+                self.skip_rest(key, left.unwrap_or(0));
+                self.refuse(key, request, status, message);
+            }
+            FromClient::Answered => {
+                self.answered_here(key);
+                self.skip_rest(key, left.unwrap_or(0));
+            }
+            FromClient::Goodbye => {
+                self.answered_here(key);
+                self.client_ended(key);
+            }
+            FromClient::Response { id } => self.call_answered(key, id, frame, whole),
+            FromClient::Cancel { id } => {
+                let found = self
+                    .clients
+                    .get(key)
+                    .and_then(|client| client.flights.find(id));
+                if let Some(exchange) = found {
+                    self.finish(exchange, End::local(ResponseFlag::ClientDisconnected));
+                }
+            }
+            FromClient::StreamData { .. } | FromClient::Ask { .. } => {
+                self.client_malformed(key, "this build of the core does not carry streams");
+            }
+        }
+    }
+
+    fn skip_rest(&mut self, key: ClientKey, left: u64) {
+        if left > 0
+            && let Some(client) = self.clients.get_mut(key)
+        {
+            client.incoming = Incoming::Skip(left);
+        }
+    }
+
+    /// A request that its own codec refuses.
+    fn refuse(&mut self, key: ClientKey, request: Request, status: Status, message: &str) {
+        if let Some(exchange) = self.admit(key, request, 0) {
+            self.answer(exchange, status, message);
+        }
+    }
+
+    /// No further message can be found in what this client sends: it gets the answers that it is
+    /// owed, then its connection closes.
+    pub(super) fn client_malformed(&mut self, key: ClientKey, reason: &'static str) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.metrics.decode_error();
+        tracing::info!(listener = %client.listener, peer = ?client.peer, reason, "malformed request");
+        self.client_ended(key);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.incoming = Incoming::Skip(u64::MAX);
+        }
+    }
+
+    /// The client sends no more.
+    pub(super) fn client_ended(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.phase != Phase::Open {
+            return;
+        }
+        if matches!(client.incoming, Incoming::Body { .. })
+            || client.codec.end_of_file() == EndOfFile::Abandon
+        {
+            return self.abandon_client(key);
+        }
+        client.phase = Phase::Finishing;
+        client.reading = false;
+        if client.flights.is_empty() {
+            self.close_after_flush(key);
+        }
+    }
+}
