@@ -93,6 +93,17 @@ impl WeightedCycle {
         self.owner(((u64::from(random) * u64::from(self.slots)) >> 32) as u32)
     }
 
+    /// The part of all turns, from 0 to 1, that is the choice's.
+    pub fn share(&self, choice: usize) -> f64 {
+        let end = |choice: usize| match self.ends.get(choice) {
+            Some(&end) => end,
+            None if self.ends.is_empty() => (choice as u32 + 1).min(self.slots),
+            None => self.slots,
+        };
+        let start = choice.checked_sub(1).map_or(0, end);
+        f64::from(end(choice) - start) / f64::from(self.slots)
+    }
+
     fn owner(&self, slot: u32) -> usize {
         if self.ends.is_empty() {
             slot as usize
@@ -204,6 +215,10 @@ mod tests {
         ) {
             let cycle = WeightedCycle::new(&weights).unwrap();
             let sum = total(&weights);
+            for (choice, &weight) in weights.iter().enumerate() {
+                prop_assert_eq!(cycle.share(choice), f64::from(weight) / sum as f64);
+            }
+            prop_assert_eq!(cycle.share(weights.len()), 0.0);
             let mut counts = vec![0u32; weights.len()];
             for slot in 0..sum {
                 // The middle of each of `sum` equal parts of the range of the random number.

@@ -1,0 +1,305 @@
+//! Which endpoints a request is offered, in order.
+//!
+//! A [`Balancer`] belongs to one worker and one build of a cluster. Tiers, load, weights and pools
+//! are computed when it is built and when an ejection changes; a pick only looks them up. It gives
+//! a [`Run`]: an ordered sequence of distinct endpoints, the first by the cluster's policy, so that
+//! another attempt is the run's next element.
+
+mod draws;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use meltemi_policy::load::{self, DEFAULT_OVERPROVISIONING};
+use meltemi_policy::tiers::tiers;
+use meltemi_policy::{HostCounts, Locality, PriorityLoad};
+
+use crate::config::{Cluster, Health, LbPolicy};
+use draws::Draws;
+use pool::{Pool, Seat};
+
+/// Picks endpoints of one cluster; they are named by their index in its endpoints.
+#[derive(Debug)]
+pub struct Balancer {
+    policy: LbPolicy,
+    panic_threshold: u32,
+    weighs_localities: bool,
+    members: Vec<Member>,
+    tiers: usize,
+    loads: Vec<PriorityLoad>,
+    /// The healthy hosts of each tier, then the degraded hosts of each tier: the order in which
+    /// pools stand in for one that has no host left.
+    pools: Vec<Pool>,
+    /// The pool of each percent of the load.
+    percents: Vec<usize>,
+    draws: Draws,
+}
+
+/// What does not change between ejections.
+#[derive(Debug)]
+struct Member {
+    health: Health,
+    tier: usize,
+    seat: Seat,
+}
+
+/// The endpoints that one request is offered: a position, no more.
+///
+/// It is meant for the balancer that it came from. That one may have changed since (an ejection),
+/// which can only make it skip or repeat an endpoint; another balancer's indices mean nothing.
+#[derive(Clone, Debug)]
+pub struct Run {
+    draws: Draws,
+    /// The pool and the group of it that the load decided for.
+    pool: usize,
+    group: usize,
+    turn: u64,
+    /// How many pools are used up.
+    used_up: usize,
+    picked: [usize; PICKS],
+    picks: usize,
+    /// Hosts of the current pool are offered one after the other from here.
+    sweep: Option<Sweep>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    start: usize,
+    passed: usize,
+}
+
+/// So many candidates of a run are chosen by the policy; what follows is whoever is left.
+const PICKS: usize = 4;
+
+impl Balancer {
+    /// A balancer for a client at `own`. `random` decides where round robin starts, so that workers
+    /// do not walk in step.
+    pub fn new(cluster: &Cluster, own: &Locality, random: u64) -> Self {
+        let hosts = &cluster.endpoints.hosts;
+        let tier_of = tiers(
+            own,
+            &cluster.locality,
+            hosts.iter().map(|host| &host.locality),
+        );
+        let mut localities: Vec<&Locality> = Vec::new();
+        let members: Vec<Member> = hosts
+            .iter()
+            .zip(tier_of)
+            .enumerate()
+            .map(|(host, (endpoint, tier))| Member {
+                health: endpoint.health,
+                tier,
+                seat: Seat {
+                    host,
+                    weight: endpoint.weight,
+                    locality: position_or_push(&mut localities, &endpoint.locality),
+                },
+            })
+            .collect();
+        let mut balancer = Self {
+            policy: cluster.lb,
+            panic_threshold: cluster.panic_threshold,
+            weighs_localities: cluster.locality.weighs_localities(),
+            tiers: members.iter().map(|m| m.tier + 1).max().unwrap_or(0),
+            members,
+            loads: Vec::new(),
+            pools: Vec::new(),
+            percents: Vec::new(),
+            draws: Draws::new(random),
+        };
+        balancer.set_ejected(|_| false);
+        balancer
+    }
+
+    /// Takes the ejected endpoints out, and those that no longer are back in.
+    pub fn set_ejected(&mut self, ejected: impl Fn(usize) -> bool) {
+        let health: Vec<Health> = self
+            .members
+            .iter()
+            .enumerate()
+            .map(|(host, member)| match member.health {
+                Health::Healthy | Health::Degraded if ejected(host) => Health::Unhealthy,
+                health => health,
+            })
+            .collect();
+        self.loads = self.loads_of(&health);
+        let healthy = (0..self.tiers).map(|tier| (tier, Health::Healthy));
+        let degraded = (0..self.tiers).map(|tier| (tier, Health::Degraded));
+        let mut draws = self.draws.clone();
+        self.pools = healthy
+            .chain(degraded)
+            .map(|(tier, kind)| self.pool(tier, kind, &health, draws.next()))
+            .collect();
+        self.draws = draws;
+        let shares = self.loads.iter().map(|load| load.healthy);
+        let shares = shares.chain(self.loads.iter().map(|load| load.degraded));
+        self.percents = shares
+            .enumerate()
+            .flat_map(|(pool, percent)| std::iter::repeat_n(pool, percent as usize))
+            .collect();
+    }
+
+    fn loads_of(&self, health: &[Health]) -> Vec<PriorityLoad> {
+        let mut counts = vec![HostCounts::default(); self.tiers];
+        for (member, health) in self.members.iter().zip(health) {
+            let tier = &mut counts[member.tier];
+            tier.total += 1;
+            match health {
+                Health::Healthy => tier.healthy += 1,
+                Health::Degraded => tier.degraded += 1,
+                Health::Unhealthy | Health::Draining => {}
+            }
+        }
+        load::distribute(&counts, DEFAULT_OVERPROVISIONING, self.panic_threshold)
+    }
+
+    /// The hosts of a tier that are of this kind; in panic, all of them as if they were healthy.
+    fn pool(&self, tier: usize, kind: Health, health: &[Health], turn: u64) -> Pool {
+        let members = self.members.iter().zip(health);
+        let of_tier = members.filter(|(member, _)| member.tier == tier);
+        if self.loads[tier].panic {
+            let seats = of_tier
+                .filter(|(_, health)| kind == Health::Healthy && **health != Health::Draining)
+                .map(|(member, _)| member.seat);
+            return Pool::flat(seats.collect(), turn);
+        }
+        if !self.weighs_localities {
+            let seats = of_tier
+                .filter(|(_, health)| **health == kind)
+                .map(|(member, _)| member.seat);
+            return Pool::flat(seats.collect(), turn);
+        }
+        let seats = of_tier.map(|(member, health)| (member.seat, *health == kind));
+        Pool::by_locality(seats.collect(), turn)
+    }
+
+    /// Starts the run of one request.
+    pub fn run(&mut self, random: u64) -> Run {
+        let mut draws = Draws::new(random);
+        let percent = draws.below(self.percents.len());
+        let pool = self.percents.get(percent).copied().unwrap_or(0);
+        let (group, turn) = match self.pools.get_mut(pool) {
+            Some(chosen) => {
+                let group = chosen.group(&mut draws);
+                (group, chosen.take_turn(group))
+            }
+            None => (0, 0),
+        };
+        Run {
+            draws,
+            pool,
+            group,
+            turn,
+            used_up: 0,
+            picked: [0; PICKS],
+            picks: 0,
+            sweep: None,
+        }
+    }
+
+    /// The next candidate: first from the tier that the load decided for, then from the others,
+    /// the nearest first; `None` when every usable endpoint was offered.
+    ///
+    /// `active` tells how many requests an endpoint has in flight.
+    pub fn next(&self, run: &mut Run, active: impl Fn(usize) -> u32) -> Option<usize> {
+        while let Some(pool) = self.current_pool(run) {
+            if let Some(host) = self.next_of_pool(pool, run, &active) {
+                return Some(host);
+            }
+            run.used_up += 1;
+            run.sweep = None;
+        }
+        None
+    }
+
+    /// The pool that the load decided for, then the others in their order.
+    fn current_pool(&self, run: &Run) -> Option<&Pool> {
+        let index = match run.used_up {
+            0 => run.pool,
+            n if n <= run.pool => n - 1,
+            n => n,
+        };
+        self.pools.get(index)
+    }
+
+    fn next_of_pool(
+        &self,
+        pool: &Pool,
+        run: &mut Run,
+        active: &impl Fn(usize) -> u32,
+    ) -> Option<usize> {
+        let mut sweep = match run.sweep {
+            Some(sweep) => sweep,
+            None => {
+                let start = self.choose(pool, run, active)?;
+                let host = pool.host(start)?;
+                if run.picks < PICKS && !run.has_picked(host) {
+                    run.picked[run.picks] = host;
+                    run.picks += 1;
+                    return Some(host);
+                }
+                Sweep { start, passed: 0 }
+            }
+        };
+        let mut found = None;
+        while found.is_none() && sweep.passed < pool.len() {
+            let host = pool.host((sweep.start + sweep.passed) % pool.len());
+            found = host.filter(|&host| !run.has_picked(host));
+            sweep.passed += 1;
+        }
+        run.sweep = Some(sweep);
+        found
+    }
+
+    /// A position in the pool, by the cluster's policy.
+    fn choose(&self, pool: &Pool, run: &mut Run, active: &impl Fn(usize) -> u32) -> Option<usize> {
+        let first_pool = run.used_up == 0;
+        let group = match first_pool {
+            true => run.group,
+            false => pool.group(&mut run.draws),
+        };
+        match self.policy {
+            LbPolicy::RoundRobin if first_pool => {
+                let turn = run.turn.wrapping_add(run.picks as u64);
+                pool.in_turn(group, turn)
+            }
+            LbPolicy::RoundRobin | LbPolicy::Random => pool.at_random(group, &mut run.draws),
+            LbPolicy::LeastRequest => pool.less_loaded(group, &mut run.draws, active),
+        }
+    }
+
+    /// The tier of an endpoint: 0 is the nearest.
+    pub fn tier(&self, host: usize) -> Option<usize> {
+        self.members.get(host).map(|member| member.tier)
+    }
+
+    /// The load of each tier.
+    pub fn loads(&self) -> &[PriorityLoad] {
+        &self.loads
+    }
+
+    /// The part of the requests, from 0 to 1, that has each endpoint as its first candidate, while
+    /// all are equally busy.
+    pub fn shares(&self) -> Vec<f64> {
+        let mut shares = vec![0.0; self.members.len()];
+        for &pool in &self.percents {
+            for (host, share) in self.pools[pool].shares() {
+                shares[host] += share / 100.0;
+            }
+        }
+        shares
+    }
+}
+
+impl Run {
+    fn has_picked(&self, host: usize) -> bool {
+        self.picked[..self.picks].contains(&host)
+    }
+}
+
+fn position_or_push<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
+    known.iter().position(|k| *k == value).unwrap_or_else(|| {
+        known.push(value);
+        known.len() - 1
+    })
+}

@@ -1,0 +1,193 @@
+//! Hosts of one tier and one state of health, ready to be picked from.
+
+use meltemi_policy::WeightedCycle;
+use meltemi_policy::load::DEFAULT_OVERPROVISIONING;
+
+use super::draws::Draws;
+
+/// A host as a pool sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) host: usize,
+    pub(super) weight: u32,
+    /// An id of its locality.
+    pub(super) locality: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// The hosts of each group, one group after the other.
+    seats: Vec<Seat>,
+    /// One, unless localities share the tier by weight.
+    groups: Vec<Group>,
+    between_groups: Option<WeightedCycle>,
+}
+
+#[derive(Debug)]
+struct Group {
+    /// Where its hosts start in the pool.
+    start: usize,
+    len: usize,
+    cycle: WeightedCycle,
+    turn: u64,
+}
+
+impl Pool {
+    /// All hosts are one group; round robin starts at `turn`.
+    pub(super) fn flat(seats: Vec<Seat>, turn: u64) -> Self {
+        let groups = Group::of(&seats, 0, turn).into_iter().collect();
+        Self {
+            seats,
+            groups,
+            between_groups: None,
+        }
+    }
+
+    /// The hosts marked `true`, a group for each locality.
+    ///
+    /// A locality's weight is that of all its hosts, reduced by the part of them that is missing,
+    /// as in Envoy's locality weighted balancing.
+    pub(super) fn by_locality(seats: Vec<(Seat, bool)>, turn: u64) -> Self {
+        let mut localities: Vec<usize> = seats.iter().map(|(seat, _)| seat.locality).collect();
+        localities.sort_unstable();
+        localities.dedup();
+        let mut pool = Self {
+            seats: Vec::new(),
+            groups: Vec::new(),
+            between_groups: None,
+        };
+        let mut weights = Vec::new();
+        for locality in localities {
+            let all = seats.iter().filter(|(seat, _)| seat.locality == locality);
+            let total = all.clone().count() as u64;
+            let weight: u64 = all.clone().map(|(seat, _)| u64::from(seat.weight)).sum();
+            let present: Vec<Seat> = all
+                .filter(|(_, here)| *here)
+                .map(|(seat, _)| *seat)
+                .collect();
+            let Some(group) = Group::of(&present, pool.seats.len(), turn) else {
+                continue;
+            };
+            let available = u64::from(DEFAULT_OVERPROVISIONING) * present.len() as u64 / total;
+            weights.push(weight * available.min(100));
+            pool.groups.push(group);
+            pool.seats.extend(present);
+        }
+        if pool.groups.len() > 1 {
+            pool.between_groups = cycle(&weights);
+        }
+        pool
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// The host at a position.
+    pub(super) fn host(&self, position: usize) -> Option<usize> {
+        self.seats.get(position).map(|seat| seat.host)
+    }
+
+    /// A group, by weight.
+    pub(super) fn group(&self, draws: &mut Draws) -> usize {
+        match &self.between_groups {
+            None => 0,
+            Some(cycle) => cycle.pick(draws.next_u32()),
+        }
+    }
+
+    /// The number of the next pick in turn.
+    pub(super) fn take_turn(&mut self, group: usize) -> u64 {
+        self.groups.get_mut(group).map_or(0, |group| {
+            let turn = group.turn;
+            group.turn = turn.wrapping_add(1);
+            turn
+        })
+    }
+
+    /// Whose turn it is, as a position.
+    pub(super) fn in_turn(&self, group: usize, turn: u64) -> Option<usize> {
+        let group = self.groups.get(group)?;
+        Some(group.start + group.cycle.at(turn))
+    }
+
+    /// A position by weight.
+    pub(super) fn at_random(&self, group: usize, draws: &mut Draws) -> Option<usize> {
+        let group = self.groups.get(group)?;
+        Some(group.start + group.cycle.pick(draws.next_u32()))
+    }
+
+    /// The less loaded of two positions that are drawn by weight.
+    ///
+    /// Load is relative to weight, and the first draw wins a tie: idle hosts are picked by weight,
+    /// busy ones so that their requests in flight are.
+    pub(super) fn less_loaded(
+        &self,
+        group: usize,
+        draws: &mut Draws,
+        active: &impl Fn(usize) -> u32,
+    ) -> Option<usize> {
+        let group = self.groups.get(group)?;
+        let first = group.cycle.pick(draws.next_u32());
+        let mut second = group.cycle.pick(draws.next_u32());
+        if second == first {
+            second = (first + 1) % group.len;
+        }
+        let (a, b) = (group.start + first, group.start + second);
+        let (seat_a, seat_b) = (self.seats.get(a)?, self.seats.get(b)?);
+        let load =
+            |seat: &Seat, other: &Seat| u64::from(active(seat.host)) * u64::from(other.weight);
+        Some(if load(seat_b, seat_a) < load(seat_a, seat_b) {
+            b
+        } else {
+            a
+        })
+    }
+
+    /// The part of each host, from 0 to 1, when all are equally busy.
+    pub(super) fn shares(&self) -> Vec<(usize, f64)> {
+        let mut of_group = vec![1.0; self.groups.len()];
+        if let Some(cycle) = &self.between_groups {
+            for (group, share) in of_group.iter_mut().enumerate() {
+                *share = cycle.share(group);
+            }
+        }
+        self.groups
+            .iter()
+            .zip(of_group)
+            .flat_map(|(group, of_group)| {
+                let seats = &self.seats[group.start..group.start + group.len];
+                seats.iter().enumerate().map(move |(position, seat)| {
+                    (seat.host, of_group * group.cycle.share(position))
+                })
+            })
+            .collect()
+    }
+}
+
+impl Group {
+    fn of(seats: &[Seat], start: usize, turn: u64) -> Option<Self> {
+        let weights: Vec<u64> = seats.iter().map(|seat| u64::from(seat.weight)).collect();
+        Some(Self {
+            start,
+            len: seats.len(),
+            cycle: cycle(&weights)?,
+            turn,
+        })
+    }
+}
+
+/// Weights of any size, at the precision that a cycle has; `None` if there is none.
+fn cycle(weights: &[u64]) -> Option<WeightedCycle> {
+    let sum: u64 = weights.iter().sum();
+    let room = u64::from(u32::MAX) - weights.len() as u64;
+    let scale = sum / room + 1;
+    let weights: Vec<u32> = weights
+        .iter()
+        .map(|&weight| match weight {
+            0 => 0,
+            _ => u32::try_from((weight / scale).max(1)).unwrap_or(u32::MAX),
+        })
+        .collect();
+    WeightedCycle::new(&weights).ok()
+}
