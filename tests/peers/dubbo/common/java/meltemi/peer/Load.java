@@ -1,0 +1,98 @@
+package meltemi.peer;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ThreadLocalRandom;
+
+/**
+ * Threads that call without pause, each checking that every answer is its own.
+ *
+ * <p>Driven by lines on standard input: {@code mark} prints and resets the counts, {@code stop} (or the end of the
+ * input) prints them and ends. The counts are {@code calls} by answering provider, {@code errors} by kind,
+ * {@code wrong} answers and the {@code slowest} call in milliseconds.
+ */
+final class Load {
+    private final Probe probe;
+    private final int threads;
+    private final String group;
+    private volatile boolean stopped;
+    private Map<String, Integer> calls = new TreeMap<>();
+    private Map<String, Integer> errors = new TreeMap<>();
+    private List<String> wrong = new ArrayList<>();
+    private long slowest;
+
+    Load(Probe probe, int threads, String group) {
+        this.probe = probe;
+        this.threads = threads;
+        this.group = group;
+    }
+
+    void run() throws IOException, InterruptedException {
+        List<Thread> callers = new ArrayList<>();
+        for (int i = 0; i < threads; i++) {
+            String name = "caller" + i;
+            Thread caller = new Thread(() -> call(name), name);
+            caller.start();
+            callers.add(caller);
+        }
+        System.out.println(Json.line(Map.of("started", threads)));
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = commands.readLine(); line != null && !line.equals("stop"); line = commands.readLine()) {
+            System.out.println(counts());
+        }
+        stopped = true;
+        for (Thread caller : callers) {
+            caller.join();
+        }
+        System.out.println(counts());
+    }
+
+    private void call(String name) {
+        for (int n = 0; !stopped; n++) {
+            String padding = "p".repeat(ThreadLocalRandom.current().nextInt(2000));
+            long start = System.nanoTime();
+            String answer = null;
+            String error = null;
+            try {
+                if (group != null) {
+                    Library.sendAttachment("lane", group);
+                }
+                answer = probe.greet(name, n, padding);
+            } catch (Throwable e) {
+                error = Stage.describe(e);
+            }
+            record(answer, error, "/" + name + "/" + n + "/" + padding, (System.nanoTime() - start) / 1_000_000);
+        }
+    }
+
+    private synchronized void record(String answer, String error, String expected, long millis) {
+        slowest = Math.max(slowest, millis);
+        if (error != null) {
+            errors.merge(error, 1, Integer::sum);
+        } else if (answer == null || !answer.endsWith(expected)) {
+            wrong.add(expected + " was answered " + answer);
+        } else {
+            calls.merge(answer.substring(0, answer.length() - expected.length()), 1, Integer::sum);
+        }
+    }
+
+    private synchronized String counts() {
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("calls", calls);
+        line.put("errors", errors);
+        line.put("wrong", wrong);
+        line.put("slowest", slowest);
+        String text = Json.line(line);
+        calls = new TreeMap<>();
+        errors = new TreeMap<>();
+        wrong = new ArrayList<>();
+        slowest = 0;
+        return text;
+    }
+}
