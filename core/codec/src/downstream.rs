@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     attribute::AttributeKey,
     edit::{Edit, EditRefused},
-    message::{Body, Decoded, Frame, Malformed, Memo, Request},
+    message::{Body, Decoded, Frame, Malformed, Memo, OwnRequest, Request},
     reply::{LocalReply, Status},
 };
 
@@ -37,7 +37,8 @@ pub trait Downstream {
     /// rule, a limit or a label names.
     fn attribute<'a>(&self, request: Frame<'a>, key: &AttributeKey) -> Option<Cow<'a, [u8]>>;
 
-    /// Writes the whole of `request` with `edits` applied to `out`.
+    /// Writes all that there is of `request` with `edits` applied to `out`. The rest of a message
+    /// of which only the head was kept follows unchanged.
     ///
     /// # Errors
     /// [`EditRefused`]: nothing was written, and the request goes on unchanged.
@@ -55,8 +56,23 @@ pub trait Downstream {
     fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>);
 
     /// Writes an answer of the proxy's own to the request that had `id` and `memo`. The core asks
-    /// for it only where the request is owed an answer.
-    fn local_reply(&mut self, id: u64, memo: &Memo, reply: LocalReply<'_>, out: &mut Vec<u8>);
+    /// for it only where the request is owed an answer. Writing nothing suppresses it, as in
+    /// [`Downstream::respond`].
+    ///
+    /// False where the client's dialect has no words for it (a serialization that the codec cannot
+    /// write, a Kafka answer that repeats its request): the core closes the client's connection
+    /// when the answers before it are sent, rather than leave the client waiting.
+    fn local_reply(
+        &mut self,
+        id: u64,
+        memo: &Memo,
+        reply: LocalReply<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool;
+
+    /// The answer to [`FromClient::Ask`], or `None` where there was none. The codec must be able
+    /// to go on with either.
+    fn learn(&mut self, _answer: Option<Frame<'_>>) {}
 
     /// Writes a request that the server of a pinned connection made of this client
     /// ([`crate::FromServer::Call`]), under an id of the core's choice.
@@ -119,14 +135,12 @@ pub enum FromClient {
         /// The request's id.
         id: u64,
     },
-    /// The codec cannot go on before it has asked the server something of its own: the core sends
-    /// `question` (a whole request of this protocol) on a connection of the request's cluster,
-    /// holds this client's later messages back, and calls [`Downstream::decode`] on the same bytes
-    /// again after [`crate::Upstream::outcome`] of the answer was offered to the codec's plugin.
-    Ask {
-        /// The request to send.
-        question: Box<[u8]>,
-    },
+    /// The codec cannot go on before it has asked the server something of its own
+    /// (`COMMAND GETKEYS`). Nothing is consumed: the size of this message is zero. The core routes
+    /// the question by its own attributes, holds this client's bytes back, hands the answer to
+    /// [`Downstream::learn`] instead of the client, and calls [`Downstream::decode`] on the same
+    /// bytes again.
+    Ask(Box<OwnRequest>),
 }
 
 /// How a client was told that this proxy is about to leave.

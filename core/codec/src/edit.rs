@@ -27,6 +27,10 @@ pub enum EditRefused {
     /// Only the head of the message was kept, and its attributes come later.
     #[error("the message is too large to be changed")]
     TooLarge,
+    /// The name or value of a change cannot be written in this protocol (an end of line, a length
+    /// that its field cannot hold).
+    #[error("the change cannot be written in this protocol")]
+    Unwritable,
     /// The codec could not read the part that would have to change.
     #[error("the message's attributes cannot be read")]
     Unreadable,

@@ -43,10 +43,10 @@ pub use attribute::{AttributeDef, AttributeKey};
 pub use downstream::{Downstream, Drain, EndOfFile, FromClient};
 pub use edit::{Edit, EditRefused};
 pub use message::{
-    Answers, Body, Constraint, Decoded, Frame, Limits, Malformed, Memo, Message, Pin, Request,
-    Role, Size,
+    Answers, Body, Constraint, Decoded, Frame, Limits, Malformed, Memo, Message, OwnRequest, Pin,
+    Request, Role, Size,
 };
-pub use protocol::{Correlation, Order, Protocol, Sharing, Sniff, Traits};
+pub use protocol::{Correlation, Order, Protocol, SettingRefused, Sharing, Sniff, Traits};
 pub use reply::{LocalReply, Status};
 pub use scatter::{Merge, Part, Plan, Scatter, ShardMap};
 pub use session::{Open, Session};

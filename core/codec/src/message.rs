@@ -7,7 +7,8 @@ use crate::session::Session;
 /// What a codec found at the front of the bytes of its connection.
 #[derive(Debug, PartialEq)]
 pub enum Decoded<Event> {
-    /// Nothing can be said before the input holds `need` bytes. Always more than it holds now.
+    /// Nothing can be said before the input holds `need` bytes. Always more than it holds now. The
+    /// next call gets the same bytes and more, so a codec may remember how far it has read.
     Incomplete {
         /// Bytes that the input must hold before the next call can say more.
         need: usize,
@@ -91,8 +92,8 @@ pub struct Malformed {
 /// A request, as far as the core has to know it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// The id under which the client expects the answer. Without meaning where the protocol
-    /// correlates by order.
+    /// The id under which the client expects the answer: handed back with it. Where the protocol
+    /// correlates by order the core does not look at it, and two requests may have the same.
     pub id: u64,
     /// What the codec wants to find again when this request is forwarded and answered.
     pub memo: Memo,
@@ -127,6 +128,15 @@ impl Request {
     }
 }
 
+/// A request that a codec made itself. The core treats it as if a client had sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnRequest {
+    /// What the core has to know of it: where it may go, what its answer is read with.
+    pub request: Request,
+    /// Its bytes: a whole message.
+    pub bytes: Box<[u8]>,
+}
+
 /// How many answers a request is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
@@ -144,6 +154,11 @@ pub enum Answers {
 }
 
 /// What a request does to the upstream connection it is sent on.
+///
+/// While a client has a pinned connection, its requests go there: they are not routed again, and
+/// their constraint, their session and a redirect in their answer change nothing. A connection
+/// that is released serves others in the session it was opened with; a codec that saw the client
+/// leave that session (`SELECT` within `MULTI`) keeps it pinned until it closes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pin {
     /// Nothing: any connection to the endpoint serves.
@@ -174,6 +189,9 @@ pub enum Constraint {
     },
     /// Exactly this endpoint, `host:port`.
     Endpoint(Box<str>),
+    /// The request concerns several shards or none in particular: where the cluster has shards,
+    /// [`crate::Scatter::plan`] says how to serve it; elsewhere any endpoint does.
+    Planned,
 }
 
 /// The role of a node within its shard.
@@ -191,8 +209,8 @@ pub enum Role {
 /// What a codec attaches to a request: sixteen bytes that cost nothing, and more where it must.
 ///
 /// The core never looks into it. It comes back wherever the request or its answer is decoded,
-/// forwarded or rendered; a Redis reply cannot be read without its command, nor a Kafka one
-/// without its version.
+/// forwarded or rendered, also when its client has left and the answer is only swallowed; a Redis
+/// reply cannot be read without its command, nor a Kafka one without its version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memo {
     /// Without allocation.

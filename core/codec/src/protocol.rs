@@ -1,6 +1,6 @@
 //! A protocol: its facts, and the maker of its codecs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     attribute::AttributeDef, downstream::Downstream, message::Limits, scatter::Scatter,
@@ -33,6 +33,19 @@ pub trait Protocol: Send + Sync + 'static {
     /// The codec of a connection to a server, to be brought into the state of `session`.
     fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream>;
 
+    /// This protocol as the settings of a service want it: another value, with traits of its own
+    /// (a password to ask of clients, methods that old peers call one-way without saying so).
+    ///
+    /// # Errors
+    /// [`SettingRefused`] names the first setting that is unknown or wrong.
+    fn configure(&self, settings: &[(&str, &str)]) -> Result<Arc<dyn Protocol>, SettingRefused> {
+        let name = settings.first().map_or("", |(name, _)| name);
+        Err(SettingRefused {
+            name: name.into(),
+            reason: "this protocol has no settings",
+        })
+    }
+
     /// How one request becomes several, where the protocol has such.
     fn scatter(&self) -> Option<&dyn Scatter> {
         None
@@ -42,6 +55,16 @@ pub trait Protocol: Send + Sync + 'static {
     fn topology(&self) -> Option<Box<dyn Topology>> {
         None
     }
+}
+
+/// A protocol cannot be configured so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("setting `{name}`: {reason}")]
+pub struct SettingRefused {
+    /// Which setting.
+    pub name: Box<str>,
+    /// What is wrong with it, and what would be right.
+    pub reason: &'static str,
 }
 
 /// The facts of a protocol.

@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use crate::{
-    message::{Constraint, Frame},
+    message::{Constraint, Frame, OwnRequest, Role},
     reply::Status,
 };
 
 /// For protocols whose requests can concern several shards.
 pub trait Scatter: Send + Sync {
-    /// How to serve this request on these shards.
+    /// How to serve a request of [`Constraint::Planned`] on these shards.
     fn plan(&self, request: Frame<'_>, shards: &dyn ShardMap) -> Plan;
 
     /// Makes the client's one answer of the parts' answers, which come in the order of the plan's
-    /// parts; each is a whole message.
+    /// parts; each is a whole message, with its part's memo. A part that was not answered is given
+    /// the proxy's own answer ([`crate::Downstream::local_reply`]).
     fn merge(&self, merge: &Merge, parts: &[Frame<'_>], out: &mut Vec<u8>);
 }
 
@@ -23,6 +24,9 @@ pub trait ShardMap {
     fn shard(&self, key: u32) -> Option<u32>;
     /// How many shards there are.
     fn count(&self) -> u32;
+    /// The `n`th node of the cluster: its address, for [`Constraint::Endpoint`], its shard and its
+    /// role there.
+    fn node(&self, n: usize) -> Option<(&str, u32, Role)>;
 }
 
 /// How to serve a request.
@@ -32,7 +36,8 @@ pub enum Plan {
     One(Constraint),
     /// Send these parts, each to its own place, and merge their answers.
     Many {
-        /// The parts, at least two.
+        /// The parts. A single one is how a request and its answer are rewritten with the shards
+        /// in hand (a `SCAN` whose cursor wanders from shard to shard).
         parts: Vec<Part>,
         /// How the answers become one.
         merge: Merge,
@@ -49,10 +54,8 @@ pub enum Plan {
 /// A request that the codec made of a part of a larger one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// Where it goes.
-    pub constraint: Constraint,
-    /// Its bytes: a whole message.
-    pub bytes: Box<[u8]>,
+    /// The request; its constraint says where it goes.
+    pub own: OwnRequest,
     /// Which of the original request's items it carries, for [`Scatter::merge`].
     pub items: Vec<Range<u32>>,
 }

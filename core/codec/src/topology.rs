@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::message::Role;
+use crate::message::{OwnRequest, Role};
 
 /// A node, as a server names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub trait Topology {
     /// What to do next, given how long ago the last event was.
     fn poll(&mut self, idle: Duration) -> Probe;
 
-    /// The answer to a probe, or `None` where there was none.
+    /// The answer to a probe, a whole message, or `None` where there was none.
     fn answered(&mut self, node: &Node, answer: Option<&[u8]>) -> Option<TopologyEvent>;
 
     /// A request was redirected: what is known of that part of the key space is out of date.
@@ -27,12 +27,12 @@ pub trait Topology {
 }
 
 /// What a topology wants the core to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Probe {
     /// Nothing for this long.
     Wait(Duration),
-    /// Send this whole request to any of the seeds or of the nodes known so far.
-    Ask(Box<[u8]>),
+    /// Send this request to any of the seeds or of the nodes known so far.
+    Ask(Box<OwnRequest>),
 }
 
 /// The endpoints as they are now: replaces what was known.

@@ -14,18 +14,30 @@ pub trait Upstream {
         Open::Ready
     }
 
-    /// Writes a request, or its head, under the id of this attempt.
+    /// Writes a request, or its head, under the id of this attempt. No other unanswered request of
+    /// this connection has that id; where the protocol is in order it is only a name for it
+    /// ([`Expected::id`]), of any width.
     fn forward(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>);
 
-    /// Looks at the front of the unconsumed bytes. `expected` gives the memos of the unanswered
-    /// requests where the protocol is in order. `out` takes what the codec answers itself.
+    /// Writes a request that another endpoint sent to this one for once
+    /// ([`Outcome::Redirect`]), with what must precede it in the same write (`ASKING`).
+    fn forward_once(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
+        self.forward(id, request, out);
+    }
+
+    /// Looks at the front of the unconsumed bytes. `expected` gives the unanswered requests where
+    /// the protocol is in order. `out` takes what the codec answers itself.
+    ///
+    /// An answer to something that the codec wrote of its own accord (a handshake, `ASKING`, a
+    /// heartbeat) is [`FromServer::Answered`].
     ///
     /// A message of at most [`crate::Limits::whole`] bytes is returned only when `input` holds all
     /// of it. State may change when a message is returned, not when more input is asked for.
     ///
     /// # Errors
     /// [`Malformed`] when no further message boundary can be found: the answers that were due are
-    /// errors, the connection is closed.
+    /// errors, the connection is closed. Before [`FromServer::Ready`], where the server refuses
+    /// the handshake, it is a failed connection attempt.
     fn decode(
         &mut self,
         input: &[u8],
@@ -46,7 +58,8 @@ pub trait Upstream {
     /// What an answer says of the request that it answers.
     fn outcome(&self, response: Frame<'_>) -> Outcome;
 
-    /// Writes the whole of `response` with `edits` applied to `out`.
+    /// Writes all that there is of `response` with `edits` applied to `out`. The rest of a message
+    /// of which only the head was kept follows unchanged.
     ///
     /// # Errors
     /// [`EditRefused`]: nothing was written, and the answer goes on unchanged.
@@ -63,15 +76,23 @@ pub trait Upstream {
     /// connection that is pinned to nobody).
     fn refuse(&mut self, _request: &Request, _out: &mut Vec<u8>) {}
 
-    /// Writes a client's answer to a request of the server's.
+    /// Writes a client's answer to a request of the server's, under the id and with the memo that
+    /// [`FromServer::Call`] had.
     fn respond(&mut self, _id: u64, _response: Frame<'_>, _out: &mut Vec<u8>) {}
 
-    /// Writes a client's message on an open stream, or its cancellation where `bytes` is empty.
-    fn stream(&mut self, _id: u64, bytes: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(bytes);
+    /// Writes a client's message on the stream that the attempt `id` opened, with the memo of the
+    /// opening request. Windows are the peers' own: their messages pass like any other.
+    fn stream(&mut self, _id: u64, message: Frame<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(message.bytes);
     }
 
+    /// Tells the server that nobody waits for the attempt `id` any more. Writing nothing leaves
+    /// it at that: what it still answers is swallowed.
+    fn cancel(&mut self, _id: u64, _out: &mut Vec<u8>) {}
+
     /// Writes a heartbeat, under an id that no request uses. False where the protocol has none.
+    /// Where the protocol is in order the core asks only while no request is unanswered on this
+    /// connection, so that the next answers are the codec's own.
     fn heartbeat(&mut self, _id: u64, _out: &mut Vec<u8>) -> bool {
         false
     }
@@ -81,10 +102,17 @@ pub trait Upstream {
 pub trait Expected {
     /// The memo of the request that is `n` places behind the oldest.
     fn memo(&self, n: usize) -> Option<&Memo>;
+
+    /// The id that [`Upstream::forward`] was given for it.
+    fn id(&self, n: usize) -> Option<u64>;
 }
 
 impl Expected for () {
     fn memo(&self, _n: usize) -> Option<&Memo> {
+        None
+    }
+
+    fn id(&self, _n: usize) -> Option<u64> {
         None
     }
 }
@@ -150,11 +178,12 @@ pub enum Outcome {
         /// The protocol's status code.
         code: u32,
     },
-    /// Another endpoint owns what it asks for.
+    /// Another endpoint owns what it asks for. Followed where the request may move; on a pinned
+    /// connection the answer goes to the client as it is.
     Redirect {
         /// Which.
         to: Node,
-        /// Only this request, not the shard (`ASK`).
+        /// Only this request, not the shard (`ASK`): written by [`Upstream::forward_once`].
         once: bool,
     },
 }

@@ -128,6 +128,11 @@ impl Expected for Waiting<'_> {
             .get(attempt.exchange)
             .map(|exchange| &exchange.memo)
     }
+
+    fn id(&self, n: usize) -> Option<u64> {
+        let attempt = self.attempts.get(*self.fifo.get(n)?)?;
+        Some(attempt.id)
+    }
 }
 
 impl Engine {

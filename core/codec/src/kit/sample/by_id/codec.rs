@@ -89,13 +89,20 @@ impl Downstream for Server {
         under(id, response.bytes, out);
     }
 
-    fn local_reply(&mut self, id: u64, memo: &Memo, reply: LocalReply<'_>, out: &mut Vec<u8>) {
+    fn local_reply(
+        &mut self,
+        id: u64,
+        memo: &Memo,
+        reply: LocalReply<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let header = Header {
             dialect: memo.words[0] as u8,
             detail: code(reply.status),
             ..Header::new(Kind::Response, id)
         };
         out.extend_from_slice(&frame(header, &[], reply.message.as_bytes()));
+        true
     }
 
     fn drain(&mut self, out: &mut Vec<u8>) -> Drain {
@@ -256,7 +263,7 @@ fn splice(message: Frame<'_>, edits: &[Edit], out: &mut Vec<u8>) -> Result<(), E
         attributes.retain(|(found, _)| *found != &**name);
         if let Edit::Set { name, value } = edit {
             if name.contains(['=', '\n']) || value.contains(['\r', '\n']) {
-                return Err(EditRefused::NoPlace);
+                return Err(EditRefused::Unwritable);
             }
             attributes.push((name, value));
         }
@@ -266,7 +273,7 @@ fn splice(message: Frame<'_>, edits: &[Edit], out: &mut Vec<u8>) -> Result<(), E
         .map(|(name, value)| name.len() + value.len() + 2)
         .sum();
     let header = Header {
-        attributes: u16::try_from(size).map_err(|_| EditRefused::NoPlace)?,
+        attributes: u16::try_from(size).map_err(|_| EditRefused::Unwritable)?,
         ..header
     };
     header.write(out);

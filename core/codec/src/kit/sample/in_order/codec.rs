@@ -83,7 +83,7 @@ impl Downstream for Server {
         for edit in edits {
             let (Edit::Set { name, .. } | Edit::Remove { name }) = edit;
             if matches!(&**name, "" | "verb" | "key") || name.contains([' ', '\n', '=', '*']) {
-                return Err(EditRefused::NoPlace);
+                return Err(EditRefused::Unwritable);
             }
             words.retain(|word| {
                 word.split_once('=')
@@ -91,7 +91,7 @@ impl Downstream for Server {
             });
             if let Edit::Set { name, value } = edit {
                 if value.contains([' ', '\n']) {
-                    return Err(EditRefused::NoPlace);
+                    return Err(EditRefused::Unwritable);
                 }
                 words.push(Cow::Owned(format!("{name}={value}")));
             }
@@ -101,7 +101,7 @@ impl Downstream for Server {
         }
         let text = words.join(" ");
         if text.len() >= super::LINE {
-            return Err(EditRefused::NoPlace);
+            return Err(EditRefused::Unwritable);
         }
         out.extend_from_slice(text.as_bytes());
         out.push(b'\n');
@@ -113,7 +113,13 @@ impl Downstream for Server {
         out.extend_from_slice(response.bytes);
     }
 
-    fn local_reply(&mut self, _id: u64, _memo: &Memo, reply: LocalReply<'_>, out: &mut Vec<u8>) {
+    fn local_reply(
+        &mut self,
+        _id: u64,
+        _memo: &Memo,
+        reply: LocalReply<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let (mark, code) = code(reply.status);
         // A `*` could announce a payload, and an end of line would end the answer.
         let text: String = reply
@@ -129,6 +135,7 @@ impl Downstream for Server {
             .take(super::LINE / 8)
             .collect();
         out.extend_from_slice(format!("{mark}{code} {text}\n").as_bytes());
+        true
     }
 
     fn drain(&mut self, out: &mut Vec<u8>) -> Drain {
