@@ -12,7 +12,7 @@ use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
     log::Draft,
     pool::Checkout,
-    tables::{Cluster, HostKey, Route, Run},
+    tables::{Candidates, Cluster, HostKey, Route},
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
@@ -34,8 +34,9 @@ pub(super) struct Exchange {
     pub(super) series: Series,
     pub(super) route: Option<Rc<Route>>,
     pub(super) cluster: Option<Rc<Cluster>>,
-    pub(super) run: Option<Run>,
-    pub(super) candidates: u8,
+    pub(super) candidates: Option<Candidates>,
+    /// Endpoints that were chosen so far.
+    pub(super) chosen: u8,
     pub(super) attempt: Option<Sent>,
     pub(super) started: Instant,
     pub(super) deadline: Option<TimerKey>,
@@ -162,8 +163,8 @@ impl Engine {
             series: self.tables.service(client.service)?.unrouted.clone(),
             route: None,
             cluster: None,
-            run: None,
-            candidates: 0,
+            candidates: None,
+            chosen: 0,
             attempt: None,
             started: self.now,
             deadline: None,
@@ -223,7 +224,7 @@ impl Engine {
             let Some(exchange) = self.exchanges.get(key) else {
                 return;
             };
-            if exchange.candidates > self.settings.further_candidates {
+            if exchange.chosen > self.settings.further_candidates {
                 break;
             }
             if let Some(server) = self.followed(key) {
@@ -238,8 +239,7 @@ impl Engine {
             }
         }
         let exchange = self.exchanges.get(key);
-        if exchange.is_some_and(|exchange| exchange.candidates > 0) && status != Status::Overloaded
-        {
+        if exchange.is_some_and(|exchange| exchange.chosen > 0) && status != Status::Overloaded {
             status = Status::ConnectFailure;
         }
         let message = self.reason(key, status);
@@ -274,14 +274,17 @@ impl Engine {
         let random = self.random.random();
         let exchange = self.exchanges.get_mut(key)?;
         let cluster = exchange.cluster.as_ref()?;
-        let run = exchange.run.get_or_insert_with(|| cluster.run(random));
-        let host = cluster.next(run, &self.tables.hosts)?;
-        if exchange.candidates > 0
+        if exchange.candidates.is_none() {
+            exchange.candidates = cluster.candidates(random);
+        }
+        let candidates = exchange.candidates.as_mut()?;
+        let host = cluster.next(candidates, &self.tables.hosts)?;
+        if exchange.chosen > 0
             && let Some(host) = self.tables.hosts.get(host)
         {
             host.metrics.retried();
         }
-        exchange.candidates += 1;
+        exchange.chosen += 1;
         Some(host)
     }
 

@@ -18,6 +18,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::ServerKey;
 use crate::{
+    balance::{Balancer, Run},
     config::{self, Address, Snapshot},
     protocols::Protocols,
     telemetry::{ClusterMetrics, Series, ServiceMetrics, WorkerTelemetry},
@@ -73,8 +74,8 @@ pub(super) struct Destination {
 pub(super) struct Cluster {
     pub(super) name: Arc<str>,
     hosts: Vec<HostKey>,
-    addresses: Vec<Address>,
-    balancer: RefCell<Balancer>,
+    /// `None`: the configuration does not have this cluster.
+    balancer: Option<RefCell<Balancer>>,
 }
 
 /// An endpoint of a cluster.
@@ -91,6 +92,8 @@ pub(super) struct Host {
     pub(super) leaving: bool,
     /// Its last report was a failure.
     pub(super) failing: bool,
+    /// Its cluster's outlier detection took it out.
+    ejected: bool,
     /// The configuration has it.
     configured: bool,
 }
@@ -128,7 +131,7 @@ impl Tables {
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Vec<HostKey> {
-        let gone = self.update_clusters(snapshot, telemetry);
+        let gone = self.update_clusters(snapshot, telemetry, random);
         let mut kept = HashSet::new();
         for (name, service) in &snapshot.services {
             if let Some(built) = self.build_service(service, snapshot, telemetry, random) {
@@ -222,7 +225,7 @@ impl Tables {
                     .clusters
                     .get(&to.cluster)
                     .cloned()
-                    .unwrap_or_else(|| Rc::new(Cluster::empty(&to.cluster))),
+                    .unwrap_or_else(|| Rc::new(Cluster::unknown(&to.cluster))),
                 series: telemetry.series(service, &rule.name, &to.cluster),
             })
             .collect();
@@ -240,6 +243,7 @@ impl Tables {
         &mut self,
         snapshot: &Snapshot,
         telemetry: &WorkerTelemetry,
+        random: u64,
     ) -> Vec<HostKey> {
         let mut known: HashMap<(Arc<str>, Address), HostKey> = self
             .hosts
@@ -264,7 +268,13 @@ impl Tables {
                     key
                 })
                 .collect();
-            let cluster = Cluster::new(&name, config, hosts, &snapshot.locality);
+            let balancer = Balancer::new(config, &snapshot.locality, random);
+            let cluster = Cluster {
+                name: Arc::clone(&name),
+                hosts,
+                balancer: Some(RefCell::new(balancer)),
+            };
+            cluster.apply_ejections(&self.hosts);
             clusters.insert(name.to_string(), Rc::new(cluster));
         }
         self.clusters = clusters;
@@ -277,10 +287,20 @@ impl Tables {
         gone
     }
 
-    pub(super) fn set_ejected(&self, cluster: &str, ejected: &[Address]) {
-        if let Some(cluster) = self.clusters.get(cluster) {
-            cluster.set_ejected(ejected);
+    pub(super) fn set_ejected(&mut self, name: &str, ejected: &[Address]) {
+        let Some(cluster) = self.clusters.get(name) else {
+            return;
+        };
+        for key in &cluster.hosts {
+            if let Some(host) = self.hosts.get_mut(*key) {
+                let now = ejected.contains(&host.address);
+                if now && !host.ejected {
+                    host.metrics.endpoint_ejected();
+                }
+                host.ejected = now;
+            }
         }
+        cluster.apply_ejections(&self.hosts);
     }
 
     /// Forgets an endpoint that is withdrawn and has no connection left.
@@ -316,27 +336,60 @@ impl Route {
     }
 }
 
+/// The endpoints that a request is offered.
+pub(super) struct Candidates {
+    run: Run,
+    /// One that wants no new requests: better than none.
+    reluctant: Option<HostKey>,
+}
+
 impl Cluster {
-    fn empty(name: &str) -> Self {
+    fn unknown(name: &str) -> Self {
         Self {
             name: Arc::from(name),
             hosts: Vec::new(),
-            addresses: Vec::new(),
-            balancer: RefCell::new(Balancer::empty()),
+            balancer: None,
         }
     }
 
-    fn new(name: &Arc<str>, config: &config::Cluster, hosts: Vec<HostKey>, own: &Locality) -> Self {
-        Self {
-            name: Arc::clone(name),
-            hosts,
-            addresses: config
-                .endpoints
-                .hosts
-                .iter()
-                .map(|host| host.address.clone())
-                .collect(),
-            balancer: RefCell::new(Balancer::new(config, own)),
+    /// The candidates of one request.
+    pub(super) fn candidates(&self, random: u64) -> Option<Candidates> {
+        Some(Candidates {
+            run: self.balancer.as_ref()?.borrow_mut().run(random),
+            reluctant: None,
+        })
+    }
+
+    /// The next candidate that wants requests; when there is none left, one that does not.
+    pub(super) fn next(
+        &self,
+        candidates: &mut Candidates,
+        hosts: &SlotMap<HostKey, Host>,
+    ) -> Option<HostKey> {
+        let host = |index: usize| {
+            let key = *self.hosts.get(index)?;
+            Some((key, hosts.get(key)?))
+        };
+        let active = |index| host(index).map_or(0, |(_, host)| host.active);
+        let balancer = self.balancer.as_ref()?.borrow();
+        while let Some(index) = balancer.next(&mut candidates.run, active) {
+            match host(index) {
+                Some((key, host)) if host.leaving => {
+                    candidates.reluctant.get_or_insert(key);
+                }
+                Some((key, _)) => return Some(key),
+                None => {}
+            }
+        }
+        candidates.reluctant.take()
+    }
+
+    fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
+        if let Some(balancer) = &self.balancer {
+            balancer.borrow_mut().set_ejected(|index| {
+                let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
+                host.is_some_and(|host| host.ejected)
+            });
         }
     }
 }
@@ -353,63 +406,8 @@ impl Host {
             connections: Vec::new(),
             leaving: false,
             failing: false,
+            ejected: false,
             configured: true,
-        }
-    }
-}
-
-// TEMPORARY until the balancer arrives.
-#[derive(Default)]
-struct Balancer {
-    n: usize,
-    turn: usize,
-    ejected: Vec<bool>,
-}
-#[derive(Clone, Debug)]
-pub(super) struct Run {
-    start: usize,
-    tried: usize,
-}
-impl Balancer {
-    fn empty() -> Self {
-        Self::default()
-    }
-    fn new(c: &config::Cluster, _own: &Locality) -> Self {
-        Self {
-            n: c.endpoints.hosts.len(),
-            turn: 0,
-            ejected: vec![false; c.endpoints.hosts.len()],
-        }
-    }
-}
-impl Cluster {
-    pub(super) fn run(&self, _random: u64) -> Run {
-        let mut b = self.balancer.borrow_mut();
-        b.turn += 1;
-        Run {
-            start: b.turn,
-            tried: 0,
-        }
-    }
-    pub(super) fn next(&self, run: &mut Run, hosts: &SlotMap<HostKey, Host>) -> Option<HostKey> {
-        let b = self.balancer.borrow();
-        while run.tried < b.n {
-            let i = (run.start + run.tried) % b.n;
-            run.tried += 1;
-            if b.ejected[i] {
-                continue;
-            }
-            let k = self.hosts[i];
-            if hosts.get(k).is_some_and(|h| !h.leaving) {
-                return Some(k);
-            }
-        }
-        None
-    }
-    fn set_ejected(&self, ejected: &[Address]) {
-        let mut b = self.balancer.borrow_mut();
-        for (i, a) in self.addresses.iter().enumerate() {
-            b.ejected[i] = ejected.contains(a);
         }
     }
 }
