@@ -10,7 +10,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use meltemi_policy::load::{self, DEFAULT_OVERPROVISIONING};
+use meltemi_policy::load;
 use meltemi_policy::tiers::tiers;
 use meltemi_policy::{HostCounts, Locality, PriorityLoad};
 
@@ -19,10 +19,13 @@ use draws::Draws;
 use pool::{Pool, Seat};
 
 /// Picks endpoints of one cluster; they are named by their index in its endpoints.
-#[derive(Debug)]
+///
+/// The default has none, as for a cluster that nobody defines.
+#[derive(Debug, Default)]
 pub struct Balancer {
     policy: LbPolicy,
     panic_threshold: u32,
+    overprovisioning: u32,
     weighs_localities: bool,
     members: Vec<Member>,
     tiers: usize,
@@ -99,6 +102,7 @@ impl Balancer {
         let mut balancer = Self {
             policy: cluster.lb,
             panic_threshold: cluster.panic_threshold,
+            overprovisioning: cluster.endpoints.overprovisioning,
             weighs_localities: cluster.locality.weighs_localities(),
             tiers: members.iter().map(|m| m.tier + 1).max().unwrap_or(0),
             members,
@@ -131,12 +135,21 @@ impl Balancer {
             .map(|(tier, kind)| self.pool(tier, kind, &health, draws.next()))
             .collect();
         self.draws = draws;
-        let shares = self.loads.iter().map(|load| load.healthy);
-        let shares = shares.chain(self.loads.iter().map(|load| load.degraded));
-        self.percents = shares
-            .enumerate()
+        self.percents = self
+            .percent_of_pools()
             .flat_map(|(pool, percent)| std::iter::repeat_n(pool, percent as usize))
             .collect();
+    }
+
+    /// The percentage of the load that goes to each pool. A panicking tier has one pool for all.
+    fn percent_of_pools(&self) -> impl Iterator<Item = (usize, u32)> {
+        let loads = || self.loads.iter().enumerate();
+        let healthy = loads().map(|(tier, load)| (tier, load.healthy));
+        let degraded = loads().map(|(tier, load)| match load.panic {
+            true => (tier, load.degraded),
+            false => (self.tiers + tier, load.degraded),
+        });
+        healthy.chain(degraded)
     }
 
     fn loads_of(&self, health: &[Health]) -> Vec<PriorityLoad> {
@@ -150,7 +163,7 @@ impl Balancer {
                 Health::Unhealthy | Health::Draining => {}
             }
         }
-        load::distribute(&counts, DEFAULT_OVERPROVISIONING, self.panic_threshold)
+        load::distribute(&counts, self.overprovisioning, self.panic_threshold)
     }
 
     /// The hosts of a tier that are of this kind; in panic, all of them as if they were healthy.
@@ -170,7 +183,7 @@ impl Balancer {
             return Pool::flat(seats.collect(), turn);
         }
         let seats = of_tier.map(|(member, health)| (member.seat, *health == kind));
-        Pool::by_locality(seats.collect(), turn)
+        Pool::by_locality(seats.collect(), self.overprovisioning, turn)
     }
 
     /// Starts the run of one request.
@@ -282,9 +295,9 @@ impl Balancer {
     /// all are equally busy.
     pub fn shares(&self) -> Vec<f64> {
         let mut shares = vec![0.0; self.members.len()];
-        for &pool in &self.percents {
+        for (pool, percent) in self.percent_of_pools() {
             for (host, share) in self.pools[pool].shares() {
-                shares[host] += share / 100.0;
+                shares[host] += share * f64::from(percent) / 100.0;
             }
         }
         shares

@@ -1,7 +1,7 @@
 //! Further random numbers from the one that a caller gives.
 
 /// SplitMix64: each draw is as good as independent of the others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Draws(u64);
 
 impl Draws {

@@ -1,7 +1,6 @@
 //! Hosts of one tier and one state of health, ready to be picked from.
 
 use meltemi_policy::WeightedCycle;
-use meltemi_policy::load::DEFAULT_OVERPROVISIONING;
 
 use super::draws::Draws;
 
@@ -47,7 +46,7 @@ impl Pool {
     ///
     /// A locality's weight is that of all its hosts, reduced by the part of them that is missing,
     /// as in Envoy's locality weighted balancing.
-    pub(super) fn by_locality(seats: Vec<(Seat, bool)>, turn: u64) -> Self {
+    pub(super) fn by_locality(seats: Vec<(Seat, bool)>, overprovisioning: u32, turn: u64) -> Self {
         let mut localities: Vec<usize> = seats.iter().map(|(seat, _)| seat.locality).collect();
         localities.sort_unstable();
         localities.dedup();
@@ -68,7 +67,7 @@ impl Pool {
             let Some(group) = Group::of(&present, pool.seats.len(), turn) else {
                 continue;
             };
-            let available = u64::from(DEFAULT_OVERPROVISIONING) * present.len() as u64 / total;
+            let available = u64::from(overprovisioning) * present.len() as u64 / total;
             weights.push(weight * available.min(100));
             pool.groups.push(group);
             pool.seats.extend(present);

@@ -1,1 +1,374 @@
+//! The balancer: tables of its rules, and properties of any cluster.
 
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meltemi_policy::{LocalityRule, RegionFailover};
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Address, Endpoint, Endpoints};
+
+const IDLE: fn(usize) -> u32 = |_| 0;
+
+/// Endpoints as (locality, weight, health).
+fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
+    let hosts = hosts
+        .iter()
+        .enumerate()
+        .map(|(index, &(locality, weight, health))| Endpoint {
+            address: Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, index as u16))),
+            hostname: String::new(),
+            weight,
+            locality: locality.parse().unwrap(),
+            health,
+            labels: Default::default(),
+        })
+        .collect();
+    Cluster {
+        name: "outbound|1||test".into(),
+        lb,
+        connect_timeout: Duration::from_secs(1),
+        outlier: None,
+        panic_threshold: 0,
+        locality: LocalityRule::nearest_first(),
+        eds_name: "outbound|1||test".into(),
+        endpoints: Arc::new(Endpoints {
+            hosts,
+            overprovisioning: 140,
+        }),
+    }
+}
+
+fn healthy<'a>(localities: &[&'a str]) -> Vec<(&'a str, u32, Health)> {
+    localities
+        .iter()
+        .map(|l| (*l, 1, Health::Healthy))
+        .collect()
+}
+
+fn balancer(cluster: &Cluster) -> Balancer {
+    Balancer::new(cluster, &"r1/z1".parse().unwrap(), 7)
+}
+
+fn first(balancer: &mut Balancer, random: u64) -> Option<usize> {
+    let mut run = balancer.run(random);
+    balancer.next(&mut run, IDLE)
+}
+
+fn all(balancer: &mut Balancer, random: u64) -> Vec<usize> {
+    let mut run = balancer.run(random);
+    std::iter::from_fn(|| balancer.next(&mut run, IDLE)).collect()
+}
+
+fn counts(balancer: &mut Balancer, requests: u64) -> Vec<u64> {
+    let mut counts = vec![0; balancer.members.len()];
+    let mut seeds = Draws::new(1);
+    for _ in 0..requests {
+        counts[first(balancer, seeds.next()).unwrap()] += 1;
+    }
+    counts
+}
+
+fn assert_shares(balancer: &Balancer, expected: &[f64]) {
+    let shares = balancer.shares();
+    assert_eq!(shares.len(), expected.len());
+    let close = shares
+        .iter()
+        .zip(expected)
+        .all(|(a, b)| (a - b).abs() < 1e-9);
+    assert!(close, "{shares:?} instead of {expected:?}");
+}
+
+#[test]
+fn round_robin_is_exact_by_weight() {
+    let hosts = [
+        ("r1/z1", 5, Health::Healthy),
+        ("r1/z1", 3, Health::Healthy),
+        ("r1/z1", 2, Health::Healthy),
+    ];
+    let mut balancer = balancer(&cluster(LbPolicy::RoundRobin, &hosts));
+    for _ in 0..3 {
+        assert_eq!(counts(&mut balancer, 10), [5, 3, 2]);
+    }
+}
+
+#[test]
+fn random_and_least_request_follow_the_weights() {
+    let hosts = [
+        ("r1/z1", 5, Health::Healthy),
+        ("r1/z1", 3, Health::Healthy),
+        ("r1/z1", 2, Health::Healthy),
+    ];
+    for lb in [LbPolicy::Random, LbPolicy::LeastRequest] {
+        let counts = counts(&mut balancer(&cluster(lb, &hosts)), 10_000);
+        for (count, expected) in counts.iter().zip([5000, 3000, 2000]) {
+            assert!(count.abs_diff(expected) < 200, "{lb:?} {counts:?}");
+        }
+    }
+}
+
+#[test]
+fn least_request_avoids_the_busy() {
+    let hosts = [("r1/z1", 1, Health::Healthy), ("r1/z1", 3, Health::Healthy)];
+    let mut balancer = balancer(&cluster(LbPolicy::LeastRequest, &hosts));
+    // Requests in flight, and the host that every request then goes to.
+    for (active, expected) in [([1, 0], 1), ([0, 1], 0), ([2, 5], 1), ([2, 7], 0)] {
+        for random in 0..50 {
+            let mut run = balancer.run(random);
+            let host = balancer.next(&mut run, |host| active[host]);
+            assert_eq!(host, Some(expected), "{active:?}");
+        }
+    }
+}
+
+#[test]
+fn candidates_come_from_the_nearest_tiers_first() {
+    let hosts = healthy(&["r2", "r1/z1", "r1/z2", "r1/z1", "r2", "r1/z2"]);
+    for lb in [
+        LbPolicy::RoundRobin,
+        LbPolicy::LeastRequest,
+        LbPolicy::Random,
+    ] {
+        let mut balancer = balancer(&cluster(lb, &hosts));
+        for random in 0..20 {
+            let run = all(&mut balancer, random);
+            let tiers: Vec<_> = run
+                .iter()
+                .map(|&host| balancer.tier(host).unwrap())
+                .collect();
+            assert_eq!(tiers, [0, 0, 1, 1, 2, 2], "{lb:?} {run:?}");
+            assert_eq!(BTreeSet::from_iter(run).len(), 6);
+        }
+    }
+}
+
+#[test]
+fn ejections_move_the_load_to_the_next_tier_and_back() {
+    let hosts = healthy(&["r1/z1", "r1/z1", "r2", "r2"]);
+    let mut balancer = balancer(&cluster(LbPolicy::RoundRobin, &hosts));
+    assert_shares(&balancer, &[0.5, 0.5, 0.0, 0.0]);
+    balancer.set_ejected(|host| host == 1);
+    assert_shares(&balancer, &[0.7, 0.0, 0.15, 0.15]);
+    for random in 0..50 {
+        let run = all(&mut balancer, random);
+        assert_eq!(BTreeSet::from_iter(run), BTreeSet::from([0, 2, 3]));
+    }
+    balancer.set_ejected(|host| host < 2);
+    assert_shares(&balancer, &[0.0, 0.0, 0.5, 0.5]);
+    balancer.set_ejected(|_| true);
+    assert_eq!(all(&mut balancer, 1), [0; 0]);
+    balancer.set_ejected(|_| false);
+    assert_shares(&balancer, &[0.5, 0.5, 0.0, 0.0]);
+}
+
+#[test]
+fn a_pool_without_hosts_is_stood_in_for() {
+    // One of 141 rounds to no share at all; the load is with a tier that has nobody.
+    let mut hosts = vec![("r1/z1", 1, Health::Unhealthy)];
+    hosts.extend([("r2", 1, Health::Unhealthy); 141]);
+    hosts.push(("r2", 1, Health::Healthy));
+    let mut balancer = balancer(&cluster(LbPolicy::LeastRequest, &hosts));
+    assert_eq!(all(&mut balancer, 3), [142]);
+}
+
+#[test]
+fn panic_uses_everybody_but_the_draining() {
+    let hosts = [
+        ("r1/z1", 1, Health::Healthy),
+        ("r1/z1", 1, Health::Unhealthy),
+        ("r1/z1", 1, Health::Draining),
+        ("r1/z1", 1, Health::Healthy),
+    ];
+    let mut cluster = cluster(LbPolicy::RoundRobin, &hosts);
+    cluster.panic_threshold = 50;
+    let mut balancer = balancer(&cluster);
+    let usable = |balancer: &mut Balancer| BTreeSet::from_iter(all(balancer, 5));
+    // Half of them are healthy: that is enough.
+    assert_eq!(usable(&mut balancer), BTreeSet::from([0, 3]));
+    balancer.set_ejected(|host| host == 0);
+    assert!(balancer.loads()[0].panic);
+    assert_eq!(usable(&mut balancer), BTreeSet::from([0, 1, 3]));
+}
+
+#[test]
+fn degraded_hosts_come_after_all_healthy_ones() {
+    let hosts = [
+        ("r1/z1", 1, Health::Degraded),
+        ("r2", 1, Health::Healthy),
+        ("r1/z1", 1, Health::Degraded),
+    ];
+    let mut balancer = balancer(&cluster(LbPolicy::Random, &hosts));
+    assert_shares(&balancer, &[0.0, 1.0, 0.0]);
+    for random in 0..20 {
+        assert_eq!(all(&mut balancer, random)[0], 1);
+    }
+}
+
+#[test]
+fn spelt_out_failover_shares_a_tier_between_localities() {
+    let hosts = healthy(&["r2/a", "r2/b", "r2/a", "r2/b", "r2/a", "r1/x", "r3"]);
+    let mut cluster = cluster(LbPolicy::RoundRobin, &hosts);
+    cluster.locality = LocalityRule::Failover {
+        regions: vec![RegionFailover {
+            from: "r1".into(),
+            to: "r2".into(),
+        }],
+    };
+    let mut balancer = balancer(&cluster);
+    balancer.set_ejected(|host| host == 5);
+    assert_shares(&balancer, &[0.2, 0.2, 0.2, 0.2, 0.2, 0.0, 0.0]);
+    // One of the two in r2/b is left: 70 percent of its weight 2, against 3.
+    balancer.set_ejected(|host| host == 5 || host == 1);
+    let (whole, half) = (1.0 / 4.4, 1.4 / 4.4);
+    assert_shares(&balancer, &[whole, 0.0, whole, half, whole, 0.0, 0.0]);
+    let counts = counts(&mut balancer, 10_000);
+    assert!(counts[3].abs_diff(3182) < 200, "{counts:?}");
+}
+
+#[test]
+fn huge_weights_keep_their_proportion() {
+    let hosts = [
+        ("r1/z1", u32::MAX, Health::Healthy),
+        ("r1/z1", u32::MAX / 4, Health::Healthy),
+        ("r1/z1", 1, Health::Healthy),
+    ];
+    let shares = balancer(&cluster(LbPolicy::Random, &hosts)).shares();
+    assert!((shares[0] - 0.8).abs() < 1e-6, "{shares:?}");
+    assert!(shares[2] > 0.0);
+}
+
+#[test]
+fn no_endpoints_no_candidates() {
+    for mut balancer in [
+        balancer(&cluster(LbPolicy::LeastRequest, &[])),
+        Balancer::default(),
+    ] {
+        balancer.set_ejected(|_| true);
+        assert_eq!(all(&mut balancer, 9), [0; 0]);
+        assert!(balancer.shares().is_empty());
+    }
+}
+
+fn any_health() -> impl Strategy<Value = Health> {
+    prop_oneof![
+        4 => Just(Health::Healthy),
+        1 => Just(Health::Degraded),
+        1 => Just(Health::Unhealthy),
+        1 => Just(Health::Draining),
+    ]
+}
+
+fn any_cluster() -> impl Strategy<Value = Cluster> {
+    let locality = prop::sample::select(vec!["r1/z1", "r1/z2", "r2/z1", "r2/z2", "r3", ""]);
+    let lb = prop::sample::select(vec![
+        LbPolicy::RoundRobin,
+        LbPolicy::LeastRequest,
+        LbPolicy::Random,
+    ]);
+    let regions = prop::sample::select(vec![vec![], vec![("r1", "r3")]]);
+    let hosts = prop::collection::vec((locality, 1u32..20, any_health()), 0..14);
+    (hosts, lb, regions, prop::sample::select(vec![0, 50])).prop_map(
+        |(hosts, lb, regions, panic_threshold)| {
+            let mut cluster = cluster(lb, &hosts);
+            cluster.panic_threshold = panic_threshold;
+            cluster.locality = LocalityRule::Failover {
+                regions: regions
+                    .into_iter()
+                    .map(|(from, to)| RegionFailover {
+                        from: from.into(),
+                        to: to.into(),
+                    })
+                    .collect(),
+            };
+            cluster
+        },
+    )
+}
+
+/// The hosts that may be used at all: the available ones, and in a panicking tier all.
+fn usable(balancer: &Balancer, cluster: &Cluster, ejected: &[bool]) -> BTreeSet<usize> {
+    let hosts = cluster.endpoints.hosts.iter().enumerate();
+    hosts
+        .filter(|&(index, host)| {
+            let tier = balancer.tier(index).unwrap();
+            match host.health {
+                Health::Draining => false,
+                Health::Unhealthy => balancer.loads()[tier].panic,
+                Health::Healthy | Health::Degraded => {
+                    !ejected[index] || balancer.loads()[tier].panic
+                }
+            }
+        })
+        .map(|(index, _)| index)
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn a_run_offers_every_usable_host_once(
+        cluster in any_cluster(),
+        ejected in prop::collection::vec(any::<bool>(), 14),
+        randoms in prop::collection::vec(any::<u64>(), 1..20),
+        active in prop::collection::vec(0u32..5, 14),
+    ) {
+        let mut balancer = balancer(&cluster);
+        balancer.set_ejected(|host| ejected[host]);
+        let usable = usable(&balancer, &cluster, &ejected);
+        for random in randoms {
+            let mut run = balancer.run(random);
+            let mut offered = BTreeSet::new();
+            while let Some(host) = balancer.next(&mut run, |host| active[host]) {
+                prop_assert!(offered.insert(host), "{} is offered twice", host);
+            }
+            prop_assert_eq!(&offered, &usable);
+        }
+    }
+
+    #[test]
+    fn shares_add_up_to_the_load_of_their_tier(
+        cluster in any_cluster(),
+        ejected in prop::collection::vec(any::<bool>(), 14),
+    ) {
+        let mut balancer = balancer(&cluster);
+        balancer.set_ejected(|host| ejected[host]);
+        let usable = usable(&balancer, &cluster, &ejected);
+        let mut of_tier = vec![0.0; balancer.tiers];
+        for (host, share) in balancer.shares().into_iter().enumerate() {
+            prop_assert!(share == 0.0 || usable.contains(&host));
+            of_tier[balancer.tier(host).unwrap()] += share;
+        }
+        for (tier, load) in balancer.loads().iter().enumerate() {
+            // A tier of draining hosts alone has nobody to take its load, even in panic.
+            if usable.iter().any(|&host| balancer.tier(host) == Some(tier)) {
+                let expected = f64::from(load.healthy + load.degraded) / 100.0;
+                prop_assert!((of_tier[tier] - expected).abs() < 1e-9);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn first_candidates_approach_the_shares(
+        cluster in any_cluster(),
+        ejected in prop::collection::vec(any::<bool>(), 14),
+    ) {
+        let mut balancer = balancer(&cluster);
+        balancer.set_ejected(|host| ejected[host]);
+        let shares = balancer.shares();
+        // Where a tier has load and nobody to take it, others stand in.
+        prop_assume!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        let requests = 4000;
+        for (count, share) in counts(&mut balancer, requests).into_iter().zip(shares) {
+            let measured = count as f64 / requests as f64;
+            // Five standard deviations, for the luckless case among many.
+            let tolerance = 5.0 * (share * (1.0 - share) / requests as f64).sqrt() + 1e-3;
+            prop_assert!((measured - share).abs() < tolerance, "{} {}", measured, share);
+        }
+    }
+}
