@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod balance;
 pub mod config;
+pub mod outlier;
 pub mod telemetry;
 pub mod xds;
 pub mod engine;
