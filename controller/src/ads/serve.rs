@@ -64,21 +64,37 @@ impl Server {
     where
         IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
-        let serving = tonic::transport::Server::builder()
-            .add_service(AggregatedDiscoveryServiceServer::new(self))
-            .serve_with_incoming(incoming);
-        tokio::select! {
-            served = serving => served,
-            () = shutdown => Ok(()),
-        }
+        let (alive, ended) = watch::channel(());
+        let service = Service {
+            server: self,
+            ended,
+        };
+        tonic::transport::Server::builder()
+            .add_service(AggregatedDiscoveryServiceServer::new(service))
+            .serve_with_incoming_shutdown(incoming, async {
+                shutdown.await;
+                // Connections close once their streams have ended.
+                drop(alive);
+            })
+            .await
     }
+}
 
+/// The gRPC service of one [`Server::serve`].
+struct Service {
+    server: Server,
+    /// Closed at shutdown.
+    ended: watch::Receiver<()>,
+}
+
+impl Service {
     fn start<S: Protocol>(&self, requests: Streaming<S::Request>) -> Responses<S::Response> {
         let (responses, outgoing) = mpsc::channel(RESPONSES);
         let stream = ClientStream::<S> {
             state: S::default(),
-            resources: self.resources.clone(),
-            rejections: self.rejections.clone(),
+            resources: self.server.resources.clone(),
+            rejections: self.server.rejections.clone(),
+            ended: self.ended.clone(),
             responses,
         };
         tokio::spawn(stream.run(requests));
@@ -89,7 +105,7 @@ impl Server {
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl AggregatedDiscoveryService for Server {
+impl AggregatedDiscoveryService for Service {
     type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
     type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
 
@@ -153,6 +169,7 @@ struct ClientStream<S: Protocol> {
     state: S,
     resources: watch::Receiver<Option<Arc<Resources>>>,
     rejections: mpsc::Sender<Rejection>,
+    ended: watch::Receiver<()>,
     responses: mpsc::Sender<Result<S::Response, Status>>,
 }
 
@@ -171,6 +188,7 @@ impl<S: Protocol> ClientStream<S> {
                         return debug!("there will be no more resources");
                     }
                 }
+                _ = self.ended.changed() => return debug!("the server shuts down"),
                 () = self.responses.closed() => return debug!("a client left"),
             }
             if self.respond().await.is_err() {
