@@ -110,7 +110,7 @@ impl<T> RouteTable<T> {
         &self,
         lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>,
     ) -> Option<(usize, &T)> {
-        let mut values = Values::new(self.attributes.len(), lookup);
+        let mut values = Values::new(lookup);
         let rule = self.index.first_match(&mut values)?;
         Some((rule, self.targets.get(rule)?))
     }
@@ -145,16 +145,19 @@ struct Values<'m, F> {
 type Slot<'m> = Option<Option<Cow<'m, [u8]>>>;
 
 impl<'m, F: FnMut(usize) -> Option<Cow<'m, [u8]>>> Values<'m, F> {
-    fn new(attributes: usize, lookup: F) -> Self {
-        let mut slots = SmallVec::new();
-        slots.resize_with(attributes, || None);
-        Self { lookup, slots }
+    fn new(lookup: F) -> Self {
+        Self {
+            lookup,
+            slots: SmallVec::new(),
+        }
     }
 
     fn value(&mut self, attribute: usize) -> Option<&[u8]> {
         let Self { lookup, slots } = self;
-        slots
-            .get_mut(attribute)?
+        while slots.len() <= attribute {
+            slots.push(None);
+        }
+        slots[attribute]
             .get_or_insert_with(|| lookup(attribute))
             .as_deref()
     }

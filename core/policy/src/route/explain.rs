@@ -35,7 +35,7 @@ impl<T> RouteTable<T> {
     /// What [`RouteTable::select`] finds, and why not something earlier. For people: every rule is
     /// tried in turn, and every condition of it.
     pub fn explain<'m>(&self, lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>) -> Explanation {
-        let mut values = Values::new(self.attributes.len(), lookup);
+        let mut values = Values::new(lookup);
         let mut verdicts = Vec::new();
         for (rule, matches) in self.rules.iter().enumerate() {
             let failures: Vec<Failure> = matches
