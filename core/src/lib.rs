@@ -1,10 +1,13 @@
 //! The Meltemi proxy: one path from an accepted connection to an answer, for any protocol.
 
 pub mod access_log;
+pub mod admin;
 pub mod balance;
 pub mod config;
+pub mod driver;
+pub mod engine;
 pub mod outlier;
+pub mod protocols;
+pub mod proxy;
 pub mod telemetry;
 pub mod xds;
-pub mod engine;
-pub mod protocols;

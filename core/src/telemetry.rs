@@ -5,7 +5,6 @@
 //! worker, so nothing is locked and nothing is a read-modify-write.
 
 mod cell;
-mod configuration;
 mod label;
 mod render;
 mod scope;
@@ -15,7 +14,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use configuration::{Applied, ConfigurationStatus, Rejection};
 pub use label::{OutcomeLabel, ResponseFlag};
 pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
@@ -35,7 +33,6 @@ const MOST_WITHDRAWN: usize = 4096;
 pub struct Telemetry {
     workers: Mutex<Vec<Arc<WorkerCells>>>,
     codes: Arc<Codes>,
-    configuration: ConfigurationStatus,
     process: ProcessCounters,
 }
 
@@ -56,6 +53,12 @@ impl ProcessCounters {
     /// The process began to drain.
     pub fn drain_began(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process drains.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Where the access log counts lines that it had no room for.
@@ -81,12 +84,6 @@ impl Telemetry {
             codes: Arc::clone(&self.codes),
             access_log: None,
         }
-    }
-
-    /// What became of the configuration; written by whoever receives it.
-    #[must_use]
-    pub fn configuration(&self) -> &ConfigurationStatus {
-        &self.configuration
     }
 
     /// What belongs to no worker.

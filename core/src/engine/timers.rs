@@ -260,13 +260,13 @@ mod tests {
             timers.set(origin + Duration::from_millis(millis), item);
         }
         let at = |millis| origin + Duration::from_millis(millis);
-        assert_eq!(drain(&mut timers, at(4)), []);
+        assert_eq!(drain(&mut timers, at(4)), [0_u32; 0]);
         assert_eq!(drain(&mut timers, at(20)), [1]);
-        assert_eq!(drain(&mut timers, at(99)), []);
+        assert_eq!(drain(&mut timers, at(99)), [0_u32; 0]);
         assert_eq!(drain(&mut timers, at(112)), [2]);
-        assert_eq!(drain(&mut timers, at(8_999)), []);
+        assert_eq!(drain(&mut timers, at(8_999)), [0_u32; 0]);
         assert_eq!(drain(&mut timers, at(9_016)), [3]);
-        assert_eq!(drain(&mut timers, at(3_599_999)), []);
+        assert_eq!(drain(&mut timers, at(3_599_999)), [0_u32; 0]);
         assert_eq!(drain(&mut timers, at(3_600_016)), [4]);
         assert_eq!(timers.next(), None);
     }

@@ -5,7 +5,6 @@ use std::fmt::{Display, Write};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
 
 use super::cell::{Cell, HistogramSum};
 use super::scope::{ClusterCells, ServiceCells};
@@ -113,7 +112,6 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
     families(&mut page, &CLUSTERS, "cluster", &clusters);
-    configuration(&mut page, telemetry);
     process(&mut page, telemetry, workers.len());
     page.0
 }
@@ -224,50 +222,6 @@ fn families<C>(
     }
 }
 
-fn configuration(page: &mut Page, telemetry: &Telemetry) {
-    let (updates, rejects, connected) = telemetry.configuration.totals();
-    page.single(
-        "meltemi_config_updates_total",
-        "Configurations applied.",
-        "counter",
-        updates,
-    );
-    page.single(
-        "meltemi_config_rejects_total",
-        "Resources refused.",
-        "counter",
-        rejects,
-    );
-    let help = "Whether there is a stream to the control plane.";
-    page.single(
-        "meltemi_control_plane_connected",
-        help,
-        "gauge",
-        u8::from(connected),
-    );
-    if let Some(applied) = telemetry.configuration.current() {
-        let at = applied
-            .at
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
-        let name = "meltemi_config_last_success_timestamp_seconds";
-        page.single(
-            name,
-            "When the configuration in force was applied.",
-            "gauge",
-            at,
-        );
-        let name = "meltemi_config_info";
-        page.head(name, "The version of the configuration in force.", "gauge");
-        page.value(
-            name,
-            format_args!("version=\"{}\"", Escaped(&applied.version)),
-            1,
-        );
-    }
-}
-
 fn process(page: &mut Page, telemetry: &Telemetry, workers: usize) {
     let process = &telemetry.process;
     let errors = process.accept_errors.load(Ordering::Relaxed);
@@ -280,7 +234,7 @@ fn process(page: &mut Page, telemetry: &Telemetry, workers: usize) {
     let dropped = process.access_log_dropped.load(Ordering::Relaxed);
     let help = "Access log lines without room.";
     page.single("meltemi_access_log_dropped_total", help, "counter", dropped);
-    let draining = u8::from(process.draining.load(Ordering::Relaxed));
+    let draining = u8::from(process.is_draining());
     page.single(
         "meltemi_draining",
         "Whether the proxy drains.",

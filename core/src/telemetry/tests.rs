@@ -1,4 +1,4 @@
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::*;
 
@@ -146,27 +146,6 @@ fn names_that_are_gone_are_forgotten_in_the_end() {
         .filter(|l| l.starts_with("meltemi_downstream_connections{"))
         .count();
     assert!(services <= MOST_WITHDRAWN + 1, "{services}");
-}
-
-#[test]
-fn configuration_is_told_by_version_and_time() {
-    let telemetry = Telemetry::new();
-    let configuration = telemetry.configuration();
-    assert!(!telemetry.render().contains("meltemi_config_info"));
-    configuration.applied("v7", UNIX_EPOCH + Duration::from_secs(5));
-    configuration.rejected(Rejection {
-        type_url: "t".into(),
-        name: "n".into(),
-        version: "v8".into(),
-        reason: "weights sum to zero".into(),
-    });
-    let page = telemetry.render();
-    assert_line(&page, r#"meltemi_config_info{version="v7"} 1"#);
-    assert_line(&page, "meltemi_config_last_success_timestamp_seconds 5");
-    assert_line(&page, "meltemi_config_rejects_total 1");
-    assert_eq!(configuration.rejections().len(), 1);
-    configuration.cleared("t", "n");
-    assert_eq!(configuration.rejections(), []);
 }
 
 #[test]

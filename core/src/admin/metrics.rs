@@ -1,0 +1,60 @@
+//! The metrics page: what the workers count, and how the configuration is doing.
+
+use std::fmt::Write;
+
+use super::Sources;
+
+/// All metrics in the Prometheus text format.
+pub(super) fn render(sources: &Sources) -> String {
+    let mut page = sources.acceptor.telemetry.render();
+    let stats = &sources.configuration.stats;
+    let connected = u64::from(stats.is_connected());
+    for (name, kind, help, value) in [
+        (
+            "meltemi_control_plane_connected",
+            "gauge",
+            "Whether there is a stream to the control plane.",
+            connected,
+        ),
+        (
+            "meltemi_config_responses_accepted_total",
+            "counter",
+            "Responses of the control plane of which every resource was applied.",
+            stats.accepted(),
+        ),
+        (
+            "meltemi_config_responses_rejected_total",
+            "counter",
+            "Responses of the control plane of which some resource was refused.",
+            stats.rejected(),
+        ),
+        (
+            "meltemi_config_updates_total",
+            "counter",
+            "Configurations that came into force.",
+            stats.snapshots(),
+        ),
+        (
+            "meltemi_config_last_success_timestamp_seconds",
+            "gauge",
+            "When the configuration in force arrived; 0 is never.",
+            stats.last_success(),
+        ),
+    ] {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            page,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+        );
+    }
+    // Hexadecimal, so that nothing in it has to be escaped.
+    let version = &sources.snapshot().version;
+    let _ = writeln!(
+        page,
+        "# HELP meltemi_config_info The version of the configuration in force.\n\
+         # TYPE meltemi_config_info gauge\n\
+         meltemi_config_info{{version=\"{}\"}} 1",
+        version.escape_default()
+    );
+    page
+}

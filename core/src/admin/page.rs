@@ -1,0 +1,118 @@
+//! Which page is asked for, and what is answered.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+
+use super::{Sources, clusters, dump, metrics, ready};
+
+/// Pages and what they are for.
+const PAGES: [(&str, &str); 6] = [
+    (
+        "/ready",
+        "200 when every listener is open, else 503 and the reasons",
+    ),
+    ("/metrics", "metrics in the Prometheus text format"),
+    (
+        "/config_dump",
+        "the configuration in force, with its defaults, and what was refused",
+    ),
+    (
+        "/clusters",
+        "endpoints: locality, tier, health, ejection, requests, connections",
+    ),
+    ("/listeners", "listeners and where they are open"),
+    (
+        "/drain",
+        "POST: finish what is in flight, take nothing new, then exit",
+    ),
+];
+
+/// An answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Answers a request for a page.
+pub(super) async fn answer<B>(request: Request<B>, sources: &Sources) -> Answer {
+    let path = request.uri().path();
+    match (path, request.method()) {
+        ("/drain", &Method::POST) => {
+            sources.drain.notify_one();
+            text(StatusCode::OK, "draining\n".into())
+        }
+        ("/drain", _) => not_allowed("POST"),
+        (_, method) if ![Method::GET, Method::HEAD].contains(method) && is_page(path) => {
+            not_allowed("GET")
+        }
+        ("/", _) => index(),
+        ("/ready", _) => match ready::reasons(sources) {
+            reasons if reasons.is_empty() => text(StatusCode::OK, "ready\n".into()),
+            reasons => text(StatusCode::SERVICE_UNAVAILABLE, lines(&reasons)),
+        },
+        ("/metrics", _) => with_type(
+            text(StatusCode::OK, metrics::render(sources)),
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        ("/config_dump", _) => json(&dump::configuration(sources)),
+        ("/clusters", _) => json(&clusters::clusters(sources).await),
+        ("/listeners", _) => json(&dump::listeners(sources)),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            format!("no page {path}; there are:\n{}", list()),
+        ),
+    }
+}
+
+fn is_page(path: &str) -> bool {
+    path == "/" || PAGES.iter().any(|(page, _)| *page == path)
+}
+
+fn list() -> String {
+    PAGES
+        .iter()
+        .map(|(page, purpose)| format!("{page}: {purpose}\n"))
+        .collect()
+}
+
+fn index() -> Answer {
+    let items = PAGES
+        .iter()
+        .map(|(page, purpose)| format!("<li><a href=\"{page}\">{page}</a>: {purpose}</li>\n"));
+    let body = format!(
+        "<!doctype html>\n<title>meltemi</title>\n<ul>\n{}</ul>\n",
+        items.collect::<String>()
+    );
+    with_type(text(StatusCode::OK, body), "text/html; charset=utf-8")
+}
+
+fn not_allowed(method: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {method}\n"));
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(method));
+    answer
+}
+
+fn json(value: &Value) -> Answer {
+    with_type(
+        text(StatusCode::OK, format!("{value:#}\n")),
+        "application/json",
+    )
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    with_type(answer, "text/plain; charset=utf-8")
+}
+
+fn with_type(mut answer: Answer, content_type: &'static str) -> Answer {
+    let content_type = HeaderValue::from_static(content_type);
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}

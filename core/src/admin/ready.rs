@@ -1,0 +1,27 @@
+//! Whether the proxy is ready, or why not.
+
+use super::Sources;
+use crate::driver::ListenerState;
+
+/// Why the proxy is not ready; nothing if it is.
+pub(super) fn reasons(sources: &Sources) -> Vec<String> {
+    if sources.acceptor.telemetry.process().is_draining() {
+        return vec!["draining".into()];
+    }
+    let snapshot = sources.snapshot();
+    if snapshot.version.is_empty() {
+        return vec!["no configuration yet".into()];
+    }
+    let listeners = sources.acceptor.table.all();
+    let reasons = snapshot.listeners.values().filter_map(|wanted| {
+        let name = &wanted.name;
+        match listeners.get(name) {
+            Some(listener) if listener.bind == wanted.bind => match &listener.state {
+                ListenerState::Open(_) => None,
+                ListenerState::Failed(reason) => Some(reason.clone()),
+            },
+            _ => Some(format!("listener {name}: not opened yet")),
+        }
+    });
+    reasons.collect()
+}

@@ -1,0 +1,26 @@
+//! Sockets, threads and timers for the engine: everything that touches the operating system.
+//!
+//! Each worker is a thread with a single-threaded runtime that owns its [`Engine`] and its
+//! connections outright. The dispatcher, on the caller's runtime, owns the listening sockets; it
+//! hands every accepted one to the worker with the fewest connections and forwards the
+//! configuration. Nothing else passes between threads, and nothing at all for a request.
+//!
+//! [`Engine`]: crate::engine::Engine
+
+mod accept;
+mod link;
+mod listeners;
+mod outlier;
+mod socket;
+mod stream;
+mod turn;
+mod worker;
+mod workers;
+
+pub use listeners::{ListenerState, ListenerStatus};
+pub use socket::ListenError;
+
+pub(crate) use accept::Acceptor;
+pub(crate) use listeners::{ListenerTable, Listeners};
+pub(crate) use outlier::Outliers;
+pub(crate) use workers::{Ended, Workers, WorkersOptions};

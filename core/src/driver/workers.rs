@@ -1,0 +1,141 @@
+//! The worker threads, from outside.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::stream::Accepted;
+use super::worker::{self, Command, Shared};
+use crate::config::{Address, Snapshot};
+use crate::engine::{Engine, HostReport, Settings, WorkerStatus};
+use crate::protocols::Protocols;
+use crate::telemetry::WorkerTelemetry;
+
+/// What all workers are made with.
+pub(crate) struct WorkersOptions {
+    pub(crate) settings: Settings,
+    pub(crate) protocols: Arc<Protocols>,
+    /// One for each worker.
+    pub(crate) telemetry: Vec<WorkerTelemetry>,
+    pub(crate) reports: mpsc::UnboundedSender<HostReport>,
+}
+
+/// The workers.
+#[derive(Debug)]
+pub(crate) struct Workers(Vec<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    load: Arc<AtomicUsize>,
+}
+
+/// The end of a worker; an error if it panicked.
+pub(crate) type Ended = oneshot::Receiver<io::Result<()>>;
+
+impl Workers {
+    /// Starts a thread for each worker.
+    ///
+    /// # Errors
+    /// A thread cannot be made.
+    pub(crate) fn start(options: WorkersOptions) -> io::Result<(Self, Vec<Ended>)> {
+        let mut handles = Vec::new();
+        let mut ends = Vec::new();
+        for (number, telemetry) in options.telemetry.into_iter().enumerate() {
+            let (commands, receiver) = mpsc::unbounded_channel();
+            let load = Arc::new(AtomicUsize::new(0));
+            let shared = Shared {
+                commands: receiver,
+                reports: options.reports.clone(),
+                load: Arc::clone(&load),
+            };
+            let protocols = Arc::clone(&options.protocols);
+            let settings = options.settings;
+            let (ended, end) = oneshot::channel();
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || {
+                    let now = Instant::now();
+                    let engine = Engine::new(settings, protocols, telemetry, rand::random(), now);
+                    // Nobody waits any more where the process ends without a drain.
+                    let _ = ended.send(worker::run(engine, shared));
+                })?;
+            handles.push(Handle { commands, load });
+            ends.push(end);
+        }
+        Ok((Self(handles), ends))
+    }
+
+    /// Gives the connection to the worker with the fewest.
+    pub(super) fn accept(&self, listener: &Arc<str>, socket: Accepted, peer: Option<SocketAddr>) {
+        let least = self
+            .0
+            .iter()
+            .min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        let Some(worker) = least else { return };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        worker.tell(Command::Accept {
+            listener: Arc::clone(listener),
+            socket,
+            peer,
+        });
+    }
+
+    /// Forwards a configuration.
+    pub(crate) fn configure(&self, snapshot: &Arc<Snapshot>) {
+        for worker in &self.0 {
+            worker.tell(Command::Configure(Arc::clone(snapshot)));
+        }
+    }
+
+    /// Forwards the ejected endpoints of a cluster.
+    pub(crate) fn eject(&self, cluster: &Arc<str>, addresses: &Arc<[Address]>) {
+        for worker in &self.0 {
+            worker.tell(Command::Eject {
+                cluster: Arc::clone(cluster),
+                addresses: Arc::clone(addresses),
+            });
+        }
+    }
+
+    /// Lets all of them finish what they have.
+    pub(crate) fn drain(&self) {
+        for worker in &self.0 {
+            worker.tell(Command::Drain);
+        }
+    }
+
+    /// Ends all of them now.
+    pub(crate) fn stop(&self) {
+        for worker in &self.0 {
+            worker.tell(Command::Stop);
+        }
+    }
+
+    /// How all of them are. One that has ended is left out.
+    pub(crate) async fn status(&self) -> Vec<WorkerStatus> {
+        let mut answers = Vec::new();
+        for worker in &self.0 {
+            let (answer, status) = oneshot::channel();
+            worker.tell(Command::Status(answer));
+            answers.push(status);
+        }
+        let mut all = Vec::new();
+        for status in answers {
+            all.extend(status.await.ok());
+        }
+        all
+    }
+}
+
+impl Handle {
+    fn tell(&self, command: Command) {
+        // A worker that has ended closed its connections; it needs to be told nothing.
+        let _ = self.commands.send(command);
+    }
+}

@@ -1,0 +1,256 @@
+//! The data plane as a whole: from the configuration's first snapshot to the end of the drain.
+
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::access_log::{self, Destination};
+use crate::admin::{self, Admin};
+use crate::config::Snapshot;
+use crate::driver::{
+    Acceptor, Ended, ListenError, ListenerTable, Listeners, Outliers, Workers, WorkersOptions,
+};
+use crate::engine::Settings;
+use crate::protocols::Protocols;
+use crate::telemetry::Telemetry;
+use crate::xds;
+
+/// After the drain time, what is left of the workers ends within this.
+const STOP: Duration = Duration::from_secs(5);
+
+/// How the data plane runs.
+#[derive(Clone, Debug)]
+pub struct ProxyOptions {
+    /// Where the admin pages are served; `None` is nowhere. Port 0 is the system's choice.
+    pub admin: Option<SocketAddr>,
+    /// Worker threads; `None` is one for each processor.
+    pub workers: Option<NonZeroUsize>,
+    /// Where exchanges are logged.
+    pub access_log: Destination,
+    /// What is in flight when the proxy ends has this long to finish.
+    pub drain_time: Duration,
+    /// What each worker allows.
+    pub settings: Settings,
+}
+
+impl Default for ProxyOptions {
+    fn default() -> Self {
+        Self {
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
+            workers: None,
+            access_log: Destination::Off,
+            drain_time: Duration::from_secs(45),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The newest state. The first that has a version is the first load.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// How the stream that they come from is doing.
+    pub stats: Arc<xds::Stats>,
+}
+
+/// The data plane could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The access log cannot be written.
+    #[error(transparent)]
+    AccessLog(#[from] access_log::OpenError),
+    /// A worker thread cannot be made.
+    #[error("cannot start the workers")]
+    Workers(#[source] io::Error),
+    /// The admin address cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] admin::StartError),
+    /// A listener of the first load cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A worker ended on its own. The others were drained.
+    #[error("a worker failed; see the log")]
+    Worker,
+}
+
+/// Completes at the first SIGTERM or SIGINT from now on.
+///
+/// # Errors
+/// The signals cannot be watched.
+pub fn termination() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Runs the data plane until `shutdown` completes, or a drain is asked for, and all is drained.
+///
+/// # Errors
+/// It cannot start, a listener of the first load cannot be opened, or a worker failed.
+pub async fn run(
+    options: ProxyOptions,
+    protocols: Arc<Protocols>,
+    configuration: Configuration,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    Proxy::start(options, protocols, configuration)?
+        .run(shutdown)
+        .await
+}
+
+/// What lives from start to end.
+struct Proxy {
+    ends: FuturesUnordered<Ended>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    workers: Arc<Workers>,
+    listeners: Listeners,
+    outliers: Outliers,
+    telemetry: Arc<Telemetry>,
+    drain: Arc<Notify>,
+    drain_time: Duration,
+    admin: Option<Admin>,
+    log: Option<access_log::Writer>,
+}
+
+impl Proxy {
+    fn start(
+        options: ProxyOptions,
+        protocols: Arc<Protocols>,
+        configuration: Configuration,
+    ) -> Result<Self, RunError> {
+        let telemetry = Arc::new(Telemetry::new());
+        let dropped = telemetry.process().access_log_dropped();
+        let (log, writer) = access_log::Writer::start(&options.access_log, dropped)?.unzip();
+        let count = options
+            .workers
+            .or_else(|| thread::available_parallelism().ok());
+        let workers = 0..count.map_or(1, NonZeroUsize::get);
+        let (reports, received) = mpsc::unbounded_channel();
+        let (workers, ends) = Workers::start(WorkersOptions {
+            settings: options.settings,
+            protocols: Arc::clone(&protocols),
+            telemetry: workers
+                .map(|_| telemetry.worker().with_access_log(log.clone()))
+                .collect(),
+            reports,
+        })
+        .map_err(RunError::Workers)?;
+        let workers = Arc::new(workers);
+        let acceptor = Acceptor {
+            workers: Arc::clone(&workers),
+            table: Arc::new(ListenerTable::default()),
+            telemetry: Arc::clone(&telemetry),
+        };
+        let mut proxy = Self {
+            ends: ends.into_iter().collect(),
+            snapshots: configuration.snapshots.clone(),
+            listeners: Listeners::new(acceptor.clone()),
+            outliers: Outliers::new(Arc::clone(&workers), received),
+            workers,
+            telemetry,
+            drain: Arc::new(Notify::new()),
+            drain_time: options.drain_time,
+            admin: None,
+            log: writer,
+        };
+        if let Some(address) = options.admin {
+            let pages = admin::Sources {
+                acceptor,
+                configuration,
+                protocols,
+                ejected: proxy.outliers.ejected(),
+                options,
+                drain: Arc::clone(&proxy.drain),
+            };
+            proxy.admin = Some(admin::start(address, pages)?);
+        }
+        Ok(proxy)
+    }
+
+    async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let drain = Arc::clone(&self.drain);
+        let mut ends = std::mem::take(&mut self.ends);
+        let served = tokio::select! {
+            served = self.serve() => served,
+            () = shutdown => Ok(()),
+            () = drain.notified() => Ok(()),
+            _ = ends.next() => Err(RunError::Worker),
+        };
+        self.finish(ends).await;
+        served
+    }
+
+    /// Applies each snapshot. Ends only if the first load cannot be served.
+    async fn serve(&mut self) -> Result<(), RunError> {
+        let mut first = true;
+        loop {
+            let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+            if !snapshot.version.is_empty() {
+                let applied = self.apply(&snapshot).await;
+                match applied {
+                    Err(error) if first => return Err(error.into()),
+                    // It is tried again, and told on the admin pages until then.
+                    Err(error) => warn!(%error, "listener not opened"),
+                    Ok(()) => {}
+                }
+                first = false;
+            }
+            tokio::select! {
+                changed = self.snapshots.changed() => if changed.is_err() {
+                    // Nobody is left to change it: the last one stays.
+                    self.outliers.run().await;
+                    pending::<()>().await;
+                },
+                () = self.outliers.run() => {}
+            }
+        }
+    }
+
+    /// The workers first: a connection is accepted only when they know what to do with it.
+    async fn apply(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), ListenError> {
+        self.workers.configure(snapshot);
+        self.outliers.configure(snapshot, Instant::now());
+        self.listeners.reconcile(snapshot).await
+    }
+
+    /// Accepts nothing more and waits for what is in flight.
+    async fn finish(mut self, ends: FuturesUnordered<Ended>) {
+        info!(within = ?self.drain_time, "draining");
+        self.telemetry.process().drain_began();
+        self.listeners.close_all().await;
+        self.workers.drain();
+        let mut ends = pin!(ends.collect::<Vec<_>>());
+        if timeout(self.drain_time, &mut ends).await.is_err() {
+            warn!("the drain time is over; closing what is left");
+            self.workers.stop();
+            if timeout(STOP, ends).await.is_err() {
+                return warn!("a worker does not end");
+            }
+        }
+        info!("drained");
+        if let Some(log) = self.log.take() {
+            // The workers are gone, and with them all who write to it.
+            let _ = tokio::task::spawn_blocking(|| log.finish()).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

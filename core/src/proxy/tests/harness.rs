@@ -1,0 +1,331 @@
+//! A proxy in this process with real sockets around it: upstreams, clients, and the admin pages.
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use meltemi_codec::kit::sample::ById;
+use meltemi_codec::kit::sample::by_id::{HEADER, Header, Kind, request, response};
+use meltemi_policy::{Locality, LocalityRule};
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+
+use crate::config::{
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, OutlierDetection,
+    Route, RouteConfig, Service, Snapshot, WeightedCluster,
+};
+use crate::proxy::{Configuration, Proxy, ProxyOptions, RunError};
+
+/// A condition that has not come true by then never will.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running proxy.
+pub(super) struct Running {
+    pub(super) admin: SocketAddr,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), RunError>>>,
+}
+
+impl Running {
+    pub(super) fn start(snapshot: Snapshot) -> Self {
+        Self::with(snapshot, ProxyOptions::default())
+    }
+
+    pub(super) fn with(snapshot: Snapshot, options: ProxyOptions) -> Self {
+        let options = ProxyOptions {
+            admin: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            workers: options.workers.or(2.try_into().ok()),
+            ..options
+        };
+        let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (admin, address) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            on_runtime(async move {
+                let configuration = Configuration {
+                    snapshots: receiver,
+                    stats: Arc::default(),
+                };
+                let proxy = Proxy::start(options, protocols(), configuration)?;
+                admin.send(proxy.admin.as_ref().unwrap().address).unwrap();
+                proxy.run(async { drop(stopped.await) }).await
+            })
+        });
+        Self {
+            admin: address.recv().unwrap(),
+            snapshots,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Asks the proxy to end.
+    pub(super) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits for its end.
+    pub(super) fn join(&mut self) -> Result<(), RunError> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    pub(super) fn get(&self, page: &str) -> (u16, String) {
+        self.ask("GET", page)
+    }
+
+    pub(super) fn json(&self, page: &str) -> Value {
+        serde_json::from_str(&self.get(page).1).unwrap()
+    }
+
+    pub(super) fn ask(&self, method: &str, page: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        write!(
+            stream,
+            "{method} {page} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    pub(super) fn ready(&self) {
+        wait("readiness", || self.get("/ready").0 == 200);
+    }
+
+    /// Where the listener is open, once it is.
+    pub(super) fn address(&self, listener: &str) -> SocketAddr {
+        let mut address = None;
+        wait("the listener", || {
+            let page = self.json("/listeners");
+            let listeners = page["listeners"].as_array().unwrap();
+            let found = listeners.iter().find(|l| l["name"] == listener);
+            let text = found.and_then(|l| l["address"].as_str());
+            address = text.map(|text| text.parse().unwrap());
+            address.is_some()
+        });
+        address.unwrap()
+    }
+
+    pub(super) fn client(&self, listener: &str) -> Client<TcpStream> {
+        Client(TcpStream::connect(self.address(listener)).unwrap())
+    }
+
+    /// The value of a metric, by the start of its line.
+    pub(super) fn metric(&self, start: &str) -> Option<f64> {
+        let page = self.get("/metrics").1;
+        let line = page.lines().find(|line| line.starts_with(start))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !thread::panicking() {
+                ended.unwrap().unwrap();
+            }
+        }
+    }
+}
+
+pub(super) fn on_runtime<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}
+
+pub(super) fn protocols() -> Arc<crate::protocols::Protocols> {
+    let by_id: Arc<dyn meltemi_codec::Protocol> = Arc::new(ById);
+    Arc::new(crate::protocols::Protocols::new([by_id]))
+}
+
+#[track_caller]
+pub(super) fn wait(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A client of the sample protocol.
+pub(super) struct Client<S>(pub(super) S);
+
+impl Client<UnixStream> {
+    pub(super) fn unix(path: &Path) -> Self {
+        Self(UnixStream::connect(path).unwrap())
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(super) fn send(&mut self, id: u64, body: &[u8]) {
+        self.0.write_all(&request(id, "say", body)).unwrap();
+    }
+
+    /// The next answer's header and body.
+    pub(super) fn receive(&mut self) -> (Header, Vec<u8>) {
+        receive(&mut self.0).unwrap()
+    }
+
+    #[track_caller]
+    pub(super) fn call(&mut self, id: u64, body: &[u8]) {
+        self.send(id, body);
+        let (header, answer) = self.receive();
+        assert_eq!((header.id, header.kind), (id, Kind::Response));
+        assert!(answer == body, "request {id} has its own body back");
+    }
+}
+
+fn receive(stream: &mut impl Read) -> std::io::Result<(Header, Vec<u8>)> {
+    let mut head = [0; HEADER];
+    stream.read_exact(&mut head)?;
+    let header = Header::read(&head).expect("a frame of the sample protocol");
+    let mut rest = vec![0; header.size() as usize - HEADER];
+    stream.read_exact(&mut rest)?;
+    Ok((header, rest.split_off(usize::from(header.attributes))))
+}
+
+/// Answers each request with its body, until the process ends. Bodies `hold` are answered with the
+/// next request.
+fn echo(mut stream: impl Read + Write) {
+    let mut held = Vec::new();
+    while let Ok((header, body)) = receive(&mut stream) {
+        let answer = match header.kind {
+            Kind::Request => response(header.id, header.dialect, 0, &body),
+            _ => continue,
+        };
+        if body == b"hold" {
+            held.extend(answer);
+            continue;
+        }
+        held.extend(answer);
+        if stream.write_all(&held).is_err() {
+            return;
+        }
+        held.clear();
+    }
+}
+
+pub(super) fn tcp_echo() -> Address {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || echo(stream.unwrap()));
+        }
+    });
+    Address::Tcp(address)
+}
+
+pub(super) fn unix_echo(path: &Path) -> Address {
+    let listener = UnixListener::bind(path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(move || echo(stream.unwrap()));
+        }
+    });
+    Address::Unix(path.to_owned())
+}
+
+/// An address that refuses connections.
+pub(super) fn dead() -> Address {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    Address::Tcp(listener.local_addr().unwrap())
+}
+
+pub(super) fn any_port() -> Bind {
+    Bind::Tcp((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+/// Everything on one service with one route to one cluster.
+pub(super) fn snapshot(
+    version: &str,
+    listeners: &[(&str, Bind)],
+    endpoints: &[Address],
+) -> Snapshot {
+    let listeners = listeners.iter().map(|(name, bind)| {
+        let listener = Listener {
+            name: (*name).to_owned(),
+            bind: bind.clone(),
+            service: "default/echo".into(),
+        };
+        ((*name).to_owned(), Arc::new(listener))
+    });
+    Snapshot {
+        listeners: listeners.collect(),
+        services: [("default/echo".to_owned(), Arc::new(service()))].into(),
+        routes: [("echo-routes".to_owned(), Arc::new(routes()))].into(),
+        clusters: [(CLUSTER.to_owned(), Arc::new(cluster(endpoints)))].into(),
+        locality: Locality::new("eu", "eu-1", "a"),
+        version: version.into(),
+        ..Snapshot::default()
+    }
+}
+
+pub(super) const CLUSTER: &str = "outbound|20880||echo.default";
+
+fn service() -> Service {
+    Service {
+        name: "default/echo".into(),
+        protocol: "sample-by-id".into(),
+        application_protocol: "sample".into(),
+        route_config: "echo-routes".into(),
+    }
+}
+
+fn routes() -> RouteConfig {
+    let route = Route {
+        name: "all".into(),
+        owner: "MetaRouter/default/echo".into(),
+        matches: Vec::new(),
+        destinations: vec![WeightedCluster {
+            cluster: CLUSTER.into(),
+            weight: 1,
+        }],
+        timeout: None,
+    };
+    RouteConfig {
+        name: "echo-routes".into(),
+        routes: vec![Arc::new(route)],
+    }
+}
+
+fn cluster(endpoints: &[Address]) -> Cluster {
+    let hosts = endpoints.iter().map(|address| Endpoint {
+        address: address.clone(),
+        hostname: String::new(),
+        weight: 1,
+        locality: Locality::new("eu", "eu-1", "a"),
+        health: Health::Healthy,
+        labels: [("version".to_owned(), "v1".to_owned())].into(),
+    });
+    Cluster {
+        name: CLUSTER.into(),
+        lb: LbPolicy::RoundRobin,
+        connect_timeout: Duration::from_secs(5),
+        outlier: Some(OutlierDetection {
+            consecutive_errors: 1,
+            interval: Duration::from_secs(3600),
+            base_ejection_time: Duration::from_secs(3600),
+            max_ejection_time: Duration::from_secs(3600),
+            max_ejection_percent: 100,
+        }),
+        panic_threshold: 0,
+        locality: LocalityRule::nearest_first(),
+        eds_name: CLUSTER.into(),
+        endpoints: Arc::new(Endpoints {
+            hosts: hosts.collect(),
+            ..Endpoints::default()
+        }),
+    }
+}
