@@ -148,19 +148,38 @@ impl<'a> Attachments<'a> {
     /// As [`get`](Self::get).
     #[inline]
     pub fn pick<const N: usize>(
-        self,
+        mut self,
         keys: [&str; N],
     ) -> Result<[Option<AttachmentValue<'a>>; N], ReadError> {
         let mut found = [None; N];
-        for entry in self {
-            let entry = entry?;
-            for (key, slot) in keys.iter().zip(&mut found) {
-                if entry.key.is(key) {
+        loop {
+            // Most entries are two short strings: they pass without becoming an `Attachment`.
+            while let Some((key, value)) = self.next_short_pair() {
+                for (wanted, slot) in keys.iter().zip(&mut found) {
+                    if key == wanted.as_bytes() {
+                        *slot = Some(AttachmentValue::Text(Text::ascii_from(value)));
+                    }
+                }
+            }
+            let Some(entry) = self.read_next()? else {
+                break;
+            };
+            for (wanted, slot) in keys.iter().zip(&mut found) {
+                if entry.key.is(wanted) {
                     *slot = Some(entry.value);
                 }
             }
         }
         Ok(found)
+    }
+
+    #[inline]
+    fn next_short_pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        match &mut self.entries {
+            Entries::Hessian2 { reader, .. } => reader.short_pair(),
+            Entries::Fastjson2 { reader, .. } => reader.short_pair(),
+            Entries::Empty => None,
+        }
     }
 
     #[inline]

@@ -38,6 +38,12 @@ impl<'a> Text<'a> {
         Self { bytes, encoding }
     }
 
+    /// Of bytes that were seen to be ASCII.
+    #[inline]
+    pub(crate) const fn ascii_from(bytes: &'a [u8]) -> Self {
+        Self::new(bytes, Encoding::Ascii)
+    }
+
     #[inline]
     pub(crate) fn encoding(self) -> Encoding {
         self.encoding
@@ -63,6 +69,13 @@ impl<'a> Text<'a> {
             return Cow::Borrowed(text);
         }
         Cow::Owned(self.decode_slow())
+    }
+
+    /// The bytes, if all are ASCII: enough for look-ups, without a look at each character.
+    #[inline]
+    #[must_use]
+    pub fn ascii(self) -> Option<&'a [u8]> {
+        (self.encoding == Encoding::Ascii).then_some(self.bytes)
     }
 
     /// Whether the string equals `other`.

@@ -75,6 +75,27 @@ impl<'a> Reader<'a> {
         self.string_slow()
     }
 
+    /// Reads two strings where both are short and ASCII, as a map's entry usually is; else reads
+    /// nothing.
+    #[inline]
+    pub(crate) fn short_pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let (&key_len @ 0x00..=0x1f, tail) = self.rest.split_first()? else {
+            return None;
+        };
+        let (key, value) = tail.split_at_checked(usize::from(key_len))?;
+        let (&value_len @ 0x00..=0x1f, value) = value.split_first()? else {
+            return None;
+        };
+        let (value, rest) = value.split_at_checked(usize::from(value_len))?;
+        // The length between the two is below 0x80 too, so one test covers both.
+        if !tail.get(..tail.len() - rest.len())?.is_ascii() {
+            return None;
+        }
+        self.rest = rest;
+        Some((key, value))
+    }
+
+    #[inline(never)]
     fn string_slow(&mut self) -> Result<Option<Text<'a>>, ReadError> {
         if self.peek() == Some(b'N') {
             self.advance(1)?;

@@ -1,7 +1,7 @@
 //! Skips any value without recursion, so that hostile nesting costs neither stack nor time.
 
+use super::MAX_DEPTH;
 use super::reader::Reader;
-use super::{MAX_DEPTH, string::chunk_head};
 use crate::error::ReadError;
 use crate::text::Text;
 
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
     /// Whether the next value is a string.
     #[inline]
     pub(crate) fn at_string(&self) -> bool {
-        chunk_head(self.rest, 0).is_some()
+        matches!(self.peek(), Some(0x00..=0x1f | 0x30..=0x33 | b'R' | b'S'))
     }
 }
 

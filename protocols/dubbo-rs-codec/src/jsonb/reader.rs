@@ -157,6 +157,28 @@ impl<'a> Reader<'a> {
         Ok(Some(Text::new(bytes, narrow(bytes, encoding))))
     }
 
+    /// Reads two strings where both are short and ASCII, as a map's entry usually is; else reads
+    /// nothing.
+    #[inline]
+    pub(crate) fn short_pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let (&key_tag @ STR_ASCII_FIX_MIN..=STR_ASCII_FIX_MAX, tail) = self.rest.split_first()?
+        else {
+            return None;
+        };
+        let (key, value) = tail.split_at_checked(usize::from(key_tag - STR_ASCII_FIX_MIN))?;
+        let (&value_tag @ STR_ASCII_FIX_MIN..=STR_ASCII_FIX_MAX, value) = value.split_first()?
+        else {
+            return None;
+        };
+        let (value, rest) = value.split_at_checked(usize::from(value_tag - STR_ASCII_FIX_MIN))?;
+        // The tag between the two is below 0x80 too, so one test covers both.
+        if !tail.get(..tail.len() - rest.len())?.is_ascii() {
+            return None;
+        }
+        self.rest = rest;
+        Some((key, value))
+    }
+
     /// Whether the next value is a string.
     #[inline]
     pub(crate) fn at_string(&self) -> bool {

@@ -40,9 +40,30 @@ pub(crate) fn request(data: &[u8]) {
         .timeouts()
         .map(|timeouts| timeouts.deadline_millis());
     let direct = request.attachments().and_then(all);
+    check_look_up(&request, &direct);
     if request.locate_attachments().is_ok() {
         let again = Request::with_layout(frame.body, request.layout());
         assert_eq!(again.attachments().and_then(all), direct);
+    }
+}
+
+/// A look-up finds what a walk over all entries finds last.
+fn check_look_up(request: &Request<'_>, walked: &Result<Vec<(String, Plain)>, ReadError>) {
+    let keys = ["path", "timeout"];
+    let found = request
+        .attachments()
+        .and_then(|attachments| attachments.pick(keys));
+    let Ok(found) = found else {
+        assert!(walked.is_err());
+        return;
+    };
+    let walked = walked.as_ref().expect("the look-up went through");
+    for (key, value) in keys.iter().zip(found) {
+        let last = walked.iter().rfind(|(walked, _)| walked == key);
+        assert_eq!(
+            value.map(Plain::from).as_ref(),
+            last.map(|(_, value)| value)
+        );
     }
 }
 
@@ -197,17 +218,23 @@ pub(crate) enum Plain {
     Other(Vec<u8>),
 }
 
+impl From<AttachmentValue<'_>> for Plain {
+    fn from(value: AttachmentValue<'_>) -> Self {
+        match value {
+            AttachmentValue::Text(text) => Self::Text(text.decode().into_owned()),
+            AttachmentValue::Int(value) => Self::Number(value.into()),
+            AttachmentValue::Long(value) => Self::Number(value),
+            AttachmentValue::Null => Self::Null,
+            AttachmentValue::Other(bytes) => Self::Other(bytes.to_vec()),
+        }
+    }
+}
+
 pub(crate) fn all(attachments: Attachments<'_>) -> Result<Vec<(String, Plain)>, ReadError> {
     attachments
         .map(|entry| {
             let entry = entry?;
-            let value = match entry.value {
-                AttachmentValue::Text(text) => Plain::Text(text.decode().into_owned()),
-                AttachmentValue::Int(value) => Plain::Number(value.into()),
-                AttachmentValue::Long(value) => Plain::Number(value),
-                AttachmentValue::Null => Plain::Null,
-                AttachmentValue::Other(bytes) => Plain::Other(bytes.to_vec()),
-            };
+            let value = Plain::from(entry.value);
             Ok((entry.key.decode().into_owned(), value))
         })
         .collect()
