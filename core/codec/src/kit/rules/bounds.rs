@@ -1,0 +1,269 @@
+//! Sizes: what is too large is refused before it is there, what is large passes by its head.
+
+use super::{
+    framing::{head, nothing_whole},
+    subject::{Asked, Subject},
+};
+use crate::{
+    downstream::FromClient,
+    kit::{
+        broken::Broken,
+        corpus::{Corpus, Sample},
+        feed::{SENT_BEFORE, added},
+        leg::{Client, Leg, Server},
+    },
+    message::{Decoded, Frame, Limits, Memo, Size},
+    protocol::Protocol,
+    reply::Status,
+    upstream::FromServer,
+};
+
+/// A message of one byte more than the limit is refused as soon as its head says so; one of
+/// exactly the limit is not.
+pub fn too_large_is_refused_at_its_head(
+    protocol: &dyn Protocol,
+    corpus: &Corpus,
+) -> Result<(), Broken> {
+    let subject = Subject::new(protocol, corpus);
+    let rule = |broken: Broken| broken.by("too_large_is_refused_at_its_head");
+    for asked in subject.asked().map_err(rule)? {
+        let bytes = &asked.sample.bytes;
+        let leg = |limits| Client::new(protocol, limits);
+        let refused = |decoded: &Decoded<FromClient>| {
+            matches!(decoded, Decoded::Message(message)
+                if message.size == Size::Known(bytes.len() as u64)
+                    && matches!(message.event, FromClient::Refused { status: Status::TooLarge, .. }))
+        };
+        bounded(leg, subject.limits(), bytes, refused)
+            .map_err(|b| rule(b.within(asked.place())))?;
+    }
+    for (sample, event, _) in subject.answered().map_err(rule)? {
+        if !matches!(event, FromServer::Response(_)) {
+            continue;
+        }
+        let waiting = || subject.waiting(std::slice::from_ref(sample));
+        let mut waits = waiting();
+        let leg = |limits| {
+            let waiting = std::mem::replace(&mut waits, waiting()).unwrap_or_default();
+            Server::new(protocol, limits, waiting)
+        };
+        bounded(leg, subject.limits(), &sample.bytes, |_| false)
+            .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+    }
+    Ok(())
+}
+
+/// `leg` makes a codec on a new connection; `refused` knows the only message that may be returned
+/// instead of an error.
+fn bounded<L: Leg>(
+    mut leg: impl FnMut(Limits) -> L,
+    limits: Limits,
+    bytes: &[u8],
+    refused: impl Fn(&Decoded<L::Event>) -> bool,
+) -> Result<(), Broken> {
+    const READ: &str = "Limits::frame, FromClient::Refused";
+    let len = bytes.len() as u64;
+    let mut nothing = leg(nothing_whole(limits));
+    let head = head(&mut nothing, bytes);
+    let just = Limits {
+        frame: len,
+        ..limits
+    };
+    match leg(just).decode(bytes, &mut Vec::new()) {
+        Ok(decoded) if !refused(&decoded) => {}
+        other => {
+            let finding = format!("with a limit of its {len} bytes it is not accepted: {other:?}");
+            return Err(Broken::new("", finding, READ));
+        }
+    }
+    let mut leg = leg(Limits {
+        frame: len - 1,
+        ..limits
+    });
+    for cut in 1..=head {
+        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+            Ok(Decoded::Incomplete { .. }) => {}
+            Ok(Decoded::Message(message)) if message.size == Size::Streamed => return Ok(()),
+            Ok(decoded) if !refused(&decoded) => {
+                let finding = format!(
+                    "with a limit of {} bytes its {len} are accepted, or refused in other words than `TooLarge` and its size: {decoded:?}",
+                    len - 1
+                );
+                return Err(Broken::new("", finding, READ));
+            }
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
+    let finding = format!(
+        "with a limit of {} bytes its {len} are not refused when its head of {head} bytes is there",
+        len - 1
+    );
+    Err(Broken::new("", finding, READ))
+}
+
+/// A message that is larger than what is kept as a whole is returned when its head is there, and
+/// forwarded, answered and edited by its head alone with the same result.
+pub fn large_messages_pass_by_their_head(
+    protocol: &dyn Protocol,
+    corpus: &Corpus,
+) -> Result<(), Broken> {
+    let subject = Subject::new(protocol, corpus);
+    let rule = |broken: Broken| broken.by("large_messages_pass_by_their_head");
+    for asked in subject.asked().map_err(rule)? {
+        request_by_head(&subject, &asked).map_err(|b| rule(b.within(asked.place())))?;
+    }
+    for (sample, event, memo) in subject.answered().map_err(rule)? {
+        if matches!(event, FromServer::Response(_)) {
+            response_by_head(&subject, sample, &event, &memo)
+                .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+        }
+    }
+    Ok(())
+}
+
+const READ: &str = "Size::Known, Frame::whole, Limits::whole";
+
+/// What is returned of a message as soon as possible: how much it took, and what it is.
+fn by_head<L: Leg>(leg: &mut L, bytes: &[u8]) -> Result<(usize, L::Event), Broken> {
+    for cut in 1..=bytes.len() {
+        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+            Ok(Decoded::Incomplete { .. }) => {}
+            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
+            Ok(Decoded::Message(message)) => {
+                return match message.size {
+                    Size::Known(size) if size != bytes.len() as u64 => {
+                        let finding = format!(
+                            "by its first {cut} bytes its size is {size}, it is {}",
+                            bytes.len()
+                        );
+                        Err(Broken::new("", finding, READ))
+                    }
+                    _ => Ok((cut, message.event)),
+                };
+            }
+            other => {
+                return Err(Broken::new(
+                    "",
+                    format!("by its first {cut} bytes it is {other:?}"),
+                    READ,
+                ));
+            }
+        }
+    }
+    Err(Broken::new("", "it is not returned", READ))
+}
+
+fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broken> {
+    let bytes = &asked.sample.bytes;
+    let limits = nothing_whole(subject.limits());
+    let (cut, event) = by_head(&mut Client::new(subject.protocol, limits), bytes)?;
+    let FromClient::Request(request) = event else {
+        return Err(Broken::new(
+            "",
+            format!("by its first {cut} bytes it is {event:?}"),
+            READ,
+        ));
+    };
+    let (head, rest) = bytes.split_at(cut);
+    let place = format!("by its first {cut} bytes");
+    if (request.id, request.answers, request.pin)
+        != (asked.request.id, asked.request.answers, asked.request.pin)
+    {
+        let finding = format!("it is {request:?}, but was {:?}", asked.request);
+        return Err(Broken::new(place, finding, READ));
+    }
+    let frame = Frame {
+        bytes: head,
+        whole: rest.is_empty(),
+        memo: &request.memo,
+    };
+    let known = subject.attributes(asked.sample, frame);
+    let attributes = subject.attributes(asked.sample, asked.frame());
+    for ((name, known), (_, value)) in known.iter().zip(&attributes) {
+        if known.is_some() && known != value {
+            return Err(Broken::new(
+                place,
+                format!("attribute `{name}` is {known:?}, but {value:?} by all of it"),
+                READ,
+            ));
+        }
+    }
+    let id = subject.ids().first().copied().unwrap_or(1);
+    let forward = |frame| {
+        let mut out = SENT_BEFORE.to_vec();
+        subject
+            .protocol
+            .upstream(limits, None)
+            .forward(id, frame, &mut out);
+        added(&out).map(<[u8]>::to_vec)
+    };
+    equal(forward(frame)?, rest, &forward(asked.frame())?)
+        .map_err(|b| b.within(format!("{place}, forwarded")))
+}
+
+fn response_by_head(
+    subject: &Subject<'_>,
+    sample: &Sample,
+    event: &FromServer,
+    memo: &Memo,
+) -> Result<(), Broken> {
+    let limits = nothing_whole(subject.limits());
+    let waiting = subject.waiting(std::slice::from_ref(sample))?;
+    let (cut, found) = by_head(
+        &mut Server::new(subject.protocol, limits, waiting),
+        &sample.bytes,
+    )?;
+    let place = format!("by its first {cut} bytes");
+    if found != *event {
+        return Err(Broken::new(
+            place,
+            format!("it is {found:?}, but was {event:?}"),
+            READ,
+        ));
+    }
+    let (head, rest) = sample.bytes.split_at(cut);
+    let whole = Frame {
+        bytes: &sample.bytes,
+        whole: true,
+        memo,
+    };
+    let frame = Frame {
+        bytes: head,
+        whole: rest.is_empty(),
+        memo,
+    };
+    let codec = subject.protocol.upstream(limits, None);
+    if codec.outcome(frame) != codec.outcome(whole) {
+        let finding = format!(
+            "its outcome is {:?}, but {:?} by all of it",
+            codec.outcome(frame),
+            codec.outcome(whole)
+        );
+        return Err(Broken::new(
+            place,
+            finding,
+            "Upstream::outcome: decode returns no head that the outcome cannot be read from",
+        ));
+    }
+    let id = subject.ids().first().copied().unwrap_or(1);
+    let respond = |frame| {
+        let mut out = SENT_BEFORE.to_vec();
+        subject
+            .protocol
+            .downstream(limits)
+            .respond(id, frame, &mut out);
+        added(&out).map(<[u8]>::to_vec)
+    };
+    equal(respond(frame)?, rest, &respond(whole)?)
+        .map_err(|b| b.within(format!("{place}, given back")))
+}
+
+fn equal(mut head: Vec<u8>, rest: &[u8], whole: &[u8]) -> Result<(), Broken> {
+    head.extend_from_slice(rest);
+    if head == whole {
+        return Ok(());
+    }
+    let finding =
+        "the head as the codec writes it, and then the rest, is not what it writes of the whole";
+    Err(Broken::new("", finding, READ))
+}

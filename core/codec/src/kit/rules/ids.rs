@@ -1,0 +1,297 @@
+//! Ids: a message under another id is the same message otherwise.
+
+use super::subject::{Asked, Subject};
+use crate::{
+    downstream::FromClient,
+    kit::{
+        broken::Broken,
+        corpus::{Corpus, Sample},
+        feed::{SENT_BEFORE, added},
+    },
+    message::{Answers, Frame, Memo, Request},
+    protocol::Protocol,
+    upstream::{At, FromServer},
+};
+
+/// A request forwarded under another id, and an answer given back under the client's, carry that
+/// id and are unchanged otherwise; under the first id again they are what they were, byte for byte.
+pub fn ids_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), Broken> {
+    let subject = Subject::new(protocol, corpus);
+    let rule = |broken: Broken| broken.by("ids_round_trip");
+    for asked in subject.asked().map_err(rule)? {
+        for id in subject.ids() {
+            forwarded(&subject, &asked, id).map_err(|b| {
+                rule(b.within(format!("{} forwarded under id {id:#x}", asked.place())))
+            })?;
+        }
+    }
+    for (sample, event, memo) in subject.answered().map_err(rule)? {
+        let FromServer::Response(response) = event else {
+            continue;
+        };
+        for id in subject.ids() {
+            responded(&subject, (sample, response.at, &memo), id).map_err(|b| {
+                rule(b.within(format!(
+                    "response `{}` given back under id {id:#x}",
+                    sample.name
+                )))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn forwarded(subject: &Subject<'_>, asked: &Asked<'_>, id: u64) -> Result<(), Broken> {
+    const READ: &str = "Upstream::forward";
+    let forward = |id, bytes: &[u8]| {
+        let mut out = SENT_BEFORE.to_vec();
+        let frame = Frame {
+            bytes,
+            ..asked.frame()
+        };
+        subject
+            .protocol
+            .upstream(subject.limits(), None)
+            .forward(id, frame, &mut out);
+        added(&out).map(<[u8]>::to_vec)
+    };
+    let there = forward(id, &asked.sample.bytes)?;
+    if there.is_empty() {
+        return Err(Broken::new("", "nothing was written", READ));
+    }
+    if subject.in_order() {
+        return Ok(());
+    }
+    let request = match subject.read_request(&there, READ)? {
+        FromClient::Request(request) => request,
+        other => return Err(Broken::new("", format!("it is read as {other:?}"), READ)),
+    };
+    if request.id != id {
+        let finding = format!("it is read with id {:#x}", request.id);
+        return Err(Broken::new("", finding, READ));
+    }
+    if facts(&request) != facts(&asked.request) {
+        let finding = format!("it is read as {request:?}, but was {:?}", asked.request);
+        return Err(Broken::new("", finding, READ));
+    }
+    let frame = Frame {
+        bytes: &there,
+        whole: true,
+        memo: &request.memo,
+    };
+    let (before, after) = (
+        subject.attributes(asked.sample, asked.frame()),
+        subject.attributes(asked.sample, frame),
+    );
+    if before != after {
+        return Err(Broken::new(
+            "",
+            format!("its attributes were {before:?} and are {after:?}"),
+            READ,
+        ));
+    }
+    back(
+        &asked.sample.bytes,
+        &forward(asked.request.id, &there)?,
+        READ,
+    )
+}
+
+/// All that must not depend on the id.
+pub(super) fn facts(request: &Request) -> impl PartialEq + std::fmt::Debug + use<'_> {
+    (
+        request.answers,
+        request.pin,
+        request.deadline,
+        request.idempotent,
+        &request.constraint,
+        &request.session,
+    )
+}
+
+fn responded(
+    subject: &Subject<'_>,
+    (sample, at, memo): (&Sample, At, &Memo),
+    id: u64,
+) -> Result<(), Broken> {
+    const READ: &str = "Downstream::respond";
+    let respond = |id, bytes: &[u8]| {
+        let mut out = SENT_BEFORE.to_vec();
+        let frame = Frame {
+            bytes,
+            whole: true,
+            memo,
+        };
+        subject
+            .protocol
+            .downstream(subject.limits())
+            .respond(id, frame, &mut out);
+        added(&out).map(<[u8]>::to_vec)
+    };
+    let there = respond(id, &sample.bytes)?;
+    if there.is_empty() {
+        return if sample.silent {
+            Ok(())
+        } else {
+            Err(Broken::new(
+                "",
+                "nothing was written: the client would wait for ever",
+                "Downstream::respond; Sample::silent where the client asked for it",
+            ))
+        };
+    }
+    let response = match subject.read_response(&there, (memo, id), READ)? {
+        FromServer::Response(response) => response,
+        other => return Err(Broken::new("", format!("it is read as {other:?}"), READ)),
+    };
+    let codec = subject.protocol.upstream(subject.limits(), None);
+    let outcome = |bytes| {
+        codec.outcome(Frame {
+            bytes,
+            whole: true,
+            memo,
+        })
+    };
+    if outcome(&there) != outcome(&sample.bytes) {
+        let finding = format!(
+            "its outcome was {:?} and is {:?}",
+            outcome(&sample.bytes),
+            outcome(&there)
+        );
+        return Err(Broken::new("", finding, READ));
+    }
+    let At::Id(before) = at else {
+        return Ok(());
+    };
+    if response.at != At::Id(id) {
+        return Err(Broken::new(
+            "",
+            format!("it is read with {:?}", response.at),
+            READ,
+        ));
+    }
+    back(&sample.bytes, &respond(before, &there)?, READ)
+}
+
+fn back(before: &[u8], after: &[u8], read: &'static str) -> Result<(), Broken> {
+    if before == after {
+        return Ok(());
+    }
+    let at = before
+        .iter()
+        .zip(after)
+        .position(|(before, after)| before != after);
+    let at = at.unwrap_or(before.len().min(after.len()));
+    let finding = format!(
+        "under its first id again it has {} bytes, had {}, and differs from byte {at}: {:?} was {:?}",
+        after.len(),
+        before.len(),
+        after.get(at),
+        before.get(at)
+    );
+    Err(Broken::new("", finding, read))
+}
+
+/// A request of the server's reaches the client under the core's id, and its answer the server
+/// under the server's.
+pub fn calls_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), Broken> {
+    let subject = Subject::new(protocol, corpus);
+    let rule = |broken: Broken| broken.by("calls_round_trip");
+    for (sample, event, _) in subject.answered().map_err(rule)? {
+        let FromServer::Call(request) = event else {
+            continue;
+        };
+        let place = format!("the server's request `{}`", sample.name);
+        for id in subject.ids() {
+            called(&subject, sample, &request, id).map_err(|b| rule(b.within(&place)))?;
+        }
+        refused(&subject, &request).map_err(|b| rule(b.within(&place)))?;
+    }
+    let transcript = subject.requests(subject.limits()).map_err(rule)?;
+    let bytes = crate::kit::corpus::stream(&corpus.requests);
+    for seen in transcript.seen {
+        let Some(FromClient::Response { .. }) = seen.event else {
+            continue;
+        };
+        let frame = bytes.get(seen.at..seen.at + seen.len).unwrap_or_default();
+        for id in subject.ids() {
+            call_answered(&subject, frame, id).map_err(|b| {
+                rule(b.within(format!(
+                    "the client's answer at byte {} of the stream",
+                    seen.at
+                )))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn called(
+    subject: &Subject<'_>,
+    sample: &Sample,
+    request: &Request,
+    id: u64,
+) -> Result<(), Broken> {
+    const READ: &str = "Downstream::call";
+    let mut out = SENT_BEFORE.to_vec();
+    let frame = Frame {
+        bytes: &sample.bytes,
+        whole: true,
+        memo: &request.memo,
+    };
+    subject
+        .protocol
+        .downstream(subject.limits())
+        .call(id, frame, &mut out);
+    let there = added(&out)?;
+    match subject.read_response(there, (&Memo::default(), 0), READ)? {
+        FromServer::Call(read) if read.id == id && facts(&read) == facts(request) => Ok(()),
+        other => Err(Broken::new(
+            "",
+            format!("under id {id:#x} it is read as {other:?}"),
+            READ,
+        )),
+    }
+}
+
+fn refused(subject: &Subject<'_>, request: &Request) -> Result<(), Broken> {
+    const READ: &str = "Upstream::refuse";
+    if request.answers == Answers::None {
+        return Ok(());
+    }
+    let mut out = SENT_BEFORE.to_vec();
+    subject
+        .protocol
+        .upstream(subject.limits(), None)
+        .refuse(request, &mut out);
+    match subject.read_request(added(&out)?, READ)? {
+        FromClient::Response { id } if id == request.id => Ok(()),
+        other => Err(Broken::new(
+            "",
+            format!("its refusal is read as {other:?}"),
+            READ,
+        )),
+    }
+}
+
+fn call_answered(subject: &Subject<'_>, bytes: &[u8], id: u64) -> Result<(), Broken> {
+    const READ: &str = "Upstream::respond";
+    let mut out = SENT_BEFORE.to_vec();
+    let frame = Frame {
+        bytes,
+        whole: true,
+        memo: &Memo::default(),
+    };
+    subject
+        .protocol
+        .upstream(subject.limits(), None)
+        .respond(id, frame, &mut out);
+    match subject.read_request(added(&out)?, READ)? {
+        FromClient::Response { id: read } if read == id => Ok(()),
+        other => Err(Broken::new(
+            "",
+            format!("under id {id:#x} it is read as {other:?}"),
+            READ,
+        )),
+    }
+}
