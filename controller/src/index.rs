@@ -3,6 +3,7 @@
 //! No client and no clock: files go in, changed objects come out as a set for the model.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
@@ -49,17 +50,10 @@ impl Index {
     pub(crate) fn update(&mut self, contents: Contents) -> bool {
         let mut changed = self.problems != contents.problems;
         self.problems = contents.problems;
-        let unreadable: Vec<&str> = self
-            .problems
-            .iter()
-            .filter_map(|p| p.place.as_ref())
-            .map(|p| p.file.as_str())
-            .collect();
         let count = self.files.len();
-        // What cannot be read just now is not withdrawn: it is there, and its last version stays.
+        let problems = &self.problems;
         self.files.retain(|name, _| {
-            contents.files.contains_key(name)
-                || (unreadable.contains(&name.as_str()) && std::path::Path::new(name).exists())
+            contents.files.contains_key(name) || problems.iter().any(|p| is_out_of_sight(name, p))
         });
         changed |= count != self.files.len();
         for (name, source) in contents.files {
@@ -120,17 +114,39 @@ impl Index {
         }
     }
 
-    /// The last version of an object that took effect, where it is another than `object`.
-    pub(crate) fn last_good(&self, object: &Arc<Object>) -> Option<Arc<Object>> {
+    /// The last version of an object that took effect.
+    pub(crate) fn last_good(&self, id: &ObjectRef) -> Option<Arc<Object>> {
+        self.good.get(id).cloned()
+    }
+
+    /// Whether this very version of the object took effect before.
+    pub(crate) fn is_in_force(&self, object: &Object) -> bool {
         self.good
             .get(&object.id)
-            .filter(|good| !Arc::ptr_eq(good, object))
-            .cloned()
+            .is_some_and(|good| good.is_same(object))
     }
 
     /// Remembers the objects that took effect; all others are forgotten.
     pub(crate) fn accept(&mut self, objects: &Objects) {
         self.good.clone_from(objects);
+    }
+}
+
+/// Whether a file may still be there although it was not read: it, or the directory that it is in,
+/// cannot be read just now. What is out of sight is not withdrawn.
+fn is_out_of_sight(name: &str, problem: &Diagnostic) -> bool {
+    let Some(place) = problem
+        .place
+        .as_ref()
+        .filter(|_| problem.code == Code::CannotRead)
+    else {
+        return false;
+    };
+    let (file, unreadable) = (Path::new(name), Path::new(&place.file));
+    if file == unreadable {
+        file.exists()
+    } else {
+        file.starts_with(unreadable)
     }
 }
 

@@ -1,11 +1,20 @@
 //! Manifests in, xDS out.
 
 pub mod ads;
+pub mod check;
+mod controller;
 mod diagnostic;
+pub mod explain;
 mod index;
 mod manifest;
+mod model;
+mod resolution;
+mod schema;
 mod source;
+mod translate;
 mod yaml;
 
+pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};
+pub use schema::{AttributeDef, ProtocolSchema, Settings};

@@ -15,8 +15,9 @@ mod object;
 mod service_entry;
 
 pub(crate) use application_protocol::ApplicationProtocol;
+pub(crate) use decode::nearest;
 pub(crate) use destination_rule::{
-    DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
+    DestinationRule, OutlierDetection, Simple, Subset, TrafficPolicy,
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
@@ -54,6 +55,11 @@ pub(crate) enum Spec {
 }
 
 impl Object {
+    /// Whether the other one says the same, wherever it stands.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || (self.spec == other.spec && self.metadata == other.metadata)
+    }
+
     /// A finding about this object, at a place in it.
     pub(crate) fn finding(&self, diagnostic: Diagnostic, at: Position) -> Diagnostic {
         diagnostic.at(Place::of(&self.file, at)).of(&self.id)

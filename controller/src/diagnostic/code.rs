@@ -50,6 +50,10 @@ codes! {
     UnknownVersion,
     /// Two objects of one kind have the same namespace and name.
     DuplicateObject,
+    /// Two ServiceEntries of one namespace define one host.
+    DuplicateHost,
+    /// An endpoint that its service has already.
+    DuplicateEndpoint,
     /// A field that its object does not have.
     UnknownField,
     /// A field without which the object means nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Located;
 use super::decode::{Decoder, Field, Fields};
-use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]

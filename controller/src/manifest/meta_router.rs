@@ -12,7 +12,7 @@ pub(crate) struct MetaRouter {
     /// `name` or `namespace/name`.
     pub(crate) gateways: Vec<Located<String>>,
     /// Higher comes first on a server; 0 where nothing is said.
-    pub(crate) priority: i64,
+    pub(crate) priority: i32,
     pub(crate) routes: Vec<Route>,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
     Some(MetaRouter {
         host: host?,
         gateways,
-        priority: priority.map_or(0, |p| p.value),
+        priority: priority.and_then(|p| p.value.try_into().ok()).unwrap_or(0),
         routes,
     })
 }

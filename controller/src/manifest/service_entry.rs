@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use meltemi_policy::{Locality, LocalityParseError};
+
 use super::Located;
 use super::decode::{Decoder, Field, Fields};
 use super::metadata::Metadata;
-use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,10 +44,8 @@ pub(crate) struct WorkloadEntry {
     /// By the name of the service's port.
     pub(crate) ports: BTreeMap<String, u16>,
     pub(crate) labels: BTreeMap<String, String>,
-    /// `region/zone/subzone`, of which the later ones may be missing.
-    pub(crate) locality: Option<String>,
+    pub(crate) locality: Locality,
     pub(crate) weight: Option<u32>,
-    pub(crate) at: Position,
 }
 
 const SERVICE_ENTRY: &[Field] = &[
@@ -212,20 +212,20 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
         }
     }
     let weight = fields.integer(d, "weight", 0..=i64::from(u32::MAX / 2));
-    let locality = fields.string(d, "locality");
-    if let Some(locality) = &locality
-        && locality.value.split('/').count() > 3
-    {
-        let message = format!("`{}` is not a locality", locality.value);
-        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-        d.report(locality.at, diagnostic.remedy("write region/zone/subzone"));
-    }
+    let locality = fields.string(d, "locality").and_then(|text| {
+        let parsed = text.value.parse();
+        if let Err(LocalityParseError { text: wrong }) = &parsed {
+            let message = format!("`{wrong}` is not a locality");
+            let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+            d.report(text.at, diagnostic.remedy("write region/zone/subzone"));
+        }
+        parsed.ok()
+    });
     Some(WorkloadEntry {
         address: address?,
         ports,
         labels: fields.string_map(d, "labels"),
-        locality: locality.map(|l| l.value).filter(|l| !l.is_empty()),
+        locality: locality.unwrap_or_default(),
         weight: weight.and_then(|w| u32::try_from(w.value).ok()),
-        at: node.at,
     })
 }

@@ -22,32 +22,30 @@ const MAX_FILE: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Directory {
     paths: Vec<PathBuf>,
-    stdin: Option<Arc<SourceFile>>,
+    /// Standard input, or why it cannot be read.
+    stdin: Option<Result<Arc<SourceFile>, Diagnostic>>,
 }
+
+const STDIN: &str = "<stdin>";
 
 impl Directory {
     /// Reads standard input to its end where a path is `-`.
-    pub(crate) fn open(paths: &[PathBuf]) -> io::Result<Self> {
+    pub(crate) fn open(paths: &[PathBuf]) -> Self {
         let (stdin, paths): (Vec<_>, Vec<_>) =
             paths.iter().cloned().partition(|p| p.as_os_str() == "-");
-        let stdin = if stdin.is_empty() {
-            None
-        } else {
-            let mut text = String::new();
-            io::stdin().take(MAX_FILE).read_to_string(&mut text)?;
-            Some(Arc::new(SourceFile {
-                name: "<stdin>".to_owned(),
-                text,
-            }))
-        };
-        Ok(Self { paths, stdin })
+        let stdin = (!stdin.is_empty()).then(read_stdin);
+        Self { paths, stdin }
     }
 
     /// Everything that is there now. A file that cannot be read is a problem of its own.
     pub(crate) fn read(&self) -> Contents {
         let mut contents = Contents::default();
-        if let Some(file) = &self.stdin {
-            contents.files.insert(file.name.clone(), file.clone());
+        match &self.stdin {
+            None => {}
+            Some(Ok(file)) => {
+                contents.files.insert(file.name.clone(), file.clone());
+            }
+            Some(Err(problem)) => contents.problems.push(problem.clone()),
         }
         for path in &self.paths {
             read_path(path, &mut contents);
@@ -57,6 +55,20 @@ impl Directory {
 
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
+    }
+}
+
+fn read_stdin() -> Result<Arc<SourceFile>, Diagnostic> {
+    let mut text = String::new();
+    match io::stdin().take(MAX_FILE).read_to_string(&mut text) {
+        Ok(_) => Ok(Arc::new(SourceFile {
+            name: STDIN.to_owned(),
+            text,
+        })),
+        Err(error) => {
+            let message = format!("standard input cannot be read: {error}");
+            Err(Diagnostic::error(Code::CannotRead, message).at(Place::file(STDIN)))
+        }
     }
 }
 
@@ -168,7 +180,7 @@ mod tests {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
             std::fs::write(dir.path().join(sub).join("g.yaml"), "x: 1").unwrap();
         }
-        let contents = Directory::open(&[dir.path().to_owned()]).unwrap().read();
+        let contents = Directory::open(&[dir.path().to_owned()]).read();
         assert_eq!(names(&contents), ["a.yaml", "b.YML", "c.json", "g.yaml"]);
         assert_eq!(contents.problems, []);
     }
@@ -181,7 +193,7 @@ mod tests {
         let empty = dir.path().join("empty");
         std::fs::create_dir(&empty).unwrap();
         let paths = [missing, empty, dir.path().join("bad.yaml")];
-        let contents = Directory::open(&paths).unwrap().read();
+        let contents = Directory::open(&paths).read();
         let found: Vec<String> = contents
             .problems
             .iter()

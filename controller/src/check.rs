@@ -1,0 +1,84 @@
+//! Every error and warning of a set of manifests, without applying anything.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+
+use crate::controller::Controller;
+use crate::diagnostic::Diagnostic;
+use crate::schema::Settings;
+
+/// What was found, by file and line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub diagnostics: Vec<Diagnostic>,
+    /// Objects that take effect.
+    pub objects: usize,
+}
+
+/// Reads the manifests under these paths (`-` is standard input) and says what is wrong with them.
+#[must_use]
+pub fn run(paths: &[PathBuf], settings: Settings) -> Report {
+    Controller::open(paths, settings).load().report
+}
+
+impl Report {
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.is_error()).count()
+    }
+
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.diagnostics.len() - self.errors()
+    }
+
+    /// Whether nothing is refused.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.errors() == 0
+    }
+
+    /// What this report says and the earlier one does not.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Vec<&Diagnostic> {
+        self.diagnostics
+            .iter()
+            .filter(|d| !earlier.diagnostics.contains(d))
+            .collect()
+    }
+}
+
+/// All findings, and a line with their number.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.diagnostics {
+            writeln!(f, "{diagnostic}\n")?;
+        }
+        let count = |n: usize, what: &str| match n {
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
+        let (errors, warnings) = (
+            count(self.errors(), "error"),
+            count(self.warnings(), "warning"),
+        );
+        write!(f, "{}: {errors}, {warnings}", count(self.objects, "object"))
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut report = serializer.serialize_struct("Report", 4)?;
+        report.serialize_field("errors", &self.errors())?;
+        report.serialize_field("warnings", &self.warnings())?;
+        report.serialize_field("objects", &self.objects)?;
+        report.serialize_field("diagnostics", &self.diagnostics)?;
+        report.end()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! The pipeline on a directory: reads it, watches it, and publishes what is to be served.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
+use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::meltemi::config::v1::Service;
+use prost::Name as _;
+use tokio::sync::{mpsc, watch};
+
+use crate::ads::{Rejection, Resources};
+use crate::check::Report;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::{Index, Objects};
+use crate::manifest::Object;
+use crate::model::{self, Model};
+use crate::resolution::{Resolution, resolve};
+use crate::schema::Settings;
+use crate::source::directory::{Directory, Watch};
+use crate::translate::translate;
+
+/// Manifests in, resources out.
+pub struct Controller {
+    directory: Directory,
+    settings: Settings,
+    index: Index,
+    /// What is in force.
+    model: Model,
+    objects: Objects,
+}
+
+/// What a load came to.
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub resources: Arc<Resources>,
+    /// Findings on the newest versions, whether they took effect or not.
+    pub report: Report,
+}
+
+/// What the controller has to say while it runs.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Files changed, and what is valid of it is in force.
+    Changed(Report),
+    /// A proxy does not accept what was made of an object.
+    Rejected(Diagnostic),
+}
+
+impl Controller {
+    /// Standard input, where a path is `-`, is read here, once.
+    #[must_use]
+    pub fn open(paths: &[PathBuf], settings: Settings) -> Self {
+        let objects = Objects::new();
+        let (model, _) = model::build(&objects, &settings);
+        Self {
+            directory: Directory::open(paths),
+            settings,
+            index: Index::default(),
+            model,
+            objects,
+        }
+    }
+
+    /// Reads everything and puts in force what is valid of it.
+    pub fn load(&mut self) -> Update {
+        self.index.update(self.directory.read());
+        self.apply()
+    }
+
+    /// As [`Self::load`]; none if nothing changed.
+    pub fn reload(&mut self) -> Option<Update> {
+        self.index
+            .update(self.directory.read())
+            .then(|| self.apply())
+    }
+
+    fn apply(&mut self) -> Update {
+        let Resolution {
+            model,
+            objects,
+            findings,
+        } = resolve(&self.index, &self.settings);
+        self.index.accept(&objects);
+        let report = Report {
+            diagnostics: findings,
+            objects: objects.len(),
+        };
+        let resources = Arc::new(translate(&model, &self.settings.locality));
+        (self.model, self.objects) = (model, objects);
+        Update { resources, report }
+    }
+
+    /// Watches the files and publishes each change, until nobody listens any more.
+    ///
+    /// The channel of `resources` is that of [`crate::ads::Server`]; [`Self::load`] came first.
+    pub async fn run(
+        mut self,
+        resources: watch::Sender<Option<Arc<Resources>>>,
+        mut rejections: mpsc::Receiver<Rejection>,
+        events: mpsc::Sender<Event>,
+    ) {
+        let mut watch = Watch::start(self.directory.paths());
+        // What changed since the load, before the watch began.
+        let mut update = self.reload();
+        loop {
+            if let Some(update) = update.take() {
+                resources.send_replace(Some(update.resources));
+                if events.send(Event::Changed(update.report)).await.is_err() {
+                    return;
+                }
+            }
+            tokio::select! {
+                () = watch.changed() => update = self.reload(),
+                Some(rejection) = rejections.recv() => {
+                    let rejected = Event::Rejected(self.rejected(&rejection));
+                    if events.send(rejected).await.is_err() {
+                        return;
+                    }
+                }
+                () = resources.closed() => return,
+            }
+        }
+    }
+
+    /// A proxy's complaint about a resource, as a finding on the object that it was made of.
+    #[must_use]
+    pub fn rejected(&self, rejection: &Rejection) -> Diagnostic {
+        let Rejection {
+            node, name, reason, ..
+        } = rejection;
+        let message = format!("the proxy {node} rejects {name}: {reason}");
+        let diagnostic = Diagnostic::error(Code::RejectedByProxy, message);
+        match self.source_of(rejection) {
+            Some(object) => object.finding(diagnostic, object.at),
+            None => diagnostic,
+        }
+    }
+
+    fn source_of(&self, rejection: &Rejection) -> Option<&Object> {
+        let Rejection {
+            type_url,
+            name,
+            reason,
+            ..
+        } = rejection;
+        let server = self
+            .model
+            .servers
+            .iter()
+            .find(|s| s.name.to_string() == *name);
+        if *type_url == RouteConfiguration::type_url() {
+            return server?
+                .rules
+                .get(route_index(reason)?)
+                .map(|rule| &*rule.source);
+        }
+        if *type_url == Listener::type_url() || *type_url == Service::type_url() {
+            return server.map(|server| &*server.source);
+        }
+        let cluster = self.model.clusters.get(&name.parse().ok()?)?;
+        self.objects.get(&cluster.source).map(|object| &**object)
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// The route that a reason speaks of: `routes[3].match…`.
+fn route_index(reason: &str) -> Option<usize> {
+    let (_, rest) = reason.split_once("routes[")?;
+    rest.split_once(']')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

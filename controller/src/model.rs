@@ -1,0 +1,241 @@
+//! What the objects mean together, in plain types: servers, their rules in order, and clusters.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use meltemi_policy::{AttributeMatch, ClusterName, Locality};
+
+use crate::diagnostic::Diagnostic;
+use crate::index::Objects;
+use crate::manifest::{Object, ObjectRef, OutlierDetection, Simple};
+use crate::schema::Settings;
+
+mod attributes;
+mod clusters;
+mod destination_rules;
+mod gateways;
+mod liveness;
+mod protocols;
+mod routers;
+mod services;
+
+pub(crate) use destination_rules::DestinationRules;
+use protocols::Protocols;
+pub(crate) use services::{Service, Services};
+
+/// Everything that a proxy has to know.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) clusters: BTreeMap<ClusterName, Cluster>,
+    pub(crate) services: Services,
+}
+
+/// A server of a Gateway, with the rules of all MetaRouters that are attached to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) name: ServerName,
+    pub(crate) bind: Bind,
+    pub(crate) protocol: PortProtocol,
+    /// The Gateway.
+    pub(crate) source: Arc<Object>,
+    /// In the order in which they are tried.
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// `namespace/gateway/server`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ServerName {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) gateway: Arc<str>,
+    pub(crate) server: String,
+}
+
+impl std::fmt::Display for ServerName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.namespace, self.gateway, self.server)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Bind {
+    /// Port 0 is the system's choice.
+    Tcp(IpAddr, u16),
+    Unix(String),
+}
+
+impl Bind {
+    pub(crate) const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(_, port) => Some(*port),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// What the name of a port says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortProtocol {
+    /// The name that people use, in lower case.
+    pub(crate) application: String,
+    /// The id of the plugin that speaks it.
+    pub(crate) plugin: String,
+}
+
+/// Which requests go where.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// The MetaRouter.
+    pub(crate) source: Arc<Object>,
+    /// Which of its routes; none for a MetaRouter without routes.
+    pub(crate) route: Option<usize>,
+    pub(crate) name: String,
+    /// All have to hold.
+    pub(crate) conditions: Vec<AttributeMatch>,
+    /// At least one; the weights of several add up to 100.
+    pub(crate) destinations: Vec<WeightedCluster>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct WeightedCluster {
+    /// There is no such cluster in the model if nobody defines the host, or if it is refused.
+    pub(crate) cluster: ClusterName,
+    pub(crate) weight: u32,
+}
+
+/// Endpoints and the policy towards them.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    /// What decides its policy: the DestinationRule, else the ServiceEntry.
+    pub(crate) source: ObjectRef,
+    pub(crate) balance: Simple,
+    pub(crate) outlier: Option<OutlierDetection>,
+    pub(crate) locality: LocalityState,
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// Whether the nearest endpoints are preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LocalityState {
+    Active,
+    /// `localityLbSetting.enabled: false`.
+    Disabled,
+    /// Nothing permits failover (Istio's rule: outlier detection or a traffic distribution).
+    NothingPermits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) address: EndpointAddress,
+    pub(crate) locality: Locality,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// At least 1.
+    pub(crate) weight: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EndpointAddress {
+    Tcp(IpAddr, u16),
+    Unix(String),
+}
+
+impl std::fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(ip, port) => std::net::SocketAddr::new(*ip, *port).fmt(f),
+            Self::Unix(path) => write!(f, "unix://{path}"),
+        }
+    }
+}
+
+/// Something wrong with the objects taken together.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    pub(crate) diagnostic: Diagnostic,
+    /// The objects of which one would have to be refused, most likely first; empty where refusing
+    /// one would make things worse.
+    pub(crate) blame: Vec<ObjectRef>,
+}
+
+/// Collects findings.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(pub(crate) Vec<Finding>);
+
+impl Findings {
+    /// A finding at a place of an object, which is to blame for it.
+    fn at(&mut self, object: &Object, at: crate::diagnostic::Position, diagnostic: Diagnostic) {
+        let blame = if diagnostic.is_error() {
+            vec![object.id.clone()]
+        } else {
+            vec![]
+        };
+        self.0.push(Finding {
+            diagnostic: object.finding(diagnostic, at),
+            blame,
+        });
+    }
+
+    /// As [`Self::at`], but nothing gets better by refusing the object.
+    fn blameless(
+        &mut self,
+        object: &Object,
+        at: crate::diagnostic::Position,
+        diagnostic: Diagnostic,
+    ) {
+        self.0.push(Finding {
+            diagnostic: object.finding(diagnostic, at),
+            blame: vec![],
+        });
+    }
+}
+
+/// What the steps of [`build`] share.
+struct Context<'a> {
+    settings: &'a Settings,
+    protocols: Protocols,
+    services: &'a Services,
+    rules: &'a DestinationRules,
+}
+
+/// Builds the model of all objects. It is whole even if there are findings: what they concern is
+/// left out.
+pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let protocols = Protocols::new(objects, settings, &mut findings);
+    let services = Services::new(objects, &protocols, settings, &mut findings);
+    let rules = DestinationRules::new(objects, &services, settings, &mut findings);
+    let context = Context {
+        settings,
+        protocols,
+        services: &services,
+        rules: &rules,
+    };
+    let mut servers = gateways::servers(objects, &context, &mut findings);
+    routers::attach(objects, &context, &mut servers, &mut findings);
+    liveness::check(&servers, &mut findings);
+    let clusters = clusters::of(&servers, &context);
+    clusters::check_localities(&context, &mut findings);
+    (
+        Model {
+            servers,
+            clusters,
+            services,
+        },
+        findings.0,
+    )
+}
+
+/// The objects of one kind with their specs.
+macro_rules! objects_of {
+    ($objects:expr, $kind:ident) => {
+        $objects.values().filter_map(|object| match &object.spec {
+            Spec::$kind(spec) => Some((object, spec)),
+            _ => None,
+        })
+    };
+}
+use objects_of;
+
+#[cfg(test)]
+mod tests;

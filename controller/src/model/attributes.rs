@@ -1,0 +1,38 @@
+//! Whether the attributes that a rule names are ones that its protocol has.
+
+use super::Findings;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::manifest::{Located, MetaRouter, Object, nearest};
+use crate::schema::ProtocolSchema;
+
+/// A protocol with open attributes takes any name, but one that is a slip away from an attribute
+/// is a slip: a route that waits for an attachment `metod` would silently never match.
+pub(super) fn check(
+    object: &Object,
+    router: &MetaRouter,
+    schema: &ProtocolSchema,
+    findings: &mut Findings,
+) {
+    let known = || schema.attributes.iter().map(|a| a.name.as_str());
+    for attribute in router.routes.iter().flat_map(|r| &r.attributes) {
+        let Located { value: name, at } = &attribute.name;
+        if known().any(|k| k == name) {
+            continue;
+        }
+        let near = nearest(name, known());
+        if near.is_none() && schema.open {
+            continue;
+        }
+        let hint = near
+            .map(|n| format!("; did you mean `{n}`?"))
+            .unwrap_or_default();
+        let message = format!("unknown attribute `{name}` of protocol {}{hint}", schema.id);
+        let names = known().collect::<Vec<_>>().join(", ");
+        let diagnostic = Diagnostic::error(Code::UnknownAttribute, message);
+        findings.at(
+            object,
+            *at,
+            diagnostic.remedy(format!("its attributes are {names}")),
+        );
+    }
+}

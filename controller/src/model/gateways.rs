@@ -1,0 +1,95 @@
+//! The servers of all Gateways: what is listened on.
+
+use std::sync::Arc;
+
+use super::protocols::{PortName, Protocols};
+use super::{Bind, Context, Findings, Server, ServerName, objects_of};
+use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::index::Objects;
+use crate::manifest::{self, Object, Spec};
+
+/// The servers that can be opened, without rules yet.
+pub(super) fn servers(
+    objects: &Objects,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> Vec<Server> {
+    let mut servers: Vec<(Server, Place)> = vec![];
+    for (object, gateway) in objects_of!(objects, Gateway) {
+        for server in &gateway.servers {
+            let Some(made) = make(object, server, context, findings) else {
+                continue;
+            };
+            let place = Place::of(&object.file, server.at);
+            if let Some((other, first)) = servers.iter().find(|(s, _)| overlap(&s.bind, &made.bind))
+            {
+                let message = format!("{} binds this address already", other.name);
+                let diagnostic = Diagnostic::error(Code::AddressInUse, message)
+                    .related("the first is here", first.clone())
+                    .remedy("give it another port, or another `bind`");
+                findings.at(object, server.at, diagnostic);
+                continue;
+            }
+            servers.push((made, place));
+        }
+    }
+    servers.into_iter().map(|(server, _)| server).collect()
+}
+
+fn make(
+    object: &Arc<Object>,
+    server: &manifest::Server,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> Option<Server> {
+    let name = &server.port_name;
+    let protocol = match context.protocols.of_port(&name.value) {
+        PortName::Ours(protocol) => protocol,
+        PortName::Unknown {
+            named,
+            did_you_mean,
+        } => {
+            let complaint = Protocols::complaint(named.as_deref(), did_you_mean.as_deref());
+            findings.at(object, name.at, complaint);
+            return None;
+        }
+        PortName::NotOurs => {
+            let message = format!(
+                "`{}` names no protocol; the server is not opened",
+                name.value
+            );
+            let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
+            let remedy = "name the port tcp-metaprotocol-NAME, for instance tcp-metaprotocol-dubbo";
+            findings.at(object, name.at, diagnostic.remedy(remedy));
+            return None;
+        }
+    };
+    let bind = match server.bind.strip_prefix("unix://") {
+        Some(path) => Bind::Unix(path.to_owned()),
+        None => Bind::Tcp(server.bind.parse().ok()?, server.port),
+    };
+    Some(Server {
+        name: ServerName {
+            namespace: object.id.namespace.clone(),
+            gateway: object.id.name.clone(),
+            server: server.name.value.clone(),
+        },
+        bind,
+        protocol,
+        source: object.clone(),
+        rules: vec![],
+    })
+}
+
+/// Whether one cannot be bound while the other is.
+fn overlap(a: &Bind, b: &Bind) -> bool {
+    match (a, b) {
+        (Bind::Unix(a), Bind::Unix(b)) => a == b,
+        (Bind::Tcp(a, a_port), Bind::Tcp(b, b_port)) => {
+            let same_family = a.is_ipv4() == b.is_ipv4();
+            let wildcard = a.is_unspecified() || b.is_unspecified();
+            *a_port != 0 && a_port == b_port && (a == b || (same_family && wildcard))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,114 @@
+//! Which protocol a port speaks, by its name.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, PortProtocol, objects_of};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::Objects;
+use crate::manifest::{Spec, nearest};
+use crate::schema::{ProtocolSchema, Settings};
+
+/// Names of protocols in lower case, with the plugins that speak them.
+#[derive(Debug)]
+pub(super) struct Protocols(BTreeMap<String, String>);
+
+/// What a port's name says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PortName {
+    Ours(PortProtocol),
+    /// Some other protocol: the port passes as TCP in a mesh.
+    NotOurs,
+    /// It says that it is ours, and names a protocol that nobody speaks, or none.
+    Unknown {
+        named: Option<String>,
+        did_you_mean: Option<String>,
+    },
+}
+
+impl Protocols {
+    pub(super) fn new(objects: &Objects, settings: &Settings, findings: &mut Findings) -> Self {
+        let ids = || settings.protocols.iter().map(|p| p.id.as_str());
+        let mut names: BTreeMap<String, String> =
+            ids().map(|id| (id.to_lowercase(), id.to_owned())).collect();
+        for (object, spec) in objects_of!(objects, ApplicationProtocol) {
+            let plugin = spec.plugin();
+            if ids().any(|id| id == plugin) {
+                names.insert(spec.protocol.value.to_lowercase(), plugin.to_owned());
+                continue;
+            }
+            let hint = nearest(plugin, ids());
+            let hint = hint
+                .map(|n| format!("; did you mean `{n}`?"))
+                .unwrap_or_default();
+            let message = format!(
+                "no plugin implements the codec `{}`{hint}",
+                spec.codec.value
+            );
+            let known = ids().collect::<Vec<_>>().join(", ");
+            let diagnostic = Diagnostic::error(Code::UnknownProtocol, message);
+            findings.at(
+                object,
+                spec.codec.at,
+                diagnostic.remedy(format!("there is {known}")),
+            );
+        }
+        Self(names)
+    }
+
+    /// Reads `tcp-metaprotocol-<application protocol>[-suffix]` and `tcp-<protocol>[-suffix]`,
+    /// whatever the case.
+    pub(super) fn of_port(&self, name: &str) -> PortName {
+        let name = name.to_lowercase();
+        let mut tokens = name.split('-');
+        if tokens.next() != Some("tcp") {
+            return PortName::NotOurs;
+        }
+        let named = tokens.next().unwrap_or_default();
+        if named != "metaprotocol" {
+            return self
+                .resolve(named)
+                .map_or(PortName::NotOurs, PortName::Ours);
+        }
+        let Some(named) = tokens.next().filter(|n| !n.is_empty()) else {
+            return PortName::Unknown {
+                named: None,
+                did_you_mean: None,
+            };
+        };
+        self.resolve(named).map_or_else(
+            || PortName::Unknown {
+                named: Some(named.to_owned()),
+                did_you_mean: nearest(named, self.0.keys().map(String::as_str)).map(str::to_owned),
+            },
+            PortName::Ours,
+        )
+    }
+
+    fn resolve(&self, application: &str) -> Option<PortProtocol> {
+        let plugin = self.0.get(application)?.clone();
+        Some(PortProtocol {
+            application: application.to_owned(),
+            plugin,
+        })
+    }
+
+    /// What is wrong with a name that is [`PortName::Unknown`].
+    pub(super) fn complaint(named: Option<&str>, did_you_mean: Option<&str>) -> Diagnostic {
+        let Some(named) = named else {
+            let message = "the port's name ends before it names a protocol";
+            return Diagnostic::error(Code::UnknownProtocol, message)
+                .remedy("write tcp-metaprotocol-NAME, for instance tcp-metaprotocol-dubbo");
+        };
+        let hint = did_you_mean
+            .map(|n| format!("; did you mean `{n}`?"))
+            .unwrap_or_default();
+        let message = format!("no protocol is named `{named}`{hint}");
+        Diagnostic::error(Code::UnknownProtocol, message)
+            .remedy("an ApplicationProtocol gives a name to a plugin's protocol")
+    }
+}
+
+/// The schema of a plugin that [`Protocols`] resolved.
+pub(super) fn schema<'a>(settings: &'a Settings, plugin: &str) -> Option<&'a ProtocolSchema> {
+    settings.protocols.iter().find(|p| p.id == plugin)
+}

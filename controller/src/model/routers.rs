@@ -1,0 +1,390 @@
+//! Which MetaRouters act on which servers, and what their routes mean there.
+
+use std::sync::Arc;
+
+use meltemi_policy::{AttributeMatch, ClusterName, Condition, Precedence, host};
+
+use super::protocols::schema;
+use super::services::{Port, Service};
+use super::{Context, Findings, Rule, Server, WeightedCluster, attributes, objects_of};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::Objects;
+use crate::manifest::{
+    Destination, Kind, Located, MetaRouter, Object, ObjectRef, Route, Spec, StringMatch, nearest,
+};
+
+mod creation;
+
+/// Attaches each MetaRouter to the servers that it names, in the order of precedence.
+pub(super) fn attach(
+    objects: &Objects,
+    context: &Context<'_>,
+    servers: &mut [Server],
+    findings: &mut Findings,
+) {
+    let mut routers: Vec<_> = objects_of!(objects, MetaRouter).collect();
+    routers.sort_by_cached_key(|(object, router)| precedence(object, router));
+    for (object, router) in routers {
+        let router = Router {
+            object,
+            spec: router,
+            context,
+        };
+        if let Some(service) = router.service(findings) {
+            router.check_destinations(findings);
+            router.attach(service, objects, servers, findings);
+        }
+    }
+}
+
+fn precedence(object: &Object, router: &MetaRouter) -> Precedence {
+    let created = object
+        .metadata
+        .creation_timestamp
+        .as_deref()
+        .and_then(creation::seconds);
+    Precedence::new(
+        router.priority,
+        created,
+        &object.id.namespace,
+        &object.id.name,
+    )
+}
+
+struct Router<'a> {
+    object: &'a Arc<Object>,
+    spec: &'a MetaRouter,
+    context: &'a Context<'a>,
+}
+
+impl<'a> Router<'a> {
+    fn namespace(&self) -> &'a str {
+        &self.object.id.namespace
+    }
+
+    /// The service of `hosts[0]`, if it is there and has a port that can be routed.
+    fn service(&self, findings: &mut Findings) -> Option<&'a Service> {
+        let Located { value: host, at } = &self.spec.host;
+        let Some(service) = self.context.services.find(host, self.namespace()) else {
+            let near = self.context.services.nearest(host);
+            let message = format!("no service has the host {host}{near}");
+            let diagnostic = Diagnostic::error(Code::UnknownHost, message);
+            findings.at(
+                self.object,
+                *at,
+                diagnostic.remedy("a ServiceEntry defines a host"),
+            );
+            return None;
+        };
+        let mut protocols: Vec<_> = service
+            .ports
+            .iter()
+            .filter_map(|p| p.protocol.as_ref())
+            .collect();
+        protocols.sort_unstable_by_key(|p| &p.plugin);
+        protocols.dedup_by_key(|p| &p.plugin);
+        if protocols.is_empty() {
+            let message = format!("no port of {host} speaks a protocol that can be routed");
+            let remedy = "name the port tcp-metaprotocol-NAME in its ServiceEntry";
+            let diagnostic = Diagnostic::error(Code::UnknownPort, message).remedy(remedy);
+            findings.at(self.object, *at, diagnostic);
+            return None;
+        }
+        let schemas = protocols
+            .iter()
+            .filter_map(|p| schema(self.context.settings, &p.plugin));
+        schemas.for_each(|schema| attributes::check(self.object, self.spec, schema, findings));
+        Some(service)
+    }
+
+    fn attach(
+        &self,
+        service: &Service,
+        objects: &Objects,
+        servers: &mut [Server],
+        findings: &mut Findings,
+    ) {
+        if self.spec.gateways.is_empty() {
+            if self.is_owner(service, None, findings) {
+                let message = "this MetaRouter acts nowhere: it names no gateway";
+                let diagnostic = Diagnostic::warning(Code::NotAttached, message);
+                let remedy = "name the Gateways whose requests it is to route in `spec.gateways`";
+                findings.at(self.object, self.object.at, diagnostic.remedy(remedy));
+            }
+            return;
+        }
+        for name in &self.spec.gateways {
+            let gateway = self.gateway(&name.value);
+            if !objects.contains_key(&gateway) {
+                self.unknown_gateway(name, objects, findings);
+                continue;
+            }
+            if !self.is_owner(service, Some(&gateway), findings) {
+                continue;
+            }
+            let mut matching = servers
+                .iter_mut()
+                .filter(|s| s.source.id == gateway && speaks(service, s))
+                .peekable();
+            if matching.peek().is_none() {
+                self.no_server(service, name, findings);
+            }
+            for server in matching {
+                let rules = self.rules(service, server, findings);
+                server.rules.extend(rules);
+            }
+        }
+    }
+
+    fn gateway(&self, name: &str) -> ObjectRef {
+        let (namespace, name) = name.split_once('/').unwrap_or((self.namespace(), name));
+        ObjectRef::new(Kind::Gateway, namespace, name)
+    }
+
+    fn unknown_gateway(&self, name: &Located<String>, objects: &Objects, findings: &mut Findings) {
+        let wanted = self.gateway(&name.value);
+        let gateways = || objects.keys().filter(|id| id.kind == Kind::Gateway);
+        // The right name in another namespace is the more likely mistake.
+        let elsewhere = gateways().find(|id| id.name == wanted.name);
+        let near = elsewhere.or_else(|| {
+            let names = gateways().map(|id| &*id.name);
+            let near = nearest(&wanted.name, names)?;
+            gateways().find(|id| &*id.name == near)
+        });
+        let hint = near.map(|id| format!("; did you mean `{}/{}`?", id.namespace, id.name));
+        let hint = hint.unwrap_or_default();
+        let message = format!(
+            "there is no Gateway {}/{}{hint}",
+            wanted.namespace, wanted.name
+        );
+        findings.at(
+            self.object,
+            name.at,
+            Diagnostic::error(Code::UnknownGateway, message),
+        );
+    }
+
+    fn no_server(&self, service: &Service, name: &Located<String>, findings: &mut Findings) {
+        let mut spoken: Vec<_> = service
+            .ports
+            .iter()
+            .filter_map(|p| p.protocol.as_ref())
+            .collect();
+        spoken.dedup_by_key(|p| &p.application);
+        let spoken: Vec<_> = spoken.iter().map(|p| p.application.as_str()).collect();
+        let spoken = spoken.join(" or ");
+        let message = format!(
+            "no server of the Gateway {} speaks {spoken}, the protocol of {}",
+            name.value, service.host
+        );
+        let remedy = format!("name a server's port tcp-metaprotocol-{spoken}");
+        let diagnostic = Diagnostic::error(Code::NoMatchingServer, message).remedy(remedy);
+        findings.at(self.object, name.at, diagnostic);
+    }
+
+    /// A rule counts in the namespace of its host or of its Gateway, or in the root namespace.
+    fn is_owner(
+        &self,
+        service: &Service,
+        gateway: Option<&ObjectRef>,
+        findings: &mut Findings,
+    ) -> bool {
+        let own = self.namespace();
+        let root = &self.context.settings.root_namespace;
+        if own == &*service.namespace
+            || own == root
+            || gateway.is_some_and(|gateway| own == &*gateway.namespace)
+        {
+            return true;
+        }
+        let message = format!(
+            "{} belongs to namespace {}, not to {own}",
+            service.host, service.namespace
+        );
+        let remedy = format!(
+            "move the MetaRouter to namespace {}, to its Gateway's, or to the root namespace {root}",
+            service.namespace
+        );
+        let diagnostic = Diagnostic::error(Code::NotHostOwner, message).remedy(remedy);
+        findings.at(self.object, self.spec.host.at, diagnostic);
+        false
+    }
+
+    /// Its rules on one server, in their order.
+    fn rules(&self, service: &Service, server: &Server, findings: &mut Findings) -> Vec<Rule> {
+        let interface = self.interface_condition(service, server);
+        let own = |route, name, conditions: Vec<AttributeMatch>, destinations| Rule {
+            source: self.object.clone(),
+            route,
+            name,
+            conditions: interface.iter().cloned().chain(conditions).collect(),
+            destinations,
+        };
+        if self.spec.routes.is_empty() {
+            let host = Destination {
+                host: self.spec.host.clone(),
+                subset: None,
+                port: None,
+                weight: 100,
+            };
+            let destinations = vec![self.weighted(&host, service, server, findings)];
+            return vec![own(None, String::new(), vec![], destinations)];
+        }
+        let routes = self.spec.routes.iter().enumerate();
+        routes
+            .map(|(i, route)| {
+                let destinations = route.destinations.iter();
+                let destinations = destinations
+                    .map(|d| self.weighted(d, service, server, findings))
+                    .collect();
+                let name = route.name.clone().unwrap_or_default();
+                own(Some(i), name, conditions(route), destinations)
+            })
+            .collect()
+    }
+
+    /// The values of the service attribute to which the service restricts its rules.
+    fn interface_condition(&self, service: &Service, server: &Server) -> Option<AttributeMatch> {
+        let schema = schema(self.context.settings, &server.protocol.plugin)?;
+        let name = schema.service_attribute.clone()?;
+        let condition = match service.interfaces.as_slice() {
+            [] => return None,
+            [only] => Condition::Exact(only.clone()),
+            several => {
+                let several: Vec<_> = several.iter().map(|i| regex::escape(i)).collect();
+                Condition::Regex(several.join("|"))
+            }
+        };
+        Some(AttributeMatch { name, condition })
+    }
+
+    fn weighted(
+        &self,
+        destination: &Destination,
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> WeightedCluster {
+        let subset = destination
+            .subset
+            .as_ref()
+            .map(|s| s.value.clone())
+            .unwrap_or_default();
+        let target = self
+            .context
+            .services
+            .find(&destination.host.value, self.namespace());
+        let port = match target {
+            Some(target) => self.port(destination, target, server, findings),
+            None => destination.port.as_ref().map(|p| p.value),
+        };
+        // Where the port cannot be told there is no such cluster, whatever its name.
+        let any = service
+            .ports
+            .iter()
+            .find(|p| p.protocol.as_ref() == Some(&server.protocol));
+        let port = port.or(any.map(|p| p.number)).unwrap_or(1);
+        let host = match target {
+            Some(target) => target.host.clone(),
+            None => host::expand(&destination.host.value, self.namespace()),
+        };
+        let cluster = ClusterName { port, subset, host };
+        WeightedCluster {
+            cluster,
+            weight: destination.weight,
+        }
+    }
+
+    /// The port of a destination: as written, else the one with the server's number, else the only
+    /// one of the server's protocol.
+    fn port(
+        &self,
+        destination: &Destination,
+        target: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Option<u16> {
+        if let Some(written) = &destination.port {
+            if target.port(written.value).is_some() {
+                return Some(written.value);
+            }
+            let message = format!("{} has no port {}", target.host, written.value);
+            let diagnostic = Diagnostic::error(Code::UnknownPort, message)
+                .remedy(format!("its ports are {}", target.port_list()));
+            findings.at(self.object, written.at, diagnostic);
+            return None;
+        }
+        if let Some(same) = server.bind.port().and_then(|number| target.port(number)) {
+            return Some(same.number);
+        }
+        let spoken = |p: &&Port| p.protocol.as_ref() == Some(&server.protocol);
+        let mut candidates = target.ports.iter().filter(spoken);
+        if let (Some(only), None) = (candidates.next(), candidates.next()) {
+            return Some(only.number);
+        }
+        let message = format!(
+            "which port of {} is meant cannot be told: its ports are {}",
+            target.host,
+            target.port_list()
+        );
+        let diagnostic = Diagnostic::error(Code::UnknownPort, message)
+            .remedy("write `port: {number: N}` beside `host`");
+        findings.at(self.object, destination.host.at, diagnostic);
+        None
+    }
+
+    /// Hosts and subsets of all routes, whatever the server.
+    fn check_destinations(&self, findings: &mut Findings) {
+        for destination in self.spec.routes.iter().flat_map(|r| &r.destinations) {
+            let Located { value: host, at } = &destination.host;
+            let Some(target) = self.context.services.find(host, self.namespace()) else {
+                let near = self.context.services.nearest(host);
+                let message =
+                    format!("no service has the host {host}{near}; requests that come here fail");
+                findings.at(
+                    self.object,
+                    *at,
+                    Diagnostic::warning(Code::UnknownHost, message),
+                );
+                continue;
+            };
+            let Some(subset) = &destination.subset else {
+                continue;
+            };
+            let rule = self.context.rules.of(target);
+            if rule.is_some_and(|rule| rule.subset(&subset.value).is_some()) {
+                continue;
+            }
+            let near = rule
+                .map(|r| r.nearest_subset(&subset.value))
+                .unwrap_or_default();
+            let message = format!(
+                "no DestinationRule defines the subset `{}` of {}{near}",
+                subset.value, target.host
+            );
+            let diagnostic = Diagnostic::error(Code::UnknownSubset, message);
+            findings.at(self.object, subset.at, diagnostic);
+        }
+    }
+}
+
+/// Whether a port of the service has the server's protocol.
+fn speaks(service: &Service, server: &Server) -> bool {
+    service
+        .ports
+        .iter()
+        .any(|p| p.protocol.as_ref() == Some(&server.protocol))
+}
+
+fn conditions(route: &Route) -> Vec<AttributeMatch> {
+    let conditions = route.attributes.iter().map(|attribute| AttributeMatch {
+        name: attribute.name.value.clone(),
+        condition: match &attribute.matcher {
+            StringMatch::Present => Condition::Present,
+            StringMatch::Exact(exact) => Condition::Exact(exact.clone()),
+            StringMatch::Prefix(prefix) => Condition::Prefix(prefix.clone()),
+            StringMatch::Regex(regex) => Condition::Regex(regex.value.clone()),
+        },
+    });
+    conditions.collect()
+}

@@ -1,0 +1,46 @@
+//! What the control plane has to know of a protocol: it links no plugin, the caller tells it.
+
+/// A protocol plugin, as far as rules can speak of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolSchema {
+    /// The plugin's id, such as `dubbo`.
+    pub id: String,
+    /// What a rule can match on.
+    pub attributes: Vec<AttributeDef>,
+    /// Whether messages carry attributes of any other name too, such as Dubbo's attachments.
+    pub open: bool,
+    /// The attribute that names the service within the protocol, which a service's `interface`
+    /// annotation restricts: Dubbo's `interface`, Thrift's `service`.
+    pub service_attribute: Option<String>,
+}
+
+/// An attribute of a protocol's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributeDef {
+    pub name: String,
+    /// What it means, in a sentence.
+    pub description: String,
+}
+
+/// What manifests are read against.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub protocols: Vec<ProtocolSchema>,
+    /// The namespace whose rules count for every host: Istio's root namespace.
+    pub root_namespace: String,
+    /// Where the proxy runs that these manifests configure, as `region/zone/subzone`; empty where
+    /// nobody said.
+    pub locality: meltemi_policy::Locality,
+}
+
+impl Settings {
+    /// Istio's defaults with these protocols, in no locality.
+    #[must_use]
+    pub fn new(protocols: Vec<ProtocolSchema>) -> Self {
+        Self {
+            protocols,
+            root_namespace: "istio-system".to_owned(),
+            locality: meltemi_policy::Locality::default(),
+        }
+    }
+}

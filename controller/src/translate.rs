@@ -1,0 +1,200 @@
+//! The model as xDS resources: pure, and equal models give equal bytes.
+
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
+use meltemi_proto::envoy::config::core::v3 as core;
+use meltemi_proto::envoy::config::core::v3::socket_address::PortSpecifier;
+use meltemi_proto::envoy::config::listener::v3 as listener;
+use meltemi_proto::envoy::config::listener::v3::filter::ConfigType;
+use meltemi_proto::envoy::config::route::v3 as envoy_route;
+use meltemi_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use meltemi_proto::envoy::config::route::v3::weighted_cluster::ClusterWeight;
+use meltemi_proto::envoy::r#type::matcher::v3 as matcher;
+use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use meltemi_proto::meltemi::config::v1 as own;
+use meltemi_proto::{Any, EXTENSION_NAME, SELF_RESOURCE};
+
+use meltemi_policy::{AttributeMatch, Condition, Locality};
+
+use crate::ads::Resources;
+use crate::manifest::{Object, ObjectRef};
+use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
+
+mod cluster;
+
+/// All resources of a model. `locality` is that of the proxy: empty where it knows better itself.
+pub(crate) fn translate(model: &Model, locality: &Locality) -> Resources {
+    let mut resources = Resources::new();
+    if !locality.is_empty() {
+        let own = own::Self_ {
+            locality: Some(wire_locality(locality)),
+            ..own::Self_::default()
+        };
+        resources.insert(SELF_RESOURCE, &own);
+    }
+    for server in &model.servers {
+        let name = server.name.to_string();
+        resources.insert(&name, &listener(server, &name));
+        resources.insert(&name, &service(server, &name));
+        resources.insert(&name, &routes(server, &name));
+    }
+    for (name, cluster) in &model.clusters {
+        let name = name.to_string();
+        resources.insert(&name, &cluster::cluster(cluster, &name));
+        resources.insert(&name, &cluster::endpoints(cluster, &name));
+    }
+    resources
+}
+
+fn listener(server: &Server, name: &str) -> listener::Listener {
+    let mode = own::listener::Mode::Service(own::listener::FixedService {
+        name: name.to_owned(),
+    });
+    let config = own::Listener {
+        mode: Some(mode),
+        source: Some(source(&server.source.id)),
+    };
+    let filter = listener::Filter {
+        name: EXTENSION_NAME.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(Any::pack(&config))),
+    };
+    listener::Listener {
+        name: name.to_owned(),
+        address: Some(match &server.bind {
+            Bind::Tcp(ip, port) => socket(*ip, *port),
+            Bind::Unix(path) => pipe(path),
+        }),
+        filter_chains: vec![listener::FilterChain {
+            filters: vec![filter],
+            ..listener::FilterChain::default()
+        }],
+        ..listener::Listener::default()
+    }
+}
+
+fn service(server: &Server, name: &str) -> own::Service {
+    own::Service {
+        name: name.to_owned(),
+        addresses: vec![],
+        ports: vec![own::service::Port {
+            number: server.bind.port().unwrap_or(0).into(),
+            protocol: server.protocol.plugin.clone(),
+            application_protocol: server.protocol.application.clone(),
+            route_config_name: name.to_owned(),
+            default_cluster: String::new(),
+        }],
+        source: Some(source(&server.source.id)),
+    }
+}
+
+fn routes(server: &Server, name: &str) -> route::RouteConfiguration {
+    route::RouteConfiguration {
+        name: name.to_owned(),
+        routes: server.rules.iter().map(wire_route).collect(),
+    }
+}
+
+fn wire_route(rule: &Rule) -> route::Route {
+    let metadata = rule.conditions.iter().map(header_matcher).collect();
+    let specifier = match rule.destinations.as_slice() {
+        [only] => ClusterSpecifier::Cluster(only.cluster.to_string()),
+        several => ClusterSpecifier::WeightedClusters(envoy_route::WeightedCluster {
+            clusters: several.iter().map(cluster_weight).collect(),
+        }),
+    };
+    route::Route {
+        name: rule.name.clone(),
+        r#match: Some(route::RouteMatch { metadata }),
+        route: Some(route::RouteAction {
+            cluster_specifier: Some(specifier),
+            timeout: None,
+        }),
+        request_mutation: vec![],
+        response_mutation: vec![],
+        source: Some(source_of(&rule.source)),
+    }
+}
+
+fn cluster_weight(destination: &WeightedCluster) -> ClusterWeight {
+    ClusterWeight {
+        name: destination.cluster.to_string(),
+        weight: Some(destination.weight),
+    }
+}
+
+fn header_matcher(condition: &AttributeMatch) -> envoy_route::HeaderMatcher {
+    let pattern = match &condition.condition {
+        Condition::Present => None,
+        Condition::Exact(exact) => Some(MatchPattern::Exact(exact.clone())),
+        Condition::Prefix(prefix) => Some(MatchPattern::Prefix(prefix.clone())),
+        Condition::Regex(regex) => Some(MatchPattern::SafeRegex(matcher::RegexMatcher {
+            regex: regex.clone(),
+        })),
+    };
+    let specifier = match pattern {
+        None => HeaderMatchSpecifier::PresentMatch(true),
+        pattern => HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
+            match_pattern: pattern,
+            ..matcher::StringMatcher::default()
+        }),
+    };
+    envoy_route::HeaderMatcher {
+        name: condition.name.clone(),
+        header_match_specifier: Some(specifier),
+        ..envoy_route::HeaderMatcher::default()
+    }
+}
+
+fn source_of(object: &Object) -> own::SourceObject {
+    source(&object.id)
+}
+
+/// Where a rejection is reported.
+fn source(object: &ObjectRef) -> own::SourceObject {
+    own::SourceObject {
+        kind: object.kind.name().to_owned(),
+        namespace: object.namespace.to_string(),
+        name: object.name.to_string(),
+        ..own::SourceObject::default()
+    }
+}
+
+fn socket(ip: std::net::IpAddr, port: u16) -> core::Address {
+    let address = core::SocketAddress {
+        address: ip.to_string(),
+        port_specifier: Some(PortSpecifier::PortValue(port.into())),
+        ..core::SocketAddress::default()
+    };
+    core::Address {
+        address: Some(core::address::Address::SocketAddress(address)),
+    }
+}
+
+fn pipe(path: &str) -> core::Address {
+    let pipe = core::Pipe {
+        path: path.to_owned(),
+        ..core::Pipe::default()
+    };
+    core::Address {
+        address: Some(core::address::Address::Pipe(pipe)),
+    }
+}
+
+fn wire_locality(locality: &Locality) -> core::Locality {
+    core::Locality {
+        region: locality.region.clone(),
+        zone: locality.zone.clone(),
+        sub_zone: locality.subzone.clone(),
+    }
+}
+
+/// Metadata that holds one message of ours.
+fn metadata<M: prost::Message + prost::Name>(message: &M) -> core::Metadata {
+    core::Metadata {
+        typed_filter_metadata: [(EXTENSION_NAME.to_owned(), Any::pack(message))].into(),
+        ..core::Metadata::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! Clusters and their endpoints in Envoy's own types.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use meltemi_policy::Locality;
+use meltemi_proto::envoy::config::cluster::v3 as wire;
+use meltemi_proto::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy,
+};
+use meltemi_proto::envoy::config::core::v3 as core;
+use meltemi_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use meltemi_proto::envoy::config::endpoint::v3 as eds;
+use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
+use meltemi_proto::envoy::r#type::v3::Percent;
+use meltemi_proto::meltemi::config::v1 as own;
+
+use super::{metadata, pipe, socket, source, wire_locality};
+use crate::manifest::{OutlierDetection, Simple};
+use crate::model::{Cluster, Endpoint, EndpointAddress, LocalityState};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
+    let lb_policy = match cluster.balance {
+        Simple::RoundRobin => LbPolicy::RoundRobin,
+        Simple::LeastRequest => LbPolicy::LeastRequest,
+        Simple::Random => LbPolicy::Random,
+    };
+    let ads = core::ConfigSource {
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
+        resource_api_version: core::ApiVersion::V3.into(),
+    };
+    let policy = own::ClusterPolicy {
+        locality: (cluster.locality == LocalityState::Active).then(own::LocalityRule::default),
+        source: Some(source(&cluster.source)),
+    };
+    wire::Cluster {
+        name: name.to_owned(),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: Some(ads),
+            service_name: String::new(),
+        }),
+        connect_timeout: Some(duration(CONNECT_TIMEOUT)),
+        lb_policy: lb_policy.into(),
+        common_lb_config: cluster.outlier.as_ref().map(panic_threshold),
+        outlier_detection: cluster.outlier.as_ref().map(outlier_detection),
+        metadata: Some(metadata(&policy)),
+        ..wire::Cluster::default()
+    }
+}
+
+/// Istio sets it with outlier detection, and then to 0 unless told otherwise.
+fn panic_threshold(outlier: &OutlierDetection) -> CommonLbConfig {
+    let value = f64::from(outlier.min_health_percent.unwrap_or(0));
+    CommonLbConfig {
+        healthy_panic_threshold: Some(Percent { value }),
+    }
+}
+
+fn outlier_detection(outlier: &OutlierDetection) -> wire::OutlierDetection {
+    wire::OutlierDetection {
+        consecutive_5xx: outlier.consecutive_5xx,
+        interval: outlier.interval.map(duration),
+        base_ejection_time: outlier.base_ejection.map(duration),
+        max_ejection_percent: outlier.max_ejection_percent,
+        // As Istio: 0 errors switches the detection off, and rates of success are not judged.
+        enforcing_consecutive_5xx: outlier.consecutive_5xx.map(|n| if n > 0 { 100 } else { 0 }),
+        enforcing_success_rate: Some(0),
+        ..wire::OutlierDetection::default()
+    }
+}
+
+fn duration(duration: Duration) -> meltemi_proto::Duration {
+    meltemi_proto::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).expect("below 10^9"),
+    }
+}
+
+/// With the real localities, and no priorities: a proxy computes its tiers from its own place.
+pub(super) fn endpoints(cluster: &Cluster, name: &str) -> eds::ClusterLoadAssignment {
+    let mut localities: BTreeMap<&Locality, Vec<&Endpoint>> = BTreeMap::new();
+    for endpoint in &cluster.endpoints {
+        localities
+            .entry(&endpoint.locality)
+            .or_default()
+            .push(endpoint);
+    }
+    let localities = localities.into_iter().map(|(locality, endpoints)| {
+        let weight = endpoints
+            .iter()
+            .fold(0u32, |sum, e| sum.saturating_add(e.weight));
+        eds::LocalityLbEndpoints {
+            locality: Some(wire_locality(locality)),
+            lb_endpoints: endpoints.into_iter().map(lb_endpoint).collect(),
+            load_balancing_weight: Some(weight),
+            priority: 0,
+        }
+    });
+    eds::ClusterLoadAssignment {
+        cluster_name: name.to_owned(),
+        endpoints: localities.collect(),
+        policy: None,
+    }
+}
+
+fn lb_endpoint(endpoint: &Endpoint) -> eds::LbEndpoint {
+    let address = match &endpoint.address {
+        EndpointAddress::Tcp(ip, port) => socket(*ip, *port),
+        EndpointAddress::Unix(path) => pipe(path),
+    };
+    let host = eds::Endpoint {
+        address: Some(address),
+        hostname: String::new(),
+    };
+    let labels = own::EndpointMetadata {
+        labels: endpoint.labels.clone(),
+    };
+    eds::LbEndpoint {
+        host_identifier: Some(HostIdentifier::Endpoint(host)),
+        health_status: core::HealthStatus::Healthy.into(),
+        metadata: (!labels.labels.is_empty()).then(|| metadata(&labels)),
+        load_balancing_weight: Some(endpoint.weight),
+    }
+}
