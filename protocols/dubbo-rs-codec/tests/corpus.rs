@@ -1,5 +1,6 @@
 //! The fuzz targets hold over their checked-in corpus, over every recorded frame, over damaged
 //! frames and over random bytes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/fuzz.rs"]
 mod fuzz;

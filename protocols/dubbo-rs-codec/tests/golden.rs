@@ -1,4 +1,5 @@
 //! Every recorded frame reads as Dubbo itself read it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/golden.rs"]
 mod golden;

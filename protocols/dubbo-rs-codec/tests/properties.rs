@@ -1,4 +1,5 @@
 //! What holds for all strings, numbers, maps and edits.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

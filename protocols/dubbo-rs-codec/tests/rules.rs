@@ -1,64 +1,18 @@
 //! The rules of the Dubbo2 wire that a proxy must honour, each with a test that names it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use dubbo_rs_codec::encode::{Call, Returned, write_request, write_result};
+#[path = "support/frames.rs"]
+mod frames;
+
+use dubbo_rs_codec::encode::Call;
 use dubbo_rs_codec::hessian2::{Reader, write_int, write_string};
 use dubbo_rs_codec::reply::{self, Event};
 use dubbo_rs_codec::request::may_have_callback_arguments;
 use dubbo_rs_codec::{
-    Attachments, BadMagic, BodyFormat, Edit, Frame, Header, Kind, Request, RequestError, Response,
+    BadMagic, BodyFormat, Edit, Frame, Header, Kind, Request, RequestError, Response,
     SerializationId, SpliceError, Status, Timeouts, header, patch_id, splice,
 };
-
-const CALL: Call<'_> = Call {
-    path: "demo.Greeter",
-    version: "1.0.0",
-    method: "hello",
-    arguments: &["world"],
-    attachments: &[("interface", "demo.Greeter"), ("group", "blue")],
-};
-
-fn request_header(serialization: SerializationId, kind: Kind) -> Header {
-    Header {
-        kind,
-        serialization,
-        status: Status::NONE,
-        id: 0x0102_0304_0506_0708,
-        body_len: 0,
-    }
-}
-
-fn encoded(format: BodyFormat, call: &Call<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_request(format, 7, true, call, &mut out);
-    out
-}
-
-fn whole(bytes: &[u8]) -> Frame<'_> {
-    let (frame, rest) = Frame::split(bytes).unwrap().unwrap();
-    assert!(rest.is_empty());
-    frame
-}
-
-fn pairs(attachments: Attachments<'_>) -> Vec<(String, String)> {
-    attachments
-        .map(|entry| {
-            let entry = entry.unwrap();
-            let value = entry.value.text().map(|text| text.decode().into_owned());
-            let value = value.unwrap_or_else(|| format!("{:?}", entry.value));
-            (entry.key.decode().into_owned(), value)
-        })
-        .collect()
-}
-
-/// A hessian2 request of no arguments whose attachments `write` writes.
-fn request_body(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut body = Vec::new();
-    for text in ["2.0.2", "demo.Greeter", "0.0.0", "hello", ""] {
-        write_string(&mut body, text);
-    }
-    write(&mut body);
-    body
-}
+use frames::{CALL, encoded, request_body, request_header, whole};
 
 fn parse(body: &[u8]) -> Request<'_> {
     Request::parse(SerializationId::HESSIAN2, body).unwrap()
@@ -377,133 +331,6 @@ fn an_object_among_the_attachments_may_use_a_class_of_the_arguments() {
             .unwrap();
         assert!(object.unwrap().text().is_none());
         assert_eq!(group.unwrap().text().unwrap(), "g");
-    }
-}
-
-#[test]
-fn splicing_keeps_every_other_byte() {
-    let edits = [
-        Edit::Set {
-            key: "group",
-            value: "green",
-        },
-        Edit::Remove { key: "gone" },
-        Edit::Add {
-            key: "tag",
-            value: "t",
-        },
-        Edit::Add {
-            key: "kept",
-            value: "other",
-        },
-    ];
-    let call = Call {
-        attachments: &[
-            ("gone", "1"),
-            ("kept", "k"),
-            ("group", "blue"),
-            ("last", "l"),
-        ],
-        ..CALL
-    };
-    let expected = Call {
-        attachments: &[
-            ("kept", "k"),
-            ("last", "l"),
-            ("group", "green"),
-            ("tag", "t"),
-        ],
-        ..CALL
-    };
-    for format in [BodyFormat::Hessian2, BodyFormat::Fastjson2] {
-        let bytes = encoded(format, &call);
-        let frame = whole(&bytes);
-        let mut out = Vec::new();
-        splice(&frame.header, frame.body, &edits, &mut out).unwrap();
-        assert_eq!(out, encoded(format, &expected), "{format:?}");
-    }
-}
-
-#[test]
-fn splicing_makes_a_map_where_there_is_none() {
-    let edits = [Edit::Add {
-        key: "a",
-        value: "b",
-    }];
-    for (attachments, expected) in [
-        (&b""[..], &b"H\x01a\x01bZ"[..]),
-        (b"N", b"H\x01a\x01bZ"),
-        (b"HZ", b"H\x01a\x01bZ"),
-        (b"M\x03x.Y\x01c\x01dZ", b"M\x03x.Y\x01c\x01d\x01a\x01bZ"),
-    ] {
-        let body = request_body(|out| out.extend_from_slice(attachments));
-        let header = request_header(SerializationId::HESSIAN2, Kind::Request);
-        let mut out = Vec::new();
-        splice(&header, &body, &edits, &mut out).unwrap();
-        let expected = request_body(|out| out.extend_from_slice(expected));
-        assert_eq!(whole(&out).body, expected);
-    }
-}
-
-#[test]
-fn splicing_edits_responses_that_have_room() {
-    let edits = [Edit::Set {
-        key: "via",
-        value: "proxy",
-    }];
-    for format in [BodyFormat::Hessian2, BodyFormat::Fastjson2] {
-        for returned in [Returned::Null, Returned::Text("hi")] {
-            let (mut bytes, mut expected, mut out) = (Vec::new(), Vec::new(), Vec::new());
-            write_result(format, 7, returned, &[("dubbo", "2.0.2")], &mut bytes);
-            let both = [("dubbo", "2.0.2"), ("via", "proxy")];
-            write_result(format, 7, returned, &both, &mut expected);
-            let frame = whole(&bytes);
-            splice(&frame.header, frame.body, &edits, &mut out).unwrap();
-            assert_eq!(out, expected);
-            let Response::Result(result) = Response::parse(&frame.header, frame.body).unwrap()
-            else {
-                panic!("a result");
-            };
-            assert_eq!(pairs(result.attachments().unwrap())[0].1, "2.0.2");
-        }
-    }
-}
-
-#[test]
-fn splicing_leaves_alone_what_it_cannot_edit() {
-    let set = [Edit::Set {
-        key: "a",
-        value: "b",
-    }];
-    let remove = [Edit::Remove { key: "a" }];
-    let request = request_header(SerializationId::HESSIAN2, Kind::Request);
-    let response = Header {
-        status: Status::OK,
-        ..request_header(SerializationId::HESSIAN2, Kind::Response)
-    };
-    let event = request_header(SerializationId::HESSIAN2, Kind::Event { two_way: true });
-    let reference = request_body(|out| out.extend_from_slice(b"\x51\x90"));
-    let object = request_body(|out| out.extend_from_slice(b"C\x01M\x90\x60"));
-    let number = request_body(|out| out.extend_from_slice(b"H\x01a\x91Z"));
-    for (header, body, edits, error) in [
-        (request, &reference[..], set, SpliceError::NotAMap),
-        (request, &object, set, SpliceError::NotAMap),
-        (request, &number, remove, SpliceError::NotAString),
-        (response, b"\x91\x01v", set, SpliceError::NoAttachments),
-        (
-            Header {
-                status: Status::BAD_REQUEST,
-                ..response
-            },
-            b"\x01v",
-            set,
-            SpliceError::NoAttachments,
-        ),
-        (event, b"N", set, SpliceError::NoAttachments),
-    ] {
-        let mut out = Vec::new();
-        assert_eq!(splice(&header, body, &edits, &mut out), Err(error));
-        assert!(out.is_empty());
     }
 }
 
