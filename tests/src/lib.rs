@@ -1,1 +1,19 @@
 //! End-to-end tests over real peers, and their harness.
+//!
+//! A test starts real providers and consumers ([`dubbo`]) and the real `meltemi` binary ([`Meltemi`]) over
+//! manifests in a temporary directory ([`Manifests`]), and asserts on the facts that the consumers report.
+//! Where the peers are not built, [`dubbo::Peers::find`] says in a line how to build them and the test passes,
+//! unless `MELTEMI_REQUIRE_PEERS=1`.
+
+pub mod dubbo;
+mod http;
+mod manifests;
+mod meltemi;
+mod process;
+mod wait;
+
+pub use http::{Response, get};
+pub use manifests::{Endpoint, Manifests};
+pub use meltemi::{Meltemi, binary};
+pub use process::Process;
+pub use wait::{PATIENCE, until};

@@ -24,8 +24,7 @@ public final class Consumer {
         String address = options.text("address");
         int threads = options.number("load", 0);
         if (threads > 0) {
-            Probe probe = new Reference(address).timeout(options.number("timeout", 20_000)).probe();
-            new Load(probe, threads, options.text("lane", null)).run();
+            new Load(address, options.number("timeout", 20_000), threads, options.text("lane", null)).run();
         } else {
             tell(new Stories(address).all(), options.text("story"));
         }

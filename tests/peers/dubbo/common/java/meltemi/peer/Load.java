@@ -15,22 +15,24 @@ import java.util.concurrent.ThreadLocalRandom;
  *
  * <p>Driven by lines on standard input: {@code mark} prints and resets the counts, {@code stop} (or the end of the
  * input) prints them and ends. The counts are {@code calls} by answering provider, {@code errors} by kind,
- * {@code wrong} answers and the {@code slowest} call in milliseconds.
+ * {@code wrong} answers and the {@code slowest} call in milliseconds; and the local ports of the {@code connections}.
  */
 final class Load {
+    private final String address;
     private final Probe probe;
     private final int threads;
-    private final String group;
+    private final String lane;
     private volatile boolean stopped;
     private Map<String, Integer> calls = new TreeMap<>();
     private Map<String, Integer> errors = new TreeMap<>();
     private List<String> wrong = new ArrayList<>();
     private long slowest;
 
-    Load(Probe probe, int threads, String group) {
-        this.probe = probe;
+    Load(String address, int timeout, int threads, String lane) {
+        this.address = address;
+        this.probe = new Reference(address).timeout(timeout).probe();
         this.threads = threads;
-        this.group = group;
+        this.lane = lane;
     }
 
     void run() throws IOException, InterruptedException {
@@ -60,8 +62,8 @@ final class Load {
             String answer = null;
             String error = null;
             try {
-                if (group != null) {
-                    Library.sendAttachment("lane", group);
+                if (lane != null) {
+                    Library.sendAttachment("lane", lane);
                 }
                 answer = probe.greet(name, n, padding);
             } catch (Throwable e) {
@@ -82,12 +84,13 @@ final class Load {
         }
     }
 
-    private synchronized String counts() {
+    private synchronized String counts() throws IOException {
         Map<String, Object> line = new LinkedHashMap<>();
         line.put("calls", calls);
         line.put("errors", errors);
         line.put("wrong", wrong);
         line.put("slowest", slowest);
+        line.put("connections", Sockets.established(address));
         String text = Json.line(line);
         calls = new TreeMap<>();
         errors = new TreeMap<>();

@@ -1,0 +1,187 @@
+//! Real Dubbo providers and consumers, of two generations of the library.
+
+mod facts;
+mod load;
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+pub use facts::{Fact, facts};
+pub use load::{Counts, Load};
+
+/// A generation of the Dubbo library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    V2_7_23,
+    V3_3_6,
+}
+
+impl Generation {
+    fn module(self) -> &'static str {
+        match self {
+            Self::V2_7_23 => "dubbo-2.7.23",
+            Self::V3_3_6 => "dubbo-3.3.6",
+        }
+    }
+}
+
+/// The built peers.
+pub struct Peers {
+    home: PathBuf,
+    hosts: TempDir,
+}
+
+/// A running provider.
+pub struct Provider {
+    process: Process,
+    port: u16,
+}
+
+impl Peers {
+    /// The peers, if they are built; else a line that says how to build them.
+    ///
+    /// # Panics
+    /// When they are not built and `MELTEMI_REQUIRE_PEERS=1`.
+    pub fn find() -> Option<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the tests lie in the workspace");
+        let check = Command::new(root.join("scripts/install-peers"))
+            .arg("--check")
+            .output();
+        let home = check
+            .ok()
+            .filter(|check| check.status.success())
+            .and_then(|check| {
+                let home = String::from_utf8(check.stdout).ok()?;
+                Some(PathBuf::from(home.trim_end()))
+            });
+        let Some(home) = home else {
+            let required = env::var_os("MELTEMI_REQUIRE_PEERS").is_some_and(|value| value == "1");
+            assert!(
+                !required,
+                "the Dubbo peers are not built; `scripts/install-peers` builds them"
+            );
+            // Past the capture of `println`: a test left out is worth a line even where all pass.
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: needs the real Dubbo peers; `scripts/install-peers` builds them"
+            );
+            return None;
+        };
+        // Both libraries replace 127.0.0.1 by the machine's own address, but keep a name for it.
+        let hosts = TempDir::with_prefix("meltemi-hosts-").expect("a temporary directory");
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let line = format!("127.0.0.1 loopback.test localhost {host}\n");
+        std::fs::write(hosts.path().join("hosts"), line)
+            .expect("a temporary directory can be written");
+        Some(Self { home, hosts })
+    }
+
+    /// Starts a provider that names itself `label` in its answers, and waits until it serves.
+    pub fn provider(&self, generation: Generation, label: &str) -> Provider {
+        let mut command = self.java(generation, "meltemi.peer.Provider");
+        let process = Process::spawn(label, command.args(["--label", label]));
+        let (port, _) = process.line(0, "its port", |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            u16::try_from(line.get("port")?.as_u64()?).ok()
+        });
+        Provider { process, port }
+    }
+
+    /// A consumer tells these stories against an address on loopback; its facts.
+    pub fn tell(&self, generation: Generation, port: u16, stories: &[&str]) -> Vec<Fact> {
+        let mut command = self.java(generation, "meltemi.peer.Consumer");
+        command.args(["--address", &address(port), "--story", &stories.join(",")]);
+        let name = format!("consumer {generation:?}");
+        let mut process = Process::spawn(&name, &mut command);
+        // Story by story, so that patience is for one of them.
+        let mut from = 0;
+        for story in stories {
+            from = process
+                .line(from, &format!("the end of {story}"), |line| {
+                    facts::ends(line, story)
+                })
+                .1;
+        }
+        process.wait();
+        facts(&process.lines())
+    }
+
+    /// A consumer with threads that call without pause; `lane` is sent as the attachment of that name.
+    pub fn load(
+        &self,
+        generation: Generation,
+        port: u16,
+        threads: usize,
+        lane: Option<&str>,
+    ) -> Load {
+        let mut command = self.java(generation, "meltemi.peer.Consumer");
+        command.args(["--address", &address(port), "--load", &threads.to_string()]);
+        if let Some(lane) = lane {
+            command.args(["--lane", lane]);
+        }
+        Load::start(Process::spawn(
+            &format!("load {generation:?}"),
+            &mut command,
+        ))
+    }
+
+    fn java(&self, generation: Generation, main: &str) -> Command {
+        let module = self.home.join(generation.module());
+        let class_path = format!("{0}/peer.jar:{0}/lib/*", module.display());
+        let mut command = Command::new("java");
+        // Many short-lived machines on few cores: the cheap compiler and collector start fastest.
+        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        command.arg("-Djava.net.preferIPv4Stack=true");
+        command.arg(format!(
+            "-Djdk.net.hosts.file={}/hosts",
+            self.hosts.path().display()
+        ));
+        command.arg("-Ddubbo.service.shutdown.wait=3000");
+        // 2.7.23 reads and writes private fields of these.
+        for package in [
+            "lang",
+            "lang.reflect",
+            "math",
+            "util",
+            "util.concurrent",
+            "time",
+            "io",
+            "text",
+            "net",
+        ] {
+            command.arg(format!("--add-opens=java.base/java.{package}=ALL-UNNAMED"));
+        }
+        command.args(["-cp", &class_path, main]);
+        command
+    }
+}
+
+impl Provider {
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// SIGKILL: it leaves without a word.
+    pub fn crash(self) {
+        drop(self);
+    }
+
+    /// SIGTERM, and its end: it announces that it leaves and finishes what it can.
+    pub fn leave(mut self) {
+        self.process.signal("TERM");
+        self.process.wait();
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("loopback.test:{port}")
+}

@@ -1,0 +1,107 @@
+//! A consumer under load, whose counts are asked for while it runs.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::process::Process;
+
+/// A consumer whose threads call without pause and check that each answer is theirs.
+pub struct Load {
+    process: Process,
+    read: usize,
+}
+
+/// What happened since the counts were last asked for.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Right answers, by the label of the provider that gave them.
+    pub calls: BTreeMap<String, u64>,
+    /// Failed calls, by kind.
+    pub errors: BTreeMap<String, u64>,
+    /// Answers that belong to another call.
+    pub wrong: Vec<String>,
+    /// The slowest call, in milliseconds.
+    pub slowest: u64,
+    /// The local ports of the consumer's connections: the same ports are the same connections.
+    pub connections: Vec<u64>,
+}
+
+impl Load {
+    pub(super) fn start(process: Process) -> Self {
+        let ((), read) = process.line(0, "that it started", |line| {
+            line.contains("started").then_some(())
+        });
+        Self { process, read }
+    }
+
+    /// The counts since the last time.
+    pub fn mark(&mut self) -> Counts {
+        self.process.tell("mark");
+        self.next()
+    }
+
+    /// Ends the load when each call in flight has its answer; the last counts.
+    pub fn stop(mut self) -> Counts {
+        self.process.tell("stop");
+        let counts = self.next();
+        self.process.wait();
+        counts
+    }
+
+    fn next(&mut self) -> Counts {
+        let (counts, read) = self.process.line(self.read, "its counts", counts);
+        self.read = read;
+        counts
+    }
+}
+
+impl Counts {
+    /// Adds later counts to these.
+    pub fn add(&mut self, later: Self) {
+        for (label, calls) in later.calls {
+            *self.calls.entry(label).or_default() += calls;
+        }
+        for (kind, errors) in later.errors {
+            *self.errors.entry(kind).or_default() += errors;
+        }
+        self.wrong.extend(later.wrong);
+        self.slowest = self.slowest.max(later.slowest);
+        self.connections = later.connections;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.calls.values().sum()
+    }
+
+    /// Right answers of one provider.
+    pub fn of(&self, label: &str) -> u64 {
+        self.calls.get(label).copied().unwrap_or(0)
+    }
+
+    /// # Panics
+    /// When a call failed or got the answer of another.
+    pub fn assert_clean(&self) {
+        assert!(self.errors.is_empty() && self.wrong.is_empty(), "{self:?}");
+        assert!(self.total() > 0, "no call was made: {self:?}");
+    }
+}
+
+fn counts(line: &str) -> Option<Counts> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let map = |name| -> Option<BTreeMap<String, u64>> {
+        let entries = line.get(name)?.as_object()?.iter();
+        entries
+            .map(|(key, count)| Some((key.clone(), count.as_u64()?)))
+            .collect()
+    };
+    let wrong = line.get("wrong")?.as_array()?.iter();
+    let ports = line.get("connections")?.as_array()?.iter();
+    Some(Counts {
+        calls: map("calls")?,
+        errors: map("errors")?,
+        wrong: wrong.map(ToString::to_string).collect(),
+        slowest: line.get("slowest")?.as_u64()?,
+        connections: ports.filter_map(Value::as_u64).collect(),
+    })
+}

@@ -1,0 +1,110 @@
+//! The `meltemi` binary under test.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+
+use crate::http::{Response, get};
+use crate::process::Process;
+use crate::wait::until;
+
+/// The binary: `MELTEMI_BIN`, else the one of this target directory, built if need be.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| env::var_os("MELTEMI_BIN").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own path");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("a test lies in PROFILE/deps");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in the workspace");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--bin", "meltemi", "--target-dir"])
+        .arg(
+            profile
+                .parent()
+                .expect("a profile lies in the target directory"),
+        )
+        .args(if profile.ends_with("release") {
+            &["--release"][..]
+        } else {
+            &[]
+        })
+        .current_dir(root)
+        .status();
+    assert!(
+        built.is_ok_and(|status| status.success()),
+        "the meltemi binary does not build"
+    );
+    profile.join("meltemi")
+}
+
+/// A running `meltemi run`.
+pub struct Meltemi {
+    process: Process,
+    admin: SocketAddr,
+}
+
+impl Meltemi {
+    /// Runs it over a directory of manifests, and waits until it is ready.
+    pub fn run(manifests: &Path) -> Self {
+        Self::run_with(manifests, &[])
+    }
+
+    /// [`Self::run`] with further arguments.
+    pub fn run_with(manifests: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command
+            .args(["run", "--admin", "127.0.0.1:0", "-f"])
+            .arg(manifests)
+            .args(arguments);
+        let process = Process::spawn("meltemi", &mut command);
+        let (admin, _) = process.line(0, "its admin address", |line| {
+            line.strip_prefix("admin ")?.parse().ok()
+        });
+        let meltemi = Self { process, admin };
+        until("meltemi is ready", || {
+            meltemi.get("/ready").filter(|answer| answer.status == 200)
+        });
+        meltemi
+    }
+
+    /// Where the server `NAMESPACE/GATEWAY/SERVER` listens.
+    pub fn address(&self, server: &str) -> SocketAddr {
+        let find = |line: &str| {
+            line.strip_prefix("listening ")?
+                .strip_prefix(server)?
+                .trim()
+                .parse()
+                .ok()
+        };
+        self.process
+            .line(0, &format!("where {server} listens"), find)
+            .0
+    }
+
+    /// An answer of the admin address; none where it does not answer.
+    pub fn get(&self, path: &str) -> Option<Response> {
+        get(self.admin, path).ok()
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Waits for its end, after a signal.
+    pub fn wait(mut self) -> ExitStatus {
+        self.process.wait()
+    }
+}

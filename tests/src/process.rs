@@ -1,0 +1,139 @@
+//! A child process whose output is kept, and which never outlives its test.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::wait::until;
+
+/// Killed with its whole process group when dropped. Standard output is kept line by line; standard error goes to
+/// a file that a failing wait shows.
+pub struct Process {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    output: Arc<Mutex<Output>>,
+    errors: tempfile::NamedTempFile,
+}
+
+#[derive(Default)]
+struct Output {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Process {
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn spawn(name: &str, command: &mut Command) -> Self {
+        let errors = tempfile::NamedTempFile::new().expect("a temporary file for standard error");
+        let stderr: File = errors.reopen().expect("the file that was just made");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let output = Arc::new(Mutex::new(Output::default()));
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let shared = Arc::clone(&output);
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                lock(&shared).lines.push(line);
+            }
+            lock(&shared).ended = true;
+        });
+        Self {
+            name: name.to_owned(),
+            stdin: child.stdin.take(),
+            child,
+            output,
+            errors,
+        }
+    }
+
+    /// The first value that `find` makes of a line at or after `from`, with the number of the line after it.
+    ///
+    /// # Panics
+    /// When the output ends without one, or none comes in time; with all that the process said.
+    pub fn line<T>(&self, from: usize, what: &str, find: impl Fn(&str) -> Option<T>) -> (T, usize) {
+        until(&format!("{} says {what}", self.name), || {
+            let output = lock(&self.output);
+            let mut rest = output.lines.iter().enumerate().skip(from);
+            let found = rest.find_map(|(number, line)| find(line).map(|value| (value, number + 1)));
+            let hopeless = found.is_none() && output.ended;
+            drop(output);
+            assert!(
+                !hopeless,
+                "{} ended without saying {what}\n{}",
+                self.name,
+                self.said()
+            );
+            found
+        })
+    }
+
+    /// All lines of standard output so far.
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.output).lines.clone()
+    }
+
+    /// Standard output and standard error, for a message.
+    pub fn said(&self) -> String {
+        let errors = std::fs::read_to_string(self.errors.path()).unwrap_or_default();
+        format!("stdout:\n{}\nstderr:\n{errors}", self.lines().join("\n"))
+    }
+
+    /// Writes a line to standard input.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self
+            .stdin
+            .as_mut()
+            .expect("standard input is open until the end");
+        writeln!(stdin, "{line}").unwrap_or_else(|error| {
+            panic!("{} does not listen: {error}\n{}", self.name, self.said())
+        });
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, signal: &str) {
+        let target = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", signal, &target]).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "{} takes no {signal}",
+            self.name
+        );
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let what = format!("{} ends", self.name);
+        let status = until(&what, || self.child.try_wait().ok().flatten());
+        until(&what, || lock(&self.output).ended.then_some(()));
+        status
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill")
+            .args(["-s", "KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.child.wait();
+    }
+}
+
+fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,118 @@
+//! Real consumers under rules: by attributes, by weight, and while the rules change.
+
+use meltemi_tests::dubbo::{Counts, Generation, Load, Peers, Provider};
+use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
+
+use Generation::{V2_7_23, V3_3_6};
+
+const HOST: &str = "probe.test";
+const SERVER: &str = "default/edge/dubbo";
+
+/// One provider each of v1 (3.3.6) and v2 (2.7.23), and manifests that name them.
+fn two_versions(peers: &Peers) -> (Provider, Provider, Manifests) {
+    let v1 = peers.provider(V3_3_6, "v1");
+    let v2 = peers.provider(V2_7_23, "v2");
+    let manifests = Manifests::dubbo_gateway();
+    let endpoint = |provider: &Provider, version| Endpoint {
+        port: provider.port(),
+        version,
+        locality: "r1/z1/s1",
+    };
+    manifests.service(HOST, &[endpoint(&v1, "v1"), endpoint(&v2, "v2")]);
+    (v1, v2, manifests)
+}
+
+/// Marks until the counts since the last mark satisfy `wanted`; none of them may hold an error.
+fn clean_until(load: &mut Load, what: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
+    until(what, || {
+        let counts = load.mark();
+        assert!(
+            counts.errors.is_empty() && counts.wrong.is_empty(),
+            "until {what}: {counts:?}"
+        );
+        wanted(&counts).then_some(counts)
+    })
+}
+
+#[test]
+fn attributes_choose_the_subset() {
+    let Some(peers) = Peers::find() else { return };
+    let (_v1, _v2, manifests) = two_versions(&peers);
+    manifests.routes(
+        HOST,
+        "- name: lane\n  match:\n    attributes:\n      interface: { exact: meltemi.peer.Probe }\n      \
+         method: { prefix: gre }\n      lane: { regex: 'canary-[0-9]+' }\n  \
+         route: [{ destination: { host: probe.test, subset: v2 } }]\n\
+         - name: rest\n  route: [{ destination: { host: probe.test, subset: v1 } }]",
+    );
+    let meltemi = Meltemi::run(manifests.path());
+    let port = meltemi.address(SERVER).port();
+    for consumer in [V2_7_23, V3_3_6] {
+        for (lane, version) in [
+            (Some("canary-7"), "v2"),
+            (Some("canary-x"), "v1"),
+            (None, "v1"),
+        ] {
+            let mut load = peers.load(consumer, port, 4, lane);
+            let counts = clean_until(&mut load, "calls are answered", |counts| {
+                counts.total() > 100
+            });
+            assert_eq!(
+                counts.of(version),
+                counts.total(),
+                "lane {lane:?} of {consumer:?}: {counts:?}"
+            );
+            load.stop().assert_clean();
+        }
+    }
+}
+
+#[test]
+fn weights_change_under_load_without_an_error() {
+    let Some(peers) = Peers::find() else { return };
+    let (_v1, _v2, manifests) = two_versions(&peers);
+    manifests.split(HOST, &[("v1", 100), ("v2", 0)]);
+    let meltemi = Meltemi::run(manifests.path());
+    let mut load = peers.load(V3_3_6, meltemi.address(SERVER).port(), 64, None);
+    let all = |version| {
+        move |counts: &Counts| counts.total() > 500 && counts.of(version) == counts.total()
+    };
+    let before = clean_until(&mut load, "v1 answers all", all("v1")).connections;
+
+    manifests.split(HOST, &[("v1", 50), ("v2", 50)]);
+    let shared = |counts: &Counts| {
+        let share = counts.of("v2") * 100 / counts.total().max(1);
+        counts.total() > 500 && (40..=60).contains(&share)
+    };
+    clean_until(&mut load, "both answer half", shared);
+
+    manifests.split(HOST, &[("v1", 0), ("v2", 100)]);
+    let after = clean_until(&mut load, "v2 answers all", all("v2")).connections;
+    assert_eq!(before, after, "a connection was cut");
+    load.stop().assert_clean();
+}
+
+/// An edit that is wrong is reported and changes nothing; mended, it applies; no connection is cut.
+#[test]
+fn a_refused_edit_keeps_the_last_good_rules() {
+    let Some(peers) = Peers::find() else { return };
+    let (_v1, _v2, manifests) = two_versions(&peers);
+    manifests.split(HOST, &[("v1", 100), ("v2", 0)]);
+    let meltemi = Meltemi::run(manifests.path());
+    let mut load = peers.load(V2_7_23, meltemi.address(SERVER).port(), 8, None);
+    let v1 = |counts: &Counts| counts.total() > 200 && counts.of("v1") == counts.total();
+    let before = clean_until(&mut load, "v1 answers all", v1).connections;
+
+    manifests.split(HOST, &[("v1", 30), ("v2", 30)]);
+    until("the weights are refused", || {
+        let reported = meltemi.process().said();
+        reported.contains("probe-routes.yaml").then_some(())
+    });
+    clean_until(&mut load, "v1 still answers all", v1);
+
+    manifests.split(HOST, &[("v1", 0), ("v2", 100)]);
+    let v2 = |counts: &Counts| counts.total() > 200 && counts.of("v2") == counts.total();
+    let after = clean_until(&mut load, "v2 answers all", v2).connections;
+    assert_eq!(before, after, "a connection was cut");
+    load.stop().assert_clean();
+}
