@@ -25,8 +25,10 @@ use tracing::{debug, info, warn};
 use crate::config::Snapshot;
 use backoff::Backoff;
 pub use channel::{Dialled, connect, in_memory};
-pub use stats::Stats;
+use stats::Told;
+pub use stats::{Refused, Stats};
 pub use subscriptions::{Outcome, PATIENCE, Subscriptions};
+pub use table::Rejection;
 
 /// Larger than any configuration; what a response costs is the control plane's decision.
 const MAX_RESPONSE: usize = 256 << 20;
@@ -120,8 +122,9 @@ impl Stream<'_> {
                         removed = response.removed_resources.len(),
                         "configuration received"
                     );
+                    let told = Told::by(&response);
                     let outcome = self.subscriptions.receive(response, Instant::now());
-                    self.stats.received(outcome.rejected);
+                    self.stats.received(&told, &outcome.rejected);
                     for request in outcome.requests {
                         if let Some(error) = &request.error_detail {
                             warn!(error = error.message, "configuration rejected");

@@ -20,8 +20,22 @@ pub(super) fn configuration(sources: &Sources) -> Value {
             "service": listener.service,
         })
     });
+    let refused = sources
+        .configuration
+        .stats
+        .refused()
+        .into_iter()
+        .map(|refused| {
+            json!({
+                "type_url": refused.type_url,
+                "name": refused.name,
+                "version": refused.version,
+                "reason": refused.reason,
+            })
+        });
     json!({
         "version": snapshot.version,
+        "refused": refused.collect::<Vec<_>>(),
         "locality": snapshot.locality.to_string(),
         "labels": snapshot.labels,
         "protocols": sources.protocols.iter().map(|protocol| protocol.id()).collect::<Vec<_>>(),

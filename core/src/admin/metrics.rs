@@ -29,6 +29,12 @@ pub(super) fn render(sources: &Sources) -> String {
             stats.rejected(),
         ),
         (
+            "meltemi_config_resources_refused",
+            "gauge",
+            "Resources whose newest version is refused.",
+            stats.refused().len() as u64,
+        ),
+        (
             "meltemi_config_updates_total",
             "counter",
             "Configurations that came into force.",

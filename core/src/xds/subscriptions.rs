@@ -65,7 +65,7 @@ pub struct Outcome {
     /// To be sent in this order; the first one acknowledges.
     pub requests: Vec<DeltaDiscoveryRequest>,
     /// Resources that were refused.
-    pub rejected: usize,
+    pub rejected: Vec<Rejection>,
 }
 
 impl Subscriptions {
@@ -133,7 +133,7 @@ impl Subscriptions {
         self.introduce(&mut requests);
         Outcome {
             requests,
-            rejected: rejections.len(),
+            rejected: rejections,
         }
     }
 

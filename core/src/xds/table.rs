@@ -25,10 +25,10 @@ pub(super) trait Kind: Sized {
 
 /// A resource that was refused; the last good one, if any, stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rejection {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) reason: Invalid,
+pub struct Rejection {
+    pub name: String,
+    pub version: String,
+    pub reason: Invalid,
 }
 
 /// What is known of one resource.
