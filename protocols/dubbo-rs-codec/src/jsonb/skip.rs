@@ -136,6 +136,9 @@ impl Reader<'_> {
 
     /// Types and symbols: a name and the number it gets, or the number of one met before.
     fn name_and_number(&mut self) -> Result<(), ReadError> {
+        if self.peek() == Some(SYMBOL) {
+            self.advance(1)?;
+        }
         if self.at_string() {
             self.string()?;
         }
