@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meltemi_proto::envoy::service::discovery::v3 as proto;
 
-use super::rejection::{Rejection, refused};
+use super::rejection::{Refusal, Refused, Rejection};
 use super::{Resources, empty_is_wildcard, rank, resent_with};
 
 const WILDCARD: &str = "*";
@@ -74,17 +74,11 @@ impl DeltaStream {
         if first {
             subscription.forget_unwanted();
         }
-        let refused = subscription.acknowledge(&request.response_nonce, request.error_detail);
-        let rejections = refused
+        subscription
+            .acknowledge(&request.response_nonce, request.error_detail)
             .into_iter()
-            .map(|(name, version, reason)| Rejection {
-                node: self.node.clone(),
-                type_url: type_url.clone(),
-                name,
-                version,
-                reason,
-            });
-        rejections.collect()
+            .map(|refused| refused.report(&self.node, &type_url))
+            .collect()
     }
 
     /// The responses that are due, at most one of each type.
@@ -166,18 +160,23 @@ impl Subscription {
         &mut self,
         nonce: &str,
         error: Option<meltemi_proto::google::rpc::Status>,
-    ) -> Vec<(String, Arc<str>, String)> {
+    ) -> Vec<Refused> {
         let Some(in_flight) = self.in_flight.take_if(|in_flight| in_flight.nonce == nonce) else {
             return Vec::new();
         };
         let Some(error) = error else {
             return Vec::new();
         };
-        let refused = refused(&error, &in_flight.sent);
-        for (name, version, _) in &refused {
-            self.refused.insert(name.clone(), Arc::clone(version));
+        let refusal = Refusal::of(&error, &in_flight.sent);
+        for refused in &refusal.refused {
+            let version = Arc::clone(&refused.version);
+            self.refused.insert(refused.name.clone(), version);
         }
-        refused
+        // They come again, without what spoilt the response.
+        for name in &refusal.doubtful {
+            self.told.remove(name);
+        }
+        refusal.refused
     }
 
     /// The response that brings the client up to date, now in flight with an empty nonce. Nothing

@@ -18,40 +18,74 @@ pub struct Rejection {
     pub reason: String,
 }
 
-/// Which of the `sent` resources a NACK refuses, as name, version and reason.
-///
-/// Meltemi's own client lists them in the details. Of Envoy there is only the text: it refuses the
-/// resources whose names it mentions, or, if it mentions none, any of them.
-pub(super) fn refused(
-    error: &Status,
-    sent: &HashMap<String, Arc<str>>,
-) -> Vec<(String, Arc<str>, String)> {
-    let detailed: Vec<_> = error
-        .details
-        .iter()
-        .filter_map(|detail| detail.unpack::<proto::Rejection>().ok())
-        .filter_map(|rejection| {
-            let version = sent.get(&rejection.name)?;
-            (**version == rejection.version).then(|| {
-                let version = Arc::clone(version);
-                (rejection.name, version, rejection.reason)
+/// What a NACK says of the resources of the response.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) refused: Vec<Refused>,
+    /// Resources of which it is unknown whether they were applied.
+    pub(super) doubtful: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) name: String,
+    pub(super) version: Arc<str>,
+    pub(super) reason: String,
+}
+
+impl Refusal {
+    /// Reads a NACK of the `sent` resources, versions by name.
+    ///
+    /// Meltemi's own client lists what it refused in the details, and has applied the rest. Of
+    /// Envoy there is only the text: it refuses the resources whose names it mentions, or, if it
+    /// mentions none, any of them; whether it applied the others depends on what was wrong.
+    pub(super) fn of(error: &Status, sent: &HashMap<String, Arc<str>>) -> Self {
+        let detailed: Vec<_> = error
+            .details
+            .iter()
+            .filter_map(|detail| detail.unpack::<proto::Rejection>().ok())
+            .filter_map(|rejection| {
+                let version = sent.get(&rejection.name)?;
+                (**version == rejection.version).then(|| Refused {
+                    version: Arc::clone(version),
+                    name: rejection.name,
+                    reason: rejection.reason,
+                })
             })
-        })
-        .collect();
-    if !detailed.is_empty() {
-        return detailed;
+            .collect();
+        if !detailed.is_empty() {
+            return Self {
+                refused: detailed,
+                doubtful: Vec::new(),
+            };
+        }
+        let mentioned = |name: &String| error.message.contains(name.as_str());
+        let any = sent.keys().any(mentioned);
+        let mut refusal = Self::default();
+        for (name, version) in sent {
+            if any && !mentioned(name) {
+                refusal.doubtful.push(name.clone());
+                continue;
+            }
+            refusal.refused.push(Refused {
+                name: name.clone(),
+                version: Arc::clone(version),
+                reason: error.message.clone(),
+            });
+        }
+        refusal
     }
-    let all = |(name, version): (&String, &Arc<str>)| {
-        (name.clone(), Arc::clone(version), error.message.clone())
-    };
-    let mentioned: Vec<_> = sent
-        .iter()
-        .filter(|(name, _)| error.message.contains(name.as_str()))
-        .map(all)
-        .collect();
-    match mentioned.is_empty() {
-        true => sent.iter().map(all).collect(),
-        false => mentioned,
+}
+
+impl Refused {
+    pub(super) fn report(self, node: &str, type_url: &str) -> Rejection {
+        Rejection {
+            node: node.to_owned(),
+            type_url: type_url.to_owned(),
+            name: self.name,
+            version: self.version,
+            reason: self.reason,
+        }
     }
 }
 
@@ -61,14 +95,15 @@ mod tests {
 
     use super::*;
 
-    fn names(error: &Status) -> Vec<String> {
+    /// The refused and the doubtful.
+    fn read(error: &Status) -> (Vec<String>, Vec<String>) {
         let sent = ["a|1", "b|1", "c|1"].map(|name| (name.to_owned(), Arc::from("v")));
-        let mut names: Vec<_> = refused(error, &sent.into())
-            .into_iter()
-            .map(|(name, _, _)| name)
-            .collect();
+        let refusal = Refusal::of(error, &sent.into());
+        let names = refusal.refused.into_iter().map(|refused| refused.name);
+        let (mut names, mut doubtful): (Vec<_>, _) = (names.collect(), refusal.doubtful);
         names.sort();
-        names
+        doubtful.sort();
+        (names, doubtful)
     }
 
     #[test]
@@ -89,12 +124,27 @@ mod tests {
             names(&status("b|1: bad", vec![detail("a|1", "v")])),
             ["a|1"]
         );
-        assert_eq!(names(&status("b|1: bad, c|1: bad", vec![])), ["b|1", "c|1"]);
-        assert_eq!(names(&status("bad", vec![])), ["a|1", "b|1", "c|1"]);
-        // A complaint about a version that was not sent says nothing about the one that was.
-        assert_eq!(
-            names(&status("b|1: bad", vec![detail("a|1", "w")])),
-            ["b|1"]
-        );
+        let strings = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        for (error, refused, doubtful) in [
+            (
+                status("b|1: bad", vec![detail("a|1", "v")]),
+                &["a|1"][..],
+                &[][..],
+            ),
+            (status("b|1: bad", vec![]), &["b|1"], &["a|1", "c|1"]),
+            (status("bad", vec![]), &["a|1", "b|1", "c|1"], &[]),
+            // A complaint about a version that was not sent says nothing about the one that was.
+            (
+                status("b|1", vec![detail("a|1", "w")]),
+                &["b|1"],
+                &["a|1", "c|1"],
+            ),
+        ] {
+            assert_eq!(
+                read(&error),
+                (strings(refused), strings(doubtful)),
+                "{error:?}"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meltemi_proto::envoy::service::discovery::v3 as proto;
 
-use super::rejection::{Rejection, refused};
+use super::rejection::{Refusal, Refused, Rejection};
 use super::resources::{Resource, digest};
 use super::{Resources, empty_is_wildcard, rank, resent_with};
 
@@ -50,16 +50,10 @@ impl SotwStream {
         }
         let refused = subscription.acknowledge(request.error_detail.as_ref());
         subscription.want(request.resource_names, empty_is_wildcard(&type_url));
-        let rejections = refused
+        refused
             .into_iter()
-            .map(|(name, version, reason)| Rejection {
-                node: self.node.clone(),
-                type_url: type_url.clone(),
-                name,
-                version,
-                reason,
-            });
-        rejections.collect()
+            .map(|refused| refused.report(&self.node, &type_url))
+            .collect()
     }
 
     /// The responses that are due, at most one of each type.
@@ -101,10 +95,7 @@ impl Subscription {
     }
 
     /// Ends the response in flight and returns what was refused of it.
-    fn acknowledge(
-        &mut self,
-        error: Option<&meltemi_proto::google::rpc::Status>,
-    ) -> Vec<(String, Arc<str>, String)> {
+    fn acknowledge(&mut self, error: Option<&meltemi_proto::google::rpc::Status>) -> Vec<Refused> {
         let Some((_, last)) = self.last.as_ref().filter(|_| self.in_flight) else {
             return Vec::new();
         };
@@ -113,17 +104,21 @@ impl Subscription {
             self.good.get(*name).map(|good| &good.version) != Some(&resource.version)
         });
         let fresh = fresh.map(|(name, resource)| (name.clone(), Arc::clone(&resource.version)));
-        let refused = error.map_or_else(Vec::new, |error| refused(error, &fresh.collect()));
-        for (name, version, _) in &refused {
-            self.refused.insert(name.clone(), Arc::clone(version));
+        let refusal = error.map_or_else(Refusal::default, |error| {
+            Refusal::of(error, &fresh.collect())
+        });
+        for refused in &refusal.refused {
+            let version = Arc::clone(&refused.version);
+            self.refused.insert(refused.name.clone(), version);
         }
         for (name, resource) in last {
-            if self.refused.get(name) != Some(&resource.version) {
+            let refused = self.refused.get(name) == Some(&resource.version);
+            if !refused && !refusal.doubtful.contains(name) {
                 self.good.insert(name.clone(), resource.clone());
             }
         }
         self.good.retain(|name, _| last.contains_key(name));
-        refused
+        refusal.refused
     }
 
     /// The whole state, if the client does not have it, now in flight.

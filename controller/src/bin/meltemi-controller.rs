@@ -1,0 +1,118 @@
+//! The control plane by itself: reads manifests, watches them, and serves xDS over TCP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use meltemi_controller::ads::Server;
+use meltemi_controller::{AttributeDef, Controller, Event, ProtocolSchema, Settings};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tracing::{error, info};
+
+/// Serves the manifests of a directory to Meltemi proxies.
+///
+/// Reads MetaRouter, ApplicationProtocol, Gateway, ServiceEntry, WorkloadEntry and DestinationRule
+/// manifests, watches them for changes, and serves what is valid of them over xDS. A proxy asks for
+/// it with `meltemi proxy --xds ADDR`.
+///
+/// Exits with 1 if the first load finds an error; after that, an invalid change is reported and
+/// changes nothing.
+#[derive(Debug, Parser)]
+#[command(name = "meltemi-controller", version)]
+struct Arguments {
+    /// A file, a directory with all its subdirectories, or `-` for standard input; repeatable.
+    #[arg(short, long = "file", value_name = "PATH", required = true)]
+    files: Vec<PathBuf>,
+
+    /// Where proxies connect; port 0 is the system's choice. The address is printed.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15010")]
+    listen: SocketAddr,
+
+    /// A protocol that the proxies speak, with the attribute that names a service within it.
+    #[arg(
+        long = "protocol",
+        value_name = "ID[:SERVICE_ATTRIBUTE]",
+        default_value = "dubbo:interface"
+    )]
+    protocols: Vec<String>,
+
+    /// The namespace whose rules count for every host.
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    root_namespace: String,
+}
+
+/// A proxy that rejects much at once is not heard out: what is dropped is in the log.
+const REJECTIONS: usize = 64;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let arguments = Arguments::parse();
+    let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
+    settings.root_namespace = arguments.root_namespace;
+    let mut controller = Controller::open(&arguments.files, settings);
+    let first = controller.load();
+    if !first.report.diagnostics.is_empty() {
+        eprintln!("{}", first.report);
+    }
+    if !first.report.is_valid() {
+        bail!("the manifests have errors");
+    }
+    let listener = TcpListener::bind(arguments.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    println!("xds {}", listener.local_addr()?);
+
+    let (resources, served) = watch::channel(Some(first.resources));
+    let (rejected, rejections) = mpsc::channel(REJECTIONS);
+    let (events, mut log) = mpsc::channel(1);
+    tokio::spawn(controller.run(resources, rejections, events));
+    tokio::spawn(async move {
+        let mut last = first.report;
+        while let Some(event) = log.recv().await {
+            match event {
+                Event::Changed(report) => {
+                    report.since(&last).into_iter().for_each(|d| eprintln!("{d}\n"));
+                    info!(objects = report.objects, errors = report.errors(), "manifests changed");
+                    last = report;
+                }
+                Event::Rejected(diagnostic) => error!("{diagnostic}"),
+            }
+        }
+    });
+    let stop = async {
+        if let Err(error) = terminated().await {
+            error!(%error, "signals cannot be received");
+        }
+    };
+    Server::new(served, rejected).serve(TcpListenerStream::new(listener), stop).await?;
+    Ok(())
+}
+
+/// Rules can be checked against a protocol's attributes only where its plugin is linked; here every
+/// attribute is taken as it is.
+fn schema(text: &str) -> ProtocolSchema {
+    let (id, service) = match text.split_once(':') {
+        Some((id, service)) => (id, Some(service.to_owned())),
+        None => (text, None),
+    };
+    let attribute = |name: &String| AttributeDef { name: name.clone(), description: String::new() };
+    ProtocolSchema {
+        id: id.to_owned(),
+        attributes: service.iter().map(attribute).collect(),
+        open: true,
+        service_attribute: service,
+    }
+}
+
+async fn terminated() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
