@@ -1,3 +1,4 @@
+mod fragile;
 mod harness;
 
 use std::io::Read;
@@ -304,6 +305,28 @@ fn a_drain_ends_with_its_time() {
 }
 
 #[test]
+fn a_worker_that_panics_costs_its_own_connections_only() {
+    let mut first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    harness::add_fragile(&mut first, "default/edge/fragile");
+    let mut proxy = Running::start(first);
+    // The second connection goes to the other worker.
+    let mut client = proxy.client(LISTENER);
+    client.send(1, b"hold");
+    let active = r#"meltemi_requests_in_flight{service="default/echo"}"#;
+    wait("the request", || proxy.metric(active) == Some(1.0));
+    let mut unlucky = proxy.client("default/edge/fragile");
+    unlucky.send(1, b"hello");
+    assert_eq!(unlucky.0.read(&mut [0]).unwrap_or(0), 0, "closed");
+    wait("the drain", || {
+        proxy.get("/ready") == (503, "draining\n".into())
+    });
+    client.send(2, b"go on");
+    while client.receive().0.id != 2 {}
+    drop(client);
+    assert!(matches!(proxy.join(), Err(RunError::Worker)));
+}
+
+#[test]
 fn the_admin_pages_say_what_there_is() {
     let proxy = Running::start(Snapshot::default());
     assert_eq!(proxy.get("/ready"), (503, "no configuration yet\n".into()));
@@ -331,7 +354,10 @@ fn the_dump_shows_defaults_that_nobody_wrote() {
     proxy.ready();
     let dump = proxy.json("/config_dump");
     assert_eq!(dump["locality"], "eu/eu-1/a");
-    assert_eq!(dump["protocols"], serde_json::json!(["sample-by-id"]));
+    assert_eq!(
+        dump["protocols"],
+        serde_json::json!(["fragile", "sample-by-id"])
+    );
     assert_eq!(dump["listeners"][0]["name"], LISTENER);
     assert_eq!(dump["services"]["default/echo"]["routes"], "echo-routes");
     let route = &dump["routes"]["echo-routes"][0];

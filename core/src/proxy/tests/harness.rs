@@ -15,6 +15,7 @@ use meltemi_policy::{Locality, LocalityRule};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 
+use super::fragile::Fragile;
 use crate::config::{
     Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, OutlierDetection,
     Route, RouteConfig, Service, Snapshot, WeightedCluster,
@@ -146,7 +147,7 @@ pub(super) fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 
 pub(super) fn protocols() -> Arc<crate::protocols::Protocols> {
     let by_id: Arc<dyn meltemi_codec::Protocol> = Arc::new(ById);
-    Arc::new(crate::protocols::Protocols::new([by_id]))
+    Arc::new(crate::protocols::Protocols::new([by_id, Arc::new(Fragile)]))
 }
 
 #[track_caller]
@@ -270,6 +271,24 @@ pub(super) fn snapshot(
         version: version.into(),
         ..Snapshot::default()
     }
+}
+
+/// One more listener, for a service of the protocol with a mistake.
+pub(super) fn add_fragile(snapshot: &mut Snapshot, listener: &str) {
+    let fragile = Service {
+        name: "default/fragile".into(),
+        protocol: "fragile".into(),
+        ..service()
+    };
+    let listening = Listener {
+        name: listener.into(),
+        bind: any_port(),
+        service: fragile.name.clone(),
+    };
+    snapshot
+        .services
+        .insert(fragile.name.clone(), fragile.into());
+    snapshot.listeners.insert(listener.into(), listening.into());
 }
 
 pub(super) const CLUSTER: &str = "outbound|20880||echo.default";

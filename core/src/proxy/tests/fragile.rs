@@ -1,0 +1,65 @@
+//! A protocol whose plugin has a mistake: it panics at the first byte of a client.
+
+use std::borrow::Cow;
+
+use meltemi_codec::kit::sample::ById;
+use meltemi_codec::{
+    AttributeDef, AttributeKey, Decoded, Downstream, Frame, FromClient, Limits, LocalReply,
+    Malformed, Memo, Protocol, Session, Sniff, Traits, Upstream,
+};
+
+pub(super) struct Fragile;
+
+impl Protocol for Fragile {
+    fn id(&self) -> &'static str {
+        "fragile"
+    }
+
+    fn traits(&self) -> Traits {
+        ById.traits()
+    }
+
+    fn attributes(&self) -> &'static [AttributeDef] {
+        &[]
+    }
+
+    fn sniff(&self, _head: &[u8]) -> Sniff {
+        Sniff::No
+    }
+
+    fn downstream(&self, _limits: Limits) -> Box<dyn Downstream> {
+        Box::new(Mistaken)
+    }
+
+    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream> {
+        ById.upstream(limits, session)
+    }
+}
+
+struct Mistaken;
+
+impl Downstream for Mistaken {
+    fn decode(
+        &mut self,
+        _input: &[u8],
+        _out: &mut Vec<u8>,
+    ) -> Result<Decoded<FromClient>, Malformed> {
+        panic!("the plugin's mistake");
+    }
+
+    fn attribute<'a>(&self, _request: Frame<'a>, _key: &AttributeKey) -> Option<Cow<'a, [u8]>> {
+        None
+    }
+
+    fn respond(&mut self, _id: u64, _response: Frame<'_>, _out: &mut Vec<u8>) {}
+
+    fn local_reply(
+        &mut self,
+        _id: u64,
+        _memo: &Memo,
+        _reply: LocalReply<'_>,
+        _out: &mut Vec<u8>,
+    ) -> bool {
+        false
+    }
+}
