@@ -120,10 +120,6 @@ mod tests {
             message: message.into(),
             details,
         };
-        assert_eq!(
-            names(&status("b|1: bad", vec![detail("a|1", "v")])),
-            ["a|1"]
-        );
         let strings = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         for (error, refused, doubtful) in [
             (
