@@ -2,15 +2,17 @@
 //!
 //! A plugin hands over recorded messages and gets one test for each rule:
 //!
-//! ```ignore
+//! ```
+//! use meltemi_codec::kit::{Corpus, Sample, sample::InOrder};
+//!
 //! fn corpus() -> Corpus {
 //!     Corpus::new()
-//!         .request(Sample::new("greet", GREET).knows("method", "greet"))
-//!         .request(Sample::new("note", NOTE).one_way())
-//!         .response(Sample::new("greeting", GREETING).answers("greet"))
+//!         .request(Sample::new("get", "GET a\n").knows("verb", "GET"))
+//!         .request(Sample::new("note", "NOTE a\n").one_way())
+//!         .response(Sample::new("got", "+value\n").answers("get"))
 //! }
 //!
-//! meltemi_codec::conformance!(Plugin, corpus());
+//! meltemi_codec::conformance!(InOrder, corpus());
 //! ```
 //!
 //! A sample is one message as it was on the wire; the samples of a direction, one after the other,

@@ -1,6 +1,5 @@
 //! The conformance kit over its own two protocols, which keep every rule, and over variants of
 //! them that break one each, which it has to notice.
-#![cfg(feature = "kit")]
 
 #[path = "conformance/broken.rs"]
 mod broken;

@@ -134,7 +134,7 @@ impl<L: Leg> Feed<'_, L> {
         };
         match decoded {
             Decoded::Incomplete { need } => {
-                check_need(need, rest, self.leg.limits())?;
+                check_need(need, rest.len(), self.leg.limits())?;
                 self.need = need;
                 Ok(Step::Wait)
             }
@@ -228,8 +228,8 @@ impl<L: Leg> Feed<'_, L> {
 /// A codec may want so much to read a head with, whatever the limits.
 const HEAD: usize = 64 * 1024;
 
-fn check_need(need: usize, rest: &[u8], limits: Limits) -> Result<(), Broken> {
-    let len = rest.len();
+/// What a codec that holds `len` bytes may ask for.
+pub(super) fn check_need(need: usize, len: usize, limits: Limits) -> Result<(), Broken> {
     if need <= len {
         return Err(Broken::new(
             "",

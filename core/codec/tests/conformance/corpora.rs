@@ -9,53 +9,66 @@ use meltemi_codec::kit::{
 };
 
 pub(crate) fn by_id() -> Corpus {
-    let request = |kind, idempotent| Header {
-        idempotent,
+    Corpus {
+        requests: by_id_requests(),
+        responses: by_id_responses(),
+    }
+}
+
+fn by_id_requests() -> Vec<Sample> {
+    let header = Header {
         dialect: 3,
         detail: 250,
-        ..Header::new(kind, 0x0102_0304_0506_0708)
+        ..Header::new(Kind::Request, 0x0102_0304_0506_0708)
+    };
+    let again = Header {
+        idempotent: true,
+        ..header
+    };
+    let note = Header {
+        kind: Kind::OneWay,
+        ..header
+    };
+    let subscribe = Header {
+        pinned: true,
+        ..header
     };
     let greet = [("service", "greeter"), ("method", "greet"), ("zone", "a")];
-    Corpus::new()
-        .request(
-            Sample::new(
-                "greet",
-                frame(request(Kind::Request, false), &greet, b"hello"),
-            )
+    vec![
+        Sample::new("greet", frame(header, &greet, b"hello"))
             .knows("method", "greet")
             .knows("service", "greeter")
             .knows("zone", "a"),
-        )
-        .request(Sample::new(
-            "bare",
-            frame(request(Kind::Request, true), &[], b"x"),
-        ))
-        .request(
-            Sample::new(
-                "note",
-                frame(request(Kind::OneWay, false), &greet, b"noted"),
-            )
-            .one_way(),
-        )
-        .request(Sample::new("ping", control(Kind::Ping, 9)))
-        .request(Sample::new("pong", control(Kind::Pong, 0)))
-        .request(Sample::new(
-            "large",
-            by_id::request(7, "put", &vec![7; 300_000]),
-        ))
-        .request(Sample::new("cancel", control(Kind::Cancel, 7)))
-        .response(Sample::new("greeting", by_id::response(5, 3, 0, b"hi")).answers("greet"))
-        .response(
-            Sample::new("no", by_id::response(6, 3, APPLICATION_ERROR, b"no")).answers("bare"),
-        )
-        .response(Sample::new("broken", by_id::response(7, 0, SYSTEM_ERROR, b"oh")).answers("bare"))
-        .response(Sample::new("later", by_id::response(8, 0, TRY_LATER, b"")).answers("bare"))
-        .response(Sample::new("ping", control(Kind::Ping, 1)))
-        .response(
-            Sample::new("large", by_id::response(9, 0, 0, &vec![9; 300_000])).answers("large"),
-        )
-        .response(Sample::new("leaving", control(Kind::GoAwayHost, 0)))
-        .response(Sample::new("staying", control(Kind::ComeBack, 0)))
+        Sample::new("bare", frame(again, &[], b"x")),
+        Sample::new("note", frame(note, &greet, b"noted")).one_way(),
+        Sample::new("ping", control(Kind::Ping, 9)),
+        Sample::new("pong", control(Kind::Pong, 0)),
+        Sample::new("large", by_id::request(7, "put", &[7; 300_000])),
+        Sample::new("subscribe", frame(subscribe, &greet, b"")),
+        Sample::new("told", by_id::response(11, 0, 0, b"thanks")),
+        Sample::new("cancel", control(Kind::Cancel, 7)),
+    ]
+}
+
+fn by_id_responses() -> Vec<Sample> {
+    let rumour = frame(
+        Header::new(Kind::OneWay, 0),
+        &[("method", "rumour")],
+        b"psst",
+    );
+    let answer = by_id::response;
+    vec![
+        Sample::new("greeting", answer(5, 3, 0, b"hi")).answers("greet"),
+        Sample::new("no", answer(6, 3, APPLICATION_ERROR, b"no")).answers("bare"),
+        Sample::new("broken", answer(7, 0, SYSTEM_ERROR, b"oh")).answers("bare"),
+        Sample::new("later", answer(8, 0, TRY_LATER, b"")).answers("bare"),
+        Sample::new("ping", control(Kind::Ping, 1)),
+        Sample::new("large", answer(9, 0, 0, &[9; 300_000])).answers("large"),
+        Sample::new("news", by_id::request(11, "news", b"new")),
+        Sample::new("rumour", rumour),
+        Sample::new("leaving", control(Kind::GoAwayHost, 0)),
+        Sample::new("staying", control(Kind::ComeBack, 0)),
+    ]
 }
 
 pub(crate) fn in_order() -> Corpus {

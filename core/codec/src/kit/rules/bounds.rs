@@ -9,7 +9,7 @@ use crate::{
     kit::{
         broken::Broken,
         corpus::{Corpus, Sample},
-        feed::{SENT_BEFORE, added},
+        feed::{SENT_BEFORE, added, check_need},
         leg::{Client, Leg, Server},
     },
     message::{Decoded, Frame, Limits, Memo, Size},
@@ -127,7 +127,7 @@ const READ: &str = "Size::Known, Frame::whole, Limits::whole";
 fn by_head<L: Leg>(leg: &mut L, bytes: &[u8]) -> Result<(usize, L::Event), Broken> {
     for cut in 1..=bytes.len() {
         match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
-            Ok(Decoded::Incomplete { .. }) => {}
+            Ok(Decoded::Incomplete { need }) => check_need(need, cut, leg.limits())?,
             Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
             Ok(Decoded::Message(message)) => {
                 return match message.size {

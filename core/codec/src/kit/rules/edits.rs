@@ -79,6 +79,8 @@ fn edited(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broken> {
             memo: &request.memo,
         };
         holds(subject, frame, Some(value)).map_err(|b| b.within(&place))?;
+        spliced(bytes, &out).map_err(|b| b.within(&place))?;
+        stable(subject, frame, value).map_err(|b| b.within(&place))?;
         let place = format!("{place}, then removed");
         let Some(again) = apply(subject, frame, &[remove()]).map_err(|b| b.within(&place))? else {
             return Err(Broken::new(
@@ -94,6 +96,45 @@ fn edited(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broken> {
             memo: &request.memo,
         };
         holds(subject, frame, None).map_err(|b| b.within(&place))?;
+    }
+    Ok(())
+}
+
+/// Bytes that may have another value after an attribute was added: lengths, mostly.
+const LENGTHS: usize = 16;
+
+/// Something was inserted at one place, and next to nothing changed elsewhere.
+fn spliced(before: &[u8], after: &[u8]) -> Result<(), Broken> {
+    let (old, new) = (before.iter().rev(), after.iter().rev());
+    let suffix = old.zip(new).take_while(|(old, new)| old == new).count();
+    let prefix = before.len() - suffix;
+    let changed = before
+        .iter()
+        .zip(after)
+        .take(prefix)
+        .filter(|(old, new)| old != new);
+    let changed = changed.count() + prefix.saturating_sub(after.len());
+    if changed <= LENGTHS {
+        return Ok(());
+    }
+    let finding = format!(
+        "{changed} bytes elsewhere are not what they were: it was encoded again, not spliced"
+    );
+    Err(Broken::new("", finding, READ))
+}
+
+/// Set to another value and back, the message is the same.
+fn stable(subject: &Subject<'_>, frame: Frame<'_>, value: &str) -> Result<(), Broken> {
+    let Some(other) = apply(subject, frame, &[set("another")])? else {
+        return Ok(());
+    };
+    let other = Frame {
+        bytes: &other,
+        ..frame
+    };
+    if apply(subject, other, &[set(value)])?.is_some_and(|back| back != frame.bytes) {
+        let finding = "set to another value and back, the message is not the same, byte for byte";
+        return Err(Broken::new("", finding, READ));
     }
     Ok(())
 }

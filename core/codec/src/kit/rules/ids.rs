@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A request forwarded under another id, and an answer given back under the client's, carry that
-/// id and are unchanged otherwise; under the first id again they are what they were, byte for byte.
+/// id and are unchanged otherwise; under the first id they are what they were, byte for byte.
 pub fn ids_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), Broken> {
     let subject = Subject::new(protocol, corpus);
     let rule = |broken: Broken| broken.by("ids_round_trip");
@@ -90,11 +90,9 @@ fn forwarded(subject: &Subject<'_>, asked: &Asked<'_>, id: u64) -> Result<(), Br
             READ,
         ));
     }
-    back(
-        &asked.sample.bytes,
-        &forward(asked.request.id, &there)?,
-        READ,
-    )
+    let (id, bytes) = (asked.request.id, &asked.sample.bytes);
+    same(bytes, &forward(id, bytes)?, READ)?;
+    same(bytes, &forward(id, &there)?, READ)
 }
 
 /// All that must not depend on the id.
@@ -170,10 +168,11 @@ fn responded(
             READ,
         ));
     }
-    back(&sample.bytes, &respond(before, &there)?, READ)
+    same(&sample.bytes, &respond(before, &sample.bytes)?, READ)?;
+    same(&sample.bytes, &respond(before, &there)?, READ)
 }
 
-fn back(before: &[u8], after: &[u8], read: &'static str) -> Result<(), Broken> {
+fn same(before: &[u8], after: &[u8], read: &'static str) -> Result<(), Broken> {
     if before == after {
         return Ok(());
     }
@@ -183,7 +182,7 @@ fn back(before: &[u8], after: &[u8], read: &'static str) -> Result<(), Broken> {
         .position(|(before, after)| before != after);
     let at = at.unwrap_or(before.len().min(after.len()));
     let finding = format!(
-        "under its first id again it has {} bytes, had {}, and differs from byte {at}: {:?} was {:?}",
+        "under its first id it has {} bytes, had {}, and differs from byte {at}: {:?} was {:?}",
         after.len(),
         before.len(),
         after.get(at),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0  "Mb"
-//! 2  kind, see [`Kind`]; 0x80 is added to a request that may be repeated
+//! 2  kind, see [`Kind`]; 0x80 is added to a request that may be repeated, 0x40 to one after
+//!    which the server may ask something of its client
 //! 3  dialect: an answer must carry that of its request
 //! 4  id, u64 (0 is a heartbeat of the proxy's to its client)
 //! 12 detail, u32: a request's deadline in milliseconds (0: none), an answer's status
@@ -12,7 +13,7 @@
 //! ```
 //!
 //! Numbers are big-endian. Statuses: 0 is ok, 1 an application error, 100 to 199 "try later",
-//! everything else a system error.
+//! everything else a system error. The server asks with the same frames as the client.
 
 mod codec;
 
@@ -136,6 +137,8 @@ pub struct Header {
     pub kind: Kind,
     /// Whether a request may be repeated.
     pub idempotent: bool,
+    /// Whether the server may ask something of the client from now on, on the same connection.
+    pub pinned: bool,
     /// The dialect that an answer has to carry too.
     pub dialect: u8,
     /// The id.
@@ -155,6 +158,7 @@ impl Header {
         Self {
             kind,
             idempotent: false,
+            pinned: false,
             dialect: 0,
             id,
             detail: 0,
@@ -176,8 +180,9 @@ impl Header {
             return None;
         }
         Some(Self {
-            kind: *KINDS.get(usize::from(kind & 0x7f))?,
+            kind: *KINDS.get(usize::from(kind & 0x3f))?,
             idempotent: kind & 0x80 != 0,
+            pinned: kind & 0x40 != 0,
             dialect,
             id: u64::from_be_bytes(*id),
             detail: u32::from_be_bytes(*detail),
@@ -194,7 +199,7 @@ impl Header {
             .and_then(|kind| u8::try_from(kind).ok())
             .expect("every kind is listed");
         out.extend_from_slice(&MAGIC);
-        out.push(kind | if self.idempotent { 0x80 } else { 0 });
+        out.push(kind | u8::from(self.idempotent) << 7 | u8::from(self.pinned) << 6);
         out.push(self.dialect);
         out.extend_from_slice(&self.id.to_be_bytes());
         out.extend_from_slice(&self.detail.to_be_bytes());

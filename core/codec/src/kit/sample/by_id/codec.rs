@@ -7,7 +7,7 @@ use crate::{
     attribute::AttributeKey,
     downstream::{Downstream, Drain, FromClient},
     edit::{Edit, EditRefused},
-    message::{Answers, Decoded, Frame, Limits, Malformed, Memo, Message, Request, Size},
+    message::{Answers, Decoded, Frame, Limits, Malformed, Memo, Message, Pin, Request, Size},
     protocol::Protocol,
     reply::{LocalReply, Status},
     upstream::{At, Expected, FromServer, Outcome, Response, Upstream},
@@ -53,7 +53,8 @@ impl Downstream for Server {
             Kind::Pong => FromClient::Answered,
             Kind::GoAway => FromClient::Goodbye,
             Kind::Cancel => FromClient::Cancel { id: header.id },
-            Kind::Response | Kind::GoAwayHost | Kind::ComeBack => {
+            Kind::Response => FromClient::Response { id: header.id },
+            Kind::GoAwayHost | Kind::ComeBack => {
                 return Err(Malformed {
                     reason: "a client sent what only a server sends",
                 });
@@ -103,6 +104,10 @@ impl Downstream for Server {
         };
         out.extend_from_slice(&frame(header, &[], reply.message.as_bytes()));
         true
+    }
+
+    fn call(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
+        under(id, request.bytes, out);
     }
 
     fn drain(&mut self, out: &mut Vec<u8>) -> Drain {
@@ -156,7 +161,8 @@ impl Upstream for Client {
             Kind::GoAway => FromServer::GoAway { host: false },
             Kind::GoAwayHost => FromServer::GoAway { host: true },
             Kind::ComeBack => FromServer::ComeBack,
-            Kind::Request | Kind::OneWay | Kind::Cancel => {
+            Kind::Request | Kind::OneWay => FromServer::Call(request(header)),
+            Kind::Cancel => {
                 return Err(Malformed {
                     reason: "a server sent what only a client sends",
                 });
@@ -186,6 +192,23 @@ impl Upstream for Client {
         out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
         splice(response, edits, out)
+    }
+
+    fn refuse(&mut self, request: &Request, out: &mut Vec<u8>) {
+        let header = Header {
+            dialect: request.memo.words[0] as u8,
+            detail: code(Status::Unsupported),
+            ..Header::new(Kind::Response, request.id)
+        };
+        out.extend_from_slice(&frame(header, &[], b"nobody can be asked"));
+    }
+
+    fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
+        under(id, response.bytes, out);
+    }
+
+    fn cancel(&mut self, id: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&control(Kind::Cancel, id));
     }
 
     fn heartbeat(&mut self, id: u64, out: &mut Vec<u8>) -> bool {
@@ -227,6 +250,11 @@ fn request(header: Header) -> Request {
         },
         deadline: (header.detail > 0).then(|| Duration::from_millis(header.detail.into())),
         idempotent: header.idempotent,
+        pin: if header.pinned {
+            Pin::UntilClose
+        } else {
+            Pin::None
+        },
         ..Request::unary(header.id, memo)
     }
 }
