@@ -25,6 +25,9 @@ use crate::engine::{Action, ConnectionId, Engine, HostReport, WorkerStatus};
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
 
+/// Bytes of the task that serves a client.
+const TASK: usize = 96;
+
 /// What a worker is told.
 pub(super) enum Command {
     /// A client connected.
@@ -214,10 +217,13 @@ impl Worker {
         self.links.borrow_mut().insert(&link);
         self.perform_all();
         let worker = Rc::clone(self);
-        spawn_local(async move {
+        let task = async move {
             let _load = load;
             link.serve(&worker).await;
-        });
+        };
+        // What an idle client weighs, besides its socket and the engine's entry.
+        debug_assert!(size_of_val(&task) <= TASK, "{}", size_of_val(&task));
+        spawn_local(task);
     }
 
     async fn connect(self: Rc<Self>, link: Rc<Link>, address: Address, timeout: Duration) {
