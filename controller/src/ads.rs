@@ -9,6 +9,8 @@ mod delta;
 mod rejection;
 mod resources;
 mod serve;
+#[cfg(test)]
+mod simulation;
 mod sotw;
 
 pub use rejection::Rejection;

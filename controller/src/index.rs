@@ -2,12 +2,12 @@
 //!
 //! No client and no clock: files go in, changed objects come out as a set for the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
-use crate::manifest::{Decoded, Object, ObjectRef, decode_file};
+use crate::manifest::{Decoded, Kind, Object, ObjectRef, decode_file};
 use crate::source::Contents;
 
 /// What the sources hold, decoded, file by file.
@@ -114,6 +114,21 @@ impl Index {
         }
     }
 
+    /// What is not there since it was refused, and has no earlier version.
+    pub(crate) fn refused(&self) -> Refused {
+        let mut refused = Refused::default();
+        for document in self.files.values().flat_map(|f| &f.documents) {
+            match &document.id {
+                Some(id) if document.object.is_none() && !self.good.contains_key(id) => {
+                    refused.kinds.insert(id.kind);
+                }
+                None if document.has_error() => refused.unnamed = true,
+                _ => {}
+            }
+        }
+        refused
+    }
+
     /// The last version of an object that took effect.
     pub(crate) fn last_good(&self, id: &ObjectRef) -> Option<Arc<Object>> {
         self.good.get(id).cloned()
@@ -154,6 +169,14 @@ impl Document {
     fn has_error(&self) -> bool {
         self.findings.iter().any(Diagnostic::is_error)
     }
+}
+
+/// The kinds of what was refused.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) kinds: BTreeSet<Kind>,
+    /// Whether there are refused documents of which not even the kind is known.
+    pub(crate) unnamed: bool,
 }
 
 /// Accepted objects by name, in a fixed order.

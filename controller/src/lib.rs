@@ -5,6 +5,8 @@ pub mod check;
 mod controller;
 mod diagnostic;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 mod index;
 mod manifest;
 mod model;

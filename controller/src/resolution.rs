@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
-use crate::index::{Index, Objects};
-use crate::manifest::{Object, ObjectRef};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::{Index, Objects, Refused};
+use crate::manifest::{Kind, Object, ObjectRef};
 use crate::model::{self, Finding, Model};
 use crate::schema::Settings;
 
@@ -23,7 +23,11 @@ pub(crate) struct Resolution {
 pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
     let (mut objects, mut findings) = index.objects();
     let (mut model, mut model_findings) = model::build(&objects, settings);
-    findings.extend(model_findings.iter().map(|f| f.diagnostic.clone()));
+    let refused = index.refused();
+    let own = model_findings
+        .iter()
+        .filter(|f| !follows(f.diagnostic.code, &refused));
+    findings.extend(own.map(|f| f.diagnostic.clone()));
     // Each pass moves at least one object to its last good version, or out: it ends.
     while let Some(replaced) = replace(index, &objects, &model_findings) {
         objects = replaced;
@@ -36,6 +40,20 @@ pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
         objects,
         findings,
     }
+}
+
+/// Whether a finding of this kind may be there only because objects of these kinds were refused.
+/// One mistake is said once.
+fn follows(code: Code, refused: &Refused) -> bool {
+    let absent: &[Kind] = match code {
+        Code::UnknownHost | Code::UnknownPort => &[Kind::ServiceEntry, Kind::ApplicationProtocol],
+        Code::UnknownProtocol => &[Kind::ApplicationProtocol],
+        Code::UnknownSubset | Code::LocalityInactive => &[Kind::DestinationRule],
+        Code::UnknownGateway | Code::NoMatchingServer => &[Kind::Gateway, Kind::ServiceEntry],
+        Code::EmptySubset | Code::NoEndpoints => &[Kind::WorkloadEntry, Kind::ServiceEntry],
+        _ => return false,
+    };
+    refused.unnamed || absent.iter().any(|kind| refused.kinds.contains(kind))
 }
 
 /// The objects without those that are to blame and were changed; none if there is no such object.

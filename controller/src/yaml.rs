@@ -220,7 +220,7 @@ fn explain(cause: &serde_saphyr::Error) -> (Code, String, Option<&'static str>) 
         ),
         E::UnknownAnchor { .. } => (
             Code::InvalidYaml,
-            "an unquoted `*` is a reference to an anchor, and there is no such anchor".into(),
+            "an unquoted `*` refers to an anchor, and there is no such anchor".into(),
             Some("put the value in quotes"),
         ),
         other => {
@@ -232,6 +232,26 @@ fn explain(cause: &serde_saphyr::Error) -> (Code, String, Option<&'static str>) 
             (Code::InvalidYaml, message, remedy)
         }
     }
+}
+
+/// What to do about the parser's own complaints, by a part of their text. A text that changes costs
+/// its remedy and nothing else.
+const fn remedies() -> [(&'static str, &'static str); 4] {
+    [
+        ("tabs", "indent with spaces, not with tabs"),
+        (
+            "anchor or alias",
+            "put a value that begins with `*` or `&` in quotes",
+        ),
+        (
+            "illegal placement of ':'",
+            "look before it for a `[` or `{` that is not closed",
+        ),
+        (
+            "mapping values are not allowed",
+            "put a value that has a `: ` in it in quotes",
+        ),
+    ]
 }
 
 /// The border with the YAML crate: deserializes anything into a [`Node`].

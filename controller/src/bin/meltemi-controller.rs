@@ -49,7 +49,9 @@ const REJECTIONS: usize = 64;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let arguments = Arguments::parse();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
@@ -75,8 +77,15 @@ async fn main() -> anyhow::Result<()> {
         while let Some(event) = log.recv().await {
             match event {
                 Event::Changed(report) => {
-                    report.since(&last).into_iter().for_each(|d| eprintln!("{d}\n"));
-                    info!(objects = report.objects, errors = report.errors(), "manifests changed");
+                    report
+                        .since(&last)
+                        .into_iter()
+                        .for_each(|d| eprintln!("{d}\n"));
+                    info!(
+                        objects = report.objects,
+                        errors = report.errors(),
+                        "manifests changed"
+                    );
                     last = report;
                 }
                 Event::Rejected(diagnostic) => error!("{diagnostic}"),
@@ -88,7 +97,9 @@ async fn main() -> anyhow::Result<()> {
             error!(%error, "signals cannot be received");
         }
     };
-    Server::new(served, rejected).serve(TcpListenerStream::new(listener), stop).await?;
+    Server::new(served, rejected)
+        .serve(TcpListenerStream::new(listener), stop)
+        .await?;
     Ok(())
 }
 
@@ -99,7 +110,10 @@ fn schema(text: &str) -> ProtocolSchema {
         Some((id, service)) => (id, Some(service.to_owned())),
         None => (text, None),
     };
-    let attribute = |name: &String| AttributeDef { name: name.clone(), description: String::new() };
+    let attribute = |name: &String| AttributeDef {
+        name: name.clone(),
+        description: String::new(),
+    };
     ProtocolSchema {
         id: id.to_owned(),
         attributes: service.iter().map(attribute).collect(),

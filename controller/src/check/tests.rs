@@ -1,1 +1,147 @@
+use super::*;
+use crate::fixture::{Fixture, ROUTER, settings};
 
+/// What is said of the manifests, with the valid ones spoilt by edits of (file, from, to).
+fn spoilt(edits: &[(&str, &str, &str)]) -> String {
+    let fixture = Fixture::valid();
+    for (file, from, to) in edits {
+        fixture.edit(file, from, to);
+    }
+    rendered(&fixture)
+}
+
+fn rendered(fixture: &Fixture) -> String {
+    fixture.anonymous(&run(&fixture.paths(), settings()).to_string())
+}
+
+/// One test for each finding: its name, the edits, and the text in `snapshots/`.
+macro_rules! says {
+    ($($name:ident: $($file:literal $from:literal => $to:literal),+;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                insta::assert_snapshot!(stringify!($name), spoilt(&[$(($file, $from, $to)),+]));
+            }
+        )+
+    };
+}
+
+says! {
+    // YAML and structure.
+    invalid_yaml: "router.yaml" "gateways: [edge]" => "gateways: [edge";
+    duplicate_key: "router.yaml" "  gateways: [edge]\n" => "  gateways: [edge]\n  gateways: [edge]\n";
+    tab: "rule.yaml" "    outlier" => "\toutlier";
+    unquoted_star: "router.yaml" "{exact: sayHello}" => "{regex: *}";
+    unknown_field: "router.yaml" "  gateways:" => "  gatways:";
+    unknown_nested_field: "router.yaml" "subset: v1" => "subsett: v1";
+    missing_field: "router.yaml" "host: greeter.shop, subset: v1" => "subset: v1";
+    wrong_type: "router.yaml" "weight: 90" => "weight: ninety";
+    number_for_string: "rule.yaml" "version: v2}}" => "version: 2}}";
+    no_name: "rule.yaml" "{name: greeter}" => "{labels: {}}";
+    unknown_version: "router.yaml" "aeraki.io/v1alpha1" => "aeraki.io/v1";
+    mistyped_kind: "router.yaml" "MetaRouter" => "MetaRoute";
+    unused_kind: "rule.yaml" "kind: DestinationRule" => "kind: Sidecar";
+    no_kind: "rule.yaml" "kind: DestinationRule\n" => "";
+    not_an_object: "rule.yaml" "kind: DestinationRule\n" => "---\nhello\n---\nkind: DestinationRule\n";
+
+    // Values.
+    weights: "router.yaml" "weight: 10" => "weight: 20";
+    weight_of_one_is_ignored: "router.yaml" "subset: v2}\n  - name: rest" => "subset: v2}\n      weight: 5\n  - name: rest";
+    bad_regex: "router.yaml" "{exact: sayHello}" => "{regex: 'say(Hello'}";
+    two_matchers: "router.yaml" "{exact: sayHello}" => "{exact: sayHello, prefix: say}";
+    two_hosts: "router.yaml" "hosts: [greeter.shop]" => "hosts: [greeter.shop, other.shop]";
+    wildcard_host: "router.yaml" "hosts: [greeter.shop]" => "hosts: ['*.shop']";
+    bad_locality: "service.yaml" "eu/a," => "eu/a/b/c,";
+    bad_endpoint: "service.yaml" "10.0.0.1" => "10.0.0.256";
+    bad_bind: "gateway.yaml" "{port:" => "{bind: localhost, port:";
+    bad_duration: "rule.yaml" "consecutive5xxErrors: 3" => "interval: 10";
+    bad_balancer: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: FASTEST}\n    outlierDetection";
+
+    // Attributes.
+    mistyped_attribute: "router.yaml" "method:" => "metod:";
+    closed_schema:
+        "router.yaml" "method:" => "tenant:",
+        "service.yaml" "metaprotocol-dubbo" => "closed",
+        "gateway.yaml" "metaprotocol-dubbo" => "closed";
+    attachment_is_no_mistake: "router.yaml" "method:" => "tenant:";
+
+    // References.
+    unknown_host: "router.yaml" "hosts: [greeter.shop]" => "hosts: [greter.shop]";
+    unknown_destination: "router.yaml" "{host: greeter.shop, subset: v1}" => "{host: gone.shop}";
+    rule_for_unknown_host: "rule.yaml" "host: greeter.shop" => "host: greeters.shop";
+    unknown_subset: "router.yaml" "subset: v1" => "subset: v3";
+    unknown_port: "router.yaml" "subset: v1}" => "subset: v1, port: {number: 8080}}";
+    ambiguous_port:
+        "service.yaml" "  resolution" => "  - {number: 20881, name: tcp-dubbo-b}\n  resolution",
+        "gateway.yaml" "20880" => "0";
+    unknown_gateway: "router.yaml" "[edge]" => "[edges]";
+    gateway_of_another_namespace: "gateway.yaml" "{name: edge}" => "{name: edge, namespace: front}";
+    no_matching_server: "gateway.yaml" "tcp-metaprotocol-dubbo" => "tcp-closed";
+    unknown_protocol: "gateway.yaml" "tcp-metaprotocol-dubbo" => "tcp-metaprotocol-dubo";
+    unfinished_port_name: "service.yaml" "tcp-metaprotocol-dubbo" => "tcp-metaprotocol";
+    foreign_port_name: "gateway.yaml" "tcp-metaprotocol-dubbo" => "http";
+    not_host_owner: "router.yaml" "{name: greeter}" => "{name: greeter, namespace: thief}",
+        "router.yaml" "[edge]" => "[default/edge]";
+    not_attached: "router.yaml" "  gateways: [edge]\n" => "";
+    duplicate_server: "gateway.yaml" "  - {port" => "  - {port: {number: 1, name: tcp-metaprotocol-dubbo}}\n  - {port";
+    address_in_use: "gateway.yaml" "  - {port" => "  - {name: local, bind: 127.0.0.1, port: {number: 20880, name: tcp-dubbo}}\n  - {port";
+
+    // Legal, but dead or not what was meant.
+    dead_route: "router.yaml" "    match:\n      attributes:\n        method: {exact: sayHello}\n" => "";
+    empty_subset: "rule.yaml" "labels: {version: v2}" => "labels: {version: v9}";
+    locality_inactive: "rule.yaml" "  trafficPolicy:\n    outlierDetection: {consecutive5xxErrors: 3}\n" => "";
+    locality_disabled_on_purpose: "rule.yaml" "outlierDetection: {consecutive5xxErrors: 3}" => "loadBalancer: {localityLbSetting: {enabled: false}}";
+    no_endpoints: "service.yaml" "  endpoints:\n  - {address: 10.0.0.1, locality: eu/a, labels: {version: v1}}\n  - {address: 10.0.0.2, locality: eu/b, labels: {version: v2}}\n" => "";
+    selector_of_nothing: "service.yaml" "  endpoints:\n  - {address: 10.0.0.1, locality: eu/a, labels: {version: v1}}\n  - {address: 10.0.0.2, locality: eu/b, labels: {version: v2}}\n" => "  workloadSelector: {labels: {app: greeter}}\n";
+    dns: "service.yaml" "STATIC" => "DNS";
+    tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
+    not_in_force:
+        "router.yaml" "  gateways:" => "  localRateLimit: {tokenBucket: {maxTokens: 1}}\n  gateways:",
+        "router.yaml" "    route:\n    - destination: {host: greeter.shop, subset: v2}\n" => "    requestMutation: [{key: a, value: b}]\n    mirror: {host: greeter.shop}\n    route:\n    - destination: {host: greeter.shop, subset: v2}\n",
+        "rule.yaml" "    outlierDetection" => "    connectionPool: {tcp: {maxConnections: 1}}\n    outlierDetection";
+}
+
+#[test]
+fn the_valid_manifests_have_no_findings() {
+    assert_eq!(spoilt(&[]), "4 objects: 0 errors, 0 warnings");
+}
+
+#[test]
+fn the_examples_have_no_findings() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/dubbo");
+    let report = run(&[examples.into()], settings());
+    assert_eq!(report.to_string(), "10 objects: 0 errors, 0 warnings");
+}
+
+#[test]
+fn a_missing_directory_is_an_error() {
+    let fixture = Fixture::valid();
+    let mut paths = fixture.paths();
+    paths[0].push("missing");
+    let report = fixture.anonymous(&run(&paths, settings()).to_string());
+    insta::assert_snapshot!("missing_directory", report);
+}
+
+#[test]
+fn a_catch_all_that_hides_another_router_is_an_error() {
+    let fixture = Fixture::valid();
+    let hidden = ROUTER.replace("{name: greeter}", "{name: late}");
+    let first_routes = "  - name: hello\n    match:\n      attributes:\n        method: {exact: sayHello}\n    route:\n    - destination: {host: greeter.shop, subset: v2}\n";
+    fixture.write("late.yaml", &hidden.replace(first_routes, ""));
+    insta::assert_snapshot!("hidden_router", rendered(&fixture));
+}
+
+#[test]
+fn two_of_one_object_are_an_error() {
+    let fixture = Fixture::valid();
+    fixture.write("zwei.yaml", ROUTER);
+    insta::assert_snapshot!("duplicate_object", rendered(&fixture));
+}
+
+#[test]
+fn as_json_it_has_the_same_findings() {
+    let fixture = Fixture::valid();
+    fixture.edit("router.yaml", "method:", "metod:");
+    let json = serde_json::to_string_pretty(&run(&fixture.paths(), settings())).unwrap();
+    insta::assert_snapshot!("json", fixture.anonymous(&json));
+}

@@ -1,1 +1,52 @@
+use std::fmt::Write as _;
 
+use prost::{Message, Name};
+
+use super::*;
+use crate::controller::Controller;
+use crate::fixture::{Fixture, settings};
+
+fn dump<M: Message + Name + Default + std::fmt::Debug>(resources: &Resources, out: &mut String) {
+    for (name, resource) in resources.of_type(&M::type_url()) {
+        let message: M = resource.body.unpack().unwrap();
+        let _ = writeln!(out, "{} {name}\n{message:#?}\n", M::NAME);
+    }
+}
+
+fn resources(fixture: &Fixture, locality: &str) -> Resources {
+    let mut settings = settings();
+    settings.locality = locality.parse().unwrap();
+    let update = Controller::open(&fixture.paths(), settings).load();
+    assert!(update.report.is_valid(), "{}", update.report);
+    (*update.resources).clone()
+}
+
+#[test]
+fn every_resource_of_the_valid_manifests() {
+    let resources = resources(&Fixture::valid(), "eu/a");
+    let mut out = String::new();
+    dump::<own::Self_>(&resources, &mut out);
+    dump::<listener::Listener>(&resources, &mut out);
+    dump::<own::Service>(&resources, &mut out);
+    dump::<route::RouteConfiguration>(&resources, &mut out);
+    dump::<meltemi_proto::envoy::config::cluster::v3::Cluster>(&resources, &mut out);
+    dump::<meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment>(&resources, &mut out);
+    insta::assert_snapshot!("resources", out);
+}
+
+#[test]
+fn equal_manifests_give_equal_bytes() {
+    let one = Fixture::valid();
+    // Other places, other order of documents, the same meaning.
+    let other = Fixture::valid();
+    other.edit("router.yaml", "apiVersion", "# moved down\napiVersion");
+    other.remove("rule.yaml");
+    other.write("0.yaml", crate::fixture::RULE);
+    assert_eq!(resources(&one, ""), resources(&other, ""));
+}
+
+#[test]
+fn where_nobody_knows_the_proxys_locality_nothing_is_said_of_it() {
+    let resources = resources(&Fixture::valid(), "");
+    assert_eq!(resources.of_type(&own::Self_::type_url()).count(), 0);
+}

@@ -132,7 +132,7 @@ fn mistakes_are_named_at_their_place() {
             Code::InvalidYaml,
             1,
             4,
-            "an unquoted `*` is a reference to an anchor, and there is no such anchor",
+            "an unquoted `*` refers to an anchor, and there is no such anchor",
         ),
         (
             "a: 18446744073709551615\n",

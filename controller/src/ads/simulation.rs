@@ -1,0 +1,401 @@
+//! The data plane's subscriptions against a delta stream, over any schedule: worlds that change,
+//! messages that take their time, streams that break.
+//!
+//! What holds after each step: at most one response of a type is unanswered; nothing that was
+//! refused is sent again on the stream; what every world so far contained is missing from no
+//! snapshot. When all is delivered, the client has the last world.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use meltemi_core::config::{Address, Snapshot};
+use meltemi_core::xds::{Subscriptions, node};
+use meltemi_policy::Locality;
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::{
+    Route, RouteAction, RouteConfiguration, route_action::ClusterSpecifier,
+};
+use meltemi_proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use meltemi_proto::envoy::config::cluster::v3::{self as cluster};
+use meltemi_proto::envoy::config::core::v3 as core;
+use meltemi_proto::envoy::config::endpoint::v3 as endpoint;
+use meltemi_proto::envoy::config::listener::v3 as listener;
+use meltemi_proto::envoy::config::route::v3::{WeightedCluster, weighted_cluster::ClusterWeight};
+use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use meltemi_proto::meltemi::config::v1 as own;
+use meltemi_proto::{Any, EXTENSION_NAME};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::Resources;
+use super::delta::DeltaStream;
+
+/// What the control plane knows at one time, by small numbers instead of names.
+#[derive(Clone, Debug)]
+struct World {
+    /// The service of each listener.
+    listeners: Vec<Option<usize>>,
+    /// The routes of each service.
+    services: Vec<Option<usize>>,
+    /// The clusters of each route configuration.
+    routes: Vec<Option<Vec<usize>>>,
+    clusters: Vec<Option<ClusterModel>>,
+    /// The port of the endpoint of each cluster.
+    endpoints: Vec<Option<u16>>,
+}
+
+#[derive(Clone, Debug)]
+struct ClusterModel {
+    valid: bool,
+    timeout: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Change(World),
+    ToServer,
+    ToClient,
+    Reconnect,
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let model = (prop::bool::weighted(0.8), 1..4i64);
+    let model = model.prop_map(|(valid, timeout)| ClusterModel { valid, timeout });
+    (
+        vec(option::of(0..3usize), 3),
+        vec(option::weighted(0.8, 0..3usize), 3),
+        vec(option::weighted(0.8, vec(0..4usize, 1..3)), 3),
+        vec(option::weighted(0.8, model), 4),
+        vec(option::weighted(0.8, 1..9u16), 4),
+    )
+        .prop_map(|(listeners, services, routes, clusters, endpoints)| World {
+            listeners,
+            services,
+            routes,
+            clusters,
+            endpoints,
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => world().prop_map(Step::Change),
+        8 => Just(Step::ToServer),
+        8 => Just(Step::ToClient),
+        1 => Just(Step::Reconnect),
+    ]
+}
+
+impl World {
+    fn resources(&self) -> Resources {
+        let mut resources = Resources::new();
+        for (i, service) in present(&self.listeners) {
+            resources.insert(name("l", i), &listener(i, *service));
+        }
+        for (i, route) in present(&self.services) {
+            resources.insert(name("s", i), &service(i, *route));
+        }
+        for (i, clusters) in present(&self.routes) {
+            resources.insert(name("r", i), &routes(i, clusters));
+        }
+        for (i, model) in present(&self.clusters) {
+            resources.insert(name("c", i), &cluster(i, model));
+        }
+        for (i, port) in present(&self.endpoints) {
+            resources.insert(name("c", i), &endpoints(i, *port));
+        }
+        resources
+    }
+
+    /// The clusters that the listeners lead to.
+    fn reachable(&self) -> HashSet<usize> {
+        let services = self.listeners.iter().flatten();
+        let routes = services.filter_map(|&service| self.services[service]);
+        let clusters = routes.filter_map(|route| self.routes[route].as_ref());
+        clusters.flatten().copied().collect()
+    }
+}
+
+fn present<T>(of: &[Option<T>]) -> impl Iterator<Item = (usize, &T)> {
+    let all = of.iter().enumerate();
+    all.filter_map(|(i, value)| Some((i, value.as_ref()?)))
+}
+
+fn name(kind: &str, i: usize) -> String {
+    format!("{kind}{i}")
+}
+
+fn address(port: u16) -> core::Address {
+    core::Address {
+        address: Some(core::address::Address::SocketAddress(core::SocketAddress {
+            address: "127.0.0.1".to_owned(),
+            port_specifier: Some(core::socket_address::PortSpecifier::PortValue(port.into())),
+            ..Default::default()
+        })),
+    }
+}
+
+fn listener(i: usize, service: usize) -> listener::Listener {
+    let mode = own::listener::Mode::Service(own::listener::FixedService {
+        name: name("s", service),
+    });
+    let config = Any::pack(&own::Listener {
+        mode: Some(mode),
+        source: None,
+    });
+    listener::Listener {
+        name: name("l", i),
+        address: Some(address(0)),
+        filter_chains: vec![listener::FilterChain {
+            filters: vec![listener::Filter {
+                name: EXTENSION_NAME.to_owned(),
+                config_type: Some(listener::filter::ConfigType::TypedConfig(config)),
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn service(i: usize, route: usize) -> own::Service {
+    own::Service {
+        name: name("s", i),
+        ports: vec![own::service::Port {
+            protocol: "p".to_owned(),
+            route_config_name: name("r", route),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+fn routes(i: usize, clusters: &[usize]) -> RouteConfiguration {
+    let clusters = clusters.iter().map(|&cluster| ClusterWeight {
+        name: name("c", cluster),
+        weight: Some(1),
+    });
+    let clusters = ClusterSpecifier::WeightedClusters(WeightedCluster {
+        clusters: clusters.collect(),
+    });
+    RouteConfiguration {
+        name: name("r", i),
+        routes: vec![Route {
+            route: Some(RouteAction {
+                cluster_specifier: Some(clusters),
+                timeout: None,
+            }),
+            ..Default::default()
+        }],
+    }
+}
+
+fn cluster(i: usize, model: &ClusterModel) -> cluster::Cluster {
+    let discovery = match model.valid {
+        true => DiscoveryType::Eds,
+        false => DiscoveryType::OriginalDst,
+    };
+    cluster::Cluster {
+        name: name("c", i),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(discovery.into())),
+        connect_timeout: Some(meltemi_proto::Duration {
+            seconds: model.timeout,
+            nanos: 0,
+        }),
+        ..Default::default()
+    }
+}
+
+fn endpoints(i: usize, port: u16) -> endpoint::ClusterLoadAssignment {
+    let host = endpoint::lb_endpoint::HostIdentifier::Endpoint(endpoint::Endpoint {
+        address: Some(address(port)),
+        ..Default::default()
+    });
+    endpoint::ClusterLoadAssignment {
+        cluster_name: name("c", i),
+        endpoints: vec![endpoint::LocalityLbEndpoints {
+            lb_endpoints: vec![endpoint::LbEndpoint {
+                host_identifier: Some(host),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// Both ends and what is under way between them.
+struct Simulation {
+    now: Instant,
+    worlds: Vec<World>,
+    resources: Resources,
+    server: DeltaStream,
+    client: Subscriptions,
+    to_server: VecDeque<DeltaDiscoveryRequest>,
+    to_client: VecDeque<DeltaDiscoveryResponse>,
+    /// The type of each response that was not acknowledged.
+    unanswered: HashMap<String, String>,
+    refused: HashSet<(String, String, String)>,
+    snapshot: Option<Snapshot>,
+}
+
+impl Simulation {
+    fn new(world: World) -> Self {
+        let now = Instant::now();
+        let mut simulation = Self {
+            now,
+            resources: world.resources(),
+            worlds: vec![world],
+            server: DeltaStream::default(),
+            client: Subscriptions::new(node("test", &Locality::default()), now),
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+            unanswered: HashMap::new(),
+            refused: HashSet::new(),
+            snapshot: None,
+        };
+        simulation.connect();
+        simulation
+    }
+
+    fn connect(&mut self) {
+        self.server = DeltaStream::default();
+        self.to_client.clear();
+        self.unanswered.clear();
+        self.refused.clear();
+        self.client.disconnected();
+        self.to_server = self.client.connected(self.now).into();
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Change(world) => {
+                self.resources = world.resources();
+                self.worlds.push(world);
+            }
+            Step::Reconnect => self.connect(),
+            Step::ToServer => {
+                if let Some(request) = self.to_server.pop_front() {
+                    self.unanswered.remove(&request.response_nonce);
+                    let type_url = request.type_url.clone();
+                    for rejection in self.server.request(request) {
+                        let version = rejection.version.to_string();
+                        self.refused
+                            .insert((type_url.clone(), rejection.name, version));
+                    }
+                }
+            }
+            Step::ToClient => {
+                if let Some(response) = self.to_client.pop_front() {
+                    let outcome = self.client.receive(response, self.now);
+                    self.to_server.extend(outcome.requests);
+                    if let Some(snapshot) = self.client.snapshot(self.now) {
+                        self.check(&snapshot);
+                        self.snapshot = Some(snapshot);
+                    }
+                }
+            }
+        }
+        for response in self.server.respond(&self.resources) {
+            for resource in &response.resources {
+                let (name, version) = (resource.name.clone(), resource.version.clone());
+                let key = (response.type_url.clone(), name, version);
+                assert!(!self.refused.contains(&key), "sent again: {key:?}");
+            }
+            let type_url = &response.type_url;
+            assert!(!self.unanswered.values().any(|url| url == type_url));
+            self.unanswered
+                .insert(response.nonce.clone(), type_url.clone());
+            self.to_client.push_back(response);
+        }
+    }
+
+    /// Whatever was there all the time is there.
+    fn check(&self, snapshot: &Snapshot) {
+        let always = |there: &dyn Fn(&World) -> bool| self.worlds.iter().all(there);
+        for listener in snapshot.listeners.values() {
+            if let Some(i) = number(&listener.service)
+                && always(&|world| world.services[i].is_some())
+            {
+                assert!(snapshot.services.contains_key(&listener.service));
+            }
+        }
+        for service in snapshot.services.values() {
+            if let Some(i) = number(&service.route_config)
+                && always(&|world| world.routes[i].is_some())
+            {
+                assert!(snapshot.routes.contains_key(&service.route_config));
+            }
+        }
+        for name in snapshot.routes.values().flat_map(|r| r.clusters()) {
+            let Some(i) = number(name) else { continue };
+            let valid = |world: &World| world.clusters[i].as_ref().is_some_and(|c| c.valid);
+            if always(&valid) {
+                assert!(snapshot.clusters.contains_key(name));
+                if always(&|world| world.endpoints[i].is_some()) {
+                    assert_eq!(snapshot.clusters[name].endpoints.hosts.len(), 1);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.step(Step::ToServer);
+            self.step(Step::ToClient);
+            if self.to_server.is_empty() && self.to_client.is_empty() {
+                return;
+            }
+        }
+        panic!("they never stop talking");
+    }
+
+    /// The client has the last world, apart from clusters that it refused.
+    fn check_last_world(&self) {
+        let world = self.worlds.last().expect("there is one");
+        let snapshot = self.snapshot.as_ref().expect("one was published");
+        let listeners: BTreeMap<_, _> = present(&world.listeners)
+            .map(|(i, service)| (name("l", i), name("s", *service)))
+            .collect();
+        let have = snapshot.listeners.iter();
+        let have = have.map(|(name, listener)| (name.clone(), listener.service.clone()));
+        assert_eq!(have.collect::<BTreeMap<_, _>>(), listeners);
+
+        for name in snapshot.clusters.keys() {
+            let i = number(name).expect("clusters are numbered");
+            assert!(world.reachable().contains(&i), "{name} is unwanted");
+        }
+        for i in world.reachable() {
+            let cluster = snapshot.clusters.get(&name("c", i));
+            match &world.clusters[i] {
+                None => assert!(cluster.is_none()),
+                Some(model) if model.valid => {
+                    let cluster = cluster.expect("a valid cluster is applied");
+                    assert_eq!(cluster.connect_timeout.as_secs(), model.timeout as u64);
+                    let port = cluster.endpoints.hosts.first().map(|h| match h.address {
+                        Address::Tcp(address) => address.port(),
+                        Address::Unix(_) => unreachable!("all are TCP"),
+                    });
+                    assert_eq!(port, world.endpoints[i]);
+                }
+                // The last good one, if there was one.
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn number(name: &str) -> Option<usize> {
+    name.get(1..)?.parse().ok()
+}
+
+proptest! {
+    #[test]
+    fn the_client_comes_to_have_the_last_world(first in world(), steps in vec(step(), 0..120)) {
+        let mut simulation = Simulation::new(first);
+        for step in steps {
+            simulation.step(step);
+        }
+        simulation.settle();
+        simulation.check_last_world();
+    }
+}
