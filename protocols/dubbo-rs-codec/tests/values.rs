@@ -1,7 +1,7 @@
 //! Each form of each value, byte for byte.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use dubbo_rs_codec::{ReadError, hessian2, jsonb};
+use dubbo_rs_codec::{ReadError, Request, RequestError, SerializationId, hessian2, jsonb};
 
 #[test]
 fn hessian2_ints_in_every_form() {
@@ -238,4 +238,46 @@ fn jsonb_skips_values_of_every_tag() {
     assert!(jsonb::Reader::new(b"\xa5").skip().is_err());
     assert!(jsonb::Reader::new(b"\xa6\x4aa\xa5").skip().is_err());
     assert!(jsonb::Reader::new(b"\x79\xf0abc").skip().is_err());
+}
+
+/// Chunks hold at most 32,767 units and never split a pair.
+#[test]
+fn hessian2_writes_long_strings_in_chunks() {
+    for (text, head, tail) in [
+        ("a".repeat(32_767), &b"S\x7f\xff"[..], &b"a"[..]),
+        ("a".repeat(32_768), b"R\x7f\xff", b"\x01a"),
+        (
+            "😀".repeat(16_384),
+            b"R\x7f\xfe",
+            b"\x02\xed\xa0\xbd\xed\xb8\x80",
+        ),
+    ] {
+        let mut out = Vec::new();
+        hessian2::write_string(&mut out, &text);
+        assert!(out.starts_with(head), "{:x?}", &out[..3]);
+        assert!(out.ends_with(tail));
+        let read = hessian2::Reader::new(&out).string().unwrap().unwrap();
+        assert!(read.is(&text));
+    }
+}
+
+#[test]
+fn a_length_in_front_of_jsonb_must_fit_the_value() {
+    for (body, error) in [
+        (&b"\0\0\0\x02\x4aa"[..], ReadError::Truncated { at: 6 }),
+        (b"\0\0\0\x03\x4aa\xaf", ReadError::BadLength { at: 0 }),
+        (b"\0\0\0\x01\x4a", ReadError::Truncated { at: 5 }),
+        (b"\0\0\0\x09\x4aa", ReadError::Truncated { at: 0 }),
+        (
+            b"\0\0\0\x01\x01",
+            ReadError::Unexpected {
+                tag: 1,
+                at: 4,
+                expected: "a string",
+            },
+        ),
+    ] {
+        let refused = Request::parse(SerializationId::FASTJSON2, body).unwrap_err();
+        assert_eq!(refused, RequestError::Head(error), "{body:x?}");
+    }
 }
