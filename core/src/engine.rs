@@ -130,6 +130,8 @@ pub struct Engine {
     spare: Spare,
     scratch: Vec<u8>,
     buffered: usize,
+    /// Clients whose parked request may go.
+    unparked: Vec<ClientKey>,
     draining: bool,
 }
 
@@ -157,6 +159,7 @@ impl Engine {
             spare: Spare::default(),
             scratch: Vec::new(),
             buffered: 0,
+            unparked: Vec::new(),
             draining: false,
         }
     }
@@ -294,6 +297,9 @@ impl Engine {
 
     /// What to do next. Call until there is nothing, after each turn.
     pub fn next_action(&mut self) -> Option<Action> {
+        while let Some(client) = self.unparked.pop() {
+            self.unpark(client);
+        }
         self.actions.pop_front()
     }
 

@@ -86,14 +86,15 @@ impl Engine {
         }
     }
 
-    /// What the codec answers on this leg itself.
-    fn server_says(&mut self, key: ServerKey) {
+    /// What the codec has left in `scratch` to say on this leg.
+    pub(super) fn server_says(&mut self, key: ServerKey) {
         if let Some(server) = self.servers.get_mut(key) {
             self.buffered += self.scratch.len();
-            server
-                .outbox
-                .append(&mut self.spare)
-                .append(&mut self.scratch);
+            let out = match server.streaming {
+                true => &mut server.held,
+                false => server.outbox.append(&mut self.spare),
+            };
+            out.append(&mut self.scratch);
         }
         self.flush_server(key);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
-use meltemi_codec::{Correlation, Downstream, Order, Traits};
+use meltemi_codec::{Correlation, Downstream, Order, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
@@ -33,6 +33,9 @@ pub(super) struct Client {
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,
     pub(super) held: Vec<Held>,
+    /// A large request that waits until the client is owed nothing: it needs a connection of its
+    /// own, and must not overtake.
+    pub(super) parked: Option<Box<Parked>>,
     /// The connection that all its requests go to.
     pub(super) pin: Option<ServerKey>,
     pub(super) calls: SlotMap<CallKey, Call>,
@@ -49,6 +52,8 @@ pub(super) struct Client {
 pub(super) enum Incoming {
     /// A message.
     Message,
+    /// The large request that is parked; nothing behind it is looked at.
+    Parked,
     /// The rest of a refused one.
     Skip(u64),
     /// The rest of a large one; `None` where its size is not known.
@@ -66,6 +71,14 @@ pub(super) enum Phase {
     Finishing,
     /// It closes once what is in the outbox has left.
     Closing,
+}
+
+/// The head of a large request.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) request: Request,
+    pub(super) head: Vec<u8>,
+    pub(super) left: Option<u64>,
 }
 
 /// An answer, or a part of one, that waits until a large one is complete.
@@ -160,6 +173,11 @@ impl Lineup {
             .map(|turn| &mut turn.bytes)
     }
 
+    /// Forgets what waits of an answer. False: it has its turn now, and what was written has left.
+    pub(super) fn forget(&mut self, turn: u64) -> bool {
+        self.place(turn).map(Vec::clear).is_some()
+    }
+
     /// The turn is over: whatever may follow now goes to `out`.
     pub(super) fn leave(&mut self, turn: u64, out: &mut Vec<u8>) {
         if let Some(turn) = turn
@@ -179,7 +197,6 @@ impl Lineup {
     }
 
     /// Bytes of answers that wait for their turn.
-    #[cfg(test)]
     fn waiting(&self) -> usize {
         self.turns.iter().map(|turn| turn.bytes.len()).sum()
     }
@@ -216,6 +233,7 @@ impl Client {
             lineup: in_order.then(Lineup::default),
             writing: None,
             held: Vec::new(),
+            parked: None,
             pin: None,
             calls: SlotMap::with_key(),
             phase: Phase::Open,
@@ -229,6 +247,12 @@ impl Client {
     /// Bytes that wait behind a large answer.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.iter().map(|held| held.bytes.len()).sum()
+    }
+
+    /// Bytes of answers that have not left.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        let waiting = self.lineup.as_ref().map_or(0, Lineup::waiting);
+        self.outbox.len() + self.held_bytes() + waiting
     }
 
     pub(super) fn keeps_order(&self) -> bool {

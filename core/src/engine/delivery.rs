@@ -121,13 +121,29 @@ impl Engine {
         }
     }
 
-    /// Nothing of this exchange's answer has reached the client yet: forgets what waits of it.
-    pub(super) fn drop_held(&mut self, client: ClientKey, key: ExchangeKey) {
-        if let Some(client) = self.clients.get_mut(client) {
-            let before = client.held_bytes();
-            client.held.retain(|held| held.exchange != key || held.done);
-            self.buffered = self.buffered.saturating_sub(before - client.held_bytes());
+    /// Forgets what waits of an answer that will not be complete. False: a part of it has left.
+    pub(super) fn take_back(&mut self, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return true;
+        };
+        let Some(client) = self.clients.get_mut(exchange.client) else {
+            return true;
+        };
+        if exchange.answered || exchange.response_bytes == 0 {
+            return true;
         }
+        if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
+            let waiting = lineup.place(turn).map_or(0, |bytes| bytes.len());
+            self.buffered = self.buffered.saturating_sub(waiting);
+            return lineup.forget(turn);
+        }
+        if client.writing == Some(key) {
+            return false;
+        }
+        let before = client.held_bytes();
+        client.held.retain(|held| held.exchange != key || held.done);
+        self.buffered = self.buffered.saturating_sub(before - client.held_bytes());
+        true
     }
 
     /// What a codec answered itself, in its turn.
@@ -169,7 +185,7 @@ impl Engine {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        if client.outbox.len() + client.held_bytes() > self.settings.client_limit {
+        if client.unsent_bytes() > self.settings.client_limit {
             return self.abandon_client(key);
         }
         if !client.outbox.flushing && !client.outbox.is_empty() {
@@ -224,7 +240,11 @@ impl Engine {
         let Some(client) = self.clients.get(key) else {
             return;
         };
-        let over = client.flights.is_empty() && client.phase == Phase::Finishing;
+        let idle = client.flights.is_empty();
+        if idle && client.parked.is_some() {
+            self.unparked.push(key);
+        }
+        let over = idle && client.phase == Phase::Finishing && client.parked.is_none();
         if over {
             self.close_after_flush(key);
         } else {
@@ -270,7 +290,7 @@ impl Engine {
         }
         self.buffered = self
             .buffered
-            .saturating_sub(client.outbox.len() + client.held_bytes() + client.inbox.len());
+            .saturating_sub(client.unsent_bytes() + client.inbox.len());
         client.metrics.connection_closed();
         self.release_servers_of(&client);
         self.actions

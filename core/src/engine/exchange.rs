@@ -260,7 +260,7 @@ impl Engine {
         client.flights.iter().rev().find_map(|other| {
             let other = self.exchanges.get(*other).filter(|_| *other != key)?;
             let same = match (&other.cluster, &exchange.cluster) {
-                (Some(a), Some(b)) => Rc::ptr_eq(a, b),
+                (Some(a), Some(b)) => a.name == b.name,
                 _ => false,
             };
             let sent = other.attempt.filter(|_| same)?;
@@ -316,6 +316,7 @@ impl Engine {
             _ => {}
         }
         self.buffered += server.outbox.len() - before;
+        server.streaming = !whole;
         exchange.attempt = Some(Sent {
             server: server_key,
             attempt,
@@ -386,17 +387,13 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let (client, answers) = (exchange.client, exchange.answers);
-        let cut = self
-            .clients
-            .get(client)
-            .is_some_and(|client| client.writing == Some(key));
-        if cut {
+        let client = exchange.client;
+        let owed = exchange.answers != Answers::None && !exchange.answered;
+        if !self.take_back(key) {
             self.finish(key, End::local(flag_of(status)));
             return self.abandon_client(client);
         }
-        if answers != Answers::None && !exchange.answered {
-            self.drop_held(client, key);
+        if owed {
             self.deliver(key, |codec, request, out| {
                 let reply = LocalReply { status, message };
                 codec.local_reply(request.id, request.memo, reply, out);

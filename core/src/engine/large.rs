@@ -4,7 +4,7 @@ use meltemi_codec::{Body, Request};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey,
-    client::{self, Phase},
+    client::{self, Parked, Phase},
     server,
 };
 
@@ -35,6 +35,19 @@ impl Engine {
         head: &[u8],
         left: Option<u64>,
     ) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.keeps_order() && !client.flights.is_empty() {
+            let head = head.to_vec();
+            client.incoming = client::Incoming::Parked;
+            client.parked = Some(Box::new(Parked {
+                request,
+                head,
+                left,
+            }));
+            return self.reconsider_client(key);
+        }
         let exchange = self.start(key, request, head, false).unwrap_or_default();
         if let Some(client) = self.clients.get_mut(key)
             && client.incoming == client::Incoming::Message
@@ -42,6 +55,25 @@ impl Engine {
             client.incoming = client::Incoming::Body { exchange, left };
         }
         self.reconsider_client(key);
+    }
+
+    /// The client is owed nothing any more: its parked request may go.
+    pub(super) fn unpark(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if let Some(parked) = client.parked.take() {
+            client.incoming = client::Incoming::Message;
+            self.start_large(key, parked.request, &parked.head, parked.left);
+            self.client_received(key, &[]);
+            let cut = self.clients.get(key).is_some_and(|client| {
+                client.phase == Phase::Finishing
+                    && matches!(client.incoming, client::Incoming::Body { .. })
+            });
+            if cut {
+                self.abandon_client(key);
+            }
+        }
     }
 
     /// More of a large request. Where its exchange is over, it is swallowed.
@@ -65,12 +97,12 @@ impl Engine {
             None => client::Incoming::Message,
         };
         let bytes = input.get(..taken).unwrap_or_default();
-        self.pass_up(exchange, bytes);
+        self.pass_up(exchange, bytes, left.is_none());
         self.reconsider_client(key);
         taken
     }
 
-    fn pass_up(&mut self, key: ExchangeKey, bytes: &[u8]) {
+    fn pass_up(&mut self, key: ExchangeKey, bytes: &[u8], last: bool) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -88,6 +120,11 @@ impl Engine {
                 attempt.end = end;
             }
             self.buffered += bytes.len();
+            if last {
+                server.streaming = false;
+                let mut held = std::mem::take(&mut server.held);
+                server.outbox.append(&mut self.spare).append(&mut held);
+            }
         }
         self.flush_server(sent.server);
     }
@@ -177,7 +214,7 @@ impl Engine {
                 host.active = host.active.saturating_sub(1);
                 host.metrics.attempt_finished();
             }
-            self.close_server(sent.server);
+            self.server_lost(sent.server, super::lost::Loss::Cut);
         }
     }
 

@@ -19,13 +19,15 @@ pub(super) enum Loss {
     Reset,
     /// The server sent what is not of the protocol.
     Malformed,
+    /// This proxy had to break it off in the middle of a request.
+    Cut,
 }
 
 impl Loss {
     fn status(self) -> Status {
         match self {
             Self::Connect => Status::ConnectFailure,
-            Self::Reset => Status::UpstreamReset,
+            Self::Reset | Self::Cut => Status::UpstreamReset,
             Self::Malformed => Status::UpstreamMalformed,
         }
     }
@@ -57,7 +59,7 @@ impl Engine {
     fn forget_connection(&mut self, key: ServerKey, server: &Server, loss: Loss) {
         self.buffered = self
             .buffered
-            .saturating_sub(server.outbox.len() + server.inbox.len());
+            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
         if let Some(timer) = server.stall {
             self.timers.cancel(timer);
         }
@@ -75,7 +77,12 @@ impl Engine {
         if host.connections.is_empty() {
             host.leaving = false;
         }
-        if loss != Loss::Reset || !server.attempts.is_empty() {
+        let blame = match loss {
+            Loss::Connect | Loss::Malformed => true,
+            Loss::Reset => !server.attempts.is_empty(),
+            Loss::Cut => false,
+        };
+        if blame {
             host.failing = true;
             self.actions.push_back(Action::Report(HostReport {
                 cluster: host.cluster.clone(),

@@ -141,7 +141,9 @@ impl Engine {
         if let Some(timer) = server.stall {
             self.timers.cancel(timer);
         }
-        self.buffered = self.buffered.saturating_sub(server.outbox.len());
+        self.buffered = self
+            .buffered
+            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.connections.retain(|other| *other != key);
         }

@@ -26,6 +26,7 @@ impl Engine {
             }
             match client.incoming {
                 Incoming::Message => {}
+                Incoming::Parked => return consumed,
                 Incoming::Skip(left) => {
                     let taken = left.min(rest.len() as u64);
                     client.incoming = match left - taken {

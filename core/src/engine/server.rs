@@ -30,6 +30,9 @@ pub(super) struct Server {
     pub(super) need: usize,
     pub(super) incoming: Incoming,
     pub(super) outbox: Outbox,
+    /// A large request is being written to it: what this leg itself has to say waits in `held`.
+    pub(super) streaming: bool,
+    pub(super) held: Vec<u8>,
     pub(super) attempts: Attempts,
     /// Attempts in the order in which their answers come.
     pub(super) fifo: VecDeque<AttemptKey>,
@@ -80,6 +83,8 @@ impl Server {
             need: 0,
             incoming: Incoming::Message,
             outbox: Outbox::default(),
+            streaming: false,
+            held: Vec::new(),
             attempts: Attempts::new(traits.correlation),
             fifo: VecDeque::new(),
             one_way: VecDeque::new(),
@@ -202,6 +207,11 @@ impl Engine {
         let Some(server) = self.servers.get_mut(key) else {
             return;
         };
+        if !std::mem::replace(&mut server.reading, true) {
+            // It was paused for the sake of this exchange's client.
+            self.actions
+                .push_back(Action::Resume(ConnectionId::Server(key)));
+        }
         if server.attempts.forgets() && !server.in_order && !server.one_way.contains(&attempt) {
             server.attempts.remove(attempt);
         }

@@ -34,9 +34,19 @@ pub struct HostStatus {
 }
 
 impl Engine {
+    /// What `buffered` must be.
+    fn count_buffered(&self) -> usize {
+        let clients = self.clients.values();
+        let clients = clients.map(|client| client.unsent_bytes() + client.inbox.len());
+        let servers = self.servers.values();
+        let servers = servers.map(|s| s.outbox.len() + s.held.len() + s.inbox.len());
+        clients.sum::<usize>() + servers.sum::<usize>()
+    }
+
     /// The worker's state, for the admin pages.
     #[must_use]
     pub fn status(&self) -> WorkerStatus {
+        debug_assert_eq!(self.buffered, self.count_buffered(), "buffered bytes");
         WorkerStatus {
             clients: self.clients.len(),
             servers: self.servers.len(),

@@ -293,11 +293,7 @@ impl Tables {
         };
         for key in &cluster.hosts {
             if let Some(host) = self.hosts.get_mut(*key) {
-                let now = ejected.contains(&host.address);
-                if now && !host.ejected {
-                    host.metrics.endpoint_ejected();
-                }
-                host.ejected = now;
+                host.ejected = ejected.contains(&host.address);
             }
         }
         cluster.apply_ejections(&self.hosts);

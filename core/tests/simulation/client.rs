@@ -1,0 +1,116 @@
+//! A simulated client: what it asked, and what it has a right to see.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use meltemi_core::engine::ConnectionId;
+
+use crate::wire::{Dialect, Seen};
+
+/// A client's end of a connection.
+pub struct Client {
+    pub id: ConnectionId,
+    dialect: Dialect,
+    /// Bytes that it wrote and the engine has not read.
+    pub to_engine: VecDeque<u8>,
+    /// Bytes that it has read so far and could not use yet.
+    from_engine: Vec<u8>,
+    /// Unanswered requests: nonce by id.
+    owed: HashMap<u64, u64>,
+    /// The same in order.
+    owed_in_order: VecDeque<u64>,
+    one_way: Vec<u64>,
+    next_id: u64,
+    /// Requests that reached a server behind a later one.
+    pub overtaken: HashSet<u64>,
+    pub asked: u64,
+    pub answered: u64,
+    /// It closed its sending side.
+    pub ended: bool,
+    /// The engine closed the connection.
+    pub closed: bool,
+    /// It reads nothing for now.
+    pub frozen: bool,
+}
+
+impl Client {
+    pub fn new(id: ConnectionId, dialect: Dialect, first_id: u64) -> Self {
+        Self {
+            id,
+            dialect,
+            to_engine: VecDeque::new(),
+            from_engine: Vec::new(),
+            owed: HashMap::new(),
+            owed_in_order: VecDeque::new(),
+            one_way: Vec::new(),
+            next_id: first_id,
+            overtaken: HashSet::new(),
+            asked: 0,
+            answered: 0,
+            ended: false,
+            closed: false,
+            frozen: false,
+        }
+    }
+
+    /// Asks something; the nonce is unique in the schedule.
+    pub fn ask(&mut self, nonce: u64, one_way: bool, padding: usize) {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        self.to_engine
+            .extend(self.dialect.request(id, nonce, one_way, padding));
+        if one_way {
+            self.one_way.push(nonce);
+            return;
+        }
+        self.asked += 1;
+        match self.dialect {
+            Dialect::ById => {
+                self.owed.insert(id, nonce);
+            }
+            Dialect::InOrder => self.owed_in_order.push_back(nonce),
+        }
+    }
+
+    /// Reads what the engine sent. Each answer must be one that is owed here, under its own id or in
+    /// its own turn.
+    pub fn read(&mut self, bytes: &[u8]) {
+        self.from_engine.extend_from_slice(bytes);
+        while let Some((seen, size)) = self.dialect.read(&self.from_engine) {
+            self.from_engine.drain(..size);
+            match seen {
+                Seen::Answer { id, nonce } => self.answer(id, nonce),
+                Seen::Request { .. } => panic!("a client was sent a request"),
+                Seen::Ping { .. } | Seen::Aside => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u64, nonce: Option<u64>) {
+        let asked = match self.dialect {
+            Dialect::ById => self
+                .owed
+                .remove(&id)
+                .unwrap_or_else(|| panic!("answer to {id}, which is not owed (again?)")),
+            Dialect::InOrder => self.owed_in_order.pop_front().expect("an answer too many"),
+        };
+        if let Some(nonce) = nonce {
+            assert_eq!(nonce, asked, "somebody else's answer, or out of order");
+            assert!(
+                !self.overtaken.contains(&nonce),
+                "request {nonce} was overtaken"
+            );
+        }
+        self.answered += 1;
+    }
+
+    /// Nothing is owed any more, or nothing can be.
+    pub fn is_settled(&self) -> bool {
+        self.closed || (self.owed.is_empty() && self.owed_in_order.is_empty())
+    }
+
+    /// The engine closed the connection: a message must not end in the middle unless it was cut.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.to_engine.clear();
+    }
+}

@@ -1,0 +1,615 @@
+//! One schedule: everything that happens is drawn from its seed.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use meltemi_codec::kit::sample::{ById, InOrder};
+use meltemi_core::{
+    config::{
+        Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route,
+        RouteConfig, Service, Snapshot, WeightedCluster,
+    },
+    engine::{Action, ConnectionId, Engine, Settings},
+    protocols::Protocols,
+    telemetry::Telemetry,
+};
+use meltemi_policy::{Locality, LocalityRule};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+use crate::{
+    client::Client,
+    server::{Manners, ServerConnection},
+    wire::Dialect,
+};
+
+const LISTENER: &str = "default/gateway/server";
+/// Bytes that the engine may hold in these schedules, whatever happens.
+const BUFFERED: usize = 16 * 1024 * 1024;
+
+/// What happened, over all schedules: a fault that never happens proves nothing.
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub asked: u64,
+    pub answered: u64,
+    pub one_way: u64,
+    pub refused_connections: u64,
+    pub broken_connections: u64,
+    pub clients_gone: u64,
+    pub configurations: u64,
+    pub drains: u64,
+    pub delivered: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.asked += other.asked;
+        self.answered += other.answered;
+        self.one_way += other.one_way;
+        self.refused_connections += other.refused_connections;
+        self.broken_connections += other.broken_connections;
+        self.clients_gone += other.clients_gone;
+        self.configurations += other.configurations;
+        self.drains += other.drains;
+        self.delivered += other.delivered;
+    }
+
+    pub fn assert_everything_happened(&self) {
+        for (what, times) in [
+            ("answers", self.answered),
+            ("one-way requests", self.one_way),
+            ("refused connections", self.refused_connections),
+            ("broken connections", self.broken_connections),
+            ("clients that left", self.clients_gone),
+            ("configuration changes", self.configurations),
+            ("drains", self.drains),
+        ] {
+            assert!(times > 0, "these schedules had no {what}");
+        }
+        assert!(
+            self.answered * 2 > self.asked,
+            "most requests must be answered: {self:?}"
+        );
+    }
+}
+
+pub struct World {
+    dialect: Dialect,
+    random: SmallRng,
+    engine: Engine,
+    start: Instant,
+    now: Duration,
+    clients: BTreeMap<u64, Client>,
+    by_id: HashMap<ConnectionId, u64>,
+    next_client: u64,
+    servers: Vec<ServerConnection>,
+    connecting: Vec<(Duration, ConnectionId, Address)>,
+    endpoints: u16,
+    manners: Manners,
+    nonces: u64,
+    /// Who asked.
+    asker: HashMap<u64, u64>,
+    seen: HashSet<u64>,
+    /// The last request of each client that reached each endpoint.
+    last_seen: HashMap<(Address, u64), u64>,
+    draining: bool,
+    totals: Totals,
+}
+
+impl World {
+    pub fn new(dialect: Dialect, seed: u64) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let start = Instant::now();
+        let settings = Settings {
+            whole: 4096,
+            in_flight_per_connection: random.random_range(1..20),
+            unsent_per_connection: 8192,
+            connections_per_endpoint: random.random_range(1..4),
+            own_connections_per_endpoint: random.random_range(1..4),
+            in_flight_per_client: 40,
+            client_pause: 4096,
+            client_limit: 256 * 1024,
+            buffered: 1024 * 1024,
+            stall: Duration::from_secs(2),
+            drain_quiet: Duration::from_millis(100),
+            ..Settings::default()
+        };
+        let protocols = Protocols::new([
+            Arc::new(ById) as Arc<dyn meltemi_codec::Protocol>,
+            Arc::new(InOrder),
+        ]);
+        let telemetry = Telemetry::new().worker();
+        let engine = Engine::new(settings, Arc::new(protocols), telemetry, seed, start);
+        let calm = random.random_ratio(1, 4);
+        let mut fault = |most: u32| {
+            if calm {
+                0
+            } else {
+                random.random_range(0..=most)
+            }
+        };
+        let manners = Manners {
+            refuses: fault(60),
+            breaks: fault(8),
+            forgets: fault(10),
+            repeats: fault(20),
+            leaves: fault(5),
+            large: fault(15),
+            slowest: u64::from(fault(120)),
+        };
+        let endpoints = random.random_range(1..5);
+        let mut world = Self {
+            dialect,
+            random,
+            engine,
+            start,
+            now: Duration::ZERO,
+            clients: BTreeMap::new(),
+            by_id: HashMap::new(),
+            next_client: 0,
+            servers: Vec::new(),
+            connecting: Vec::new(),
+            endpoints,
+            manners,
+            nonces: 0,
+            asker: HashMap::new(),
+            seen: HashSet::new(),
+            last_seen: HashMap::new(),
+            draining: false,
+            totals: Totals::default(),
+        };
+        world.configure();
+        world
+    }
+
+    /// Runs the schedule to its end.
+    pub fn run(mut self) -> Totals {
+        for _ in 0..self.random.random_range(20..150) {
+            self.step();
+            self.settle_actions();
+            self.check();
+        }
+        self.calm_down();
+        self.totals
+    }
+
+    fn instant(&self) -> Instant {
+        self.start + self.now
+    }
+
+    fn step(&mut self) {
+        match self.random.random_range(0..100) {
+            0..8 => self.connect(),
+            8..30 => self.ask(),
+            30..48 => self.client_writes(),
+            48..62 => self.client_reads(),
+            62..76 => self.server_reads(),
+            76..86 => self.server_writes(),
+            86..93 => {
+                let millis = self.random.random_range(0..60);
+                self.pass(Duration::from_millis(millis));
+            }
+            93..95 => self.client_leaves(),
+            95 => self.server_breaks(),
+            96 | 97 => self.freeze(),
+            98 => self.configure(),
+            _ if self.random.random_ratio(1, 10) => self.drain(),
+            _ => {}
+        }
+    }
+
+    fn connect(&mut self) {
+        if self.clients.len() > 5 {
+            return;
+        }
+        let now = self.instant();
+        let accepted = self.engine.accept(LISTENER, None, now);
+        assert_eq!(
+            accepted.is_none(),
+            self.draining,
+            "refused without a reason"
+        );
+        if let Some(id) = accepted {
+            // Clients of one kind count from the same number: only remapping tells them apart.
+            let client = Client::new(id, self.dialect, u64::MAX - 2);
+            self.by_id.insert(id, self.next_client);
+            self.clients.insert(self.next_client, client);
+            self.next_client += 1;
+        }
+    }
+
+    fn some_client(&mut self) -> Option<u64> {
+        let open: Vec<u64> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| !client.closed)
+            .map(|(key, _)| *key)
+            .collect();
+        let index = self.random.random_range(0..open.len().max(1));
+        open.get(index).copied()
+    }
+
+    fn ask(&mut self) {
+        let Some(key) = self.some_client() else {
+            return self.connect();
+        };
+        for _ in 0..self.random.random_range(1..6) {
+            let one_way = self.random.random_ratio(1, 8);
+            let padding = match self.random.random_range(0..20) {
+                0 => self.random.random_range(4096..20_000),
+                1 => self.random.random_range(500..4096),
+                _ => self.random.random_range(0..64),
+            };
+            self.nonces += 1;
+            self.asker.insert(self.nonces, key);
+            if let Some(client) = self.clients.get_mut(&key).filter(|client| !client.ended) {
+                client.ask(self.nonces, one_way, padding);
+                self.totals.asked += u64::from(!one_way);
+                self.totals.one_way += u64::from(one_way);
+            }
+        }
+    }
+
+    fn client_writes(&mut self) {
+        if let Some(key) = self.some_client() {
+            let most = self.random.random_range(1..3000);
+            self.client_writes_up_to(key, most);
+        }
+    }
+
+    fn client_writes_up_to(&mut self, key: u64, most: usize) -> bool {
+        let now = self.instant();
+        let Some(client) = self.clients.get_mut(&key) else {
+            return false;
+        };
+        if client.closed || client.to_engine.is_empty() || !self.engine.wants_read(client.id) {
+            return false;
+        }
+        let n = most.min(client.to_engine.len());
+        let bytes: Vec<u8> = client.to_engine.drain(..n).collect();
+        self.engine.received(client.id, &bytes, now);
+        true
+    }
+
+    fn client_reads(&mut self) {
+        if let Some(key) = self.some_client() {
+            let most = self.random.random_range(1..3000);
+            self.client_reads_up_to(key, most);
+        }
+    }
+
+    fn client_reads_up_to(&mut self, key: u64, most: usize) -> bool {
+        let now = self.instant();
+        let Some(client) = self.clients.get_mut(&key) else {
+            return false;
+        };
+        let unsent = self.engine.unsent(client.id);
+        if client.closed || client.frozen || unsent.is_empty() {
+            return false;
+        }
+        let n = most.min(unsent.len());
+        client.read(&unsent[..n]);
+        self.engine.sent(client.id, n, now);
+        true
+    }
+
+    fn server_reads(&mut self) {
+        let index = self.random.random_range(0..self.servers.len().max(1));
+        let most = self.random.random_range(1..3000);
+        self.server_reads_up_to(index, most);
+    }
+
+    fn server_reads_up_to(&mut self, index: usize, most: usize) -> bool {
+        let now = self.instant();
+        let Some(server) = self.servers.get_mut(index) else {
+            return false;
+        };
+        let unsent = self.engine.unsent(server.id);
+        if server.frozen || server.broken || unsent.is_empty() {
+            return false;
+        }
+        let n = most.min(unsent.len());
+        let bytes = unsent[..n].to_vec();
+        let arrived = server.read(&bytes, self.now, self.manners, &mut self.random);
+        let (id, address) = (server.id, server.address.clone());
+        self.engine.sent(id, n, now);
+        for nonce in arrived {
+            self.delivered(nonce, &address);
+        }
+        true
+    }
+
+    /// A request is whole at a server: never a second time, and in order where that is promised.
+    fn delivered(&mut self, nonce: u64, address: &Address) {
+        assert!(
+            self.seen.insert(nonce),
+            "request {nonce} was delivered twice"
+        );
+        self.totals.delivered += 1;
+        if self.dialect == Dialect::InOrder {
+            let asker = self.asker[&nonce];
+            let last = self.last_seen.insert((address.clone(), asker), nonce);
+            // Legal only where the proxy has answered the earlier one itself (a timeout): then it
+            // no longer holds others back, and its late answer is swallowed.
+            if last.is_some_and(|last| last > nonce)
+                && let Some(client) = self.clients.get_mut(&asker)
+            {
+                client.overtaken.insert(nonce);
+            }
+        }
+    }
+
+    fn server_writes(&mut self) {
+        let index = self.random.random_range(0..self.servers.len().max(1));
+        let most = self.random.random_range(1..5000);
+        self.server_writes_up_to(index, most);
+    }
+
+    fn server_writes_up_to(&mut self, index: usize, most: usize) -> bool {
+        let now = self.instant();
+        let Some(server) = self.servers.get_mut(index) else {
+            return false;
+        };
+        server.speak(self.now);
+        if server.broken {
+            let server = self.servers.remove(index);
+            self.totals.broken_connections += 1;
+            self.engine.failed(server.id, now);
+            return true;
+        }
+        if server.to_engine.is_empty() || !self.engine.wants_read(server.id) {
+            return false;
+        }
+        let n = most.min(server.to_engine.len());
+        let bytes: Vec<u8> = server.to_engine.drain(..n).collect();
+        self.engine.received(server.id, &bytes, now);
+        true
+    }
+
+    /// Time passes: connections come to be or not, deadlines pass.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let now = self.instant();
+        let (due, later) = std::mem::take(&mut self.connecting)
+            .into_iter()
+            .partition(|(at, ..)| *at <= self.now);
+        self.connecting = later;
+        for (_, id, address) in due {
+            if self.random.random_ratio(self.manners.refuses, 100) {
+                self.totals.refused_connections += 1;
+                self.engine.connect_failed(id, now);
+            } else {
+                self.servers
+                    .push(ServerConnection::new(id, address, self.dialect));
+                self.engine.connected(id, now);
+            }
+        }
+        self.engine.tick(now);
+    }
+
+    fn client_leaves(&mut self) {
+        let Some(key) = self.some_client() else {
+            return;
+        };
+        let now = self.instant();
+        let client = self.clients.get_mut(&key).unwrap();
+        self.totals.clients_gone += 1;
+        if self.random.random() {
+            self.engine.failed(client.id, now);
+            client.close();
+        } else if client.to_engine.is_empty() && !client.ended {
+            client.ended = true;
+            self.engine.end_of_file(client.id, now);
+        }
+    }
+
+    fn server_breaks(&mut self) {
+        let index = self.random.random_range(0..self.servers.len().max(1));
+        if self.manners.breaks > 0 && index < self.servers.len() {
+            let server = self.servers.remove(index);
+            self.totals.broken_connections += 1;
+            let now = self.instant();
+            self.engine.failed(server.id, now);
+        }
+    }
+
+    fn freeze(&mut self) {
+        if let Some(key) = self.some_client() {
+            let client = self.clients.get_mut(&key).unwrap();
+            client.frozen = !client.frozen;
+        }
+        let index = self.random.random_range(0..self.servers.len().max(1));
+        if let Some(server) = self.servers.get_mut(index) {
+            server.frozen = !server.frozen;
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        self.totals.drains += 1;
+        let now = self.instant();
+        self.engine.drain(now);
+    }
+
+    /// Another set of endpoints.
+    fn configure(&mut self) {
+        self.totals.configurations += 1;
+        let hosts = (1..=self.endpoints)
+            .filter(|_| self.random.random_ratio(9, 10))
+            .map(|port| Endpoint {
+                address: Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+                hostname: String::new(),
+                weight: 1,
+                locality: Locality::default(),
+                health: Health::Healthy,
+                labels: BTreeMap::new(),
+            })
+            .collect();
+        let lb = match self.random.random_range(0..3) {
+            0 => LbPolicy::RoundRobin,
+            1 => LbPolicy::LeastRequest,
+            _ => LbPolicy::Random,
+        };
+        let snapshot = snapshot(self.dialect, hosts, lb);
+        let now = self.instant();
+        self.engine.configure(&snapshot, now);
+    }
+
+    /// Does what the engine asks the driver to do.
+    fn settle_actions(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Connect { id, address, .. } => {
+                    let millis = self.random.random_range(0..40);
+                    let at = self.now + Duration::from_millis(millis);
+                    self.connecting.push((at, id, address));
+                }
+                Action::Close(id) => {
+                    if let Some(key) = self.by_id.get(&id)
+                        && let Some(client) = self.clients.get_mut(key)
+                    {
+                        client.close();
+                    }
+                    self.servers.retain(|server| server.id != id);
+                    self.connecting
+                        .retain(|(_, connecting, _)| *connecting != id);
+                }
+                Action::Flush(_) | Action::Resume(_) | Action::Report(_) => {}
+            }
+        }
+    }
+
+    fn check(&self) {
+        let status = self.engine.status();
+        assert!(
+            status.buffered < BUFFERED,
+            "{} bytes are buffered",
+            status.buffered
+        );
+        let open = self
+            .clients
+            .values()
+            .filter(|client| !client.closed)
+            .count();
+        assert_eq!(status.clients, open, "clients leak");
+    }
+
+    /// No more faults: everything that is owed must now be answered, and nothing may be left.
+    fn calm_down(&mut self) {
+        self.manners = Manners {
+            refuses: 0,
+            breaks: 0,
+            leaves: 0,
+            ..self.manners
+        };
+        for client in self.clients.values_mut() {
+            client.frozen = false;
+        }
+        for _ in 0..3_000 {
+            self.move_everything();
+            if self
+                .clients
+                .values()
+                .all(|client| client.is_settled() && client.to_engine.is_empty())
+            {
+                break;
+            }
+        }
+        for (key, client) in &self.clients {
+            assert!(client.is_settled(), "client {key} waits for ever");
+            self.totals.answered += client.answered;
+        }
+        let now = self.instant();
+        for client in self.clients.values_mut().filter(|client| !client.closed) {
+            self.engine.failed(client.id, now);
+            client.close();
+        }
+        for _ in 0..200 {
+            self.move_everything();
+        }
+        let status = self.engine.status();
+        assert_eq!(status.clients, 0);
+        assert_eq!(status.in_flight, 0, "exchanges leak");
+        let active: u32 = status.hosts.iter().map(|host| host.active).sum();
+        assert_eq!(active, 0, "endpoints keep requests that are over");
+        assert_eq!(status.buffered, 0, "buffered bytes leak");
+    }
+
+    fn move_everything(&mut self) {
+        for server in &mut self.servers {
+            server.frozen = false;
+        }
+        for key in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.client_writes_up_to(key, 4000);
+            self.settle_actions();
+            self.client_reads_up_to(key, 4000);
+            self.settle_actions();
+        }
+        for index in (0..self.servers.len()).rev() {
+            self.server_reads_up_to(index, 4000);
+            self.settle_actions();
+        }
+        for index in (0..self.servers.len()).rev() {
+            self.server_writes_up_to(index, 4000);
+            self.settle_actions();
+        }
+        self.pass(Duration::from_millis(20));
+        self.settle_actions();
+        self.check();
+    }
+}
+
+fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
+    let name = "outbound|1||echo.default".to_owned();
+    let listener = Listener {
+        name: LISTENER.into(),
+        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        service: "default/echo".into(),
+    };
+    let service = Service {
+        name: "default/echo".into(),
+        protocol: dialect.protocol().into(),
+        application_protocol: dialect.protocol().into(),
+        route_config: "echo".into(),
+    };
+    let route = Route {
+        name: "all".into(),
+        owner: String::new(),
+        matches: Vec::new(),
+        destinations: vec![WeightedCluster {
+            cluster: name.clone(),
+            weight: 1,
+        }],
+        timeout: Some(Duration::from_millis(300)),
+    };
+    let cluster = Cluster {
+        name: name.clone(),
+        lb,
+        connect_timeout: Duration::from_secs(1),
+        outlier: None,
+        panic_threshold: 50,
+        locality: LocalityRule::default(),
+        eds_name: name.clone(),
+        endpoints: Arc::new(Endpoints {
+            hosts,
+            overprovisioning: 140,
+        }),
+    };
+    Snapshot {
+        listeners: [(listener.name.clone(), Arc::new(listener))].into(),
+        services: [(service.name.clone(), Arc::new(service))].into(),
+        routes: [(
+            "echo".to_owned(),
+            Arc::new(RouteConfig {
+                name: "echo".into(),
+                routes: vec![Arc::new(route)],
+            }),
+        )]
+        .into(),
+        clusters: [(name, Arc::new(cluster))].into(),
+        ..Snapshot::default()
+    }
+}
