@@ -19,5 +19,5 @@ pub use error::ReadError;
 pub use format::BodyFormat;
 pub use header::{BadMagic, Frame, HEADER_LEN, Header, Kind, SerializationId, Status, patch_id};
 pub use request::{Request, RequestError, RequestLayout, Timeouts};
-pub use response::{Response, ResponseError, ResultKind};
+pub use response::{CallResult, Response, ResponseError, ResultKind};
 pub use text::Text;
