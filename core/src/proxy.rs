@@ -162,7 +162,7 @@ impl Proxy {
             ends: ends.into_iter().collect(),
             snapshots: configuration.snapshots.clone(),
             listeners: Listeners::new(acceptor.clone()),
-            outliers: Outliers::new(Arc::clone(&workers), received),
+            outliers: Outliers::new(Arc::clone(&workers), telemetry.owner(), received),
             workers,
             telemetry,
             drain: Arc::new(Notify::new()),

@@ -32,6 +32,8 @@ const MOST_WITHDRAWN: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Telemetry {
     workers: Mutex<Vec<Arc<WorkerCells>>>,
+    /// Written by the one owner of what workers share.
+    owner: Arc<WorkerCells>,
     codes: Arc<Codes>,
     process: ProcessCounters,
 }
@@ -79,6 +81,15 @@ impl Telemetry {
     pub fn worker(&self) -> WorkerTelemetry {
         let cells = Arc::new(WorkerCells::default());
         lock(&self.workers).push(Arc::clone(&cells));
+        self.writing_to(cells)
+    }
+
+    /// The cells for what workers share (outlier detection). Only its one owner may write to them.
+    pub(crate) fn owner(&self) -> WorkerTelemetry {
+        self.writing_to(Arc::clone(&self.owner))
+    }
+
+    fn writing_to(&self, cells: Arc<WorkerCells>) -> WorkerTelemetry {
         WorkerTelemetry {
             cells,
             codes: Arc::clone(&self.codes),

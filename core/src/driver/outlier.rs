@@ -13,10 +13,12 @@ use crate::admin::Ejected;
 use crate::config::{Address, Snapshot};
 use crate::engine::HostReport;
 use crate::outlier::{Change, Outcome, OutlierDetector};
+use crate::telemetry::WorkerTelemetry;
 
 /// The detectors of all clusters that have a rule.
 pub(crate) struct Outliers {
     workers: Arc<Workers>,
+    telemetry: WorkerTelemetry,
     reports: mpsc::UnboundedReceiver<HostReport>,
     detectors: HashMap<Arc<str>, OutlierDetector>,
     /// What the workers were told last, for clusters that ever had an ejection.
@@ -24,9 +26,14 @@ pub(crate) struct Outliers {
 }
 
 impl Outliers {
-    pub(crate) fn new(workers: Arc<Workers>, reports: mpsc::UnboundedReceiver<HostReport>) -> Self {
+    pub(crate) fn new(
+        workers: Arc<Workers>,
+        telemetry: WorkerTelemetry,
+        reports: mpsc::UnboundedReceiver<HostReport>,
+    ) -> Self {
         Self {
             workers,
+            telemetry,
             reports,
             detectors: HashMap::new(),
             published: Ejected::default(),
@@ -102,6 +109,7 @@ impl Outliers {
             Outcome::Failure
         };
         if let Some(change) = detector.report(&report.address, outcome, now) {
+            self.telemetry.cluster(&report.cluster).endpoint_ejected();
             tell(&report.cluster, &change);
             self.publish(&report.cluster);
         }
@@ -127,6 +135,9 @@ impl Outliers {
         let detector = self.detectors.get(cluster);
         let ejected = detector.into_iter().flat_map(OutlierDetector::ejected);
         let ejected: Arc<[Address]> = ejected.cloned().collect();
+        self.telemetry
+            .cluster(cluster)
+            .endpoints_ejected(ejected.len() as u64);
         self.workers.eject(cluster, &ejected);
         self.lock().insert(Arc::clone(cluster), ejected);
     }

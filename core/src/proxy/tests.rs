@@ -168,6 +168,14 @@ fn an_endpoint_that_cannot_be_reached_is_passed_over_and_ejected() {
             .map(|e| e["address"].as_str().unwrap())
             .eq([dead.to_string().as_str()])
     });
+    let ejected = format!(r#"meltemi_upstream_ejected_endpoints{{cluster="{CLUSTER}"}}"#);
+    assert_eq!(proxy.metric(&ejected), Some(1.0));
+    let ejections = format!(r#"meltemi_upstream_ejections_total{{cluster="{CLUSTER}"}}"#);
+    assert_eq!(
+        proxy.metric(&ejections),
+        Some(1.0),
+        "once, not once for each worker"
+    );
     let failures = format!(r#"meltemi_upstream_connect_failures_total{{cluster="{CLUSTER}"}}"#);
     assert!(proxy.metric(&failures) >= Some(1.0));
 }

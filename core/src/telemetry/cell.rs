@@ -19,6 +19,10 @@ impl Cell {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     pub(super) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

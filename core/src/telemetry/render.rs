@@ -58,7 +58,7 @@ const SERVICES: [Family<ServiceCells>; 6] = [
     },
 ];
 
-const CLUSTERS: [Family<ClusterCells>; 7] = [
+const CLUSTERS: [Family<ClusterCells>; 8] = [
     Family {
         name: "meltemi_upstream_connections",
         help: "Open connections to endpoints.",
@@ -96,6 +96,12 @@ const CLUSTERS: [Family<ClusterCells>; 7] = [
         cell: |cells| &cells.ejections,
     },
     Family {
+        name: "meltemi_upstream_ejected_endpoints",
+        help: "Endpoints that are left out because they failed.",
+        kind: "gauge",
+        cell: |cells| &cells.ejected,
+    },
+    Family {
         name: "meltemi_upstream_decode_errors_total",
         help: "Endpoints' messages that cannot be read.",
         kind: "counter",
@@ -105,14 +111,16 @@ const CLUSTERS: [Family<ClusterCells>; 7] = [
 
 /// All metrics as text.
 pub(super) fn render(telemetry: &Telemetry) -> String {
-    let workers = lock(&telemetry.workers).clone();
+    let mut workers = lock(&telemetry.workers).clone();
+    let count = workers.len();
+    workers.push(Arc::clone(&telemetry.owner));
     let mut page = Page(String::with_capacity(16 * 1024));
     exchanges(&mut page, &workers);
     let services: Vec<_> = workers.iter().map(|worker| &worker.services).collect();
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
     families(&mut page, &CLUSTERS, "cluster", &clusters);
-    process(&mut page, telemetry, workers.len());
+    process(&mut page, telemetry, count);
     page.0
 }
 

@@ -74,6 +74,7 @@ pub(super) struct ClusterCells {
     pub(super) in_flight: Cell,
     pub(super) retries: Cell,
     pub(super) ejections: Cell,
+    pub(super) ejected: Cell,
     pub(super) decode_errors: Cell,
 }
 
@@ -113,9 +114,14 @@ impl ClusterMetrics {
         self.0.retries.add(1);
     }
 
-    /// An endpoint was ejected.
+    /// An endpoint was ejected. For the one owner of the cluster's outlier detection.
     pub fn endpoint_ejected(&self) {
         self.0.ejections.add(1);
+    }
+
+    /// So many endpoints are ejected. For the same owner.
+    pub fn endpoints_ejected(&self, n: u64) {
+        self.0.ejected.set(n);
     }
 
     /// An endpoint sent what cannot be read.
