@@ -89,8 +89,8 @@ pub struct Traits {
 pub enum Correlation {
     /// By an id that the proxy may choose.
     ById {
-        /// The id's width on the wire. Where a varint carries it, the width within which its
-        /// encoded length does not matter to [`Upstream::forward`].
+        /// The id's width on the wire, in bits. A varint has the width of its type: the codec
+        /// writes the head of a message, so an id may take more or fewer bytes than it did.
         bits: u8,
         /// Ids that must not be used (a value that marks a push, say).
         reserved: &'static [u64],
