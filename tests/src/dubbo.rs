@@ -2,6 +2,7 @@
 
 mod facts;
 mod load;
+pub mod wire;
 
 use std::env;
 use std::io::Write;
