@@ -6,7 +6,7 @@ use std::sync::Arc;
 use meltemi_proto::envoy::service::discovery::v3 as proto;
 
 use super::rejection::{Refusal, Refused, Rejection};
-use super::{Resources, empty_is_wildcard, rank, resent_with};
+use super::{Resource, Resources, empty_is_wildcard, rank, resent_with};
 
 const WILDCARD: &str = "*";
 
@@ -38,6 +38,14 @@ struct Subscription {
     owed_wildcard: bool,
     refused: HashMap<String, Arc<str>>,
     in_flight: Option<InFlight>,
+}
+
+/// What to say of one name.
+enum Answer<'r> {
+    Resource(&'r Resource),
+    Absent,
+    Nothing,
+    Later,
 }
 
 #[derive(Debug)]
@@ -138,14 +146,12 @@ impl Subscription {
         } else {
             self.owed.remove(name);
             self.told.remove(name);
-            self.refused.remove(name);
         }
     }
 
     fn forget_unwanted(&mut self) {
         if !self.wildcard {
             self.told.retain(|name, _| self.names.contains(name));
-            self.refused.retain(|name, _| self.names.contains(name));
             self.owed.retain(|name| self.names.contains(name));
         }
     }
@@ -192,32 +198,33 @@ impl Subscription {
             system_version_info: resources.type_version(type_url),
             ..proto::DeltaDiscoveryResponse::default()
         };
+        self.refused.retain(|name, version| {
+            let current = resources.get(type_url, name);
+            current.is_none_or(|resource| resource.version == *version)
+        });
         let mut sent = HashMap::new();
         for name in self.due(type_url, resources) {
-            let Some(resource) = resources.get(type_url, &name) else {
-                let held = matches!(self.told.get(&name), Some(Told::Version(_)));
-                if !held || settled {
-                    self.owed.remove(&name);
+            match self.answer(&name, resources.get(type_url, &name), settled) {
+                Answer::Later => continue,
+                Answer::Nothing => {}
+                Answer::Absent => {
                     self.told.insert(name.clone(), Told::Absent);
-                    response.removed_resources.push(name);
+                    response.removed_resources.push(name.clone());
                 }
-                continue;
-            };
-            self.owed.remove(&name);
-            if self.refused.get(&name) == Some(&resource.version) {
-                continue;
+                Answer::Resource(resource) => {
+                    let version = Arc::clone(&resource.version);
+                    response.resources.push(proto::Resource {
+                        name: name.clone(),
+                        version: version.to_string(),
+                        resource: Some(resource.body.clone()),
+                        ..proto::Resource::default()
+                    });
+                    self.told
+                        .insert(name.clone(), Told::Version(Arc::clone(&version)));
+                    sent.insert(name.clone(), version);
+                }
             }
-            let version = Arc::clone(&resource.version);
-            response.resources.push(proto::Resource {
-                name: name.clone(),
-                version: version.to_string(),
-                resource: Some(resource.body.clone()),
-                ..proto::Resource::default()
-            });
-            self.refused.remove(&name);
-            self.told
-                .insert(name.clone(), Told::Version(Arc::clone(&version)));
-            sent.insert(name, version);
+            self.owed.remove(&name);
         }
         let empty = response.resources.is_empty() && response.removed_resources.is_empty();
         if empty && !std::mem::take(&mut self.owed_wildcard) {
@@ -229,6 +236,20 @@ impl Subscription {
             sent,
         });
         Some(response)
+    }
+
+    fn answer<'r>(&self, name: &str, resource: Option<&'r Resource>, settled: bool) -> Answer<'r> {
+        let told = self.told.get(name);
+        match resource {
+            Some(resource) if self.refused.get(name) != Some(&resource.version) => {
+                Answer::Resource(resource)
+            }
+            // Asked for anew: the client has no good version to keep and waits for an answer.
+            Some(_) if told.is_none() => Answer::Absent,
+            Some(_) => Answer::Nothing,
+            None if !settled && matches!(told, Some(Told::Version(_))) => Answer::Later,
+            None => Answer::Absent,
+        }
     }
 
     /// The names whose state the client was not told, or asked for again.

@@ -50,22 +50,35 @@ struct ClusterModel {
     timeout: i64,
 }
 
+/// One slot of a world gets another content.
+#[derive(Clone, Debug)]
+enum Edit {
+    Listener(usize, Option<usize>),
+    Service(usize, Option<usize>),
+    Routes(usize, Option<Vec<usize>>),
+    Cluster(usize, Option<ClusterModel>),
+    Endpoints(usize, Option<u16>),
+}
+
 #[derive(Clone, Debug)]
 enum Step {
-    Change(World),
+    Change(Edit),
     ToServer,
     ToClient,
     Reconnect,
 }
 
+fn cluster_model() -> impl Strategy<Value = ClusterModel> {
+    let model = (prop::bool::weighted(0.6), 1..4i64);
+    model.prop_map(|(valid, timeout)| ClusterModel { valid, timeout })
+}
+
 fn world() -> impl Strategy<Value = World> {
-    let model = (prop::bool::weighted(0.8), 1..4i64);
-    let model = model.prop_map(|(valid, timeout)| ClusterModel { valid, timeout });
     (
-        vec(option::of(0..3usize), 3),
+        vec(option::weighted(0.8, 0..3usize), 3),
         vec(option::weighted(0.8, 0..3usize), 3),
         vec(option::weighted(0.8, vec(0..4usize, 1..3)), 3),
-        vec(option::weighted(0.8, model), 4),
+        vec(option::weighted(0.8, cluster_model()), 4),
         vec(option::weighted(0.8, 1..9u16), 4),
     )
         .prop_map(|(listeners, services, routes, clusters, endpoints)| World {
@@ -77,9 +90,22 @@ fn world() -> impl Strategy<Value = World> {
         })
 }
 
+fn edit() -> impl Strategy<Value = Edit> {
+    let some = |strategy| option::weighted(0.8, strategy);
+    prop_oneof![
+        (0..3usize, some(0..3usize)).prop_map(|(i, to)| Edit::Listener(i, to)),
+        (0..3usize, some(0..3usize)).prop_map(|(i, to)| Edit::Service(i, to)),
+        (0..3usize, option::weighted(0.8, vec(0..4usize, 1..3)))
+            .prop_map(|(i, to)| Edit::Routes(i, to)),
+        (0..4usize, option::weighted(0.8, cluster_model()))
+            .prop_map(|(i, to)| Edit::Cluster(i, to)),
+        (0..4usize, option::weighted(0.8, 1..9u16)).prop_map(|(i, to)| Edit::Endpoints(i, to)),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => world().prop_map(Step::Change),
+        4 => edit().prop_map(Step::Change),
         8 => Just(Step::ToServer),
         8 => Just(Step::ToClient),
         1 => Just(Step::Reconnect),
@@ -105,6 +131,16 @@ impl World {
             resources.insert(name("c", i), &endpoints(i, *port));
         }
         resources
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        match edit {
+            Edit::Listener(i, to) => self.listeners[i] = to,
+            Edit::Service(i, to) => self.services[i] = to,
+            Edit::Routes(i, to) => self.routes[i] = to,
+            Edit::Cluster(i, to) => self.clusters[i] = to,
+            Edit::Endpoints(i, to) => self.endpoints[i] = to,
+        }
     }
 
     /// The clusters that the listeners lead to.
@@ -234,7 +270,8 @@ struct Simulation {
     to_client: VecDeque<DeltaDiscoveryResponse>,
     /// The type of each response that was not acknowledged.
     unanswered: HashMap<String, String>,
-    refused: HashSet<(String, String, String)>,
+    /// The refused version by type and name, until another one is sent.
+    refused: HashMap<(String, String), String>,
     snapshot: Option<Snapshot>,
 }
 
@@ -250,7 +287,7 @@ impl Simulation {
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             unanswered: HashMap::new(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             snapshot: None,
         };
         simulation.connect();
@@ -268,7 +305,9 @@ impl Simulation {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Change(world) => {
+            Step::Change(edit) => {
+                let mut world = self.worlds.last().expect("there is one").clone();
+                world.edit(edit);
                 self.resources = world.resources();
                 self.worlds.push(world);
             }
@@ -279,8 +318,8 @@ impl Simulation {
                     let type_url = request.type_url.clone();
                     for rejection in self.server.request(request) {
                         let version = rejection.version.to_string();
-                        self.refused
-                            .insert((type_url.clone(), rejection.name, version));
+                        let key = (type_url.clone(), rejection.name);
+                        self.refused.insert(key, version);
                     }
                 }
             }
@@ -297,9 +336,9 @@ impl Simulation {
         }
         for response in self.server.respond(&self.resources) {
             for resource in &response.resources {
-                let (name, version) = (resource.name.clone(), resource.version.clone());
-                let key = (response.type_url.clone(), name, version);
-                assert!(!self.refused.contains(&key), "sent again: {key:?}");
+                let key = (response.type_url.clone(), resource.name.clone());
+                let refused = self.refused.remove(&key);
+                assert_ne!(refused.as_ref(), Some(&resource.version), "{key:?} again");
             }
             let type_url = &response.type_url;
             assert!(!self.unanswered.values().any(|url| url == type_url));
