@@ -10,10 +10,12 @@ mod http;
 mod manifests;
 mod meltemi;
 mod process;
+mod proxied;
 mod wait;
 
 pub use http::{Response, get};
 pub use manifests::{Endpoint, Manifests};
 pub use meltemi::{Meltemi, binary};
 pub use process::Process;
+pub use proxied::Proxied;
 pub use wait::{PATIENCE, until};

@@ -104,7 +104,7 @@ impl Meltemi {
     }
 
     /// Waits for its end, after a signal.
-    pub fn wait(mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         self.process.wait()
     }
 }

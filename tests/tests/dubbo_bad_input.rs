@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
+use meltemi_tests::Proxied;
 use meltemi_tests::dubbo::wire::{Echo, Frame, connect, header};
-use meltemi_tests::{Endpoint, Manifests, Meltemi};
 
 const INTERFACE: &str = "demo.Hello";
 /// The protocol's own limit on a body, 8 MiB.
@@ -13,33 +13,6 @@ const LIMIT: u32 = 8 * 1024 * 1024;
 const OK: u8 = 20;
 const BAD_REQUEST: u8 = 40;
 const TWO_WAY_REQUEST: u8 = 0xc0;
-
-struct Proxied {
-    _manifests: Manifests,
-    _provider: Echo,
-    meltemi: Meltemi,
-    address: SocketAddr,
-}
-
-fn proxied() -> Proxied {
-    let provider = Echo::start();
-    let manifests = Manifests::dubbo_gateway();
-    let endpoint = Endpoint {
-        port: provider.port(),
-        version: "v1",
-        locality: "r1/z1/s1",
-    };
-    manifests.service("hello.test", &[endpoint]);
-    manifests.routes("hello.test", "");
-    let meltemi = Meltemi::run(manifests.path());
-    let address = meltemi.address("default/edge/dubbo");
-    Proxied {
-        _manifests: manifests,
-        _provider: provider,
-        meltemi,
-        address,
-    }
-}
 
 /// A call and its answer on a connection; the answer must be this call's.
 fn call(stream: &mut TcpStream, id: u64) {
@@ -74,8 +47,9 @@ fn until_closed(stream: &mut TcpStream) -> Vec<u8> {
 
 #[test]
 fn what_is_not_dubbo_closes_its_connection_alone() {
-    let proxied = proxied();
-    let mut good = connect(proxied.address).expect("meltemi listens");
+    let provider = Echo::start();
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut good = connect(proxied.address()).expect("meltemi listens");
     call(&mut good, 1);
     for bad in [
         &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
@@ -83,7 +57,7 @@ fn what_is_not_dubbo_closes_its_connection_alone() {
         &[0; 16],
         &[0xff; 64],
     ] {
-        let mut stream = connect(proxied.address).expect("meltemi listens");
+        let mut stream = connect(proxied.address()).expect("meltemi listens");
         stream.write_all(bad).expect("the connection is open");
         assert_eq!(until_closed(&mut stream), b"", "an answer to {bad:x?}");
     }
@@ -92,11 +66,12 @@ fn what_is_not_dubbo_closes_its_connection_alone() {
 
 #[test]
 fn a_truncated_frame_is_nobodys_call() {
-    let proxied = proxied();
-    let mut good = connect(proxied.address).expect("meltemi listens");
+    let provider = Echo::start();
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut good = connect(proxied.address()).expect("meltemi listens");
     let whole = Frame::request(7, INTERFACE, "hi", "never whole").bytes();
     for length in [1, 15, 16, 17, whole.len() - 1] {
-        let mut stream = connect(proxied.address).expect("meltemi listens");
+        let mut stream = connect(proxied.address()).expect("meltemi listens");
         stream
             .write_all(&whole[..length])
             .expect("the connection is open");
@@ -115,8 +90,9 @@ fn a_truncated_frame_is_nobodys_call() {
 /// wire-dubbo rule 6: answered with 40, skipped, and the connection goes on.
 #[test]
 fn a_frame_over_the_limit_is_answered_and_skipped() {
-    let proxied = proxied();
-    let mut stream = connect(proxied.address).expect("meltemi listens");
+    let provider = Echo::start();
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut stream = connect(proxied.address()).expect("meltemi listens");
     call(&mut stream, 1);
     let length = LIMIT + 1;
     stream
@@ -135,8 +111,9 @@ fn a_frame_over_the_limit_is_answered_and_skipped() {
 /// wire-dubbo rule 1: the header is enough to pass a body that we cannot read.
 #[test]
 fn an_unknown_serialization_is_proxied() {
-    let proxied = proxied();
-    let mut stream = connect(proxied.address).expect("meltemi listens");
+    let provider = Echo::start();
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut stream = connect(proxied.address()).expect("meltemi listens");
     for serialization in [3, 8, 22, 31] {
         let request = Frame {
             flags: TWO_WAY_REQUEST | serialization,
@@ -159,9 +136,10 @@ fn an_unknown_serialization_is_proxied() {
 /// Two calls under one id cannot both be answered rightly; whatever happens to them, another connection's are.
 #[test]
 fn an_id_in_use_twice_concerns_its_connection_alone() {
-    let proxied = proxied();
-    let mut good = connect(proxied.address).expect("meltemi listens");
-    let mut stream = connect(proxied.address).expect("meltemi listens");
+    let provider = Echo::start();
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut good = connect(proxied.address()).expect("meltemi listens");
+    let mut stream = connect(proxied.address()).expect("meltemi listens");
     let mut twice = Frame::request(9, INTERFACE, "hi", "first").bytes();
     twice.extend(Frame::request(9, INTERFACE, "hi", "second").bytes());
     stream.write_all(&twice).expect("the connection is open");
@@ -179,12 +157,13 @@ fn an_id_in_use_twice_concerns_its_connection_alone() {
 /// 100,000 bursts of garbage over as many connections; a good connection sees none of it.
 #[test]
 fn garbage_from_a_hundred_thousand_connections() {
-    let proxied = proxied();
-    let mut good = connect(proxied.address).expect("meltemi listens");
+    let provider = Echo::start();
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut good = connect(proxied.address()).expect("meltemi listens");
     call(&mut good, 1);
     let throwers: Vec<_> = (0..4_u64)
         .map(|seed| {
-            let address = proxied.address;
+            let address = proxied.address();
             thread::spawn(move || throw_garbage(address, seed, 25_000))
         })
         .collect();
@@ -200,7 +179,7 @@ fn garbage_from_a_hundred_thousand_connections() {
     }
     call(&mut good, 0);
     assert_eq!(
-        proxied.meltemi.get("/ready").map(|answer| answer.status),
+        proxied.meltemi().get("/ready").map(|answer| answer.status),
         Some(200)
     );
 }

@@ -1,26 +1,15 @@
 //! Real providers that leave, in order or without a word, and consumers that share a connection.
 
-use meltemi_tests::dubbo::{Counts, Generation, Load, Peers, Provider};
-use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
+use meltemi_tests::dubbo::{Counts, Generation, Load, Peers};
+use meltemi_tests::{Proxied, until};
 
 use Generation::{V2_7_23, V3_3_6};
 
 /// The consumers' own timeout, which no answer may wait for.
 const CONSUMER_TIMEOUT_MS: u64 = 20_000;
 
-fn proxied(providers: &[&Provider]) -> (Manifests, Meltemi, u16) {
-    let manifests = Manifests::dubbo_gateway();
-    let endpoint = |provider: &&Provider| Endpoint {
-        port: provider.port(),
-        version: "v1",
-        locality: "r1/z1/s1",
-    };
-    let endpoints: Vec<_> = providers.iter().map(endpoint).collect();
-    manifests.service("probe.test", &endpoints);
-    manifests.routes("probe.test", "");
-    let meltemi = Meltemi::run(manifests.path());
-    let port = meltemi.address("default/edge/dubbo").port();
-    (manifests, meltemi, port)
+fn assert_clean(counts: &Counts) {
+    assert!(counts.is_clean(), "{counts:?}");
 }
 
 /// Marks until `wanted`; all that was counted on the way.
@@ -49,16 +38,20 @@ fn a_killed_provider_costs_no_more_than_what_it_had() {
     let Some(peers) = Peers::find() else { return };
     for consumer in [V3_3_6, V2_7_23] {
         let (a, b) = (peers.provider(V3_3_6, "a"), peers.provider(V3_3_6, "b"));
-        let (_manifests, meltemi, port) = proxied(&[&a, &b]);
-        let mut load = peers.load(consumer, port, 64, None);
-        count_until(&mut load, "both answer", both_answer).assert_clean();
+        let proxied = Proxied::to(&[a.port(), b.port()]);
+        let mut load = peers.load(consumer, proxied.address().port(), 64, None);
+        assert_clean(&count_until(&mut load, "both answer", both_answer));
         a.crash();
         let mut counts = count_until(&mut load, "b answers all", only_b_answers);
         counts.add(load.stop());
         assert!(counts.wrong.is_empty(), "{counts:?}");
         // At most what was in flight: one call a thread.
         let errors: u64 = counts.errors.values().sum();
-        assert!(errors <= 64, "{counts:?}\n{}", meltemi.process().said());
+        assert!(
+            errors <= 64,
+            "{counts:?}\n{}",
+            proxied.meltemi().process().said()
+        );
         assert!(
             counts.slowest < CONSUMER_TIMEOUT_MS,
             "a call hung: {counts:?}"
@@ -76,12 +69,12 @@ fn a_provider_that_leaves_costs_nothing() {
     let Some(peers) = Peers::find() else { return };
     for consumer in [V3_3_6, V2_7_23] {
         let (a, b) = (peers.provider(V3_3_6, "a"), peers.provider(V3_3_6, "b"));
-        let (_manifests, _meltemi, port) = proxied(&[&a, &b]);
-        let mut load = peers.load(consumer, port, 64, None);
-        count_until(&mut load, "both answer", both_answer).assert_clean();
+        let proxied = Proxied::to(&[a.port(), b.port()]);
+        let mut load = peers.load(consumer, proxied.address().port(), 64, None);
+        assert_clean(&count_until(&mut load, "both answer", both_answer));
         a.leave();
-        count_until(&mut load, "b answers all", only_b_answers).assert_clean();
-        load.stop().assert_clean();
+        assert_clean(&count_until(&mut load, "b answers all", only_b_answers));
+        assert_clean(&load.stop());
     }
 }
 
@@ -90,9 +83,11 @@ fn a_provider_that_leaves_costs_nothing() {
 fn with_no_provider_left_every_call_is_answered() {
     let Some(peers) = Peers::find() else { return };
     let a = peers.provider(V2_7_23, "a");
-    let (_manifests, _meltemi, port) = proxied(&[&a]);
-    let mut load = peers.load(V2_7_23, port, 8, None);
-    count_until(&mut load, "a answers", |counts| counts.of("a") > 100).assert_clean();
+    let proxied = Proxied::to(&[a.port()]);
+    let mut load = peers.load(V2_7_23, proxied.address().port(), 8, None);
+    assert_clean(&count_until(&mut load, "a answers", |counts| {
+        counts.of("a") > 100
+    }));
     a.crash();
     let failing =
         |counts: &Counts| counts.total() == 0 && counts.errors.values().sum::<u64>() > 100;
@@ -109,14 +104,16 @@ fn with_no_provider_left_every_call_is_answered() {
 fn two_consumers_with_the_same_ids_share_an_upstream() {
     let Some(peers) = Peers::find() else { return };
     let provider = peers.provider(V2_7_23, "a");
-    let (_manifests, _meltemi, port) = proxied(&[&provider]);
-    let mut first = peers.load(V2_7_23, port, 32, None);
-    let mut second = peers.load(V2_7_23, port, 32, None);
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut first = peers.load(V2_7_23, proxied.address().port(), 32, None);
+    let mut second = peers.load(V2_7_23, proxied.address().port(), 32, None);
     for load in [&mut first, &mut second] {
-        count_until(load, "calls are answered", |counts| counts.total() > 2_000).assert_clean();
+        assert_clean(&count_until(load, "calls are answered", |counts| {
+            counts.total() > 2_000
+        }));
     }
-    first.stop().assert_clean();
-    second.stop().assert_clean();
+    assert_clean(&first.stop());
+    assert_clean(&second.stop());
 }
 
 /// SIGTERM under load: what is in flight is answered, the consumers are told, and the process ends.
@@ -124,19 +121,18 @@ fn two_consumers_with_the_same_ids_share_an_upstream() {
 fn meltemi_drains() {
     let Some(peers) = Peers::find() else { return };
     let provider = peers.provider(V3_3_6, "a");
-    let (_manifests, meltemi, port) = proxied(&[&provider]);
-    let mut load = peers.load(V3_3_6, port, 16, None);
-    count_until(&mut load, "calls are answered", |counts| {
+    let proxied = Proxied::to(&[provider.port()]);
+    let mut load = peers.load(V3_3_6, proxied.address().port(), 16, None);
+    assert_clean(&count_until(&mut load, "calls are answered", |counts| {
         counts.total() > 500
-    })
-    .assert_clean();
-    meltemi.process().signal("TERM");
+    }));
+    proxied.meltemi().process().signal("TERM");
     let counts = count_until(&mut load, "calls are refused", |counts| counts.total() == 0);
     assert!(
         counts.wrong.is_empty() && counts.slowest < CONSUMER_TIMEOUT_MS,
         "{counts:?}"
     );
     load.stop();
-    let status = meltemi.wait();
+    let status = proxied.wait();
     assert!(status.success(), "{status}");
 }

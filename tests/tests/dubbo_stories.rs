@@ -1,7 +1,7 @@
 //! Every story of a real consumer against a real provider: through Meltemi it sees exactly what it sees directly.
 
-use meltemi_tests::dubbo::{Fact, Generation, Peers, Provider};
-use meltemi_tests::{Endpoint, Manifests, Meltemi};
+use meltemi_tests::dubbo::{Counts, Fact, Generation, Peers};
+use meltemi_tests::{Proxied, until};
 
 use Generation::{V2_7_23, V3_3_6};
 
@@ -47,20 +47,6 @@ fn assert_all_ok(facts: &[Fact]) {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-fn through_meltemi(provider: &Provider) -> (Manifests, Meltemi, u16) {
-    let manifests = Manifests::dubbo_gateway();
-    let endpoint = Endpoint {
-        port: provider.port(),
-        version: "v1",
-        locality: "r1/z1/s1",
-    };
-    manifests.service("probe.test", &[endpoint]);
-    manifests.routes("probe.test", "");
-    let meltemi = Meltemi::run(manifests.path());
-    let port = meltemi.address("default/edge/dubbo").port();
-    (manifests, meltemi, port)
-}
-
 fn same_directly_and_through_meltemi(consumer: Generation, provider: Generation) {
     let Some(peers) = Peers::find() else { return };
     let stories = stories(consumer, provider);
@@ -68,8 +54,8 @@ fn same_directly_and_through_meltemi(consumer: Generation, provider: Generation)
     let direct = peers.tell(consumer, provider.port(), &stories);
     assert_all_ok(&direct);
 
-    let (_manifests, meltemi, port) = through_meltemi(&provider);
-    let proxied = peers.tell(consumer, port, &stories);
+    let meltemi = Proxied::to(&[provider.port()]);
+    let proxied = peers.tell(consumer, meltemi.address().port(), &stories);
     let differ: Vec<_> = direct
         .iter()
         .zip(&proxied)
@@ -78,7 +64,7 @@ fn same_directly_and_through_meltemi(consumer: Generation, provider: Generation)
     assert!(
         differ.is_empty(),
         "(directly, through Meltemi): {differ:#?}\n{}",
-        meltemi.process().said()
+        meltemi.meltemi().process().said()
     );
     assert_eq!(direct.len(), proxied.len());
 }
@@ -124,17 +110,17 @@ fn threads_get_their_own_answers() {
         (V3_3_6, V2_7_23),
     ] {
         let provider = peers.provider(generation, "v1");
-        let (_manifests, _meltemi, port) = through_meltemi(&provider);
-        for port in [provider.port(), port] {
+        let meltemi = Proxied::to(&[provider.port()]);
+        for port in [provider.port(), meltemi.address().port()] {
             let mut load = peers.load(consumer, port, 64, None);
-            let mut counts = load.mark();
-            while counts.total() < 5_000 {
-                std::thread::sleep(std::time::Duration::from_millis(100));
+            let mut counts = Counts::default();
+            until("each thread has called often", || {
                 counts.add(load.mark());
-                counts.assert_clean();
-            }
-            counts.add(load.stop());
-            counts.assert_clean();
+                assert!(counts.is_clean(), "{counts:?}");
+                (counts.total() > 5_000).then_some(())
+            });
+            let last = load.stop();
+            assert!(last.is_clean(), "{last:?}");
         }
     }
 }
