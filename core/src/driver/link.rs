@@ -126,7 +126,8 @@ impl Link {
             && matches!(self.id, ConnectionId::Client(_))
             && !self.ended.get()
         {
-            tokio::task::spawn_local(linger(stream));
+            // Boxed, so that it weighs on those only who get here.
+            Box::pin(linger(stream)).await;
         }
     }
 

@@ -25,8 +25,8 @@ use crate::engine::{Action, ConnectionId, Engine, HostReport, WorkerStatus};
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
 
-/// Bytes of the task that serves a client.
-const TASK: usize = 96;
+/// Bytes that the task of a client may take.
+const TASK: usize = 160;
 
 /// What a worker is told.
 pub(super) enum Command {
@@ -70,6 +70,8 @@ pub(super) struct Worker {
     spare: Cell<Vec<ConnectionId>>,
     reports: mpsc::UnboundedSender<HostReport>,
     load: Arc<AtomicUsize>,
+    /// Clients whose task has not ended; some are read to their end after the engine let them go.
+    serving: Cell<usize>,
     draining: Cell<bool>,
     /// The worker is to end: all is drained, or the engine panicked.
     over: Notify,
@@ -93,6 +95,7 @@ pub(super) fn run(engine: Engine, shared: Shared) -> io::Result<()> {
             spare: Cell::default(),
             reports: shared.reports,
             load: shared.load,
+            serving: Cell::new(0),
             draining: Cell::new(false),
             over: Notify::new(),
         });
@@ -217,9 +220,12 @@ impl Worker {
         self.links.borrow_mut().insert(&link);
         self.perform_all();
         let worker = Rc::clone(self);
+        self.serving.update(|serving| serving + 1);
         let task = async move {
             let _load = load;
             link.serve(&worker).await;
+            worker.serving.update(|serving| serving - 1);
+            worker.end_if_drained();
         };
         // What an idle client weighs, besides its socket and the engine's entry.
         debug_assert!(size_of_val(&task) <= TASK, "{}", size_of_val(&task));
@@ -283,7 +289,11 @@ impl Worker {
             self.spare.set(dirty);
         }
         self.turn.end();
-        if self.draining.get() && self.engine.borrow().is_idle() {
+        self.end_if_drained();
+    }
+
+    fn end_if_drained(&self) {
+        if self.draining.get() && self.serving.get() == 0 && self.engine.borrow().is_idle() {
             self.over.notify_one();
         }
     }

@@ -1,7 +1,7 @@
 mod fragile;
 mod harness;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -310,6 +310,21 @@ fn a_drain_ends_with_its_time() {
     let mut rest = Vec::new();
     // Closed or reset: in any case not left open.
     drop(client.0.read_to_end(&mut rest));
+}
+
+#[test]
+fn garbage_closes_its_own_connection_and_no_other() {
+    let proxy = Running::start(snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]));
+    let mut client = proxy.client(LISTENER);
+    client.send(1, b"hold");
+    let mut garbage = proxy.client(LISTENER);
+    // More than the sockets and the proxy hold: both calls return only because the proxy closes.
+    drop(garbage.0.write_all(&vec![0xa5; 8 << 20]));
+    drop(garbage.0.read_to_end(&mut Vec::new()));
+    let errors = r#"meltemi_downstream_decode_errors_total{service="default/echo"}"#;
+    assert_eq!(proxy.metric(errors), Some(1.0));
+    client.send(2, b"go on");
+    assert_eq!([client.receive().0.id, client.receive().0.id], [1, 2]);
 }
 
 #[test]
