@@ -1,0 +1,194 @@
+//! What the core has to know of a call: the answers it is owed, its deadline, what it pins.
+
+use std::time::Duration;
+
+use dubbo_rs_codec::{
+    HEADER_LEN, Header, Kind, ReadError, Request as CallBody, RequestError, RequestLayout,
+    SerializationId, Timeouts, request::may_have_callback_arguments,
+};
+use meltemi_codec::{Answers, Memo, Pin, Request};
+
+use crate::frame::{Arrived, LONG_HEAD};
+
+/// Bodies up to this size (bytes) have their attachments read when they arrive. In larger ones
+/// they are looked for when something asks, since all arguments have to be skipped first.
+const EAGER: usize = 16 * 1024;
+
+const CALLBACK_ARGUMENT: &str = "sys_callback_arg-";
+
+/// A call, and where the parts of its body lie.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request: Request,
+    /// `None` where only the header can be read.
+    pub(crate) layout: Option<RequestLayout>,
+}
+
+/// A call whose serialization is known and whose body cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// The five strings may be whole once `need` bytes of the frame are there.
+    HeadCut {
+        /// Bytes of the frame.
+        need: usize,
+    },
+    /// They never will be.
+    Broken(&'static str),
+}
+
+/// What is kept of a call in its [`Memo`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallMemo {
+    pub(crate) serialization: SerializationId,
+    /// Whether the attachments, which were read, name no other interface than the path.
+    pub(crate) interface_is_path: bool,
+    /// The call's number on its connection.
+    pub(crate) sequence: u64,
+}
+
+impl CallMemo {
+    const INTERFACE_IS_PATH: u32 = 1 << 8;
+
+    pub(crate) fn pack(self) -> Memo {
+        let [high, low] = [(self.sequence >> 32) as u32, self.sequence as u32];
+        let flag = if self.interface_is_path {
+            Self::INTERFACE_IS_PATH
+        } else {
+            0
+        };
+        Memo {
+            words: [u32::from(self.serialization.0) | flag, high, low, 0],
+            data: None,
+        }
+    }
+
+    pub(crate) fn unpack(memo: &Memo) -> Self {
+        let [facts, high, low, _] = memo.words;
+        Self {
+            serialization: SerializationId(facts as u8),
+            interface_is_path: facts & Self::INTERFACE_IS_PATH != 0,
+            sequence: u64::from(high) << 32 | u64::from(low),
+        }
+    }
+}
+
+impl Call {
+    /// Reads a call, which is the connection's `sequence`th, as far as its size allows.
+    pub(crate) fn read(arrived: &Arrived<'_>, sequence: u64) -> Result<Self, Unreadable> {
+        let Arrived {
+            header,
+            body,
+            whole,
+        } = *arrived;
+        let mut memo = CallMemo {
+            serialization: header.serialization,
+            interface_is_path: false,
+            sequence,
+        };
+        // How much more has arrived must not decide what is read.
+        let head = match body.get(..LONG_HEAD - HEADER_LEN) {
+            Some(head) if !whole => head,
+            _ => body,
+        };
+        let mut view = match CallBody::parse(header.serialization, head) {
+            Ok(view) => view,
+            Err(RequestError::Opaque(_)) => {
+                let mut call = Self::of(&header, memo, None);
+                call.request.pin = pin(whole && may_have_callback_arguments(body));
+                return Ok(call);
+            }
+            Err(RequestError::Head(ReadError::Truncated { .. }))
+                if !whole && body.len() < LONG_HEAD - HEADER_LEN =>
+            {
+                let need = header.frame_len().min(LONG_HEAD);
+                return Err(Unreadable::HeadCut { need });
+            }
+            Err(RequestError::Descriptor(_)) => {
+                return Err(Unreadable::Broken("the parameter types cannot be read"));
+            }
+            Err(_) => return Err(Unreadable::Broken("the head of the body cannot be read")),
+        };
+        let (mut deadline, mut pinned) = (None, false);
+        if whole && body.len() <= EAGER {
+            let found = attachments(&mut view, body)
+                .map_err(|_| Unreadable::Broken("the arguments or attachments cannot be read"))?;
+            memo.interface_is_path = found.interface_is_path;
+            (deadline, pinned) = (found.deadline, found.callback);
+        } else if whole && may_have_callback_arguments(body) {
+            // Attachments that cannot be read may hold one all the same.
+            pinned = names_callback(&view).unwrap_or(true);
+        }
+        let mut call = Self::of(&header, memo, Some(view.layout()));
+        call.request.deadline = deadline;
+        call.request.pin = pin(pinned);
+        Ok(call)
+    }
+
+    /// A call of which only the header is known.
+    pub(crate) fn of_header(header: &Header, sequence: u64) -> Self {
+        let memo = CallMemo {
+            serialization: header.serialization,
+            interface_is_path: false,
+            sequence,
+        };
+        Self::of(header, memo, None)
+    }
+
+    fn of(header: &Header, memo: CallMemo, layout: Option<RequestLayout>) -> Self {
+        let answers = match header.kind {
+            Kind::Oneway => Answers::None,
+            _ => Answers::One,
+        };
+        let request = Request {
+            answers,
+            ..Request::unary(header.id, memo.pack())
+        };
+        Self { request, layout }
+    }
+}
+
+/// A provider calls an argument of its consumer back on the connection that brought it (rule 7).
+fn pin(callback: bool) -> Pin {
+    if callback { Pin::UntilClose } else { Pin::None }
+}
+
+struct Found {
+    deadline: Option<Duration>,
+    callback: bool,
+    interface_is_path: bool,
+}
+
+/// One look at the attachments (rule 9).
+fn attachments(view: &mut CallBody<'_>, body: &[u8]) -> Result<Found, ReadError> {
+    let at = view.locate_attachments()?;
+    let [timeout, countdown, interface] =
+        view.attachments()?.pick(["timeout", "_TO", "interface"])?;
+    let timeouts = Timeouts {
+        timeout: timeout.and_then(|value| value.number()),
+        countdown: countdown.and_then(|value| value.number()),
+    };
+    let interface = interface
+        .and_then(|value| value.text())
+        .filter(|text| !text.is_empty());
+    let path = view.path();
+    let interface_is_path = interface.is_none_or(|text| match (text.ascii(), path.ascii()) {
+        (Some(one), Some(other)) => one == other,
+        _ => text.decode() == path.decode(),
+    });
+    let map = body.get(at..).unwrap_or_default();
+    let callback = may_have_callback_arguments(map) && names_callback(view)?;
+    Ok(Found {
+        deadline: timeouts.deadline_millis().map(Duration::from_millis),
+        callback,
+        interface_is_path,
+    })
+}
+
+fn names_callback(view: &CallBody<'_>) -> Result<bool, ReadError> {
+    for entry in view.attachments()? {
+        if entry?.key.decode().starts_with(CALLBACK_ARGUMENT) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,52 @@
+//! Dubbo's words for what a proxy has to say, and the core's for what a provider said.
+
+use dubbo_rs_codec::{HEADER_LEN, Header, Response, ResponseError, ResultKind, Status};
+use meltemi_codec::{Outcome, Status as Reason};
+
+/// The status of an answer of the proxy's own. A consumer retries any of them (by its `retries`)
+/// but the timeout, which it reports as such.
+pub(crate) fn of(reason: Reason) -> Status {
+    match reason {
+        Reason::NoRoute => Status::SERVICE_NOT_FOUND,
+        Reason::NoHealthyUpstream => Status::SERVER_ERROR,
+        // What a consumer tells itself when the connection to its provider is gone.
+        Reason::ConnectFailure | Reason::UpstreamReset => Status::CHANNEL_INACTIVE,
+        Reason::UpstreamMalformed => Status::BAD_RESPONSE,
+        Reason::Timeout => Status::SERVER_TIMEOUT,
+        // The one status by which a provider says "not now".
+        Reason::RateLimited | Reason::Overloaded => Status::SERVER_THREADPOOL_EXHAUSTED,
+        Reason::Denied => Status::SERVICE_ERROR,
+        Reason::Malformed | Reason::TooLarge | Reason::Unsupported => Status::BAD_REQUEST,
+    }
+}
+
+/// What the answer at the start of `frame` says of its call.
+pub(crate) fn outcome(frame: &[u8]) -> Outcome {
+    let unreadable = Outcome::SystemError {
+        code: u32::from(Status::BAD_RESPONSE.0),
+    };
+    let Ok(Some(header)) = Header::parse(frame) else {
+        return unreadable;
+    };
+    match header.status {
+        Status::OK => {}
+        Status::SERVER_THREADPOOL_EXHAUSTED => {
+            return Outcome::TryLater {
+                code: u32::from(header.status.0),
+            };
+        }
+        Status(code) => {
+            return Outcome::SystemError {
+                code: u32::from(code),
+            };
+        }
+    }
+    let body = frame.get(HEADER_LEN..).unwrap_or_default();
+    match Response::parse(&header, body) {
+        Ok(Response::Result(result)) if result.kind() == ResultKind::Exception => {
+            Outcome::ApplicationError
+        }
+        Ok(_) | Err(ResponseError::Opaque(_)) => Outcome::Ok,
+        Err(_) => unreadable,
+    }
+}
