@@ -18,6 +18,12 @@ pub trait Protocol: Send + Sync + 'static {
     /// The attributes that routes can match on, by name.
     fn attributes(&self) -> &'static [AttributeDef];
 
+    /// The attribute that names the service within the protocol, which the `interface` annotation
+    /// of a service restricts.
+    fn service_attribute(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether messages may know attributes that [`Protocol::attributes`] does not list
     /// (attachments, headers).
     fn open_attributes(&self) -> bool {

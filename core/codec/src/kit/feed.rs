@@ -32,7 +32,7 @@ impl<Event: PartialEq> PartialEq for Seen<Event> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Transcript<Event> {
     pub(super) seen: Vec<Seen<Event>>,
-    /// Where the codec gave up, and why.
+    /// Where the message starts at which the codec gave up, and why it did.
     pub(super) malformed: Option<(usize, &'static str)>,
 }
 
@@ -62,7 +62,12 @@ pub(super) fn feed<L: Leg>(
                 Step::Taken(n) => feed.start += n,
                 Step::Wait => break,
                 Step::Over(reason) => {
-                    feed.transcript.malformed = Some((feed.start, reason));
+                    // A message that goes wrong after its head is one that goes wrong.
+                    let begun = match feed.inside {
+                        Inside::Body => feed.transcript.seen.pop().map(|seen| seen.at),
+                        Inside::Message | Inside::Rest(_) => None,
+                    };
+                    feed.transcript.malformed = Some((begun.unwrap_or(feed.start), reason));
                     return Ok(feed.transcript);
                 }
             }

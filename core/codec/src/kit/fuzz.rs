@@ -156,7 +156,8 @@ fn plan<'a>(
     )
 }
 
-/// How a stream is cut makes no difference, but to how much of a large message its event is made of.
+/// How a stream is cut makes no difference, but to how much of a large message its event is made
+/// of, and to whether an end that is not a whole message is found wrong or waited for.
 fn same<Event: PartialEq + std::fmt::Debug>(
     whole: &Transcript<Event>,
     cut: &Transcript<Event>,
@@ -168,7 +169,6 @@ fn same<Event: PartialEq + std::fmt::Debug>(
             && (large || one.event == other.event)
     };
     let all = whole.seen.len() == cut.seen.len() && whole.seen.iter().zip(&cut.seen).all(same);
-    // An end that is not a whole message may be found wrong, or waited for.
     let ends = match (whole.malformed, cut.malformed) {
         (Some((one, _)), Some((other, _))) => one == other,
         _ => true,

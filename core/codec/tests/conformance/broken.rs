@@ -1,8 +1,8 @@
 //! Protocols that break one rule each: a kit that lets them pass is worse than none.
 
 use meltemi_codec::{
-    AttributeDef, AttributeKey, Decoded, Downstream, Drain, Edit, EditRefused, Expected, Frame,
-    FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Outcome, Protocol, Request,
+    AttributeDef, AttributeKey, Body, Decoded, Downstream, Drain, Edit, EditRefused, Expected,
+    Frame, FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Outcome, Protocol, Request,
     Session, Size, Sniff, Traits, Upstream,
     kit::{
         Rule, allocations, rules,
@@ -72,6 +72,10 @@ enum Flaw {
     Heartless,
     /// The client is not told of what is announced.
     LeavesUnannounced,
+    /// A message without a known end does not end.
+    NeverEnds,
+    /// The head of a large message is written twice when it is edited.
+    EditsTwice,
     /// The limit is twice what it is.
     Generous,
     /// What is too large is refused when it is there.
@@ -216,6 +220,13 @@ impl Downstream for FlawedDownstream {
         Ok(Decoded::Message(message))
     }
 
+    fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
+        match self.codec.body(input)? {
+            Body::End(n) if self.flaw == Flaw::NeverEnds => Ok(Body::More(n)),
+            body => Ok(body),
+        }
+    }
+
     fn attribute<'a>(&self, request: Frame<'a>, key: &AttributeKey) -> Option<Cow<'a, [u8]>> {
         if self.flaw == Flaw::Blind && *key == AttributeKey::Known(1) {
             return None;
@@ -233,6 +244,11 @@ impl Downstream for FlawedDownstream {
             Flaw::WritesRefused => {
                 out.push(0);
                 return Err(EditRefused::NoPlace);
+            }
+            Flaw::EditsTwice if !request.whole => {
+                out.extend_from_slice(request.bytes);
+                out.extend_from_slice(request.bytes);
+                return Ok(());
             }
             Flaw::IgnoresEdits => {
                 out.extend_from_slice(request.bytes);
@@ -328,6 +344,10 @@ impl Upstream for FlawedUpstream {
         self.codec.decode(input, expected, out)
     }
 
+    fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
+        self.codec.body(input)
+    }
+
     fn outcome(&self, response: Frame<'_>) -> Outcome {
         match self.flaw {
             Flaw::AllIsWell => Outcome::Ok,
@@ -388,7 +408,7 @@ finds! {
     heartbeats_are_answered: ById Heartless, InOrder Heartless;
     drain_is_understood: ById LeavesUnannounced;
     too_large_is_refused_at_its_head: ById Generous, ById RefusesLate, InOrder Generous;
-    large_messages_pass_by_their_head: ById LosesHead, ById Hoards, InOrder LosesHead;
+    large_messages_pass_by_their_head: ById LosesHead, ById Hoards, InOrder LosesHead, ById EditsTwice, InOrder NeverEnds;
     garbage_makes_progress: ById Panics, ById Stuck, ById Remembers;
 }
 

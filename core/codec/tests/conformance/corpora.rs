@@ -92,6 +92,14 @@ pub(crate) fn in_order() -> Corpus {
             "large",
             in_order::with_payload("PUT b", &vec![b'b'; 300_000]),
         ))
+        .request(Sample::new(
+            "pieces",
+            in_order::with_pieces("PUT c", &[b"one", b"0\n", &[1; 70]]),
+        ))
+        .request(Sample::new(
+            "stream",
+            in_order::with_pieces("PUT d", &[&[0; 200_000], &[1; 200_000]]),
+        ))
         .request(Sample::new("free", in_order::request("FREE", "")))
         .response(Sample::new("got", in_order::response(b"value")).answers("get"))
         .response(Sample::new("aside", ">news *3\nabc"))
@@ -102,5 +110,12 @@ pub(crate) fn in_order() -> Corpus {
         .response(Sample::new("no", "-not held\n").answers("hold"))
         .response(Sample::new("leaving", ".bye host\n"))
         .response(Sample::new("large", in_order::response(&vec![b'b'; 300_000])).answers("large"))
+        .response(
+            Sample::new("pieces", in_order::with_pieces("+", &[b"one", b"two"])).answers("pieces"),
+        )
+        .response(
+            Sample::new("stream", in_order::with_pieces("+", &[&[0; 200_000], b"2"]))
+                .answers("stream"),
+        )
         .response(Sample::new("broken", "!7 out of order\n").answers("free"))
 }

@@ -1,18 +1,16 @@
 //! Sizes: what is too large is refused before it is there, what is large passes by its head.
 
-use super::{
-    framing::{head, nothing_whole},
-    subject::{Asked, Subject},
-};
+use super::subject::{Asked, Subject};
 use crate::{
     downstream::FromClient,
+    edit::Edit,
     kit::{
         broken::Broken,
         corpus::{Corpus, Sample},
         feed::{SENT_BEFORE, added, check_need},
         leg::{Client, Leg, Server},
     },
-    message::{Decoded, Frame, Limits, Memo, Size},
+    message::{Body, Decoded, Frame, Limits, Memo, Size},
     protocol::Protocol,
     reply::Status,
     upstream::FromServer,
@@ -61,10 +59,15 @@ fn bounded<L: Leg>(
     bytes: &[u8],
     refused: impl Fn(&Decoded<L::Event>) -> bool,
 ) -> Result<(), Broken> {
-    const READ: &str = "Limits::frame, FromClient::Refused";
     let len = bytes.len() as u64;
-    let mut nothing = leg(nothing_whole(limits));
-    let head = head(&mut nothing, bytes);
+    let broken = |finding| {
+        Err(Broken::new(
+            "",
+            finding,
+            "Limits::frame, FromClient::Refused",
+        ))
+    };
+    let (head, size) = head(&mut leg(nothing_whole(limits)), bytes);
     let just = Limits {
         frame: len,
         ..limits
@@ -72,33 +75,60 @@ fn bounded<L: Leg>(
     match leg(just).decode(bytes, &mut Vec::new()) {
         Ok(decoded) if !refused(&decoded) => {}
         other => {
-            let finding = format!("with a limit of its {len} bytes it is not accepted: {other:?}");
-            return Err(Broken::new("", finding, READ));
+            return broken(format!(
+                "with a limit of its {len} bytes it is not accepted: {other:?}"
+            ));
         }
     }
-    let mut leg = leg(Limits {
+    // Where the head does not tell the size, the limit ends it when it is reached.
+    let head = match size {
+        Some(Size::Streamed) => bytes.len(),
+        _ => head,
+    };
+    let less = Limits {
         frame: len - 1,
         ..limits
-    });
+    };
+    let mut leg = leg(less);
     for cut in 1..=head {
-        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+        let (input, rest) = bytes.split_at(cut);
+        match leg.decode(input, &mut Vec::new()) {
             Ok(Decoded::Incomplete { .. }) => {}
-            Ok(Decoded::Message(message)) if message.size == Size::Streamed => return Ok(()),
+            Ok(Decoded::Message(message)) if message.size == Size::Streamed => {
+                return match leg.body(rest) {
+                    Err(_) => Ok(()),
+                    Ok(body) => broken(format!(
+                        "with a limit of {} bytes its {len} pass through `body`: {body:?}",
+                        len - 1
+                    )),
+                };
+            }
             Ok(decoded) if !refused(&decoded) => {
-                let finding = format!(
+                return broken(format!(
                     "with a limit of {} bytes its {len} are accepted, or refused in other words than `TooLarge` and its size: {decoded:?}",
                     len - 1
-                );
-                return Err(Broken::new("", finding, READ));
+                ));
             }
             Ok(_) | Err(_) => return Ok(()),
         }
     }
-    let finding = format!(
-        "with a limit of {} bytes its {len} are not refused when its head of {head} bytes is there",
+    broken(format!(
+        "with a limit of {} bytes its {len} are not refused when {head} of them are there, which tell",
         len - 1
-    );
-    Err(Broken::new("", finding, READ))
+    ))
+}
+
+/// How many bytes of a message a codec wants to see before it returns it, and with which size.
+fn head<L: Leg>(leg: &mut L, bytes: &[u8]) -> (usize, Option<Size>) {
+    for cut in 1..=bytes.len() {
+        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+            Ok(Decoded::Incomplete { .. }) => {}
+            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
+            Ok(Decoded::Message(message)) => return (cut, Some(message.size)),
+            _ => return (cut, None),
+        }
+    }
+    (bytes.len(), None)
 }
 
 /// A message that is larger than what is kept as a whole is returned when its head is there, and
@@ -123,6 +153,11 @@ pub fn large_messages_pass_by_their_head(
 
 const READ: &str = "Size::Known, Frame::whole, Limits::whole";
 
+/// Limits under which every message is too large to be kept as a whole.
+fn nothing_whole(limits: Limits) -> Limits {
+    Limits { whole: 0, ..limits }
+}
+
 /// What is returned of a message as soon as possible: how much it took, and what it is.
 fn by_head<L: Leg>(leg: &mut L, bytes: &[u8]) -> Result<(usize, L::Event), Broken> {
     for cut in 1..=bytes.len() {
@@ -130,16 +165,22 @@ fn by_head<L: Leg>(leg: &mut L, bytes: &[u8]) -> Result<(usize, L::Event), Broke
             Ok(Decoded::Incomplete { need }) => check_need(need, cut, leg.limits())?,
             Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
             Ok(Decoded::Message(message)) => {
-                return match message.size {
+                let finding = match message.size {
                     Size::Known(size) if size != bytes.len() as u64 => {
-                        let finding = format!(
+                        format!(
                             "by its first {cut} bytes its size is {size}, it is {}",
                             bytes.len()
-                        );
-                        Err(Broken::new("", finding, READ))
+                        )
                     }
-                    _ => Ok((cut, message.event)),
+                    Size::Streamed => match leg.body(bytes.get(cut..).unwrap_or_default()) {
+                        Ok(Body::End(n)) if n == bytes.len() - cut => {
+                            return Ok((cut, message.event));
+                        }
+                        other => format!("after its first {cut} bytes `body` says {other:?}"),
+                    },
+                    Size::Known(_) => return Ok((cut, message.event)),
                 };
+                return Err(Broken::new("", finding, READ));
             }
             other => {
                 return Err(Broken::new(
@@ -198,7 +239,22 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
         added(&out).map(<[u8]>::to_vec)
     };
     equal(forward(frame)?, rest, &forward(asked.frame())?)
-        .map_err(|b| b.within(format!("{place}, forwarded")))
+        .map_err(|b| b.within(format!("{place}, forwarded")))?;
+    let edit = |frame| {
+        let edit = Edit::Set {
+            name: "conformance-kit".into(),
+            value: "v".into(),
+        };
+        let mut out = Vec::new();
+        let codec = subject.protocol.downstream(limits);
+        codec.edit(frame, &[edit], &mut out).map(|()| out)
+    };
+    match (edit(frame), edit(asked.frame())) {
+        (Ok(head), Ok(whole)) => {
+            equal(head, rest, &whole).map_err(|b| b.within(format!("{place}, edited")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn response_by_head(

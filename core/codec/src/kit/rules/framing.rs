@@ -10,7 +10,7 @@ use crate::{
         feed::{SENT_BEFORE, Transcript, feed},
         leg::{Client, Leg, Server},
     },
-    message::{Decoded, Limits, Size},
+    message::{Decoded, Size},
     protocol::{Protocol, Sniff},
 };
 
@@ -292,22 +292,4 @@ pub fn sniffing_knows_its_own(protocol: &dyn Protocol, corpus: &Corpus) -> Resul
         );
     }
     Ok(())
-}
-
-/// How many bytes of a message of `limits` a codec wants to see before it returns it.
-pub(super) fn head<L: Leg>(leg: &mut L, bytes: &[u8]) -> usize {
-    for cut in 1..=bytes.len() {
-        let decoded = leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new());
-        match decoded {
-            Ok(Decoded::Incomplete { .. }) => {}
-            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
-            _ => return cut,
-        }
-    }
-    bytes.len()
-}
-
-/// Limits under which every message is too large to be kept as a whole.
-pub(super) fn nothing_whole(limits: Limits) -> Limits {
-    Limits { whole: 0, ..limits }
 }

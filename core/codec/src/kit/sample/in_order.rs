@@ -8,6 +8,9 @@
 //!           .bye\n  .bye host\n  .back\n    go-away, of the whole host, taken back
 //! ```
 //!
+//! Instead of `*N` a line may end in `*~`: then pieces follow, each `N\n` and N bytes, until one
+//! is empty (`0\n`), so that nobody knows the size before the end.
+//!
 //! Verbs with a meaning to the proxy: `GET` may be repeated; `NOTE` is not answered; `SIZE` is
 //! answered with the `*N` of a payload that does not follow, so that the answer cannot be read
 //! without its request; `SUB n` is answered n times; `HOLD` pins and `FREE` releases; `PING` and
@@ -16,6 +19,7 @@
 
 mod codec;
 mod line;
+mod payload;
 
 use std::time::Duration;
 
@@ -77,11 +81,11 @@ impl Protocol for InOrder {
     }
 
     fn downstream(&self, limits: Limits) -> Box<dyn Downstream> {
-        Box::new(codec::Server { limits })
+        Box::new(codec::Server::new(limits))
     }
 
     fn upstream(&self, limits: Limits, _session: Option<&Session>) -> Box<dyn Upstream> {
-        Box::new(codec::Client { limits, own: 0 })
+        Box::new(codec::Client::new(limits))
     }
 }
 
@@ -102,5 +106,17 @@ pub fn response(payload: &[u8]) -> Vec<u8> {
 pub fn with_payload(line: &str, payload: &[u8]) -> Vec<u8> {
     let mut out = format!("{line} *{}\n", payload.len()).into_bytes();
     out.extend_from_slice(payload);
+    out
+}
+
+/// `line` announcing pieces and followed by them.
+#[must_use]
+pub fn with_pieces(line: &str, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut out = format!("{line} *~\n").into_bytes();
+    for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+        out.extend_from_slice(format!("{}\n", piece.len()).as_bytes());
+        out.extend_from_slice(piece);
+    }
+    out.extend_from_slice(b"0\n");
     out
 }

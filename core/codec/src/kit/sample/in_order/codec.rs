@@ -2,12 +2,17 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::line::{Front, Line, parse};
+use super::{
+    line::{Extent, Front, Line, parse},
+    payload::{Payload, Pieces},
+};
 use crate::{
     attribute::AttributeKey,
     downstream::{Downstream, Drain, FromClient},
     edit::{Edit, EditRefused},
-    message::{Answers, Decoded, Frame, Limits, Malformed, Memo, Message, Pin, Request, Size},
+    message::{
+        Answers, Body, Decoded, Frame, Limits, Malformed, Memo, Message, Pin, Request, Size,
+    },
     reply::{LocalReply, Status},
     upstream::{At, Expected, FromServer, Outcome, Response, Upstream},
 };
@@ -16,7 +21,18 @@ use crate::{
 const SIZE_ONLY: u32 = 1;
 
 pub(super) struct Server {
-    pub(super) limits: Limits,
+    limits: Limits,
+    /// The rest of a message that was returned by its head.
+    pieces: Option<Pieces>,
+}
+
+impl Server {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            pieces: None,
+        }
+    }
 }
 
 impl Downstream for Server {
@@ -30,36 +46,39 @@ impl Downstream for Server {
             Front::Empty(len) => return Ok(Decoded::Skip { len }),
             Front::Line(line) => line,
         };
-        let too_large = line.size() > self.limits.frame;
-        if let Some(need) = line
-            .missing(input, line.size(), self.limits)
-            .filter(|_| !too_large)
-        {
-            return Ok(Decoded::Incomplete { need });
-        }
-        let event = if too_large {
-            FromClient::Refused {
-                request: request(&line),
-                status: Status::TooLarge,
-                message: "the request is larger than the frame limit",
+        let size = match line.extent(input, self.limits)? {
+            Extent::Missing(need) => return Ok(Decoded::Incomplete { need }),
+            Extent::TooLarge(size) => {
+                let event = FromClient::Refused {
+                    request: request(&line),
+                    status: Status::TooLarge,
+                    message: "the request is larger than the frame limit",
+                };
+                let size = Size::Known(size);
+                return Ok(Decoded::Message(Message { size, event }));
             }
-        } else {
-            match verb(&line) {
-                "PING" => {
-                    out.extend_from_slice(b"+PONG\n");
-                    FromClient::Answered
-                }
-                "QUIT" => {
-                    out.extend_from_slice(b"+BYE\n");
-                    FromClient::Goodbye
-                }
-                _ => FromClient::Request(request(&line)),
+            Extent::Whole(size) => Size::Known(size),
+            Extent::Streamed(pieces) => {
+                self.pieces = Some(pieces);
+                Size::Streamed
             }
         };
-        Ok(Decoded::Message(Message {
-            size: Size::Known(line.size()),
-            event,
-        }))
+        let event = match verb(&line) {
+            "PING" => {
+                out.extend_from_slice(b"+PONG\n");
+                FromClient::Answered
+            }
+            "QUIT" => {
+                out.extend_from_slice(b"+BYE\n");
+                FromClient::Goodbye
+            }
+            _ => FromClient::Request(request(&line)),
+        };
+        Ok(Decoded::Message(Message { size, event }))
+    }
+
+    fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
+        body(&mut self.pieces, input)
     }
 
     fn attribute<'a>(&self, request: Frame<'a>, key: &AttributeKey) -> Option<Cow<'a, [u8]>> {
@@ -96,10 +115,7 @@ impl Downstream for Server {
                 words.push(Cow::Owned(format!("{name}={value}")));
             }
         }
-        if let Some(payload) = line.payload {
-            words.push(Cow::Owned(format!("*{payload}")));
-        }
-        let text = words.join(" ");
+        let text = format!("{}{}", words.join(" "), line.payload);
         if text.len() >= super::LINE {
             return Err(EditRefused::Unwritable);
         }
@@ -145,10 +161,22 @@ impl Downstream for Server {
 }
 
 pub(super) struct Client {
-    pub(super) limits: Limits,
+    limits: Limits,
     /// Heartbeats that are not answered yet. They are sent only when nothing else is unanswered,
     /// so the next answers are theirs.
-    pub(super) own: u32,
+    own: u32,
+    /// The rest of a message that was returned by its head.
+    pieces: Option<Pieces>,
+}
+
+impl Client {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            own: 0,
+            pieces: None,
+        }
+    }
 }
 
 impl Upstream for Client {
@@ -172,19 +200,27 @@ impl Upstream for Client {
                 .memo(0)
                 .is_some_and(|memo| memo.words[0] == SIZE_ONLY);
         let is_answer = line.text.starts_with(['+', '-', '!', '?']);
-        let size = if is_answer && size_only {
-            line.len as u64
+        let line = if is_answer && size_only {
+            Line {
+                payload: Payload::Nothing,
+                ..line
+            }
         } else {
-            line.size()
+            line
         };
-        if size > self.limits.frame {
-            return Err(Malformed {
-                reason: "an answer is larger than the frame limit",
-            });
-        }
-        if let Some(need) = line.missing(input, size, self.limits) {
-            return Ok(Decoded::Incomplete { need });
-        }
+        let size = match line.extent(input, self.limits)? {
+            Extent::Missing(need) => return Ok(Decoded::Incomplete { need }),
+            Extent::TooLarge(_) => {
+                return Err(Malformed {
+                    reason: "an answer is larger than the frame limit",
+                });
+            }
+            Extent::Whole(size) => Size::Known(size),
+            Extent::Streamed(pieces) => {
+                self.pieces = Some(pieces);
+                Size::Streamed
+            }
+        };
         let event = match line.text {
             ".bye" => FromServer::GoAway { host: false },
             ".bye host" => FromServer::GoAway { host: true },
@@ -204,10 +240,11 @@ impl Upstream for Client {
                 });
             }
         };
-        Ok(Decoded::Message(Message {
-            size: Size::Known(size),
-            event,
-        }))
+        Ok(Decoded::Message(Message { size, event }))
+    }
+
+    fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
+        body(&mut self.pieces, input)
     }
 
     fn outcome(&self, response: Frame<'_>) -> Outcome {
@@ -233,6 +270,20 @@ impl Upstream for Client {
         out.extend_from_slice(b"PING\n");
         true
     }
+}
+
+/// The next piece of a message that was returned by its head.
+fn body(pieces: &mut Option<Pieces>, input: &[u8]) -> Result<Body, Malformed> {
+    let Some(reading) = pieces else {
+        return Err(Malformed {
+            reason: "no message is open",
+        });
+    };
+    let body = reading.read(input)?;
+    if let Body::End(_) = body {
+        *pieces = None;
+    }
+    Ok(body)
 }
 
 fn verb<'a>(line: &Line<'a>) -> &'a str {

@@ -1,7 +1,10 @@
 //! The line that every message starts with.
 
-use super::LINE;
-use crate::message::{Limits, Malformed};
+use super::{
+    LINE,
+    payload::{Payload, Pieces},
+};
+use crate::message::{Body, Limits, Malformed};
 
 /// What the front of the input is.
 pub(super) enum Front<'a> {
@@ -13,13 +16,25 @@ pub(super) enum Front<'a> {
     Line(Line<'a>),
 }
 
+/// How far a message reaches.
+pub(super) enum Extent {
+    /// So many bytes are needed to tell, or to return it.
+    Missing(usize),
+    /// It has so many, and may be returned.
+    Whole(u64),
+    /// It has so many, and they are too many.
+    TooLarge(u64),
+    /// It may be returned, and its end is not there.
+    Streamed(Pieces),
+}
+
 /// A line and what it announces.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
     /// The words before the announcement.
     pub(super) text: &'a str,
-    /// Bytes of payload that it announces.
-    pub(super) payload: Option<u32>,
+    /// What it announces.
+    pub(super) payload: Payload,
     /// Bytes of the line with its end.
     pub(super) len: usize,
 }
@@ -43,8 +58,8 @@ impl<'a> Line<'a> {
             reason: "a line is not UTF-8",
         })?;
         let (text, payload) = match text.rsplit_once(" *") {
-            Some((before, digits)) if !digits.contains(' ') => (before, Some(number(digits)?)),
-            _ => (text, None),
+            Some((before, text)) if !text.contains(' ') => (before, Payload::announced(text)?),
+            _ => (text, Payload::Nothing),
         };
         Ok(Front::Line(Self {
             text,
@@ -53,15 +68,35 @@ impl<'a> Line<'a> {
         }))
     }
 
-    /// Bytes of the message where the payload follows.
-    pub(super) fn size(&self) -> u64 {
-        self.len as u64 + u64::from(self.payload.unwrap_or_default())
+    /// How far the message reaches into `input`, where its payload follows.
+    pub(super) fn extent(&self, input: &[u8], limits: Limits) -> Result<Extent, Malformed> {
+        let bytes = match self.payload {
+            Payload::Nothing => 0,
+            Payload::Bytes(bytes) => bytes,
+            Payload::Pieces => return self.pieces(input, limits),
+        };
+        let size = self.len as u64 + u64::from(bytes);
+        let need = limits.needed(self.len, size);
+        Ok(if size > limits.frame {
+            Extent::TooLarge(size)
+        } else if input.len() < need {
+            Extent::Missing(need)
+        } else {
+            Extent::Whole(size)
+        })
     }
 
-    /// How long the input must become before the message may be returned, if it is too short.
-    pub(super) fn missing(&self, input: &[u8], size: u64, limits: Limits) -> Option<usize> {
-        let need = limits.needed(self.len, size);
-        (input.len() < need).then_some(need)
+    fn pieces(&self, input: &[u8], limits: Limits) -> Result<Extent, Malformed> {
+        let mut pieces = Pieces::new(limits.frame.saturating_sub(self.len as u64));
+        let payload = input.get(self.len..).unwrap_or_default();
+        Ok(match pieces.read(payload)? {
+            Body::End(n) => Extent::Whole((self.len + n) as u64),
+            Body::More(_) if input.len() < limits.whole => {
+                let need = input.len().saturating_add(pieces.least());
+                Extent::Missing(need.min(limits.whole))
+            }
+            Body::More(_) => Extent::Streamed(pieces),
+        })
     }
 
     /// The words between the first two and the announcement, as `name=value`.
@@ -75,17 +110,5 @@ pub(super) fn parse(message: &[u8]) -> Option<(Line<'_>, &[u8])> {
     match Line::front(message) {
         Ok(Front::Line(line)) => Some((line, message.get(line.len..)?)),
         _ => None,
-    }
-}
-
-fn number(digits: &str) -> Result<u32, Malformed> {
-    let malformed = Malformed {
-        reason: "a payload's size is not a number",
-    };
-    // `parse` takes a sign, which would be a second spelling of the same size.
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        digits.parse().map_err(|_| malformed)
-    } else {
-        Err(malformed)
     }
 }
