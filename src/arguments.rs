@@ -1,0 +1,134 @@
+//! What the command can be asked.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use meltemi_core::access_log::Destination;
+use meltemi_policy::Locality;
+
+/// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
+#[derive(Debug, Parser)]
+#[command(name = "meltemi", version, arg_required_else_help = true)]
+#[command(after_help = "Try `meltemi check -f examples/dubbo`, then `meltemi run -f examples/dubbo`.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Proxy and control plane in one process, from manifests in files.
+    ///
+    /// Reads MetaRouter, ApplicationProtocol, Gateway, ServiceEntry, WorkloadEntry and
+    /// DestinationRule manifests, opens the servers of the Gateways and watches the files: a valid
+    /// change applies within a second and cuts no connection, an invalid one is reported and
+    /// changes nothing. Prints `admin ADDR` once and `listening NAMESPACE/GATEWAY/SERVER ADDR` for
+    /// each open server. Ends with 0 after a drain (SIGTERM, SIGINT), with 1 if the first load has
+    /// an error.
+    Run(Run),
+    /// The data plane alone, configured by a control plane over xDS.
+    Proxy(Proxy),
+    /// Says what is wrong with manifests, and what in them has no effect.
+    ///
+    /// Ends with 0 if they are valid, with 1 if they have errors.
+    Check(Check),
+    /// Says which route a request would take, why not the ones before it, and which endpoints
+    /// would get what share of it.
+    ///
+    /// Ends with 0 if there is a route, with 3 if there is none.
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) manifests: Manifests,
+    #[command(flatten)]
+    pub(crate) process: Process,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Proxy {
+    /// The control plane, `HOST:PORT`.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) xds: String,
+    #[command(flatten)]
+    pub(crate) process: Process,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) manifests: Manifests,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) manifests: Manifests,
+    /// The service that is called: a host of a ServiceEntry, and its port where it has several.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) service: String,
+    /// The Gateway, and its server where it has several, that the request comes in through.
+    #[arg(long, value_name = "[NS/]NAME[/SERVER]")]
+    pub(crate) gateway: Option<String>,
+    /// An attribute of the request; repeatable.
+    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute)]
+    pub(crate) attributes: Vec<(String, String)>,
+    /// Where the proxy runs.
+    #[arg(long, value_name = "REGION/ZONE/SUBZONE", default_value = "")]
+    pub(crate) locality: Locality,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Manifests {
+    /// A file, a directory with all its subdirectories, or `-` for standard input; repeatable.
+    #[arg(short, long = "file", value_name = "PATH", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The namespace whose rules count for every host.
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub(crate) root_namespace: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Process {
+    /// Where /ready, /metrics and the other admin pages are served; port 0 is the system's choice.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
+    pub(crate) admin: SocketAddr,
+    /// Where this proxy runs: endpoints near it are preferred.
+    #[arg(long, value_name = "REGION/ZONE/SUBZONE", default_value = "")]
+    pub(crate) locality: Locality,
+    /// Worker threads; one for each processor unless told.
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// What is logged to standard error: a level, or `target=level` pairs.
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub(crate) log: String,
+    /// One JSON line for each exchange: a file, `-` for standard output, or `off`.
+    #[arg(long, value_name = "PATH", default_value = "off")]
+    pub(crate) access_log: Destination,
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE, for instance method=sayHello".to_owned()),
+    }
+}

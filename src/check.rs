@@ -1,0 +1,23 @@
+//! `meltemi check`.
+
+use std::process::ExitCode;
+
+use meltemi_core::protocols::Protocols;
+use meltemi_policy::Locality;
+
+use crate::{
+    arguments::{Check, Format},
+    schemas,
+};
+
+pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitCode> {
+    let manifests = &check.manifests;
+    let settings =
+        schemas::settings(protocols, &manifests.root_namespace, &Locality::default());
+    let report = meltemi_controller::check::run(&manifests.files, settings);
+    match check.output.output {
+        Format::Text => println!("{report}"),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(ExitCode::from(u8::from(!report.is_valid())))
+}

@@ -1,0 +1,49 @@
+//! The `meltemi` command, for a binary that names its protocols.
+//!
+//! A binary with protocols of its own is one line: `meltemi::main(vec![Arc::new(Mine), …])`.
+
+mod arguments;
+mod check;
+mod explain;
+mod proxy;
+mod run;
+mod schemas;
+
+use std::{process::ExitCode, sync::Arc};
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use meltemi_codec::Protocol;
+use meltemi_core::protocols::Protocols;
+use tracing_subscriber::EnvFilter;
+
+/// Runs the command that the process was called with. Each protocol's id must be its own.
+#[must_use]
+pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
+    let arguments = Arguments::parse();
+    let protocols = Arc::new(Protocols::new(protocols));
+    let result = match arguments.command {
+        Command::Run(run) => logged(&run.process.log).and_then(|()| run::main(run, protocols)),
+        Command::Proxy(proxy) => {
+            logged(&proxy.process.log).and_then(|()| proxy::main(proxy, protocols))
+        }
+        Command::Check(check) => check::main(&check, &protocols),
+        Command::Explain(explain) => explain::main(&explain, &protocols),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Logs go to standard error; standard output is for what scripts read.
+fn logged(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow::anyhow!("--log {filter}: {error}; try `info`, or `warn,meltemi_core=debug`")
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `meltemi proxy`: the data plane against a remote control plane.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use meltemi_core::{
+    config::Snapshot,
+    protocols::Protocols,
+    proxy::{self, Configuration, ProxyOptions},
+    xds,
+};
+use tokio::sync::watch;
+use tonic::transport::Channel;
+
+use crate::arguments::{Process, Proxy};
+
+pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Result<ExitCode> {
+    let address = match arguments.xds.contains("://") {
+        true => arguments.xds.clone(),
+        false => format!("http://{}", arguments.xds),
+    };
+    runtime()?.block_on(async {
+        let channel = xds::connect(address)
+            .with_context(|| format!("--xds {}: write it as HOST:PORT", arguments.xds))?;
+        data_plane(channel, &arguments.process, protocols).await
+    })
+}
+
+/// Control-plane work takes one thread; the workers have their own.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Runs the data plane on what comes over `channel` until the process is told to end.
+pub(crate) async fn data_plane(
+    channel: Channel,
+    process: &Process,
+    protocols: Arc<Protocols>,
+) -> anyhow::Result<ExitCode> {
+    let shutdown = proxy::termination().context("signals cannot be received")?;
+    let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let stats = Arc::new(xds::Stats::default());
+    let node = xds::node(format!("meltemi-{}", std::process::id()), &process.locality);
+    let client = tokio::spawn(xds::run(channel, node, publish, Arc::clone(&stats)));
+    let options = ProxyOptions {
+        admin: Some(process.admin),
+        workers: process.workers,
+        access_log: process.access_log.clone(),
+        ..ProxyOptions::default()
+    };
+    let configuration = Configuration { snapshots, stats };
+    let ended = proxy::run(options, protocols, configuration, shutdown).await;
+    client.abort();
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
