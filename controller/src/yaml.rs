@@ -226,10 +226,10 @@ fn explain(cause: &serde_saphyr::Error) -> (Code, String, Option<&'static str>) 
         other => {
             let text = other.to_string();
             let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-            let remedy = message
-                .contains("tab")
-                .then_some("indent with spaces, not with tabs");
-            (Code::InvalidYaml, message, remedy)
+            let remedy = remedies()
+                .into_iter()
+                .find(|(part, _)| message.contains(part));
+            (Code::InvalidYaml, message, remedy.map(|(_, remedy)| remedy))
         }
     }
 }

@@ -46,6 +46,8 @@ codes! {
     NotAnObject,
     /// An object of a kind that has no effect here.
     UnusedKind,
+    /// A kind that does not exist, with a name close to one that does.
+    UnknownKind,
     /// An `apiVersion` that this kind does not have.
     UnknownVersion,
     /// Two objects of one kind have the same namespace and name.
@@ -117,5 +119,20 @@ impl fmt::Display for Code {
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn every_code_is_in_the_reference() {
+        let page = include_str!("../../../docs/reference/findings.md");
+        for code in Code::ALL {
+            let meaning = code.meaning().trim().replace("  ", " ");
+            let row = format!("| `{code}` | {meaning} |");
+            assert!(page.lines().any(|line| line == row), "{row}");
+        }
     }
 }

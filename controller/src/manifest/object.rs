@@ -158,7 +158,7 @@ fn known_kind(
                 "no kind `{}` in {group}; did you mean `{near}`?",
                 kind.value
             );
-            d.report(kind.at, Diagnostic::error(Code::UnusedKind, message));
+            d.report(kind.at, Diagnostic::error(Code::UnknownKind, message));
             return None;
         }
         let message = format!("{} of {} has no effect here", kind.value, version.value);
