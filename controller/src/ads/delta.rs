@@ -186,7 +186,8 @@ impl Subscription {
     }
 
     /// The response that brings the client up to date, now in flight with an empty nonce. Nothing
-    /// that the client has is taken away before types of lower rank have `settled`.
+    /// is said to be absent before types of lower rank have `settled`: the client may still act on
+    /// a rule that names it.
     fn respond(
         &mut self,
         type_url: &str,
@@ -247,7 +248,7 @@ impl Subscription {
             // Asked for anew: the client has no good version to keep and waits for an answer.
             Some(_) if told.is_none() => Answer::Absent,
             Some(_) => Answer::Nothing,
-            None if !settled && matches!(told, Some(Told::Version(_))) => Answer::Later,
+            None if !settled => Answer::Later,
             None => Answer::Absent,
         }
     }

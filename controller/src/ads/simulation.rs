@@ -58,6 +58,7 @@ enum Edit {
     Routes(usize, Option<Vec<usize>>),
     Cluster(usize, Option<ClusterModel>),
     Endpoints(usize, Option<u16>),
+    Everything(World),
 }
 
 #[derive(Clone, Debug)]
@@ -103,9 +104,9 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step(edit: impl Strategy<Value = Edit>) -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => edit().prop_map(Step::Change),
+        4 => edit.prop_map(Step::Change),
         8 => Just(Step::ToServer),
         8 => Just(Step::ToClient),
         1 => Just(Step::Reconnect),
@@ -140,7 +141,34 @@ impl World {
             Edit::Routes(i, to) => self.routes[i] = to,
             Edit::Cluster(i, to) => self.clusters[i] = to,
             Edit::Endpoints(i, to) => self.endpoints[i] = to,
+            Edit::Everything(world) => *self = world,
         }
+    }
+
+    /// The same without loose ends: all that is named is there and valid, and nothing else is.
+    fn closed(mut self) -> Self {
+        let mut services = vec![None; self.services.len()];
+        for &i in self.listeners.iter().flatten() {
+            services[i] = Some(self.services[i].unwrap_or(0));
+        }
+        let mut routes = vec![None; self.routes.len()];
+        for &i in services.iter().flatten() {
+            routes[i] = Some(self.routes[i].clone().unwrap_or_else(|| vec![0]));
+        }
+        (self.services, self.routes) = (services, routes);
+        let reachable = self.reachable();
+        for i in 0..self.clusters.len() {
+            if reachable.contains(&i) {
+                let model = self.clusters[i].take();
+                let timeout = model.map_or(1, |model| model.timeout);
+                let valid = true;
+                self.clusters[i] = Some(ClusterModel { valid, timeout });
+                self.endpoints[i].get_or_insert(1);
+            } else {
+                (self.clusters[i], self.endpoints[i]) = (None, None);
+            }
+        }
+        self
     }
 
     /// The clusters that the listeners lead to.
@@ -348,6 +376,20 @@ impl Simulation {
         }
     }
 
+    /// No name in the snapshot leads nowhere.
+    fn check_closed(snapshot: &Snapshot) {
+        for listener in snapshot.listeners.values() {
+            assert!(snapshot.services.contains_key(&listener.service));
+        }
+        for service in snapshot.services.values() {
+            assert!(snapshot.routes.contains_key(&service.route_config));
+        }
+        for name in snapshot.routes.values().flat_map(|r| r.clusters()) {
+            let cluster = snapshot.clusters.get(name);
+            assert_eq!(cluster.map(|c| c.endpoints.hosts.len()), Some(1), "{name}");
+        }
+    }
+
     /// Whatever was there all the time is there.
     fn check(&self, snapshot: &Snapshot) {
         let always = |there: &dyn Fn(&World) -> bool| self.worlds.iter().all(there);
@@ -429,10 +471,27 @@ fn number(name: &str) -> Option<usize> {
 
 proptest! {
     #[test]
-    fn the_client_comes_to_have_the_last_world(first in world(), steps in vec(step(), 0..120)) {
+    fn the_client_comes_to_have_the_last_world(first in world(), steps in vec(step(edit()), 0..120)) {
         let mut simulation = Simulation::new(first);
         for step in steps {
             simulation.step(step);
+        }
+        simulation.settle();
+        simulation.check_last_world();
+    }
+
+    /// Make before break: as long as the control plane has no loose ends, no snapshot has any.
+    #[test]
+    fn no_snapshot_is_half_configured(
+        first in world().prop_map(World::closed),
+        steps in vec(step(world().prop_map(|world| Edit::Everything(world.closed()))), 0..120),
+    ) {
+        let mut simulation = Simulation::new(first);
+        for step in steps {
+            simulation.step(step);
+            if let Some(snapshot) = &simulation.snapshot {
+                Simulation::check_closed(snapshot);
+            }
         }
         simulation.settle();
         simulation.check_last_world();
