@@ -9,7 +9,7 @@ mod proxy;
 mod run;
 mod schemas;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, process::ExitCode, sync::Arc};
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -44,6 +44,7 @@ fn logged(filter: &str) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     Ok(())
 }

@@ -62,6 +62,10 @@ impl Protocol for Dubbo {
         attribute::SCHEMA
     }
 
+    fn service_attribute(&self) -> Option<&'static str> {
+        Some("interface")
+    }
+
     fn open_attributes(&self) -> bool {
         true
     }
