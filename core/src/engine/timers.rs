@@ -12,6 +12,8 @@ new_key_type! {
 const FINE_TICK: u64 = 8;
 const FINE_SLOTS: usize = 1024;
 const COARSE_TICK: u64 = FINE_TICK * FINE_SLOTS as u64 / 8;
+/// Ticks ahead that the fine wheel takes: one slot stays free for the tick that is looked at twice.
+const REACH: u64 = FINE_SLOTS as u64 - 1;
 const COARSE_SLOTS: usize = 4096;
 
 /// Deadlines, and what to do at each.
@@ -131,7 +133,7 @@ impl<T: Copy> Timers<T> {
 
     fn link(&mut self, key: TimerKey, due: u64) {
         let tick = due.div_ceil(FINE_TICK).max(self.fine.tick);
-        let slot = if tick < self.fine.tick + FINE_SLOTS as u64 {
+        let slot = if tick < self.fine.tick + REACH {
             Slot::Fine((tick % FINE_SLOTS as u64) as usize)
         } else {
             let last = self.coarse.tick + COARSE_SLOTS as u64 - 1;
@@ -174,8 +176,20 @@ impl<T: Copy> Timers<T> {
     /// Takes one deadline that has passed. Call until there is none.
     pub(super) fn expired(&mut self, now: Instant) -> Option<T> {
         let now = self.millis(now);
-        self.cascade(now);
         let last = now / FINE_TICK;
+        if let Some(item) = self.fire(last) {
+            return Some(item);
+        }
+        // Nothing is left up to now. What comes from the coarse wheel and is overdue, because no
+        // call came in between, goes to the tick of now and not to the one after it.
+        if self.fine.tick == last + 1 {
+            self.fine.tick = last;
+        }
+        self.cascade(now);
+        self.fire(last)
+    }
+
+    fn fire(&mut self, last: u64) -> Option<T> {
         while self.fine.tick <= last {
             match self.fine.distance() {
                 Some(distance) if self.fine.tick + distance <= last => {
@@ -193,7 +207,7 @@ impl<T: Copy> Timers<T> {
 
     fn cascade(&mut self, now: u64) {
         // A coarse tick is opened once the fine wheel can hold all of it.
-        let reach = now + (FINE_SLOTS as u64 - 1) * FINE_TICK - COARSE_TICK;
+        let reach = now + (REACH - 3) * FINE_TICK - COARSE_TICK;
         let last = reach / COARSE_TICK;
         while self.coarse.tick <= last {
             let Some(distance) = self.coarse.distance() else {
@@ -232,7 +246,7 @@ impl<T: Copy> Timers<T> {
             .map(|d| (self.fine.tick + d) * FINE_TICK);
         let coarse = self.coarse.distance().map(|d| {
             let opens = (self.coarse.tick + d + 1) * COARSE_TICK;
-            opens.saturating_sub((FINE_SLOTS as u64 - 1) * FINE_TICK)
+            opens.saturating_sub((REACH - 3) * FINE_TICK)
         });
         let millis = match (fine, coarse) {
             (Some(fine), Some(coarse)) => fine.min(coarse),
