@@ -230,8 +230,9 @@ impl<L: Leg> Feed<'_, L> {
     }
 }
 
-/// A codec may want so much to read a head with, whatever the limits.
-const HEAD: usize = 64 * 1024;
+/// A codec may want so much to read a head with, whatever the limits: one whose length has sixteen
+/// bits, and what is around it.
+const HEAD: usize = 128 * 1024;
 
 /// What a codec that holds `len` bytes may ask for.
 pub(super) fn check_need(need: usize, len: usize, limits: Limits) -> Result<(), Broken> {
