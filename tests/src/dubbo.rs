@@ -88,8 +88,18 @@ impl Peers {
 
     /// Starts a provider that names itself `label` in its answers, and waits until it serves.
     pub fn provider(&self, generation: Generation, label: &str) -> Provider {
+        self.provider_with(generation, label, &[])
+    }
+
+    /// [`Self::provider`] with further arguments.
+    pub fn provider_with(
+        &self,
+        generation: Generation,
+        label: &str,
+        arguments: &[&str],
+    ) -> Provider {
         let mut command = self.java(generation, "meltemi.peer.Provider");
-        let process = Process::spawn(label, command.args(["--label", label]));
+        let process = Process::spawn(label, command.args(["--label", label]).args(arguments));
         let (port, _) = process.line(0, "its port", |line| {
             let line: Value = serde_json::from_str(line).ok()?;
             u16::try_from(line.get("port")?.as_u64()?).ok()

@@ -71,7 +71,7 @@ impl Manifests {
         versions.dedup();
         let mut text = format!(
             "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: {name}\nspec:\n  \
-             host: {host}\n  trafficPolicy:\n    outlierDetection: {{ consecutive5xxErrors: 5, interval: 1s }}\n  \
+             host: {host}\n  trafficPolicy:\n    outlierDetection: {{ consecutive5xxErrors: 5, interval: 1s, baseEjectionTime: 1s }}\n  \
              subsets:\n",
             name = name_of(host)
         );

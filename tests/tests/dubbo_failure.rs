@@ -116,6 +116,18 @@ fn two_consumers_with_the_same_ids_share_an_upstream() {
     assert_clean(&second.stop());
 }
 
+/// A provider that beats each second drops a connection on which it hears nothing for three.
+#[test]
+fn a_provider_that_beats_keeps_its_upstream() {
+    let Some(peers) = Peers::find() else { return };
+    for generation in [V3_3_6, V2_7_23] {
+        let provider = peers.provider_with(generation, "a", &["--heartbeat", "1000"]);
+        let proxied = Proxied::to(&[provider.port()]);
+        let facts = peers.tell(V3_3_6, proxied.address().port(), &["heartbeat"]);
+        assert!(facts.iter().all(|fact| fact.ok), "{facts:#?}");
+    }
+}
+
 /// SIGTERM under load: what is in flight is answered, the consumers are told, and the process ends.
 #[test]
 fn meltemi_drains() {

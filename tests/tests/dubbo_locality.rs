@@ -1,0 +1,69 @@
+//! The nearest provider answers; when it dies the next zone does, and when it is back, it does again.
+
+use meltemi_tests::dubbo::{Counts, Generation, Load, Peers};
+use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
+
+use Generation::V3_3_6;
+
+const HOST: &str = "probe.test";
+
+fn only(label: &str) -> impl Fn(&Counts) -> bool {
+    move |counts| {
+        counts.of(label) > 200 && counts.of(label) == counts.total() && counts.errors.is_empty()
+    }
+}
+
+fn until_only(load: &mut Load, label: &str) -> Counts {
+    let mut all = Counts::default();
+    until(&format!("{label} answers all"), || {
+        let counts = load.mark();
+        let done = only(label)(&counts);
+        all.add(counts);
+        done.then_some(())
+    });
+    all
+}
+
+#[test]
+fn traffic_leaves_the_zone_only_while_nobody_is_there() {
+    let Some(peers) = Peers::find() else { return };
+    let near = peers.provider(V3_3_6, "near");
+    let next = peers.provider(V3_3_6, "next");
+    let far = peers.provider(V3_3_6, "far");
+    let endpoint = |port, locality| Endpoint {
+        port,
+        version: "v1",
+        locality,
+    };
+    let manifests = Manifests::dubbo_gateway();
+    let endpoints = [
+        endpoint(far.port(), "eu/a/1"),
+        endpoint(near.port(), "us/a/1"),
+        endpoint(next.port(), "us/b/1"),
+    ];
+    manifests.service(HOST, &endpoints);
+    manifests.routes(HOST, "");
+    let meltemi = Meltemi::run_with(manifests.path(), &["--locality", "us/a/1"]);
+    let mut load = peers.load(
+        V3_3_6,
+        meltemi.address("default/edge/dubbo").port(),
+        16,
+        None,
+    );
+    let counts = until_only(&mut load, "near");
+    assert!(counts.is_clean() && counts.of("next") == 0, "{counts:?}");
+
+    let port = near.port().to_string();
+    near.crash();
+    let counts = until_only(&mut load, "next");
+    assert!(
+        counts.wrong.is_empty() && counts.of("far") == 0,
+        "{counts:?}"
+    );
+
+    let _near = peers.provider_with(V3_3_6, "near", &["--port", &port]);
+    let counts = until_only(&mut load, "near");
+    assert!(counts.is_clean() && counts.of("far") == 0, "{counts:?}");
+    let last = load.stop();
+    assert!(last.is_clean(), "{last:?}");
+}
