@@ -49,7 +49,7 @@ impl DestinationRules {
         for (object, rule) in rules {
             refuse_tls(object, rule, findings);
             let host = merged.add(object, rule, services);
-            merged.check_host(object, rule, &host, services, findings);
+            check_host((object, rule), &host, services, findings);
         }
         for service in services.iter() {
             if let Some(rule) = merged.of(service) {
@@ -88,26 +88,6 @@ impl DestinationRules {
             }
         }
         host
-    }
-
-    fn check_host(
-        &self,
-        object: &Object,
-        rule: &DestinationRule,
-        host: &str,
-        services: &Services,
-        findings: &mut Findings,
-    ) {
-        if services.iter().any(|s| host::covers(host, &s.host)) {
-            return;
-        }
-        let near = services.nearest(host);
-        let message = format!("no service has the host {}{near}", rule.host.value);
-        findings.at(
-            object,
-            rule.host.at,
-            Diagnostic::warning(Code::UnknownHost, message),
-        );
     }
 
     /// The rule for a service, looked up as for a client in its namespace: that namespace, then the
@@ -188,6 +168,21 @@ fn merge(wide: TrafficPolicy, narrow: &TrafficPolicy, port: u16) -> TrafficPolic
         tls: narrow.tls.clone().or(wide.tls),
         ports: BTreeMap::new(),
     }
+}
+
+fn check_host(
+    (object, rule): (&Object, &DestinationRule),
+    host: &str,
+    services: &Services,
+    findings: &mut Findings,
+) {
+    if services.iter().any(|s| host::covers(host, &s.host)) {
+        return;
+    }
+    let near = services.nearest(host);
+    let message = format!("no service has the host {}{near}", rule.host.value);
+    let diagnostic = Diagnostic::warning(Code::UnknownHost, message);
+    findings.at(object, rule.host.at, diagnostic);
 }
 
 /// No better by refusing the rule: its host would then be dialled in plaintext.

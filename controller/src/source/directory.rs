@@ -23,7 +23,7 @@ const MAX_FILE: u64 = 16 << 20;
 pub(crate) struct Directory {
     paths: Vec<PathBuf>,
     /// Standard input, or why it cannot be read.
-    stdin: Option<Result<Arc<SourceFile>, Diagnostic>>,
+    stdin: Contents,
 }
 
 const STDIN: &str = "<stdin>";
@@ -33,20 +33,16 @@ impl Directory {
     pub(crate) fn open(paths: &[PathBuf]) -> Self {
         let (stdin, paths): (Vec<_>, Vec<_>) =
             paths.iter().cloned().partition(|p| p.as_os_str() == "-");
-        let stdin = (!stdin.is_empty()).then(read_stdin);
+        let stdin = match stdin.is_empty() {
+            true => Contents::default(),
+            false => read_stdin(),
+        };
         Self { paths, stdin }
     }
 
     /// Everything that is there now. A file that cannot be read is a problem of its own.
     pub(crate) fn read(&self) -> Contents {
-        let mut contents = Contents::default();
-        match &self.stdin {
-            None => {}
-            Some(Ok(file)) => {
-                contents.files.insert(file.name.clone(), file.clone());
-            }
-            Some(Err(problem)) => contents.problems.push(problem.clone()),
-        }
+        let mut contents = self.stdin.clone();
         for path in &self.paths {
             read_path(path, &mut contents);
         }
@@ -58,18 +54,24 @@ impl Directory {
     }
 }
 
-fn read_stdin() -> Result<Arc<SourceFile>, Diagnostic> {
-    let mut text = String::new();
+fn read_stdin() -> Contents {
+    let mut contents = Contents::default();
+    let (name, mut text) = (STDIN.to_owned(), String::new());
     match io::stdin().take(MAX_FILE).read_to_string(&mut text) {
-        Ok(_) => Ok(Arc::new(SourceFile {
-            name: STDIN.to_owned(),
-            text,
-        })),
+        Ok(_) => {
+            let file = SourceFile {
+                name: name.clone(),
+                text,
+            };
+            contents.files.insert(name, Arc::new(file));
+        }
         Err(error) => {
             let message = format!("standard input cannot be read: {error}");
-            Err(Diagnostic::error(Code::CannotRead, message).at(Place::file(STDIN)))
+            let problem = Diagnostic::error(Code::CannotRead, message).at(Place::file(name));
+            contents.problems.push(problem);
         }
     }
+    contents
 }
 
 fn read_path(path: &Path, contents: &mut Contents) {
