@@ -1,5 +1,7 @@
 //! Server and client together, as `meltemi run` and `meltemi proxy` join them.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
 #[path = "support/fixture.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod fixture;

@@ -4,6 +4,8 @@
 //! The binary is `$MELTEMI_ENVOY` or where `scripts/install-envoy` puts it. Without one the test
 //! says so and passes, unless `MELTEMI_REQUIRE_PEERS=1`.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
 #[path = "support/fixture.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod fixture;

@@ -51,3 +51,6 @@ pub struct Snapshot {
     /// Changes with every published snapshot; for metrics, dumps and logs.
     pub version: String,
 }
+
+#[cfg(test)]
+mod tests;
