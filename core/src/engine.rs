@@ -113,6 +113,7 @@ enum Timer {
     ClientLeaving(ClientKey),
     Server(ServerKey),
     ServerStall(ServerKey),
+    ServerHead(ServerKey),
 }
 
 /// One worker's share of the proxy.
@@ -196,7 +197,9 @@ impl Engine {
         now: Instant,
     ) -> Option<ConnectionId> {
         self.now = now;
-        if self.draining || self.clients.len() >= self.settings.clients {
+        // Above the limit a client is let in to be told so; far above it, nothing is left to tell it.
+        let over_limit = self.clients.len() >= self.settings.clients;
+        if self.draining || self.clients.len() >= self.settings.clients.saturating_mul(2) {
             return None;
         }
         let service_key = self.tables.listener(listener)?;
@@ -212,6 +215,7 @@ impl Engine {
             service: service_key,
             metrics: service.metrics.clone(),
             peer,
+            over_limit,
         };
         let key = self.clients.insert(Client::new(codec, traits, home, now));
         let due = now + self.client_period(key);
@@ -320,6 +324,7 @@ impl Engine {
                 Timer::ClientLeaving(key) => self.client_leaving(key),
                 Timer::Server(key) => self.server_timer(key),
                 Timer::ServerStall(key) => self.server_lost(key, lost::Loss::Reset),
+                Timer::ServerHead(key) => self.server_head_timer(key),
             }
         }
     }

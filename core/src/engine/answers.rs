@@ -40,6 +40,7 @@ impl Engine {
             };
             match server.codec.decode(rest, &waiting, &mut self.scratch) {
                 Err(malformed) => {
+                    server.metrics.decode_error();
                     tracing::warn!(reason = malformed.reason, "malformed answer");
                     self.server_lost(key, Loss::Malformed);
                     return input.len();
@@ -112,6 +113,7 @@ impl Engine {
             return;
         };
         let Some((attempt, exchange_key)) = found else {
+            server.metrics.answer_unclaimed();
             if let Some(left) = rest {
                 server.incoming = Incoming::Skip { left };
             }

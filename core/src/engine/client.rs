@@ -21,6 +21,7 @@ pub(super) struct Client {
     pub(super) service: ServiceKey,
     pub(super) metrics: ServiceMetrics,
     pub(super) peer: Option<SocketAddr>,
+    pub(super) over_limit: bool,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
     /// Bytes that the inbox must hold before decoding is worth a try.
@@ -208,6 +209,8 @@ pub(super) struct Home {
     pub(super) service: ServiceKey,
     pub(super) metrics: ServiceMetrics,
     pub(super) peer: Option<SocketAddr>,
+    /// There are too many clients: it is told so instead of served.
+    pub(super) over_limit: bool,
 }
 
 impl Client {
@@ -225,6 +228,7 @@ impl Client {
             service: home.service,
             metrics: home.metrics,
             peer: home.peer,
+            over_limit: home.over_limit,
             inbox: Vec::new(),
             need: 0,
             incoming: Incoming::Message,

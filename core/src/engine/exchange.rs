@@ -120,6 +120,19 @@ impl Engine {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
             return Some(key);
         }
+        if self
+            .clients
+            .get(client)
+            .is_some_and(|client| client.over_limit)
+        {
+            self.answer(
+                key,
+                Status::Overloaded,
+                "the proxy has as many clients as it may",
+            );
+            self.close_after_flush(client);
+            return Some(key);
+        }
         if let Err(status) = self.route(key, bytes, whole) {
             self.fail(key, status);
             return Some(key);
@@ -325,6 +338,9 @@ impl Engine {
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active += 1;
             host.metrics.attempt_started();
+        }
+        if server.in_order {
+            self.watch_head(server_key);
         }
         self.log_attempt(key);
         self.bind_pin(key, server_key);

@@ -60,7 +60,7 @@ impl Engine {
         self.buffered = self
             .buffered
             .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
-        if let Some(timer) = server.stall {
+        for timer in [server.stall, server.head].into_iter().flatten() {
             self.timers.cancel(timer);
         }
         if server.connected {

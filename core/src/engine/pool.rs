@@ -138,7 +138,7 @@ impl Engine {
         if server.connected {
             server.metrics.connection_closed();
         }
-        if let Some(timer) = server.stall {
+        for timer in [server.stall, server.head].into_iter().flatten() {
             self.timers.cancel(timer);
         }
         self.buffered = self

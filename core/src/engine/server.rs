@@ -46,6 +46,8 @@ pub(super) struct Server {
     pub(super) last_read: Instant,
     pub(super) last_used: Instant,
     pub(super) stall: Option<TimerKey>,
+    /// Set while the oldest request of an in-order connection is unanswered.
+    pub(super) head: Option<TimerKey>,
 }
 
 /// What the next bytes of a server are.
@@ -94,6 +96,7 @@ impl Server {
             last_read: now,
             last_used: now,
             stall: None,
+            head: None,
         }
     }
 
@@ -241,6 +244,32 @@ impl Engine {
         if server.retiring {
             self.close_server(key);
         }
+    }
+
+    /// Starts to watch the oldest unanswered request of an in-order connection.
+    pub(super) fn watch_head(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.get_mut(key)
+            && server.head.is_none()
+        {
+            let due = self.now + self.settings.stall;
+            server.head = Some(self.timers.set(due, Timer::ServerHead(key)));
+        }
+    }
+
+    /// An in-order connection on which nothing was read for the stall time, though answers are due,
+    /// is of no further use: no later answer can pass the oldest.
+    pub(super) fn server_head_timer(&mut self, key: ServerKey) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        server.head = None;
+        if server.fifo.is_empty() || !server.connected {
+            return;
+        }
+        if self.now.saturating_duration_since(server.last_read) >= self.settings.stall {
+            return self.server_lost(key, super::lost::Loss::Reset);
+        }
+        self.watch_head(key);
     }
 
     /// How long a silent connection is left alone.

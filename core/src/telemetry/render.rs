@@ -58,7 +58,7 @@ const SERVICES: [Family<ServiceCells>; 6] = [
     },
 ];
 
-const CLUSTERS: [Family<ClusterCells>; 8] = [
+const CLUSTERS: [Family<ClusterCells>; 9] = [
     Family {
         name: "meltemi_upstream_connections",
         help: "Open connections to endpoints.",
@@ -106,6 +106,12 @@ const CLUSTERS: [Family<ClusterCells>; 8] = [
         help: "Endpoints' messages that cannot be read.",
         kind: "counter",
         cell: |cells| &cells.decode_errors,
+    },
+    Family {
+        name: "meltemi_upstream_unclaimed_answers_total",
+        help: "Answers that nobody waited for: late, repeated, or under an unknown id.",
+        kind: "counter",
+        cell: |cells| &cells.unclaimed_answers,
     },
 ];
 

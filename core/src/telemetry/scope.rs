@@ -76,6 +76,7 @@ pub(super) struct ClusterCells {
     pub(super) ejections: Cell,
     pub(super) ejected: Cell,
     pub(super) decode_errors: Cell,
+    pub(super) unclaimed_answers: Cell,
 }
 
 impl ClusterMetrics {
@@ -122,6 +123,11 @@ impl ClusterMetrics {
     /// So many endpoints are ejected. For the same owner.
     pub fn endpoints_ejected(&self, n: u64) {
         self.0.ejected.set(n);
+    }
+
+    /// An endpoint sent an answer that nobody waits for (any more).
+    pub fn answer_unclaimed(&self) {
+        self.0.unclaimed_answers.add(1);
     }
 
     /// An endpoint sent what cannot be read.
