@@ -272,7 +272,10 @@ fn routes() {
     assert_eq!(route.owner, "MetaRouter/shop/orders");
     assert_eq!(route.timeout, Some(Duration::from_millis(1500)));
     assert_eq!(parsed.clusters().collect::<Vec<_>>(), ["c80", "c20"]);
+}
 
+#[test]
+fn refused_routes() {
     refuses::<_, RouteConfig>(
         &route_configuration(),
         &[
@@ -373,7 +376,10 @@ fn clusters() {
         to: "b".to_owned(),
     }];
     assert_eq!(rich.locality, LocalityRule::Failover { regions });
+}
 
+#[test]
+fn refused_clusters() {
     refuses::<_, Cluster>(
         &cluster_message(),
         &[
