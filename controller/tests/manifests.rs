@@ -1,5 +1,7 @@
 //! From manifests to what a proxy decides by: the whole pipeline, with the proxy's own client.
 
+#![allow(clippy::unwrap_used)] // Everything here is a test.
+
 #[path = "support/fixture.rs"]
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod fixture;

@@ -3,6 +3,8 @@
 //! `MELTEMI_SIM_SCHEDULES=N` sets how many schedules run (2,000 unless told), `MELTEMI_SIM_SEED=S`
 //! replays the one schedule that a failure named.
 
+#![allow(clippy::unwrap_used)] // Everything here is a test.
+
 #[path = "simulation/client.rs"]
 mod client;
 #[path = "simulation/server.rs"]

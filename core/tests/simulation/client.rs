@@ -7,11 +7,11 @@ use meltemi_core::engine::ConnectionId;
 use crate::wire::{Dialect, Seen};
 
 /// A client's end of a connection.
-pub struct Client {
-    pub id: ConnectionId,
+pub(crate) struct Client {
+    pub(crate) id: ConnectionId,
     dialect: Dialect,
     /// Bytes that it wrote and the engine has not read.
-    pub to_engine: VecDeque<u8>,
+    pub(crate) to_engine: VecDeque<u8>,
     /// Bytes that it has read so far and could not use yet.
     from_engine: Vec<u8>,
     /// Unanswered requests: nonce by id.
@@ -21,19 +21,19 @@ pub struct Client {
     one_way: Vec<u64>,
     next_id: u64,
     /// Requests that reached a server behind a later one.
-    pub overtaken: HashSet<u64>,
-    pub asked: u64,
-    pub answered: u64,
+    pub(crate) overtaken: HashSet<u64>,
+    pub(crate) asked: u64,
+    pub(crate) answered: u64,
     /// It closed its sending side.
-    pub ended: bool,
+    pub(crate) ended: bool,
     /// The engine closed the connection.
-    pub closed: bool,
+    pub(crate) closed: bool,
     /// It reads nothing for now.
-    pub frozen: bool,
+    pub(crate) frozen: bool,
 }
 
 impl Client {
-    pub fn new(id: ConnectionId, dialect: Dialect, first_id: u64) -> Self {
+    pub(crate) fn new(id: ConnectionId, dialect: Dialect, first_id: u64) -> Self {
         Self {
             id,
             dialect,
@@ -53,7 +53,7 @@ impl Client {
     }
 
     /// Asks something; the nonce is unique in the schedule.
-    pub fn ask(&mut self, nonce: u64, one_way: bool, padding: usize) {
+    pub(crate) fn ask(&mut self, nonce: u64, one_way: bool, padding: usize) {
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.to_engine
@@ -73,7 +73,7 @@ impl Client {
 
     /// Reads what the engine sent. Each answer must be one that is owed here, under its own id or in
     /// its own turn.
-    pub fn read(&mut self, bytes: &[u8]) {
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
         self.from_engine.extend_from_slice(bytes);
         while let Some((seen, size)) = self.dialect.read(&self.from_engine) {
             self.from_engine.drain(..size);
@@ -104,12 +104,12 @@ impl Client {
     }
 
     /// Nothing is owed any more, or nothing can be.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.closed || (self.owed.is_empty() && self.owed_in_order.is_empty())
     }
 
     /// The engine closed the connection: a message must not end in the middle unless it was cut.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.closed = true;
         self.to_engine.clear();
     }

@@ -9,39 +9,39 @@ use crate::wire::{Dialect, Seen};
 
 /// How a server behaves in this schedule.
 #[derive(Clone, Copy, Debug)]
-pub struct Manners {
+pub(crate) struct Manners {
     /// Percent of connections that are refused.
-    pub refuses: u32,
+    pub(crate) refuses: u32,
     /// Percent of messages after which the connection breaks.
-    pub breaks: u32,
+    pub(crate) breaks: u32,
     /// Percent of requests that are never answered.
-    pub forgets: u32,
+    pub(crate) forgets: u32,
     /// Percent of answers that are sent twice or under an unknown id (by id only).
-    pub repeats: u32,
+    pub(crate) repeats: u32,
     /// The longest time to an answer, in milliseconds.
-    pub slowest: u64,
+    pub(crate) slowest: u64,
     /// Percent of answers that are large.
-    pub large: u32,
+    pub(crate) large: u32,
     /// Percent of messages after which it says that it leaves.
-    pub leaves: u32,
+    pub(crate) leaves: u32,
 }
 
 /// A server's end of a connection.
-pub struct ServerConnection {
-    pub id: ConnectionId,
-    pub address: Address,
+pub(crate) struct ServerConnection {
+    pub(crate) id: ConnectionId,
+    pub(crate) address: Address,
     dialect: Dialect,
     from_engine: Vec<u8>,
     /// Bytes that it wrote and the engine has not read.
-    pub to_engine: VecDeque<u8>,
+    pub(crate) to_engine: VecDeque<u8>,
     /// Answers to come, by when.
-    pub answers: Vec<(Duration, Vec<u8>)>,
-    pub broken: bool,
-    pub frozen: bool,
+    pub(crate) answers: Vec<(Duration, Vec<u8>)>,
+    pub(crate) broken: bool,
+    pub(crate) frozen: bool,
 }
 
 impl ServerConnection {
-    pub fn new(id: ConnectionId, address: Address, dialect: Dialect) -> Self {
+    pub(crate) fn new(id: ConnectionId, address: Address, dialect: Dialect) -> Self {
         Self {
             id,
             address,
@@ -55,7 +55,7 @@ impl ServerConnection {
     }
 
     /// Reads what the engine sent; returns the nonces of the requests that are whole.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         now: Duration,
@@ -70,7 +70,7 @@ impl ServerConnection {
                 Seen::Request { id, nonce, one_way } => {
                     arrived.push(nonce);
                     if !one_way {
-                        self.schedule_answer(id, nonce, now, manners, random);
+                        self.schedule_answer((id, nonce), now, manners, random);
                     }
                 }
                 Seen::Ping { id } => {
@@ -93,8 +93,7 @@ impl ServerConnection {
 
     fn schedule_answer(
         &mut self,
-        id: u64,
-        nonce: u64,
+        (id, nonce): (u64, u64),
         now: Duration,
         manners: Manners,
         random: &mut SmallRng,
@@ -137,7 +136,7 @@ impl ServerConnection {
     }
 
     /// Writes the answers that are due.
-    pub fn speak(&mut self, now: Duration) {
+    pub(crate) fn speak(&mut self, now: Duration) {
         // Stable, so that equal times keep the order of an in-order server.
         self.answers.sort_by_key(|(at, _)| *at);
         while self.answers.first().is_some_and(|(at, _)| *at <= now) {

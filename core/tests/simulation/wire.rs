@@ -4,14 +4,14 @@ use meltemi_codec::kit::sample::by_id::{self, Header, Kind};
 
 /// Which sample protocol a schedule speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     ById,
     InOrder,
 }
 
 /// A message, as a peer reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// A request; `id` is 0 where the protocol is in order.
     Request { id: u64, nonce: u64, one_way: bool },
     /// An answer that carries a request's nonce, or the proxy's own (`None`).
@@ -23,14 +23,14 @@ pub enum Seen {
 }
 
 impl Dialect {
-    pub fn protocol(self) -> &'static str {
+    pub(crate) fn protocol(self) -> &'static str {
         match self {
             Self::ById => "sample-by-id",
             Self::InOrder => "sample-in-order",
         }
     }
 
-    pub fn request(self, id: u64, nonce: u64, one_way: bool, padding: usize) -> Vec<u8> {
+    pub(crate) fn request(self, id: u64, nonce: u64, one_way: bool, padding: usize) -> Vec<u8> {
         match self {
             Self::ById => {
                 let kind = if one_way { Kind::OneWay } else { Kind::Request };
@@ -50,7 +50,7 @@ impl Dialect {
     }
 
     /// `status`: 0 is ok, see the sample protocols.
-    pub fn answer(self, id: u64, nonce: u64, status: u32, padding: usize) -> Vec<u8> {
+    pub(crate) fn answer(self, id: u64, nonce: u64, status: u32, padding: usize) -> Vec<u8> {
         match self {
             Self::ById => {
                 let mut body = format!("{nonce};").into_bytes();
@@ -65,7 +65,7 @@ impl Dialect {
         }
     }
 
-    pub fn go_away(self, host: bool) -> Vec<u8> {
+    pub(crate) fn go_away(self, host: bool) -> Vec<u8> {
         match (self, host) {
             (Self::ById, false) => by_id::control(Kind::GoAway, 0),
             (Self::ById, true) => by_id::control(Kind::GoAwayHost, 0),
@@ -74,7 +74,7 @@ impl Dialect {
         }
     }
 
-    pub fn pong(self, id: u64) -> Vec<u8> {
+    pub(crate) fn pong(self, id: u64) -> Vec<u8> {
         match self {
             Self::ById => by_id::control(Kind::Pong, id),
             Self::InOrder => b"+pong\n".to_vec(),
@@ -82,7 +82,7 @@ impl Dialect {
     }
 
     /// The first whole message of `input` and its length.
-    pub fn read(self, input: &[u8]) -> Option<(Seen, usize)> {
+    pub(crate) fn read(self, input: &[u8]) -> Option<(Seen, usize)> {
         match self {
             Self::ById => read_by_id(input),
             Self::InOrder => read_in_order(input),

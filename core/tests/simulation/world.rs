@@ -32,20 +32,20 @@ const BUFFERED: usize = 16 * 1024 * 1024;
 
 /// What happened, over all schedules: a fault that never happens proves nothing.
 #[derive(Debug, Default)]
-pub struct Totals {
-    pub asked: u64,
-    pub answered: u64,
-    pub one_way: u64,
-    pub refused_connections: u64,
-    pub broken_connections: u64,
-    pub clients_gone: u64,
-    pub configurations: u64,
-    pub drains: u64,
-    pub delivered: u64,
+pub(crate) struct Totals {
+    pub(crate) asked: u64,
+    pub(crate) answered: u64,
+    pub(crate) one_way: u64,
+    pub(crate) refused_connections: u64,
+    pub(crate) broken_connections: u64,
+    pub(crate) clients_gone: u64,
+    pub(crate) configurations: u64,
+    pub(crate) drains: u64,
+    pub(crate) delivered: u64,
 }
 
 impl Totals {
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.asked += other.asked;
         self.answered += other.answered;
         self.one_way += other.one_way;
@@ -57,7 +57,7 @@ impl Totals {
         self.delivered += other.delivered;
     }
 
-    pub fn assert_everything_happened(&self) {
+    pub(crate) fn assert_everything_happened(&self) {
         for (what, times) in [
             ("answers", self.answered),
             ("one-way requests", self.one_way),
@@ -76,7 +76,7 @@ impl Totals {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     dialect: Dialect,
     random: SmallRng,
     engine: Engine,
@@ -100,23 +100,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(dialect: Dialect, seed: u64) -> Self {
+    pub(crate) fn new(dialect: Dialect, seed: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let start = Instant::now();
-        let settings = Settings {
-            whole: 4096,
-            in_flight_per_connection: random.random_range(1..20),
-            unsent_per_connection: 8192,
-            connections_per_endpoint: random.random_range(1..4),
-            own_connections_per_endpoint: random.random_range(1..4),
-            in_flight_per_client: 40,
-            client_pause: 4096,
-            client_limit: 256 * 1024,
-            buffered: 1024 * 1024,
-            stall: Duration::from_secs(2),
-            drain_quiet: Duration::from_millis(100),
-            ..Settings::default()
-        };
+        let settings = tight_settings(&mut random);
         let protocols = Protocols::new([
             Arc::new(ById) as Arc<dyn meltemi_codec::Protocol>,
             Arc::new(InOrder),
@@ -166,7 +153,7 @@ impl World {
     }
 
     /// Runs the schedule to its end.
-    pub fn run(mut self) -> Totals {
+    pub(crate) fn run(mut self) -> Totals {
         for _ in 0..self.random.random_range(20..150) {
             self.step();
             self.settle_actions();
@@ -611,5 +598,23 @@ fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
         .into(),
         clusters: [(name, Arc::new(cluster))].into(),
         ..Snapshot::default()
+    }
+}
+
+/// Limits so tight that every one of them is met.
+fn tight_settings(random: &mut SmallRng) -> Settings {
+    Settings {
+        whole: 4096,
+        in_flight_per_connection: random.random_range(1..20),
+        unsent_per_connection: 8192,
+        connections_per_endpoint: random.random_range(1..4),
+        own_connections_per_endpoint: random.random_range(1..4),
+        in_flight_per_client: 40,
+        client_pause: 4096,
+        client_limit: 256 * 1024,
+        buffered: 1024 * 1024,
+        stall: Duration::from_secs(2),
+        drain_quiet: Duration::from_millis(100),
+        ..Settings::default()
     }
 }
