@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::Stream;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
@@ -27,6 +28,11 @@ use super::sotw::SotwStream;
 
 /// At most one response of each type is in flight, so a stream never waits for room.
 const RESPONSES: usize = 16;
+/// A client that reconnects names every resource that it has.
+const MAX_REQUEST: usize = 64 << 20;
+/// A client that vanished without a word is noticed after these two together.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves the latest resources to every client.
 ///
@@ -69,8 +75,12 @@ impl Server {
             server: self,
             ended,
         };
+        let service =
+            AggregatedDiscoveryServiceServer::new(service).max_decoding_message_size(MAX_REQUEST);
         tonic::transport::Server::builder()
-            .add_service(AggregatedDiscoveryServiceServer::new(service))
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .add_service(service)
             .serve_with_incoming_shutdown(incoming, async {
                 shutdown.await;
                 // Connections close once their streams have ended.
