@@ -30,7 +30,7 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
         .arg(&manifests)
         .args(["--listen", "127.0.0.1:0"]);
     let controller = Process::start(&format!("{name}-controller"), &command, &setup.dir)?;
-    let xds = controller.expect_line("listening ")?;
+    let xds = controller.expect_line("xds ")?;
 
     let mut command = wrapped(setup, &proxy);
     command.args([

@@ -14,8 +14,8 @@ const SMALL: usize = 1024;
 /// of at most 1 KiB take on a warm connection, and fails where one takes more than `allowed`.
 ///
 /// `count` reads how many allocations this process made so far. A test binary gets that from a
-/// counting global allocator (the crate `stats_alloc`), and holds this one test alone: others
-/// would be counted too.
+/// counting global allocator (the crate `stats_alloc`), and has `harness = false`: what other
+/// threads allocate would be counted too.
 ///
 /// # Errors
 /// [`Broken`] names the first sample that takes more.
