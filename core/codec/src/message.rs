@@ -144,12 +144,12 @@ pub enum Answers {
     None,
     /// One.
     One,
-    /// Exactly this many (a Redis `SUBSCRIBE` of n channels).
+    /// Exactly this many (a `SUBSCRIBE` of n channels).
     Counted(u32),
     /// Any number, until one that is [`crate::Response::last`] (streams, `MONITOR`).
     UntilEnd,
     /// One or none: that there is none is known when a later request on that connection is
-    /// answered ([`crate::At::InOrder`], memcached's quiet commands).
+    /// answered ([`crate::At::InOrder`], quiet commands).
     OneOrLater,
 }
 
@@ -180,7 +180,7 @@ pub enum Constraint {
     /// Any endpoint of the cluster.
     #[default]
     None,
-    /// The shard that owns this key, in the protocol's own key space (a Redis hash slot).
+    /// The shard that owns this key, in the protocol's own key space (a hash slot).
     Shard {
         /// The key's place in the key space.
         key: u32,
@@ -209,8 +209,8 @@ pub enum Role {
 /// What a codec attaches to a request: sixteen bytes that cost nothing, and more where it must.
 ///
 /// The core never looks into it. It comes back wherever the request or its answer is decoded,
-/// forwarded or rendered, also when its client has left and the answer is only swallowed; a Redis
-/// reply cannot be read without its command, nor a Kafka one without its version.
+/// forwarded or rendered, also when its client has left and the answer is only swallowed: there
+/// are replies that cannot be read without their command, or without their request's version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memo {
     /// Without allocation.
