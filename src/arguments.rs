@@ -9,7 +9,9 @@ use meltemi_policy::Locality;
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
 #[derive(Debug, Parser)]
 #[command(name = "meltemi", version, arg_required_else_help = true)]
-#[command(after_help = "Try `meltemi check -f examples/dubbo`, then `meltemi run -f examples/dubbo`.")]
+#[command(
+    after_help = "Try `meltemi check -f examples/dubbo`, then `meltemi run -f examples/dubbo`."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

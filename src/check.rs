@@ -12,8 +12,7 @@ use crate::{
 
 pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitCode> {
     let manifests = &check.manifests;
-    let settings =
-        schemas::settings(protocols, &manifests.root_namespace, &Locality::default());
+    let settings = schemas::settings(protocols, &manifests.root_namespace, &Locality::default());
     let report = meltemi_controller::check::run(&manifests.files, settings);
     match check.output.output {
         Format::Text => println!("{report}"),

@@ -28,7 +28,9 @@ pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Resul
 
 /// Control-plane work takes one thread; the workers have their own.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }
 
 /// Runs the data plane on what comes over `channel` until the process is told to end.

@@ -64,14 +64,14 @@ fn tls() -> core::TransportSocket {
 
 fn listener() -> listener::Listener {
     let mode = own::listener::FixedService {
-        name: "shop/edge/dubbo".to_owned(),
+        name: "shop/edge/echo".to_owned(),
     };
     let config = own::Listener {
         mode: Some(own::listener::Mode::Service(mode)),
         source: None,
     };
     listener::Listener {
-        name: "shop/edge/dubbo".to_owned(),
+        name: "shop/edge/echo".to_owned(),
         address: address(socket("::1", 0)),
         filter_chains: vec![listener::FilterChain {
             filters: vec![listener::Filter {
@@ -89,7 +89,7 @@ fn listener() -> listener::Listener {
 #[test]
 fn listeners() {
     let parsed = Listener::try_from(listener()).expect("valid");
-    assert_eq!(parsed.service, "shop/edge/dubbo");
+    assert_eq!(parsed.service, "shop/edge/echo");
     assert_eq!(parsed.bind, Bind::Tcp("[::1]:0".parse().unwrap()));
 
     let mut unix = listener();
@@ -155,7 +155,7 @@ fn services() {
     let valid = own::Service {
         name: "s".to_owned(),
         ports: vec![own::service::Port {
-            protocol: "dubbo".to_owned(),
+            protocol: "echo".to_owned(),
             route_config_name: "r".to_owned(),
             ..own::service::Port::default()
         }],
