@@ -59,9 +59,9 @@ pub trait Downstream {
     /// for it only where the request is owed an answer. Writing nothing suppresses it, as in
     /// [`Downstream::respond`].
     ///
-    /// False where the client's dialect has no words for it (a serialization that the codec cannot
-    /// write, a Kafka answer that repeats its request): the core closes the client's connection
-    /// when the answers before it are sent, rather than leave the client waiting.
+    /// False where the client's dialect has no words for it (a Kafka answer that repeats its
+    /// request): the core closes the client's connection when the answers before it are sent,
+    /// rather than leave the client waiting.
     fn local_reply(
         &mut self,
         id: u64,
