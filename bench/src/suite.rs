@@ -203,9 +203,10 @@ impl Stage<'_> {
                     outcome
                         .void
                         .push(format!("{} idle connections: {error}", contender.kind));
-                    self.restart(index)?;
                 }
             }
+            // What the connections left behind must not count as memory after load.
+            self.restart(index)?;
         }
         Ok(())
     }
