@@ -1,7 +1,7 @@
 //! Real providers that leave, in order or without a word, and consumers that share a connection.
 
+use meltemi_tests::Proxied;
 use meltemi_tests::dubbo::{Counts, Generation, Load, Peers};
-use meltemi_tests::{Proxied, until};
 
 use Generation::{V2_7_23, V3_3_6};
 
@@ -12,34 +12,17 @@ fn assert_clean(counts: &Counts) {
     assert!(counts.is_clean(), "{counts:?}");
 }
 
-/// Marks until `wanted`; all that was counted on the way.
+/// Waits until a run of 100 calls is as `wanted`; all that was counted on the way.
 fn count_until(load: &mut Load, what: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
-    let mut all = Counts::default();
-    until(what, || {
-        let counts = load.mark();
-        let done = wanted(&counts);
-        all.add(counts);
-        done.then_some(())
-    });
-    all
+    load.runs_until(what, 100, wanted).0
 }
 
-/// Marks until so many calls were answered in all.
-fn count_calls(load: &mut Load, calls: u64) -> Counts {
-    let mut all = Counts::default();
-    until("calls are answered", || {
-        all.add(load.mark());
-        (all.total() > calls).then_some(())
-    });
-    all
+fn both_answer(run: &Counts) -> bool {
+    run.of("a") > 20 && run.of("b") > 20
 }
 
-fn both_answer(counts: &Counts) -> bool {
-    counts.of("a") > 20 && counts.of("b") > 20
-}
-
-fn only_b_answers(counts: &Counts) -> bool {
-    counts.of("b") > 40 && counts.of("a") == 0 && counts.errors.is_empty()
+fn only_b_answers(run: &Counts) -> bool {
+    run.of("b") == run.made()
 }
 
 /// Calls in flight on the killed provider fail at once, in the protocol's words; later ones go to the other.
@@ -95,12 +78,9 @@ fn with_no_provider_left_every_call_is_answered() {
     let a = peers.provider(V2_7_23, "a");
     let proxied = Proxied::to(&[a.port()]);
     let mut load = peers.load(V2_7_23, proxied.address().port(), 8, None);
-    assert_clean(&count_until(&mut load, "a answers", |counts| {
-        counts.of("a") > 100
-    }));
+    assert_clean(&count_until(&mut load, "a answers", |run| run.of("a") > 0));
     a.crash();
-    let failing =
-        |counts: &Counts| counts.total() == 0 && counts.errors.values().sum::<u64>() > 100;
+    let failing = |run: &Counts| run.total() == 0;
     let counts = count_until(&mut load, "calls fail", failing);
     assert!(
         counts.wrong.is_empty() && counts.slowest < CONSUMER_TIMEOUT_MS,
@@ -118,7 +98,7 @@ fn two_consumers_with_the_same_ids_share_an_upstream() {
     let mut first = peers.load(V2_7_23, proxied.address().port(), 32, None);
     let mut second = peers.load(V2_7_23, proxied.address().port(), 32, None);
     for load in [&mut first, &mut second] {
-        assert_clean(&count_calls(load, 2_000));
+        assert_clean(&load.runs_until("calls are answered", 2_000, |_| true).0);
     }
     assert_clean(&first.stop());
     assert_clean(&second.stop());
@@ -143,9 +123,10 @@ fn meltemi_drains() {
     let provider = peers.provider(V3_3_6, "a");
     let proxied = Proxied::to(&[provider.port()]);
     let mut load = peers.load(V3_3_6, proxied.address().port(), 16, None);
-    assert_clean(&count_calls(&mut load, 500));
+    assert_clean(&load.runs_until("calls are answered", 500, |_| true).0);
     proxied.meltemi().process().signal("TERM");
-    let counts = count_until(&mut load, "calls are refused", |counts| counts.total() == 0);
+    let refused = |run: &Counts| run.total() == 0;
+    let (counts, _) = load.runs_until("calls are refused", 1, refused);
     assert!(
         counts.wrong.is_empty() && counts.slowest < CONSUMER_TIMEOUT_MS,
         "{counts:?}"

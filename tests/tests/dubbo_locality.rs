@@ -1,27 +1,17 @@
 //! The nearest provider answers; when it dies the next zone does, and when it is back, it does again.
 
 use meltemi_tests::dubbo::{Counts, Generation, Load, Peers};
-use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
+use meltemi_tests::{Endpoint, Manifests, Meltemi};
 
 use Generation::V3_3_6;
 
 const HOST: &str = "probe.test";
 
-fn only(label: &str) -> impl Fn(&Counts) -> bool {
-    move |counts| {
-        counts.of(label) > 200 && counts.of(label) == counts.total() && counts.errors.is_empty()
-    }
-}
-
+/// Waits until `label` answers all calls; all that was counted on the way.
 fn until_only(load: &mut Load, label: &str) -> Counts {
-    let mut all = Counts::default();
-    until(&format!("{label} answers all"), || {
-        let counts = load.mark();
-        let done = only(label)(&counts);
-        all.add(counts);
-        done.then_some(())
-    });
-    all
+    let only = |run: &Counts| run.of(label) == run.made();
+    load.runs_until(&format!("{label} answers all"), 200, only)
+        .0
 }
 
 #[test]

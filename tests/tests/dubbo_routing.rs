@@ -22,16 +22,21 @@ fn two_versions(peers: &Peers) -> (Provider, Provider, Manifests) {
     (v1, v2, manifests)
 }
 
-/// Marks until the counts since the last mark satisfy `wanted`; none of them may hold an error.
-fn clean_until(load: &mut Load, what: &str, wanted: impl Fn(&Counts) -> bool) -> Counts {
-    until(what, || {
-        let counts = load.mark();
-        assert!(
-            counts.errors.is_empty() && counts.wrong.is_empty(),
-            "until {what}: {counts:?}"
-        );
-        wanted(&counts).then_some(counts)
-    })
+/// Waits until a run of calls is as `wanted`; none on the way may hold an error.
+fn clean_until(
+    load: &mut Load,
+    what: &str,
+    calls: u64,
+    wanted: impl Fn(&Counts) -> bool,
+) -> Counts {
+    let (all, run) = load.runs_until(what, calls, wanted);
+    assert!(all.is_clean(), "until {what}: {all:?}");
+    run
+}
+
+/// All calls were answered by this version.
+fn all(version: &str) -> impl Fn(&Counts) -> bool {
+    move |run| run.of(version) == run.made()
 }
 
 #[test]
@@ -54,9 +59,7 @@ fn attributes_choose_the_subset() {
             (None, "v1"),
         ] {
             let mut load = peers.load(consumer, port, 4, lane);
-            let counts = clean_until(&mut load, "calls are answered", |counts| {
-                counts.total() > 20
-            });
+            let counts = clean_until(&mut load, "calls are answered", 20, |_| true);
             assert_eq!(
                 counts.of(version),
                 counts.total(),
@@ -75,20 +78,17 @@ fn weights_change_under_load_without_an_error() {
     manifests.split(HOST, &[("v1", 100), ("v2", 0)]);
     let meltemi = Meltemi::run(manifests.path());
     let mut load = peers.load(V3_3_6, meltemi.address(SERVER).port(), 64, None);
-    let all = |version| {
-        move |counts: &Counts| counts.total() > 100 && counts.of(version) == counts.total()
-    };
-    let before = clean_until(&mut load, "v1 answers all", all("v1")).connections;
+    let before = clean_until(&mut load, "v1 answers all", 100, all("v1")).connections;
 
     manifests.split(HOST, &[("v1", 50), ("v2", 50)]);
     let shared = |counts: &Counts| {
         let share = counts.of("v2") * 100 / counts.total().max(1);
-        counts.total() > 100 && (40..=60).contains(&share)
+        (40..=60).contains(&share)
     };
-    clean_until(&mut load, "both answer half", shared);
+    clean_until(&mut load, "both answer half", 100, shared);
 
     manifests.split(HOST, &[("v1", 0), ("v2", 100)]);
-    let after = clean_until(&mut load, "v2 answers all", all("v2")).connections;
+    let after = clean_until(&mut load, "v2 answers all", 100, all("v2")).connections;
     assert_eq!(before, after, "a connection was cut");
     let last = load.stop();
     assert!(last.is_clean(), "{last:?}");
@@ -102,19 +102,17 @@ fn a_refused_edit_keeps_the_last_good_rules() {
     manifests.split(HOST, &[("v1", 100), ("v2", 0)]);
     let meltemi = Meltemi::run(manifests.path());
     let mut load = peers.load(V2_7_23, meltemi.address(SERVER).port(), 8, None);
-    let v1 = |counts: &Counts| counts.total() > 50 && counts.of("v1") == counts.total();
-    let before = clean_until(&mut load, "v1 answers all", v1).connections;
+    let before = clean_until(&mut load, "v1 answers all", 50, all("v1")).connections;
 
     manifests.split(HOST, &[("v1", 30), ("v2", 30)]);
     until("the weights are refused", || {
         let reported = meltemi.process().said();
         reported.contains("probe-routes.yaml").then_some(())
     });
-    clean_until(&mut load, "v1 still answers all", v1);
+    clean_until(&mut load, "v1 still answers all", 50, all("v1"));
 
     manifests.split(HOST, &[("v1", 0), ("v2", 100)]);
-    let v2 = |counts: &Counts| counts.total() > 50 && counts.of("v2") == counts.total();
-    let after = clean_until(&mut load, "v2 answers all", v2).connections;
+    let after = clean_until(&mut load, "v2 answers all", 50, all("v2")).connections;
     assert_eq!(before, after, "a connection was cut");
     let last = load.stop();
     assert!(last.is_clean(), "{last:?}");

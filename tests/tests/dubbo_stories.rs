@@ -1,7 +1,7 @@
 //! Every story of a real consumer against a real provider: through Meltemi it sees exactly what it sees directly.
 
-use meltemi_tests::dubbo::{Counts, Fact, Generation, Peers};
-use meltemi_tests::{Proxied, until};
+use meltemi_tests::Proxied;
+use meltemi_tests::dubbo::{Fact, Generation, Peers};
 
 use Generation::{V2_7_23, V3_3_6};
 
@@ -113,12 +113,8 @@ fn threads_get_their_own_answers() {
         let meltemi = Proxied::to(&[provider.port()]);
         for port in [provider.port(), meltemi.address().port()] {
             let mut load = peers.load(consumer, port, 64, None);
-            let mut counts = Counts::default();
-            until("each thread has called often", || {
-                counts.add(load.mark());
-                assert!(counts.is_clean(), "{counts:?}");
-                (counts.total() > 5_000).then_some(())
-            });
+            let (counts, _) = load.runs_until("each thread has called often", 5_000, |_| true);
+            assert!(counts.is_clean(), "{counts:?}");
             let last = load.stop();
             assert!(last.is_clean(), "{last:?}");
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::process::Process;
+use crate::wait::until;
 
 /// A consumer whose threads call without pause and check that each answer is theirs.
 pub struct Load {
@@ -13,7 +14,7 @@ pub struct Load {
 }
 
 /// What happened since the counts were last asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// Right answers, by the label of the provider that gave them.
     pub calls: BTreeMap<String, u64>,
@@ -39,6 +40,30 @@ impl Load {
     pub fn mark(&mut self) -> Counts {
         self.process.tell("mark");
         self.next()
+    }
+
+    /// Counts runs of at least `calls` calls, until one is as `wanted`: however slow the machine,
+    /// a run tells the same. Returns all that was counted on the way, and the last run.
+    ///
+    /// # Panics
+    /// When no run is.
+    pub fn runs_until(
+        &mut self,
+        what: &str,
+        calls: u64,
+        wanted: impl Fn(&Counts) -> bool,
+    ) -> (Counts, Counts) {
+        let mut all = Counts::default();
+        let mut run = Counts::default();
+        until(what, || {
+            run.add(self.mark());
+            if run.made() < calls {
+                return None;
+            }
+            let run = std::mem::take(&mut run);
+            all.add(run.clone());
+            wanted(&run).then(|| (std::mem::take(&mut all), run))
+        })
     }
 
     /// Ends the load when each call in flight has its answer; the last counts.
@@ -70,8 +95,14 @@ impl Counts {
         self.connections = later.connections;
     }
 
+    /// Right answers.
     pub fn total(&self) -> u64 {
         self.calls.values().sum()
+    }
+
+    /// Calls, however they ended.
+    pub fn made(&self) -> u64 {
+        self.total() + self.errors.values().sum::<u64>()
     }
 
     /// Right answers of one provider.
