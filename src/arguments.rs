@@ -9,9 +9,7 @@ use meltemi_policy::Locality;
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
 #[derive(Debug, Parser)]
 #[command(name = "meltemi", version, arg_required_else_help = true)]
-#[command(
-    after_help = "Try `meltemi check -f examples/dubbo`, then `meltemi run -f examples/dubbo`."
-)]
+#[command(after_help = "Try `meltemi demo`; then `meltemi check -f DIR` and `meltemi run -f DIR`.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -39,6 +37,13 @@ pub(crate) enum Command {
     ///
     /// Ends with 0 if there is a route, with 3 if there is none.
     Explain(Explain),
+    /// Shows on this machine what Meltemi does: providers in three localities and two versions, a
+    /// proxy over the manifests of `examples/dubbo`, and consumers.
+    ///
+    /// Shifts a route's weights while calls flow, kills the nearest provider and starts it again,
+    /// and says who answers which calls. The manifests that it applies and the logs stay where it
+    /// says, to be looked at. Ends with 0 if everything was seen as claimed, with 1 otherwise.
+    Demo(Demo),
 }
 
 #[derive(Debug, Args)]
@@ -84,6 +89,20 @@ pub(crate) struct Explain {
     pub(crate) locality: Locality,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// One JSON object a line, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long each of the four acts is shown at least.
+    #[arg(long, value_name = "SECONDS", default_value_t = 4.0)]
+    pub(crate) act: f64,
+    /// Where the manifests and logs go; a new directory among the system's temporary ones unless
+    /// told.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

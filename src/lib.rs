@@ -4,6 +4,7 @@
 
 mod arguments;
 mod check;
+mod demo;
 mod explain;
 mod proxy;
 mod run;
@@ -29,6 +30,7 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
         }
         Command::Check(check) => check::main(&check, &protocols),
         Command::Explain(explain) => explain::main(&explain, &protocols),
+        Command::Demo(demo) => demo::main(&demo, &protocols),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -185,7 +185,16 @@ impl<'a> Request<'a> {
         if !self.is_generic() {
             return Ok(self.method());
         }
-        Ok(self.arguments().string()?.unwrap_or(Text::EMPTY))
+        Ok(self.first_string()?.unwrap_or(Text::EMPTY))
+    }
+
+    /// The first argument, where it is a string.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when there is no argument, or it is no string.
+    pub fn first_string(&self) -> Result<Option<Text<'a>>, ReadError> {
+        self.arguments().string()
     }
 
     /// Finds where the attachments start, by skipping the arguments, and remembers it in the

@@ -104,6 +104,18 @@ impl<'a> CallResult<'a> {
         self.has_attachments
     }
 
+    /// The value that the method returned, if it is a string.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the value is no string.
+    pub fn text(&self) -> Result<Option<Text<'a>>, ReadError> {
+        match self.kind {
+            ResultKind::Value => self.rest.clone().string(),
+            ResultKind::Exception | ResultKind::Null => Ok(None),
+        }
+    }
+
     /// The attachments, found by skipping the value or exception.
     ///
     /// # Errors

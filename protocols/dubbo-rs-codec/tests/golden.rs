@@ -7,7 +7,7 @@ mod golden;
 use std::collections::BTreeMap;
 
 use dubbo_rs_codec::{
-    Attachments, BodyFormat, Frame, HEADER_LEN, Kind, Request, RequestError, Response,
+    Attachments, BodyFormat, CallResult, Frame, HEADER_LEN, Kind, Request, RequestError, Response,
     ResponseError, ResultKind, reply, splice,
 };
 use golden::Golden;
@@ -115,6 +115,22 @@ fn check_response(golden: &Golden, frame: &Frame<'_>) {
                 .map(|text| text.split(':').next().unwrap());
             let read = result.exception_class().map(|class| class.decode());
             assert_eq!(read.as_deref(), class, "{name}");
+            if let Some(value) = golden.text("value") {
+                check_text(name, &result, value);
+            }
+        }
+    }
+}
+
+/// `recorded` is the value's class and what it says; long ones are shortened.
+fn check_text(name: &str, result: &CallResult<'_>, recorded: &str) {
+    let text = result.text().ok().flatten().map(|text| text.decode());
+    match recorded.strip_prefix("java.lang.String ") {
+        None => assert_eq!(text, None, "{name}"),
+        Some(expected) => {
+            let text = text.unwrap_or_else(|| panic!("{name}: no string"));
+            let start = expected.trim_end_matches("...");
+            assert!(text.starts_with(start), "{name}: {text}");
         }
     }
 }
