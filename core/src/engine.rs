@@ -215,6 +215,7 @@ impl Engine {
             service: service_key,
             metrics: service.metrics.clone(),
             peer,
+            unrouted: service.unrouted.clone(),
             over_limit,
         };
         let key = self.clients.insert(Client::new(codec, traits, home, now));

@@ -6,7 +6,7 @@ use meltemi_codec::{Correlation, Downstream, Order, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
-use crate::telemetry::ServiceMetrics;
+use crate::telemetry::{Series, ServiceMetrics};
 
 new_key_type! {
     /// A request that a server made of this client.
@@ -22,6 +22,8 @@ pub(super) struct Client {
     pub(super) metrics: ServiceMetrics,
     pub(super) peer: Option<SocketAddr>,
     pub(super) over_limit: bool,
+    /// Of its requests that have no route yet. It outlives the service in the configuration.
+    pub(super) unrouted: Series,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
     /// Bytes that the inbox must hold before decoding is worth a try.
@@ -211,6 +213,7 @@ pub(super) struct Home {
     pub(super) peer: Option<SocketAddr>,
     /// There are too many clients: it is told so instead of served.
     pub(super) over_limit: bool,
+    pub(super) unrouted: Series,
 }
 
 impl Client {
@@ -231,6 +234,7 @@ impl Client {
             over_limit: home.over_limit,
             inbox: Vec::new(),
             need: 0,
+            unrouted: home.unrouted,
             incoming: Incoming::Message,
             outbox: Outbox::default(),
             flights: Flights::default(),

@@ -173,7 +173,7 @@ impl Engine {
             answers: request.answers,
             pin: request.pin,
             exclusive: false,
-            series: self.tables.service(client.service)?.unrouted.clone(),
+            series: client.unrouted.clone(),
             route: None,
             cluster: None,
             candidates: None,
@@ -374,6 +374,7 @@ impl Engine {
             Status::ConnectFailure => format!("no endpoint of {cluster} can be reached"),
             Status::UpstreamReset => {
                 format!("the endpoint of {cluster} closed the connection before it answered")
+            Status::NoRoute if service.is_empty() => "the service is withdrawn".to_owned(),
             }
             Status::UpstreamMalformed => {
                 format!("the endpoint of {cluster} broke the protocol")
