@@ -211,11 +211,12 @@ impl Engine {
         });
         service.metrics.connection_opened();
         let home = Home {
+            protocol: service.protocol.id(),
             listener: Arc::from(listener),
             service: service_key,
             metrics: service.metrics.clone(),
-            peer,
             unrouted: service.unrouted.clone(),
+            peer,
             over_limit,
         };
         let key = self.clients.insert(Client::new(codec, traits, home, now));

@@ -16,14 +16,16 @@ new_key_type! {
 /// A client's connection and what it is owed.
 pub(super) struct Client {
     pub(super) codec: Box<dyn Downstream>,
+    /// The id of its protocol.
+    pub(super) protocol: &'static str,
     pub(super) traits: Traits,
     pub(super) listener: Arc<str>,
     pub(super) service: ServiceKey,
     pub(super) metrics: ServiceMetrics,
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) over_limit: bool,
     /// Of its requests that have no route yet. It outlives the service in the configuration.
     pub(super) unrouted: Series,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) over_limit: bool,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
     /// Bytes that the inbox must hold before decoding is worth a try.
@@ -207,13 +209,14 @@ impl Lineup {
 
 /// Where a client came in.
 pub(super) struct Home {
+    pub(super) protocol: &'static str,
     pub(super) listener: Arc<str>,
     pub(super) service: ServiceKey,
     pub(super) metrics: ServiceMetrics,
+    pub(super) unrouted: Series,
     pub(super) peer: Option<SocketAddr>,
     /// There are too many clients: it is told so instead of served.
     pub(super) over_limit: bool,
-    pub(super) unrouted: Series,
 }
 
 impl Client {
@@ -226,15 +229,16 @@ impl Client {
         let in_order = !matches!(traits.correlation, Correlation::ById { .. });
         Self {
             codec,
+            protocol: home.protocol,
             traits,
             listener: home.listener,
             service: home.service,
             metrics: home.metrics,
+            unrouted: home.unrouted,
             peer: home.peer,
             over_limit: home.over_limit,
             inbox: Vec::new(),
             need: 0,
-            unrouted: home.unrouted,
             incoming: Incoming::Message,
             outbox: Outbox::default(),
             flights: Flights::default(),

@@ -19,7 +19,9 @@ impl Engine {
             return Checkout::Full;
         };
         let client = exchange.client;
-        let sharing = self.clients.get(client).map(|client| client.traits.sharing);
+        let asks = self.clients.get(client);
+        let protocol = asks.map(|client| client.protocol);
+        let sharing = asks.map(|client| client.traits.sharing);
         let own = exchange.exclusive
             || exchange.pin != Pin::None
             || matches!(sharing, Some(Sharing::PerClient | Sharing::Exclusive));
@@ -30,7 +32,9 @@ impl Engine {
         let found = self.tables.hosts.get(host).and_then(|host| {
             host.connections.iter().copied().find(|server| {
                 self.servers.get(*server).is_some_and(|server| {
-                    if own {
+                    if Some(server.protocol) != protocol {
+                        false
+                    } else if own {
                         server.is_free()
                     } else {
                         server.takes_more(depth, self.settings.unsent_per_connection)
@@ -68,14 +72,12 @@ impl Engine {
         if same >= most {
             return None;
         }
-        let traits = protocol.traits();
         let limits = Limits {
             whole: self.settings.whole,
-            frame: traits.frame_limit,
+            frame: protocol.traits().frame_limit,
         };
-        let codec = protocol.upstream(limits, None);
         let metrics = host.metrics.clone();
-        let mut server = Server::new(codec, traits, host_key, metrics, self.now);
+        let mut server = Server::new(&*protocol, limits, host_key, metrics, self.now);
         server
             .codec
             .open(None, server.outbox.append(&mut self.spare));

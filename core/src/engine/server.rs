@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{Correlation, Expected, Memo, Traits, Upstream};
+use meltemi_codec::{Correlation, Expected, Limits, Memo, Protocol, Traits, Upstream};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, HostReport, ServerKey, Timer,
@@ -21,6 +21,8 @@ use slotmap::SlotMap;
 /// A connection to a server and the requests that are on it.
 pub(super) struct Server {
     pub(super) codec: Box<dyn Upstream>,
+    /// The id of its protocol: services of several may share an endpoint, but no connection.
+    pub(super) protocol: &'static str,
     pub(super) traits: Traits,
     pub(super) in_order: bool,
     pub(super) host: HostKey,
@@ -68,14 +70,16 @@ pub(super) enum Incoming {
 
 impl Server {
     pub(super) fn new(
-        codec: Box<dyn Upstream>,
-        traits: Traits,
+        protocol: &dyn Protocol,
+        limits: Limits,
         host: HostKey,
         metrics: ClusterMetrics,
         now: Instant,
     ) -> Self {
         Self {
-            codec,
+            codec: protocol.upstream(limits, None),
+            protocol: protocol.id(),
+        let traits = protocol.traits();
             traits,
             in_order: !matches!(traits.correlation, Correlation::ById { .. }),
             host,
