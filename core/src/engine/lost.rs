@@ -65,10 +65,13 @@ impl Engine {
         }
         if server.connected {
             server.metrics.connection_closed();
+        }
+        if loss == Loss::Connect {
+            // The driver said so itself: it has no socket to drop.
+            server.metrics.connect_failed();
+        } else {
             self.actions
                 .push_back(Action::Close(ConnectionId::Server(key)));
-        } else {
-            server.metrics.connect_failed();
         }
         let Some(host) = self.tables.hosts.get_mut(server.host) else {
             return;
