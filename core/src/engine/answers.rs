@@ -89,15 +89,9 @@ impl Engine {
 
     /// What the codec has left in `scratch` to say on this leg.
     pub(super) fn server_says(&mut self, key: ServerKey) {
-        if let Some(server) = self.servers.get_mut(key) {
-            self.buffered += self.scratch.len();
-            let out = match server.streaming {
-                true => &mut server.held,
-                false => server.outbox.append(&mut self.spare),
-            };
-            out.append(&mut self.scratch);
-        }
-        self.flush_server(key);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        self.say_to_server(key, |_, out| out.append(&mut scratch));
+        self.scratch = scratch;
     }
 
     /// An answer finds its exchange. `rest` is `Some` where more of it is to come.

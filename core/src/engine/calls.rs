@@ -31,7 +31,7 @@ impl Engine {
         frame: &[u8],
         whole: bool,
     ) {
-        let Some(server) = self.servers.get_mut(key) else {
+        let Some(server) = self.servers.get(key) else {
             return;
         };
         let owner = server
@@ -41,13 +41,8 @@ impl Engine {
             .filter(|(_, client)| client.pin == Some(key) && client.writing.is_none());
         let Some((owner, client)) = owner else {
             if request.answers != Answers::None {
-                let before = server.outbox.len();
-                server
-                    .codec
-                    .refuse(request, server.outbox.append(&mut self.spare));
-                self.buffered += server.outbox.len() - before;
+                self.say_to_server(key, |codec, out| codec.refuse(request, out));
             }
-            self.flush_server(key);
             return;
         };
         let id = if request.answers == Answers::None {
@@ -80,27 +75,16 @@ impl Engine {
             return;
         };
         let call = client.calls.remove(CallKey::from(KeyData::from_ffi(id)));
-        let Some((call, server)) = call.filter(|_| whole).and_then(|call| {
-            self.servers
-                .get_mut(call.server)
-                .map(|server| (call, server))
-        }) else {
+        let call = call.filter(|call| whole && self.servers.contains_key(call.server));
+        let Some(call) = call else {
             client.metrics.answers_dropped(1);
             return;
         };
-        let memo = Memo::default();
-        let before = server.outbox.len();
-        let out = server.outbox.append(&mut self.spare);
-        server.codec.respond(
-            call.id,
-            Frame {
-                bytes: frame,
-                whole,
-                memo: &memo,
-            },
-            out,
-        );
-        self.buffered += server.outbox.len() - before;
-        self.flush_server(call.server);
+        let frame = Frame {
+            bytes: frame,
+            whole,
+            memo: &Memo::default(),
+        };
+        self.say_to_server(call.server, |codec, out| codec.respond(call.id, frame, out));
     }
 }

@@ -304,17 +304,33 @@ impl Engine {
                 return self.server_lost(key, super::lost::Loss::Reset);
             }
             if silent >= heartbeat {
-                let before = server.outbox.len();
-                // No attempt has this id: it is the largest, and slots count up from the smallest.
-                server
-                    .codec
-                    .heartbeat(u64::MAX >> 1, server.outbox.append(&mut self.spare));
-                self.buffered += server.outbox.len() - before;
+                self.say_to_server(key, |codec, out| {
+                    // No attempt has this id: it is the largest, and slots count up from the smallest.
+                    codec.heartbeat(u64::MAX >> 1, out);
+                });
             }
         }
         self.timers.set(self.now + period, Timer::Server(key));
         self.flush_server(key);
     }
+    }
+
+    /// What this leg itself has to say: it waits while a large request is being written.
+    pub(super) fn say_to_server(
+        &mut self,
+        key: ServerKey,
+        write: impl FnOnce(&mut dyn Upstream, &mut Vec<u8>),
+    ) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        let out = match server.streaming {
+            true => &mut server.held,
+            false => server.outbox.append(&mut self.spare),
+        };
+        let before = out.len();
+        write(server.codec.as_mut(), out);
+        self.buffered += out.len() - before;
 
     /// Tells the cluster's outlier detection that an endpoint which had failed is reachable again.
     pub(super) fn report_success(&mut self, key: ServerKey) {
