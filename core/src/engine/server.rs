@@ -303,7 +303,9 @@ impl Engine {
             if silent >= heartbeat * 3 {
                 return self.server_lost(key, super::lost::Loss::Reset);
             }
-            if silent >= heartbeat {
+            // In order, the next answers would be taken for the codec's own.
+            let may_beat = !server.in_order || server.fifo.is_empty();
+            if silent >= heartbeat && may_beat {
                 self.say_to_server(key, |codec, out| {
                     // No attempt has this id: it is the largest, and slots count up from the smallest.
                     codec.heartbeat(u64::MAX >> 1, out);
