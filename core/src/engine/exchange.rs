@@ -263,8 +263,11 @@ impl Engine {
     fn followed(&self, key: ExchangeKey) -> Option<ServerKey> {
         let exchange = self.exchanges.get(key)?;
         let client = self.clients.get(exchange.client)?;
-        if let Some(pinned) = client.pin.filter(|pin| self.servers.contains_key(*pin)) {
-            return Some(pinned);
+        if let Some(key) = client.pin
+            && let Some(pinned) = self.servers.get(key)
+        {
+            // A request from before the pin, which is repeated, cannot go into the middle of another.
+            return (!pinned.streaming).then_some(key);
         }
         if !client.keeps_order() {
             return None;
@@ -371,10 +374,10 @@ impl Engine {
         match status {
             Status::NoRoute => format!("no route of {service} matches the request"),
             Status::NoHealthyUpstream => format!("no healthy endpoint in {cluster}"),
+            Status::NoRoute if service.is_empty() => "the service is withdrawn".to_owned(),
             Status::ConnectFailure => format!("no endpoint of {cluster} can be reached"),
             Status::UpstreamReset => {
                 format!("the endpoint of {cluster} closed the connection before it answered")
-            Status::NoRoute if service.is_empty() => "the service is withdrawn".to_owned(),
             }
             Status::UpstreamMalformed => {
                 format!("the endpoint of {cluster} broke the protocol")
