@@ -102,27 +102,19 @@ impl Engine {
         frame: &[u8],
         rest: Option<Option<u64>>,
     ) {
-        let found = self.answered_exchange(key, response.at);
+        let found = self.answered_exchange(key, response);
         let Some(server) = self.servers.get_mut(key) else {
             return;
         };
-        let Some((attempt, exchange_key)) = found else {
+        let Some((attempt, exchange_key, over)) = found else {
             server.metrics.answer_unclaimed();
             if let Some(left) = rest {
                 server.incoming = Incoming::Skip { left };
             }
             return;
         };
-        let Some(exchange) = self.exchanges.get_mut(exchange_key) else {
+        let Some(exchange) = self.exchanges.get(exchange_key) else {
             return;
-        };
-        let over = match &mut exchange.answers {
-            Answers::Counted(left) => {
-                *left = left.saturating_sub(1);
-                *left == 0
-            }
-            Answers::UntilEnd => response.last,
-            Answers::None | Answers::One | Answers::OneOrLater => true,
         };
         let whole = rest.is_none();
         let shown = Frame {
@@ -150,17 +142,26 @@ impl Engine {
                         attempt,
                         left,
                         end,
+                        over,
                     };
                 }
             }
-            None if over => {
-                self.attempt_over(key, attempt);
-                self.release_pin(exchange_key);
-                self.answer_ends(exchange_key);
-                self.finish(exchange_key, end);
-            }
+            None if over => self.answers_end((key, attempt), exchange_key, end),
             None => {}
         }
+    }
+
+    /// The last answer is complete.
+    pub(super) fn answers_end(
+        &mut self,
+        (server, attempt): (ServerKey, AttemptKey),
+        exchange: ExchangeKey,
+        end: End,
+    ) {
+        self.attempt_over(server, attempt);
+        self.release_pin(exchange);
+        self.answer_ends(exchange);
+        self.finish(exchange, end);
     }
 
     fn release_pin(&mut self, key: ExchangeKey) {
@@ -172,10 +173,15 @@ impl Engine {
         }
     }
 
-    /// The attempt that an answer is for, and its exchange if that still waits.
-    fn answered_exchange(&mut self, key: ServerKey, at: At) -> Option<(AttemptKey, ExchangeKey)> {
+    /// The attempt that an answer is for, its exchange if that still waits, and whether no other
+    /// answer follows.
+    fn answered_exchange(
+        &mut self,
+        key: ServerKey,
+        response: Response,
+    ) -> Option<(AttemptKey, ExchangeKey, bool)> {
         let server = self.servers.get_mut(key)?;
-        let attempt = match at {
+        let attempt = match response.at {
             At::Id(id) => server.attempts.find(id)?,
             At::InOrder { skip } => {
                 for _ in 0..skip {
@@ -186,18 +192,26 @@ impl Engine {
             }
         };
         let server = self.servers.get_mut(key)?;
-        let exchange = server.attempts.get(attempt)?.exchange;
+        let entry = server.attempts.get_mut(attempt)?;
+        if entry.answers == Answers::None {
+            // Nobody asked for it.
+            return None;
+        }
+        let over = entry.answered(response.last);
+        let exchange = entry.exchange;
         let waits = self
             .exchanges
             .get(exchange)
             .and_then(|exchange| exchange.attempt)
             .is_some_and(|sent| sent.server == key && sent.attempt == attempt);
         if !waits {
-            // A tombstone: it swallows this answer.
-            self.attempt_over(key, attempt);
+            // A tombstone: it swallows its answers.
+            if over {
+                self.attempt_over(key, attempt);
+            }
             return None;
         }
-        Some((attempt, exchange))
+        Some((attempt, exchange, over))
     }
 
     /// The oldest request wanted an answer only if there was something to say, and there was not.

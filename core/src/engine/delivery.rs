@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// A large answer is complete: what is whole behind it follows, then the next large one.
-    fn write_held(&mut self, key: ClientKey) {
+    pub(super) fn write_held(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };

@@ -313,7 +313,9 @@ impl Engine {
             return;
         };
         let before = server.outbox.len();
-        let (attempt, id) = server.attempts.add(key, server.outbox.end());
+        let (attempt, id) = server
+            .attempts
+            .add(key, exchange.answers, server.outbox.end());
         let frame = Frame {
             bytes,
             whole,
@@ -372,9 +374,9 @@ impl Engine {
             .and_then(|client| self.tables.service(client.service))
             .map_or("", |service| service.name.as_ref());
         match status {
+            Status::NoRoute if service.is_empty() => "the service is withdrawn".to_owned(),
             Status::NoRoute => format!("no route of {service} matches the request"),
             Status::NoHealthyUpstream => format!("no healthy endpoint in {cluster}"),
-            Status::NoRoute if service.is_empty() => "the service is withdrawn".to_owned(),
             Status::ConnectFailure => format!("no endpoint of {cluster} can be reached"),
             Status::UpstreamReset => {
                 format!("the endpoint of {cluster} closed the connection before it answered")

@@ -156,6 +156,7 @@ impl Engine {
                     exchange,
                     attempt,
                     end,
+                    over,
                     ..
                 },
             ) => server::Incoming::Body {
@@ -163,6 +164,7 @@ impl Engine {
                 attempt,
                 left,
                 end,
+                over,
             },
             (Some(left), _) => server::Incoming::Skip { left },
         };
@@ -170,18 +172,34 @@ impl Engine {
             exchange,
             attempt,
             end,
+            over,
             ..
         } = incoming
         {
             let bytes = input.get(..taken).unwrap_or_default();
             self.deliver(exchange, |_, _, out| out.extend_from_slice(bytes));
-            if left.is_none() {
-                self.attempt_over(key, attempt);
-                self.answer_ends(exchange);
-                self.finish(exchange, end);
+            match left {
+                Some(_) => {}
+                None if over => self.answers_end((key, attempt), exchange, end),
+                None => self.large_answer_ends(exchange),
             }
         }
         taken
+    }
+
+    /// Another answer to the same request follows the large one: those of others need not wait.
+    fn large_answer_ends(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let client_key = exchange.client;
+        if let Some(client) = self.clients.get_mut(client_key)
+            && client.writing == Some(key)
+        {
+            client.writing = None;
+            self.write_held(client_key);
+            self.flush_client(client_key);
+        }
     }
 
     /// From now on the client's connection carries this answer alone; its deadline is met.

@@ -63,6 +63,8 @@ pub(super) enum Incoming {
         attempt: AttemptKey,
         left: Option<u64>,
         end: End,
+        /// No other answer follows.
+        over: bool,
     },
     /// The rest of a large message for nobody.
     Skip { left: Option<u64> },
@@ -76,10 +78,10 @@ impl Server {
         metrics: ClusterMetrics,
         now: Instant,
     ) -> Self {
+        let traits = protocol.traits();
         Self {
             codec: protocol.upstream(limits, None),
             protocol: protocol.id(),
-        let traits = protocol.traits();
             traits,
             in_order: !matches!(traits.correlation, Correlation::ById { .. }),
             host,
@@ -313,8 +315,6 @@ impl Engine {
             }
         }
         self.timers.set(self.now + period, Timer::Server(key));
-        self.flush_server(key);
-    }
     }
 
     /// What this leg itself has to say: it waits while a large request is being written.
@@ -333,6 +333,8 @@ impl Engine {
         let before = out.len();
         write(server.codec.as_mut(), out);
         self.buffered += out.len() - before;
+        self.flush_server(key);
+    }
 
     /// Tells the cluster's outlier detection that an endpoint which had failed is reachable again.
     pub(super) fn report_success(&mut self, key: ServerKey) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use meltemi_codec::Correlation;
+use meltemi_codec::{Answers, Correlation};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
 use super::ExchangeKey;
@@ -23,6 +23,22 @@ pub(super) struct Attempt {
     pub(super) end: u64,
     /// The id on the wire.
     pub(super) id: u64,
+    /// What is still to come for it.
+    pub(super) answers: Answers,
+}
+
+impl Attempt {
+    /// An answer is there; `last` is what its codec says of it. True: no other follows.
+    pub(super) fn answered(&mut self, last: bool) -> bool {
+        match &mut self.answers {
+            Answers::Counted(left) => {
+                *left = left.saturating_sub(1);
+                *left == 0
+            }
+            Answers::UntilEnd => last,
+            Answers::None | Answers::One | Answers::OneOrLater => true,
+        }
+    }
 }
 
 /// Which attempt an id on the wire means.
@@ -69,12 +85,18 @@ impl Attempts {
     }
 
     /// Enters an attempt whose bytes will start at `start`; its id is in the entry.
-    pub(super) fn add(&mut self, exchange: ExchangeKey, start: u64) -> (AttemptKey, u64) {
+    pub(super) fn add(
+        &mut self,
+        exchange: ExchangeKey,
+        answers: Answers,
+        start: u64,
+    ) -> (AttemptKey, u64) {
         let key = self.table.insert(Attempt {
             exchange,
             start,
             end: start,
             id: 0,
+            answers,
         });
         let id = match &mut self.narrow {
             None => key.data().as_ffi(),
@@ -151,9 +173,9 @@ mod tests {
             bits: 64,
             reserved: &[],
         });
-        let (first, id) = attempts.add(ExchangeKey::default(), 0);
+        let (first, id) = attempts.add(ExchangeKey::default(), Answers::One, 0);
         attempts.remove(first);
-        let (_, again) = attempts.add(ExchangeKey::default(), 0);
+        let (_, again) = attempts.add(ExchangeKey::default(), Answers::One, 0);
         assert_ne!(id, again);
         assert_eq!(attempts.find(id), None);
         assert_eq!(attempts.find(u64::MAX), None);
@@ -165,11 +187,11 @@ mod tests {
             bits: 2,
             reserved: &[2],
         });
-        let (first, one) = attempts.add(ExchangeKey::default(), 0);
-        let (_, three) = attempts.add(ExchangeKey::default(), 1);
+        let (first, one) = attempts.add(ExchangeKey::default(), Answers::One, 0);
+        let (_, three) = attempts.add(ExchangeKey::default(), Answers::One, 1);
         attempts.remove(first);
-        let (_, zero) = attempts.add(ExchangeKey::default(), 2);
-        let (_, one_again) = attempts.add(ExchangeKey::default(), 3);
+        let (_, zero) = attempts.add(ExchangeKey::default(), Answers::One, 2);
+        let (_, one_again) = attempts.add(ExchangeKey::default(), Answers::One, 3);
         assert_eq!([one, three, zero, one_again], [1, 3, 0, 1]);
     }
 }
