@@ -15,6 +15,7 @@ mod client;
 mod delivery;
 mod drain;
 mod exchange;
+mod health;
 mod large;
 mod log;
 mod lost;
@@ -100,8 +101,9 @@ pub struct HostReport {
     pub cluster: Arc<str>,
     /// The endpoint.
     pub address: Address,
-    /// False: it could not be reached or broke a connection with requests in flight. True is
-    /// reported only after a failure.
+    /// False: it could not be reached, broke a connection with requests in flight, did not answer
+    /// in time, or answered with an error of its own system. True, that it answered, is reported
+    /// only after a failure.
     pub success: bool,
 }
 

@@ -59,16 +59,16 @@ pub trait Downstream {
     /// for it only where the request is owed an answer. Writing nothing suppresses it, as in
     /// [`Downstream::respond`].
     ///
-    /// False where the client's dialect has no words for it (a Kafka answer that repeats its
-    /// request): the core closes the client's connection when the answers before it are sent,
-    /// rather than leave the client waiting.
+    /// Returns the protocol's own code of what the client is told, 0 where it has none. `None`
+    /// where the client's dialect has no words for it (a Kafka answer that repeats its request):
+    /// the core closes the client's connection rather than leave the client waiting.
     fn local_reply(
         &mut self,
         id: u64,
         memo: &Memo,
         reply: LocalReply<'_>,
         out: &mut Vec<u8>,
-    ) -> bool;
+    ) -> Option<u32>;
 
     /// The answer to [`FromClient::Ask`], or `None` where there was none. The codec must be able
     /// to go on with either.

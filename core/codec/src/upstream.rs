@@ -161,14 +161,27 @@ pub enum At {
     },
 }
 
-/// What an answer says of its request.
+/// What an answer says of its request, and so whose fault it is if it was not served. A `code` is
+/// the protocol's own, for metrics and logs; 0 where the protocol has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was served.
-    Ok,
+    Ok {
+        /// The protocol's status code.
+        code: u32,
+    },
     /// It was served, and the application says no. Never the endpoint's fault.
-    ApplicationError,
-    /// The endpoint could not serve it; `code` is the protocol's own, for metrics.
+    ApplicationError {
+        /// The protocol's status code.
+        code: u32,
+    },
+    /// No endpoint would serve it: an unknown service or method, arguments that cannot be read.
+    /// The fault of who asked, never the endpoint's.
+    RequestError {
+        /// The protocol's status code.
+        code: u32,
+    },
+    /// The endpoint could not serve it. It counts against the endpoint.
     SystemError {
         /// The protocol's status code.
         code: u32,
@@ -186,4 +199,33 @@ pub enum Outcome {
         /// Only this request, not the shard (`ASK`): written by [`Upstream::forward_once`].
         once: bool,
     },
+}
+
+impl Outcome {
+    /// The protocol's own code of it; 0 where there is none.
+    #[must_use]
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Ok { code }
+            | Self::ApplicationError { code }
+            | Self::RequestError { code }
+            | Self::SystemError { code }
+            | Self::TryLater { code } => *code,
+            Self::Redirect { .. } => 0,
+        }
+    }
+
+    /// Whether it speaks for the endpoint (`true`) or against it; `None` where it says neither.
+    #[must_use]
+    pub fn credits_endpoint(&self) -> Option<bool> {
+        match self {
+            Self::Ok { .. }
+            | Self::ApplicationError { .. }
+            | Self::RequestError { .. }
+            | Self::Redirect { .. } => Some(true),
+            Self::SystemError { .. } => Some(false),
+            // An endpoint that is busy is neither well nor broken.
+            Self::TryLater { .. } => None,
+        }
+    }
 }

@@ -122,7 +122,12 @@ impl Engine {
             whole,
             memo: &exchange.memo,
         };
-        let end = End::of(&server.codec.outcome(shown));
+        let outcome = server.codec.outcome(shown);
+        let host = server.host;
+        let end = End::of(&outcome);
+        if let Some(success) = outcome.credits_endpoint() {
+            self.report(host, success);
+        }
         if !whole {
             self.large_answer_begins(exchange_key);
         }
@@ -220,7 +225,7 @@ impl Engine {
         let quiet = server.fifo.pop_front()?;
         let attempt = server.attempts.remove(quiet)?;
         self.answer_ends(attempt.exchange);
-        self.finish(attempt.exchange, End::of(&Outcome::Ok));
+        self.finish(attempt.exchange, End::of(&Outcome::Ok { code: 0 }));
         Some(())
     }
 

@@ -70,7 +70,13 @@ impl Engine {
                 self.answered_here(key);
             }
         }
-        self.timers.set(self.now + period, Timer::Client(key));
+        let heard = self
+            .clients
+            .get(key)
+            .map(|client| client.last_read + period);
+        let due = heard.filter(|due| *due > self.now);
+        let due = due.unwrap_or(self.now + period);
+        self.timers.set(due, Timer::Client(key));
     }
 
     /// A connection that a client had for itself goes with it.

@@ -72,34 +72,11 @@ impl End {
     }
 
     pub(super) fn of(outcome: &Outcome) -> Self {
-        let (outcome, code) = match outcome {
-            Outcome::Ok => (OutcomeLabel::Ok, 0),
-            Outcome::ApplicationError => (OutcomeLabel::ApplicationError, 0),
-            Outcome::SystemError { code } => (OutcomeLabel::SystemError, *code),
-            Outcome::TryLater { code } => (OutcomeLabel::TryLater, *code),
-            Outcome::Redirect { .. } => (OutcomeLabel::TryLater, 0),
-        };
         Self {
-            outcome,
-            code,
+            outcome: OutcomeLabel::from(outcome),
+            code: outcome.code(),
             flag: ResponseFlag::None,
         }
-    }
-}
-
-fn flag_of(status: Status) -> ResponseFlag {
-    match status {
-        Status::NoRoute => ResponseFlag::NoRoute,
-        Status::NoHealthyUpstream => ResponseFlag::NoHealthyUpstream,
-        Status::ConnectFailure => ResponseFlag::ConnectFailure,
-        Status::UpstreamReset => ResponseFlag::UpstreamReset,
-        Status::UpstreamMalformed => ResponseFlag::UpstreamDecodeError,
-        Status::Timeout => ResponseFlag::Timeout,
-        Status::RateLimited => ResponseFlag::RateLimited,
-        Status::Overloaded => ResponseFlag::Overload,
-        Status::Denied => ResponseFlag::Denied,
-        Status::Malformed | Status::Unsupported => ResponseFlag::DownstreamDecodeError,
-        Status::TooLarge => ResponseFlag::TooLarge,
     }
 }
 
@@ -390,11 +367,14 @@ impl Engine {
     }
 
     pub(super) fn exchange_timed_out(&mut self, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            exchange.deadline = None;
-            let message = self.reason(key, Status::Timeout);
-            self.answer(key, Status::Timeout, &message);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        exchange.deadline = None;
+        if let Some(sent) = exchange.attempt {
+            self.report(sent.host, false);
         }
+        self.fail(key, Status::Timeout);
     }
 
     /// Ends an exchange whose upstream connection is of no further use.
@@ -404,25 +384,32 @@ impl Engine {
     }
 
     /// Answers in the proxy's own words and ends the exchange. A client that is in the middle of an
-    /// answer cannot be told anything: its connection closes.
+    /// answer, or whose dialect has no words for it, cannot be told anything: its connection closes.
     pub(super) fn answer(&mut self, key: ExchangeKey, status: Status, message: &str) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
         let client = exchange.client;
         let owed = exchange.answers != Answers::None && !exchange.answered;
-        if !self.take_back(key) {
-            self.finish(key, End::local(flag_of(status)));
+        let mut end = End::local(ResponseFlag::from(status));
+        let mut told = self.take_back(key);
+        if told && owed {
+            let mut code = None;
+            self.deliver(key, |codec, request, out| {
+                let reply = LocalReply { status, message };
+                code = codec.local_reply(request.id, request.memo, reply, out);
+            });
+            told = code.is_some();
+            end.code = code.unwrap_or_default();
+        }
+        if !told {
+            self.finish(key, end);
             return self.abandon_client(client);
         }
         if owed {
-            self.deliver(key, |codec, request, out| {
-                let reply = LocalReply { status, message };
-                codec.local_reply(request.id, request.memo, reply, out);
-            });
             self.answer_ends(key);
         }
-        self.finish(key, End::local(flag_of(status)));
+        self.finish(key, end);
     }
 
     /// Forgets an exchange and settles what it held.

@@ -3,7 +3,7 @@
 use meltemi_codec::Status;
 
 use super::{
-    Action, ConnectionId, Engine, ExchangeKey, HostReport, ServerKey, client,
+    Action, ConnectionId, Engine, ExchangeKey, ServerKey, client,
     outbox::Outbox,
     server::Server,
     tables::HostKey,
@@ -86,12 +86,7 @@ impl Engine {
             Loss::Cut => false,
         };
         if blame {
-            host.failing = true;
-            self.actions.push_back(Action::Report(HostReport {
-                cluster: host.cluster.clone(),
-                address: host.address.clone(),
-                success: false,
-            }));
+            self.report(server.host, false);
         }
     }
 

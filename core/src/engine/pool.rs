@@ -101,7 +101,6 @@ impl Engine {
         server.last_used = self.now;
         server.metrics.connection_opened();
         self.timers.set(self.now + period, Timer::Server(key));
-        self.report_success(key);
         self.flush_server(key);
     }
 

@@ -1,6 +1,6 @@
 //! A client's bytes become requests.
 
-use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Request, Size, Status};
+use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Size};
 
 use super::{
     ClientKey, Engine,
@@ -97,7 +97,10 @@ impl Engine {
                 message,
             } => {
                 self.skip_rest(key, left.unwrap_or(0));
-                self.refuse(key, request, status, message);
+                if let Some(exchange) = self.admit(key, request, frame.len()) {
+                    self.open_log(exchange, frame, whole);
+                    self.answer(exchange, status, message);
+                }
             }
             FromClient::Answered => {
                 self.answered_here(key);
@@ -128,13 +131,6 @@ impl Engine {
             && let Some(client) = self.clients.get_mut(key)
         {
             client.incoming = Incoming::Skip(left);
-        }
-    }
-
-    /// A request that its own codec refuses.
-    fn refuse(&mut self, key: ClientKey, request: Request, status: Status, message: &str) {
-        if let Some(exchange) = self.admit(key, request, 0) {
-            self.answer(exchange, status, message);
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use meltemi_codec::{Correlation, Expected, Limits, Memo, Protocol, Traits, Upstream};
 
 use super::{
-    Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, HostReport, ServerKey, Timer,
+    Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, ServerKey, Timer,
     exchange::End,
     outbox::Outbox,
     tables::HostKey,
@@ -292,15 +292,17 @@ impl Engine {
     pub(super) fn server_timer(&mut self, key: ServerKey) {
         let period = self.server_period(key);
         let idle_limit = self.settings.server_idle;
-        let Some(server) = self.servers.get_mut(key) else {
+        let now = self.now;
+        let Some(server) = self.servers.get(key) else {
             return;
         };
-        let silent = self.now.saturating_duration_since(server.last_read);
-        let unused = self.now.saturating_duration_since(server.last_used);
+        let silent = now.saturating_duration_since(server.last_read);
+        let unused = now.saturating_duration_since(server.last_used);
         let pinned = server.owner.is_some();
         if server.attempts.is_empty() && !pinned && unused >= idle_limit {
             return self.close_server(key);
         }
+        let mut due = server.last_read + period;
         if let Some(heartbeat) = server.traits.heartbeat {
             if silent >= heartbeat * 3 {
                 return self.server_lost(key, super::lost::Loss::Reset);
@@ -314,7 +316,10 @@ impl Engine {
                 });
             }
         }
-        self.timers.set(self.now + period, Timer::Server(key));
+        if due <= now {
+            due = now + period;
+        }
+        self.timers.set(due, Timer::Server(key));
     }
 
     /// What this leg itself has to say: it waits while a large request is being written.
@@ -334,20 +339,6 @@ impl Engine {
         write(server.codec.as_mut(), out);
         self.buffered += out.len() - before;
         self.flush_server(key);
-    }
-
-    /// Tells the cluster's outlier detection that an endpoint which had failed is reachable again.
-    pub(super) fn report_success(&mut self, key: ServerKey) {
-        let host = self.servers.get(key).map(|server| server.host);
-        if let Some(host) = host.and_then(|host| self.tables.hosts.get_mut(host))
-            && std::mem::take(&mut host.failing)
-        {
-            self.actions.push_back(Action::Report(HostReport {
-                cluster: host.cluster.clone(),
-                address: host.address.clone(),
-                success: true,
-            }));
-        }
     }
 }
 

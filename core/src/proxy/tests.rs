@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use meltemi_codec::kit::sample::by_id;
+
 use super::*;
 use crate::config::Bind;
 use harness::{
@@ -180,6 +182,57 @@ fn an_endpoint_that_cannot_be_reached_is_passed_over_and_ejected() {
     assert!(proxy.metric(&failures) >= Some(1.0));
 }
 
+const EJECTED: &str = "meltemi_upstream_ejected_endpoints{";
+
+#[test]
+fn an_endpoint_that_answers_with_errors_of_its_system_is_ejected() {
+    let first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    let proxy = Running::start(first);
+    let mut client = proxy.client(LISTENER);
+    client.call(1, b"deny");
+    client.call(2, b"hello");
+    assert_eq!(proxy.metric(EJECTED), Some(0.0));
+    client.call(3, b"fail");
+    wait("the ejection", || proxy.metric(EJECTED) == Some(1.0));
+}
+
+#[test]
+fn an_endpoint_that_does_not_answer_in_time_is_ejected() {
+    let mut first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    let routes = Arc::make_mut(first.routes.get_mut("echo-routes").unwrap());
+    Arc::make_mut(&mut routes.routes[0]).timeout = Some(Duration::from_millis(20));
+    let proxy = Running::start(first);
+    let mut client = proxy.client(LISTENER);
+    client.send(1, b"hold");
+    assert_eq!(client.receive().0.id, 1);
+    wait("the ejection", || proxy.metric(EJECTED) == Some(1.0));
+}
+
+#[test]
+fn a_refused_request_is_logged_with_the_code_that_its_client_saw() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("access.log");
+    let options = ProxyOptions {
+        access_log: Destination::File(log.clone()),
+        ..ProxyOptions::default()
+    };
+    let first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    let mut proxy = Running::with(first, options);
+    let mut client = proxy.client(LISTENER);
+    let mut request = by_id::request(1, "say", b"");
+    // The length of a body that is over the limit.
+    request[18..22].copy_from_slice(&(9_u32 << 20).to_be_bytes());
+    client.0.write_all(&request).unwrap();
+    let code = client.receive().0.detail;
+    assert_ne!(code, 0);
+    drop(client);
+    proxy.stop();
+    proxy.join().unwrap();
+    let line: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(log).unwrap()).unwrap();
+    assert_eq!((&line["flag"], &line["code"]), (&"TL".into(), &code.into()));
+}
+
 #[test]
 fn without_an_endpoint_the_client_is_told() {
     let proxy = Running::start(snapshot("v1", &[(LISTENER, any_port())], &[dead()]));
@@ -284,7 +337,7 @@ fn a_drain_finishes_what_is_in_flight() {
     let mut answered = Vec::new();
     while answered.len() < 2 {
         let (header, _) = client.receive();
-        if header.kind == meltemi_codec::kit::sample::by_id::Kind::Response {
+        if header.kind == by_id::Kind::Response {
             answered.push(header.id);
         }
     }

@@ -11,6 +11,8 @@ pub enum OutcomeLabel {
     Ok,
     /// Served; the application said no.
     ApplicationError,
+    /// No endpoint would serve it, by the fault of who asked.
+    RequestError,
     /// The endpoint could not serve it.
     SystemError,
     /// The endpoint refused before it did anything.
@@ -26,6 +28,7 @@ impl OutcomeLabel {
         match self {
             Self::Ok => "ok",
             Self::ApplicationError => "application_error",
+            Self::RequestError => "request_error",
             Self::SystemError => "system_error",
             Self::TryLater => "try_later",
             Self::Local => "local",
@@ -37,8 +40,9 @@ impl From<&Outcome> for OutcomeLabel {
     /// A redirect that reaches the client counts as the endpoint's refusal.
     fn from(outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Ok => Self::Ok,
-            Outcome::ApplicationError => Self::ApplicationError,
+            Outcome::Ok { .. } => Self::Ok,
+            Outcome::ApplicationError { .. } => Self::ApplicationError,
+            Outcome::RequestError { .. } => Self::RequestError,
             Outcome::SystemError { .. } => Self::SystemError,
             Outcome::TryLater { .. } | Outcome::Redirect { .. } => Self::TryLater,
         }

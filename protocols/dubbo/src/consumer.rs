@@ -164,7 +164,7 @@ impl Downstream for Consumer {
         memo: &Memo,
         reply: LocalReply<'_>,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<u32> {
         let request = Header {
             kind: Kind::Request,
             serialization: CallMemo::unpack(memo).serialization,
@@ -172,7 +172,9 @@ impl Downstream for Consumer {
             id,
             body_len: 0,
         };
-        reply::write_error(&request, status::of(reply.status), reply.message, out)
+        let status = status::of(reply.status);
+        reply::write_error(&request, status, reply.message, out);
+        Some(u32::from(status.0))
     }
 
     fn call(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {

@@ -28,25 +28,24 @@ pub(crate) fn outcome(frame: &[u8]) -> Outcome {
     let Ok(Some(header)) = Header::parse(frame) else {
         return unreadable;
     };
+    let code = u32::from(header.status.0);
     match header.status {
         Status::OK => {}
-        Status::SERVER_THREADPOOL_EXHAUSTED => {
-            return Outcome::TryLater {
-                code: u32::from(header.status.0),
-            };
-        }
-        Status(code) => {
-            return Outcome::SystemError {
-                code: u32::from(code),
-            };
-        }
+        Status::SERVER_THREADPOOL_EXHAUSTED => return Outcome::TryLater { code },
+        // Real providers answer an unknown service or method with 40, an unknown group with 70. A
+        // consumer that asks for what is not there must not make healthy providers look ill.
+        Status::BAD_REQUEST
+        | Status::SERVICE_NOT_FOUND
+        | Status::SERVICE_ERROR
+        | Status::CLIENT_ERROR => return Outcome::RequestError { code },
+        _ => return Outcome::SystemError { code },
     }
     let body = frame.get(HEADER_LEN..).unwrap_or_default();
     match Response::parse(&header, body) {
         Ok(Response::Result(result)) if result.kind() == ResultKind::Exception => {
-            Outcome::ApplicationError
+            Outcome::ApplicationError { code }
         }
-        Ok(_) | Err(ResponseError::Opaque(_)) => Outcome::Ok,
+        Ok(_) | Err(ResponseError::Opaque(_)) => Outcome::Ok { code },
         Err(_) => unreadable,
     }
 }

@@ -278,17 +278,17 @@ impl Downstream for FlawedDownstream {
         memo: &Memo,
         reply: LocalReply<'_>,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<u32> {
         match self.flaw {
-            Flaw::Silent => true,
+            Flaw::Silent => Some(1),
             Flaw::WrongReply => self.codec.local_reply(id + 1, memo, reply, out),
             Flaw::Denies => {
                 self.codec.local_reply(id, memo, reply, out);
-                false
+                None
             }
             Flaw::RawMessage => {
                 out.extend_from_slice(format!("!1 {}\n", reply.message).as_bytes());
-                true
+                Some(1)
             }
             _ => self.codec.local_reply(id, memo, reply, out),
         }
@@ -350,7 +350,7 @@ impl Upstream for FlawedUpstream {
 
     fn outcome(&self, response: Frame<'_>) -> Outcome {
         match self.flaw {
-            Flaw::AllIsWell => Outcome::Ok,
+            Flaw::AllIsWell => Outcome::Ok { code: 0 },
             _ => self.codec.outcome(response),
         }
     }

@@ -59,7 +59,7 @@ impl Downstream for Mistaken {
         _memo: &Memo,
         _reply: LocalReply<'_>,
         _out: &mut Vec<u8>,
-    ) -> bool {
-        false
+    ) -> Option<u32> {
+        None
     }
 }

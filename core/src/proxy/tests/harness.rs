@@ -10,7 +10,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use meltemi_codec::kit::sample::ById;
-use meltemi_codec::kit::sample::by_id::{HEADER, Header, Kind, request, response};
+use meltemi_codec::kit::sample::by_id::{
+    APPLICATION_ERROR, HEADER, Header, Kind, SYSTEM_ERROR, request, response,
+};
 use meltemi_policy::{Locality, LocalityRule};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -197,12 +199,17 @@ fn receive(stream: &mut impl Read) -> std::io::Result<(Header, Vec<u8>)> {
 }
 
 /// Answers each request with its body, until the process ends. Bodies `hold` are answered with the
-/// next request.
+/// next request, `fail` and `deny` with a status that is, and one that is not, the endpoint's fault.
 fn echo(mut stream: impl Read + Write) {
     let mut held = Vec::new();
     while let Ok((header, body)) = receive(&mut stream) {
+        let status = match body.as_slice() {
+            b"fail" => SYSTEM_ERROR,
+            b"deny" => APPLICATION_ERROR,
+            _ => 0,
+        };
         let answer = match header.kind {
-            Kind::Request => response(header.id, header.dialect, 0, &body),
+            Kind::Request => response(header.id, header.dialect, status, &body),
             _ => continue,
         };
         if body == b"hold" {

@@ -44,7 +44,9 @@ const REASONS: [(Reason, u8); 12] = [
 fn reply(memo: &Memo, status: Reason) -> Vec<u8> {
     let mut out = Vec::new();
     let message = "no route of shop/cart";
-    assert!(downstream().local_reply(ID, memo, LocalReply { status, message }, &mut out));
+    let code = downstream().local_reply(ID, memo, LocalReply { status, message }, &mut out);
+    let said = Header::parse(&out).unwrap().unwrap().status.0;
+    assert_eq!(code, Some(u32::from(said)));
     out
 }
 
@@ -85,7 +87,7 @@ fn rule_1_where_the_serialization_cannot_be_written_a_reply_is_its_status_alone(
         assert_eq!((header.body_len, body(&out).len()), (0, 0));
         let event = from_server(&mut *upstream(), &out).0;
         assert!(matches!(event, FromServer::Response(_)));
-        let code = Outcome::SystemError { code: 60 };
+        let code = Outcome::RequestError { code: 60 };
         assert_eq!(upstream().outcome(whole(&out, &memo)), code);
     }
 }

@@ -27,9 +27,11 @@ fn recorded_answers_have_the_outcome_that_their_consumers_saw() {
         let expected = match (golden.facts["status"].as_u64(), golden.text("result")) {
             (Some(100), _) => Outcome::TryLater { code: 100 },
             (Some(20), Some(result)) if result.starts_with("exception") => {
-                Outcome::ApplicationError
+                Outcome::ApplicationError { code: 20 }
             }
-            (Some(20), _) => Outcome::Ok,
+            (Some(20), _) => Outcome::Ok { code: 20 },
+            (Some(40), _) => Outcome::RequestError { code: 40 },
+            (Some(70), _) => Outcome::RequestError { code: 70 },
             (Some(code), _) => Outcome::SystemError {
                 code: u32::try_from(code).unwrap(),
             },
@@ -55,10 +57,10 @@ fn an_answer_that_cannot_be_read_is_judged_by_its_status() {
             SerializationId::HESSIAN2,
             70,
             b"\x90",
-            Outcome::SystemError { code: 70 },
+            Outcome::RequestError { code: 70 },
         ),
         (SerializationId::FASTJSON2, 20, b"\x01", unreadable),
-        (SerializationId::KRYO, 20, b"?", Outcome::Ok),
+        (SerializationId::KRYO, 20, b"?", Outcome::Ok { code: 20 }),
         (
             SerializationId::KRYO,
             100,

@@ -62,14 +62,14 @@ fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> R
         .local_reply(id, memo, reply, &mut out);
     let bytes = added(&out)?;
     let finding = match (said, bytes.is_empty()) {
-        (false, true) => return Ok(()),
-        (true, true) if asked.sample.silent => return Ok(()),
-        (false, false) => "the codec says that it has no words for it, and has written some",
-        (true, true) => "nothing was written: the client would wait for ever",
-        (true, false) if asked.sample.silent => {
+        (None, true) => return Ok(()),
+        (Some(_), true) if asked.sample.silent => return Ok(()),
+        (None, false) => "the codec says that it has no words for it, and has written some",
+        (Some(_), true) => "nothing was written: the client would wait for ever",
+        (Some(_), false) if asked.sample.silent => {
             "the client asked not to hear the answer, and would"
         }
-        (true, false) => "",
+        (Some(_), false) => "",
     };
     if !finding.is_empty() {
         return Err(Broken::new("", finding, READ));
@@ -87,16 +87,22 @@ fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> R
         return Err(Broken::new("", finding, READ));
     }
     let codec = subject.protocol.upstream(subject.limits(), None);
-    match codec.outcome(Frame {
+    let outcome = codec.outcome(Frame {
         bytes,
         whole: true,
         memo,
-    }) {
-        outcome @ (Outcome::Ok | Outcome::Redirect { .. }) => {
-            Err(Broken::new("", format!("its outcome is {outcome:?}"), READ))
+    });
+    let finding = match &outcome {
+        Outcome::Ok { .. } | Outcome::Redirect { .. } => format!("its outcome is {outcome:?}"),
+        _ if said != Some(outcome.code()) => {
+            format!(
+                "its code is said to be {said:?}, and read as {}",
+                outcome.code()
+            )
         }
-        _ => Ok(()),
-    }
+        _ => return Ok(()),
+    };
+    Err(Broken::new("", finding, READ))
 }
 
 /// A request that wants no answer is known for it, also where it is refused, and nothing else is.

@@ -96,14 +96,15 @@ impl Downstream for Server {
         memo: &Memo,
         reply: LocalReply<'_>,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<u32> {
+        let code = code(reply.status);
         let header = Header {
             dialect: memo.words[0] as u8,
-            detail: code(reply.status),
+            detail: code,
             ..Header::new(Kind::Response, id)
         };
         out.extend_from_slice(&frame(header, &[], reply.message.as_bytes()));
-        true
+        Some(code)
     }
 
     fn call(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
@@ -176,8 +177,8 @@ impl Upstream for Client {
 
     fn outcome(&self, response: Frame<'_>) -> Outcome {
         match Header::read(response.bytes).map(|header| header.detail) {
-            Some(0) => Outcome::Ok,
-            Some(APPLICATION_ERROR) => Outcome::ApplicationError,
+            Some(code @ 0) => Outcome::Ok { code },
+            Some(code @ APPLICATION_ERROR) => Outcome::ApplicationError { code },
             Some(code) if (TRY_LATER..200).contains(&code) => Outcome::TryLater { code },
             code => Outcome::SystemError {
                 code: code.unwrap_or_default(),

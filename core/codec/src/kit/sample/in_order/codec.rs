@@ -135,7 +135,7 @@ impl Downstream for Server {
         _memo: &Memo,
         reply: LocalReply<'_>,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Option<u32> {
         let (mark, code) = code(reply.status);
         // A `*` could announce a payload, and an end of line would end the answer.
         let text: String = reply
@@ -151,7 +151,7 @@ impl Downstream for Server {
             .take(super::LINE / 8)
             .collect();
         out.extend_from_slice(format!("{mark}{code} {text}\n").as_bytes());
-        true
+        Some(code)
     }
 
     fn drain(&mut self, out: &mut Vec<u8>) -> Drain {
@@ -258,8 +258,8 @@ impl Upstream for Client {
                 code.saturating_mul(10).saturating_add(digit)
             });
         match mark {
-            b'+' => Outcome::Ok,
-            b'-' => Outcome::ApplicationError,
+            b'+' => Outcome::Ok { code: 0 },
+            b'-' => Outcome::ApplicationError { code },
             b'?' => Outcome::TryLater { code },
             _ => Outcome::SystemError { code },
         }
