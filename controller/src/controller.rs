@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::ads::{Rejection, Resources};
 use crate::check::Report;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, SourceFile};
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
 use crate::model::{self, Model};
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
+use crate::source::Contents;
 use crate::source::directory::{Directory, Watch};
 use crate::translate::translate;
 
@@ -73,6 +74,18 @@ impl Controller {
         self.index
             .update(self.directory.read())
             .then(|| self.apply())
+    }
+
+    /// As [`Self::load`], with files in memory in the place of those on disk.
+    pub fn load_files(&mut self, files: impl IntoIterator<Item = SourceFile>) -> Update {
+        let files = files.into_iter();
+        self.index.update(Contents {
+            files: files
+                .map(|file| (file.name.clone(), Arc::new(file)))
+                .collect(),
+            problems: Vec::new(),
+        });
+        self.apply()
     }
 
     fn apply(&mut self) -> Update {
