@@ -7,7 +7,7 @@ use meltemi_policy::Locality;
 
 use crate::{
     arguments::{Check, Format},
-    schemas,
+    output, schemas,
 };
 
 pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitCode> {
@@ -15,8 +15,8 @@ pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitC
     let settings = schemas::settings(protocols, &manifests.root_namespace, &Locality::default());
     let report = meltemi_controller::check::run(&manifests.files, settings);
     match check.output.output {
-        Format::Text => println!("{report}"),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Format::Text => output::answer(&report)?,
+        Format::Json => output::answer(serde_json::to_string_pretty(&report)?)?,
     }
     Ok(ExitCode::from(u8::from(!report.is_valid())))
 }

@@ -2,10 +2,29 @@
 //!
 //! A binary with protocols of its own is one line: `meltemi::main(vec![Arc::new(Mine), …])`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+/// For the modules below: as the standard one, but nobody has to listen.
+macro_rules! print {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::write!(::std::io::stdout(), $($text)*);
+    }};
+}
+
+/// For the modules below: as the standard one, but nobody has to listen.
+macro_rules! println {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::std::io::stdout(), $($text)*);
+    }};
+}
+
 mod arguments;
 mod check;
 mod demo;
 mod explain;
+mod output;
 mod proxy;
 mod run;
 mod schemas;
@@ -33,7 +52,7 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
         Command::Demo(demo) => demo::main(&demo, &protocols),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        output::tell(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -45,8 +64,9 @@ fn logged(filter: &str) -> anyhow::Result<()> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(output::Log::new)
         .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

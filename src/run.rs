@@ -8,7 +8,7 @@ use meltemi_core::{protocols::Protocols, xds};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use crate::{arguments::Run, proxy, schemas};
+use crate::{arguments::Run, output, proxy, schemas};
 
 /// A proxy that rejects much at once is not heard out: what is dropped is in the log.
 const REJECTIONS: usize = 64;
@@ -20,7 +20,7 @@ pub(crate) fn main(arguments: Run, protocols: Arc<Protocols>) -> anyhow::Result<
     let mut controller = Controller::open(&manifests.files, settings);
     let first = controller.load();
     if !first.report.diagnostics.is_empty() {
-        eprintln!("{}", first.report);
+        output::tell(&first.report);
     }
     if !first.report.is_valid() {
         bail!("the manifests have errors: nothing was started");
@@ -44,13 +44,13 @@ async fn report(mut events: mpsc::Receiver<Event>, mut last: Report) {
         match event {
             Event::Changed(report) => {
                 for diagnostic in report.since(&last) {
-                    eprintln!("{diagnostic}\n");
+                    output::tell(format_args!("{diagnostic}\n"));
                 }
                 let (objects, errors) = (report.objects, report.errors());
                 tracing::info!(objects, errors, "manifests changed");
                 last = report;
             }
-            Event::Rejected(diagnostic) => eprintln!("{diagnostic}\n"),
+            Event::Rejected(diagnostic) => output::tell(format_args!("{diagnostic}\n")),
         }
     }
 }

@@ -69,7 +69,11 @@ impl Meltemi {
             .args(["run", "--admin", "127.0.0.1:0", "-f"])
             .arg(manifests)
             .args(arguments);
-        let process = Process::spawn("meltemi", &mut command);
+        Self::of(Process::spawn("meltemi", &mut command))
+    }
+
+    /// A `meltemi run` that was just started; waits until it is ready.
+    pub fn of(process: Process) -> Self {
         let (admin, _) = process.line(0, "its admin address", |line| {
             line.strip_prefix("admin ")?.parse().ok()
         });

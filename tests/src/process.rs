@@ -29,8 +29,17 @@ impl Process {
     /// # Panics
     /// When the program cannot be started.
     pub fn spawn(name: &str, command: &mut Command) -> Self {
+        Self::spawn_with_stderr(name, command, None)
+    }
+
+    /// [`Self::spawn`], but standard error goes where the caller wants it, and is not shown.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn spawn_with_stderr(name: &str, command: &mut Command, stderr: Option<Stdio>) -> Self {
         let errors = tempfile::NamedTempFile::new().expect("a temporary file for standard error");
-        let stderr: File = errors.reopen().expect("the file that was just made");
+        let file: File = errors.reopen().expect("the file that was just made");
+        let stderr = stderr.unwrap_or_else(|| file.into());
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,5 +1,9 @@
 //! The control plane by itself: reads manifests, watches them, and serves xDS over TCP.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -50,7 +54,8 @@ const REJECTIONS: usize = 64;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log(io::stderr()))
+        .log_internal_errors(false)
         .init();
     let arguments = Arguments::parse();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
@@ -58,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     let mut controller = Controller::open(&arguments.files, settings);
     let first = controller.load();
     if !first.report.diagnostics.is_empty() {
-        eprintln!("{}", first.report);
+        tell(&first.report);
     }
     if !first.report.is_valid() {
         bail!("the manifests have errors");
@@ -66,7 +71,8 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
-    println!("xds {}", listener.local_addr()?);
+    // Scripts and tests read the address from here. That nobody reads it is no reason to end.
+    let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
     let (resources, served) = watch::channel(Some(first.resources));
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
@@ -80,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
                     report
                         .since(&last)
                         .into_iter()
-                        .for_each(|d| eprintln!("{d}\n"));
+                        .for_each(|d| tell(format_args!("{d}\n")));
                     info!(
                         objects = report.objects,
                         errors = report.errors(),
@@ -122,7 +128,27 @@ fn schema(text: &str) -> ProtocolSchema {
     }
 }
 
-async fn terminated() -> std::io::Result<()> {
+/// Tells people on standard error, if they listen.
+fn tell(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Standard error as the log sees it: it takes every line, also where nobody reads it any more or
+/// the disk is full.
+struct Log(io::Stderr);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = self.0.write_all(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn terminated() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
