@@ -28,6 +28,8 @@ pub(crate) struct Directory {
 
 const STDIN: &str = "<stdin>";
 
+const NOT_A_FILE: &str = "it is not a regular file";
+
 impl Directory {
     /// Reads standard input to its end where a path is `-`.
     pub(crate) fn open(paths: &[PathBuf]) -> Self {
@@ -139,6 +141,10 @@ fn read_file(path: &Path, contents: &mut Contents) {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
+    // Opening a named pipe waits for its writer, and a device may never end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_A_FILE));
+    }
     let file = std::fs::File::open(path)?;
     if file.metadata()?.len() > MAX_FILE {
         return Err(io::Error::other("it is larger than 16 MiB"));
@@ -155,9 +161,13 @@ fn problem(path: &Path, error: &io::Error, contents: &mut Contents) {
         io::ErrorKind::InvalidData => format!("{name} is not UTF-8 text"),
         _ => format!("{name} cannot be read: {error}"),
     };
-    contents
-        .problems
-        .push(Diagnostic::error(Code::CannotRead, message).at(Place::file(name)));
+    let mut problem = Diagnostic::error(Code::CannotRead, message).at(Place::file(name));
+    if error.kind() == io::ErrorKind::InvalidInput {
+        problem = problem.remedy(
+            "a pipe, a socket or a device is not watched: write a file, or give a pipe as `-f -`",
+        );
+    }
+    contents.problems.push(problem);
 }
 
 #[cfg(test)]
@@ -213,5 +223,26 @@ mod tests {
                 "error[CannotRead]: DIR/bad.yaml is not UTF-8 text\n --> DIR/bad.yaml",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_named_and_holds_nothing_up() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.yaml"), "x: 1").unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("zero.yaml")).unwrap();
+        let pipe = dir.path().join("pipe.yaml");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let contents = Directory::open(&[dir.path().to_owned()]).read();
+        assert_eq!(names(&contents), ["a.yaml"]);
+        let mut found: Vec<_> = contents
+            .problems
+            .iter()
+            .map(|p| (p.place.as_ref().unwrap().file.rsplit('/').next(), p.code))
+            .collect();
+        found.sort();
+        let named = |name| (Some(name), Code::CannotRead);
+        assert_eq!(found, [named("pipe.yaml"), named("zero.yaml")]);
+        assert!(contents.problems.iter().all(|p| p.remedy.is_some()));
     }
 }
