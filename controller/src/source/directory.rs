@@ -1,6 +1,5 @@
 //! The manifests under the paths that the user named, and word of their changes.
 
-use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,12 +7,11 @@ use std::sync::Arc;
 use super::Contents;
 use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
 
+mod walk;
 mod watch;
 
+use walk::{Found, Manifest, unreadable};
 pub(crate) use watch::Watch;
-
-/// Names that end otherwise are not manifests.
-const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// What is larger is not a manifest, and not read.
 const MAX_FILE: u64 = 16 << 20;
@@ -45,8 +43,10 @@ impl Directory {
     /// Everything that is there now. A file that cannot be read is a problem of its own.
     pub(crate) fn read(&self) -> Contents {
         let mut contents = self.stdin.clone();
-        for path in &self.paths {
-            read_path(path, &mut contents);
+        let found = Found::under(&self.paths);
+        contents.problems.extend(found.problems);
+        for file in &found.files {
+            read_file(file, &mut contents);
         }
         contents
     }
@@ -76,67 +76,17 @@ fn read_stdin() -> Contents {
     contents
 }
 
-fn read_path(path: &Path, contents: &mut Contents) {
-    if !path.is_dir() {
-        return read_file(path, contents);
-    }
-    let before = (contents.files.len(), contents.problems.len());
-    read_directory(path, contents);
-    if before == (contents.files.len(), contents.problems.len()) {
-        let message = format!("{} has no manifest in it", path.display());
-        let diagnostic = Diagnostic::warning(Code::NoManifests, message);
-        let remedy = "manifests are files whose names end in .yaml, .yml or .json";
-        contents.problems.push(
-            diagnostic
-                .at(Place::file(path.display().to_string()))
-                .remedy(remedy),
-        );
-    }
-}
-
-/// The directory's own files and those of its subdirectories. Hidden entries are left out: among
-/// them are the dated directories behind the links of a Kubernetes volume, and editors' own files.
-fn read_directory(path: &Path, contents: &mut Contents) {
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => return problem(path, &error, contents),
-    };
-    for entry in entries {
-        let path = match entry {
-            Ok(entry) if is_hidden(&entry.file_name()) => continue,
-            Ok(entry) => entry.path(),
-            Err(error) => {
-                problem(path, &error, contents);
-                continue;
-            }
-        };
-        // A link to a directory is not followed: it may lead back up.
-        if path.is_dir() && !path.is_symlink() {
-            read_directory(&path, contents);
-        } else if !path.is_dir() && is_manifest(&path) {
-            read_file(&path, contents);
-        }
-    }
-}
-
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
-}
-
-fn is_manifest(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
-}
-
-fn read_file(path: &Path, contents: &mut Contents) {
-    let name = path.display().to_string();
-    match read_text(path) {
+fn read_file(file: &Manifest, contents: &mut Contents) {
+    let name = file.path.display().to_string();
+    match read_text(&file.path) {
         Ok(text) => {
-            contents
-                .files
-                .insert(name.clone(), Arc::new(SourceFile { name, text }));
+            let source = SourceFile {
+                name: name.clone(),
+                text,
+            };
+            contents.files.insert(name, Arc::new(source));
         }
-        Err(error) => problem(path, &error, contents),
+        Err(error) => contents.problems.push(unreadable(&file.path, &error)),
     }
 }
 
@@ -152,22 +102,6 @@ fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     file.take(MAX_FILE).read_to_string(&mut text)?;
     Ok(text)
-}
-
-fn problem(path: &Path, error: &io::Error, contents: &mut Contents) {
-    let name = path.display().to_string();
-    let message = match error.kind() {
-        io::ErrorKind::NotFound => format!("there is no file or directory {name}"),
-        io::ErrorKind::InvalidData => format!("{name} is not UTF-8 text"),
-        _ => format!("{name} cannot be read: {error}"),
-    };
-    let mut problem = Diagnostic::error(Code::CannotRead, message).at(Place::file(name));
-    if error.kind() == io::ErrorKind::InvalidInput {
-        problem = problem.remedy(
-            "a pipe, a socket or a device is not watched: write a file, or give a pipe as `-f -`",
-        );
-    }
-    contents.problems.push(problem);
 }
 
 #[cfg(test)]
@@ -217,12 +151,35 @@ mod tests {
         assert_eq!(
             found,
             [
-                "error[CannotRead]: there is no file or directory DIR/missing\n --> DIR/missing",
                 "warning[NoManifests]: DIR/empty has no manifest in it\n --> DIR/empty\n  = help: \
                  manifests are files whose names end in .yaml, .yml or .json",
+                "error[CannotRead]: there is no file or directory DIR/missing\n --> DIR/missing",
                 "error[CannotRead]: DIR/bad.yaml is not UTF-8 text\n --> DIR/bad.yaml",
             ]
         );
+    }
+
+    #[test]
+    fn what_several_paths_lead_to_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let sub = dir.path().join("sub");
+        std::fs::create_dir(&sub).unwrap();
+        for path in [dir.path().join("a.yaml"), sub.join("b.yaml")] {
+            std::fs::write(path, "x: 1").unwrap();
+        }
+        std::os::unix::fs::symlink("a.yaml", dir.path().join("link.yaml")).unwrap();
+        let root = dir.path().to_owned();
+        let again = root.join("sub/..");
+        for paths in [
+            [root.clone(), root.clone()],
+            [root.join("a.yaml"), root.clone()],
+            [sub.clone(), root.clone()],
+            [root, again],
+        ] {
+            let contents = Directory::open(&paths).read();
+            assert_eq!(names(&contents), ["a.yaml", "b.yaml"], "{paths:?}");
+            assert_eq!(contents.problems, []);
+        }
     }
 
     #[test]
