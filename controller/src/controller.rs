@@ -88,6 +88,12 @@ impl Controller {
         self.apply()
     }
 
+    fn look(&mut self, watch: &mut Watch) -> Option<Update> {
+        self.index
+            .update(self.directory.look(watch))
+            .then(|| self.apply())
+    }
+
     fn apply(&mut self) -> Update {
         let Resolution {
             model,
@@ -113,9 +119,9 @@ impl Controller {
         mut rejections: mpsc::Receiver<Rejection>,
         events: mpsc::Sender<Event>,
     ) {
-        let mut watch = Watch::start(self.directory.paths());
+        let mut watch = Watch::start();
         // What changed since the load, before the watch began.
-        let mut update = self.reload();
+        let mut update = self.look(&mut watch);
         loop {
             if let Some(update) = update.take() {
                 resources.send_replace(Some(update.resources));
@@ -124,7 +130,7 @@ impl Controller {
                 }
             }
             tokio::select! {
-                () = watch.changed() => update = self.reload(),
+                () = watch.changed() => update = self.look(&mut watch),
                 Some(rejection) = rejections.recv() => {
                     let rejected = Event::Rejected(self.rejected(&rejection));
                     if events.send(rejected).await.is_err() {

@@ -3,13 +3,16 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Contents;
 use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
 
+mod places;
 mod walk;
 mod watch;
 
+use places::Places;
 use walk::{Found, Manifest, unreadable};
 pub(crate) use watch::Watch;
 
@@ -23,6 +26,9 @@ pub(crate) struct Directory {
     /// Standard input, or why it cannot be read.
     stdin: Contents,
 }
+
+/// Directories that come and go while they are looked at are looked at again next time.
+const MOST_LOOKS: usize = 3;
 
 const STDIN: &str = "<stdin>";
 
@@ -42,17 +48,29 @@ impl Directory {
 
     /// Everything that is there now. A file that cannot be read is a problem of its own.
     pub(crate) fn read(&self) -> Contents {
+        self.contents(Found::under(&self.paths))
+    }
+
+    /// As [`Self::read`]; from now on `watch` tells of changes.
+    pub(crate) fn look(&self, watch: &mut Watch) -> Contents {
+        let mut found = Found::under(&self.paths);
+        for _ in 0..MOST_LOOKS {
+            if !watch.arm(Places::of(&self.paths, &found)) {
+                break;
+            }
+            found = Found::under(&self.paths);
+        }
+        watch.looked(Instant::now());
+        self.contents(found)
+    }
+
+    fn contents(&self, found: Found) -> Contents {
         let mut contents = self.stdin.clone();
-        let found = Found::under(&self.paths);
         contents.problems.extend(found.problems);
         for file in &found.files {
             read_file(file, &mut contents);
         }
         contents
-    }
-
-    pub(crate) fn paths(&self) -> &[PathBuf] {
-        &self.paths
     }
 }
 
@@ -77,7 +95,7 @@ fn read_stdin() -> Contents {
 }
 
 fn read_file(file: &Manifest, contents: &mut Contents) {
-    let name = file.path.display().to_string();
+    let name = file.name();
     match read_text(&file.path) {
         Ok(text) => {
             let source = SourceFile {

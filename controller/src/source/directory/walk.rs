@@ -14,6 +14,8 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) files: Vec<Manifest>,
+    /// All directories that were looked into, without links.
+    pub(super) directories: Vec<PathBuf>,
     pub(super) problems: Vec<Diagnostic>,
     /// What was met, without links.
     seen: BTreeSet<PathBuf>,
@@ -26,6 +28,13 @@ pub(super) struct Manifest {
     pub(super) path: PathBuf,
     /// The same without links.
     pub(super) real: PathBuf,
+}
+
+impl Manifest {
+    /// As people know it.
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
 }
 
 impl Found {
@@ -53,9 +62,11 @@ impl Found {
     /// among them are the dated directories behind the links of a Kubernetes volume, and editors'
     /// own files. False: there is nothing to read, nor anything that cannot be.
     fn directory(&mut self, path: &Path) -> bool {
-        if !self.seen.insert(real(path)) {
+        let real = real(path);
+        if !self.seen.insert(real.clone()) {
             return true;
         }
+        self.directories.push(real);
         let entries = std::fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut entries = match entries {
             Ok(entries) => entries,
@@ -90,7 +101,7 @@ fn real(path: &Path) -> PathBuf {
         .unwrap_or_else(|_| path.to_owned())
 }
 
-fn is_hidden(name: &OsStr) -> bool {
+pub(super) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
