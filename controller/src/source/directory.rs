@@ -8,10 +8,12 @@ use std::time::Instant;
 use super::Contents;
 use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
 
+mod drafts;
 mod places;
 mod walk;
 mod watch;
 
+use drafts::{Drafts, Unfinished};
 use places::Places;
 use walk::{Found, Manifest, unreadable};
 pub(crate) use watch::Watch;
@@ -25,6 +27,7 @@ pub(crate) struct Directory {
     paths: Vec<PathBuf>,
     /// Standard input, or why it cannot be read.
     stdin: Contents,
+    drafts: Drafts,
 }
 
 /// Directories that come and go while they are looked at are looked at again next time.
@@ -43,16 +46,25 @@ impl Directory {
             true => Contents::default(),
             false => read_stdin(),
         };
-        Self { paths, stdin }
+        Self {
+            paths,
+            stdin,
+            drafts: Drafts::default(),
+        }
     }
 
-    /// Everything that is there now. A file that cannot be read is a problem of its own.
-    pub(crate) fn read(&self) -> Contents {
-        self.contents(Found::under(&self.paths))
+    /// Everything that is there now. A file that cannot be read is a problem of its own; one that
+    /// was just emptied counts as it was.
+    pub(crate) fn read(&mut self) -> Contents {
+        let mut contents = self.contents(Found::under(&self.paths));
+        let nothing = Unfinished::new();
+        self.drafts.settle(&mut contents, &nothing, Instant::now());
+        contents
     }
 
-    /// As [`Self::read`]; from now on `watch` tells of changes.
-    pub(crate) fn look(&self, watch: &mut Watch) -> Contents {
+    /// As [`Self::read`], where files that somebody is writing count as they were before. From now
+    /// on `watch` tells of changes.
+    pub(crate) fn look(&mut self, watch: &mut Watch) -> Contents {
         let mut found = Found::under(&self.paths);
         for _ in 0..MOST_LOOKS {
             if !watch.arm(Places::of(&self.paths, &found)) {
@@ -60,8 +72,17 @@ impl Directory {
             }
             found = Found::under(&self.paths);
         }
-        watch.looked(Instant::now());
-        self.contents(found)
+        let files = found.files.clone();
+        let mut contents = self.contents(found);
+        // Asked after the reading: a change that began meanwhile is heard of.
+        let now = Instant::now();
+        let unfinished: Unfinished = files
+            .iter()
+            .filter_map(|file| Some((file.name(), watch.unfinished(&file.real, now)?)))
+            .collect();
+        let again = self.drafts.settle(&mut contents, &unfinished, now);
+        watch.looked(again, now);
+        contents
     }
 
     fn contents(&self, found: Found) -> Contents {

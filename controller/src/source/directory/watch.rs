@@ -3,6 +3,7 @@
 //! Notifications of the file system say when to look; what changed is told by the contents alone.
 //! Where they fail (network file systems, watch limits) a look every ten seconds takes their place.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,9 +105,15 @@ impl Watch {
         }
     }
 
-    /// Somebody has looked.
-    pub(super) fn looked(&mut self, now: Instant) {
-        self.look_at = now + self.poll;
+    /// Until when a file is not to be read, since somebody is writing it.
+    pub(super) fn unfinished(&self, file: &Path, now: Instant) -> Option<Instant> {
+        self.heard.unfinished(file, now)
+    }
+
+    /// Somebody has looked; the next look is due then, if not before.
+    pub(super) fn looked(&mut self, again: Option<Instant>, now: Instant) {
+        let poll = now + self.poll;
+        self.look_at = again.map_or(poll, |again| again.min(poll));
         self.is_due = false;
     }
 

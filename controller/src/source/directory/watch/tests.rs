@@ -1,8 +1,9 @@
 //! None of these would see its change by looking from time to time: that is once an hour here.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -84,6 +85,34 @@ async fn a_file_that_is_replaced_or_written_in_place() {
     watched.sees("threefive").await;
     fs::remove_file(watched.path("set/m.yaml")).unwrap();
     watched.sees("five").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_slowly_is_seen_when_it_is_whole() {
+    let mut watched = Watched::new("set", |root| set(&root.join("set"), "old"));
+    let mut file = fs::File::create(watched.path("set/m.yaml")).unwrap();
+    // Another file's change shows that somebody has looked.
+    fs::write(watched.path("set/n.yaml"), "+").unwrap();
+    let seen = watched.sees("old+").await;
+    assert!(seen.iter().all(|seen| seen.starts_with("old")), "{seen:?}");
+    file.write_all(b"ne").unwrap();
+    fs::write(watched.path("set/n.yaml"), "++").unwrap();
+    let seen = watched.sees("old++").await;
+    assert!(seen.iter().all(|seen| seen.starts_with("old")), "{seen:?}");
+    file.write_all(b"w").unwrap();
+    drop(file);
+    watched.sees("new++").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_never_closed_or_stays_empty_is_seen_in_the_end() {
+    let mut watched = Watched::new("set", |root| set(&root.join("set"), "old"));
+    let mut file = fs::File::create(watched.path("set/m.yaml")).unwrap();
+    file.write_all(b"new").unwrap();
+    watched.sees("new").await;
+    fs::write(watched.path("set/m.yaml"), "").unwrap();
+    let seen = watched.sees("").await;
+    assert_eq!(seen.first().map(String::as_str), Some("new"));
 }
 
 #[tokio::test]
