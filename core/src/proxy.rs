@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -215,10 +216,11 @@ impl Proxy {
             tokio::select! {
                 changed = self.snapshots.changed() => if changed.is_err() {
                     // Nobody is left to change it: the last one stays.
-                    self.outliers.run().await;
+                    join(self.outliers.run(), self.listeners.retry()).await;
                     pending::<()>().await;
                 },
                 () = self.outliers.run() => {}
+                () = self.listeners.retry() => {}
             }
         }
     }

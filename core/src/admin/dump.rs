@@ -67,9 +67,10 @@ pub(super) fn listeners(sources: &Sources) -> Value {
                     page["state"] = "open".into();
                     page["address"] = address.to_string().into();
                 }
-                ListenerState::Failed(reason) => {
+                ListenerState::Failed { reason, serving } => {
                     page["state"] = "failed".into();
                     page["reason"] = reason.into();
+                    page["serving"] = serving.map(|address| address.to_string()).into();
                 }
             }
             page

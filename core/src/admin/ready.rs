@@ -18,7 +18,7 @@ pub(super) fn reasons(sources: &Sources) -> Vec<String> {
         match listeners.get(name) {
             Some(listener) if listener.bind == wanted.bind => match &listener.state {
                 ListenerState::Open(_) => None,
-                ListenerState::Failed(reason) => Some(reason.clone()),
+                ListenerState::Failed { reason, .. } => Some(reason.clone()),
             },
             _ => Some(format!("listener {name}: not opened yet")),
         }

@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::listeners::{ListenerState, ListenerTable};
+use super::listeners::ListenerTable;
 use super::socket::Listening;
 use super::workers::Workers;
-use crate::config::Bind;
 use crate::telemetry::Telemetry;
 
-/// Between two attempts to open an address, at first and at most.
-const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Between two attempts to accept where no file descriptor or memory is left.
 const REACCEPT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
@@ -25,42 +22,13 @@ pub(crate) struct Acceptor {
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
-/// Accepts for one listener until it is aborted; opens it first where that failed.
-pub(super) async fn serve(
-    acceptor: Acceptor,
-    name: Arc<str>,
-    bind: Bind,
-    opened: Option<Listening>,
-) {
-    let listening = match opened {
-        Some(listening) => listening,
-        None => reopen(&acceptor, &name, &bind).await,
-    };
+/// Accepts for one listener until it is aborted.
+pub(super) async fn serve(acceptor: Acceptor, name: Arc<str>, listening: Listening) {
     info!(listener = %name, address = %listening.bound(), "listener opened");
     // Scripts and tests wait for this line and read the system's choice of a port from it.
     // That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "listening {name} {}", listening.bound());
     accept_all(&acceptor, &name, &listening).await;
-}
-
-async fn reopen(acceptor: &Acceptor, name: &Arc<str>, bind: &Bind) -> Listening {
-    let mut delay = REOPEN.0;
-    loop {
-        tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(REOPEN.1);
-        let state = match Listening::open(name, bind) {
-            Ok(listening) => {
-                let open = ListenerState::Open(listening.bound().clone());
-                acceptor.table.update(name, |status| status.state = open);
-                return listening;
-            }
-            Err(error) => {
-                warn!(%error, retry = ?delay, "listener not opened");
-                ListenerState::Failed(error.to_string())
-            }
-        };
-        acceptor.table.update(name, |status| status.state = state);
-    }
 }
 
 async fn accept_all(acceptor: &Acceptor, name: &Arc<str>, listening: &Listening) {

@@ -1,14 +1,20 @@
 //! The listening sockets that are open, and why others are not.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
 
 use super::accept::{self, Acceptor};
 use super::socket::{ListenError, Listening};
 use crate::config::{Bind, Snapshot};
+
+/// Between two attempts to open an address, at first and at most.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// A listener of the configuration, as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +34,13 @@ pub struct ListenerStatus {
 pub enum ListenerState {
     /// It accepts connections at this address.
     Open(Bind),
-    /// It will be tried again.
-    Failed(String),
+    /// It cannot be opened where it is wanted, and will be tried again.
+    Failed {
+        /// Why.
+        reason: String,
+        /// Where it accepts connections meanwhile: at the address that it had before.
+        serving: Option<Bind>,
+    },
 }
 
 /// The state of all listeners, for whoever asks.
@@ -54,104 +65,272 @@ impl ListenerTable {
     }
 }
 
-/// The listeners that are open or being opened. Dropping it closes them.
+/// The listeners that are open or to be opened. Dropping it closes them.
+///
+/// A listener that is to move is opened at its new address before the old one closes; where that
+/// cannot be opened, it goes on at the old one.
 pub(crate) struct Listeners {
     acceptor: Acceptor,
-    tasks: BTreeMap<String, Task>,
+    entries: BTreeMap<String, Entry>,
 }
 
 #[derive(Debug)]
-struct Task {
+struct Entry {
+    /// The address that the configuration asks for.
+    wanted: Bind,
+    /// What accepts: there, or where it was before.
+    open: Option<Open>,
+    retry: Option<Retry>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// As it was asked for, and as it is: the system's choice in the place of port 0.
     bind: Bind,
+    bound: Bind,
     accepting: JoinHandle<()>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    at: Instant,
+    delay: Duration,
+}
+
+/// Those that could not be opened.
+type Failures = Vec<(String, ListenError)>;
 
 impl Listeners {
     pub(crate) fn new(acceptor: Acceptor) -> Self {
         Self {
             acceptor,
-            tasks: BTreeMap::new(),
+            entries: BTreeMap::new(),
         }
     }
 
     /// Opens and closes until the listeners are those of the snapshot. One whose name and address
-    /// stay is not touched. One that cannot be opened is tried again from time to time.
+    /// stay is not touched. One that cannot be opened is tried again by [`Self::retry`].
     ///
     /// # Errors
     /// The first listener that could not be opened; all others were seen to.
     pub(crate) async fn reconcile(&mut self, snapshot: &Snapshot) -> Result<(), ListenError> {
-        let kept = |name: &String, task: &Task| {
-            let wanted = snapshot.listeners.get(name);
-            wanted.is_some_and(|listener| listener.bind == task.bind)
-        };
         // Closed first: a new listener may want the address of an old one.
-        self.close(|name, task| !kept(name, task)).await;
-        let mut first = Ok(());
+        self.close(|name| !snapshot.listeners.contains_key(name))
+            .await;
+        let mut moved = Vec::new();
         for (name, listener) in &snapshot.listeners {
-            let opened = self.open(name, &listener.bind, &listener.service);
-            first = first.and(opened);
+            if self.wants(name, &listener.bind, &listener.service) {
+                moved.push(name.clone());
+            }
+        }
+        let failures = self.open_all(moved);
+        // One may have waited until another had left its address.
+        let failures = self.open_all(names(&failures));
+        let failures = self.make_way(failures).await;
+        let mut first = Ok(());
+        for (name, error) in failures {
+            self.failed(&name, error.to_string());
+            first = first.and(Err(error));
         }
         first
     }
 
+    /// Opens what could not be opened before, each after its time. Never ends.
+    pub(crate) async fn retry(&mut self) {
+        loop {
+            let retries = self.entries.values().filter_map(|entry| entry.retry);
+            match retries.map(|retry| retry.at).min() {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+            let now = Instant::now();
+            let due = |entry: &Entry| entry.retry.is_some_and(|retry| retry.at <= now);
+            let due = self.entries.iter().filter(|(_, entry)| due(entry));
+            let due = due.map(|(name, _)| name.clone()).collect();
+            for (name, error) in self.open_all(due) {
+                let delay = self.failed(&name, error.to_string());
+                warn!(%error, retry = ?delay, "listener not opened");
+            }
+        }
+    }
+
     /// Closes all of them.
     pub(crate) async fn close_all(&mut self) {
-        self.close(|_, _| true).await;
+        self.close(|_| true).await;
     }
 
-    fn open(&mut self, name: &str, bind: &Bind, service: &str) -> Result<(), ListenError> {
-        let table = &self.acceptor.table;
-        let btree_map::Entry::Vacant(task) = self.tasks.entry(name.to_owned()) else {
-            table.update(name, |status| service.clone_into(&mut status.service));
-            return Ok(());
-        };
-        let opened = Listening::open(name, bind);
-        let state = match &opened {
-            Ok(listening) => ListenerState::Open(listening.bound().clone()),
-            Err(error) => ListenerState::Failed(error.to_string()),
-        };
-        let status = ListenerStatus {
+    /// Takes down what the configuration asks for. True: the listener is not open there yet.
+    fn wants(&mut self, name: &str, bind: &Bind, service: &str) -> bool {
+        let entry = self.entries.entry(name.to_owned()).or_insert(Entry {
+            wanted: bind.clone(),
+            open: None,
+            retry: None,
+        });
+        let is_pending = entry.wanted == *bind && entry.retry.is_some();
+        entry.wanted = bind.clone();
+        let open = entry.open.as_ref().filter(|open| open.bind == *bind);
+        if open.is_some() {
+            entry.retry = None;
+        }
+        let state = open.map(|open| ListenerState::Open(open.bound.clone()));
+        let is_open = state.is_some();
+        let mut table = self.acceptor.table.lock();
+        let status = table.entry(name.to_owned()).or_insert(ListenerStatus {
             bind: bind.clone(),
             service: service.to_owned(),
-            state,
+            state: ListenerState::Failed {
+                reason: format!("listener {name}: not opened yet"),
+                serving: None,
+            },
             accepted: 0,
-        };
-        table.lock().insert(name.to_owned(), status);
-        let (listening, result) = match opened {
-            Ok(listening) => (Some(listening), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
-        let serve = accept::serve(self.acceptor.clone(), name.into(), bind.clone(), listening);
-        task.insert(Task {
-            bind: bind.clone(),
-            accepting: tokio::spawn(serve),
         });
-        result
+        bind.clone_into(&mut status.bind);
+        service.clone_into(&mut status.service);
+        if let Some(state) = state {
+            status.state = state;
+        }
+        !is_open && !is_pending
     }
 
-    async fn close(&mut self, which: impl Fn(&String, &Task) -> bool) {
-        let closing: Vec<String> = self
-            .tasks
+    fn open_all(&mut self, names: Vec<String>) -> Failures {
+        let mut failures = Failures::new();
+        for name in names {
+            let Some(entry) = self.entries.get_mut(&name) else {
+                continue;
+            };
+            match Listening::open(&name, &entry.wanted) {
+                Ok(listening) => {
+                    let open = entry.open.replace(self.acceptor.serve(
+                        &name,
+                        entry.wanted.clone(),
+                        listening,
+                    ));
+                    entry.retry = None;
+                    if let Some(old) = open {
+                        old.accepting.abort();
+                        info!(listener = name, bind = %old.bind, "listener moved");
+                    }
+                }
+                Err(error) => failures.push((name, error)),
+            }
+        }
+        failures
+    }
+
+    /// Where listeners that are to move stand in the way of others, or of themselves, they close
+    /// before it is tried again.
+    async fn make_way(&mut self, failures: Failures) -> Failures {
+        let wanted = failures
             .iter()
-            .filter(|(name, task)| which(name, task))
-            .map(|(name, _)| name.clone())
-            .collect();
+            .filter_map(|(name, _)| self.entries.get(name));
+        let wanted: Vec<_> = wanted.map(|entry| entry.wanted.clone()).collect();
+        let mut closed = Vec::new();
+        for (name, entry) in &mut self.entries {
+            let in_the_way = |open: &mut Open| {
+                open.bind != entry.wanted && wanted.iter().any(|w| collide(w, &open.bound))
+            };
+            if let Some(open) = entry.open.take_if(in_the_way) {
+                closed.push((name.clone(), open.bind.clone()));
+                open.close(name).await;
+            }
+        }
+        if closed.is_empty() {
+            return failures;
+        }
+        let failures = self.open_all(names(&failures));
+        for (name, bind) in closed {
+            // It was in nobody's way after all.
+            if let Some(entry) = self.entries.get_mut(&name)
+                && entry.open.is_none()
+                && let Ok(listening) = Listening::open(&name, &bind)
+            {
+                entry.open = Some(self.acceptor.serve(&name, bind, listening));
+            }
+        }
+        failures
+    }
+
+    /// Remembers that a listener is not open where it is wanted, and when it is tried again.
+    fn failed(&mut self, name: &str, reason: String) -> Duration {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return REOPEN.0;
+        };
+        let delay = entry
+            .retry
+            .map_or(REOPEN.0, |last| (last.delay * 2).min(REOPEN.1));
+        let at = Instant::now() + delay;
+        entry.retry = Some(Retry { at, delay });
+        let serving = entry.open.as_ref().map(|open| open.bound.clone());
+        let state = ListenerState::Failed { reason, serving };
+        self.acceptor
+            .table
+            .update(name, |status| status.state = state);
+        delay
+    }
+
+    async fn close(&mut self, which: impl Fn(&str) -> bool) {
+        let closing = self.entries.keys().filter(|name| which(name));
+        let closing: Vec<String> = closing.cloned().collect();
         for name in closing {
-            if let Some(task) = self.tasks.remove(&name) {
-                task.accepting.abort();
-                // The socket is closed when the task is gone.
-                let _ = task.accepting.await;
-                tracing::info!(listener = name, bind = %task.bind, "listener closed");
+            if let Some(entry) = self.entries.remove(&name)
+                && let Some(open) = entry.open
+            {
+                open.close(&name).await;
             }
             self.acceptor.table.lock().remove(&name);
         }
     }
 }
 
+impl Acceptor {
+    /// Accepts at an open address from now on.
+    fn serve(&self, name: &str, bind: Bind, listening: Listening) -> Open {
+        let bound = listening.bound().clone();
+        let state = ListenerState::Open(bound.clone());
+        self.table.update(name, |status| status.state = state);
+        let accepting = tokio::spawn(accept::serve(self.clone(), name.into(), listening));
+        Open {
+            bind,
+            bound,
+            accepting,
+        }
+    }
+}
+
+impl Open {
+    async fn close(self, name: &str) {
+        self.accepting.abort();
+        // The socket is closed when the task is gone.
+        let _ = self.accepting.await;
+        info!(listener = name, bind = %self.bind, "listener closed");
+    }
+}
+
 impl Drop for Listeners {
     fn drop(&mut self) {
-        for task in self.tasks.values() {
-            task.accepting.abort();
+        for open in self
+            .entries
+            .values()
+            .filter_map(|entry| entry.open.as_ref())
+        {
+            open.accepting.abort();
         }
+    }
+}
+
+fn names(failures: &Failures) -> Vec<String> {
+    failures.iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// Whether an address cannot be opened while another one is.
+fn collide(wanted: &Bind, open: &Bind) -> bool {
+    match (wanted, open) {
+        (Bind::Tcp(wanted), Bind::Tcp(open)) => {
+            let is_everywhere = wanted.ip().is_unspecified() || open.ip().is_unspecified();
+            wanted.port() == open.port()
+                && wanted.is_ipv4() == open.is_ipv4()
+                && (wanted.ip() == open.ip() || is_everywhere)
+        }
+        (wanted, open) => wanted == open,
     }
 }

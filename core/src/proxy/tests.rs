@@ -1,5 +1,6 @@
 mod fragile;
 mod harness;
+mod moving;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
