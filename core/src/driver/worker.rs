@@ -25,6 +25,9 @@ use crate::engine::{Action, ConnectionId, Engine, HostReport, WorkerStatus};
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
 
+/// How long a worker that is told to end waits for its clients to take their last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// Bytes that the task of a client may take.
 const TASK: usize = 160;
 
@@ -45,7 +48,7 @@ pub(super) enum Command {
     },
     /// Take nothing new, finish what there is, then end.
     Drain,
-    /// End now.
+    /// Tell who still waits that it is over, then end.
     Stop,
     /// Say how things are.
     Status(oneshot::Sender<WorkerStatus>),
@@ -105,7 +108,8 @@ pub(super) fn run(engine: Engine, shared: Shared) -> io::Result<()> {
             tokio::select! {
                 () = worker.over.notified() => return,
                 command = commands.recv() => match command {
-                    Some(Command::Stop) | None => return,
+                    Some(Command::Stop) => return worker.stop().await,
+                    None => return,
                     Some(command) => worker.obey(command),
                 },
             }
@@ -138,6 +142,14 @@ impl Worker {
             }
             Command::Stop => self.over.notify_one(),
         }
+    }
+
+    /// Ends, after a moment in which the clients take the last answers.
+    async fn stop(self: &Rc<Self>) {
+        self.draining.set(true);
+        self.event(Engine::drain_is_over);
+        // Who has not taken them by then does without.
+        let _ = tokio::time::timeout(LAST_ANSWERS, self.over.notified()).await;
     }
 
     /// Tells the engine what happened, and does what it asks for.

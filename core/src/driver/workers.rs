@@ -110,7 +110,7 @@ impl Workers {
         }
     }
 
-    /// Ends all of them now.
+    /// Ends all of them: who still waits for an answer is told so.
     pub(crate) fn stop(&self) {
         for worker in &self.0 {
             worker.tell(Command::Stop);

@@ -1,8 +1,8 @@
 //! Clients that are idle, or that are asked to leave.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use meltemi_codec::Drain;
+use meltemi_codec::{Drain, Status};
 
 use super::{
     ClientKey, Engine, Timer,
@@ -10,6 +10,23 @@ use super::{
 };
 
 impl Engine {
+    /// The drain time is over: tells every client that waits for an answer, in its protocol's
+    /// words, that there will be none, and closes each connection once that was sent.
+    pub fn drain_is_over(&mut self, now: Instant) {
+        self.now = now;
+        self.draining = true;
+        for client in self.clients.values_mut() {
+            // Nothing of it has left, and nothing will.
+            client.parked = None;
+        }
+        for key in self.exchanges.keys().collect::<Vec<_>>() {
+            self.answer(key, Status::UpstreamReset, "the proxy is shutting down");
+        }
+        for key in self.clients.keys().collect::<Vec<_>>() {
+            self.close_after_flush(key);
+        }
+    }
+
     /// Tells a client to go elsewhere, and closes its connection once it has been silent.
     pub(super) fn ask_to_leave(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {

@@ -360,10 +360,18 @@ fn a_drain_ends_with_its_time() {
     let active = r#"meltemi_requests_in_flight{service="default/echo"}"#;
     wait("the request", || proxy.metric(active) == Some(1.0));
     proxy.stop();
+    // It is asked to leave first.
+    let (answer, _) = loop {
+        let received = client.receive();
+        if received.0.kind == by_id::Kind::Response {
+            break received;
+        }
+    };
+    assert_eq!(answer.id, 1);
+    assert_ne!(answer.detail, 0, "the proxy's own words");
+    assert_eq!(client.0.read(&mut [0]).unwrap(), 0, "closed behind it");
+    drop(client);
     proxy.join().unwrap();
-    let mut rest = Vec::new();
-    // Closed or reset: in any case not left open.
-    drop(client.0.read_to_end(&mut rest));
 }
 
 #[test]
