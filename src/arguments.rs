@@ -1,10 +1,11 @@
 //! What the command can be asked.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meltemi_core::access_log::Destination;
 use meltemi_policy::Locality;
+use tonic::transport::Uri;
 
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
 #[derive(Debug, Parser)]
@@ -56,11 +57,54 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Proxy {
-    /// The control plane, `HOST:PORT`.
+    /// The control plane, `HOST:PORT` or `http://HOST:PORT`. It is dialled in plaintext.
     #[arg(long, value_name = "ADDR")]
-    pub(crate) xds: String,
+    pub(crate) xds: ControlPlane,
     #[command(flatten)]
     pub(crate) process: Process,
+}
+
+/// A control plane to dial, as `http://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ControlPlane(String);
+
+impl ControlPlane {
+    pub(crate) fn uri(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ControlPlane {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let authority = match text.split_once("://") {
+            None => text,
+            Some(("http", authority)) => authority,
+            Some((scheme, authority)) => {
+                return Err(format!(
+                    "{scheme} is not supported; write `{authority}` if the control plane may be \
+                     dialled in plaintext"
+                ));
+            }
+        };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let dialled = format!("http://{authority}");
+        let uri: Uri = dialled.parse().map_err(|error| {
+            format!("{error}; write it as HOST:PORT, for instance 127.0.0.1:15010")
+        })?;
+        let is_bare = uri.path() == "/" && uri.query().is_none() && !authority.contains('@');
+        if !is_bare || uri.host().is_none_or(str::is_empty) {
+            return Err("write it as HOST:PORT, for instance 127.0.0.1:15010".to_owned());
+        }
+        match uri.port_u16() {
+            None | Some(0) => Err(format!(
+                "the port is missing; write it as HOST:PORT, for instance {}:15010",
+                uri.host().unwrap_or_default()
+            )),
+            Some(_) => Ok(Self(dialled)),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -151,5 +195,40 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE, for instance method=sayHello".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_plane_is_a_host_and_a_port() {
+        for (text, uri) in [
+            ("127.0.0.1:15010", "http://127.0.0.1:15010"),
+            ("http://xds.meltemi:15010/", "http://xds.meltemi:15010"),
+            ("[::1]:15010", "http://[::1]:15010"),
+        ] {
+            assert_eq!(
+                text.parse::<ControlPlane>().as_ref().map(ControlPlane::uri),
+                Ok(uri)
+            );
+        }
+        for (text, remedy) in [
+            ("https://xds:15010", "write `xds:15010`"),
+            ("unix:///run/xds", "unix is not supported"),
+            ("127.0.0.1", "for instance 127.0.0.1:15010"),
+            ("http://xds", "for instance xds:15010"),
+            ("[::1]", "for instance [::1]:15010"),
+            ("xds:0", "the port is missing"),
+            ("xds:15010/path", "HOST:PORT"),
+            ("me@xds:15010", "HOST:PORT"),
+            (":15010", "HOST:PORT"),
+            ("", "HOST:PORT"),
+            ("xds:99999", "HOST:PORT"),
+        ] {
+            let refused = text.parse::<ControlPlane>().unwrap_err();
+            assert!(refused.contains(remedy), "{text}: {refused}");
+        }
     }
 }

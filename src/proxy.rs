@@ -15,13 +15,10 @@ use tonic::transport::Channel;
 use crate::arguments::{Process, Proxy};
 
 pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Result<ExitCode> {
-    let address = match arguments.xds.contains("://") {
-        true => arguments.xds.clone(),
-        false => format!("http://{}", arguments.xds),
-    };
     runtime()?.block_on(async {
-        let channel = xds::connect(address)
-            .with_context(|| format!("--xds {}: write it as HOST:PORT", arguments.xds))?;
+        let address = arguments.xds.uri();
+        let channel = xds::connect(address.to_owned())
+            .with_context(|| format!("--xds {address}: it cannot be dialled"))?;
         data_plane(channel, &arguments.process, protocols).await
     })
 }
