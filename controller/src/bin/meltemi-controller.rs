@@ -3,7 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -55,6 +55,7 @@ const REJECTIONS: usize = 64;
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(|| Log(io::stderr()))
+        .with_ansi(io::stderr().is_terminal())
         .log_internal_errors(false)
         .init();
     let arguments = Arguments::parse();
