@@ -25,6 +25,9 @@ const LONGEST_SETTLE: Duration = Duration::from_millis(500);
 
 const POLL: Duration = Duration::from_secs(10);
 
+/// A file that was changed and is not closed is not read for so long after each change.
+const UNFINISHED: Duration = Duration::from_secs(2);
+
 pub(crate) struct Watch {
     /// One word is as good as many.
     words: mpsc::Receiver<()>,
@@ -43,15 +46,15 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn start() -> Self {
-        Self::with_poll(POLL)
+        Self::with(POLL, UNFINISHED)
     }
 
-    pub(super) fn with_poll(poll: Duration) -> Self {
+    fn with(poll: Duration, unfinished: Duration) -> Self {
         let (say, words) = mpsc::channel(1);
         Self {
             words,
             say,
-            heard: Arc::default(),
+            heard: Arc::new(Heard::new(unfinished)),
             armed: Places::default(),
             watcher: None,
             has_warned: false,

@@ -11,14 +11,13 @@ use notify::{Event, EventKind};
 
 use crate::source::directory::places::Places;
 
-/// A file that was changed and is not closed is not read for so long after each change,
-const UNFINISHED: Duration = Duration::from_secs(2);
-
-/// and for so long in all.
+/// A file that is changed again and again without being closed is read all the same after this.
 const LONGEST_UNFINISHED: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heard {
+    /// How long a change keeps a file from being read that is not closed behind it.
+    unfinished: Duration,
     writing: Mutex<BTreeMap<PathBuf, Writing>>,
     /// A watched directory is another one now, or was not there.
     moved: AtomicBool,
@@ -32,6 +31,14 @@ struct Writing {
 }
 
 impl Heard {
+    pub(super) fn new(unfinished: Duration) -> Self {
+        Self {
+            unfinished,
+            writing: Mutex::default(),
+            moved: AtomicBool::new(false),
+        }
+    }
+
     /// Takes note of an event. False: nothing that is read can have changed.
     pub(super) fn matters(&self, event: notify::Result<Event>, places: &Places) -> bool {
         // What was missed may be anything.
@@ -83,7 +90,7 @@ impl Heard {
     /// Until when a file is not to be read.
     pub(super) fn unfinished(&self, file: &Path, now: Instant) -> Option<Instant> {
         let writing = *self.writing().get(file)?;
-        let until = (writing.last + UNFINISHED).min(writing.first + LONGEST_UNFINISHED);
+        let until = (writing.last + self.unfinished).min(writing.first + LONGEST_UNFINISHED);
         (now < until).then_some(until)
     }
 

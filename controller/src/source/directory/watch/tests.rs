@@ -24,11 +24,15 @@ struct Watched {
 impl Watched {
     /// A watched path below a directory that is prepared first.
     fn new(path: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::with(Watch::with(HOUR, HOUR), path, prepare)
+    }
+
+    fn with(watch: Watch, path: &str, prepare: impl FnOnce(&Path)) -> Self {
         let root = tempfile::tempdir().unwrap();
         prepare(root.path());
         let mut watched = Self {
             directory: Directory::open(&[root.path().join(path)]),
-            watch: Watch::with_poll(HOUR),
+            watch,
             root,
         };
         watched.directory.read();
@@ -106,7 +110,8 @@ async fn a_file_that_is_written_slowly_is_seen_when_it_is_whole() {
 
 #[tokio::test]
 async fn a_file_that_is_never_closed_or_stays_empty_is_seen_in_the_end() {
-    let mut watched = Watched::new("set", |root| set(&root.join("set"), "old"));
+    let watch = Watch::with(HOUR, UNFINISHED);
+    let mut watched = Watched::with(watch, "set", |root| set(&root.join("set"), "old"));
     let mut file = fs::File::create(watched.path("set/m.yaml")).unwrap();
     file.write_all(b"new").unwrap();
     watched.sees("new").await;
@@ -183,4 +188,17 @@ async fn a_directory_that_is_moved_away_and_made_anew() {
     watched.sees("four").await;
     fs::write(watched.path("above/set/m.yaml"), "five").unwrap();
     watched.sees("five").await;
+}
+
+#[tokio::test]
+async fn word_of_a_change_outlives_a_wait_that_was_given_up() {
+    let mut watched = Watched::new("set", |root| set(&root.join("set"), "one"));
+    fs::write(watched.path("set/m.yaml"), "two").unwrap();
+    let giving_up = async {
+        while !watched.watch.is_due {
+            let _ = time::timeout(Duration::from_millis(5), watched.watch.changed()).await;
+        }
+    };
+    time::timeout(PATIENCE, giving_up).await.unwrap();
+    watched.sees("two").await;
 }
