@@ -197,8 +197,9 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         if let Form::Table { .. } = self.form {
-            print!("{LET_GO}");
-            let _ = io::stdout().flush();
+            let mut out = io::stdout().lock();
+            // A terminal that is gone needs nothing back.
+            let _ = write!(out, "{LET_GO}").and_then(|()| out.flush());
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Deadlines in two wheels: set and cancelled in constant time, fired at most one tick late.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use slotmap::{SlotMap, new_key_type};
 
@@ -26,7 +29,13 @@ pub(super) struct Timers<T> {
     nodes: SlotMap<TimerKey, Node<T>>,
     fine: Wheel,
     coarse: Wheel,
+    /// What [`Timers::next`] said, as long as it holds: a search of the wheels a turn would cost
+    /// more than a look that turns out to be too early.
+    soonest: Cell<Option<Soonest>>,
 }
+
+/// No deadline comes before this millisecond; `None`: there is none.
+type Soonest = Option<u64>;
 
 #[derive(Debug)]
 struct Node<T> {
@@ -104,6 +113,7 @@ impl<T: Copy> Timers<T> {
             nodes: SlotMap::with_key(),
             fine: Wheel::new(FINE_SLOTS),
             coarse: Wheel::new(COARSE_SLOTS),
+            soonest: Cell::new(None),
         }
     }
 
@@ -122,6 +132,11 @@ impl<T: Copy> Timers<T> {
             item,
         });
         self.link(key, due);
+        if let Some(soonest) = self.soonest.get() {
+            let due = due.next_multiple_of(FINE_TICK);
+            let due = soonest.map_or(due, |soonest| soonest.min(due));
+            self.soonest.set(Some(Some(due)));
+        }
         key
     }
 
@@ -175,6 +190,7 @@ impl<T: Copy> Timers<T> {
 
     /// Takes one deadline that has passed. Call until there is none.
     pub(super) fn expired(&mut self, now: Instant) -> Option<T> {
+        self.soonest.set(None);
         let now = self.millis(now);
         let last = now / FINE_TICK;
         if let Some(item) = self.fire(last) {
@@ -238,8 +254,15 @@ impl<T: Copy> Timers<T> {
         }
     }
 
-    /// When [`Timers::expired`] should next be called. Never later than the next deadline.
+    /// When [`Timers::expired`] should next be called. Never later than the next deadline; earlier
+    /// where that was cancelled.
     pub(super) fn next(&self) -> Option<Instant> {
+        let soonest = self.soonest.get().unwrap_or_else(|| self.search());
+        self.soonest.set(Some(soonest));
+        Some(self.origin + Duration::from_millis(soonest?))
+    }
+
+    fn search(&self) -> Soonest {
         let fine = self
             .fine
             .distance()
@@ -248,11 +271,10 @@ impl<T: Copy> Timers<T> {
             let opens = (self.coarse.tick + d + 1) * COARSE_TICK;
             opens.saturating_sub((REACH - 3) * FINE_TICK)
         });
-        let millis = match (fine, coarse) {
-            (Some(fine), Some(coarse)) => fine.min(coarse),
-            (fine, coarse) => fine.or(coarse)?,
-        };
-        Some(self.origin + Duration::from_millis(millis))
+        match (fine, coarse) {
+            (Some(fine), Some(coarse)) => Some(fine.min(coarse)),
+            (fine, coarse) => fine.or(coarse),
+        }
     }
 }
 
