@@ -88,6 +88,8 @@ pub enum ExplainError {
     NoServer { service: String, known: String },
     #[error("{service} can be reached through several servers; choose one with --gateway: {known}")]
     SeveralServers { service: String, known: String },
+    #[error("a proxy refuses the routes of {server}: {reason}")]
+    Routes { server: String, reason: String },
 }
 
 /// Explains a request by the manifests under these paths.
@@ -116,7 +118,10 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         .rules
         .iter()
         .map(|rule| (rule.conditions.clone(), rule));
-    let table = RouteTable::new(rules).expect("expressions compiled when they were decoded");
+    let table = RouteTable::new(rules).map_err(|refused| ExplainError::Routes {
+        server: server.name.to_string(),
+        reason: refused.to_string(),
+    })?;
     let values = |index: usize| {
         let name = table.attributes().get(index)?;
         let found = attributes.iter().find(|a| a.name == *name)?;

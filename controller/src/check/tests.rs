@@ -48,6 +48,8 @@ says! {
     weights: "router.yaml" "weight: 10" => "weight: 20";
     weight_of_one_is_ignored: "router.yaml" "subset: v2}\n  - name: rest" => "subset: v2}\n      weight: 5\n  - name: rest";
     bad_regex: "router.yaml" "{exact: sayHello}" => "{regex: 'say(Hello'}";
+    large_regex: "router.yaml" "{exact: sayHello}" => "{regex: '[\\p{L}]{200}'}";
+    comment_in_a_regex: "router.yaml" "{exact: sayHello}" => "{regex: '(?x)sayHello # and no more'}";
     two_matchers: "router.yaml" "{exact: sayHello}" => "{exact: sayHello, prefix: say}";
     two_hosts: "router.yaml" "hosts: [greeter.shop]" => "hosts: [greeter.shop, other.shop]";
     wildcard_host: "router.yaml" "hosts: [greeter.shop]" => "hosts: ['*.shop']";
@@ -144,4 +146,23 @@ fn as_json_it_has_the_same_findings() {
     fixture.edit("router.yaml", "method:", "metod:");
     let json = serde_json::to_string_pretty(&run(&fixture.paths(), settings())).unwrap();
     insta::assert_snapshot!("json", fixture.anonymous(&json));
+}
+
+#[test]
+fn an_annotation_may_name_thousands_of_interfaces() {
+    let fixture = Fixture::valid();
+    let names: Vec<_> = (0..3000)
+        .map(|i| format!("org.example.module{i}.InterfaceName{i}"))
+        .collect();
+    let annotations = format!("{{interface: '{}'}}", names.join(","));
+    let metadata = format!("{{name: greeter, annotations: {annotations}}}");
+    fixture.edit("service.yaml", "{name: greeter}", &metadata);
+    assert_eq!(rendered(&fixture), "4 objects: 0 errors, 0 warnings");
+    let query = crate::explain::Query {
+        service: "greeter.shop".to_owned(),
+        gateway: None,
+        attributes: vec![("interface".to_owned(), names[2999].clone())],
+    };
+    let explained = crate::explain::run(&fixture.paths(), settings(), &query).unwrap();
+    assert_eq!(explained.route.map(|r| r.name).as_deref(), Some("rest"));
 }

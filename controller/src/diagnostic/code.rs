@@ -66,7 +66,7 @@ codes! {
     InvalidValue,
     /// A field that is known but does not act yet.
     NotInForce,
-    /// A regular expression that does not compile.
+    /// A regular expression that does not compile, or that is too large compiled.
     InvalidRegex,
     /// Weights of one route that do not add up to 100.
     InvalidWeights,

@@ -1,5 +1,8 @@
 //! `MetaRouter`: which requests of a service go where.
 
+use meltemi_policy::Condition;
+use meltemi_policy::route::{RegexRefusal, validate};
+
 use super::Located;
 use super::decode::{Decoder, Field, Fields};
 use crate::diagnostic::{Code, Diagnostic, Position};
@@ -233,39 +236,32 @@ fn attribute(d: &mut Decoder, entry: &Entry) -> Option<Attribute> {
 }
 
 fn compiled(d: &mut Decoder, regex: Located<String>) -> Option<StringMatch> {
-    if regex.value == "*" {
-        return Some(StringMatch::Present);
+    if regex.value.is_empty() {
+        d.invalid(
+            regex.at,
+            "an empty regular expression matches nothing but an empty value",
+        );
+        return None;
     }
-    let remedy = "write it in RE2's syntax; `*` alone means any value";
-    match regex::Regex::new(&regex.value) {
-        Ok(_) if regex.value.is_empty() => {
-            d.invalid(
-                regex.at,
-                "an empty regular expression matches nothing but an empty value",
-            );
-            None
-        }
-        Ok(_) => Some(StringMatch::Regex(regex)),
-        Err(error) => {
-            let message = format!(
-                "`{}` is no regular expression: {}",
-                regex.value,
-                reason(&error)
-            );
-            d.report(
-                regex.at,
-                Diagnostic::error(Code::InvalidRegex, message).remedy(remedy),
-            );
-            None
-        }
-    }
-}
-
-/// The last line of the parser's report: those before it draw the expression, which is shown anyway.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or(&text);
-    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+    // As the proxy compiles it, with its limits: what is accepted here is accepted there.
+    let Err(refusal) = validate(&Condition::Regex(regex.value.clone())) else {
+        return Some(StringMatch::Regex(regex));
+    };
+    let text = &regex.value;
+    let (message, remedy) = match refusal {
+        RegexRefusal::TooLarge { limit, .. } => (
+            format!("`{text}` is too large: compiled it takes more than {limit} bytes"),
+            "write a wider one: `+` for a count such as `{200}`, `[A-Za-z]` for `\\p{L}`",
+        ),
+        RegexRefusal::Invalid { message, .. } => (
+            format!("`{text}` is no regular expression: {message}"),
+            "write it in RE2's syntax; `*` alone means any value",
+        ),
+        RegexRefusal::Star => return Some(StringMatch::Present),
+    };
+    let diagnostic = Diagnostic::error(Code::InvalidRegex, message);
+    d.report(regex.at, diagnostic.remedy(remedy));
+    None
 }
 
 fn destination(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)> {

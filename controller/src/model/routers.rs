@@ -250,10 +250,7 @@ impl<'a> Router<'a> {
         let condition = match service.interfaces.as_slice() {
             [] => return None,
             [only] => Condition::Exact(only.clone()),
-            several => {
-                let several: Vec<_> = several.iter().map(|i| regex::escape(i)).collect();
-                Condition::Regex(several.join("|"))
-            }
+            several => Condition::one_of(several.iter().map(String::as_str)),
         };
         Some(AttributeMatch { name, condition })
     }

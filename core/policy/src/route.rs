@@ -1,5 +1,6 @@
 //! Which rule decides a request, by the attributes of its message.
 
+mod alternation;
 mod explain;
 mod index;
 mod matcher;
@@ -29,9 +30,17 @@ pub struct AttributeMatch {
 pub enum Condition {
     Exact(String),
     Prefix(String),
-    /// A regular expression that matches the whole value.
+    /// A regular expression that matches the whole value. One that is a mere alternation of texts
+    /// is looked up as a set, see [`Self::one_of`].
     Regex(String),
     Present,
+}
+
+impl Condition {
+    /// One of these values. They are looked up, so that their number has no limit.
+    pub fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Regex(alternation::pattern(values))
+    }
 }
 
 /// A condition that cannot be compiled.
@@ -116,12 +125,12 @@ impl<T> RouteTable<T> {
     }
 }
 
-/// The attributes in the order in which they are best looked at: those with the most exact
-/// conditions first, since these leave the fewest rules.
+/// The attributes in the order in which they are best looked at: those whose values are listed
+/// most often first, since these leave the fewest rules.
 fn attributes_of(rules: &[Vec<AttributeMatch>]) -> Vec<String> {
     let mut counted: Vec<(&str, usize)> = Vec::new();
     for matching in rules.iter().flatten() {
-        let exact = usize::from(matches!(matching.condition, Condition::Exact(_)));
+        let exact = usize::from(index::values(&matching.condition).is_some());
         match counted.iter_mut().find(|(name, _)| *name == matching.name) {
             Some((_, count)) => *count += exact,
             None => counted.push((&matching.name, exact)),

@@ -1,4 +1,4 @@
-//! Rules by the values of their exact conditions.
+//! Rules by the values of their exact conditions, and of those that name a few values.
 //!
 //! Rules that fix the same set of attributes share a [`Shape`]: a tree of hash tables, one level
 //! for each attribute. A lookup walks each shape once; the smallest rule found decides. There are
@@ -7,11 +7,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::matcher::Matcher;
-use super::{AttributeMatch, Condition, RouteTableError, Values};
+use super::{AttributeMatch, Condition, RouteTableError, Values, alternation};
+
+/// In how many places one rule may stand; what would take more is looked up rule by rule.
+const PLACES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -21,7 +25,7 @@ pub(super) struct Index {
 
 #[derive(Debug)]
 struct Shape {
-    /// Attributes with an exact condition, ascending; a level of the tree each.
+    /// Attributes whose values are listed, ascending; a level of the tree each.
     attributes: Vec<usize>,
     first_rule: usize,
     root: Node,
@@ -34,12 +38,15 @@ enum Node {
     Rules(Vec<Rule>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rule {
     position: usize,
-    /// What is left to check after the exact conditions, by cost.
-    residual: Vec<(usize, Matcher)>,
+    /// What is left to check after the values of the levels, by cost.
+    residual: Arc<[(usize, Matcher)]>,
 }
+
+/// An attribute, and the values of it that a rule lists.
+type Listed = (usize, Vec<Box<[u8]>>);
 
 impl Index {
     pub(super) fn new(
@@ -59,16 +66,19 @@ impl Index {
         matches: &[AttributeMatch],
         attributes: &[String],
     ) -> Result<(), RouteTableError> {
-        let mut exact: Vec<(usize, &str)> = Vec::new();
+        let mut listed: Vec<Listed> = Vec::new();
         let mut residual = Vec::new();
+        let mut places = 1;
         for AttributeMatch { name, condition } in matches {
             let attribute = attributes
                 .iter()
                 .position(|attribute| attribute == name)
                 .expect("the attributes are those of the rules");
-            match condition {
-                Condition::Exact(value) if exact.iter().all(|&(seen, _)| seen != attribute) => {
-                    exact.push((attribute, value));
+            let is_new = listed.iter().all(|&(seen, _)| seen != attribute);
+            match values(condition) {
+                Some(values) if is_new && places * values.len() <= PLACES => {
+                    places *= values.len();
+                    listed.push((attribute, values));
                 }
                 _ => {
                     let matcher = Matcher::new(condition).map_err(|reason| RouteTableError {
@@ -80,10 +90,11 @@ impl Index {
                 }
             }
         }
-        exact.sort_unstable();
+        listed.sort_unstable_by_key(|&(attribute, _)| attribute);
         residual.sort_by_key(|(attribute, matcher)| (matcher.is_regex(), *attribute));
-        let shape = self.shape(position, exact.iter().map(|&(attribute, _)| attribute));
-        shape.root.insert(&exact, Rule { position, residual });
+        let residual = residual.into();
+        let shape = self.shape(position, listed.iter().map(|&(attribute, _)| attribute));
+        shape.root.insert(&listed, &Rule { position, residual });
         Ok(())
     }
 
@@ -161,15 +172,27 @@ impl Node {
         }
     }
 
-    fn insert(&mut self, values: &[(usize, &str)], rule: Rule) {
-        match (self, values.split_first()) {
-            (Self::Rules(rules), None) => rules.push(rule),
-            (Self::Level(next), Some(((_, value), rest))) => next
-                .entry(value.as_bytes().into())
-                .or_insert_with(|| Self::empty(rest.len()))
-                .insert(rest, rule),
+    fn insert(&mut self, listed: &[Listed], rule: &Rule) {
+        match (self, listed.split_first()) {
+            (Self::Rules(rules), None) => rules.push(rule.clone()),
+            (Self::Level(next), Some(((_, values), rest))) => {
+                for value in values {
+                    next.entry(value.clone())
+                        .or_insert_with(|| Self::empty(rest.len()))
+                        .insert(rest, rule);
+                }
+            }
             _ => unreachable!("a shape has a level for each of its attributes"),
         }
+    }
+}
+
+/// The values that a condition lists, each once.
+pub(super) fn values(condition: &Condition) -> Option<Vec<Box<[u8]>>> {
+    match condition {
+        Condition::Exact(value) => Some(vec![value.as_bytes().into()]),
+        Condition::Regex(pattern) => Some(alternation::values(pattern)?.into_iter().collect()),
+        Condition::Prefix(_) | Condition::Present => None,
     }
 }
 

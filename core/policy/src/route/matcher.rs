@@ -1,8 +1,10 @@
 //! One condition, compiled.
 
+use std::collections::HashSet;
+
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{Condition, RegexRefusal};
+use super::{Condition, RegexRefusal, alternation};
 
 /// Compiled size of one regular expression; RE2's own limit in Envoy is of this order.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
@@ -13,6 +15,7 @@ const REGEX_CACHE_LIMIT: usize = 256 << 10;
 pub(super) enum Matcher {
     Exact(Vec<u8>),
     Prefix(Vec<u8>),
+    OneOf(HashSet<Box<[u8]>>),
     Regex(Regex),
     Present,
 }
@@ -22,7 +25,10 @@ impl Matcher {
         Ok(match condition {
             Condition::Exact(value) => Self::Exact(value.as_bytes().to_vec()),
             Condition::Prefix(prefix) => Self::Prefix(prefix.as_bytes().to_vec()),
-            Condition::Regex(pattern) => Self::Regex(compile(pattern)?),
+            Condition::Regex(pattern) => match alternation::values(pattern) {
+                Some(values) => Self::OneOf(values),
+                None => Self::Regex(compile(pattern)?),
+            },
             Condition::Present => Self::Present,
         })
     }
@@ -31,6 +37,7 @@ impl Matcher {
         match self {
             Self::Exact(expected) => value == expected,
             Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::OneOf(values) => values.contains(value),
             Self::Regex(regex) => regex.is_match(value),
             Self::Present => true,
         }
@@ -49,17 +56,11 @@ fn compile(pattern: &str) -> Result<Regex, RegexRefusal> {
     }
     // On its own first: what is only valid between the anchors' parentheses is not valid.
     build(pattern)?;
-    build(&format!(r"\A(?:{pattern})\z")).map_err(|refusal| match refusal {
-        RegexRefusal::Invalid { message, .. } => RegexRefusal::Invalid {
-            pattern: pattern.to_owned(),
-            message,
-        },
-        RegexRefusal::TooLarge { limit, .. } => RegexRefusal::TooLarge {
-            pattern: pattern.to_owned(),
-            limit,
-        },
-        RegexRefusal::Star => RegexRefusal::Star,
-    })
+    // A comment at its end (`(?x)abc # letters`) reaches as far as the line, so it would take the
+    // parenthesis with it. Elsewhere a line's end is a part of the value.
+    build(&format!(r"\A(?:{pattern})\z"))
+        .or_else(|refusal| build(&format!("\\A(?:{pattern}\n)\\z")).map_err(|_| refusal))
+        .map_err(|refusal| refusal.of(pattern))
 }
 
 fn build(pattern: &str) -> Result<Regex, RegexRefusal> {
@@ -77,6 +78,18 @@ fn build(pattern: &str) -> Result<Regex, RegexRefusal> {
                 message: last_line(&other.to_string()),
             },
         })
+}
+
+impl RegexRefusal {
+    /// The same, of the expression as it was written.
+    fn of(self, written: &str) -> Self {
+        let pattern = written.to_owned();
+        match self {
+            Self::Star => Self::Star,
+            Self::Invalid { message, .. } => Self::Invalid { pattern, message },
+            Self::TooLarge { limit, .. } => Self::TooLarge { pattern, limit },
+        }
+    }
 }
 
 /// The parser's message ends with what is wrong; the lines before it draw the pattern.

@@ -44,19 +44,25 @@ fn compile(rule: &[AttributeMatch]) -> Vec<Compiled<'_>> {
 /// Whether every message that satisfies `narrow` satisfies `wide`.
 fn covers(wide: &[Compiled<'_>], narrow: &[Compiled<'_>]) -> bool {
     wide.iter()
-        .all(|condition| narrow.iter().any(|(given, _)| implies(given, condition)))
+        .all(|condition| narrow.iter().any(|given| implies(given, condition)))
 }
 
 /// Whether every value that satisfies `given` satisfies `condition`.
-fn implies(given: &AttributeMatch, (condition, matcher): &Compiled<'_>) -> bool {
+fn implies((given, values): &Compiled<'_>, (condition, matcher): &Compiled<'_>) -> bool {
     if given.name != condition.name {
         return false;
+    }
+    if given.condition == condition.condition {
+        return true;
+    }
+    if let Matcher::OneOf(values) = values {
+        return values.iter().all(|value| matcher.holds(value));
     }
     match (&given.condition, &condition.condition) {
         (_, Condition::Present) => true,
         (_, Condition::Prefix(prefix)) if prefix.is_empty() => true,
         (Condition::Prefix(value), Condition::Prefix(prefix)) => value.starts_with(prefix),
         (Condition::Exact(value), _) => matcher.holds(value.as_bytes()),
-        (given, condition) => given == condition,
+        _ => false,
     }
 }

@@ -99,6 +99,16 @@ fn conditions_hold_on_the_whole_value() {
         (regex("a", r"v\d+"), "v12", true),
         (regex("a", "(?i)ABC"), "abc", true),
         (regex("a", "a.c"), "aéc", true),
+        // A comment at the end does not take the anchor with it.
+        (regex("a", "(?x) a b # c"), "ab", true),
+        (regex("a", "(?x) a b # c"), "abc", false),
+        (regex("a", "(?x) a # )("), "a", true),
+        (regex("a", "a # c"), "a # c", true),
+        // A set is looked up, and means what the expression says.
+        (regex("a", r"a\.b|c d|"), "a.b", true),
+        (regex("a", r"a\.b|c d|"), "axb", false),
+        (regex("a", r"a\.b|c d|"), "c d", true),
+        (regex("a", r"a\.b|c d|"), "", true),
     ] {
         let expected = expected.then_some(0);
         let table = table_of(condition.clone());
@@ -134,6 +144,32 @@ fn several_conditions_on_one_attribute_all_hold() {
     assert_eq!(select(&table, &[("a", "x")]), None);
     assert_eq!(select(&table, &[("a", "xyz")]), Some(1));
     assert_eq!(select(&table, &[("a", "xz")]), Some(2));
+}
+
+#[test]
+fn sets_of_values_are_in_order_and_have_no_limit() {
+    let names: Vec<String> = (0..5000)
+        .map(|i| format!("org.example.module{i}.InterfaceName{i}"))
+        .collect();
+    let all = Condition::one_of(names.iter().map(String::as_str));
+    let some = Condition::one_of(names[..9].iter().map(String::as_str));
+    let table = table(&[
+        &[matching("interface", some.clone()), exact("method", "a")],
+        &[matching("interface", some.clone()), prefix("method", "b")],
+        // The second condition on one attribute, and more places than a rule may take.
+        &[matching("interface", some), exact("interface", &names[3])],
+        &[matching("interface", all)],
+    ]);
+    let of = |i: usize, method| select(&table, &[("interface", &names[i]), ("method", method)]);
+    assert_eq!(
+        [of(1, "a"), of(1, "b"), of(1, "c")],
+        [Some(0), Some(1), Some(3)]
+    );
+    assert_eq!(
+        [of(3, "c"), of(9, "a"), of(4999, "")],
+        [Some(2), Some(3), Some(3)]
+    );
+    assert_eq!(select(&table, &[("interface", "org.example")]), None);
 }
 
 #[test]
@@ -195,7 +231,7 @@ fn refusals_name_rule_attribute_and_remedy() {
         refusal("a(b").to_string(),
         "attribute `method`: invalid regular expression `a(b`: unclosed group"
     );
-    for pattern in ["**", "a)|(b", "(?=a)", r"(a)\1", "[", "(?P<n", "(?x)a # b"] {
+    for pattern in ["**", "a)|(b", "(?=a)", r"(a)\1", "[", "(?P<n"] {
         assert!(
             matches!(refusal(pattern).reason, RegexRefusal::Invalid { .. }),
             "{pattern}"
@@ -291,6 +327,11 @@ fn shadowed_rules_are_found() {
         (regex("a", "x.*"), exact("a", "xy"), true),
         (regex("a", "x"), exact("a", "xy"), false),
         (regex("a", "x.*"), regex("a", "x.*"), true),
+        (regex("a", "x|y"), regex("a", "y|x"), true),
+        (regex("a", "x|y|z"), regex("a", "x|y"), true),
+        (regex("a", "x|y"), regex("a", "x|y|z"), false),
+        (regex("a", "x|y"), exact("a", "y"), true),
+        (prefix("a", "x"), regex("a", "xy|xz"), true),
         (exact("a", "x"), exact("a", "y"), false),
         (exact("a", "x"), present("a"), false),
         (exact("a", "x"), exact("b", "x"), false),
