@@ -134,6 +134,15 @@ impl Index {
         self.good.get(id).cloned()
     }
 
+    /// The last versions that took effect, of all objects.
+    pub(crate) fn good(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.good.values()
+    }
+
+    pub(crate) fn has_file(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// Whether this very version of the object took effect before.
     pub(crate) fn is_in_force(&self, object: &Object) -> bool {
         self.good

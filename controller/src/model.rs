@@ -16,11 +16,13 @@ mod clusters;
 mod destination_rules;
 mod gateways;
 mod liveness;
+mod need;
 mod protocols;
 mod routers;
 mod services;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use need::Need;
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
 
@@ -156,6 +158,8 @@ pub(crate) struct Finding {
     /// The objects of which one would have to be refused, most likely first; empty where refusing
     /// one would make things worse.
     pub(crate) blame: Vec<ObjectRef>,
+    /// What would mend it, where somebody took it away.
+    pub(crate) needs: Vec<Need>,
 }
 
 /// Collects findings.
@@ -170,10 +174,7 @@ impl Findings {
         } else {
             vec![]
         };
-        self.0.push(Finding {
-            diagnostic: object.finding(diagnostic, at),
-            blame,
-        });
+        self.push(object.finding(diagnostic, at), blame);
     }
 
     /// As [`Self::at`], but nothing gets better by refusing the object.
@@ -183,10 +184,29 @@ impl Findings {
         at: crate::diagnostic::Position,
         diagnostic: Diagnostic,
     ) {
+        self.push(object.finding(diagnostic, at), vec![]);
+    }
+
+    fn push(&mut self, diagnostic: Diagnostic, blame: Vec<ObjectRef>) {
         self.0.push(Finding {
-            diagnostic: object.finding(diagnostic, at),
-            blame: vec![],
+            diagnostic,
+            blame,
+            needs: vec![],
         });
+    }
+
+    /// Says what the finding before this lacks.
+    fn needing(&mut self, needs: impl IntoIterator<Item = Need>) {
+        if let Some(last) = self.0.last_mut() {
+            last.needs.extend(needs);
+        }
+    }
+
+    /// Objects that may be to blame for the finding before this too.
+    fn or_blame(&mut self, others: impl IntoIterator<Item = ObjectRef>) {
+        if let Some(last) = self.0.last_mut() {
+            last.blame.extend(others);
+        }
     }
 }
 

@@ -55,18 +55,6 @@ fn an_invalid_change_changes_nothing_and_a_valid_one_does() {
 }
 
 #[test]
-fn what_is_in_force_is_not_withdrawn_for_an_error_that_somebody_else_made() {
-    let fixture = Fixture::valid();
-    let (mut controller, first) = loaded(&fixture);
-    // The MetaRouter now names subsets that nobody defines: its routes stay, two clusters go.
-    fixture.remove("rule.yaml");
-    let update = controller.reload().unwrap();
-    assert_eq!(update.report.errors(), 3);
-    assert_eq!(routes(&update), routes(&first));
-    assert_eq!(update.resources.of_type(&Cluster::type_url()).count(), 0);
-}
-
-#[test]
 fn of_two_routers_that_conflict_the_one_that_was_there_stays() {
     let fixture = Fixture::valid();
     let (mut controller, first) = loaded(&fixture);

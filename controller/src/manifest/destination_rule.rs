@@ -16,6 +16,20 @@ pub(crate) struct DestinationRule {
     pub(crate) subsets: Vec<Subset>,
 }
 
+impl DestinationRule {
+    /// The modes of TLS that it asks for, at whatever level.
+    pub(crate) fn tls(&self) -> impl Iterator<Item = &Tls> {
+        let policies = std::iter::once(&self.policy).chain(self.subsets.iter().map(|s| &s.policy));
+        let levels = policies.flat_map(|p| std::iter::once(p).chain(p.ports.values()));
+        let asked = levels.filter_map(|p| p.tls.as_ref());
+        asked.filter(|tls| tls.is_asked_for())
+    }
+
+    pub(crate) fn asks_for_tls(&self) -> bool {
+        self.tls().next().is_some()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Subset {
     pub(crate) name: Located<String>,

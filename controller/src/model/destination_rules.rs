@@ -23,6 +23,8 @@ pub(crate) struct DestinationRules {
 pub(crate) struct MergedRule {
     /// The first, oldest.
     pub(crate) source: Arc<Object>,
+    /// The others.
+    later: Vec<Arc<Object>>,
     policy: TrafficPolicy,
     subsets: Vec<Subset>,
 }
@@ -72,9 +74,13 @@ impl DestinationRules {
             .entry((namespace, host.clone()))
             .or_insert_with(|| MergedRule {
                 source: object.clone(),
+                later: vec![],
                 policy: rule.policy.clone(),
                 subsets: vec![],
             });
+        if merged.source.id != object.id {
+            merged.later.push(object.clone());
+        }
         if merged.policy == TrafficPolicy::default() {
             merged.policy.clone_from(&rule.policy);
         }
@@ -109,6 +115,11 @@ impl DestinationRules {
 }
 
 impl MergedRule {
+    /// The DestinationRules that it was merged from.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(&self.source).chain(&self.later)
+    }
+
     pub(crate) fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|s| s.name.value == name)
     }
@@ -187,12 +198,7 @@ fn check_host(
 
 /// No better by refusing the rule: its host would then be dialled in plaintext.
 fn refuse_tls(object: &Object, rule: &DestinationRule, findings: &mut Findings) {
-    let policies = std::iter::once(&rule.policy).chain(rule.subsets.iter().map(|s| &s.policy));
-    let levels = policies.flat_map(|p| std::iter::once(p).chain(p.ports.values()));
-    for tls in levels
-        .filter_map(|p| p.tls.as_ref())
-        .filter(|tls| tls.is_asked_for())
-    {
+    for tls in rule.tls() {
         let mode = &tls.mode;
         let message = format!(
             "`tls.mode: {}` asks for TLS, which is not available yet",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::protocols::{PortName, Protocols};
+use super::protocols::{self, PortName, Protocols};
 use super::{Bind, Context, Findings, Server, ServerName, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
@@ -28,6 +28,7 @@ pub(super) fn servers(
                     .related("the first is here", first.clone())
                     .remedy("give it another port, or another `bind`");
                 findings.at(object, server.at, diagnostic);
+                findings.or_blame([other.source.id.clone()]);
                 continue;
             }
             servers.push((made, place));
@@ -51,6 +52,7 @@ fn make(
         } => {
             let complaint = Protocols::complaint(named.as_deref(), did_you_mean.as_deref());
             findings.at(object, name.at, complaint);
+            findings.needing(protocols::need(&name.value));
             return None;
         }
         PortName::NotOurs => {
@@ -61,6 +63,7 @@ fn make(
             let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
             let remedy = "name the port tcp-metaprotocol-NAME, for instance tcp-metaprotocol-dubbo";
             findings.at(object, name.at, diagnostic.remedy(remedy));
+            findings.needing(protocols::need(&name.value));
             return None;
         }
     };

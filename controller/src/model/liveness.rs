@@ -64,6 +64,7 @@ fn hidden_router(rule: &Rule, by: &Rule) -> Finding {
     Finding {
         diagnostic,
         blame: vec![by.source.id.clone(), rule.source.id.clone()],
+        needs: vec![],
     }
 }
 
@@ -77,6 +78,7 @@ fn dead_route(rule: &Rule, by: &Rule) -> Finding {
     Finding {
         diagnostic,
         blame: vec![],
+        needs: vec![],
     }
 }
 

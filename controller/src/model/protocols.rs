@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, PortProtocol, objects_of};
+use super::{Findings, Need, PortProtocol, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{Spec, nearest};
@@ -106,6 +106,15 @@ impl Protocols {
         Diagnostic::error(Code::UnknownProtocol, message)
             .remedy("an ApplicationProtocol gives a name to a plugin's protocol")
     }
+}
+
+/// The application protocol that a port's name speaks of.
+pub(super) fn need(port: &str) -> Option<Need> {
+    let name = port.to_lowercase();
+    let named = name.strip_prefix("tcp-")?;
+    let named = named.strip_prefix("metaprotocol-").unwrap_or(named);
+    let named = named.split('-').next()?;
+    Some(Need::Protocol(named.to_owned()))
 }
 
 /// The schema of a plugin that [`Protocols`] resolved.

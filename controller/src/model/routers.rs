@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use meltemi_policy::{AttributeMatch, ClusterName, Condition, Precedence, host};
 
-use super::protocols::schema;
+use super::protocols::{self, schema};
 use super::services::{Port, Service};
-use super::{Context, Findings, Rule, Server, WeightedCluster, attributes, objects_of};
+use super::{Context, Findings, Need, Rule, Server, WeightedCluster, attributes, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{
@@ -62,6 +62,11 @@ impl<'a> Router<'a> {
         &self.object.id.namespace
     }
 
+    /// The service that a name means: as it stands, or expanded.
+    fn host_needs(&self, name: &str) -> [Need; 2] {
+        [name.to_owned(), host::expand(name, self.namespace())].map(Need::Host)
+    }
+
     /// The service of `hosts[0]`, if it is there and has a port that can be routed.
     fn service(&self, findings: &mut Findings) -> Option<&'a Service> {
         let Located { value: host, at } = &self.spec.host;
@@ -74,6 +79,7 @@ impl<'a> Router<'a> {
                 *at,
                 diagnostic.remedy("a ServiceEntry defines a host"),
             );
+            findings.needing(self.host_needs(host));
             return None;
         };
         let mut protocols: Vec<_> = service
@@ -88,6 +94,13 @@ impl<'a> Router<'a> {
             let remedy = "name the port tcp-metaprotocol-NAME in its ServiceEntry";
             let diagnostic = Diagnostic::error(Code::UnknownPort, message).remedy(remedy);
             findings.at(self.object, *at, diagnostic);
+            findings.needing([Need::Host(service.host.clone())]);
+            findings.needing(
+                service
+                    .ports
+                    .iter()
+                    .filter_map(|p| protocols::need(&p.name)),
+            );
             return None;
         }
         let schemas = protocols
@@ -162,6 +175,7 @@ impl<'a> Router<'a> {
             name.at,
             Diagnostic::error(Code::UnknownGateway, message),
         );
+        findings.needing([Need::Gateway(wanted)]);
     }
 
     fn no_server(&self, service: &Service, name: &Located<String>, findings: &mut Findings) {
@@ -180,6 +194,7 @@ impl<'a> Router<'a> {
         let remedy = format!("name a server's port tcp-metaprotocol-{spoken}");
         let diagnostic = Diagnostic::error(Code::NoMatchingServer, message).remedy(remedy);
         findings.at(self.object, name.at, diagnostic);
+        findings.or_blame([self.gateway(&name.value), service.source.id.clone()]);
     }
 
     /// A rule counts in the namespace of its host or of its Gateway, or in the root namespace.
@@ -207,6 +222,7 @@ impl<'a> Router<'a> {
         );
         let diagnostic = Diagnostic::error(Code::NotHostOwner, message).remedy(remedy);
         findings.at(self.object, self.spec.host.at, diagnostic);
+        findings.needing([Need::Host(service.host.clone())]);
         false
     }
 
@@ -309,6 +325,7 @@ impl<'a> Router<'a> {
             let diagnostic = Diagnostic::error(Code::UnknownPort, message)
                 .remedy(format!("its ports are {}", target.port_list()));
             findings.at(self.object, written.at, diagnostic);
+            findings.or_blame([target.source.id.clone()]);
             return None;
         }
         if let Some(same) = server.bind.port().and_then(|number| target.port(number)) {
@@ -327,22 +344,21 @@ impl<'a> Router<'a> {
         let diagnostic = Diagnostic::error(Code::UnknownPort, message)
             .remedy("write `port: {number: N}` beside `host`");
         findings.at(self.object, destination.host.at, diagnostic);
+        findings.or_blame([target.source.id.clone(), server.source.id.clone()]);
         None
     }
 
     /// Hosts and subsets of all routes, whatever the server.
     fn check_destinations(&self, findings: &mut Findings) {
         for destination in self.spec.routes.iter().flat_map(|r| &r.destinations) {
-            let Located { value: host, at } = &destination.host;
-            let Some(target) = self.context.services.find(host, self.namespace()) else {
-                let near = self.context.services.nearest(host);
-                let message =
-                    format!("no service has the host {host}{near}; requests that come here fail");
-                findings.at(
-                    self.object,
-                    *at,
-                    Diagnostic::warning(Code::UnknownHost, message),
-                );
+            let Located { value: named, at } = &destination.host;
+            let Some(target) = self.context.services.find(named, self.namespace()) else {
+                let near = self.context.services.nearest(named);
+                let message = format!("no service has the host {named}{near}");
+                let diagnostic = Diagnostic::warning(Code::UnknownHost, message);
+                let remedy = "requests that come here fail until a ServiceEntry defines the host";
+                findings.at(self.object, *at, diagnostic.remedy(remedy));
+                findings.needing(self.host_needs(named));
                 continue;
             };
             let Some(subset) = &destination.subset else {
@@ -361,6 +377,12 @@ impl<'a> Router<'a> {
             );
             let diagnostic = Diagnostic::error(Code::UnknownSubset, message);
             findings.at(self.object, subset.at, diagnostic);
+            let rules = rule.into_iter().flat_map(|rule| rule.sources());
+            findings.or_blame(rules.map(|rule| rule.id.clone()));
+            findings.needing([Need::Subset {
+                host: target.host.clone(),
+                name: subset.value.clone(),
+            }]);
         }
     }
 }

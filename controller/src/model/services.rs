@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meltemi_policy::{host, subset};
 
-use super::protocols::{PortName, Protocols, schema};
+use super::protocols::{self, PortName, Protocols, schema};
 use super::{Endpoint, EndpointAddress, Findings, PortProtocol, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
@@ -75,6 +75,7 @@ impl Services {
             .related("the first is here, and is the one that counts", place)
             .remedy("write all its endpoints into one ServiceEntry, or select them by labels");
         findings.at(&service.source, service.at, diagnostic);
+        findings.or_blame([first.source.id.clone()]);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Service> {
@@ -234,6 +235,7 @@ fn check_ports(
         {
             let complaint = Protocols::complaint(named.as_deref(), did_you_mean.as_deref());
             findings.at(object, port.name.at, complaint);
+            findings.needing(protocols::need(&port.name.value));
         }
     }
 }

@@ -1,0 +1,46 @@
+//! What an object names and does not find: where somebody else took it away, it is kept.
+
+use meltemi_policy::host;
+
+use crate::manifest::{DestinationRule, Object, ObjectRef, Spec};
+
+/// Something that an object relies on, and another one has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A service, with the ports that it had.
+    Host(String),
+    Subset {
+        host: String,
+        name: String,
+    },
+    /// A name of an application protocol.
+    Protocol(String),
+    Gateway(ObjectRef),
+}
+
+impl Need {
+    pub(crate) fn is_met_by(&self, object: &Object) -> bool {
+        let namespace = &object.id.namespace;
+        match (self, &object.spec) {
+            (Self::Host(host), Spec::ServiceEntry(entry)) => {
+                let full = host::expand(host, namespace);
+                let hosts = &mut entry.hosts.iter().map(|h| &h.value);
+                hosts.any(|h| h == host || *h == full)
+            }
+            (Self::Subset { host, name }, Spec::DestinationRule(rule)) => {
+                let defines = rule.subsets.iter().any(|s| s.name.value == *name);
+                defines && covers(rule, namespace, host)
+            }
+            (Self::Protocol(name), Spec::ApplicationProtocol(protocol)) => {
+                protocol.protocol.value.to_lowercase() == *name
+            }
+            (Self::Gateway(id), Spec::Gateway(_)) => object.id == *id,
+            _ => false,
+        }
+    }
+}
+
+fn covers(rule: &DestinationRule, namespace: &str, host: &str) -> bool {
+    let written = &rule.host.value;
+    written == host || host::covers(&host::expand(written, namespace), host)
+}

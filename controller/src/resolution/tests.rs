@@ -1,0 +1,196 @@
+use meltemi_proto::envoy::config::cluster::v3::Cluster;
+use meltemi_proto::envoy::config::listener::v3::Listener;
+use prost::Name as _;
+
+use crate::check::Report;
+use crate::controller::{Controller, Update};
+use crate::fixture::{Fixture, GATEWAY, RULE, SERVICE, settings};
+
+fn loaded(fixture: &Fixture) -> (Controller, Update) {
+    let mut controller = Controller::open(&fixture.paths(), settings());
+    let update = controller.load();
+    assert!(update.report.is_valid(), "{}", update.report);
+    (controller, update)
+}
+
+const DELETED: &str = "was deleted, and stays in force while it is needed";
+const CHANGED: &str = "stays in force as it was before its last change";
+
+/// What somebody does to the valid manifests, and what is said of which object.
+type Row = (&'static str, fn(&Fixture), &'static str, &'static str);
+
+const TAKEN_AWAY: [Row; 9] = [
+    (
+        "the rule is deleted",
+        |f| f.remove("rule.yaml"),
+        "DestinationRule default/greeter",
+        DELETED,
+    ),
+    (
+        "a subset is removed",
+        |f| f.edit("rule.yaml", "name: v1", "name: v9"),
+        "DestinationRule default/greeter",
+        CHANGED,
+    ),
+    (
+        "the rule is for another host",
+        |f| f.edit("rule.yaml", "greeter.shop", "other.shop"),
+        "DestinationRule default/greeter",
+        CHANGED,
+    ),
+    (
+        "the service is deleted",
+        |f| f.remove("service.yaml"),
+        "ServiceEntry default/greeter",
+        DELETED,
+    ),
+    (
+        "its host is renamed",
+        |f| f.edit("service.yaml", "greeter.shop", "other.shop"),
+        "ServiceEntry default/greeter",
+        CHANGED,
+    ),
+    (
+        "its port has another protocol",
+        |f| f.edit("service.yaml", "metaprotocol-dubbo", "http"),
+        "ServiceEntry default/greeter",
+        CHANGED,
+    ),
+    (
+        "so has the server",
+        |f| f.edit("gateway.yaml", "metaprotocol-dubbo", "closed"),
+        "Gateway default/edge",
+        CHANGED,
+    ),
+    (
+        "the gateway is renamed",
+        |f| f.edit("gateway.yaml", "{name: edge}", "{name: a}"),
+        "Gateway default/edge",
+        DELETED,
+    ),
+    (
+        "a narrower rule hides the subsets",
+        |f| {
+            f.write(
+                "narrow.yaml",
+                &RULE
+                    .replace("{name: greeter}", "{name: narrow}")
+                    .replace("name: v", "name: w"),
+            )
+        },
+        "DestinationRule default/narrow",
+        "is refused",
+    ),
+];
+
+#[test]
+fn what_is_needed_stays_in_force() {
+    for (name, change, object, outcome) in TAKEN_AWAY {
+        let fixture = Fixture::valid();
+        if name.starts_with("a narrower") {
+            fixture.edit("rule.yaml", "host: greeter.shop", "host: '*.shop'");
+        }
+        let (mut controller, first) = loaded(&fixture);
+        change(&fixture);
+        let update = controller.reload().unwrap();
+        let report = &update.report;
+        assert_eq!(update.resources, first.resources, "{name}: {report}");
+        assert!(
+            says(report, &format!("{object} {outcome}")),
+            "{name}: {report}"
+        );
+        // Until nothing needs it, whatever else happens meanwhile.
+        fixture.write("more.yaml", &SERVICE.replace("greeter", "more"));
+        let update = controller.reload().unwrap();
+        assert_eq!(update.resources, first.resources, "{name}");
+        fixture.remove("router.yaml");
+        let update = controller.reload().unwrap();
+        assert!(update.report.is_valid(), "{name}: {}", update.report);
+    }
+}
+
+fn says(report: &Report, message: &str) -> bool {
+    let mut errors = report.diagnostics.iter().filter(|d| d.is_error());
+    errors.any(|d| d.message.contains(message))
+}
+
+#[test]
+fn a_destination_that_is_deleted_stays_while_a_route_leads_to_it() {
+    let fixture = Fixture::valid();
+    fixture.write("other.yaml", &SERVICE.replace("greeter", "other"));
+    fixture.edit(
+        "router.yaml",
+        "{host: greeter.shop, subset: v1}",
+        "{host: other.shop}",
+    );
+    let (mut controller, first) = loaded(&fixture);
+    fixture.remove("other.yaml");
+    let update = controller.reload().unwrap();
+    assert_eq!(update.resources, first.resources, "{}", update.report);
+    assert_eq!(update.report.errors(), 1, "{}", update.report);
+}
+
+#[test]
+fn a_protocols_name_stays_while_a_port_has_it() {
+    let fixture = Fixture::valid();
+    let protocol = "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+                    metadata: {name: x}\nspec: {protocol: orders, codec: dubbo}\n";
+    for port in ["tcp-metaprotocol-orders", "tcp-orders"] {
+        fixture.write("protocol.yaml", protocol);
+        for file in ["service.yaml", "gateway.yaml"] {
+            fixture.write(
+                file,
+                if file == "service.yaml" {
+                    SERVICE
+                } else {
+                    GATEWAY
+                },
+            );
+            fixture.edit(file, "tcp-metaprotocol-dubbo", port);
+        }
+        let (mut controller, first) = loaded(&fixture);
+        fixture.remove("protocol.yaml");
+        let update = controller.reload().unwrap();
+        assert!(!update.report.is_valid());
+        assert_eq!(update.resources, first.resources, "{}", update.report);
+    }
+}
+
+#[test]
+fn a_gateway_closes_with_its_file() {
+    let fixture = Fixture::valid();
+    let (mut controller, _) = loaded(&fixture);
+    fixture.remove("gateway.yaml");
+    let update = controller.reload().unwrap();
+    assert_eq!(update.report.errors(), 1);
+    assert_eq!(update.resources.of_type(&Listener::type_url()).count(), 0);
+}
+
+#[test]
+fn a_rule_that_comes_to_ask_for_tls_does_not_fall_back_to_plaintext() {
+    let fixture = Fixture::valid();
+    let (mut controller, _) = loaded(&fixture);
+    let tls = "{name: v9, labels: {version: v1}, trafficPolicy: {tls: {mode: SIMPLE}}}";
+    fixture.edit("rule.yaml", "{name: v1, labels: {version: v1}}", tls);
+    let update = controller.reload().unwrap();
+    assert_eq!(update.report.errors(), 2, "{}", update.report);
+    let url = Cluster::type_url();
+    let clusters = update.resources.of_type(&url);
+    let names: Vec<_> = clusters.map(|(name, _)| name).collect();
+    assert_eq!(names, ["outbound|20880|v2|greeter.shop"]);
+}
+
+#[test]
+fn of_two_services_or_servers_that_collide_the_one_that_was_there_stays() {
+    let fixture = Fixture::valid();
+    let (mut controller, first) = loaded(&fixture);
+    let named = |text: &str, name: &str| {
+        text.replace("metadata: {name: ", &format!("metadata: {{name: {name}-"))
+    };
+    for text in [named(SERVICE, "a"), named(GATEWAY, "a")] {
+        fixture.write("0.yaml", &text.replace("10.0.0", "10.0.9"));
+        let update = controller.reload().unwrap();
+        assert_eq!(update.report.errors(), 1, "{}", update.report);
+        assert_eq!(update.resources, first.resources, "{}", update.report);
+    }
+}
