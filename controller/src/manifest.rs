@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Place, Position, SourceFile};
 
 mod application_protocol;
+mod creation;
 mod decode;
 mod destination_rule;
 mod gateway;
@@ -15,7 +16,7 @@ mod object;
 mod service_entry;
 
 pub(crate) use application_protocol::ApplicationProtocol;
-pub(crate) use decode::nearest;
+pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
     DestinationRule, OutlierDetection, Simple, Subset, TrafficPolicy,
 };

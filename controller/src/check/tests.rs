@@ -95,6 +95,31 @@ says! {
     locality_disabled_on_purpose: "rule.yaml" "outlierDetection: {consecutive5xxErrors: 3}" => "loadBalancer: {localityLbSetting: {enabled: false}}";
     no_endpoints: "service.yaml" "  endpoints:\n  - {address: 10.0.0.1, locality: eu/a, labels: {version: v1}}\n  - {address: 10.0.0.2, locality: eu/b, labels: {version: v2}}\n" => "";
     selector_of_nothing: "service.yaml" "  endpoints:\n  - {address: 10.0.0.1, locality: eu/a, labels: {version: v1}}\n  - {address: 10.0.0.2, locality: eu/b, labels: {version: v2}}\n" => "  workloadSelector: {labels: {app: greeter}}\n";
+    endpoint_port_of_no_name: "service.yaml" "{address: 10.0.0.1," => "{address: 10.0.0.1, ports: {tcp-metaprotocol-duboo: 1},";
+    workload_port_of_no_name: "service.yaml" "  endpoints:\n  - {address: 10.0.0.1, locality: eu/a, labels: {version: v1}}\n  - {address: 10.0.0.2, locality: eu/b, labels: {version: v2}}\n" => "  workloadSelector: {labels: {app: greeter}}\n---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: a, labels: {app: greeter}}\nspec: {address: 10.0.0.1, ports: {dubbo: 1}}\n";
+    endpoint_of_no_weight: "service.yaml" "{address: 10.0.0.1," => "{address: 10.0.0.1, weight: 0,";
+    locality_inactive_for_a_subset:
+        "service.yaml" "locality: eu/b, labels: {version: v2}" => "locality: eu/b, labels: {version: v1}",
+        "rule.yaml" "labels: {version: v1}" => "labels: {version: v1}, trafficPolicy: {portLevelSettings: [{port: {number: 20880}, loadBalancer: {simple: RANDOM}}]}";
+    rule_of_a_namespace_that_is_not_looked_at: "rule.yaml" "  - {name: v2" => "  - {name: v2, labels: {version: v2}}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: far, namespace: far}\nspec:\n  host: greeter.shop\n  subsets:\n  - {name: v1";
+    rule_behind_a_closer_one: "rule.yaml" "  - {name: v2" => "  - {name: v2, labels: {version: v2}}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: wide}\nspec:\n  host: '*.shop'\n  subsets:\n  - {name: v1";
+    second_rule_of_a_host: "rule.yaml" "  - {name: v2" => "  - {name: v2, labels: {version: v2}}\n---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: second}\nspec:\n  host: greeter.shop\n  trafficPolicy: {loadBalancer: {simple: RANDOM}}\n  subsets:\n  - {name: v3, labels: {version: v1}}\n  - {name: v2";
+    host_of_two_namespaces: "service.yaml" "kind: ServiceEntry" => "kind: ServiceEntry\nmetadata: {name: other, namespace: other}\nspec: {hosts: [greeter.shop], ports: [{number: 1, name: tcp-dubbo}], resolution: STATIC, endpoints: [{address: 10.0.0.9}]}\n---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry";
+    route_of_another_interface:
+        "service.yaml" "{name: greeter}" => "{name: greeter, annotations: {interface: 'org.A,org.B'}}",
+        "router.yaml" "        method: {exact: sayHello}\n" => "        method: {exact: sayHello}\n        interface: {exact: org.C}\n";
+    port_settings_of_no_port: "rule.yaml" "    outlierDetection" => "    portLevelSettings: [{port: {number: 999}}]\n    outlierDetection";
+    port_settings_twice: "rule.yaml" "    outlierDetection" => "    portLevelSettings: [{port: {number: 20880}}, {port: {number: 20880}}]\n    outlierDetection";
+    bad_traffic_distribution: "service.yaml" "{name: greeter}" => "{name: greeter, annotations: {networking.istio.io/traffic-distribution: PreferClsoe}}";
+    bad_creation_timestamp: "service.yaml" "{name: greeter}" => "{name: greeter, creationTimestamp: yesterday}";
+    bad_virtual_address: "service.yaml" "  resolution" => "  addresses: [10.0.0.0/8, bogus, 10.0.0.0/33]\n  resolution";
+    bad_location: "service.yaml" "  resolution" => "  location: MESH_FOO\n  resolution";
+    tls_without_a_mode: "rule.yaml" "    outlierDetection" => "    tls: {credentialName: x, sni: greeter.shop}\n    outlierDetection";
+    tls_of_nothing: "rule.yaml" "    outlierDetection" => "    tls: {}\n    outlierDetection";
+    mistyped_group: "router.yaml" "metaprotocol.aeraki" => "metaprotcol.aeraki";
+    typed_list: "rule.yaml"
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: greeter}\nspec:\n  host: greeter.shop\n  trafficPolicy:\n    outlierDetection: {consecutive5xxErrors: 3}\n  subsets:\n  - {name: v1, labels: {version: v1}}\n  - {name: v2, labels: {version: v2}}\n"
+        => "apiVersion: networking.istio.io/v1\nkind: DestinationRuleList\nitems:\n- metadata: {name: greeter}\n  spec:\n    host: greeter.shop\n    trafficPolicy: {outlierDetection: {}}\n    subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]\n- {metadata: {name: x}, spec: {hosts: []}}\n";
     dns: "service.yaml" "STATIC" => "DNS";
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:

@@ -46,13 +46,13 @@ codes! {
     NotAnObject,
     /// An object of a kind that has no effect here.
     UnusedKind,
-    /// A kind that does not exist, with a name close to one that does.
+    /// A kind, or a group of kinds, that does not exist, with a name close to one that does.
     UnknownKind,
     /// An `apiVersion` that this kind does not have.
     UnknownVersion,
     /// Two objects of one kind have the same namespace and name.
     DuplicateObject,
-    /// Two ServiceEntries of one namespace define one host.
+    /// Two ServiceEntries define one host: an error within a namespace.
     DuplicateHost,
     /// An endpoint that its service has already.
     DuplicateEndpoint,
@@ -92,8 +92,10 @@ codes! {
     NotAttached,
     /// A MetaRouter that gets no request, since another one on its server takes them all.
     HiddenRouter,
-    /// A route behind one that takes every request that it could match.
+    /// A route that gets no request: one before it, or its service's annotation, leaves it none.
     DeadRoute,
+    /// A DestinationRule, or a part of one, that never acts: another one counts in its place.
+    UnusedRule,
     /// A subset that no DestinationRule defines.
     UnknownSubset,
     /// A subset that selects no endpoint.

@@ -131,6 +131,17 @@ impl Decoder {
         }
     }
 
+    /// Says that a field does not take this word, and which ones it takes.
+    pub(super) fn not_a_choice(&mut self, path: &str, word: &Located<String>, choices: &[&str]) {
+        let near = nearest(&word.value, choices.iter().copied());
+        let hint = near.map(|near| format!("; did you mean `{near}`?"));
+        let hint = hint.unwrap_or_default();
+        let message = format!("`{path}` does not take `{}`{hint}", word.value);
+        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+        let remedy = format!("it takes {}", one_of(choices));
+        self.report(word.at, diagnostic.remedy(remedy));
+    }
+
     pub(super) fn invalid(&mut self, at: Position, message: impl Into<String>) {
         self.report(at, Diagnostic::error(Code::InvalidValue, message));
     }
@@ -283,6 +294,16 @@ impl<'n> Fields<'n> {
                 Some((e.key.clone(), value.value))
             })
             .collect()
+    }
+}
+
+/// `a, b or c`.
+pub(crate) fn one_of<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<_> = names.iter().map(T::as_ref).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => "nothing".to_owned(),
     }
 }
 

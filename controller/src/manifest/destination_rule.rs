@@ -1,12 +1,16 @@
 //! `DestinationRule`: the subsets of a service, and the policy towards its endpoints.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::Located;
 use super::decode::{Decoder, Field, Fields};
-use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
+
+mod outlier;
+mod tls;
+
+pub(crate) use outlier::OutlierDetection;
+use tls::Tls;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DestinationRule {
@@ -17,12 +21,16 @@ pub(crate) struct DestinationRule {
 }
 
 impl DestinationRule {
-    /// The modes of TLS that it asks for, at whatever level.
+    /// Its policy and those of its subsets.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &TrafficPolicy> {
+        std::iter::once(&self.policy).chain(self.subsets.iter().map(|s| &s.policy))
+    }
+
+    /// Where it asks for TLS, at whatever level.
     pub(crate) fn tls(&self) -> impl Iterator<Item = &Tls> {
-        let policies = std::iter::once(&self.policy).chain(self.subsets.iter().map(|s| &s.policy));
-        let levels = policies.flat_map(|p| std::iter::once(p).chain(p.ports.values()));
-        let asked = levels.filter_map(|p| p.tls.as_ref());
-        asked.filter(|tls| tls.is_asked_for())
+        let levels = self.policies().flat_map(TrafficPolicy::levels);
+        let given = levels.filter_map(|p| p.tls.as_ref());
+        given.filter(|tls| tls.is_asked_for())
     }
 
     pub(crate) fn asks_for_tls(&self) -> bool {
@@ -44,18 +52,13 @@ pub(crate) struct TrafficPolicy {
     pub(crate) outlier_detection: Option<OutlierDetection>,
     /// Where TLS is asked for.
     pub(crate) tls: Option<Tls>,
-    pub(crate) ports: BTreeMap<u16, Self>,
+    pub(crate) ports: BTreeMap<u16, Located<Self>>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tls {
-    pub(crate) mode: Located<String>,
-}
-
-impl Tls {
-    /// DISABLE is the only mode that plaintext fulfils.
-    pub(crate) fn is_asked_for(&self) -> bool {
-        self.mode.value != "DISABLE"
+impl TrafficPolicy {
+    /// Itself, and the settings of its ports.
+    fn levels(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.ports.values().map(|port| &port.value))
     }
 }
 
@@ -71,16 +74,6 @@ pub(crate) enum Simple {
     RoundRobin,
     LeastRequest,
     Random,
-}
-
-/// Unset fields have Envoy's defaults: 5 errors, 10 s, 30 s, 10 %.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct OutlierDetection {
-    pub(crate) consecutive_5xx: Option<u32>,
-    pub(crate) interval: Option<Duration>,
-    pub(crate) base_ejection: Option<Duration>,
-    pub(crate) max_ejection_percent: Option<u32>,
-    pub(crate) min_health_percent: Option<u32>,
 }
 
 const RULE: &[Field] = &[
@@ -131,30 +124,6 @@ const LOCALITY: &[Field] = &[
     Field::NotYet("distribute"),
     Field::NotYet("failover"),
     Field::NotYet("failoverPriority"),
-];
-
-const OUTLIER: &[Field] = &[
-    Field::InForce("consecutive5xxErrors"),
-    Field::InForce("consecutiveErrors"),
-    Field::InForce("interval"),
-    Field::InForce("baseEjectionTime"),
-    Field::InForce("maxEjectionPercent"),
-    Field::InForce("minHealthPercent"),
-    Field::NotYet("consecutiveGatewayErrors"),
-    Field::NotYet("consecutiveLocalOriginFailures"),
-    Field::NotYet("splitExternalLocalOriginErrors"),
-];
-
-const TLS: &[Field] = &[
-    Field::InForce("mode"),
-    Field::NoEffect("clientCertificate"),
-    Field::NoEffect("privateKey"),
-    Field::NoEffect("caCertificates"),
-    Field::NoEffect("caCrl"),
-    Field::NoEffect("credentialName"),
-    Field::NoEffect("subjectAltNames"),
-    Field::NoEffect("sni"),
-    Field::NoEffect("insecureSkipVerify"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
@@ -217,8 +186,15 @@ fn policy(d: &mut Decoder, parent: &Fields<'_>) -> TrafficPolicy {
             .fields("portLevelSettings.port", port, PORT)
             .port(d, "number");
         let settings = level(d, &fields);
-        if let Some(number) = number {
-            policy.ports.insert(number.value, settings);
+        let Some(Located { value: number, at }) = number else {
+            continue;
+        };
+        let settings = Located {
+            value: settings,
+            at,
+        };
+        if policy.ports.insert(number, settings).is_some() {
+            d.invalid(at, format!("`portLevelSettings` has port {number} twice"));
         }
     }
     policy
@@ -229,31 +205,15 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
         load_balancer: fields
             .node("loadBalancer")
             .map(|node| load_balancer(d, node)),
-        outlier_detection: fields.node("outlierDetection").map(|node| outlier(d, node)),
-        tls: fields.node("tls").and_then(|node| tls(d, node)),
+        outlier_detection: fields
+            .node("outlierDetection")
+            .map(|node| outlier::decode(d, node)),
+        tls: fields.node("tls").map(|node| tls::decode(d, node)),
         ports: BTreeMap::new(),
     }
 }
 
-fn tls(d: &mut Decoder, node: &Node) -> Option<Tls> {
-    let fields = d.fields("tls", node, TLS);
-    let mode = fields.string(d, "mode");
-    let mode = mode.unwrap_or_else(|| Located {
-        value: "DISABLE".to_owned(),
-        at: node.at,
-    });
-    match mode.value.as_str() {
-        "DISABLE" => {}
-        // Accepted here, so that the cluster is known and refused: a rule that is refused as a whole
-        // would leave its host to be dialled in plaintext.
-        "SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL" => {}
-        other => {
-            let modes = "DISABLE, SIMPLE, MUTUAL or ISTIO_MUTUAL";
-            d.invalid(mode.at, format!("`tls.mode` is {modes}, not `{other}`"));
-        }
-    }
-    Some(Tls { mode })
-}
+const BALANCERS: &[&str] = &["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"];
 
 fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
     let fields = d.fields("loadBalancer", node, LOAD_BALANCER);
@@ -268,12 +228,8 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
                 d.not_yet(simple.at, "loadBalancer.simple: PASSTHROUGH");
                 None
             }
-            other => {
-                let names = "ROUND_ROBIN, LEAST_REQUEST or RANDOM";
-                d.invalid(
-                    simple.at,
-                    format!("`loadBalancer.simple` is {names}, not `{other}`"),
-                );
+            _ => {
+                d.not_a_choice("loadBalancer.simple", &simple, BALANCERS);
                 None
             }
         });
@@ -284,99 +240,5 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
     LoadBalancer {
         simple,
         locality_enabled,
-    }
-}
-
-fn outlier(d: &mut Decoder, node: &Node) -> OutlierDetection {
-    let fields = d.fields("outlierDetection", node, OUTLIER);
-    let mut number = |name: &str, high: i64| {
-        let number = fields.integer(d, name, 0..=high)?;
-        u32::try_from(number.value).ok()
-    };
-    let consecutive = number("consecutive5xxErrors", i64::from(u32::MAX));
-    // The name that Istio had before 1.7 and still reads.
-    let consecutive = consecutive.or_else(|| number("consecutiveErrors", i64::from(u32::MAX)));
-    let max_ejection_percent = number("maxEjectionPercent", 100);
-    let min_health_percent = number("minHealthPercent", 100);
-    OutlierDetection {
-        consecutive_5xx: consecutive,
-        interval: duration(d, &fields, "interval"),
-        base_ejection: duration(d, &fields, "baseEjectionTime"),
-        max_ejection_percent,
-        min_health_percent,
-    }
-}
-
-fn duration(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<Duration> {
-    let text = fields.string(d, name)?;
-    let parsed = parse_duration(&text.value).filter(|p| *p >= Duration::from_millis(1));
-    if parsed.is_none() {
-        let message = format!(
-            "`{}` is not a duration of at least 1ms: `{}`",
-            fields.path_of(name),
-            text.value
-        );
-        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-        d.report(
-            text.at,
-            diagnostic.remedy("write a number with h, m, s or ms, as in `10s`"),
-        );
-    }
-    parsed
-}
-
-/// Go's notation: numbers with units, one after the other, as in `1m30s` or `1.5s`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        let number: f64 = number.parse().ok()?;
-        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = tail;
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_gos() {
-        let rows = [
-            ("10s", Some(10_000)),
-            ("1m30s", Some(90_000)),
-            ("1.5s", Some(1_500)),
-            ("250ms", Some(250)),
-            ("2h", Some(7_200_000)),
-            ("", None),
-            ("10", None),
-            ("s", None),
-            ("-1s", None),
-            ("1d", None),
-            ("99999999999999999999h", None),
-        ];
-        for (text, millis) in rows {
-            assert_eq!(
-                parse_duration(text),
-                millis.map(Duration::from_millis),
-                "{text}"
-            );
-        }
     }
 }

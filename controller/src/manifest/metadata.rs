@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::decode::{Decoder, Field, Fields};
-use super::{Kind, Located};
+use super::{Kind, Located, creation};
 use crate::diagnostic::{Code, Diagnostic};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Metadata {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, Located<String>>,
-    /// As written, in RFC 3339, which sorts as text; exported manifests carry it.
-    pub(crate) creation_timestamp: Option<String>,
+    /// `creationTimestamp` in seconds since the epoch; exported manifests carry it.
+    pub(crate) created: Option<i64>,
 }
 
 /// What decides where an object belongs, apart from the rest of its metadata.
@@ -64,7 +64,7 @@ pub(super) fn decode(
     let metadata = Metadata {
         labels: fields.string_map(d, "labels"),
         annotations,
-        creation_timestamp: fields.string(d, "creationTimestamp").map(|t| t.value),
+        created: created(d, &fields),
     };
     let namespace = match (kind.is_namespaced(), namespace) {
         (false, _) => String::new(),
@@ -73,6 +73,18 @@ pub(super) fn decode(
             .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
     };
     Some((Identity { namespace, name }, metadata))
+}
+
+fn created(d: &mut Decoder, metadata: &Fields<'_>) -> Option<i64> {
+    let text = metadata.string(d, "creationTimestamp")?;
+    let seconds = creation::seconds(&text.value);
+    if seconds.is_none() {
+        let message = format!("`metadata.creationTimestamp` is no time: `{}`", text.value);
+        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+        let remedy = "leave it out, or write it as Kubernetes does: 2026-01-31T23:59:59Z";
+        d.report(text.at, diagnostic.remedy(remedy));
+    }
+    seconds
 }
 
 fn article(kind: Kind) -> String {

@@ -6,7 +6,8 @@ use super::decode::{Decoder, Field, Fields, nearest};
 use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
-    Object, Spec, application_protocol, destination_rule, gateway, meta_router, service_entry,
+    Located, Object, Spec, application_protocol, destination_rule, gateway, meta_router,
+    service_entry,
 };
 use crate::diagnostic::{Code, Diagnostic, Position, SourceFile};
 use crate::yaml::{self, Node};
@@ -28,7 +29,7 @@ pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
     let mut decoded = vec![];
     for document in yaml::parse_stream(&file.text) {
         match document {
-            Ok(node) => decode_document(file, &node, &mut decoded),
+            Ok(node) => decode_document(file, &node, None, &mut decoded),
             Err(error) => {
                 let mut d = Decoder::new(file.clone());
                 let mut diagnostic = Diagnostic::error(error.code, error.message);
@@ -65,16 +66,24 @@ const LIST: &[Field] = &[
     Field::NoEffect("metadata"),
 ];
 
-fn decode_document(file: &Arc<SourceFile>, node: &Node, decoded: &mut Vec<Decoded>) {
+/// `kind` and `apiVersion`.
+type TypeMeta = (Located<String>, Located<String>);
+
+fn decode_document(
+    file: &Arc<SourceFile>,
+    node: &Node,
+    inherited: Option<&TypeMeta>,
+    decoded: &mut Vec<Decoded>,
+) {
     let mut d = Decoder::new(file.clone());
-    let Some((kind, version)) = type_meta(&mut d, node) else {
+    let Some((kind, version)) = type_meta(&mut d, node, inherited) else {
         decoded.push(refused(d, node.at));
         return;
     };
-    if kind.value == "List" && version.value == "v1" {
+    if let Some(inherited) = list(&kind, &version) {
         let fields = d.fields("", node, LIST);
         for item in fields.list(&mut d, "items") {
-            decode_document(file, item, decoded);
+            decode_document(file, item, inherited.as_ref(), decoded);
         }
         if !d.diagnostics.is_empty() {
             decoded.push(refused(d, node.at));
@@ -117,10 +126,24 @@ fn name_findings(d: &mut Decoder, id: &ObjectRef) {
     d.object = Some(id.clone());
 }
 
-fn type_meta(
-    d: &mut Decoder,
-    node: &Node,
-) -> Option<(super::Located<String>, super::Located<String>)> {
+/// What the items of a list are, where they do not say it themselves; none if this is no list.
+fn list(kind: &Located<String>, version: &Located<String>) -> Option<Option<TypeMeta>> {
+    if kind.value == "List" && version.value == "v1" {
+        return Some(None);
+    }
+    let (group, _) = version.value.rsplit_once('/')?;
+    let item = kind.value.strip_suffix("List")?;
+    let known = Kind::ALL
+        .iter()
+        .find(|k| k.name() == item && k.group() == group)?;
+    let item = Located {
+        value: known.name().to_owned(),
+        at: kind.at,
+    };
+    Some(Some((item, version.clone())))
+}
+
+fn type_meta(d: &mut Decoder, node: &Node, inherited: Option<&TypeMeta>) -> Option<TypeMeta> {
     let yaml::Value::Map(entries) = &node.value else {
         let message = format!("a manifest is a mapping, not {}", node.kind());
         d.report(node.at, Diagnostic::error(Code::NotAnObject, message));
@@ -131,16 +154,16 @@ fn type_meta(
         at: node.at,
         entries,
     };
-    let kind = fields.required(d, "kind");
-    let version = fields.required(d, "apiVersion");
+    let mut field = |name: &str, inherited: Option<&Located<String>>| match inherited {
+        Some(inherited) if fields.node(name).is_none() => Some(inherited.clone()),
+        _ => fields.required(d, name),
+    };
+    let kind = field("kind", inherited.map(|(kind, _)| kind));
+    let version = field("apiVersion", inherited.map(|(_, version)| version));
     Some((kind?, version?))
 }
 
-fn known_kind(
-    d: &mut Decoder,
-    kind: &super::Located<String>,
-    version: &super::Located<String>,
-) -> Option<Kind> {
+fn known_kind(d: &mut Decoder, kind: &Located<String>, version: &Located<String>) -> Option<Kind> {
     let (group, number) = version
         .value
         .rsplit_once('/')
@@ -149,20 +172,8 @@ fn known_kind(
         .iter()
         .find(|k| k.name() == kind.value && k.group() == group);
     let Some(&known) = named else {
-        let in_group = Kind::ALL
-            .iter()
-            .filter(|k| k.group() == group)
-            .map(|k| k.name());
-        if let Some(near) = nearest(&kind.value, in_group).filter(|n| *n != kind.value) {
-            let message = format!(
-                "no kind `{}` in {group}; did you mean `{near}`?",
-                kind.value
-            );
-            d.report(kind.at, Diagnostic::error(Code::UnknownKind, message));
-            return None;
-        }
-        let message = format!("{} of {} has no effect here", kind.value, version.value);
-        d.report(kind.at, Diagnostic::warning(Code::UnusedKind, message));
+        let (at, diagnostic) = unknown_kind(kind, version, group);
+        d.report(at, diagnostic);
         return None;
     };
     if !known.versions().contains(&number) {
@@ -175,6 +186,29 @@ fn known_kind(
         return None;
     }
     Some(known)
+}
+
+/// A kind or a group that is a slip away from one of ours is a slip; any other is somebody else's.
+fn unknown_kind(
+    kind: &Located<String>,
+    version: &Located<String>,
+    group: &str,
+) -> (Position, Diagnostic) {
+    let in_group = Kind::ALL.iter().filter(|k| k.group() == group);
+    if let Some(near) = nearest(&kind.value, in_group.map(|k| k.name())) {
+        let message = format!(
+            "no kind `{}` in {group}; did you mean `{near}`?",
+            kind.value
+        );
+        return (kind.at, Diagnostic::error(Code::UnknownKind, message));
+    }
+    let groups = Kind::ALL.iter().map(|k| k.group());
+    if let Some(near) = nearest(group, groups).filter(|near| *near != group) {
+        let message = format!("there is no group `{group}`; did you mean `{near}`?");
+        return (version.at, Diagnostic::error(Code::UnknownKind, message));
+    }
+    let message = format!("{} of {} has no effect here", kind.value, version.value);
+    (kind.at, Diagnostic::warning(Code::UnusedKind, message))
 }
 
 fn decode_spec(

@@ -13,7 +13,6 @@ use crate::yaml::Node;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ServiceEntry {
     pub(crate) hosts: Vec<Located<String>>,
-    pub(crate) addresses: Vec<String>,
     pub(crate) ports: Vec<ServicePort>,
     pub(crate) resolution: Resolution,
     pub(crate) endpoints: Vec<WorkloadEntry>,
@@ -42,7 +41,7 @@ pub(crate) enum Resolution {
 pub(crate) struct WorkloadEntry {
     pub(crate) address: Located<String>,
     /// By the name of the service's port.
-    pub(crate) ports: BTreeMap<String, u16>,
+    pub(crate) ports: BTreeMap<String, Located<u16>>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) locality: Locality,
     pub(crate) weight: Option<u32>,
@@ -86,11 +85,8 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
         fields.missing(d, "hosts");
         return None;
     }
-    let addresses = fields
-        .strings(d, "addresses")
-        .into_iter()
-        .map(|a| a.value)
-        .collect();
+    addresses(d, &fields);
+    location(d, &fields);
     let ports = ports(d, &fields);
     let endpoints: Vec<WorkloadEntry> = fields
         .list(d, "endpoints")
@@ -109,7 +105,6 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
     }
     Some(ServiceEntry {
         hosts,
-        addresses,
         ports,
         resolution: resolution(d, &fields)?,
         endpoints,
@@ -151,6 +146,8 @@ fn port(d: &mut Decoder, node: &Node) -> Option<ServicePort> {
     })
 }
 
+const RESOLUTIONS: &[&str] = &["STATIC", "NONE", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"];
+
 fn resolution(d: &mut Decoder, spec: &Fields<'_>) -> Option<Resolution> {
     let Some(resolution) = spec.string(d, "resolution") else {
         return Some(Resolution::None);
@@ -170,9 +167,8 @@ fn resolution(d: &mut Decoder, spec: &Fields<'_>) -> Option<Resolution> {
             );
             Some(Resolution::Dns)
         }
-        other => {
-            let message = format!("`spec.resolution` is NONE, STATIC or DNS, not `{other}`");
-            d.invalid(resolution.at, message);
+        _ => {
+            d.not_a_choice("spec.resolution", &resolution, RESOLUTIONS);
             None
         }
     }
@@ -207,11 +203,15 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
         };
         for entry in entries {
             if let Some(port) = named.port(d, &entry.key) {
-                ports.insert(entry.key.clone(), port.value);
+                let port = Located {
+                    value: port.value,
+                    at: entry.at,
+                };
+                ports.insert(entry.key.clone(), port);
             }
         }
     }
-    let weight = fields.integer(d, "weight", 0..=i64::from(u32::MAX / 2));
+    let weight = weight(d, &fields);
     let locality = fields.string(d, "locality").and_then(|text| {
         let parsed = text.value.parse();
         if let Err(LocalityParseError { text: wrong }) = &parsed {
@@ -226,6 +226,49 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
         ports,
         labels: fields.string_map(d, "labels"),
         locality: locality.unwrap_or_default(),
-        weight: weight.and_then(|w| u32::try_from(w.value).ok()),
+        weight,
     })
+}
+
+/// As in Istio 0 is the default, so that it does not keep requests away.
+fn weight(d: &mut Decoder, workload: &Fields<'_>) -> Option<u32> {
+    let weight = workload.integer(d, "weight", 0..=i64::from(u32::MAX / 2))?;
+    if weight.value == 0 {
+        let message = "an endpoint of weight 0 gets requests as one of weight 1 does";
+        let diagnostic = Diagnostic::warning(Code::InvalidValue, message);
+        d.report(
+            weight.at,
+            diagnostic.remedy("remove the endpoint to send it nothing, or the weight"),
+        );
+    }
+    u32::try_from(weight.value).ok()
+}
+
+/// Virtual addresses have no effect at a Gateway, but one that is none is a mistake.
+fn addresses(d: &mut Decoder, spec: &Fields<'_>) {
+    for address in spec.strings(d, "addresses") {
+        let (ip, prefix) = match address.value.split_once('/') {
+            Some((ip, prefix)) => (ip, prefix.parse::<u8>().ok()),
+            None => (address.value.as_str(), Some(0)),
+        };
+        let is_address = match (ip.parse::<std::net::IpAddr>(), prefix) {
+            (Ok(ip), Some(prefix)) => prefix <= if ip.is_ipv4() { 32 } else { 128 },
+            _ => false,
+        };
+        if !is_address {
+            let message = format!("`{}` is not an address", address.value);
+            let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+            let remedy = "give an IP address, or a block of them as 10.0.0.0/8";
+            d.report(address.at, diagnostic.remedy(remedy));
+        }
+    }
+}
+
+const LOCATIONS: &[&str] = &["MESH_EXTERNAL", "MESH_INTERNAL"];
+
+fn location(d: &mut Decoder, spec: &Fields<'_>) {
+    let location = spec.string(d, "location");
+    if let Some(location) = location.filter(|l| !LOCATIONS.contains(&l.value.as_str())) {
+        d.not_a_choice("spec.location", &location, LOCATIONS);
+    }
 }

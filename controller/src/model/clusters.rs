@@ -1,12 +1,14 @@
 //! The clusters that the rules lead to: endpoints, and the policy towards them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use meltemi_policy::{ClusterName, subset};
+use meltemi_policy::{ClusterName, Locality, subset};
 
+use super::destination_rules::MergedRule;
+use super::services::Port;
 use super::{Cluster, Context, Findings, LocalityState, Server, Service};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::manifest::{Simple, Spec, TrafficPolicy};
+use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
 /// The closure of the servers' rules, and nothing else.
 pub(super) fn of(servers: &[Server], context: &Context<'_>) -> BTreeMap<ClusterName, Cluster> {
@@ -79,39 +81,65 @@ fn locality(policy: &TrafficPolicy, service: &Service) -> LocalityState {
     }
 }
 
-/// Says where endpoints lie apart and nothing prefers the nearest.
+/// Says where endpoints lie apart and nothing prefers the nearest: of a whole service, else of its
+/// subsets, which may have settings of their own.
 pub(super) fn check_localities(context: &Context<'_>, findings: &mut Findings) {
     for service in context.services.iter() {
-        let localities = service.localities().len();
-        let port = service.ports.iter().find(|p| p.protocol.is_some());
-        let Some(port) = port.filter(|_| localities > 1) else {
-            continue;
-        };
         let rule = context.rules.of(service);
-        let policy = rule
-            .map(|rule| rule.policy(None, port.number))
-            .unwrap_or_default();
-        if locality(&policy, service) != LocalityState::NothingPermits {
+        if let Some(inactive) = inactive(service, rule, None) {
+            let source = rule.map_or(&service.source, |rule| &rule.source);
+            let at = match &source.spec {
+                Spec::DestinationRule(rule) => rule.host.at,
+                _ => service.at,
+            };
+            findings.at(source, at, inactive);
             continue;
         }
-        let missing = match rule {
-            Some(_) => "its DestinationRule has no outlierDetection",
-            None => "it has no DestinationRule with outlierDetection",
-        };
-        let message = format!(
-            "the endpoints of {} lie in {localities} localities, and the nearest are not \
-             preferred: {missing}, and no annotation asks for a traffic distribution",
-            service.host
-        );
-        let diagnostic = Diagnostic::warning(Code::LocalityInactive, message).remedy(
-            "set `trafficPolicy.outlierDetection`, whose ejections move traffic to the next \
-             locality, or `loadBalancer.localityLbSetting.enabled: false` if this is meant",
-        );
-        let source = rule.map_or(&service.source, |rule| &rule.source);
-        let at = match &source.spec {
-            Spec::DestinationRule(rule) => rule.host.at,
-            _ => service.at,
-        };
-        findings.at(source, at, diagnostic);
+        let Some(rule) = rule else { continue };
+        for subset in rule.subsets() {
+            if let Some(inactive) = inactive(service, Some(rule), Some(subset)) {
+                findings.at(rule.source_of(subset), subset.name.at, inactive);
+            }
+        }
     }
+}
+
+fn inactive(
+    service: &Service,
+    rule: Option<&MergedRule>,
+    subset: Option<&Subset>,
+) -> Option<Diagnostic> {
+    let is_inactive = |port: &&Port| {
+        let policy = rule.map(|rule| rule.policy(subset, port.number));
+        let state = locality(&policy.unwrap_or_default(), service);
+        state == LocalityState::NothingPermits && localities(port, subset).len() > 1
+    };
+    let mut ports = service.ports.iter().filter(|p| p.protocol.is_some());
+    let port = ports.find(is_inactive)?;
+    let missing = match (rule, subset) {
+        (None, _) => "it has no DestinationRule with outlierDetection",
+        (Some(_), None) => "its DestinationRule has no outlierDetection",
+        (Some(_), Some(_)) => "what its DestinationRule says of the subset has no outlierDetection",
+    };
+    let whose = match subset {
+        Some(subset) => format!("the subset `{}` of {}", subset.name.value, service.host),
+        None => service.host.clone(),
+    };
+    let message = format!(
+        "the endpoints of {whose} lie in {} localities, and the nearest are not preferred at port \
+         {}: {missing}, and no annotation asks for a traffic distribution",
+        localities(port, subset).len(),
+        port.number
+    );
+    let remedy = "set `trafficPolicy.outlierDetection`, whose ejections move traffic to the next \
+                  locality, or `loadBalancer.localityLbSetting.enabled: false` if this is meant; \
+                  `portLevelSettings` replace everything, so that they need it too";
+    Some(Diagnostic::warning(Code::LocalityInactive, message).remedy(remedy))
+}
+
+fn localities<'a>(port: &'a Port, subset: Option<&Subset>) -> BTreeSet<&'a Locality> {
+    let endpoints = port.endpoints.iter();
+    let selected =
+        endpoints.filter(|e| subset.is_none_or(|s| subset::selects(&s.labels, &e.labels)));
+    selected.map(|e| &e.locality).collect()
 }

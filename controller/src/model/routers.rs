@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use meltemi_policy::{AttributeMatch, ClusterName, Condition, Precedence, host};
+use meltemi_policy::{AttributeMatch, Condition, Precedence, host};
 
 use super::protocols::{self, schema};
-use super::services::{Port, Service};
-use super::{Context, Findings, Need, Rule, Server, WeightedCluster, attributes, objects_of};
+use super::services::Service;
+use super::{Context, Findings, Need, Rule, Server, attributes, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{
     Destination, Kind, Located, MetaRouter, Object, ObjectRef, Route, Spec, StringMatch, nearest,
+    one_of,
 };
 
-mod creation;
+mod destinations;
 
 /// Attaches each MetaRouter to the servers that it names, in the order of precedence.
 pub(super) fn attach(
@@ -38,14 +39,9 @@ pub(super) fn attach(
 }
 
 fn precedence(object: &Object, router: &MetaRouter) -> Precedence {
-    let created = object
-        .metadata
-        .creation_timestamp
-        .as_deref()
-        .and_then(creation::seconds);
     Precedence::new(
         router.priority,
-        created,
+        object.metadata.created,
         &object.id.namespace,
         &object.id.name,
     )
@@ -229,6 +225,9 @@ impl<'a> Router<'a> {
     /// Its rules on one server, in their order.
     fn rules(&self, service: &Service, server: &Server, findings: &mut Findings) -> Vec<Rule> {
         let interface = self.interface_condition(service, server);
+        if let Some(AttributeMatch { name, .. }) = &interface {
+            self.check_interfaces(service, name, findings);
+        }
         let own = |route, name, conditions: Vec<AttributeMatch>, destinations| Rule {
             source: self.object.clone(),
             route,
@@ -259,6 +258,26 @@ impl<'a> Router<'a> {
             .collect()
     }
 
+    /// A route that asks for an interface that its service does not have gets no request.
+    fn check_interfaces(&self, service: &Service, name: &str, findings: &mut Findings) {
+        let attributes = self.spec.routes.iter().flat_map(|r| &r.attributes);
+        for attribute in attributes.filter(|a| a.name.value == name) {
+            let condition = condition(&attribute.matcher);
+            let interfaces = &mut service.interfaces.iter();
+            if interfaces.any(|interface| condition.holds(interface.as_bytes())) {
+                continue;
+            }
+            let message = format!(
+                "this route gets no request: the annotation `interface` of {} admits none of \
+                 these values of {name}",
+                service.host
+            );
+            let diagnostic = Diagnostic::warning(Code::DeadRoute, message);
+            let remedy = format!("the annotation admits {}", one_of(&service.interfaces));
+            findings.at(self.object, attribute.name.at, diagnostic.remedy(remedy));
+        }
+    }
+
     /// The values of the service attribute to which the service restricts its rules.
     fn interface_condition(&self, service: &Service, server: &Server) -> Option<AttributeMatch> {
         let schema = schema(self.context.settings, &server.protocol.plugin)?;
@@ -269,121 +288,6 @@ impl<'a> Router<'a> {
             several => Condition::one_of(several.iter().map(String::as_str)),
         };
         Some(AttributeMatch { name, condition })
-    }
-
-    fn weighted(
-        &self,
-        destination: &Destination,
-        service: &Service,
-        server: &Server,
-        findings: &mut Findings,
-    ) -> WeightedCluster {
-        let subset = destination
-            .subset
-            .as_ref()
-            .map(|s| s.value.clone())
-            .unwrap_or_default();
-        let target = self
-            .context
-            .services
-            .find(&destination.host.value, self.namespace());
-        let port = match target {
-            Some(target) => self.port(destination, target, server, findings),
-            None => destination.port.as_ref().map(|p| p.value),
-        };
-        // Where the port cannot be told there is no such cluster, whatever its name.
-        let any = service
-            .ports
-            .iter()
-            .find(|p| p.protocol.as_ref() == Some(&server.protocol));
-        let port = port.or(any.map(|p| p.number)).unwrap_or(1);
-        let host = match target {
-            Some(target) => target.host.clone(),
-            None => host::expand(&destination.host.value, self.namespace()),
-        };
-        let cluster = ClusterName { port, subset, host };
-        WeightedCluster {
-            cluster,
-            weight: destination.weight,
-        }
-    }
-
-    /// The port of a destination: as written, else the one with the server's number, else the only
-    /// one of the server's protocol.
-    fn port(
-        &self,
-        destination: &Destination,
-        target: &Service,
-        server: &Server,
-        findings: &mut Findings,
-    ) -> Option<u16> {
-        if let Some(written) = &destination.port {
-            if target.port(written.value).is_some() {
-                return Some(written.value);
-            }
-            let message = format!("{} has no port {}", target.host, written.value);
-            let diagnostic = Diagnostic::error(Code::UnknownPort, message)
-                .remedy(format!("its ports are {}", target.port_list()));
-            findings.at(self.object, written.at, diagnostic);
-            findings.or_blame([target.source.id.clone()]);
-            return None;
-        }
-        if let Some(same) = server.bind.port().and_then(|number| target.port(number)) {
-            return Some(same.number);
-        }
-        let spoken = |p: &&Port| p.protocol.as_ref() == Some(&server.protocol);
-        let mut candidates = target.ports.iter().filter(spoken);
-        if let (Some(only), None) = (candidates.next(), candidates.next()) {
-            return Some(only.number);
-        }
-        let message = format!(
-            "which port of {} is meant cannot be told: its ports are {}",
-            target.host,
-            target.port_list()
-        );
-        let diagnostic = Diagnostic::error(Code::UnknownPort, message)
-            .remedy("write `port: {number: N}` beside `host`");
-        findings.at(self.object, destination.host.at, diagnostic);
-        findings.or_blame([target.source.id.clone(), server.source.id.clone()]);
-        None
-    }
-
-    /// Hosts and subsets of all routes, whatever the server.
-    fn check_destinations(&self, findings: &mut Findings) {
-        for destination in self.spec.routes.iter().flat_map(|r| &r.destinations) {
-            let Located { value: named, at } = &destination.host;
-            let Some(target) = self.context.services.find(named, self.namespace()) else {
-                let near = self.context.services.nearest(named);
-                let message = format!("no service has the host {named}{near}");
-                let diagnostic = Diagnostic::warning(Code::UnknownHost, message);
-                let remedy = "requests that come here fail until a ServiceEntry defines the host";
-                findings.at(self.object, *at, diagnostic.remedy(remedy));
-                findings.needing(self.host_needs(named));
-                continue;
-            };
-            let Some(subset) = &destination.subset else {
-                continue;
-            };
-            let rule = self.context.rules.of(target);
-            if rule.is_some_and(|rule| rule.subset(&subset.value).is_some()) {
-                continue;
-            }
-            let near = rule
-                .map(|r| r.nearest_subset(&subset.value))
-                .unwrap_or_default();
-            let message = format!(
-                "no DestinationRule defines the subset `{}` of {}{near}",
-                subset.value, target.host
-            );
-            let diagnostic = Diagnostic::error(Code::UnknownSubset, message);
-            findings.at(self.object, subset.at, diagnostic);
-            let rules = rule.into_iter().flat_map(|rule| rule.sources());
-            findings.or_blame(rules.map(|rule| rule.id.clone()));
-            findings.needing([Need::Subset {
-                host: target.host.clone(),
-                name: subset.value.clone(),
-            }]);
-        }
     }
 }
 
@@ -398,12 +302,16 @@ fn speaks(service: &Service, server: &Server) -> bool {
 fn conditions(route: &Route) -> Vec<AttributeMatch> {
     let conditions = route.attributes.iter().map(|attribute| AttributeMatch {
         name: attribute.name.value.clone(),
-        condition: match &attribute.matcher {
-            StringMatch::Present => Condition::Present,
-            StringMatch::Exact(exact) => Condition::Exact(exact.clone()),
-            StringMatch::Prefix(prefix) => Condition::Prefix(prefix.clone()),
-            StringMatch::Regex(regex) => Condition::Regex(regex.value.clone()),
-        },
+        condition: condition(&attribute.matcher),
     });
     conditions.collect()
+}
+
+fn condition(matcher: &StringMatch) -> Condition {
+    match matcher {
+        StringMatch::Present => Condition::Present,
+        StringMatch::Exact(exact) => Condition::Exact(exact.clone()),
+        StringMatch::Prefix(prefix) => Condition::Prefix(prefix.clone()),
+        StringMatch::Regex(regex) => Condition::Regex(regex.value.clone()),
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use meltemi_policy::{host, subset};
 
-use super::protocols::{self, PortName, Protocols, schema};
+use super::protocols::{PortName, Protocols};
 use super::{Endpoint, EndpointAddress, Findings, PortProtocol, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
@@ -40,6 +40,8 @@ pub(crate) struct Port {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
+mod checks;
+
 const TRAFFIC_DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
 
 impl Services {
@@ -51,15 +53,19 @@ impl Services {
     ) -> Self {
         let mut services = Self::default();
         for (object, entry) in objects_of!(objects, ServiceEntry) {
-            check_ports(object, entry, protocols, findings);
+            checks::ports(object, entry, protocols, findings);
             let workloads = workloads(object, entry, objects);
-            check_workloads(object, entry, &workloads, findings);
+            checks::workloads(object, entry, &workloads, findings);
+            checks::endpoint_ports(object, entry, findings);
+            checks::annotations(object, findings);
             for host in &entry.hosts {
                 let service = service(object, entry, host, protocols, &workloads);
-                check_interfaces(&service, settings, findings);
+                checks::interfaces(&service, settings, findings);
                 services.add(service, findings);
             }
         }
+        checks::workload_ports(objects, findings);
+        services.check_hosts(findings);
         services
     }
 
@@ -109,15 +115,6 @@ impl Service {
         self.ports.iter().find(|p| p.number == number)
     }
 
-    /// The localities of its endpoints.
-    pub(super) fn localities(&self) -> BTreeSet<&meltemi_policy::Locality> {
-        self.ports
-            .iter()
-            .flat_map(|p| &p.endpoints)
-            .map(|e| &e.locality)
-            .collect()
-    }
-
     /// Its ports, for people.
     pub(super) fn port_list(&self) -> String {
         let ports: Vec<_> = self
@@ -159,7 +156,7 @@ fn service(
             .filter(|i| !i.is_empty())
             .collect(),
         has_traffic_distribution: annotation(TRAFFIC_DISTRIBUTION)
-            .is_some_and(|a| a.value.starts_with("Prefer")),
+            .is_some_and(|a| a.value.to_lowercase().starts_with("prefer")),
         source: object.clone(),
         at: host.at,
     }
@@ -198,7 +195,7 @@ fn workloads<'a>(
 fn endpoints(port: &ServicePort, workloads: &[Workload<'_>]) -> Vec<Endpoint> {
     let mut seen = BTreeSet::new();
     let endpoints = workloads.iter().filter_map(|Workload { entry, .. }| {
-        let named = entry.ports.get(&port.name.value).copied();
+        let named = entry.ports.get(&port.name.value).map(|p| p.value);
         let number = named.or(port.target_port).unwrap_or(port.number);
         let address = address(&entry.address.value, number)?;
         Some(Endpoint {
@@ -219,97 +216,4 @@ fn address(text: &str, port: u16) -> Option<EndpointAddress> {
         Some(path) => Some(EndpointAddress::Unix(path.to_owned())),
         None => text.parse().ok().map(|ip| EndpointAddress::Tcp(ip, port)),
     }
-}
-
-fn check_ports(
-    object: &Object,
-    entry: &ServiceEntry,
-    protocols: &Protocols,
-    findings: &mut Findings,
-) {
-    for port in &entry.ports {
-        if let PortName::Unknown {
-            named,
-            did_you_mean,
-        } = protocols.of_port(&port.name.value)
-        {
-            let complaint = Protocols::complaint(named.as_deref(), did_you_mean.as_deref());
-            findings.at(object, port.name.at, complaint);
-            findings.needing(protocols::need(&port.name.value));
-        }
-    }
-}
-
-fn check_workloads(
-    object: &Object,
-    entry: &ServiceEntry,
-    workloads: &[Workload<'_>],
-    findings: &mut Findings,
-) {
-    let mut seen = BTreeMap::new();
-    for workload in workloads {
-        let at = workload.entry.address.at;
-        let text = &workload.entry.address.value;
-        if address(text, 1).is_none() {
-            let message = format!("`{text}` is not an address");
-            let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-            let remedy = "with `resolution: STATIC`, give an IP address, or unix:// and a path";
-            findings.at(workload.object, at, diagnostic.remedy(remedy));
-        } else if let Some(first) = seen.insert((text, &workload.entry.ports), workload) {
-            let place = crate::diagnostic::Place::of(&first.object.file, first.entry.address.at);
-            let message = format!("{text} is an endpoint already, with the same ports");
-            let diagnostic = Diagnostic::warning(Code::DuplicateEndpoint, message);
-            findings.at(
-                workload.object,
-                at,
-                diagnostic.related("the first is here", place),
-            );
-        }
-    }
-    if !workloads.is_empty() {
-        return;
-    }
-    let reason = match (&entry.resolution, &entry.selector) {
-        // Said already, where the resolution stands.
-        (Resolution::Dns, _) => return,
-        (Resolution::None, _) => {
-            "with `resolution: NONE` a request goes where its client dialled, and at a Gateway \
-             that is no endpoint"
-        }
-        (Resolution::Static, Some(_)) => {
-            "no WorkloadEntry of its namespace has the labels of \
-                                          `workloadSelector`"
-        }
-        (Resolution::Static, None) => "`endpoints` is empty",
-    };
-    let host = entry.hosts.first().map_or("", |h| h.value.as_str());
-    let message = format!("{host} has no endpoint: {reason}");
-    let at = entry.hosts.first().map_or(object.at, |h| h.at);
-    findings.at(object, at, Diagnostic::warning(Code::NoEndpoints, message));
-}
-
-/// An `interface` annotation restricts nothing where the protocol has no such attribute.
-fn check_interfaces(service: &Service, settings: &Settings, findings: &mut Findings) {
-    let protocols = service.ports.iter().filter_map(|p| p.protocol.as_ref());
-    let without = protocols
-        .filter(|p| schema(settings, &p.plugin).is_some_and(|s| s.service_attribute.is_none()))
-        .map(|p| &p.application)
-        .next();
-    let (Some(application), false) = (without, service.interfaces.is_empty()) else {
-        return;
-    };
-    let at = service
-        .source
-        .metadata
-        .annotations
-        .get("interface")
-        .map_or(service.at, |a| a.at);
-    let message = format!(
-        "the annotation `interface` restricts nothing: {application} has no such attribute"
-    );
-    findings.at(
-        &service.source,
-        at,
-        Diagnostic::warning(Code::NotInForce, message),
-    );
 }

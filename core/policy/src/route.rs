@@ -37,6 +37,11 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Whether a value satisfies it; one that does not compile holds for none.
+    pub fn holds(&self, value: &[u8]) -> bool {
+        Matcher::new(self).is_ok_and(|matcher| matcher.holds(value))
+    }
+
     /// One of these values. They are looked up, so that their number has no limit.
     pub fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         Self::Regex(alternation::pattern(values))

@@ -5,7 +5,9 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let [year, month, day] = numbers(date, '-')?;
     let [hour, minute, second] = numbers(time, ':')?;
-    Some(days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
+    (is_date && hour < 24 && minute < 60 && second <= 60)
+        .then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
 fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
@@ -39,6 +41,8 @@ mod tests {
             ("2026-11-25T04:00:00Z", Some(1_795_579_200)),
             ("yesterday", None),
             ("2026-11-25", None),
+            ("2026-13-25T04:00:00Z", None),
+            ("2026-11-25T24:00:00Z", None),
         ];
         for (text, expected) in rows {
             assert_eq!(seconds(text), expected, "{text}");

@@ -1,0 +1,126 @@
+//! Where the routes of a MetaRouter lead: hosts, ports and subsets.
+
+use meltemi_policy::{ClusterName, host};
+
+use super::super::services::{Port, Service};
+use super::super::{Findings, Need, Server, WeightedCluster};
+use super::Router;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::manifest::{Destination, Located};
+
+impl Router<'_> {
+    pub(super) fn weighted(
+        &self,
+        destination: &Destination,
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> WeightedCluster {
+        let subset = destination
+            .subset
+            .as_ref()
+            .map(|s| s.value.clone())
+            .unwrap_or_default();
+        let target = self
+            .context
+            .services
+            .find(&destination.host.value, self.namespace());
+        let port = match target {
+            Some(target) => self.port(destination, target, server, findings),
+            None => destination.port.as_ref().map(|p| p.value),
+        };
+        // Where the port cannot be told there is no such cluster, whatever its name.
+        let any = service
+            .ports
+            .iter()
+            .find(|p| p.protocol.as_ref() == Some(&server.protocol));
+        let port = port.or(any.map(|p| p.number)).unwrap_or(1);
+        let host = match target {
+            Some(target) => target.host.clone(),
+            None => host::expand(&destination.host.value, self.namespace()),
+        };
+        let cluster = ClusterName { port, subset, host };
+        WeightedCluster {
+            cluster,
+            weight: destination.weight,
+        }
+    }
+
+    /// The port of a destination: as written, else the one with the server's number, else the only
+    /// one of the server's protocol.
+    fn port(
+        &self,
+        destination: &Destination,
+        target: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Option<u16> {
+        if let Some(written) = &destination.port {
+            if target.port(written.value).is_some() {
+                return Some(written.value);
+            }
+            let message = format!("{} has no port {}", target.host, written.value);
+            let diagnostic = Diagnostic::error(Code::UnknownPort, message)
+                .remedy(format!("its ports are {}", target.port_list()));
+            findings.at(self.object, written.at, diagnostic);
+            findings.or_blame([target.source.id.clone()]);
+            return None;
+        }
+        if let Some(same) = server.bind.port().and_then(|number| target.port(number)) {
+            return Some(same.number);
+        }
+        let spoken = |p: &&Port| p.protocol.as_ref() == Some(&server.protocol);
+        let mut candidates = target.ports.iter().filter(spoken);
+        if let (Some(only), None) = (candidates.next(), candidates.next()) {
+            return Some(only.number);
+        }
+        let message = format!(
+            "which port of {} is meant cannot be told: its ports are {}",
+            target.host,
+            target.port_list()
+        );
+        let diagnostic = Diagnostic::error(Code::UnknownPort, message)
+            .remedy("write `port: {number: N}` beside `host`");
+        findings.at(self.object, destination.host.at, diagnostic);
+        findings.or_blame([target.source.id.clone(), server.source.id.clone()]);
+        None
+    }
+
+    /// Hosts and subsets of all routes, whatever the server.
+    pub(super) fn check_destinations(&self, findings: &mut Findings) {
+        for destination in self.spec.routes.iter().flat_map(|r| &r.destinations) {
+            let Located { value: named, at } = &destination.host;
+            let Some(target) = self.context.services.find(named, self.namespace()) else {
+                let near = self.context.services.nearest(named);
+                let message = format!("no service has the host {named}{near}");
+                let diagnostic = Diagnostic::warning(Code::UnknownHost, message);
+                let remedy = "requests that come here fail until a ServiceEntry defines the host";
+                findings.at(self.object, *at, diagnostic.remedy(remedy));
+                findings.needing(self.host_needs(named));
+                continue;
+            };
+            let Some(subset) = &destination.subset else {
+                continue;
+            };
+            let rule = self.context.rules.of(target);
+            if rule.is_some_and(|rule| rule.subset(&subset.value).is_some()) {
+                continue;
+            }
+            let near = rule
+                .map(|r| r.nearest_subset(&subset.value))
+                .unwrap_or_default();
+            let message = format!(
+                "no DestinationRule defines the subset `{}` of {}{near}",
+                subset.value, target.host
+            );
+            let diagnostic = Diagnostic::error(Code::UnknownSubset, message);
+            findings.at(self.object, subset.at, diagnostic);
+            let rules = rule.into_iter().flat_map(|rule| rule.sources());
+            findings.or_blame(rules.map(|rule| rule.id.clone()));
+            findings.needing([Need::Subset {
+                host: target.host.clone(),
+                name: subset.value.clone(),
+            }]);
+        }
+    }
+}
