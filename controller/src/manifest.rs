@@ -12,6 +12,7 @@ mod gateway;
 mod id;
 mod meta_router;
 mod metadata;
+mod name;
 mod object;
 mod service_entry;
 

@@ -37,6 +37,16 @@ says! {
     missing_field: "router.yaml" "host: greeter.shop, subset: v1" => "subset: v1";
     wrong_type: "router.yaml" "weight: 90" => "weight: ninety";
     number_for_string: "rule.yaml" "version: v2}}" => "version: 2}}";
+    names_that_are_none:
+        "router.yaml" "{name: greeter}" => "{name: Greeter_1}",
+        "rule.yaml" "{name: greeter}" => "{name: greeter, namespace: a.b}",
+        "rule.yaml" "host: greeter.shop" => "host: '*greeter'",
+        "rule.yaml" "name: v2," => "name: 'v|2',",
+        "gateway.yaml" "  - {port" => "  - {name: \"x 1.2.3.4:5\\nadmin 6.6.6.6:1\", bind: \"unix:///a\\0\", port: {number: 1, name: tcp/dubbo}}\n  - {port",
+        "service.yaml" "[greeter.shop]" => "[greeter.shop, 'a|b', '*.c', d:e, 10.0.0.1]",
+        "service.yaml" "{address: 10.0.0.1," => "{address: \"unix:///a\\0\",",
+        "router.yaml" "{host: greeter.shop, subset: v1}" => "{host: '*.shop'}";
+    name_of_the_wrong_type: "router.yaml" "{name: greeter}" => "{name: 7}", "router.yaml" "weight: 90" => "weight: 91";
     no_name: "rule.yaml" "{name: greeter}" => "{labels: {}}";
     unknown_version: "router.yaml" "aeraki.io/v1alpha1" => "aeraki.io/v1";
     mistyped_kind: "router.yaml" "MetaRouter" => "MetaRoute";

@@ -1,7 +1,7 @@
 //! `ApplicationProtocol`: which plugin speaks a protocol by name.
 
-use super::Located;
 use super::decode::{Decoder, Field};
+use super::{Located, name};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,7 @@ const FIELDS: &[Field] = &[Field::InForce("protocol"), Field::InForce("codec")];
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ApplicationProtocol> {
     let fields = d.fields("spec", spec, FIELDS);
     let protocol = fields.required(d, "protocol");
+    let protocol = protocol.filter(|p| d.check_name("spec.protocol", p, &name::WORD));
     let codec = fields.required(d, "codec");
     Some(ApplicationProtocol {
         protocol: protocol?,

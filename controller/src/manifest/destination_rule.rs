@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Located;
 use super::decode::{Decoder, Field, Fields};
+use super::{Located, name};
 use crate::yaml::Node;
 
 mod outlier;
@@ -129,6 +129,7 @@ const LOCALITY: &[Field] = &[
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
     let fields = d.fields("spec", spec, RULE);
     let host = fields.required(d, "host");
+    let host = host.filter(|host| d.check_name("spec.host", host, &name::WILDCARD_HOST));
     let policy = policy(d, &fields);
     let subsets: Vec<Subset> = fields
         .list(d, "subsets")
@@ -156,12 +157,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
 fn subset(d: &mut Decoder, node: &Node) -> Option<Subset> {
     let fields = d.fields("subsets", node, SUBSET);
     let name = fields.required(d, "name")?;
-    if name.value.contains(['|', '/', ' ']) {
-        d.invalid(
-            name.at,
-            format!("`{}` is not the name of a subset", name.value),
-        );
-    }
+    d.check_name("subsets.name", &name, &name::WORD);
     let labels = fields.string_map(d, "labels");
     Some(Subset {
         name,

@@ -1,7 +1,7 @@
 //! `Gateway`: the addresses that are listened on.
 
-use super::Located;
 use super::decode::{Decoder, Field, Fields};
+use super::{Located, name};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::Node;
 
@@ -81,10 +81,12 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
         }
     };
     let port_name = port.required(d, "name");
+    let port_name = port_name.filter(|n| d.check_name("port.name", n, &name::WORD));
     let bind = bind(d, &fields);
     refuse_tls(d, &fields);
-    let (number, port_name) = (number?, port_name?);
     let name = fields.string(d, "name").filter(|n| !n.value.is_empty());
+    let name = name.filter(|n| d.check_name("servers.name", n, &name::WORD));
+    let (number, port_name) = (number?, port_name?);
     Some(Server {
         name: name.unwrap_or_else(|| port_name.clone()),
         bind: bind?,
@@ -102,6 +104,9 @@ fn bind(d: &mut Decoder, server: &Fields<'_>) -> Option<String> {
         .value
         .strip_prefix("unix://")
         .is_some_and(|path| !path.is_empty());
+    if is_path && !d.check_name("servers.bind", &bind, &name::PATH) {
+        return None;
+    }
     if is_path || bind.value.parse::<std::net::IpAddr>().is_ok() {
         return Some(bind.value);
     }

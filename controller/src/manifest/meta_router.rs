@@ -3,8 +3,8 @@
 use meltemi_policy::Condition;
 use meltemi_policy::route::{RegexRefusal, validate};
 
-use super::Located;
 use super::decode::{Decoder, Field, Fields};
+use super::{Located, name};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::{Entry, Node, Value};
 
@@ -136,29 +136,8 @@ fn host(d: &mut Decoder, spec: &Fields<'_>) -> Option<Located<String>> {
         return None;
     }
     let host = hosts.remove(0);
-    if !is_host(&host.value) {
-        let message = format!("`{}` is not the name of a host", host.value);
-        d.report(
-            host.at,
-            Diagnostic::error(Code::InvalidValue, message).remedy(one),
-        );
-        return None;
-    }
-    Some(host)
-}
-
-/// A DNS name, whole or short: no wildcard and no address.
-fn is_host(host: &str) -> bool {
-    let labels = host.split('.').all(|label| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    });
-    labels && host.parse::<std::net::IpAddr>().is_err()
+    d.check_name("spec.hosts", &host, &name::HOST)
+        .then_some(host)
 }
 
 fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
@@ -276,6 +255,7 @@ fn destination(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Posi
     };
     let fields = d.fields("destination", node, DESTINATION);
     let host = fields.required(d, "host");
+    let host = host.filter(|host| d.check_name("destination.host", host, &name::HOST));
     let subset = fields.string(d, "subset").filter(|s| !s.value.is_empty());
     let port = fields.node("port").map(|node| {
         let port = d.fields("destination.port", node, PORT);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decode::{Decoder, Field, Fields};
-use super::{Kind, Located, creation};
+use super::{Kind, Located, creation, name};
 use crate::diagnostic::{Code, Diagnostic};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,20 +40,21 @@ const FIELDS: &[Field] = &[
 
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Decodes `metadata`; without a name there is no object.
+/// Decodes `metadata`; without a name there is no object, but more may be wrong with it.
 pub(super) fn decode(
     d: &mut Decoder,
     object: &Fields<'_>,
     kind: Kind,
-) -> Option<(Identity, Metadata)> {
+) -> (Option<Identity>, Metadata) {
     let Some(node) = object.node("metadata") else {
         let message = format!("{} without `metadata.name`", article(kind));
         d.report(object.at, Diagnostic::error(Code::NotAnObject, message));
-        return None;
+        return (None, Metadata::default());
     };
     let fields = d.fields("metadata", node, FIELDS);
-    let name = fields.required(d, "name")?;
-    let namespace = fields.string(d, "namespace").map(|n| n.value);
+    let name = fields.required(d, "name");
+    let name = name.filter(|n| d.check_name("metadata.name", n, &name::OBJECT));
+    let namespace = namespace(d, &fields, kind);
     let annotations = fields.map(d, "annotations").iter();
     let annotations = annotations
         .filter_map(|e| {
@@ -66,13 +67,26 @@ pub(super) fn decode(
         annotations,
         created: created(d, &fields),
     };
-    let namespace = match (kind.is_namespaced(), namespace) {
-        (false, _) => String::new(),
-        (true, namespace) => namespace
-            .filter(|n| !n.is_empty())
-            .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-    };
-    Some((Identity { namespace, name }, metadata))
+    let identity = name
+        .zip(namespace)
+        .map(|(name, namespace)| Identity { namespace, name });
+    (identity, metadata)
+}
+
+/// Empty where the kind has none; none if it cannot be told.
+fn namespace(d: &mut Decoder, metadata: &Fields<'_>, kind: Kind) -> Option<String> {
+    let is_written = metadata.node("namespace").is_some();
+    let namespace = metadata.string(d, "namespace");
+    if !kind.is_namespaced() {
+        return Some(String::new());
+    }
+    match namespace {
+        Some(namespace) if !namespace.value.is_empty() => d
+            .check_name("metadata.namespace", &namespace, &name::NAMESPACE)
+            .then_some(namespace.value),
+        None if is_written => None,
+        _ => Some(DEFAULT_NAMESPACE.to_owned()),
+    }
 }
 
 fn created(d: &mut Decoder, metadata: &Fields<'_>) -> Option<i64> {

@@ -95,23 +95,23 @@ fn decode_document(
         return;
     };
     let fields = d.fields("", node, OBJECT);
-    let Some((identity, metadata)) = metadata::decode(&mut d, &fields, known) else {
-        decoded.push(refused(d, node.at));
-        return;
-    };
-    let id = ObjectRef::new(known, &identity.namespace, &identity.name.value);
-    name_findings(&mut d, &id);
+    let (identity, metadata) = metadata::decode(&mut d, &fields, known);
+    let at = identity.as_ref().map_or(node.at, |i| i.name.at);
+    let id = identity.map(|i| ObjectRef::new(known, &i.namespace, &i.name.value));
+    if let Some(id) = &id {
+        name_findings(&mut d, id);
+    }
     let spec = decode_spec(&mut d, known, &fields, &metadata);
-    let at = identity.name.at;
-    let object = spec.filter(|_| !d.has_errors()).map(|spec| Object {
-        id: id.clone(),
+    let whole = id.clone().zip(spec).filter(|_| !d.has_errors());
+    let object = whole.map(|(id, spec)| Object {
+        id,
         metadata,
         spec,
         file: file.clone(),
         at,
     });
     decoded.push(Decoded {
-        id: Some(id),
+        id,
         at,
         object,
         findings: d.diagnostics,

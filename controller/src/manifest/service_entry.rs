@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use meltemi_policy::{Locality, LocalityParseError};
 
-use super::Located;
 use super::decode::{Decoder, Field, Fields};
 use super::metadata::Metadata;
+use super::{Located, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
@@ -80,10 +80,22 @@ const WORKLOAD_ENTRY: &[Field] = &[
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
     let fields = d.fields("spec", spec, SERVICE_ENTRY);
-    let hosts = fields.strings(d, "hosts");
+    let mut hosts = fields.strings(d, "hosts");
     if hosts.is_empty() {
         fields.missing(d, "hosts");
         return None;
+    }
+    hosts.retain(|host| d.check_name("spec.hosts", host, &name::WILDCARD_HOST));
+    for host in hosts.iter().filter(|host| host.value.starts_with('*')) {
+        let message = format!(
+            "`{}` has no effect: no rule can name a wildcard host",
+            host.value
+        );
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        d.report(
+            host.at,
+            diagnostic.remedy("list the hosts that it stands for"),
+        );
     }
     addresses(d, &fields);
     location(d, &fields);
@@ -138,6 +150,7 @@ fn port(d: &mut Decoder, node: &Node) -> Option<ServicePort> {
     }
     let number = fields.port(d, "number");
     let name = fields.required(d, "name");
+    let name = name.filter(|n| d.check_name("ports.name", n, &name::WORD));
     let target_port = fields.port(d, "targetPort").map(|p| p.value);
     Some(ServicePort {
         number: number?.value,
@@ -193,6 +206,7 @@ pub(super) fn decode_workload(
 fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
     let fields = d.fields(path, node, WORKLOAD_ENTRY);
     let address = fields.required(d, "address");
+    let address = address.filter(|a| d.check_name("address", a, &name::PATH));
     let mut ports = BTreeMap::new();
     if let Some(node) = fields.node("ports") {
         let entries = fields.map(d, "ports");
