@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::manifest::ObjectRef;
 
 mod code;
+mod remedy;
 
 pub use code::Code;
 
@@ -157,6 +158,14 @@ impl Diagnostic {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// With the remedy of its kind, where it has none of its own.
+    #[must_use]
+    pub(crate) fn or_general_remedy(mut self) -> Self {
+        let general = self.code.remedy();
+        self.remedy.get_or_insert_with(|| general.to_owned());
         self
     }
 

@@ -64,6 +64,7 @@ impl Object {
 
     /// A finding about this object, at a place in it.
     pub(crate) fn finding(&self, diagnostic: Diagnostic, at: Position) -> Diagnostic {
-        diagnostic.at(Place::of(&self.file, at)).of(&self.id)
+        let diagnostic = diagnostic.at(Place::of(&self.file, at)).of(&self.id);
+        diagnostic.or_general_remedy()
     }
 }

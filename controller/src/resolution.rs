@@ -40,6 +40,10 @@ pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
         (model, model_findings) = model::build(&objects, settings);
         fallbacks = self::fallbacks(index, &objects, &model_findings);
     }
+    let mut findings: Vec<_> = findings
+        .into_iter()
+        .map(Diagnostic::or_general_remedy)
+        .collect();
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     findings.dedup();
     Resolution {

@@ -225,7 +225,13 @@ fn explain(cause: &serde_saphyr::Error) -> (Code, String, Option<&'static str>) 
         ),
         other => {
             let text = other.to_string();
-            let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+            let message = text.split(" at line ").next().unwrap_or(&text);
+            if message.contains("recursive references") {
+                let message = "an alias stands for a value that it is itself a part of".to_owned();
+                let remedy = "write the value out where the alias (`*name`) stands";
+                return (Code::InvalidYaml, message, Some(remedy));
+            }
+            let message = message.to_owned();
             let remedy = remedies()
                 .into_iter()
                 .find(|(part, _)| message.contains(part));
@@ -236,8 +242,10 @@ fn explain(cause: &serde_saphyr::Error) -> (Code, String, Option<&'static str>) 
 
 /// What to do about the parser's own complaints, by a part of their text. A text that changes costs
 /// its remedy and nothing else.
-const fn remedies() -> [(&'static str, &'static str); 4] {
+const fn remedies() -> [(&'static str, &'static str); 6] {
     [
+        ("unclosed quote", "close the quote that begins here"),
+        ("the number is too large", "put it in quotes if it is text"),
         ("tabs", "indent with spaces, not with tabs"),
         (
             "anchor or alias",

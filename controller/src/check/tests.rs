@@ -1,6 +1,8 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod remedies;
+
 /// What is said of the manifests, with the valid ones spoilt by edits of (file, from, to).
 fn spoilt(edits: &[(&str, &str, &str)]) -> String {
     let fixture = Fixture::valid();
@@ -11,7 +13,10 @@ fn spoilt(edits: &[(&str, &str, &str)]) -> String {
 }
 
 fn rendered(fixture: &Fixture) -> String {
-    fixture.anonymous(&run(&fixture.paths(), settings()).to_string())
+    let report = run(&fixture.paths(), settings());
+    let mut findings = report.diagnostics.iter();
+    assert!(findings.all(|d| d.remedy.is_some()), "{report}");
+    fixture.anonymous(&report.to_string())
 }
 
 /// One test for each finding: its name, the edits, and the text in `snapshots/`.

@@ -58,16 +58,19 @@ impl Decoder {
 
     fn wrong_type(&mut self, path: &str, node: &Node, expected: &str) {
         let message = format!("`{path}` must be {expected}, not {}", node.kind());
-        let mut diagnostic = Diagnostic::error(Code::WrongType, message);
-        if expected == "a string"
-            && matches!(
-                node.value,
-                Value::Bool(_) | Value::Integer(_) | Value::Float(_)
-            )
-        {
-            diagnostic = diagnostic.remedy("put the value in quotes");
-        }
-        self.report(node.at, diagnostic);
+        let diagnostic = Diagnostic::error(Code::WrongType, message);
+        let remedy = match (expected, &node.value) {
+            ("a string", Value::Bool(_) | Value::Integer(_) | Value::Float(_)) => {
+                "put the value in quotes"
+            }
+            ("a string", _) => "write a single text, as in `name: text`",
+            ("a list", _) => "write it as a list: in brackets, or in lines that begin with `- `",
+            ("a mapping", _) => "write it as a mapping: in lines of `name: value`",
+            ("true or false", _) => "write `true` or `false`, without quotes",
+            (_, Value::String(_)) => "write a number, without quotes",
+            _ => "write a number",
+        };
+        self.report(node.at, diagnostic.remedy(remedy));
     }
 
     /// The fields of a mapping. Absent and `null` are the same, as in Kubernetes.
@@ -142,8 +145,9 @@ impl Decoder {
         self.report(word.at, diagnostic.remedy(remedy));
     }
 
-    pub(super) fn invalid(&mut self, at: Position, message: impl Into<String>) {
-        self.report(at, Diagnostic::error(Code::InvalidValue, message));
+    pub(super) fn invalid(&mut self, at: Position, message: impl Into<String>, remedy: &str) {
+        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+        self.report(at, diagnostic.remedy(remedy));
     }
 }
 
@@ -184,7 +188,8 @@ impl<'n> Fields<'n> {
             Some(node) => {
                 let string = d.string(&self.path_of(name), node)?;
                 if string.value.is_empty() {
-                    d.invalid(string.at, format!("`{}` is empty", self.path_of(name)));
+                    let message = format!("`{}` is empty", self.path_of(name));
+                    d.invalid(string.at, message, "give it a value");
                     return None;
                 }
                 Some(string)
@@ -198,7 +203,15 @@ impl<'n> Fields<'n> {
 
     pub(super) fn missing(&self, d: &mut Decoder, name: &str) {
         let message = format!("`{}` is missing", self.path_of(name));
-        d.report(self.at, Diagnostic::error(Code::MissingField, message));
+        let whole = match self.path.as_str() {
+            "" => "the manifest".to_owned(),
+            path => format!("`{path}`"),
+        };
+        let remedy = format!("add `{name}` to {whole}");
+        d.report(
+            self.at,
+            Diagnostic::error(Code::MissingField, message).remedy(remedy),
+        );
     }
 
     pub(super) fn boolean(&self, d: &mut Decoder, name: &str) -> Option<bool> {
@@ -230,7 +243,7 @@ impl<'n> Fields<'n> {
                 "`{}` must be from {low} to {high}, not {value}",
                 self.path_of(name)
             );
-            d.invalid(node.at, message);
+            d.invalid(node.at, message, "write a number within these bounds");
             return None;
         }
         Some(Located { value, at: node.at })

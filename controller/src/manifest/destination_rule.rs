@@ -144,6 +144,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
             d.invalid(
                 subset.name.at,
                 format!("two subsets are named `{}`", subset.name.value),
+                "give each subset a name of its own",
             );
         }
     }
@@ -190,7 +191,8 @@ fn policy(d: &mut Decoder, parent: &Fields<'_>) -> TrafficPolicy {
             at,
         };
         if policy.ports.insert(number, settings).is_some() {
-            d.invalid(at, format!("`portLevelSettings` has port {number} twice"));
+            let message = format!("`portLevelSettings` has port {number} twice");
+            d.invalid(at, message, "write all settings of a port into one entry");
         }
     }
     policy

@@ -182,7 +182,8 @@ fn attributes(d: &mut Decoder, node: &Node) -> Vec<Attribute> {
 
 fn attribute(d: &mut Decoder, entry: &Entry) -> Option<Attribute> {
     if entry.key.is_empty() {
-        d.invalid(entry.at, "an attribute without a name");
+        let remedy = "name the attribute whose value is matched";
+        d.invalid(entry.at, "an attribute without a name", remedy);
         return None;
     }
     let name = Located {
@@ -219,6 +220,7 @@ fn compiled(d: &mut Decoder, regex: Located<String>) -> Option<StringMatch> {
         d.invalid(
             regex.at,
             "an empty regular expression matches nothing but an empty value",
+            "write `{exact: \"\"}` if that is meant, and `{}` for any value",
         );
         return None;
     }

@@ -33,7 +33,9 @@ pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
             Err(error) => {
                 let mut d = Decoder::new(file.clone());
                 let mut diagnostic = Diagnostic::error(error.code, error.message);
-                diagnostic.remedy = error.remedy.map(str::to_owned);
+                if let Some(remedy) = error.remedy {
+                    diagnostic = diagnostic.remedy(remedy);
+                }
                 d.report(error.at, diagnostic);
                 decoded.push(refused(d, error.at));
             }
@@ -200,15 +202,33 @@ fn unknown_kind(
             "no kind `{}` in {group}; did you mean `{near}`?",
             kind.value
         );
-        return (kind.at, Diagnostic::error(Code::UnknownKind, message));
+        let kinds = Kind::ALL.iter().filter(|k| k.group() == group);
+        let remedy = format!("its kinds are {}", names(kinds));
+        return (
+            kind.at,
+            Diagnostic::error(Code::UnknownKind, message).remedy(remedy),
+        );
     }
     let groups = Kind::ALL.iter().map(|k| k.group());
     if let Some(near) = nearest(group, groups).filter(|near| *near != group) {
         let message = format!("there is no group `{group}`; did you mean `{near}`?");
-        return (version.at, Diagnostic::error(Code::UnknownKind, message));
+        let remedy = "the groups are metaprotocol.aeraki.io and networking.istio.io";
+        return (
+            version.at,
+            Diagnostic::error(Code::UnknownKind, message).remedy(remedy),
+        );
     }
     let message = format!("{} of {} has no effect here", kind.value, version.value);
-    (kind.at, Diagnostic::warning(Code::UnusedKind, message))
+    let remedy = format!("keep it elsewhere; what acts here is {}", names(Kind::ALL));
+    (
+        kind.at,
+        Diagnostic::warning(Code::UnusedKind, message).remedy(remedy),
+    )
+}
+
+fn names<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
+    let names: Vec<_> = kinds.into_iter().map(|k| k.name()).collect();
+    names.join(", ")
 }
 
 fn decode_spec(

@@ -113,6 +113,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
         d.invalid(
             entry.at,
             "only one of `endpoints` and `workloadSelector` can be there",
+            "list the endpoints, or select WorkloadEntries, and remove the other",
         );
     }
     Some(ServiceEntry {
@@ -137,7 +138,8 @@ fn ports(d: &mut Decoder, spec: &Fields<'_>) -> Vec<ServicePort> {
             .any(|p| p.number == port.number || p.name.value == port.name.value)
         {
             let message = format!("two ports are `{}` or {}", port.name.value, port.number);
-            d.invalid(port.name.at, message);
+            let remedy = "give each port a name and a number of its own";
+            d.invalid(port.name.at, message, remedy);
         }
     }
     ports

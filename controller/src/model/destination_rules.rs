@@ -142,6 +142,12 @@ impl MergedRule {
         self.subsets.iter().find(|s| s.name.value == name)
     }
 
+    /// Its subsets, for people.
+    pub(super) fn subset_list(&self) -> String {
+        let names: Vec<_> = self.subsets.iter().map(|s| s.name.value.as_str()).collect();
+        names.join(", ")
+    }
+
     /// "did you mean", for a subset that is not there.
     pub(super) fn nearest_subset(&self, name: &str) -> String {
         nearest(name, self.subsets.iter().map(|s| s.name.value.as_str()))

@@ -166,11 +166,15 @@ impl<'a> Router<'a> {
             "there is no Gateway {}/{}{hint}",
             wanted.namespace, wanted.name
         );
-        findings.at(
-            self.object,
-            name.at,
-            Diagnostic::error(Code::UnknownGateway, message),
-        );
+        let names: Vec<_> = gateways()
+            .map(|id| format!("{}/{}", id.namespace, id.name))
+            .collect();
+        let remedy = match names.as_slice() {
+            [] => "add a Gateway with a server for these requests".to_owned(),
+            names => format!("the Gateways are {}", names.join(", ")),
+        };
+        let diagnostic = Diagnostic::error(Code::UnknownGateway, message).remedy(remedy);
+        findings.at(self.object, name.at, diagnostic);
         findings.needing([Need::Gateway(wanted)]);
     }
 

@@ -1,5 +1,7 @@
 //! What in DestinationRules has no effect, or not the one that was meant.
 
+use std::collections::BTreeSet;
+
 use meltemi_policy::{host, subset};
 
 use super::super::{Findings, Service, Services};
@@ -135,7 +137,14 @@ impl MergedRule {
                 service.host,
                 labels.join(" and ")
             );
-            let diagnostic = Diagnostic::warning(Code::EmptySubset, message);
+            let labels = endpoints.iter().flat_map(|e| &e.labels);
+            let labels: BTreeSet<_> = labels.map(|(k, v)| format!("{k}={v}")).collect();
+            let labels: Vec<_> = labels.into_iter().collect();
+            let remedy = match labels.as_slice() {
+                [] => "give the endpoints labels: they have none".to_owned(),
+                labels => format!("its endpoints have {}", labels.join(", ")),
+            };
+            let diagnostic = Diagnostic::warning(Code::EmptySubset, message).remedy(remedy);
             findings.at(self.source_of(selector), selector.name.at, diagnostic);
         }
     }

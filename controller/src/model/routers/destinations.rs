@@ -2,6 +2,7 @@
 
 use meltemi_policy::{ClusterName, host};
 
+use super::super::destination_rules::MergedRule;
 use super::super::services::{Port, Service};
 use super::super::{Findings, Need, Server, WeightedCluster};
 use super::Router;
@@ -114,7 +115,11 @@ impl Router<'_> {
                 subset.value, target.host
             );
             let diagnostic = Diagnostic::error(Code::UnknownSubset, message);
-            findings.at(self.object, subset.at, diagnostic);
+            let remedy = match rule.map(MergedRule::subset_list) {
+                Some(subsets) if !subsets.is_empty() => format!("its subsets are {subsets}"),
+                _ => format!("define it in a DestinationRule of {}", target.host),
+            };
+            findings.at(self.object, subset.at, diagnostic.remedy(remedy));
             let rules = rule.into_iter().flat_map(|rule| rule.sources());
             findings.or_blame(rules.map(|rule| rule.id.clone()));
             findings.needing([Need::Subset {

@@ -60,23 +60,28 @@ pub(super) fn workloads(
     if !workloads.is_empty() {
         return;
     }
-    let reason = match (&entry.resolution, &entry.selector) {
+    let (reason, remedy) = match (&entry.resolution, &entry.selector) {
         // Said already, where the resolution stands.
         (Resolution::Dns, _) => return,
-        (Resolution::None, _) => {
+        (Resolution::None, _) => (
             "with `resolution: NONE` a request goes where its client dialled, and at a Gateway \
-             that is no endpoint"
-        }
-        (Resolution::Static, Some(_)) => {
-            "no WorkloadEntry of its namespace has the labels of \
-                                          `workloadSelector`"
-        }
-        (Resolution::Static, None) => "`endpoints` is empty",
+             that is no endpoint",
+            "write `resolution: STATIC`, and list the endpoints",
+        ),
+        (Resolution::Static, Some(_)) => (
+            "no WorkloadEntry of its namespace has the labels of `workloadSelector`",
+            "give the WorkloadEntries of its namespace these labels",
+        ),
+        (Resolution::Static, None) => (
+            "`endpoints` is empty",
+            "list them there, or select WorkloadEntries by `workloadSelector.labels`",
+        ),
     };
     let host = entry.hosts.first().map_or("", |h| h.value.as_str());
     let message = format!("{host} has no endpoint: {reason}");
     let at = entry.hosts.first().map_or(object.at, |h| h.at);
-    findings.at(object, at, Diagnostic::warning(Code::NoEndpoints, message));
+    let diagnostic = Diagnostic::warning(Code::NoEndpoints, message).remedy(remedy);
+    findings.at(object, at, diagnostic);
 }
 
 /// An `interface` annotation restricts nothing where the protocol has no such attribute.
@@ -101,7 +106,7 @@ pub(super) fn interfaces(service: &Service, settings: &Settings, findings: &mut 
     findings.at(
         &service.source,
         at,
-        Diagnostic::warning(Code::NotInForce, message),
+        Diagnostic::warning(Code::NotInForce, message).remedy("remove the annotation"),
     );
 }
 

@@ -1,0 +1,139 @@
+//! Every error says what to do, and where something is listed, what there is.
+
+use super::super::run;
+use crate::fixture::{Fixture, ROUTER, settings};
+
+/// A file, what is replaced in it and by what, and a part of the remedy.
+type Row = (&'static str, &'static str, &'static str, &'static str);
+
+const ROWS: [Row; 23] = [
+    (
+        "router.yaml",
+        ROUTER,
+        "hello\n",
+        "give it `apiVersion`, `kind` and `metadata.name`",
+    ),
+    (
+        "router.yaml",
+        "{name: greeter}",
+        "{}",
+        "add `name` to `metadata`",
+    ),
+    (
+        "router.yaml",
+        "kind: MetaRouter\n",
+        "",
+        "add `kind` to the manifest",
+    ),
+    (
+        "router.yaml",
+        "host: greeter.shop, subset: v1",
+        "subset: v1",
+        "add `host` to `destination`",
+    ),
+    (
+        "router.yaml",
+        "hosts: [greeter.shop]",
+        "hosts: greeter.shop",
+        "write it as a list",
+    ),
+    (
+        "router.yaml",
+        "{exact: sayHello}",
+        "[a]",
+        "write it as a mapping",
+    ),
+    (
+        "router.yaml",
+        "{exact: sayHello}",
+        "{exact: [a]}",
+        "write a single text",
+    ),
+    (
+        "router.yaml",
+        "{exact: sayHello}",
+        "{regex: ''}",
+        "`{}` for any value",
+    ),
+    (
+        "router.yaml",
+        "weight: 90",
+        "weight: '90'",
+        "write a number, without quotes",
+    ),
+    (
+        "router.yaml",
+        "weight: 90",
+        "weight: 101",
+        "within these bounds",
+    ),
+    (
+        "router.yaml",
+        "[edge]",
+        "[egde]",
+        "the Gateways are default/edge",
+    ),
+    (
+        "router.yaml",
+        "subset: v1",
+        "subset: v9",
+        "its subsets are v1, v2",
+    ),
+    (
+        "router.yaml",
+        "MetaRouter",
+        "MetaRoute",
+        "its kinds are ApplicationProtocol, MetaRouter",
+    ),
+    ("router.yaml", "[edge]", "&a [*a]", "write the value out"),
+    ("router.yaml", "[edge]", "'edge", "close the quote"),
+    ("router.yaml", "  gateways", "   gateways", "indentation"),
+    (
+        "rule.yaml",
+        "    outlier",
+        "    loadBalancer: {simple: RONUD_ROBIN}\n    outlier",
+        "it takes LEAST",
+    ),
+    (
+        "rule.yaml",
+        "    outlier",
+        "    tls: {mode: ISTIO_MUTAUL}\n    outlier",
+        "it takes DISABLE, SIMPLE",
+    ),
+    ("rule.yaml", "name: v2", "name: v1", "a name of its own"),
+    (
+        "rule.yaml",
+        "consecutive5xxErrors: 3",
+        "interval: ''",
+        "as in `10s`",
+    ),
+    ("service.yaml", "STATIC", "STATICC", "it takes STATIC, NONE"),
+    (
+        "service.yaml",
+        "  resolution",
+        "  - {number: 20880, name: x}\n  resolution",
+        "a number of its own",
+    ),
+    (
+        "service.yaml",
+        "  resolution",
+        "  workloadSelector: {labels: {a: b}}\n  resolution",
+        "remove the other",
+    ),
+];
+
+#[test]
+fn every_error_says_what_to_do() {
+    for (file, from, to, expected) in ROWS {
+        let fixture = Fixture::valid();
+        fixture.edit(file, from, to);
+        let report = run(&fixture.paths(), settings());
+        let errors = report.diagnostics.iter().filter(|d| d.is_error());
+        let remedies: Option<Vec<_>> = errors.map(|d| d.remedy.as_deref()).collect();
+        let remedies = remedies.expect(to);
+        assert!(
+            remedies.iter().any(|r| r.contains(expected)),
+            "{to}: {report}"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! What to do about a kind of finding, where the finding itself knows nothing closer.
+
+use super::Code;
+
+impl Code {
+    /// In a sentence without its end.
+    pub(super) const fn remedy(self) -> &'static str {
+        match self {
+            Self::CannotRead => {
+                "check that the path is there, that this user may read it, and that it is UTF-8 text"
+            }
+            Self::NoManifests => "manifests are files whose names end in .yaml, .yml or .json",
+            Self::InvalidYaml => {
+                "look here and in the lines before for wrong indentation, or for a quote or bracket \
+                 that is not closed"
+            }
+            Self::TooLarge => "split it into several files, and write repeated parts out",
+            Self::NotAnObject => "give it `apiVersion`, `kind` and `metadata.name`",
+            Self::UnusedKind | Self::UnusedRule | Self::DeadRoute => {
+                "remove it, or expect nothing of it"
+            }
+            Self::UnknownKind | Self::UnknownVersion => "write one that is there",
+            Self::DuplicateKey | Self::DuplicateObject | Self::DuplicateHost => {
+                "remove one of the two"
+            }
+            Self::DuplicateEndpoint => "remove one of the two, or give it other `ports`",
+            Self::DuplicateServer => "give each server a `name` of its own",
+            Self::UnknownField => "remove it",
+            Self::MissingField => "add it",
+            Self::WrongType | Self::InvalidValue => "write a value that the field takes",
+            Self::NotInForce => "remove it, or expect nothing of it until it acts",
+            Self::InvalidRegex => "write it in RE2's syntax",
+            Self::InvalidWeights => "change the weights so that they add up to 100",
+            Self::UnknownAttribute => "name an attribute that the protocol has",
+            Self::UnknownProtocol => "name a protocol that a plugin implements",
+            Self::NotHostOwner => "move the rule to the namespace of the host",
+            Self::UnknownHost => "name a host that a ServiceEntry defines",
+            Self::UnknownPort => "name a port that the service has",
+            Self::UnknownGateway => "name a Gateway that is there",
+            Self::NoMatchingServer => "give the Gateway a server of this protocol",
+            Self::AddressInUse => "give it another port, or another `bind`",
+            Self::NotAttached => "name the Gateways whose requests it is to route",
+            Self::HiddenRouter => "narrow its `match`",
+            Self::UnknownSubset => "name a subset that a DestinationRule defines",
+            Self::EmptySubset => "select by labels that endpoints have",
+            Self::NoEndpoints => "give the service an endpoint",
+            Self::LocalityInactive => "set `trafficPolicy.outlierDetection`",
+            Self::TlsUnavailable => "remove `tls`",
+            Self::DnsUnavailable => "list addresses and use `resolution: STATIC`",
+            Self::RejectedByProxy => {
+                "change the object as the reason says, and report it: `check` should have said so"
+            }
+        }
+    }
+}
