@@ -1,6 +1,6 @@
 //! What is wrong with a manifest, where, and what to do about it; as text and as JSON.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -8,8 +8,10 @@ use crate::manifest::ObjectRef;
 
 mod code;
 mod remedy;
+mod snippet;
 
 pub use code::Code;
+use snippet::Snippet;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -54,8 +56,8 @@ pub struct Place {
     pub column: u32,
     #[serde(skip)]
     width: u32,
-    /// The offending line.
-    pub snippet: Option<String>,
+    /// The offending line; a long one around the column.
+    snippet: Option<Snippet>,
 }
 
 impl Place {
@@ -67,7 +69,9 @@ impl Place {
             line: position.line,
             column: position.column,
             width: position.width.max(1),
-            snippet: file.line(position.line).map(str::to_owned),
+            snippet: file
+                .line(position.line)
+                .map(|line| Snippet::new(line, position.column)),
         }
     }
 
@@ -240,28 +244,15 @@ fn write_place(
     place: &Place,
 ) -> fmt::Result {
     write!(f, "\n{:gutter$}{arrow} {place}", "")?;
-    let Some(line) = &place.snippet else {
+    let Some(snippet) = &place.snippet else {
         return Ok(());
     };
-    let carets = caret_line(line, place.column, place.width);
+    let (text, carets) = (&snippet.text, snippet.underline(place.width));
     write!(
         f,
-        "\n{:gutter$} |\n{:gutter$} | {line}\n{:gutter$} | {carets}",
+        "\n{:gutter$} |\n{:gutter$} | {text}\n{:gutter$} | {carets}",
         "", place.line, ""
     )
-}
-
-/// The underline: tabs before it are kept, so that it stands under the text in any terminal.
-fn caret_line(line: &str, column: u32, width: u32) -> String {
-    let start = column.saturating_sub(1) as usize;
-    let mut out: String = line
-        .chars()
-        .take(start)
-        .map(|c| if c == '\t' { '\t' } else { ' ' })
-        .collect();
-    let rest = line.chars().count().saturating_sub(start).max(1);
-    let _ = write!(out, "{:^<1$}", "", rest.min(width.max(1) as usize));
-    out
 }
 
 #[cfg(test)]
@@ -297,13 +288,6 @@ mod tests {
              --> a.yaml:2:2\n  |\n2 | \thöst: x\n  | \t^^^^\n  \
              = in: MetaRouter default/demo\n  = help: remove it"
         );
-    }
-
-    #[test]
-    fn the_underline_never_leaves_its_line() {
-        assert_eq!(caret_line("abc", 3, 40), "  ^");
-        assert_eq!(caret_line("abc", 9, 2), "   ^");
-        assert_eq!(caret_line("", 1, 0), "^");
     }
 
     #[test]

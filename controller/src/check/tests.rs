@@ -206,3 +206,24 @@ fn an_annotation_may_name_thousands_of_interfaces() {
     let explained = crate::explain::run(&fixture.paths(), settings(), &query).unwrap();
     assert_eq!(explained.route.map(|r| r.name).as_deref(), Some("rest"));
 }
+
+#[test]
+fn a_long_line_with_many_mistakes_makes_a_short_report() {
+    let fixture = Fixture::valid();
+    let item = |i: usize| {
+        format!(
+            "{{\"apiVersion\":\"metaprotocol.aeraki.io/v1alpha1\",\"kind\":\"MetaRouter\",\"metadata\":{{\"name\":\"r{i}\"}},\"spec\":{{\"hosts\":[\"greeter.shop\"],\"rout\":[]}}}}"
+        )
+    };
+    let items: Vec<_> = (0..500).map(item).collect();
+    let list = format!(
+        "{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}",
+        items.join(",")
+    );
+    fixture.write("list.json", &list);
+    let report = run(&fixture.paths(), settings());
+    assert_eq!(report.errors(), 500);
+    let per_error = |text: String| text.len() / 500;
+    assert!(per_error(report.to_string()) < 1000);
+    assert!(per_error(serde_json::to_string(&report).unwrap()) < 1000);
+}

@@ -310,12 +310,15 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// `a, b or c`.
+/// `a, b or c`; of many, the first.
 pub(crate) fn one_of<T: AsRef<str>>(names: &[T]) -> String {
-    let names: Vec<_> = names.iter().map(T::as_ref).collect();
-    match names.split_last() {
+    const NAMED: usize = 12;
+    let first: Vec<_> = names.iter().take(NAMED).map(T::as_ref).collect();
+    let others = names.len() - first.len();
+    match first.split_last() {
+        _ if others > 0 => format!("{} or one of {others} others", first.join(", ")),
         Some((last, [])) => (*last).to_owned(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
         None => "nothing".to_owned(),
     }
 }
