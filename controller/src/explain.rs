@@ -10,19 +10,20 @@ use thiserror::Error;
 
 use crate::check::Report;
 use crate::controller::Controller;
-use crate::manifest::Spec;
-use crate::model::{Model, Rule, Server, Service};
+use crate::manifest::{Spec, one_of};
+use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
 mod destination;
 mod render;
+mod request;
 
 pub use destination::{DestinationShare, EndpointShare, Tier};
 
 /// Which request.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// `HOST` or `HOST:PORT`.
+    /// `[NAMESPACE/]HOST[:PORT]`.
     pub service: String,
     /// `[NAMESPACE/]GATEWAY[/SERVER]`; may be left out where only one server routes the service.
     pub gateway: Option<String>,
@@ -45,6 +46,9 @@ pub struct Explanation {
     /// None: the client is told that there is no route.
     pub route: Option<RouteRef>,
     pub destinations: Vec<DestinationShare>,
+    /// Why there is no route, where the conditions alone do not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,10 +86,31 @@ pub enum ExplainError {
     Manifests(Report),
     #[error("no service has the host {host}; there is {known}")]
     UnknownService { host: String, known: String },
+    #[error("{host} is defined in several namespaces; choose one with --service: {known}")]
+    SeveralServices { host: String, known: String },
     #[error("{service} has no port {port}")]
     UnknownPort { service: String, port: String },
-    #[error("no server of a Gateway speaks the protocol of {service}; there is {known}")]
-    NoServer { service: String, known: String },
+    #[error("no server is named {gateway}{hint}; there is {known}")]
+    UnknownGateway {
+        gateway: String,
+        hint: String,
+        known: String,
+    },
+    #[error("no server of {gateway} speaks the protocol of {service}; {known}")]
+    NoServer {
+        gateway: String,
+        service: String,
+        known: String,
+    },
+    #[error("unknown attribute `{name}` of protocol {protocol}{hint}; its attributes are {known}")]
+    UnknownAttribute {
+        name: String,
+        protocol: String,
+        hint: String,
+        known: String,
+    },
+    #[error("the attribute `{0}` is given twice, and a request has one value of it")]
+    RepeatedAttribute(String),
     #[error("{service} can be reached through several servers; choose one with --gateway: {known}")]
     SeveralServers { service: String, known: String },
     #[error("a proxy refuses the routes of {server}: {reason}")]
@@ -111,9 +136,13 @@ pub fn run(
 }
 
 fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanation, ExplainError> {
-    let (service, port) = service(model, &query.service)?;
-    let server = server(model, service, port, query.gateway.as_deref())?;
-    let attributes = attributes(service, server, settings, query);
+    let (service, port) = request::service(model, &query.service)?;
+    let server = request::server(model, service, port, query.gateway.as_deref())?;
+    let schema = settings
+        .protocols
+        .iter()
+        .find(|p| p.id == server.protocol.plugin);
+    let attributes = request::attributes(service, schema, query)?;
     let rules = server
         .rules
         .iter()
@@ -146,153 +175,9 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
             .iter()
             .map(|d| destination::share(model, d, &settings.locality))
             .collect(),
+        note: request::note(service, schema, &attributes).filter(|_| taken.is_none()),
         attributes,
     })
-}
-
-/// The service and, if one is given, its port.
-fn service<'a>(model: &'a Model, text: &str) -> Result<(&'a Service, Option<u16>), ExplainError> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
-    };
-    let Some(service) = model.services.find(host, "default") else {
-        let hosts: Vec<_> = model.services.iter().map(|s| s.host.as_str()).collect();
-        let known = if hosts.is_empty() {
-            "none".to_owned()
-        } else {
-            hosts.join(", ")
-        };
-        return Err(ExplainError::UnknownService {
-            host: host.to_owned(),
-            known,
-        });
-    };
-    let Some(port) = port else {
-        return Ok((service, None));
-    };
-    match port
-        .parse()
-        .ok()
-        .filter(|&number| service.port(number).is_some())
-    {
-        Some(number) => Ok((service, Some(number))),
-        None => Err(ExplainError::UnknownPort {
-            service: service.host.clone(),
-            port: port.to_owned(),
-        }),
-    }
-}
-
-/// The server through which the request comes: of those that speak the protocol the one that is
-/// named, else the only one, else the only one with a rule for the service.
-fn server<'a>(
-    model: &'a Model,
-    service: &Service,
-    port: Option<u16>,
-    gateway: Option<&str>,
-) -> Result<&'a Server, ExplainError> {
-    let spoken: Vec<_> = service
-        .ports
-        .iter()
-        .filter(|p| port.is_none_or(|number| p.number == number))
-        .filter_map(|p| p.protocol.as_ref())
-        .collect();
-    let speaking = model
-        .servers
-        .iter()
-        .filter(|s| spoken.contains(&&s.protocol));
-    let named: Vec<&Server> = speaking
-        .filter(|s| gateway.is_none_or(|gateway| is_named(s, gateway)))
-        .collect();
-    let routed: Vec<&Server> = named
-        .iter()
-        .copied()
-        .filter(|s| s.rules.iter().any(|r| is_for(r, service)))
-        .collect();
-    let names = |servers: &[&Server]| {
-        let names: Vec<_> = servers.iter().map(|s| s.name.to_string()).collect();
-        names.join(", ")
-    };
-    match (named.as_slice(), routed.as_slice()) {
-        ([only], _) | (_, [only]) => Ok(only),
-        ([], _) => {
-            let all: Vec<_> = model.servers.iter().collect();
-            let known = if all.is_empty() {
-                "none".to_owned()
-            } else {
-                names(&all)
-            };
-            Err(ExplainError::NoServer {
-                service: service.host.clone(),
-                known,
-            })
-        }
-        (named, _) => Err(ExplainError::SeveralServers {
-            service: service.host.clone(),
-            known: names(named),
-        }),
-    }
-}
-
-/// `[NAMESPACE/]GATEWAY[/SERVER]`.
-fn is_named(server: &Server, text: &str) -> bool {
-    let name = &server.name;
-    let (namespace, gateway) = (&*name.namespace, &*name.gateway);
-    match text.split('/').collect::<Vec<_>>().as_slice() {
-        [one] => *one == gateway,
-        [first, second] => {
-            (*first == namespace && *second == gateway)
-                || (*first == gateway && *second == name.server)
-        }
-        [first, second, third] => {
-            *first == namespace && *second == gateway && *third == name.server
-        }
-        _ => false,
-    }
-}
-
-/// Whether the rule is of a MetaRouter for this service.
-fn is_for(rule: &Rule, service: &Service) -> bool {
-    let Spec::MetaRouter(router) = &rule.source.spec else {
-        return false;
-    };
-    let host = &router.host.value;
-    let full = meltemi_policy::host::expand(host, &rule.source.id.namespace);
-    service.host == *host || service.host == full
-}
-
-/// What was asked; where the service stands for one value of the protocol's service attribute and
-/// nothing else was asked, that value too.
-fn attributes(
-    service: &Service,
-    server: &Server,
-    settings: &Settings,
-    query: &Query,
-) -> Vec<Attribute> {
-    let mut attributes: Vec<Attribute> = vec![];
-    let schema = settings
-        .protocols
-        .iter()
-        .find(|p| p.id == server.protocol.plugin);
-    let name = schema.and_then(|s| s.service_attribute.as_ref());
-    if let (Some(name), [only]) = (name, service.interfaces.as_slice())
-        && query.attributes.iter().all(|(asked, _)| asked != name)
-    {
-        let (name, value) = (name.clone(), only.clone());
-        attributes.push(Attribute {
-            name,
-            value,
-            from_annotation: true,
-        });
-    }
-    let asked = query.attributes.iter().cloned();
-    attributes.extend(asked.map(|(name, value)| Attribute {
-        name,
-        value,
-        from_annotation: false,
-    }));
-    attributes
 }
 
 fn passed_over(server: &Server, verdict: &Verdict) -> Option<PassedOver> {
@@ -309,7 +194,10 @@ fn because(failure: &Failure) -> String {
         Condition::Present => return format!("the request has no {name}"),
         Condition::Exact(exact) => format!("`{exact}`"),
         Condition::Prefix(prefix) => format!("a value that begins with `{prefix}`"),
-        Condition::Regex(regex) => format!("a value that matches `{regex}`"),
+        Condition::Regex(regex) => match failure.condition.values() {
+            Some(values) => one_of(&values),
+            None => format!("a value that matches `{regex}`"),
+        },
     };
     match &failure.actual {
         Some(actual) => format!(

@@ -34,7 +34,11 @@ impl fmt::Display for Explanation {
             }
         }
         match &self.route {
-            None => write!(f, "\nno route  the client is told so"),
+            None => {
+                write!(f, "\nno route  the client is told so")?;
+                let mut note = self.note.iter();
+                note.try_for_each(|note| write!(f, "\n          {note}"))
+            }
             Some(route) => {
                 write!(f, "\ntakes     {route}")?;
                 self.destinations

@@ -120,3 +120,92 @@ fn what_cannot_be_explained_is_said() {
     let error = run(&fixture.paths(), settings(), &query("greeter.shop", &[])).unwrap_err();
     assert!(matches!(error, ExplainError::Manifests(report) if report.errors() == 1));
 }
+
+#[test]
+fn a_query_that_means_nothing_is_an_error() {
+    let server = "default/edge/tcp-metaprotocol-dubbo";
+    let closed = "{name: c, port: {number: 1, name: tcp-closed}}";
+    type Row<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], String);
+    let rows: [Row<'_>; 6] = [
+        (
+            Some("foo"),
+            &[],
+            format!("no server is named foo; there is {server}, default/edge/c"),
+        ),
+        (
+            Some("egde"),
+            &[],
+            format!(
+                "no server is named egde (did you mean `edge`?); there is {server}, default/edge/c"
+            ),
+        ),
+        (
+            Some("edge/c"),
+            &[],
+            format!("no server of edge/c speaks the protocol of greeter.shop; these do: {server}"),
+        ),
+        (
+            None,
+            &[("metod", "a")],
+            "unknown attribute `metod` of protocol dubbo (did you mean \
+            `method`?); its attributes are interface, method, version, group, serialization"
+                .into(),
+        ),
+        (
+            None,
+            &[("method", "a"), ("method", "b")],
+            "the attribute `method` is given twice, and a request has one value of it".into(),
+        ),
+        (None, &[("tenant", "a")], String::new()),
+    ];
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "gateway.yaml",
+        "hosts: ['*']}",
+        &format!("hosts: ['*']}}\n  - {closed}"),
+    );
+    for (gateway, attributes, expected) in rows {
+        let mut asked = query("greeter.shop", attributes);
+        asked.gateway = gateway.map(str::to_owned);
+        let said = run(&fixture.paths(), settings(), &asked)
+            .map_or_else(|e| e.to_string(), |_| String::new());
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
+fn a_request_for_no_interface_of_the_service_is_told_so() {
+    let fixture = Fixture::valid();
+    let annotated = "{name: greeter, annotations: {interface: 'org.A,org.B'}}";
+    fixture.edit("service.yaml", "{name: greeter}", annotated);
+    let note = |attributes: &[(&str, &str)]| {
+        let explanation = explained(&fixture, &query("greeter.shop", attributes), "");
+        (explanation.note.clone(), explanation.to_string())
+    };
+    let (none, text) = note(&[]);
+    let expected = "the annotation `interface` of greeter.shop admits requests for org.A or org.B, \
+                    and this one is for none: say which with --attr interface=org.A";
+    assert_eq!(none.as_deref(), Some(expected));
+    assert!(
+        text.contains(expected) && text.contains("it should be org.A or org.B"),
+        "{text}"
+    );
+    let (other, _) = note(&[("interface", "org.C")]);
+    assert!(other.is_some_and(|note| note.ends_with("org.A or org.B only")));
+    assert_eq!(note(&[("interface", "org.A")]).0, None);
+}
+
+#[test]
+fn a_host_of_several_namespaces_has_to_be_chosen() {
+    let fixture = Fixture::valid();
+    let other = crate::fixture::SERVICE.replace("{name: greeter}", "{name: x, namespace: other}");
+    fixture.write("other.yaml", &other);
+    let error = run(&fixture.paths(), settings(), &query("greeter.shop", &[])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "greeter.shop is defined in several namespaces; choose one with --service: \
+         default/greeter.shop, other/greeter.shop"
+    );
+    let chosen = explained(&fixture, &query("default/greeter.shop:20880", &[]), "");
+    assert_eq!(chosen.service, "default/greeter.shop");
+}

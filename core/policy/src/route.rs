@@ -42,6 +42,19 @@ impl Condition {
         Matcher::new(self).is_ok_and(|matcher| matcher.holds(value))
     }
 
+    /// The values that satisfy it, where it is a set of them; in order.
+    pub fn values(&self) -> Option<Vec<String>> {
+        let Self::Regex(pattern) = self else {
+            return None;
+        };
+        let values = alternation::values(pattern)?.into_iter();
+        let mut values: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(&value).into_owned())
+            .collect();
+        values.sort_unstable();
+        Some(values)
+    }
+
     /// One of these values. They are looked up, so that their number has no limit.
     pub fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         Self::Regex(alternation::pattern(values))
