@@ -211,7 +211,9 @@ fn because(failure: &Failure) -> String {
 fn route_ref(rule: &Rule) -> RouteRef {
     let object = &rule.source;
     let at = match (&object.spec, rule.route) {
-        (Spec::MetaRouter(router), Some(i)) => router.routes.get(i).map_or(object.at, |r| r.at),
+        (Spec::MetaRouter(router), Some(i)) => {
+            router.routes.get(i).map_or(object.at, |r| r.mark.at)
+        }
         _ => object.at,
     };
     RouteRef {

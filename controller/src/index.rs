@@ -79,19 +79,26 @@ impl Index {
     /// what is wrong.
     pub(crate) fn objects(&self) -> (Objects, Vec<Diagnostic>) {
         let mut findings = self.problems.clone();
-        let mut by_id: BTreeMap<&ObjectRef, &Document> = BTreeMap::new();
+        let mut by_id: BTreeMap<&ObjectRef, Vec<&Document>> = BTreeMap::new();
         let mut objects = Objects::new();
         // A file that is broken may hold any of the objects that it held before.
         let documents = self.files.values().flat_map(|f| &f.documents);
         for document in documents {
             findings.extend(document.findings.iter().cloned());
-            let Some(id) = &document.id else { continue };
-            if let Some(first) = by_id.get(id) {
-                findings.push(duplicate(id, &first.place, &document.place));
-                continue;
+            if let Some(id) = &document.id {
+                by_id.entry(id).or_default().push(document);
             }
-            by_id.insert(id, document);
-            if let Some(object) = document.object.as_ref().or_else(|| self.good.get(id)) {
+        }
+        for (id, documents) in by_id {
+            // Of several the one that was there, else the first.
+            let is_known = |d: &&&Document| d.object.as_ref().is_some_and(|o| self.is_in_force(o));
+            let known = documents.iter().find(is_known);
+            let Some(counts) = known.or(documents.first()) else {
+                continue;
+            };
+            let others = documents.iter().filter(|d| !std::ptr::eq(**d, *counts));
+            findings.extend(others.map(|other| duplicate(id, &counts.place, &other.place)));
+            if let Some(object) = counts.object.as_ref().or_else(|| self.good.get(id)) {
                 objects.insert(id.clone(), object.clone());
             }
         }
@@ -191,14 +198,11 @@ pub(crate) struct Refused {
 /// Accepted objects by name, in a fixed order.
 pub(crate) type Objects = BTreeMap<ObjectRef, Arc<Object>>;
 
-fn duplicate(id: &ObjectRef, first: &Place, second: &Place) -> Diagnostic {
+fn duplicate(id: &ObjectRef, counts: &Place, other: &Place) -> Diagnostic {
     Diagnostic::error(Code::DuplicateObject, format!("there are two of {id}"))
-        .at(second.clone())
+        .at(other.clone())
         .of(id)
-        .related(
-            "the first is here, and is the one that counts",
-            first.clone(),
-        )
+        .related("this is the one that counts", counts.clone())
         .remedy("remove one of the two, or rename it")
 }
 
@@ -292,9 +296,18 @@ mod tests {
             findings[0].to_string(),
             "error[DuplicateObject]: there are two of ApplicationProtocol a\n --> 2.yaml:3:18\n  |\n\
              3 | metadata: {name: a}\n  |                  ^\n ::: 1.yaml:3:18\n  |\n\
-             3 | metadata: {name: a}\n  |                  ^ the first is here, and is the one that \
-             counts\n  = in: ApplicationProtocol a\n  = help: remove one of the two, or rename it"
+             3 | metadata: {name: a}\n  |                  ^ this is the one that counts\n  = in: ApplicationProtocol a\n  = help: remove one of the two, or rename it"
         );
         assert_eq!(in_force(&mut index).0, ["a=x"]);
+        // Whatever the files are called, the one that was there stays.
+        let again = [
+            ("0.yaml", protocol("a", "z")),
+            ("1.yaml", protocol("a", "x")),
+        ];
+        index.update(contents(&again.each_ref().map(|(n, t)| (*n, t.as_str()))));
+        assert_eq!(
+            in_force(&mut index),
+            (vec!["a=x".into()], vec![Code::DuplicateObject])
+        );
     }
 }

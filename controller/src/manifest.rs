@@ -28,11 +28,27 @@ pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
 
-/// A value with its place in the file.
-#[derive(Clone, Debug, PartialEq)]
+/// A value with its place in the file, which is no part of what it says: an object that only moved
+/// is the same object.
+#[derive(Clone, Debug)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
     pub(crate) at: Position,
+}
+
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// Where something stands.
+pub(crate) type Mark = Located<()>;
+
+impl Mark {
+    pub(crate) const fn new(at: Position) -> Self {
+        Self { value: (), at }
+    }
 }
 
 /// An accepted object.

@@ -142,7 +142,11 @@ impl Fallback {
     fn explain(&self, mut finding: Diagnostic) -> Diagnostic {
         finding.severity = Severity::Error;
         finding.message = format!("{}; {self}", finding.message);
-        finding.remedy("first change what names it, or bring back what was there")
+        match finding.code {
+            // A conflict, not something that is missing.
+            Code::DuplicateHost | Code::AddressInUse | Code::HiddenRouter => finding,
+            _ => finding.remedy("first change what names it, or bring back what was there"),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! `Gateway`: the addresses that are listened on.
 
 use super::decode::{Decoder, Field, Fields};
-use super::{Located, name};
-use crate::diagnostic::{Code, Diagnostic, Position};
+use super::{Located, Mark, name};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Names the protocol.
     pub(crate) port_name: Located<String>,
-    pub(crate) at: Position,
+    pub(crate) mark: Mark,
 }
 
 const GATEWAY: &[Field] = &[Field::InForce("servers"), Field::NoEffect("selector")];
@@ -92,7 +92,7 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
         bind: bind?,
         port: u16::try_from(number.value).ok()?,
         port_name,
-        at: number.at,
+        mark: Mark::new(number.at),
     })
 }
 

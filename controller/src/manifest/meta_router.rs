@@ -4,7 +4,7 @@ use meltemi_policy::Condition;
 use meltemi_policy::route::{RegexRefusal, validate};
 
 use super::decode::{Decoder, Field, Fields};
-use super::{Located, name};
+use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::{Entry, Node, Value};
 
@@ -25,7 +25,7 @@ pub(crate) struct Route {
     /// All of them have to match; none: every request.
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) destinations: Vec<Destination>,
-    pub(crate) at: Position,
+    pub(crate) mark: Mark,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +170,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         name,
         attributes,
         destinations,
-        at: node.at,
+        mark: Mark::new(node.at),
     })
 }
 

@@ -20,14 +20,14 @@ pub(super) fn servers(
             let Some(made) = make(object, server, context, findings) else {
                 continue;
             };
-            let place = Place::of(&object.file, server.at);
+            let place = Place::of(&object.file, server.mark.at);
             if let Some((other, first)) = servers.iter().find(|(s, _)| overlap(&s.bind, &made.bind))
             {
                 let message = format!("{} binds this address already", other.name);
                 let diagnostic = Diagnostic::error(Code::AddressInUse, message)
                     .related("the first is here", first.clone())
                     .remedy("give it another port, or another `bind`");
-                findings.at(object, server.at, diagnostic);
+                findings.at(object, server.mark.at, diagnostic);
                 findings.or_blame([other.source.id.clone()]);
                 continue;
             }

@@ -92,5 +92,5 @@ fn position(rule: &Rule) -> Position {
         return rule.source.at;
     };
     let route = rule.route.and_then(|i| router.routes.get(i));
-    route.map_or(rule.source.at, |route| route.at)
+    route.map_or(rule.source.at, |route| route.mark.at)
 }

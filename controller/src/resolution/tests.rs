@@ -4,7 +4,7 @@ use prost::Name as _;
 
 use crate::check::Report;
 use crate::controller::{Controller, Update};
-use crate::fixture::{Fixture, GATEWAY, RULE, SERVICE, settings};
+use crate::fixture::{Fixture, GATEWAY, ROUTER, RULE, SERVICE, settings};
 
 fn loaded(fixture: &Fixture) -> (Controller, Update) {
     let mut controller = Controller::open(&fixture.paths(), settings());
@@ -193,4 +193,18 @@ fn of_two_services_or_servers_that_collide_the_one_that_was_there_stays() {
         assert_eq!(update.report.errors(), 1, "{}", update.report);
         assert_eq!(update.resources, first.resources, "{}", update.report);
     }
+}
+
+#[test]
+fn an_object_that_only_moved_is_not_to_blame() {
+    let fixture = Fixture::valid();
+    fixture.remove("rule.yaml");
+    fixture.write("router.yaml", &format!("{RULE}---\n{ROUTER}"));
+    let (mut controller, first) = loaded(&fixture);
+    // The MetaRouter moves up by a line.
+    fixture.edit("router.yaml", "  - {name: v1, labels: {version: v1}}\n", "");
+    let update = controller.reload().unwrap();
+    assert_eq!(update.resources, first.resources);
+    let message = format!("DestinationRule default/greeter {CHANGED}");
+    assert!(says(&update.report, &message), "{}", update.report);
 }

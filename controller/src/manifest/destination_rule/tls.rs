@@ -1,8 +1,7 @@
 //! The wish for TLS towards the endpoints.
 
-use super::super::Located;
 use super::super::decode::{Decoder, Field};
-use crate::diagnostic::Position;
+use super::super::{Located, Mark};
 use crate::yaml::{Node, Value};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +9,7 @@ pub(crate) struct Tls {
     pub(crate) mode: Option<Located<String>>,
     /// Whether it says what only TLS needs, such as a certificate.
     has_details: bool,
-    pub(crate) at: Position,
+    pub(crate) mark: Mark,
 }
 
 impl Tls {
@@ -52,7 +51,7 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> Tls {
         .filter(|e| e.value.value != Value::Null);
     Tls {
         has_details: given.any(|e| e.key != "mode"),
-        at: mode.as_ref().map_or(node.at, |mode| mode.at),
+        mark: Mark::new(mode.as_ref().map_or(node.at, |mode| mode.at)),
         mode,
     }
 }

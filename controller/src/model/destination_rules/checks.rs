@@ -161,6 +161,6 @@ pub(super) fn refuse_tls(object: &Object, rule: &DestinationRule, findings: &mut
         let remedy = "its clusters are refused, never dialled in plaintext; remove `tls`, or \
                       set `mode: DISABLE` where plaintext is meant";
         let diagnostic = Diagnostic::error(Code::TlsUnavailable, message).remedy(remedy);
-        findings.blameless(object, tls.at, diagnostic);
+        findings.blameless(object, tls.mark.at, diagnostic);
     }
 }
