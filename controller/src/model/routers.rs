@@ -267,8 +267,8 @@ impl<'a> Router<'a> {
         let attributes = self.spec.routes.iter().flat_map(|r| &r.attributes);
         for attribute in attributes.filter(|a| a.name.value == name) {
             let condition = condition(&attribute.matcher);
-            let interfaces = &mut service.interfaces.iter();
-            if interfaces.any(|interface| condition.holds(interface.as_bytes())) {
+            let interfaces = service.interfaces.iter().map(String::as_str);
+            if condition.holds_for_any(interfaces) {
                 continue;
             }
             let message = format!(

@@ -37,9 +37,10 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Whether a value satisfies it; one that does not compile holds for none.
-    pub fn holds(&self, value: &[u8]) -> bool {
-        Matcher::new(self).is_ok_and(|matcher| matcher.holds(value))
+    /// Whether one of these values satisfies it; if it does not compile, none does.
+    pub fn holds_for_any<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut values = values.into_iter();
+        Matcher::new(self).is_ok_and(|matcher| values.any(|v| matcher.holds(v.as_bytes())))
     }
 
     /// The values that satisfy it, where it is a set of them; in order.

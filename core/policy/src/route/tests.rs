@@ -126,6 +126,29 @@ fn conditions_hold_on_the_whole_value() {
 }
 
 #[test]
+fn a_condition_speaks_for_itself() {
+    let one_of = Condition::one_of(["b.C", "a"]);
+    assert_eq!(
+        one_of.values(),
+        Some(vec!["a".to_owned(), "b.C".to_owned()])
+    );
+    assert_eq!(Condition::Regex("a.*".into()).values(), None);
+    for (condition, expected) in [
+        (one_of, true),
+        (Condition::Regex("b.*".into()), true),
+        (Condition::Regex("(".into()), false),
+        (Condition::Prefix("c".into()), false),
+        (Condition::Present, true),
+    ] {
+        assert_eq!(
+            condition.holds_for_any(["x", "b.C"]),
+            expected,
+            "{condition:?}"
+        );
+    }
+}
+
+#[test]
 fn values_need_not_be_text() {
     let table = table(&[&[prefix("a", "x")], &[regex("a", r"(?-u:\xff)+")]]);
     let of = |value: &'static [u8]| table.select(|_| Some(Cow::Borrowed(value))).map(|(r, _)| r);
