@@ -119,8 +119,9 @@ pub(crate) struct Check {
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) manifests: Manifests,
-    /// The service that is called: a host of a ServiceEntry, and its port where it has several.
-    #[arg(long, value_name = "HOST[:PORT]")]
+    /// The service that is called: a host of a ServiceEntry, its port where it has several, and the
+    /// namespace where several define it.
+    #[arg(long, value_name = "[NS/]HOST[:PORT]")]
     pub(crate) service: String,
     /// The Gateway, and its server where it has several, that the request comes in through.
     #[arg(long, value_name = "[NS/]NAME[/SERVER]")]

@@ -7,7 +7,7 @@ use meltemi_core::protocols::Protocols;
 
 use crate::{
     arguments::{Explain, Format},
-    schemas,
+    output, schemas,
 };
 
 /// The exit status where no route matches.
@@ -23,8 +23,8 @@ pub(crate) fn main(explain: &Explain, protocols: &Protocols) -> anyhow::Result<E
     };
     let explanation = explain::run(&manifests.files, settings, &query)?;
     match explain.output.output {
-        Format::Text => println!("{explanation}"),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
+        Format::Text => output::answer(&explanation)?,
+        Format::Json => output::answer(serde_json::to_string_pretty(&explanation)?)?,
     }
     Ok(match explanation.route {
         Some(_) => ExitCode::SUCCESS,

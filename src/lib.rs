@@ -4,22 +4,6 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-/// For the modules below: as the standard one, but nobody has to listen.
-macro_rules! print {
-    ($($text:tt)*) => {{
-        use ::std::io::Write as _;
-        let _ = ::std::write!(::std::io::stdout(), $($text)*);
-    }};
-}
-
-/// For the modules below: as the standard one, but nobody has to listen.
-macro_rules! println {
-    ($($text:tt)*) => {{
-        use ::std::io::Write as _;
-        let _ = ::std::writeln!(::std::io::stdout(), $($text)*);
-    }};
-}
-
 mod arguments;
 mod check;
 mod demo;
