@@ -14,6 +14,8 @@ const TWO_WAY: u8 = 0x40;
 const EVENT: u8 = 0x20;
 const HESSIAN2: u8 = 2;
 const OK: u8 = 20;
+/// Hessian's 1, by which the body of an answer says that a value follows.
+const HESSIAN_VALUE: u8 = 0x91;
 
 /// A frame as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,13 +78,15 @@ impl Frame {
         })
     }
 
-    /// The answer of [`Echo`]: the call's own body.
-    fn echo(&self) -> Self {
+    /// The answer of [`Echo`]: a value, and in it the call's own body.
+    pub fn echo(&self) -> Self {
+        let mut body = vec![HESSIAN_VALUE];
+        body.extend(&self.body);
         Self {
             flags: self.flags & !(REQUEST | TWO_WAY),
             status: OK,
             id: self.id,
-            body: self.body.clone(),
+            body,
         }
     }
 }
@@ -114,8 +118,8 @@ pub fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// A provider on a port of the system's choice that answers each two-way frame with the frame's own body, so that
-/// a caller knows its answer again.
+/// A provider on a port of the system's choice that answers each two-way frame with [`Frame::echo`], so that a
+/// caller knows its answer again.
 pub struct Echo {
     address: SocketAddr,
 }
