@@ -45,12 +45,27 @@ impl<'a> AttachmentValue<'a> {
     #[must_use]
     pub fn number(self) -> Option<i64> {
         match self {
-            Self::Text(text) => text.decode().trim().parse().ok(),
+            Self::Text(text) => text
+                .ascii()
+                .and_then(digits)
+                .or_else(|| text.decode().trim().parse().ok()),
             Self::Int(value) => Some(i64::from(value)),
             Self::Long(value) => Some(value),
             Self::Null | Self::Other(_) => None,
         }
     }
+}
+
+/// A number of few enough digits, and nothing else, as nearly all are written.
+#[inline]
+fn digits(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || text.len() > 18 {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + i64::from(digit))
+    })
 }
 
 /// Iterates over the attachments with string keys, in the order written. Ends after an error.
@@ -148,29 +163,43 @@ impl<'a> Attachments<'a> {
     /// As [`get`](Self::get).
     #[inline]
     pub fn pick<const N: usize>(
-        mut self,
+        self,
         keys: [&str; N],
     ) -> Result<[Option<AttachmentValue<'a>>; N], ReadError> {
         let mut found = [None; N];
+        self.visit(|key, value| {
+            for (wanted, slot) in keys.iter().zip(&mut found) {
+                if key == wanted.as_bytes() {
+                    *slot = Some(value);
+                }
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with key and value of every attachment, in the order written; the key in UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); `each` has seen what comes before the mistake.
+    #[inline]
+    pub fn visit(
+        mut self,
+        mut each: impl FnMut(&[u8], AttachmentValue<'a>),
+    ) -> Result<(), ReadError> {
         loop {
             // Most entries are two short strings: they pass without becoming an `Attachment`.
             while let Some((key, value)) = self.next_short_pair() {
-                for (wanted, slot) in keys.iter().zip(&mut found) {
-                    if key == wanted.as_bytes() {
-                        *slot = Some(AttachmentValue::Text(Text::ascii_from(value)));
-                    }
-                }
+                each(key, AttachmentValue::Text(Text::ascii_from(value)));
             }
-            let Some(entry) = self.read_next()? else {
-                break;
+            let Some(Attachment { key, value, .. }) = self.read_next()? else {
+                return Ok(());
             };
-            for (wanted, slot) in keys.iter().zip(&mut found) {
-                if entry.key.is(wanted) {
-                    *slot = Some(entry.value);
-                }
+            match key.ascii() {
+                Some(key) => each(key, value),
+                None => each(key.decode().as_bytes(), value),
             }
         }
-        Ok(found)
     }
 
     #[inline]

@@ -110,7 +110,7 @@ impl Call {
         };
         let (mut deadline, mut pinned) = (None, false);
         if whole && body.len() <= EAGER {
-            let found = attachments(&mut view, body)
+            let found = attachments(&mut view)
                 .map_err(|_| Unreadable::Broken("the arguments or attachments cannot be read"))?;
             memo.interface_is_path = found.interface_is_path;
             (deadline, pinned) = (found.deadline, found.callback);
@@ -159,24 +159,22 @@ struct Found {
 }
 
 /// One look at the attachments (rule 9).
-fn attachments(view: &mut CallBody<'_>, body: &[u8]) -> Result<Found, ReadError> {
-    let at = view.locate_attachments()?;
-    let [timeout, countdown, interface] =
-        view.attachments()?.pick(["timeout", "_TO", "interface"])?;
-    let timeouts = Timeouts {
-        timeout: timeout.and_then(|value| value.number()),
-        countdown: countdown.and_then(|value| value.number()),
-    };
-    let interface = interface
-        .and_then(|value| value.text())
-        .filter(|text| !text.is_empty());
+fn attachments(view: &mut CallBody<'_>) -> Result<Found, ReadError> {
+    view.locate_attachments()?;
+    let mut timeouts = Timeouts::default();
+    let (mut interface, mut callback) = (None, false);
+    view.attachments()?.visit(|key, value| match key {
+        b"timeout" => timeouts.timeout = value.number(),
+        b"_TO" => timeouts.countdown = value.number(),
+        b"interface" => interface = value.text(),
+        _ => callback |= key.starts_with(CALLBACK_ARGUMENT.as_bytes()),
+    })?;
+    let interface = interface.filter(|text| !text.is_empty());
     let path = view.path();
     let interface_is_path = interface.is_none_or(|text| match (text.ascii(), path.ascii()) {
         (Some(one), Some(other)) => one == other,
         _ => text.decode() == path.decode(),
     });
-    let map = body.get(at..).unwrap_or_default();
-    let callback = may_have_callback_arguments(map) && names_callback(view)?;
     Ok(Found {
         deadline: timeouts.deadline_millis().map(Duration::from_millis),
         callback,
@@ -185,10 +183,8 @@ fn attachments(view: &mut CallBody<'_>, body: &[u8]) -> Result<Found, ReadError>
 }
 
 fn names_callback(view: &CallBody<'_>) -> Result<bool, ReadError> {
-    for entry in view.attachments()? {
-        if entry?.key.decode().starts_with(CALLBACK_ARGUMENT) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let mut named = false;
+    view.attachments()?
+        .visit(|key, _| named |= key.starts_with(CALLBACK_ARGUMENT.as_bytes()))?;
+    Ok(named)
 }
