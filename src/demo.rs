@@ -14,12 +14,13 @@ mod stage;
 mod story;
 mod tally;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
-use meltemi_core::protocols::Protocols;
+use meltemi_core::{protocols::Protocols, proxy::termination};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{arguments::Demo, proxy::runtime};
+use crate::{arguments::Demo, proxy::block_on};
 use screen::Screen;
 use stage::Stage;
 
@@ -35,21 +36,42 @@ pub(crate) fn main(arguments: &Demo, protocols: &Protocols) -> anyhow::Result<Ex
     let hold = Duration::try_from_secs_f64(arguments.act).context("--act")?;
     let directory = directory(arguments.directory.clone())?;
     let screen = Screen::new(arguments.json);
-    runtime()?.block_on(async {
-        let interrupted = tokio::signal::ctrl_c();
+    block_on(async {
+        let interrupted = interrupted()?;
         let played = async {
             let mut stage = Stage::set(directory, screen).await?;
             let told = story::tell(&mut stage, hold).await;
             stage.clear(told).await
         };
         tokio::select! {
-            told = played => told.map(|as_claimed| match as_claimed {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            }),
-            _ = interrupted => bail!("interrupted"),
+            told = played => match told {
+                Ok(true) => Ok(ExitCode::SUCCESS),
+                Ok(false) => Ok(ExitCode::FAILURE),
+                // Who reads no more has seen enough.
+                Err(error) if is_broken_pipe(&error) => Ok(ExitCode::FAILURE),
+                Err(error) => Err(error),
+            },
+            () = interrupted => bail!("interrupted"),
         }
     })
+}
+
+/// Completes when the person, the terminal or the system wants an end: the proxy must not be left
+/// behind.
+fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let told = termination()?;
+    Ok(async move {
+        tokio::select! {
+            () = told => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The directory that the demonstration writes to. It stays, for the person to look at.

@@ -19,6 +19,7 @@ use arguments::{Arguments, Command};
 use clap::Parser;
 use meltemi_codec::Protocol;
 use meltemi_core::protocols::Protocols;
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::EnvFilter;
 
 /// Runs the command that the process was called with. Each protocol's id must be its own.
@@ -26,10 +27,11 @@ use tracing_subscriber::EnvFilter;
 pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
     let arguments = Arguments::parse();
     let protocols = Arc::new(Protocols::new(protocols));
+    let (log, _written) = output::log();
     let result = match arguments.command {
-        Command::Run(run) => logged(&run.process.log).and_then(|()| run::main(run, protocols)),
+        Command::Run(run) => logged(&run.process.log, log).and_then(|()| run::main(run, protocols)),
         Command::Proxy(proxy) => {
-            logged(&proxy.process.log).and_then(|()| proxy::main(proxy, protocols))
+            logged(&proxy.process.log, log).and_then(|()| proxy::main(proxy, protocols))
         }
         Command::Check(check) => check::main(&check, &protocols),
         Command::Explain(explain) => explain::main(&explain, &protocols),
@@ -42,13 +44,13 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
 }
 
 /// Logs go to standard error; standard output is for what scripts read.
-fn logged(filter: &str) -> anyhow::Result<()> {
+fn logged(filter: &str, log: NonBlocking) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         anyhow::anyhow!("--log {filter}: {error}; try `info`, or `warn,meltemi_core=debug`")
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(output::Log::new)
+        .with_writer(log)
         .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false)
         .init();

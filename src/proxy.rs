@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use crate::arguments::{Process, Proxy};
 
 pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
+    block_on(async {
         let address = arguments.xds.uri();
         let channel = xds::connect(address.to_owned())
             .with_context(|| format!("--xds {address}: it cannot be dialled"))?;
@@ -23,11 +23,15 @@ pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Resul
     })
 }
 
-/// Control-plane work takes one thread; the workers have their own.
-pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread()
+/// Runs `work` to its end, on one thread: the workers have their own. Whatever still blocks then,
+/// as a log does that nobody reads, is left behind.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?)
+        .build()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }
 
 /// Runs the data plane on what comes over `channel` until the process is told to end.

@@ -25,7 +25,7 @@ pub(crate) fn main(arguments: Run, protocols: Arc<Protocols>) -> anyhow::Result<
     if !first.report.is_valid() {
         bail!("the manifests have errors: nothing was started");
     }
-    proxy::runtime()?.block_on(async {
+    proxy::block_on(async {
         let (resources, served) = watch::channel(Some(first.resources));
         let (rejected, rejections) = mpsc::channel(REJECTIONS);
         let (events, log) = mpsc::channel(1);

@@ -67,6 +67,29 @@ fn a_proxy_goes_on_when_its_log_cannot_be_written() {
     }
 }
 
+/// A pipe holds 64 KiB. The log of this many strangers is more.
+const STRANGERS: usize = 600;
+
+#[test]
+fn a_reader_that_has_stalled_holds_nobody_up() {
+    let (_unread, stderr) = pipe().expect("a pipe");
+    let manifests = manifests();
+    let mut command = meltemi("run", manifests.path());
+    command.args(["--admin", "127.0.0.1:0"]);
+    let process = Process::spawn_with_stderr("meltemi", &mut command, Some(stderr.into()));
+    let mut meltemi = Meltemi::of(process);
+    let address = meltemi.address("default/edge/dubbo");
+    for _ in 0..STRANGERS {
+        let mut stranger = TcpStream::connect(address).expect("a listener");
+        stranger
+            .write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .expect("an open connection");
+        assert_eq!(stranger.read(&mut [0]).unwrap_or(0), 0, "closed");
+    }
+    meltemi.process().signal("TERM");
+    assert_eq!(meltemi.wait().code(), Some(0));
+}
+
 #[test]
 fn a_reader_that_leaves_does_not_change_what_check_and_explain_end_with() {
     let manifests = manifests();
