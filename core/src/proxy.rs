@@ -249,7 +249,10 @@ impl Proxy {
         info!("drained");
         if let Some(log) = self.log.take() {
             // The workers are gone, and with them all who write to it.
-            let _ = tokio::task::spawn_blocking(|| log.finish()).await;
+            let finished = tokio::task::spawn_blocking(|| log.finish());
+            if timeout(STOP, finished).await.is_err() {
+                warn!("nobody reads the access log; its last lines are lost");
+            }
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Status {
     TooLarge,
     /// What it asks for is not supported through a proxy.
     Unsupported,
+    /// The proxy ends, and its drain time is over.
+    ShuttingDown,
 }
 
 /// What to tell the client.

@@ -214,18 +214,4 @@ impl Outcome {
             Self::Redirect { .. } => 0,
         }
     }
-
-    /// Whether it speaks for the endpoint (`true`) or against it; `None` where it says neither.
-    #[must_use]
-    pub fn credits_endpoint(&self) -> Option<bool> {
-        match self {
-            Self::Ok { .. }
-            | Self::ApplicationError { .. }
-            | Self::RequestError { .. }
-            | Self::Redirect { .. } => Some(true),
-            Self::SystemError { .. } => Some(false),
-            // An endpoint that is busy is neither well nor broken.
-            Self::TryLater { .. } => None,
-        }
-    }
 }

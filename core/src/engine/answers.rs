@@ -122,12 +122,7 @@ impl Engine {
             whole,
             memo: &exchange.memo,
         };
-        let outcome = server.codec.outcome(shown);
-        let host = server.host;
-        let end = End::of(&outcome);
-        if let Some(success) = outcome.credits_endpoint() {
-            self.report(host, success);
-        }
+        let end = End::of(&server.codec.outcome(shown));
         if !whole {
             self.large_answer_begins(exchange_key);
         }
@@ -163,6 +158,10 @@ impl Engine {
         exchange: ExchangeKey,
         end: End,
     ) {
+        let host = self.servers.get(server).map(|server| server.host);
+        if let (Some(host), Some(success)) = (host, end.outcome.credits_endpoint()) {
+            self.report(host, success);
+        }
         self.attempt_over(server, attempt);
         self.release_pin(exchange);
         self.answer_ends(exchange);

@@ -20,7 +20,7 @@ impl Engine {
             client.parked = None;
         }
         for key in self.exchanges.keys().collect::<Vec<_>>() {
-            self.answer(key, Status::UpstreamReset, "the proxy is shutting down");
+            self.answer(key, Status::ShuttingDown, "the proxy is shutting down");
         }
         for key in self.clients.keys().collect::<Vec<_>>() {
             self.close_after_flush(key);

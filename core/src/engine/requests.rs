@@ -3,7 +3,7 @@
 use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Size};
 
 use super::{
-    ClientKey, Engine,
+    ClientKey, Engine, Timer,
     client::{Incoming, Phase},
     exchange::End,
     receive::extent,
@@ -164,7 +164,22 @@ impl Engine {
         client.phase = Phase::Finishing;
         client.reading = false;
         if client.flights.is_empty() {
-            self.close_after_flush(key);
+            return self.close_after_flush(key);
         }
+        let due = self.now + self.settings.stall;
+        self.timers.set(due, Timer::ClientFinishing(key));
+    }
+
+    /// Nobody can tell a client that has only closed its sending side from one that is gone: it is
+    /// not waited for without end, and what it asked for holds no place of others.
+    pub(super) fn client_finishing(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        if client.outbox.is_empty() && client.writing.is_none() {
+            return self.abandon_client(key);
+        }
+        let due = self.now + self.settings.stall;
+        self.timers.set(due, Timer::ClientFinishing(key));
     }
 }

@@ -28,7 +28,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Client connections of the worker.
     pub clients: usize,
-    /// Without a byte of progress a write is given up after this time.
+    /// Without a byte of progress a write is given up after this time, and so is a client that
+    /// sends no more and still waits for answers.
     pub stall: Duration,
     /// A client that sends nothing is closed after this time.
     pub client_idle: Duration,

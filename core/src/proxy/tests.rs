@@ -210,6 +210,49 @@ fn an_endpoint_that_does_not_answer_in_time_is_ejected() {
 }
 
 #[test]
+fn a_client_that_sends_no_more_is_not_waited_for_without_end() {
+    let options = ProxyOptions {
+        settings: Settings {
+            stall: Duration::from_millis(50),
+            ..Settings::default()
+        },
+        ..ProxyOptions::default()
+    };
+    let first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    let proxy = Running::with(first, options);
+    for ending in [&b""[..], b"not of the protocol"] {
+        let mut client = proxy.client(LISTENER);
+        client.send(1, b"hold");
+        client.0.write_all(ending).unwrap();
+        if ending.is_empty() {
+            client.0.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        assert_eq!(client.0.read(&mut [0; 64]).unwrap_or(0), 0, "closed");
+        let active = r#"meltemi_requests_in_flight{service="default/echo"}"#;
+        wait("the request's end", || proxy.metric(active) == Some(0.0));
+    }
+}
+
+#[test]
+fn an_endpoint_that_ends_in_the_middle_of_an_answer_is_ejected() {
+    let upstream = harness::upstream(|mut stream| {
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head);
+        let answer = by_id::response(0, 0, 0, &vec![b'.'; 1 << 20]);
+        // The id of the request that the answer's head is for.
+        let mut answer = answer[..600_000].to_vec();
+        answer[4..12].copy_from_slice(&head[4..12]);
+        let _ = stream.write_all(&answer);
+    });
+    let first = snapshot("v1", &[(LISTENER, any_port())], &[upstream]);
+    let proxy = Running::start(first);
+    let mut client = proxy.client(LISTENER);
+    client.send(1, b"hello");
+    drop(client.0.read_to_end(&mut Vec::new()));
+    wait("the ejection", || proxy.metric(EJECTED) == Some(1.0));
+}
+
+#[test]
 fn a_refused_request_is_logged_with_the_code_that_its_client_saw() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("access.log");

@@ -36,6 +36,18 @@ impl OutcomeLabel {
     }
 }
 
+impl OutcomeLabel {
+    /// Whether it speaks for the endpoint (`true`) or against it; `None` where it says neither:
+    /// one that is busy, or that is not the one to ask, is neither well nor broken.
+    pub(crate) fn credits_endpoint(self) -> Option<bool> {
+        match self {
+            Self::Ok | Self::ApplicationError | Self::RequestError => Some(true),
+            Self::SystemError => Some(false),
+            Self::TryLater | Self::Local => None,
+        }
+    }
+}
+
 impl From<&Outcome> for OutcomeLabel {
     /// A redirect that reaches the client counts as the endpoint's refusal.
     fn from(outcome: &Outcome) -> Self {
@@ -165,6 +177,7 @@ impl From<Status> for ResponseFlag {
             Status::Malformed => Self::DownstreamDecodeError,
             Status::TooLarge => Self::TooLarge,
             Status::Unsupported => Self::Unsupported,
+            Status::ShuttingDown => Self::Drain,
         }
     }
 }

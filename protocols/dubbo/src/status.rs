@@ -10,7 +10,9 @@ pub(crate) fn of(reason: Reason) -> Status {
         Reason::NoRoute => Status::SERVICE_NOT_FOUND,
         Reason::NoHealthyUpstream => Status::SERVER_ERROR,
         // What a consumer tells itself when the connection to its provider is gone.
-        Reason::ConnectFailure | Reason::UpstreamReset => Status::CHANNEL_INACTIVE,
+        Reason::ConnectFailure | Reason::UpstreamReset | Reason::ShuttingDown => {
+            Status::CHANNEL_INACTIVE
+        }
         Reason::UpstreamMalformed => Status::BAD_RESPONSE,
         Reason::Timeout => Status::SERVER_TIMEOUT,
         // The one status by which a provider says "not now".
@@ -22,11 +24,8 @@ pub(crate) fn of(reason: Reason) -> Status {
 
 /// What the answer at the start of `frame` says of its call.
 pub(crate) fn outcome(frame: &[u8]) -> Outcome {
-    let unreadable = Outcome::SystemError {
-        code: u32::from(Status::BAD_RESPONSE.0),
-    };
     let Ok(Some(header)) = Header::parse(frame) else {
-        return unreadable;
+        return Outcome::SystemError { code: 0 };
     };
     let code = u32::from(header.status.0);
     match header.status {
@@ -46,6 +45,6 @@ pub(crate) fn outcome(frame: &[u8]) -> Outcome {
             Outcome::ApplicationError { code }
         }
         Ok(_) | Err(ResponseError::Opaque(_)) => Outcome::Ok { code },
-        Err(_) => unreadable,
+        Err(_) => Outcome::SystemError { code },
     }
 }

@@ -225,11 +225,16 @@ fn echo(mut stream: impl Read + Write) {
 }
 
 pub(super) fn tcp_echo() -> Address {
+    upstream(echo)
+}
+
+/// An upstream that serves each connection on a thread of its own.
+pub(super) fn upstream(serve: impl Fn(TcpStream) + Copy + Send + 'static) -> Address {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            thread::spawn(move || echo(stream.unwrap()));
+            thread::spawn(move || serve(stream.unwrap()));
         }
     });
     Address::Tcp(address)

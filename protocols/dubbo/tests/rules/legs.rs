@@ -26,7 +26,7 @@ const OPAQUE: [SerializationId; 4] = [
     SerializationId(31),
 ];
 
-const REASONS: [(Reason, u8); 12] = [
+const REASONS: [(Reason, u8); 13] = [
     (Reason::NoRoute, 60),
     (Reason::NoHealthyUpstream, 80),
     (Reason::ConnectFailure, 35),
@@ -39,6 +39,7 @@ const REASONS: [(Reason, u8); 12] = [
     (Reason::Malformed, 40),
     (Reason::TooLarge, 40),
     (Reason::Unsupported, 40),
+    (Reason::ShuttingDown, 35),
 ];
 
 fn reply(memo: &Memo, status: Reason) -> Vec<u8> {

@@ -15,7 +15,7 @@ use crate::{
     upstream::{At, FromServer, Outcome},
 };
 
-const STATUSES: [Status; 12] = [
+const STATUSES: [Status; 13] = [
     Status::NoRoute,
     Status::NoHealthyUpstream,
     Status::ConnectFailure,
@@ -28,6 +28,7 @@ const STATUSES: [Status; 12] = [
     Status::Malformed,
     Status::TooLarge,
     Status::Unsupported,
+    Status::ShuttingDown,
 ];
 
 /// What the proxy answers itself is read by the plugin's own upstream codec as an answer to that

@@ -327,6 +327,7 @@ fn code(status: Status) -> u32 {
         Status::Malformed => 17,
         Status::TooLarge => 18,
         Status::Unsupported => 19,
+        Status::ShuttingDown => 20,
         Status::RateLimited => TRY_LATER + 1,
         Status::Overloaded => TRY_LATER + 2,
     }

@@ -331,6 +331,7 @@ fn code(status: Status) -> (char, u32) {
         Status::Malformed => ('!', 17),
         Status::TooLarge => ('!', 18),
         Status::Unsupported => ('!', 19),
+        Status::ShuttingDown => ('!', 20),
         Status::RateLimited => ('?', 101),
         Status::Overloaded => ('?', 102),
     }
