@@ -4,6 +4,7 @@
 //! What an object in force relies on stays as well: who takes it away, by an edit or by deleting it,
 //! is told, and the last good version of what was taken away remains until nothing needs it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use crate::index::{Index, Objects, Refused};
 use crate::manifest::{Kind, Object, ObjectRef, Spec};
 use crate::model::{self, Finding, Model};
 use crate::schema::Settings;
+
+mod part;
 
 /// What takes effect, and everything that is wrong with the newest versions.
 pub(crate) struct Resolution {
@@ -22,24 +25,25 @@ pub(crate) struct Resolution {
 
 /// Builds the model, replacing what is to blame for an error until there is nothing to replace.
 ///
-/// The findings are those of the first attempt, on the newest versions: what follows from a
-/// replacement is not the user's doing.
+/// What was taken away and is kept does not push out what is there now, unless an object in force
+/// would be left with an error.
 pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
-    let (mut objects, mut findings) = index.objects();
-    let (mut model, mut model_findings) = model::build(&objects, settings);
-    let mut fallbacks = fallbacks(index, &objects, &model_findings);
-    findings.extend(told(index.refused(), &model_findings, &fallbacks));
-    // Each pass moves at least one object to its last good version, or out: it ends.
-    while fallbacks.iter().any(Option::is_some) {
-        for fallback in fallbacks.into_iter().flatten() {
-            match fallback.good {
-                Some(good) => objects.insert(fallback.id, good),
-                None => objects.remove(&fallback.id),
-            };
+    let (newest, mut findings) = index.objects();
+    let mut given_up = BTreeSet::new();
+    let mut tried = BTreeSet::new();
+    let mut settled = settle(index, settings, &newest, &given_up);
+    // Each turn tries another object: it ends.
+    while let Some(id) = settled.in_the_way.difference(&tried).next().cloned() {
+        tried.insert(id.clone());
+        given_up.insert(id.clone());
+        let without = settle(index, settings, &newest, &given_up);
+        if without.errors <= settled.errors {
+            settled = without;
+        } else {
+            given_up.remove(&id);
         }
-        (model, model_findings) = model::build(&objects, settings);
-        fallbacks = self::fallbacks(index, &objects, &model_findings);
     }
+    findings.extend(settled.told);
     let mut findings: Vec<_> = findings
         .into_iter()
         .map(Diagnostic::or_general_remedy)
@@ -47,9 +51,91 @@ pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
     findings.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     findings.dedup();
     Resolution {
-        model,
-        objects,
+        model: settled.model,
+        objects: settled.objects,
         findings,
+    }
+}
+
+/// What takes effect where nothing is left to replace.
+struct Settled {
+    model: Model,
+    objects: Objects,
+    told: Vec<Diagnostic>,
+    /// What was taken away, is kept, and pushes out what is there now.
+    in_the_way: BTreeSet<ObjectRef>,
+    /// How many errors remain.
+    errors: usize,
+}
+
+/// The findings are those of the first pass, on the newest versions: what follows from a
+/// replacement is not the user's doing, but whatever else falls back because of it is told too.
+fn settle(
+    index: &Index,
+    settings: &Settings,
+    newest: &Objects,
+    given_up: &BTreeSet<ObjectRef>,
+) -> Settled {
+    let mut objects = newest.clone();
+    let mut replaced = BTreeMap::new();
+    let mut in_the_way = BTreeSet::new();
+    let mut told_of = BTreeSet::new();
+    let mut said = None;
+    loop {
+        let (model, findings) = model::build(&objects, settings);
+        let pass = Pass {
+            index,
+            newest,
+            given_up,
+            objects: &objects,
+            replaced: &replaced,
+        };
+        let fallbacks: Vec<_> = findings.iter().map(|f| pass.fallback(f)).collect();
+        let pairs = || {
+            let pairs = findings.iter().zip(&fallbacks);
+            pairs.filter_map(|(finding, fallback)| Some((finding, fallback.as_ref()?)))
+        };
+        match &mut said {
+            None => said = Some(told(index.refused(), &findings, &fallbacks)),
+            Some(said) => {
+                let untold = pairs()
+                    .filter(|(finding, f)| !told_of.contains(&f.id) && !pass.is_said(finding, f));
+                said.extend(untold.map(|(finding, f)| f.explain(finding.diagnostic.clone())));
+            }
+        }
+        for (finding, fallback) in pairs() {
+            told_of.insert(fallback.id.clone());
+            let kept = |id: &&ObjectRef| replaced.get(*id) == Some(&Why::TakenAway);
+            if fallback.why == Why::ToBlame {
+                in_the_way.extend(finding.blame.iter().filter(kept).cloned());
+            }
+        }
+        // Each pass moves at least one object to its last good version, or more of it, or out.
+        if pairs().all(|(_, fallback)| matches!(fallback.outcome, Outcome::GivenUp)) {
+            return Settled {
+                model,
+                objects,
+                told: said.unwrap_or_default(),
+                in_the_way,
+                errors: findings.iter().filter(|f| f.diagnostic.is_error()).count(),
+            };
+        }
+        for (fallback, finding) in fallbacks.into_iter().zip(findings) {
+            let Some(fallback) = fallback else { continue };
+            let id = fallback.id;
+            match fallback.outcome {
+                Outcome::GivenUp => continue,
+                Outcome::Refused => drop(objects.remove(&id)),
+                Outcome::Stays(good) => {
+                    let was = replaced.contains_key(&id);
+                    let needs = (fallback.is_deleted).then_some(&*finding.needs);
+                    if let Some(part) = part::of(&good, needs, was, &objects) {
+                        objects.insert(id.clone(), part);
+                    }
+                }
+            }
+            replaced.entry(id).or_insert(fallback.why);
+        }
     }
 }
 
@@ -93,43 +179,98 @@ fn follows(code: Code, refused: &Refused) -> bool {
 /// An object that does not take effect as it is now.
 struct Fallback {
     id: ObjectRef,
-    /// None: it is left out.
-    good: Option<Arc<Object>>,
+    outcome: Outcome,
+    why: Why,
     is_deleted: bool,
 }
 
-/// What mends each finding: the first object to blame that was changed, else what was taken away
-/// from an object in force.
-fn fallbacks(index: &Index, objects: &Objects, findings: &[Finding]) -> Vec<Option<Fallback>> {
-    let blamed = |finding: &Finding| {
-        let mut changed = finding.blame.iter().filter(|id| {
-            let object = objects.get(*id);
-            object.is_some_and(|object| !index.is_in_force(object) && !asks_for_tls(object))
-        });
-        changed.next().map(|id| Fallback {
-            id: id.clone(),
-            good: index.last_good(id),
-            is_deleted: false,
-        })
-    };
-    findings
-        .iter()
-        .map(|finding| blamed(finding).or_else(|| taken_away(index, objects, finding)))
-        .collect()
+enum Outcome {
+    /// Its last good version, or a part of it.
+    Stays(Arc<Object>),
+    /// It is left out.
+    Refused,
+    /// What it was would push out what is there now.
+    GivenUp,
 }
 
-fn taken_away(index: &Index, objects: &Objects, finding: &Finding) -> Option<Fallback> {
-    let mut earlier = index.good().filter(|good| match objects.get(&good.id) {
-        Some(now) => !now.is_same(good) && !asks_for_tls(now),
-        // To delete the file of a Gateway is to close its servers.
-        None => good.id.kind != Kind::Gateway || index.has_file(&good.file.name),
-    });
-    let good = earlier.find(|good| finding.needs.iter().any(|need| need.is_met_by(good)))?;
-    Some(Fallback {
-        id: good.id.clone(),
-        is_deleted: !objects.contains_key(&good.id),
-        good: Some(good.clone()),
-    })
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    ToBlame,
+    TakenAway,
+}
+
+/// What a pass looks at.
+struct Pass<'a> {
+    index: &'a Index,
+    newest: &'a Objects,
+    given_up: &'a BTreeSet<ObjectRef>,
+    objects: &'a Objects,
+    /// What earlier passes replaced.
+    replaced: &'a BTreeMap<ObjectRef, Why>,
+}
+
+impl Pass<'_> {
+    /// Whether it follows from what was refused without an earlier version, which is told.
+    fn is_said(&self, finding: &Finding, fallback: &Fallback) -> bool {
+        let gone = self.replaced.keys();
+        let gone = gone.filter(|id| !self.objects.contains_key(*id));
+        let mut absent = self.index.refused();
+        absent.kinds.extend(gone.map(|id| id.kind));
+        matches!(fallback.outcome, Outcome::Refused) && follows(finding.diagnostic.code, &absent)
+    }
+
+    /// What mends a finding: the first object to blame that was changed, else what was taken away
+    /// from an object in force.
+    fn fallback(&self, finding: &Finding) -> Option<Fallback> {
+        let mut changed = finding.blame.iter().filter(|id| {
+            let object = self.objects.get(*id);
+            let is_changed = |o: &Arc<Object>| !self.index.is_in_force(o) && !asks_for_tls(o);
+            !self.replaced.contains_key(*id) && object.is_some_and(is_changed)
+        });
+        let blamed = changed.next().map(|id| Fallback {
+            id: id.clone(),
+            outcome: self
+                .index
+                .last_good(id)
+                .map_or(Outcome::Refused, Outcome::Stays),
+            why: Why::ToBlame,
+            is_deleted: false,
+        });
+        blamed.or_else(|| self.taken_away(finding))
+    }
+
+    fn taken_away(&self, finding: &Finding) -> Option<Fallback> {
+        let earlier = self
+            .index
+            .good()
+            .filter(|good| match self.objects.get(&good.id) {
+                Some(now) => !now.is_same(good) && !asks_for_tls(now),
+                // To delete the file of a Gateway is to close its servers.
+                None => good.id.kind != Kind::Gateway || self.index.has_file(&good.file.name),
+            });
+        let mut earlier =
+            earlier.filter(|good| finding.needs.iter().any(|need| need.is_met_by(good)));
+        earlier.find_map(|good| {
+            let is_deleted = !self.newest.contains_key(&good.id);
+            let is_given_up = self.given_up.contains(&good.id);
+            let needs = is_deleted.then_some(&*finding.needs);
+            let was = self.replaced.contains_key(&good.id);
+            let part = part::of(good, needs, was, self.objects)?;
+            let now = self.objects.get(&good.id);
+            if now.is_some_and(|now| now.is_same(&part)) {
+                return None;
+            }
+            Some(Fallback {
+                id: good.id.clone(),
+                outcome: match is_given_up {
+                    true => Outcome::GivenUp,
+                    false => Outcome::Stays(good.clone()),
+                },
+                why: Why::TakenAway,
+                is_deleted,
+            })
+        })
+    }
 }
 
 /// To go back behind a wish for TLS would be to dial in plaintext.
@@ -153,10 +294,20 @@ impl Fallback {
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = &self.id;
-        match (&self.good, self.is_deleted) {
+        match (&self.outcome, self.is_deleted) {
+            (Outcome::GivenUp, true) => write!(
+                f,
+                "{id} was deleted, and does not stay: it conflicts with what is there now"
+            ),
+            (Outcome::GivenUp, false) => write!(
+                f,
+                "{id} takes effect as it is: what it was conflicts with what is there now"
+            ),
             (_, true) => write!(f, "{id} was deleted, and stays in force while it is needed"),
-            (Some(_), false) => write!(f, "{id} stays in force as it was before its last change"),
-            (None, false) => write!(f, "{id} is refused"),
+            (Outcome::Stays(_), false) => {
+                write!(f, "{id} stays in force as it was before its last change")
+            }
+            (Outcome::Refused, false) => write!(f, "{id} is refused"),
         }
     }
 }

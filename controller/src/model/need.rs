@@ -22,10 +22,9 @@ impl Need {
     pub(crate) fn is_met_by(&self, object: &Object) -> bool {
         let namespace = &object.id.namespace;
         match (self, &object.spec) {
-            (Self::Host(host), Spec::ServiceEntry(entry)) => {
-                let full = host::expand(host, namespace);
-                let hosts = &mut entry.hosts.iter().map(|h| &h.value);
-                hosts.any(|h| h == host || *h == full)
+            (Self::Host(_), Spec::ServiceEntry(entry)) => {
+                let mut hosts = entry.hosts.iter();
+                hosts.any(|h| self.is_host(&h.value, namespace))
             }
             (Self::Subset { host, name }, Spec::DestinationRule(rule)) => {
                 let defines = rule.subsets.iter().any(|s| s.name.value == *name);
@@ -37,6 +36,12 @@ impl Need {
             (Self::Gateway(id), Spec::Gateway(_)) => object.id == *id,
             _ => false,
         }
+    }
+
+    /// Whether it is this host, of a ServiceEntry in this namespace.
+    pub(crate) fn is_host(&self, defined: &str, namespace: &str) -> bool {
+        let Self::Host(host) = self else { return false };
+        defined == host || defined == host::expand(host, namespace)
     }
 }
 

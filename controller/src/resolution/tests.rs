@@ -208,3 +208,111 @@ fn an_object_that_only_moved_is_not_to_blame() {
     let message = format!("DestinationRule default/greeter {CHANGED}");
     assert!(says(&update.report, &message), "{}", update.report);
 }
+
+/// The endpoints of the cluster of a host's port.
+fn endpoints(controller: &Controller, host: &str) -> Vec<String> {
+    let clusters = controller.model().clusters.iter();
+    let of_host = clusters.filter(|(name, _)| name.host == host);
+    let endpoints = of_host.flat_map(|(_, cluster)| &cluster.endpoints);
+    endpoints.map(|e| e.address.to_string()).collect()
+}
+
+#[test]
+fn what_is_kept_of_a_deleted_service_leaves_later_edits_alone() {
+    let fixture = Fixture::valid();
+    let other = SERVICE.replace("{name: greeter}", "{name: other}");
+    fixture.write(
+        "other.yaml",
+        &other.replace("[greeter.shop]", "[other.shop, moved.shop]"),
+    );
+    fixture.edit(
+        "router.yaml",
+        "{host: greeter.shop, subset: v2}\n  - name",
+        "{host: other.shop}\n  - name",
+    );
+    let (mut controller, first) = loaded(&fixture);
+    fixture.remove("other.yaml");
+    let update = controller.reload().unwrap();
+    assert_eq!(update.resources, first.resources);
+    fixture.edit(
+        "service.yaml",
+        "[greeter.shop]",
+        "[greeter.shop, moved.shop]",
+    );
+    fixture.edit("service.yaml", "10.0.0.2", "10.0.0.9");
+    for _ in 0..2 {
+        let update = controller.reload().unwrap();
+        assert_eq!(update.report.errors(), 1, "{}", update.report);
+        assert!(says(&update.report, DELETED), "{}", update.report);
+        let greeter = endpoints(&controller, "greeter.shop");
+        assert!(
+            greeter.contains(&"10.0.0.9:20880".to_owned()),
+            "{greeter:?}"
+        );
+        let kept = ["10.0.0.1:20880", "10.0.0.2:20880"];
+        assert_eq!(endpoints(&controller, "other.shop"), kept);
+        fixture.edit("service.yaml", "spec:", "# again\nspec:");
+    }
+}
+
+#[test]
+fn what_was_taken_away_does_not_hold_valid_gateways_back() {
+    let fixture = Fixture::valid();
+    let protocol = "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+                    metadata: {name: foo}\nspec: {protocol: foo, codec: dubbo}\n";
+    fixture.write("protocol.yaml", protocol);
+    fixture.edit(
+        "service.yaml",
+        "[greeter.shop]",
+        "[greeter.shop, other.shop]",
+    );
+    let (head, _) = ROUTER.split_once("  routes:").unwrap();
+    let router = head.replace("[greeter.shop]", "[other.shop]")
+        + "  routes:\n  - {route: [{destination: {host: greeter.shop}}]}\n";
+    fixture.write("router.yaml", &router);
+    let (mut controller, _) = loaded(&fixture);
+    fixture.edit("service.yaml", "[greeter.shop, other.shop]", "[other.shop]");
+    fixture.edit(
+        "service.yaml",
+        "tcp-metaprotocol-dubbo",
+        "tcp-metaprotocol-foo",
+    );
+    fixture.edit(
+        "gateway.yaml",
+        "20880, name: tcp-metaprotocol-dubbo",
+        "20881, name: tcp-metaprotocol-foo",
+    );
+    fixture.write(
+        "second.yaml",
+        &GATEWAY.replace("{name: edge}", "{name: second}"),
+    );
+    let update = controller.reload().unwrap();
+    let object = "ServiceEntry default/greeter takes effect as it is";
+    assert!(says(&update.report, object), "{}", update.report);
+    let servers = controller.model().servers.iter();
+    let servers: Vec<_> = servers
+        .map(|s| (s.name.to_string(), s.bind.port()))
+        .collect();
+    let expected = [
+        ("default/edge/tcp-metaprotocol-foo".to_owned(), Some(20881)),
+        (
+            "default/second/tcp-metaprotocol-dubbo".to_owned(),
+            Some(20880),
+        ),
+    ];
+    assert_eq!(servers, expected);
+}
+
+#[test]
+fn what_gives_way_to_something_that_is_needed_is_told() {
+    let fixture = Fixture::valid();
+    let (mut controller, first) = loaded(&fixture);
+    fixture.edit("gateway.yaml", "{name: edge}", "{name: a}");
+    let update = controller.reload().unwrap();
+    assert_eq!(update.resources, first.resources);
+    assert!(
+        says(&update.report, "Gateway default/a is refused"),
+        "{}",
+        update.report
+    );
+}
