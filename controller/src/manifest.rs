@@ -19,7 +19,7 @@ mod service_entry;
 pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
-    DestinationRule, OutlierDetection, Simple, Subset, TrafficPolicy,
+    DestinationRule, OutlierDetection, Simple, Subset, Tls, TrafficPolicy,
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};

@@ -234,7 +234,7 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     let mut servers = gateways::servers(objects, &context, &mut findings);
     routers::attach(objects, &context, &mut servers, &mut findings);
     liveness::check(&servers, &mut findings);
-    let clusters = clusters::of(&servers, &context);
+    let clusters = clusters::of(&servers, &context, &mut findings);
     clusters::check_localities(&context, &mut findings);
     (
         Model {

@@ -227,3 +227,80 @@ fn a_long_line_with_many_mistakes_makes_a_short_report() {
     assert!(per_error(report.to_string()) < 1000);
     assert!(per_error(serde_json::to_string(&report).unwrap()) < 1000);
 }
+
+/// What is said of the manifests beside another one.
+fn beside(manifest: &str) -> (usize, String) {
+    let fixture = Fixture::valid();
+    fixture.write("more.yaml", manifest);
+    let report = run(&fixture.paths(), settings());
+    (report.errors(), report.to_string())
+}
+
+#[test]
+fn tls_of_a_server_of_another_protocol_is_no_error() {
+    let gateway = |port: &str, tls: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: web}}\nspec:\n  \
+             servers:\n  - {{port: {{number: 8443, name: {port}}}, hosts: ['*'], tls: {{{tls}}}}}\n"
+        )
+    };
+    for (port, tls) in [("https", "mode: SIMPLE"), ("http", "httpsRedirect: true")] {
+        let (errors, report) = beside(&gateway(port, tls));
+        assert_eq!(errors, 0, "{report}");
+        assert!(report.contains("the server is not opened"), "{report}");
+    }
+    let (errors, report) = beside(&gateway("tcp-metaprotocol-dubbo", "mode: SIMPLE"));
+    assert_eq!(errors, 1, "{report}");
+    assert!(report.contains("error[TlsUnavailable]"), "{report}");
+}
+
+#[test]
+fn tls_towards_hosts_that_no_route_leads_to_is_no_error() {
+    let rule = |host: &str, settings: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: more}}\n\
+             spec:\n  host: '{host}'\n  trafficPolicy: {{{settings}}}\n"
+        )
+    };
+    let tls = "tls: {mode: ISTIO_MUTUAL}";
+    let web = "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: web}\n\
+               spec:\n  hosts: [web.local]\n  ports: [{number: 80, name: http}]\n  resolution: \
+               STATIC\n  endpoints: [{address: 10.0.0.9}]\n";
+    let port = format!("portLevelSettings: [{{port: {{number: 999}}, {tls}}}]");
+    let manifests = [
+        rule("*.local", tls),
+        rule("other.shop", tls),
+        rule("web.local", tls) + web,
+        rule("web.local", &port) + web,
+    ];
+    for manifest in manifests {
+        let (errors, report) = beside(&manifest);
+        assert_eq!(errors, 0, "{report}");
+    }
+}
+
+#[test]
+fn a_codec_without_a_plugin_is_an_error_only_where_it_is_needed() {
+    let thrift = "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+                  metadata: {name: thrift}\nspec: {protocol: thrift, codec: \
+                  aeraki.meta_protocol.codec.thrift}\n---\napiVersion: networking.istio.io/v1\n\
+                  kind: Gateway\nmetadata: {name: thrift}\nspec:\n  servers:\n  - {port: {number: \
+                  9090, name: tcp-metaprotocol-thrift}}\n---\napiVersion: networking.istio.io/v1\n\
+                  kind: ServiceEntry\nmetadata: {name: thrift}\nspec:\n  hosts: [thrift.shop]\n  \
+                  ports: [{number: 9090, name: tcp-metaprotocol-thrift}]\n  resolution: STATIC\n  \
+                  endpoints: [{address: 10.0.0.9}]\n";
+    let (errors, report) = beside(thrift);
+    assert_eq!(errors, 0, "{report}");
+    assert!(
+        report.contains("ports of `thrift` are not served"),
+        "{report}"
+    );
+    let router = "---\napiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
+                  metadata: {name: thrift}\nspec: {hosts: [thrift.shop], gateways: [thrift]}\n";
+    let (errors, report) = beside(&format!("{thrift}{router}"));
+    assert_eq!(errors, 1, "{report}");
+    assert!(
+        report.contains("codec.thrift`, which no plugin implements"),
+        "{report}"
+    );
+}

@@ -72,7 +72,7 @@ codes! {
     InvalidWeights,
     /// An attribute that the protocol does not have.
     UnknownAttribute,
-    /// A protocol that no plugin implements.
+    /// A protocol or codec that no plugin implements: a warning unless a port has to be served.
     UnknownProtocol,
     /// A rule for a host of another namespace.
     NotHostOwner,
@@ -104,7 +104,7 @@ codes! {
     NoEndpoints,
     /// Endpoints lie in several localities, and nothing makes traffic prefer the nearest.
     LocalityInactive,
-    /// A DestinationRule that asks for TLS, which is not available: its cluster is refused.
+    /// Something that is routed asks for TLS, which is not available: its server or cluster is refused.
     TlsUnavailable,
     /// Name resolution is asked for, which is not available: the service has no endpoints.
     DnsUnavailable,

@@ -10,7 +10,7 @@ mod outlier;
 mod tls;
 
 pub(crate) use outlier::OutlierDetection;
-use tls::Tls;
+pub(crate) use tls::Tls;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DestinationRule {

@@ -20,6 +20,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Names the protocol.
     pub(crate) port_name: Located<String>,
+    /// Where it asks for TLS.
+    pub(crate) tls: Option<Mark>,
     pub(crate) mark: Mark,
 }
 
@@ -83,7 +85,7 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
     let port_name = port.required(d, "name");
     let port_name = port_name.filter(|n| d.check_name("port.name", n, &name::WORD));
     let bind = bind(d, &fields);
-    refuse_tls(d, &fields);
+    let tls = fields.entry("tls").map(|tls| Mark::new(tls.at));
     let name = fields.string(d, "name").filter(|n| !n.value.is_empty());
     let name = name.filter(|n| d.check_name("servers.name", n, &name::WORD));
     let (number, port_name) = (number?, port_name?);
@@ -92,6 +94,7 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
         bind: bind?,
         port: u16::try_from(number.value).ok()?,
         port_name,
+        tls,
         mark: Mark::new(number.at),
     })
 }
@@ -117,16 +120,4 @@ fn bind(d: &mut Decoder, server: &Fields<'_>) -> Option<String> {
         diagnostic.remedy("give an IPv4 or IPv6 address, or unix:// and a path"),
     );
     None
-}
-
-/// A server that asks for TLS is never opened in plaintext instead.
-fn refuse_tls(d: &mut Decoder, server: &Fields<'_>) {
-    if let Some(tls) = server.entry("tls") {
-        let message = "`servers.tls` asks for TLS, which is not available yet";
-        let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
-        d.report(
-            tls.at,
-            diagnostic.remedy("remove `tls`, or keep the Gateway away until then"),
-        );
-    }
 }

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_policy::{ClusterName, Locality, subset};
 
-use super::destination_rules::MergedRule;
+use super::destination_rules::{MergedRule, refuse_tls};
 use super::services::Port;
 use super::{Cluster, Context, Findings, LocalityState, Server, Service};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
 /// The closure of the servers' rules, and nothing else.
-pub(super) fn of(servers: &[Server], context: &Context<'_>) -> BTreeMap<ClusterName, Cluster> {
+pub(super) fn of(
+    servers: &[Server],
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> BTreeMap<ClusterName, Cluster> {
     let mut clusters = BTreeMap::new();
     for rule in servers.iter().flat_map(|s| &s.rules) {
         for destination in &rule.destinations {
@@ -20,7 +24,9 @@ pub(super) fn of(servers: &[Server], context: &Context<'_>) -> BTreeMap<ClusterN
                 continue;
             }
             let service = context.services.find(&name.host, &rule.source.id.namespace);
-            if let Some(cluster) = service.and_then(|service| cluster(name, service, context)) {
+            if let Some(cluster) =
+                service.and_then(|service| cluster(name, service, context, findings))
+            {
                 clusters.insert(name.clone(), cluster);
             }
         }
@@ -29,7 +35,12 @@ pub(super) fn of(servers: &[Server], context: &Context<'_>) -> BTreeMap<ClusterN
 }
 
 /// None where the service has no such port or subset, or the policy asks for what it cannot get.
-fn cluster(name: &ClusterName, service: &Service, context: &Context<'_>) -> Option<Cluster> {
+fn cluster(
+    name: &ClusterName,
+    service: &Service,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> Option<Cluster> {
     let port = service.port(name.port)?;
     let rule = context.rules.of(service);
     let subset = match name.subset.as_str() {
@@ -39,7 +50,8 @@ fn cluster(name: &ClusterName, service: &Service, context: &Context<'_>) -> Opti
     let policy = rule
         .map(|rule| rule.policy(subset, port.number))
         .unwrap_or_default();
-    if policy.tls.as_ref().is_some_and(|tls| tls.is_asked_for()) {
+    if let (Some(rule), Some(tls)) = (rule, policy.tls.as_ref().filter(|t| t.is_asked_for())) {
+        refuse_tls(rule.asking(tls), tls, findings);
         return None;
     }
     let selected = |labels| subset.is_none_or(|s| subset::selects(&s.labels, labels));

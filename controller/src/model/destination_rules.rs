@@ -7,10 +7,11 @@ use meltemi_policy::host;
 
 use super::{Findings, Service, Services, objects_of};
 use crate::index::Objects;
-use crate::manifest::{DestinationRule, Object, Spec, Subset, TrafficPolicy, nearest};
+use crate::manifest::{DestinationRule, Object, Spec, Subset, Tls, TrafficPolicy, nearest};
 use crate::schema::Settings;
 
 mod checks;
+pub(super) use checks::refuse_tls;
 
 /// Rules by namespace and host; those of one host are merged.
 #[derive(Debug)]
@@ -45,7 +46,6 @@ impl DestinationRules {
             root: settings.root_namespace.clone(),
         };
         for (object, rule) in rules {
-            checks::refuse_tls(object, rule, findings);
             let host = Self::host(object, rule, services);
             checks::targets((object, rule), &host, services, findings);
             merged.add(object, rule, host, findings);
@@ -132,6 +132,15 @@ impl MergedRule {
             _ => false,
         };
         self.sources().find(defines).unwrap_or(&self.source)
+    }
+
+    /// The DestinationRule that a wish for TLS is written in.
+    pub(super) fn asking(&self, tls: &Tls) -> &Arc<Object> {
+        let asks = |object: &&Arc<Object>| match &object.spec {
+            Spec::DestinationRule(rule) => rule.tls().any(|t| t == tls && t.mark.at == tls.mark.at),
+            _ => false,
+        };
+        self.sources().find(asks).unwrap_or(&self.source)
     }
 
     pub(super) fn subsets(&self) -> &[Subset] {

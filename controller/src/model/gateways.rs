@@ -6,7 +6,7 @@ use super::protocols::{self, PortName, Protocols};
 use super::{Bind, Context, Findings, Server, ServerName, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
-use crate::manifest::{self, Object, Spec};
+use crate::manifest::{self, Located, Object, Spec};
 
 /// The servers that can be opened, without rules yet.
 pub(super) fn servers(
@@ -55,18 +55,25 @@ fn make(
             findings.needing(protocols::need(&name.value));
             return None;
         }
+        PortName::Unserved { codec } => {
+            let message = format!("no plugin implements the codec `{codec}`");
+            not_opened(object, name, &message, findings);
+            return None;
+        }
         PortName::NotOurs => {
-            let message = format!(
-                "`{}` names no protocol; the server is not opened",
-                name.value
-            );
-            let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
-            let remedy = "name the port tcp-metaprotocol-NAME, for instance tcp-metaprotocol-dubbo";
-            findings.at(object, name.at, diagnostic.remedy(remedy));
-            findings.needing(protocols::need(&name.value));
+            let message = format!("`{}` names no protocol", name.value);
+            not_opened(object, name, &message, findings);
             return None;
         }
     };
+    // It is never opened in plaintext instead.
+    if let Some(tls) = &server.tls {
+        let message = "`servers.tls` asks for TLS, which is not available yet";
+        let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
+        let remedy = "remove `tls`, or keep the Gateway away until then";
+        findings.at(object, tls.at, diagnostic.remedy(remedy));
+        return None;
+    }
     let bind = match server.bind.strip_prefix("unix://") {
         Some(path) => Bind::Unix(path.to_owned()),
         None => Bind::Tcp(server.bind.parse().ok()?, server.port),
@@ -82,6 +89,14 @@ fn make(
         source: object.clone(),
         rules: vec![],
     })
+}
+
+fn not_opened(object: &Object, name: &Located<String>, reason: &str, findings: &mut Findings) {
+    let message = format!("{reason}; the server is not opened");
+    let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
+    let remedy = "name the port tcp-metaprotocol-NAME, for instance tcp-metaprotocol-dubbo";
+    findings.at(object, name.at, diagnostic.remedy(remedy));
+    findings.needing(protocols::need(&name.value));
 }
 
 /// Whether one cannot be bound while the other is.

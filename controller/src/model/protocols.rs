@@ -8,9 +8,14 @@ use crate::index::Objects;
 use crate::manifest::{Spec, nearest};
 use crate::schema::{ProtocolSchema, Settings};
 
-/// Names of protocols in lower case, with the plugins that speak them.
+/// Names of protocols in lower case.
 #[derive(Debug)]
-pub(super) struct Protocols(BTreeMap<String, String>);
+pub(super) struct Protocols {
+    /// With the plugins that speak them.
+    names: BTreeMap<String, String>,
+    /// With the codecs that no plugin implements.
+    unserved: BTreeMap<String, String>,
+}
 
 /// What a port's name says.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +23,10 @@ pub(super) enum PortName {
     Ours(PortProtocol),
     /// Some other protocol: the port passes as TCP in a mesh.
     NotOurs,
+    /// An ApplicationProtocol names it, with a codec that no plugin implements.
+    Unserved {
+        codec: String,
+    },
     /// It says that it is ours, and names a protocol that nobody speaks, or none.
     Unknown {
         named: Option<String>,
@@ -30,6 +39,7 @@ impl Protocols {
         let ids = || settings.protocols.iter().map(|p| p.id.as_str());
         let mut names: BTreeMap<String, String> =
             ids().map(|id| (id.to_lowercase(), id.to_owned())).collect();
+        let mut unserved = BTreeMap::new();
         for (object, spec) in objects_of!(objects, ApplicationProtocol) {
             let plugin = spec.plugin();
             if ids().any(|id| id == plugin) {
@@ -41,18 +51,20 @@ impl Protocols {
                 .map(|n| format!("; did you mean `{n}`?"))
                 .unwrap_or_default();
             let message = format!(
-                "no plugin implements the codec `{}`{hint}",
-                spec.codec.value
+                "no plugin implements the codec `{}`{hint}; ports of `{}` are not served",
+                spec.codec.value, spec.protocol.value
             );
+            let protocol = spec.protocol.value.to_lowercase();
+            unserved.insert(protocol, spec.codec.value.clone());
             let known = ids().collect::<Vec<_>>().join(", ");
-            let diagnostic = Diagnostic::error(Code::UnknownProtocol, message);
+            let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
             findings.at(
                 object,
                 spec.codec.at,
                 diagnostic.remedy(format!("there is {known}")),
             );
         }
-        Self(names)
+        Self { names, unserved }
     }
 
     /// Reads `tcp-metaprotocol-<application protocol>[-suffix]` and `tcp-<protocol>[-suffix]`,
@@ -65,9 +77,7 @@ impl Protocols {
         }
         let named = tokens.next().unwrap_or_default();
         if named != "metaprotocol" {
-            return self
-                .resolve(named)
-                .map_or(PortName::NotOurs, PortName::Ours);
+            return self.resolve(named).unwrap_or(PortName::NotOurs);
         }
         let Some(named) = tokens.next().filter(|n| !n.is_empty()) else {
             return PortName::Unknown {
@@ -75,21 +85,24 @@ impl Protocols {
                 did_you_mean: None,
             };
         };
-        self.resolve(named).map_or_else(
-            || PortName::Unknown {
+        self.resolve(named).unwrap_or_else(|| {
+            let known = self.names.keys().map(String::as_str);
+            PortName::Unknown {
                 named: Some(named.to_owned()),
-                did_you_mean: nearest(named, self.0.keys().map(String::as_str)).map(str::to_owned),
-            },
-            PortName::Ours,
-        )
+                did_you_mean: nearest(named, known).map(str::to_owned),
+            }
+        })
     }
 
-    fn resolve(&self, application: &str) -> Option<PortProtocol> {
-        let plugin = self.0.get(application)?.clone();
-        Some(PortProtocol {
+    fn resolve(&self, application: &str) -> Option<PortName> {
+        let Some(plugin) = self.names.get(application) else {
+            let codec = self.unserved.get(application)?.clone();
+            return Some(PortName::Unserved { codec });
+        };
+        Some(PortName::Ours(PortProtocol {
             application: application.to_owned(),
-            plugin,
-        })
+            plugin: plugin.clone(),
+        }))
     }
 
     /// What is wrong with a name that is [`PortName::Unknown`].

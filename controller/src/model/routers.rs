@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meltemi_policy::{AttributeMatch, Condition, Precedence, host};
 
-use super::protocols::{self, schema};
+use super::protocols::{self, PortName, schema};
 use super::services::Service;
 use super::{Context, Findings, Need, Rule, Server, attributes, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
@@ -86,7 +86,9 @@ impl<'a> Router<'a> {
         protocols.sort_unstable_by_key(|p| &p.plugin);
         protocols.dedup_by_key(|p| &p.plugin);
         if protocols.is_empty() {
-            let message = format!("no port of {host} speaks a protocol that can be routed");
+            let codecs = service.ports.iter().filter_map(|p| self.unserved(&p.name));
+            let codecs: String = codecs.collect();
+            let message = format!("no port of {host} speaks a protocol that can be routed{codecs}");
             let remedy = "name the port tcp-metaprotocol-NAME in its ServiceEntry";
             let diagnostic = Diagnostic::error(Code::UnknownPort, message).remedy(remedy);
             findings.at(self.object, *at, diagnostic);
@@ -104,6 +106,16 @@ impl<'a> Router<'a> {
             .filter_map(|p| schema(self.context.settings, &p.plugin));
         schemas.for_each(|schema| attributes::check(self.object, self.spec, schema, findings));
         Some(service)
+    }
+
+    /// Why a port is not served, where its protocol has no plugin.
+    fn unserved(&self, port: &str) -> Option<String> {
+        let PortName::Unserved { codec } = self.context.protocols.of_port(port) else {
+            return None;
+        };
+        Some(format!(
+            "; `{port}` is of the codec `{codec}`, which no plugin implements"
+        ))
     }
 
     fn attach(

@@ -138,7 +138,7 @@ fn service(
         name: port.name.value.clone(),
         protocol: match protocols.of_port(&port.name.value) {
             PortName::Ours(protocol) => Some(protocol),
-            PortName::NotOurs | PortName::Unknown { .. } => None,
+            PortName::NotOurs | PortName::Unserved { .. } | PortName::Unknown { .. } => None,
         },
         endpoints: endpoints(port, workloads),
     };

@@ -173,7 +173,7 @@ fn a_rule_that_comes_to_ask_for_tls_does_not_fall_back_to_plaintext() {
     let tls = "{name: v9, labels: {version: v1}, trafficPolicy: {tls: {mode: SIMPLE}}}";
     fixture.edit("rule.yaml", "{name: v1, labels: {version: v1}}", tls);
     let update = controller.reload().unwrap();
-    assert_eq!(update.report.errors(), 2, "{}", update.report);
+    assert_eq!(update.report.errors(), 1, "{}", update.report);
     let url = Cluster::type_url();
     let clusters = update.resources.of_type(&url);
     let names: Vec<_> = clusters.map(|(name, _)| name).collect();

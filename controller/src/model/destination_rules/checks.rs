@@ -7,7 +7,7 @@ use meltemi_policy::{host, subset};
 use super::super::{Findings, Service, Services};
 use super::{DestinationRules, MergedRule};
 use crate::diagnostic::{Code, Diagnostic, Place, Position};
-use crate::manifest::{DestinationRule, Object, Spec, TrafficPolicy};
+use crate::manifest::{DestinationRule, Object, Spec, Tls, TrafficPolicy};
 
 /// Hosts and ports that no service has.
 pub(super) fn targets(
@@ -151,16 +151,14 @@ impl MergedRule {
 }
 
 /// No better by refusing the rule: its host would then be dialled in plaintext.
-pub(super) fn refuse_tls(object: &Object, rule: &DestinationRule, findings: &mut Findings) {
-    for tls in rule.tls() {
-        let asks = match &tls.mode {
-            Some(mode) => format!("`tls.mode: {}` asks", mode.value),
-            None => "`tls` without a `mode` names what only TLS needs, so it asks".to_owned(),
-        };
-        let message = format!("{asks} for TLS, which is not available yet");
-        let remedy = "its clusters are refused, never dialled in plaintext; remove `tls`, or \
-                      set `mode: DISABLE` where plaintext is meant";
-        let diagnostic = Diagnostic::error(Code::TlsUnavailable, message).remedy(remedy);
-        findings.blameless(object, tls.mark.at, diagnostic);
-    }
+pub(in super::super) fn refuse_tls(object: &Object, tls: &Tls, findings: &mut Findings) {
+    let asks = match &tls.mode {
+        Some(mode) => format!("`tls.mode: {}` asks", mode.value),
+        None => "`tls` without a `mode` names what only TLS needs, so it asks".to_owned(),
+    };
+    let message = format!("{asks} for TLS, which is not available yet");
+    let remedy = "its clusters are refused, never dialled in plaintext; remove `tls`, or \
+                  set `mode: DISABLE` where plaintext is meant";
+    let diagnostic = Diagnostic::error(Code::TlsUnavailable, message).remedy(remedy);
+    findings.blameless(object, tls.mark.at, diagnostic);
 }
