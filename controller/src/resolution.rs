@@ -236,7 +236,14 @@ impl Pass<'_> {
             why: Why::ToBlame,
             is_deleted: false,
         });
-        blamed.or_else(|| self.taken_away(finding))
+        let taken_away = self.taken_away(finding);
+        // A new rule of a host is not to blame for subsets that went with a deleted one.
+        if finding.diagnostic.code == Code::UnknownSubset
+            && taken_away.as_ref().is_some_and(|t| t.is_deleted)
+        {
+            return taken_away;
+        }
+        blamed.or(taken_away)
     }
 
     fn taken_away(&self, finding: &Finding) -> Option<Fallback> {

@@ -316,3 +316,64 @@ fn what_gives_way_to_something_that_is_needed_is_told() {
         update.report
     );
 }
+
+#[test]
+fn subsets_of_a_deleted_rule_stay_beside_a_newer_rule_that_counts() {
+    let fixture = Fixture::valid();
+    let (mut controller, _) = loaded(&fixture);
+    fixture.remove("rule.yaml");
+    let newer = RULE
+        .replace("{name: greeter}", "{name: newer}")
+        .replace(
+            "    outlier",
+            "    loadBalancer: {simple: RANDOM}\n    outlier",
+        )
+        .replace("  - {name: v1, labels: {version: v1}}\n", "");
+    fixture.write("newer.yaml", &newer);
+    for _ in 0..2 {
+        let update = controller.reload().unwrap();
+        assert_eq!(update.report.errors(), 1, "{}", update.report);
+        assert!(says(&update.report, DELETED), "{}", update.report);
+        let clusters = controller.model().clusters.values();
+        let balances: Vec<_> = clusters.map(|c| format!("{:?}", c.balance)).collect();
+        assert_eq!(balances, ["Random", "Random"]);
+        fixture.edit("newer.yaml", "spec:", "# again\nspec:");
+    }
+}
+
+#[test]
+fn an_edit_of_what_another_object_holds_back_takes_effect_once_it_is_free() {
+    let fixture = Fixture::valid();
+    fixture.write("other.yaml", &SERVICE.replace("greeter", "other"));
+    fixture.edit("other.yaml", "[other.shop]", "[other.shop, a.shop, b.shop]");
+    fixture.edit(
+        "router.yaml",
+        "{host: greeter.shop, subset: v2}\n  - name",
+        "{host: a.shop}\n  - name",
+    );
+    fixture.edit(
+        "router.yaml",
+        "{host: greeter.shop, subset: v1}",
+        "{host: b.shop}",
+    );
+    let (mut controller, first) = loaded(&fixture);
+    fixture.remove("other.yaml");
+    // Both hosts are kept, each for a route of its own.
+    let update = controller.reload().unwrap();
+    assert_eq!(update.resources, first.resources, "{}", update.report);
+    // One is defined anew; the other is still kept.
+    fixture.write(
+        "a.yaml",
+        &SERVICE.replace("greeter", "a").replace("10.0.0", "10.0.9"),
+    );
+    let update = controller.reload().unwrap();
+    assert_eq!(update.report.errors(), 1, "{}", update.report);
+    assert_eq!(
+        endpoints(&controller, "a.shop"),
+        ["10.0.9.1:20880", "10.0.9.2:20880"]
+    );
+    assert_eq!(
+        endpoints(&controller, "b.shop"),
+        ["10.0.0.1:20880", "10.0.0.2:20880"]
+    );
+}
