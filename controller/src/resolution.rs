@@ -81,7 +81,10 @@ fn settle(
     let mut in_the_way = BTreeSet::new();
     let mut told_of = BTreeSet::new();
     let mut said = None;
+    // Far more passes than objects can move in: a bound, so that no set of manifests can hang it.
+    let mut passes_left = 2 * (newest.len() + index.good().count()) + 2;
     loop {
+        passes_left -= 1;
         let (model, findings) = model::build(&objects, settings);
         let pass = Pass {
             index,
@@ -111,7 +114,8 @@ fn settle(
             }
         }
         // Each pass moves at least one object to its last good version, or more of it, or out.
-        if pairs().all(|(_, fallback)| matches!(fallback.outcome, Outcome::GivenUp)) {
+        let is_given_up = |fallback: &Fallback| matches!(fallback.outcome, Outcome::GivenUp);
+        if passes_left == 0 || pairs().all(|(_, fallback)| is_given_up(fallback)) {
             return Settled {
                 model,
                 objects,
@@ -121,20 +125,9 @@ fn settle(
             };
         }
         for (fallback, finding) in fallbacks.into_iter().zip(findings) {
-            let Some(fallback) = fallback else { continue };
-            let id = fallback.id;
-            match fallback.outcome {
-                Outcome::GivenUp => continue,
-                Outcome::Refused => drop(objects.remove(&id)),
-                Outcome::Stays(good) => {
-                    let was = replaced.contains_key(&id);
-                    let needs = (fallback.is_deleted).then_some(&*finding.needs);
-                    if let Some(part) = part::of(&good, needs, was, &objects) {
-                        objects.insert(id.clone(), part);
-                    }
-                }
+            if let Some(fallback) = fallback {
+                fallback.take_effect(&finding, &mut objects, &mut replaced);
             }
-            replaced.entry(id).or_insert(fallback.why);
         }
     }
 }
@@ -286,6 +279,27 @@ fn asks_for_tls(object: &Object) -> bool {
 }
 
 impl Fallback {
+    /// Puts what was in force in the place of what is there now.
+    fn take_effect(
+        self,
+        finding: &Finding,
+        objects: &mut Objects,
+        replaced: &mut BTreeMap<ObjectRef, Why>,
+    ) {
+        match self.outcome {
+            Outcome::GivenUp => return,
+            Outcome::Refused => drop(objects.remove(&self.id)),
+            Outcome::Stays(good) => {
+                let was = replaced.contains_key(&self.id);
+                let needs = self.is_deleted.then_some(&*finding.needs);
+                if let Some(part) = part::of(&good, needs, was, objects) {
+                    objects.insert(self.id.clone(), part);
+                }
+            }
+        }
+        replaced.entry(self.id).or_insert(self.why);
+    }
+
     /// The finding, with what becomes of the object that is not the one that it is about.
     fn explain(&self, mut finding: Diagnostic) -> Diagnostic {
         finding.severity = Severity::Error;
