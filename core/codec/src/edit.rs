@@ -16,6 +16,14 @@ pub enum Edit {
         /// The attribute's name on the wire.
         name: Box<str>,
     },
+    /// Removes these first bytes from each value of the attribute that starts with them (the keys
+    /// of a command).
+    StripPrefix {
+        /// The attribute's name.
+        name: Box<str>,
+        /// What to remove.
+        prefix: Box<str>,
+    },
 }
 
 /// The message stays as it was.

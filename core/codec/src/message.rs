@@ -155,9 +155,9 @@ pub enum Answers {
 
 /// What a request does to the upstream connection it is sent on.
 ///
-/// While a client has a pinned connection, its requests go there: they are not routed again, and
-/// their constraint, their session and a redirect in their answer change nothing. A connection
-/// that is released serves others in the session it was opened with; a codec that saw the client
+/// While a client has a pinned connection, its requests go there, but for those that say
+/// [`Pin::Aside`]: they are not routed again, and their constraint, their session and a redirect
+/// in their answer change nothing. A connection that is released serves others in the session it was opened with; a codec that saw the client
 /// leave that session (`SELECT` within `MULTI`) keeps it pinned until it closes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pin {
@@ -172,6 +172,9 @@ pub enum Pin {
     Release,
     /// The connection belongs to this client until either closes (callbacks, subscriptions).
     UntilClose,
+    /// Routed as if the client had no pinned connection (a command between the pushes of a
+    /// subscription). Its answer keeps its turn all the same.
+    Aside,
 }
 
 /// Narrows the balancer's choice.
@@ -180,16 +183,22 @@ pub enum Constraint {
     /// Any endpoint of the cluster.
     #[default]
     None,
-    /// The shard that owns this key, in the protocol's own key space (a hash slot).
+    /// The shard that owns a key.
+    ///
+    /// Where the endpoints told how they divide the key space ([`crate::Topology`]) the slot
+    /// decides; where the cluster's load balancer hashes, the hash; elsewhere any endpoint serves.
     Shard {
-        /// The key's place in the key space.
-        key: u32,
+        /// The key's place in the protocol's own key space (a hash slot).
+        slot: u32,
+        /// A hash of the key of which all bits are worth the same.
+        hash: u64,
         /// Which of the shard's nodes.
         role: Role,
     },
     /// Exactly this endpoint, `host:port`.
     Endpoint(Box<str>),
-    /// The request concerns several shards or none in particular: where the cluster has shards,
+    /// The request concerns several shards or none in particular: where the service's keys are
+    /// divided, over the shards of a cluster or over the clusters of its routes,
     /// [`crate::Scatter::plan`] says how to serve it; elsewhere any endpoint does.
     Planned,
 }
@@ -200,8 +209,12 @@ pub enum Role {
     /// The one that takes writes.
     #[default]
     Primary,
+    /// The primary; one that follows where that cannot be asked.
+    PreferPrimary,
     /// One that follows.
     Replica,
+    /// One that follows; the primary where none can be asked.
+    PreferReplica,
     /// Either.
     Any,
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     attribute::AttributeDef, downstream::Downstream, message::Limits, scatter::Scatter,
-    session::Session, topology::Topology, upstream::Upstream,
+    session::Opening, topology::Topology, upstream::Upstream,
 };
 
 /// What a plugin crate provides. One value serves all workers.
@@ -36,11 +36,13 @@ pub trait Protocol: Send + Sync + 'static {
     /// The codec of a client's connection.
     fn downstream(&self, limits: Limits) -> Box<dyn Downstream>;
 
-    /// The codec of a connection to a server, to be brought into the state of `session`.
-    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream>;
+    /// The codec of a new connection to a server.
+    fn upstream(&self, limits: Limits, opening: &Opening<'_>) -> Box<dyn Upstream>;
 
     /// This protocol as the settings of a service want it: another value, with traits of its own
-    /// (a password to ask of clients, methods that old peers call one-way without saying so).
+    /// (a password to ask of clients, methods that old peers call one-way without saying so). For
+    /// connections to the endpoints of a cluster that has settings of its own (a password to show
+    /// to servers), those of the service are followed by the cluster's.
     ///
     /// # Errors
     /// [`SettingRefused`] names the first setting that is unknown or wrong.
@@ -50,6 +52,18 @@ pub trait Protocol: Send + Sync + 'static {
             name: name.into(),
             reason: "this protocol has no settings",
         })
+    }
+
+    /// The attribute that says what a request asks to be done (a method, a command): metrics are
+    /// kept for each of its values, of which the core bounds the number.
+    fn operation_attribute(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The attribute that says which datum a request concerns: the core samples it to name the
+    /// most frequent ones.
+    fn key_attribute(&self) -> Option<&'static str> {
+        None
     }
 
     /// How one request becomes several, where the protocol has such.

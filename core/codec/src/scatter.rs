@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::{
     message::{Constraint, Frame, OwnRequest, Role},
     reply::Status,
+    upstream::Outcome,
 };
 
 /// For protocols whose requests can concern several shards.
@@ -15,17 +16,21 @@ pub trait Scatter: Send + Sync {
     /// Makes the client's one answer of the parts' answers, which come in the order of the plan's
     /// parts; each is a whole message, with its part's memo. A part that was not answered is given
     /// the proxy's own answer ([`crate::Downstream::local_reply`]).
-    fn merge(&self, merge: &Merge, parts: &[Frame<'_>], out: &mut Vec<u8>);
+    ///
+    /// Returns what the answer says of the request, as [`crate::Upstream::outcome`] does.
+    fn merge(&self, merge: &Merge, parts: &[Frame<'_>], out: &mut Vec<u8>) -> Outcome;
 }
 
-/// Which shard owns what.
+/// Who owns what, as the route of a request sees it.
 pub trait ShardMap {
-    /// A number that is equal for two keys of the key space if and only if one shard owns both.
-    fn shard(&self, key: u32) -> Option<u32>;
-    /// How many shards there are.
-    fn count(&self) -> u32;
-    /// The `n`th node of the cluster: its address, for [`Constraint::Endpoint`], its shard and its
-    /// role there.
+    /// A number that is equal for two keys if and only if one shard of one cluster owns both.
+    /// `None`: no route leads to the key, or nobody owns it now. `key` is what routes match on,
+    /// `slot` and `hash` are those of [`Constraint::Shard`].
+    fn place(&self, key: &[u8], slot: u32, hash: u64) -> Option<u32>;
+
+    /// The `n`th node of the cluster that the request itself is routed to: its address, for
+    /// [`Constraint::Endpoint`], the number of its shard and its role there. Shards come in the
+    /// order of what they own, each with its primary first.
     fn node(&self, n: usize) -> Option<(&str, u32, Role)>;
 }
 

@@ -3,14 +3,14 @@
 use crate::{
     edit::{Edit, EditRefused},
     message::{Body, Decoded, Frame, Malformed, Memo, Request},
-    session::{Open, Session},
+    session::Open,
     topology::Node,
 };
 
 /// Writes requests to a server and reads its answers.
 pub trait Upstream {
     /// Writes what a new connection has to say first.
-    fn open(&mut self, _session: Option<&Session>, _out: &mut Vec<u8>) -> Open {
+    fn open(&mut self, _out: &mut Vec<u8>) -> Open {
         Open::Ready
     }
 
@@ -36,8 +36,8 @@ pub trait Upstream {
     ///
     /// # Errors
     /// [`Malformed`] when no further message boundary can be found: the answers that were due are
-    /// errors, the connection is closed. Before [`FromServer::Ready`], where the server refuses
-    /// the handshake, it is a failed connection attempt.
+    /// errors, the connection is closed. Before [`FromServer::Ready`] it is a failed connection
+    /// attempt.
     fn decode(
         &mut self,
         input: &[u8],
@@ -126,6 +126,11 @@ pub enum FromServer {
     Answered,
     /// The handshake is done: requests may follow.
     Ready,
+    /// Instead of [`FromServer::Ready`]: the server refuses what the handshake asks for (a
+    /// password, a database), and says so with this message. It becomes the answer of each request
+    /// that waits for this connection, which then closes; no other endpoint is asked, and none is
+    /// to blame. The memos of [`Expected`] are those of the requests that wait.
+    Refused,
     /// The server wants no new requests: on this connection, or at all.
     GoAway {
         /// All of this endpoint, not this connection alone.

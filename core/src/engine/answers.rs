@@ -79,6 +79,7 @@ impl Engine {
             FromServer::Ready | FromServer::ComeBack => self.host_leaving(key, false),
             FromServer::GoAway { host: true } => self.host_leaving(key, true),
             FromServer::GoAway { host: false } => self.retire_server(key),
+            FromServer::Refused => return self.server_lost(key, Loss::Reset),
             FromServer::Push => self.push_to_owner(key, frame),
             FromServer::Call(request) => self.call_client(key, &request, frame, whole),
         }

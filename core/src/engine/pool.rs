@@ -78,9 +78,7 @@ impl Engine {
         };
         let metrics = host.metrics.clone();
         let mut server = Server::new(&*protocol, limits, host_key, metrics, self.now);
-        server
-            .codec
-            .open(None, server.outbox.append(&mut self.spare));
+        server.codec.open(server.outbox.append(&mut self.spare));
         let key = self.servers.insert(server);
         host.connections.push(key);
         self.actions.push_back(Action::Connect {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{Correlation, Expected, Limits, Memo, Protocol, Traits, Upstream};
+use meltemi_codec::{Correlation, Expected, Limits, Memo, Opening, Protocol, Traits, Upstream};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, ServerKey, Timer,
@@ -80,7 +80,7 @@ impl Server {
     ) -> Self {
         let traits = protocol.traits();
         Self {
-            codec: protocol.upstream(limits, None),
+            codec: protocol.upstream(limits, &Opening::default()),
             protocol: protocol.id(),
             traits,
             in_order: !matches!(traits.correlation, Correlation::ById { .. }),

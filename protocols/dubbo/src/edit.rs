@@ -14,10 +14,11 @@ pub(crate) fn edit(frame: Frame<'_>, edits: &[Edit], out: &mut Vec<u8>) -> Resul
     let edits: Vec<Splice<'_>> = edits
         .iter()
         .map(|edit| match edit {
-            Edit::Set { name, value } => Splice::Set { key: name, value },
-            Edit::Remove { name } => Splice::Remove { key: name },
+            Edit::Set { name, value } => Ok(Splice::Set { key: name, value }),
+            Edit::Remove { name } => Ok(Splice::Remove { key: name }),
+            Edit::StripPrefix { .. } => Err(EditRefused::NoPlace),
         })
-        .collect();
+        .collect::<Result<_, _>>()?;
     splice(&header, body, &edits, out).map_err(|error| match error {
         SpliceError::Opaque(_) | SpliceError::NoAttachments => EditRefused::NoPlace,
         SpliceError::NotAString | SpliceError::TooLong => EditRefused::Unwritable,

@@ -21,7 +21,7 @@ use dubbo_rs_codec::{
     header::{DEFAULT_PAYLOAD_LIMIT, MAGIC},
 };
 use meltemi_codec::{
-    AttributeDef, Correlation, Downstream, Limits, Order, Protocol, Session, Sharing, Sniff,
+    AttributeDef, Correlation, Downstream, Limits, Opening, Order, Protocol, Sharing, Sniff,
     Traits, Upstream,
 };
 
@@ -82,7 +82,7 @@ impl Protocol for Dubbo {
         Box::new(consumer::Consumer::new(limits))
     }
 
-    fn upstream(&self, limits: Limits, _session: Option<&Session>) -> Box<dyn Upstream> {
+    fn upstream(&self, limits: Limits, _opening: &Opening<'_>) -> Box<dyn Upstream> {
         Box::new(provider::Provider::new(limits))
     }
 }

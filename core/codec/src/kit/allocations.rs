@@ -5,6 +5,7 @@ use crate::{
     downstream::FromClient,
     message::{Decoded, Frame, Memo},
     protocol::Protocol,
+    session::Opening,
 };
 
 /// Samples up to this size are counted.
@@ -50,7 +51,9 @@ pub fn allocations(
 /// Allocations of the second request of a connection.
 fn request(subject: &Subject<'_>, bytes: &[u8], count: &dyn Fn() -> usize) -> usize {
     let mut down = subject.protocol.downstream(subject.limits());
-    let mut up = subject.protocol.upstream(subject.limits(), None);
+    let mut up = subject
+        .protocol
+        .upstream(subject.limits(), &Opening::default());
     let mut out = Vec::with_capacity(64 * SMALL);
     let mut pass = || {
         out.clear();
@@ -74,7 +77,9 @@ fn request(subject: &Subject<'_>, bytes: &[u8], count: &dyn Fn() -> usize) -> us
 /// Allocations of the second answer of a connection.
 fn response(subject: &Subject<'_>, bytes: &[u8], memo: &Memo, count: &dyn Fn() -> usize) -> usize {
     let mut down = subject.protocol.downstream(subject.limits());
-    let mut up = subject.protocol.upstream(subject.limits(), None);
+    let mut up = subject
+        .protocol
+        .upstream(subject.limits(), &Opening::default());
     let waiting = Waiting([(memo.clone(), 1)].into());
     let mut out = Vec::with_capacity(64 * SMALL);
     let mut pass = || {

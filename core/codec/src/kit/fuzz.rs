@@ -12,6 +12,7 @@ use crate::{
     message::{Frame, Limits, Memo},
     protocol::{Correlation, Protocol},
     reply::{LocalReply, Status},
+    session::Opening,
     upstream::FromServer,
 };
 
@@ -75,7 +76,9 @@ pub(super) fn downstream(protocol: &dyn Protocol, data: &[u8]) -> Result<(), Bro
             message: "timeout",
         };
         codec.local_reply(request.id, &request.memo, reply, &mut out);
-        protocol.upstream(limits, None).forward(1, frame, &mut out);
+        protocol
+            .upstream(limits, &Opening::default())
+            .forward(1, frame, &mut out);
         out.clear();
     }
     Ok(())
@@ -90,7 +93,7 @@ pub(super) fn upstream(protocol: &dyn Protocol, data: &[u8]) -> Result<(), Broke
     let whole = feed(&mut Server::new(protocol, limits, waiting()), stream, [])?;
     let cut = feed(&mut Server::new(protocol, limits, waiting()), stream, cuts)?;
     same(&whole, &cut, limits)?;
-    let mut codec = protocol.upstream(limits, None);
+    let mut codec = protocol.upstream(limits, &Opening::default());
     let mut client = protocol.downstream(limits);
     let mut out = Vec::new();
     let memo = Memo::default();

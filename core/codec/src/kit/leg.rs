@@ -6,6 +6,7 @@ use crate::{
     downstream::{Downstream, FromClient},
     message::{Body, Decoded, Limits, Malformed, Memo},
     protocol::Protocol,
+    session::Opening,
     upstream::{At, Expected, FromServer, Upstream},
 };
 
@@ -96,7 +97,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(protocol: &dyn Protocol, limits: Limits, waiting: Waiting) -> Self {
         Self {
-            codec: protocol.upstream(limits, None),
+            codec: protocol.upstream(limits, &Opening::default()),
             waiting,
             limits,
         }

@@ -2,8 +2,8 @@
 
 use meltemi_codec::{
     AttributeDef, AttributeKey, Body, Decoded, Downstream, Drain, Edit, EditRefused, Expected,
-    Frame, FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Outcome, Protocol, Request,
-    Session, Size, Sniff, Traits, Upstream,
+    Frame, FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Opening, Outcome, Protocol,
+    Request, Size, Sniff, Traits, Upstream,
     kit::{
         Rule, allocations, rules,
         sample::{ById, InOrder},
@@ -136,7 +136,7 @@ impl Protocol for Flawed {
         })
     }
 
-    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream> {
+    fn upstream(&self, limits: Limits, opening: &Opening<'_>) -> Box<dyn Upstream> {
         Box::new(FlawedUpstream {
             codec: self.0.upstream(self.limits(limits), session),
             flaw: self.1,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use meltemi_codec::kit::sample::ById;
 use meltemi_codec::{
     AttributeDef, AttributeKey, Decoded, Downstream, Frame, FromClient, Limits, LocalReply,
-    Malformed, Memo, Protocol, Session, Sniff, Traits, Upstream,
+    Malformed, Memo, Opening, Protocol, Sniff, Traits, Upstream,
 };
 
 pub(super) struct Fragile;
@@ -31,8 +31,8 @@ impl Protocol for Fragile {
         Box::new(Mistaken)
     }
 
-    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream> {
-        ById.upstream(limits, session)
+    fn upstream(&self, limits: Limits, opening: &Opening<'_>) -> Box<dyn Upstream> {
+        ById.upstream(limits, opening)
     }
 }
 

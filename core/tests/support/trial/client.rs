@@ -2,7 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use meltemi_codec::{Answers, At, Correlation, FromClient, FromServer, Limits, Memo, Request};
+use meltemi_codec::{
+    Answers, At, Correlation, FromClient, FromServer, Limits, Memo, Opening, Request,
+};
 use meltemi_core::engine::ConnectionId;
 
 use super::leg::{Ear, OfClient, OfServer, Owed};
@@ -43,7 +45,7 @@ impl Client {
     pub(crate) fn new(id: ConnectionId, speech: Speech, limits: Limits) -> Self {
         let protocol = &speech.protocol;
         let hears = OfServer {
-            codec: protocol.upstream(limits, None),
+            codec: protocol.upstream(limits, &Opening::default()),
             expected: VecDeque::new(),
         };
         Self {

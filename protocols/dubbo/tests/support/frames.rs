@@ -6,7 +6,7 @@ use dubbo_rs_codec::{
 };
 use meltemi_codec::{
     AttributeKey, Decoded, Downstream, Frame, FromClient, FromServer, Limits, Malformed, Memo,
-    Message, Protocol, Request, Size, Upstream,
+    Message, Opening, Protocol, Request, Size, Upstream,
 };
 use meltemi_dubbo::Dubbo;
 
@@ -26,7 +26,7 @@ pub fn downstream() -> Box<dyn Downstream> {
 }
 
 pub fn upstream() -> Box<dyn Upstream> {
-    Dubbo.upstream(limits(), None)
+    Dubbo.upstream(limits(), &Opening::default())
 }
 
 pub fn header(kind: Kind, serialization: SerializationId, body: &[u8]) -> Header {

@@ -13,6 +13,7 @@ use crate::{
     message::{Body, Decoded, Frame, Limits, Memo, Size},
     protocol::Protocol,
     reply::Status,
+    session::Opening,
     upstream::FromServer,
 };
 
@@ -234,7 +235,7 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
         let mut out = SENT_BEFORE.to_vec();
         subject
             .protocol
-            .upstream(limits, None)
+            .upstream(limits, &Opening::default())
             .forward(id, frame, &mut out);
         added(&out).map(<[u8]>::to_vec)
     };
@@ -288,7 +289,7 @@ fn response_by_head(
         whole: rest.is_empty(),
         memo,
     };
-    let codec = subject.protocol.upstream(limits, None);
+    let codec = subject.protocol.upstream(limits, &Opening::default());
     if codec.outcome(frame) != codec.outcome(whole) {
         let finding = format!(
             "its outcome is {:?}, but {:?} by all of it",

@@ -15,6 +15,7 @@ use crate::{
     },
     message::{Frame, Memo, Request},
     protocol::Protocol,
+    session::Opening,
     upstream::FromServer,
 };
 
@@ -212,7 +213,9 @@ fn answer_edited(
     event: &FromServer,
     memo: &Memo,
 ) -> Result<(), Broken> {
-    let codec = subject.protocol.upstream(subject.limits(), None);
+    let codec = subject
+        .protocol
+        .upstream(subject.limits(), &Opening::default());
     for edits in [vec![], vec![set("a-value")], vec![set("a-value"), remove()]] {
         let mut out = SENT_BEFORE.to_vec();
         let done = codec.edit(whole(&sample.bytes, memo), &edits, &mut out);

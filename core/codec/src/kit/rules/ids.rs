@@ -10,6 +10,7 @@ use crate::{
     },
     message::{Answers, Frame, Memo, Request},
     protocol::Protocol,
+    session::Opening,
     upstream::{At, FromServer},
 };
 
@@ -51,7 +52,7 @@ fn forwarded(subject: &Subject<'_>, asked: &Asked<'_>, id: u64) -> Result<(), Br
         };
         subject
             .protocol
-            .upstream(subject.limits(), None)
+            .upstream(subject.limits(), &Opening::default())
             .forward(id, frame, &mut out);
         added(&out).map(<[u8]>::to_vec)
     };
@@ -142,7 +143,9 @@ fn responded(
         FromServer::Response(response) => response,
         other => return Err(Broken::new("", format!("it is read as {other:?}"), READ)),
     };
-    let codec = subject.protocol.upstream(subject.limits(), None);
+    let codec = subject
+        .protocol
+        .upstream(subject.limits(), &Opening::default());
     let outcome = |bytes| {
         codec.outcome(Frame {
             bytes,
@@ -261,7 +264,7 @@ fn refused(subject: &Subject<'_>, request: &Request) -> Result<(), Broken> {
     let mut out = SENT_BEFORE.to_vec();
     subject
         .protocol
-        .upstream(subject.limits(), None)
+        .upstream(subject.limits(), &Opening::default())
         .refuse(request, &mut out);
     match subject.read_request(added(&out)?, READ)? {
         FromClient::Response { id } if id == request.id => Ok(()),
@@ -283,7 +286,7 @@ fn call_answered(subject: &Subject<'_>, bytes: &[u8], id: u64) -> Result<(), Bro
     };
     subject
         .protocol
-        .upstream(subject.limits(), None)
+        .upstream(subject.limits(), &Opening::default())
         .respond(id, frame, &mut out);
     match subject.read_request(added(&out)?, READ)? {
         FromClient::Response { id: read } if read == id => Ok(()),

@@ -12,6 +12,7 @@ use crate::{
     message::{Answers, Frame, Limits, Request},
     protocol::Protocol,
     reply::{LocalReply, Status},
+    session::Opening,
     upstream::{At, FromServer, Outcome},
 };
 
@@ -87,7 +88,9 @@ fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> R
         let finding = format!("for request {id:#x} it is read as {event:?}");
         return Err(Broken::new("", finding, READ));
     }
-    let codec = subject.protocol.upstream(subject.limits(), None);
+    let codec = subject
+        .protocol
+        .upstream(subject.limits(), &Opening::default());
     let outcome = codec.outcome(Frame {
         bytes,
         whole: true,

@@ -24,7 +24,7 @@ use crate::{
     downstream::Downstream,
     message::Limits,
     protocol::{Correlation, Order, Protocol, Sharing, Sniff, Traits},
-    session::Session,
+    session::Opening,
     upstream::Upstream,
 };
 
@@ -90,7 +90,7 @@ impl Protocol for ById {
         Box::new(codec::Server { limits })
     }
 
-    fn upstream(&self, limits: Limits, _session: Option<&Session>) -> Box<dyn Upstream> {
+    fn upstream(&self, limits: Limits, _opening: &Opening<'_>) -> Box<dyn Upstream> {
         Box::new(codec::Client { limits })
     }
 }

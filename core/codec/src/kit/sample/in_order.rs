@@ -28,7 +28,7 @@ use crate::{
     downstream::Downstream,
     message::Limits,
     protocol::{Correlation, Order, Protocol, Sharing, Sniff, Traits},
-    session::Session,
+    session::Opening,
     upstream::Upstream,
 };
 
@@ -84,7 +84,7 @@ impl Protocol for InOrder {
         Box::new(codec::Server::new(limits))
     }
 
-    fn upstream(&self, limits: Limits, _session: Option<&Session>) -> Box<dyn Upstream> {
+    fn upstream(&self, limits: Limits, _opening: &Opening<'_>) -> Box<dyn Upstream> {
         Box::new(codec::Client::new(limits))
     }
 }

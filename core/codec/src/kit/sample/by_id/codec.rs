@@ -288,7 +288,9 @@ fn splice(message: Frame<'_>, edits: &[Edit], out: &mut Vec<u8>) -> Result<(), E
     let (header, attributes, body) = parts(message.bytes).ok_or(EditRefused::Unreadable)?;
     let mut attributes: Vec<(&str, &str)> = lines(attributes).collect();
     for edit in edits {
-        let (Edit::Set { name, .. } | Edit::Remove { name }) = edit;
+        let (Edit::Set { name, .. } | Edit::Remove { name }) = edit else {
+            return Err(EditRefused::NoPlace);
+        };
         attributes.retain(|(found, _)| *found != &**name);
         if let Edit::Set { name, value } = edit {
             if name.contains(['=', '\n']) || value.contains(['\r', '\n']) {

@@ -100,7 +100,9 @@ impl Downstream for Server {
         let (line, payload) = parse(request.bytes).ok_or(EditRefused::Unreadable)?;
         let mut words: Vec<Cow<'_, str>> = line.text.split(' ').map(Cow::Borrowed).collect();
         for edit in edits {
-            let (Edit::Set { name, .. } | Edit::Remove { name }) = edit;
+            let (Edit::Set { name, .. } | Edit::Remove { name }) = edit else {
+                return Err(EditRefused::NoPlace);
+            };
             if matches!(&**name, "" | "verb" | "key") || name.contains([' ', '\n', '=', '*']) {
                 return Err(EditRefused::Unwritable);
             }
