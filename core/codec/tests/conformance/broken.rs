@@ -138,7 +138,7 @@ impl Protocol for Flawed {
 
     fn upstream(&self, limits: Limits, opening: &Opening<'_>) -> Box<dyn Upstream> {
         Box::new(FlawedUpstream {
-            codec: self.0.upstream(self.limits(limits), session),
+            codec: self.0.upstream(self.limits(limits), opening),
             flaw: self.1,
         })
     }
