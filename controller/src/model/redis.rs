@@ -258,3 +258,6 @@ fn fault(fault: &manifest::Fault) -> Fault {
         error: fault.is_error.then(|| FAULT_TEXT.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,573 @@
+use std::time::Duration;
+
+use super::super::{Model, Server};
+use super::*;
+use crate::check::Report;
+use crate::controller::Controller;
+use crate::fixture::{Fixture, REDIS_SERVICE, SECRETS, redis_settings};
+use crate::manifest::{ConsistentHash, Hidden, Simple};
+
+fn loaded(fixture: &Fixture) -> (Controller, Report) {
+    let mut controller = Controller::open(&fixture.paths(), redis_settings());
+    let report = controller.load().report;
+    (controller, report)
+}
+
+/// The model of manifests without an error.
+fn valid(fixture: &Fixture, check: impl FnOnce(&Model)) {
+    let (controller, report) = loaded(fixture);
+    assert!(report.is_valid(), "{report}");
+    check(controller.model());
+}
+
+/// A line for each rule of the only server.
+fn rules(model: &Model) -> Vec<String> {
+    model.servers[0].rules.iter().map(line).collect()
+}
+
+fn line(rule: &Rule) -> String {
+    let conditions: Vec<_> = rule.conditions.iter().map(condition).collect();
+    let mut line = format!(
+        "[{}] -> {}",
+        conditions.join(","),
+        rule.destinations[0].cluster
+    );
+    if let Some(removed) = &rule.remove_prefix {
+        line += &format!(" without {}:{}", removed.attribute, removed.prefix);
+    }
+    for mirror in &rule.mirrors {
+        let writes = if mirror.exclude_idempotent {
+            "writes"
+        } else {
+            "all"
+        };
+        line += &format!(" {}% of {writes} to {}", mirror.percentage, mirror.cluster);
+    }
+    line
+}
+
+fn condition(matching: &AttributeMatch) -> String {
+    match &matching.condition {
+        Condition::Prefix(prefix) => format!("{}={prefix}*", matching.name),
+        Condition::PrefixIgnoreCase(prefix) => format!("{}~{prefix}*", matching.name),
+        other => format!("{}: {other:?}", matching.name),
+    }
+}
+
+/// The settings of a plugin as text, secrets included.
+fn told(settings: &[Setting]) -> Vec<String> {
+    let settings = settings.iter().map(|setting| match &setting.value {
+        SettingValue::Plain(value) => format!("{}={value}", setting.name),
+        SettingValue::Secret(Hidden(value)) => format!("{}={value} (secret)", setting.name),
+    });
+    settings.collect()
+}
+
+fn cluster<'a>(model: &'a Model, host: &str) -> &'a super::super::Cluster {
+    let mut clusters = model.clusters.iter();
+    let found = clusters.find(|(name, _)| name.host == host);
+    found.map(|(_, cluster)| cluster).unwrap()
+}
+
+#[test]
+fn the_longest_prefix_comes_first_and_the_catch_all_last() {
+    valid(&Fixture::redis(), |model| {
+        assert_eq!(
+            rules(model),
+            [
+                "[key=a:session:*] -> outbound|6380||sessions.shop without key:a:session: \
+                 12.5% of writes to outbound|6400||copies.shop",
+                "[key=a:*] -> outbound|6379||cache.shop",
+                "[] -> outbound|6379||cache.shop",
+            ]
+        );
+        let timeouts: Vec<_> = model.servers[0].rules.iter().map(|r| r.timeout).collect();
+        assert_eq!(timeouts, [Some(Duration::from_millis(1500)); 3]);
+    });
+}
+
+/// An edit of the RedisService, and the rules that it comes to.
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+const ROUTES: [Row; 5] = [
+    (
+        "  settings:\n",
+        "  settings:\n    caseInsensitive: true\n",
+        &[
+            "[key~a:session:*] -> outbound|6380||sessions.shop without key:a:session: \
+             12.5% of writes to outbound|6400||copies.shop",
+            "[key~a:*] -> outbound|6379||cache.shop",
+            "[] -> outbound|6379||cache.shop",
+        ],
+    ),
+    // A mirror's port is its own, not the route's.
+    (
+        "    - route: {host: copies.shop}\n",
+        "    - route: {host: sessions.shop, port: 6379}\n",
+        &[
+            "[key=a:session:*] -> outbound|6380||sessions.shop without key:a:session: \
+             12.5% of writes to outbound|6379||sessions.shop",
+            "[key=a:*] -> outbound|6379||cache.shop",
+            "[] -> outbound|6379||cache.shop",
+        ],
+    ),
+    // Without a percentage everything is copied.
+    (
+        "      percentage: {value: 12.5}\n      excludeReadCommands: true\n",
+        "",
+        &[
+            "[key=a:session:*] -> outbound|6380||sessions.shop without key:a:session: \
+             100% of all to outbound|6400||copies.shop",
+            "[key=a:*] -> outbound|6379||cache.shop",
+            "[] -> outbound|6379||cache.shop",
+        ],
+    ),
+    // Of two catch-alls the later counts.
+    (
+        "  - match: {key: {prefix: 'a:'}}\n    route: {host: cache.shop}\n",
+        "  - route: {host: copies.shop}\n",
+        &[
+            "[key=a:session:*] -> outbound|6380||sessions.shop without key:a:session: \
+             12.5% of writes to outbound|6400||copies.shop",
+            "[] -> outbound|6379||cache.shop",
+        ],
+    ),
+    // An empty prefix is every key, and requests without one.
+    (
+        "  - route: {host: cache.shop}\n  faults",
+        "  - match: {key: {prefix: ''}}\n    route: {host: copies.shop}\n  faults",
+        &[
+            "[key=a:session:*] -> outbound|6380||sessions.shop without key:a:session: \
+             12.5% of writes to outbound|6400||copies.shop",
+            "[key=a:*] -> outbound|6379||cache.shop",
+            "[] -> outbound|6400||copies.shop",
+        ],
+    ),
+];
+
+#[test]
+fn routes_as_aeraki_means_them() {
+    for (from, to, expected) in ROUTES {
+        let fixture = Fixture::redis();
+        fixture.edit("redis.yaml", from, to);
+        valid(&fixture, |model| assert_eq!(rules(model), expected, "{to}"));
+    }
+}
+
+#[test]
+fn without_routes_everything_goes_to_the_host_itself() {
+    let fixture = Fixture::redis();
+    let (head, _) = REDIS_SERVICE.split_once("  redis:\n").unwrap();
+    fixture.write("redis.yaml", head);
+    valid(&fixture, |model| {
+        assert_eq!(rules(model), ["[] -> outbound|6379||cache.shop"]);
+    });
+}
+
+#[test]
+fn what_a_redis_service_asks_for() {
+    let fixture = Fixture::redis();
+    fixture.edit(
+        "redis.yaml",
+        "  settings:\n",
+        "  settings:\n    readPolicy: PREFER_REPLICA\n    enableHashtagging: true\n    \
+         enableRedirection: true\n    enableCommandStats: true\n    slowCommandThreshold: 10ms\n    \
+         maxBufferSizeBeforeFlush: 1024\n    maxUpstreamUnknownConnections: 5\n",
+    );
+    valid(&fixture, |model| {
+        let Server { policy, .. } = &model.servers[0];
+        assert_eq!(
+            told(&policy.settings),
+            [
+                "username=app (secret)",
+                "password=hunter2 (secret)",
+                "readPolicy=PREFER_REPLICA",
+                "hashTags=true",
+                "enableRedirection=true",
+            ]
+        );
+        assert!(policy.operation_metrics);
+        assert_eq!(policy.slow_request, Some(Duration::from_millis(10)));
+        let buffering = policy.buffering.unwrap();
+        // Envoy's default beside a size.
+        assert_eq!(
+            (buffering.bytes, buffering.timeout),
+            (1024, Duration::from_millis(3))
+        );
+        let [fault] = policy.faults.as_slice() else {
+            panic!("{:?}", policy.faults)
+        };
+        assert_eq!(fault.operations, ["get", "set"]);
+        assert_eq!(fault.percentage, 1.0);
+        assert_eq!(fault.delay, Some(Duration::from_millis(20)));
+        assert!(fault.error.is_some());
+        for cluster in model.clusters.values() {
+            assert_eq!(cluster.max_unknown_nodes, Some(5));
+        }
+    });
+}
+
+#[test]
+fn an_application_protocol_tells_its_plugin_what_no_redis_service_overrules() {
+    let fixture = Fixture::redis();
+    fixture.write(
+        "protocol.yaml",
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+         metadata: {name: redis}\nspec: {protocol: redis, codec: redis, settings: {readPolicy: \
+         ANY, depth: 12, ratio: 0.5, strict: true}}\n",
+    );
+    let settings = |expected: &[&str]| {
+        valid(&fixture, |model| {
+            assert_eq!(told(&model.servers[0].policy.settings), expected);
+        });
+    };
+    let secrets = ["username=app (secret)", "password=hunter2 (secret)"];
+    let mut expected = vec!["depth=12", "ratio=0.5", "readPolicy=ANY", "strict=true"];
+    expected.extend(secrets);
+    settings(&expected);
+    fixture.edit(
+        "redis.yaml",
+        "    opTimeout: 1.5s\n",
+        "    readPolicy: REPLICA\n",
+    );
+    let mut expected = vec!["depth=12", "ratio=0.5", "strict=true"];
+    expected.extend(secrets);
+    expected.push("readPolicy=REPLICA");
+    settings(&expected);
+}
+
+#[test]
+fn a_redis_destination_decides_how_its_host_is_used() {
+    valid(&Fixture::redis(), |model| {
+        let sessions = cluster(model, "sessions.shop");
+        assert_eq!(
+            told(&sessions.settings),
+            ["mode=PROXY", "upstreamPassword=Tr0ub4dor (secret)"]
+        );
+        assert_eq!(
+            sessions.hash,
+            Some(ConsistentHash::Maglev { table_size: None })
+        );
+        assert_eq!(sessions.connect_timeout, Duration::from_secs(10));
+        assert_eq!(sessions.max_connections, Some(7));
+        let keepalive = sessions.keepalive.unwrap();
+        assert_eq!(keepalive.time, Some(Duration::from_secs(60)));
+        assert_eq!((keepalive.probes, keepalive.interval), (Some(3), None));
+        assert_eq!(sessions.topology, None);
+        assert_eq!(
+            sessions.source.to_string(),
+            "RedisDestination default/sessions"
+        );
+        // Nobody speaks of this one.
+        let cache = cluster(model, "cache.shop");
+        assert_eq!((cache.hash, cache.balance), (None, Simple::LeastRequest));
+        assert_eq!(cache.connect_timeout, Duration::from_secs(5));
+        assert!(cache.settings.is_empty());
+    });
+}
+
+const RULE: &str = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
+                    metadata: {name: sessions}\nspec: {host: sessions.shop, trafficPolicy: \
+                    {loadBalancer: LB, outlierDetection: {}}}\n";
+
+#[test]
+fn a_balancer_that_a_destination_rule_names_stands() {
+    let ring = ConsistentHash::Ring {
+        minimum_size: Some(64),
+    };
+    let maglev = |table_size| Some(ConsistentHash::Maglev { table_size });
+    let rows = [
+        ("{simple: RANDOM}", None, Simple::Random),
+        (
+            "{consistentHash: {ringHash: {minimumRingSize: 64}}}",
+            Some(ring),
+            Simple::LeastRequest,
+        ),
+        (
+            "{consistentHash: {maglev: {tableSize: 251}}}",
+            maglev(Some(251)),
+            Simple::LeastRequest,
+        ),
+        (
+            "{consistentHash: {maglev: {}}}",
+            maglev(None),
+            Simple::LeastRequest,
+        ),
+        // It names none.
+        (
+            "{localityLbSetting: {enabled: true}}",
+            maglev(None),
+            Simple::LeastRequest,
+        ),
+    ];
+    for (balancer, hash, balance) in rows {
+        let fixture = Fixture::redis();
+        fixture.write("rule.yaml", &RULE.replace("LB", balancer));
+        valid(&fixture, |model| {
+            let cluster = cluster(model, "sessions.shop");
+            assert_eq!(
+                (cluster.hash, cluster.balance),
+                (hash, balance),
+                "{balancer}"
+            );
+            // The rest of both is in force.
+            assert!(cluster.outlier.is_some());
+            assert_eq!(cluster.max_connections, Some(7));
+        });
+    }
+}
+
+#[test]
+fn a_cluster_is_asked_for_its_topology() {
+    let rows = [
+        ("", vec![]),
+        (
+            ", discoveryEndpoints: ['10.9.9.9:7000', '10.9.9.8', 'cache.shop:6379']",
+            vec![
+                "10.9.9.9:7000",
+                "10.9.9.8:6380",
+                "10.0.0.1:6379",
+                "10.0.0.2:6379",
+            ],
+        ),
+    ];
+    for (endpoints, expected) in rows {
+        let fixture = Fixture::redis();
+        let redis = format!("      redis: {{mode: CLUSTER{endpoints}}}\n");
+        let auth =
+            "      redis:\n        auth:\n          secret: {name: servers, passwordField: pw}\n";
+        fixture.edit("destination.yaml", auth, &redis);
+        valid(&fixture, |model| {
+            let cluster = cluster(model, "sessions.shop");
+            let seeds = cluster.topology.as_ref().unwrap();
+            let seeds: Vec<_> = seeds.iter().map(ToString::to_string).collect();
+            assert_eq!(seeds, expected);
+            assert_eq!(cluster.hash, None);
+            assert_eq!(told(&cluster.settings), ["mode=CLUSTER"]);
+        });
+    }
+}
+
+const ROUTER: &str = "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
+                      metadata: {name: limits}\nspec:\n  hosts: [sessions.shop]\n  gateways: \
+                      [edge]\n  routes:\n  - match: {attributes: {command: {exact: GET}}}\n";
+
+#[test]
+fn a_meta_router_leads_nowhere_where_a_redis_service_decides() {
+    let fixture = Fixture::redis();
+    fixture.write("router.yaml", ROUTER);
+    valid(&fixture, |model| assert_eq!(rules(model).len(), 3));
+    // Alone it is a catch-all to its host.
+    fixture.remove("redis.yaml");
+    valid(&fixture, |model| {
+        assert_eq!(rules(model), ["[] -> outbound|6379||sessions.shop"]);
+    });
+    fixture.edit(
+        "router.yaml",
+        "{exact: GET}}}\n",
+        "{exact: GET}}}\n    route: [{destination: {host: cache.shop}}]\n",
+    );
+    let (_, report) = loaded(&fixture);
+    assert_eq!(report.errors(), 1, "{report}");
+    let text = report.to_string();
+    assert!(text.contains("error[UnexpectedDestination]"), "{text}");
+    assert!(
+        text.contains("in a RedisService, by the prefix of the key"),
+        "{text}"
+    );
+}
+
+#[test]
+fn of_two_redis_services_for_a_server_the_one_that_was_there_stays() {
+    let fixture = Fixture::redis();
+    let (mut controller, report) = loaded(&fixture);
+    assert!(report.is_valid(), "{report}");
+    let second = REDIS_SERVICE.replace("metadata: {name: cache}", "metadata: {name: a}");
+    fixture.write("second.yaml", &second);
+    let report = controller.reload().unwrap().report;
+    let text = report.to_string();
+    assert_eq!(report.errors(), 1, "{text}");
+    assert!(text.contains("error[SecondRedisService]"), "{text}");
+    for named in ["RedisService default/a", "RedisService default/cache"] {
+        assert!(text.contains(named), "{text}");
+    }
+    let decides = controller.model().servers[0].decides();
+    assert_eq!(decides.id.to_string(), "RedisService default/cache");
+}
+
+#[test]
+fn a_secret_that_changes_changes_what_is_served() {
+    let fixture = Fixture::redis();
+    let (mut controller, _) = loaded(&fixture);
+    fixture.edit("secret.yaml", "hunter2", "swordfish");
+    let report = controller.reload().unwrap().report;
+    assert!(report.is_valid(), "{report}");
+    let told = told(&controller.model().servers[0].policy.settings);
+    assert!(told.contains(&"password=swordfish (secret)".to_owned()));
+}
+
+/// Which fields a Secret has, which are asked for, and what comes of it.
+type Lookup = (
+    &'static str,
+    &'static str,
+    Result<&'static str, &'static str>,
+);
+
+const LOOKUPS: [Lookup; 12] = [
+    ("password: a, token: b", "", Ok("password=a (secret)")),
+    ("token: ' b '", "", Ok("password=b (secret)")),
+    (
+        "username: u, token: b",
+        "",
+        Ok("username=u (secret) password=b (secret)"),
+    ),
+    (
+        "username: u, me: m, x: b",
+        ", passwordField: x, usernameField: me",
+        Ok("username=m (secret) password=b (secret)"),
+    ),
+    ("pass: b", "", Err("no field `password` or `token`")),
+    ("pass: b", "", Err("its fields are pass")),
+    ("password: b", ", passwordField: x", Err("no field `x`")),
+    ("password: b", ", usernameField: me", Err("no field `me`")),
+    (
+        "password: ''",
+        "",
+        Err("the field `password` of Secret default/clients is empty"),
+    ),
+    (
+        "password: b, username: ' '",
+        "",
+        Err("the field `username`"),
+    ),
+    ("", "", Err("it has none")),
+    (
+        "password: b",
+        ", name: client",
+        Err("did you mean `clients`?"),
+    ),
+];
+
+#[test]
+fn fields_of_a_secret() {
+    for (fields, asked, expected) in LOOKUPS {
+        let fixture = Fixture::redis();
+        fixture.edit(
+            "secret.yaml",
+            "stringData: {username: app, password: hunter2}",
+            &format!("stringData: {{{fields}}}"),
+        );
+        let name = if asked.contains("name:") {
+            ""
+        } else {
+            "name: clients"
+        };
+        let reference = format!("{{{name}{asked}}}").replace("{, ", "{");
+        fixture.edit("redis.yaml", "{name: clients}", &reference);
+        let (controller, report) = loaded(&fixture);
+        let server = &controller.model().servers[0];
+        match expected {
+            Ok(expected) => {
+                assert!(report.is_valid(), "{fields}: {report}");
+                assert_eq!(
+                    told(&server.policy.settings).join(" "),
+                    expected,
+                    "{fields}"
+                );
+            }
+            Err(complaint) => {
+                assert_eq!(report.errors(), 1, "{fields}: {report}");
+                assert!(report.to_string().contains(complaint), "{fields}: {report}");
+                // Without a password that is known nobody is served.
+                assert!(server.rules.is_empty(), "{fields}");
+            }
+        }
+    }
+}
+
+/// What somebody does to a Secret that is needed.
+const TAKEN_AWAY: [fn(&Fixture); 4] = [
+    |f| f.remove("secret.yaml"),
+    |f| f.edit("secret.yaml", "password: hunter2", "pass: hunter2"),
+    |f| f.edit("secret.yaml", "password: hunter2", "password: [hunter2]"),
+    |f| f.edit("secret.yaml", "name: clients", "name: others"),
+];
+
+#[test]
+fn a_secret_that_is_needed_stays() {
+    for take_away in TAKEN_AWAY {
+        let fixture = Fixture::redis();
+        let mut controller = Controller::open(&fixture.paths(), redis_settings());
+        let first = controller.load();
+        assert!(first.report.is_valid(), "{}", first.report);
+        take_away(&fixture);
+        let update = controller.reload().unwrap();
+        assert!(update.report.errors() > 0, "{}", update.report);
+        assert_eq!(update.resources, first.resources, "{}", update.report);
+        for secret in SECRETS {
+            assert!(
+                !update.report.to_string().contains(secret),
+                "{}",
+                update.report
+            );
+        }
+    }
+}
+
+#[test]
+fn who_names_a_secret_that_is_not_there_keeps_what_was() {
+    let fixture = Fixture::redis();
+    let mut controller = Controller::open(&fixture.paths(), redis_settings());
+    let first = controller.load();
+    fixture.edit("redis.yaml", "{name: clients}", "{name: nobody}");
+    fixture.edit("redis.yaml", "1.5s", "9s");
+    let update = controller.reload().unwrap();
+    assert_eq!(update.report.errors(), 1, "{}", update.report);
+    assert_eq!(update.resources, first.resources);
+}
+
+#[test]
+fn a_destination_in_another_namespace_or_a_second_one_is_told() {
+    let edits = [
+        (
+            "name: sessions}",
+            "name: sessions, namespace: far}",
+            "to namespace default",
+        ),
+        (
+            "host: sessions.shop",
+            "host: session.shop",
+            "did you mean `sessions.shop`?",
+        ),
+        (
+            "        auth:",
+            "        discoveryEndpoints: [10.0.0.1]\n        auth:",
+            "`mode` is not CLUSTER",
+        ),
+        (
+            "        auth:",
+            "        mode: CLUSTER\n        discoveryEndpoints: [nobody.shop]\n        auth:",
+            "no ServiceEntry defines nobody.shop",
+        ),
+        (
+            "apiVersion",
+            "apiVersion: redis.aeraki.io/v1alpha1\nkind: RedisDestination\nmetadata: {name: a}\n\
+             spec: {host: sessions.shop}\n---\napiVersion",
+            "RedisDestination default/a comes first",
+        ),
+    ];
+    for (from, to, expected) in edits {
+        let fixture = Fixture::redis();
+        fixture.edit("destination.yaml", from, to);
+        if to.contains("far") {
+            fixture.edit(
+                "secret.yaml",
+                "name: servers}",
+                "name: servers, namespace: far}",
+            );
+        }
+        let (_, report) = loaded(&fixture);
+        assert_eq!((report.errors(), report.warnings()), (0, 1), "{report}");
+        assert!(report.to_string().contains(expected), "{report}");
+    }
+}
