@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod redis;
 mod remedies;
 
 /// What is said of the manifests, with the valid ones spoilt by edits of (file, from, to).
