@@ -3,6 +3,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 
 mod redis;
 mod remedies;
+mod secrets;
 
 /// What is said of the manifests, with the valid ones spoilt by edits of (file, from, to).
 fn spoilt(edits: &[(&str, &str, &str)]) -> String {

@@ -2,12 +2,29 @@
 
 use std::sync::Arc;
 
+use super::Kind;
+use super::decode::nearest;
 use crate::diagnostic::{Position, SourceFile};
-use crate::yaml::{Node, SyntaxError, Value};
+use crate::yaml::{Entry, Node, SyntaxError, Value};
 
 /// Keys whose values are secrets, in whatever kind of object and in whatever case: a kind that is
-/// mistyped holds them too.
-const SECRET_KEYS: &[&str] = &["data", "stringdata", "password", "plain", "token"];
+/// mistyped holds them too. One slip in a key does not make its value public.
+const SECRET_KEYS: &[&str] = &[
+    "data",
+    "stringdata",
+    "password",
+    "plain",
+    "token",
+    // The whole object once more.
+    "kubectl.kubernetes.io/last-applied-configuration",
+];
+
+/// Of `auth` everything is secret but a reference to a Secret.
+const AUTH: &str = "auth";
+const REFERENCE: &str = "secret";
+
+/// What of a Secret is none.
+const PUBLIC_KEYS: &[&str] = &["apiVersion", "kind", "metadata", "type", "immutable"];
 
 /// Words without which a document that cannot be parsed holds no secret that we would read.
 const SECRET_WORDS: &[&str] = &["secret", "stringdata", "password", "plain", "token"];
@@ -45,6 +62,20 @@ fn mentions_secrets(text: &str) -> bool {
     SECRET_WORDS.iter().any(|word| text.contains(word))
 }
 
+fn names_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    let slips = |known: &str| strsim::damerau_levenshtein(&key, known);
+    key == AUTH || SECRET_KEYS.iter().any(|known| slips(known) <= 1)
+}
+
+/// Whether it is a Secret, or was meant to be one.
+fn is_secret_object(entries: &[Entry]) -> bool {
+    let kind = entries.iter().find(|entry| entry.key == "kind");
+    let name = Kind::Secret.name();
+    let is_near = |kind: &str| kind.starts_with(name) || nearest(kind, [name]).is_some();
+    kind.is_some_and(|kind| matches!(&kind.value.value, Value::String(kind) if is_near(kind)))
+}
+
 #[derive(Default)]
 struct Secrets {
     places: Vec<Position>,
@@ -60,10 +91,16 @@ impl Secrets {
                 return;
             }
             Value::Map(entries) => {
+                let is_object = is_secret_object(entries);
                 for entry in entries {
-                    let key = entry.key.to_lowercase();
-                    let names_secret = SECRET_KEYS.contains(&key.as_str());
-                    self.find(&entry.value, is_secret || names_secret);
+                    let holds_secret = match is_object {
+                        true => !PUBLIC_KEYS.contains(&entry.key.as_str()),
+                        false => is_secret || names_secret(&entry.key),
+                    };
+                    match &entry.value.value {
+                        Value::Map(within) if entry.key == AUTH => self.find_auth(within),
+                        _ => self.find(&entry.value, holds_secret),
+                    }
                 }
                 return;
             }
@@ -80,6 +117,12 @@ impl Secrets {
         let lines = scalar.lines().map(str::trim);
         let lines = lines.filter(|line| line.chars().count() >= SHORTEST);
         self.values.extend(lines.map(str::to_owned));
+    }
+
+    fn find_auth(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.find(&entry.value, entry.key != REFERENCE);
+        }
     }
 
     fn blot(mut self, text: &str) -> String {
@@ -147,6 +190,13 @@ mod tests {
             "a: 1\n---\n# two\nspec:\n  auth: {plain: {username: é, pasword: hunter2}}\n",
             "spec: {auth: {plain: {password: hunter2}}, x: [1]}",
             "DATA: [hunter2]",
+            "kind: Secret\nsdata: {a: {b: [hunter2]}}\n",
+            "{kind: Secrt, x: hunter2}",
+            "spec: {auth: {plan: {pw: hunter2}}}",
+            "spec: {auth: hunter2}",
+            "kind: SecretList\nitems: [{sdata: {a: hunter2}}]\n",
+            "metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: hunter2}}",
+            "pasword: hunter2",
             "spec: [hunter2\npassword: hunter2",
             "{stringData: {a: hunter2}",
         ];
@@ -167,6 +217,7 @@ mod tests {
             "spec: {hosts: [greeter.shop]}",
             "a: [1",
             "spec:\n  routes: []\n---\nx: y\n",
+            "auth: {secret: {name: clients, passwordField: pw}}",
         ];
         for text in rows {
             assert_eq!(shown(text), text);
