@@ -2,8 +2,7 @@
 
 use super::super::{Report, run};
 use super::secrets::hides_secrets;
-use crate::explain::{self, Query};
-use crate::fixture::{Fixture, REDIS_SERVICE, redis_settings};
+use crate::fixture::{Fixture, redis_settings};
 
 pub(super) fn checked(fixture: &Fixture) -> Report {
     let report = run(&fixture.paths(), redis_settings());
@@ -366,52 +365,4 @@ fn a_host_without_a_port_for_redis_is_an_error() {
         "{text}"
     );
     assert!(text.contains("tcp-metaprotocol-redis"), "{text}");
-}
-
-fn explained(fixture: &Fixture, attributes: &[(&str, &str)]) -> explain::Explanation {
-    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-    let query = Query {
-        service: "cache.shop".to_owned(),
-        gateway: None,
-        attributes: attributes.iter().map(owned).collect(),
-    };
-    explain::run(&fixture.paths(), redis_settings(), &query).unwrap()
-}
-
-#[test]
-fn a_key_is_explained() {
-    let fixture = Fixture::redis();
-    let explanation = explained(&fixture, &[("command", "GET"), ("key", "a:session:7")]);
-    insta::assert_snapshot!(
-        "redis_explained",
-        fixture.anonymous(&explanation.to_string())
-    );
-    let json = serde_json::to_string_pretty(&explanation).unwrap();
-    insta::assert_snapshot!("redis_explained_json", fixture.anonymous(&json));
-    hides_secrets(&explanation.to_string());
-    hides_secrets(&json);
-
-    let rest = explained(&fixture, &[("command", "PING")]);
-    let route = rest.route.unwrap();
-    assert_eq!((route.number, route.name.as_str()), (Some(3), ""));
-    assert_eq!(rest.passed_over.len(), 2);
-    assert!(rest.treatment.faults.is_empty() && rest.treatment.mirrors.is_empty());
-}
-
-#[test]
-fn prefixes_in_whatever_case_are_explained() {
-    let fixture = Fixture::redis();
-    fixture.write(
-        "redis.yaml",
-        &REDIS_SERVICE.replace("  settings:\n", "  settings:\n    caseInsensitive: true\n"),
-    );
-    let explanation = explained(&fixture, &[("key", "A:Session:7")]);
-    let removed = explanation.treatment.remove_prefix.unwrap();
-    assert_eq!(removed.sent.as_deref(), Some("7"));
-    let other = explained(&fixture, &[("key", "b")]);
-    let because = &other.passed_over[0].because[0];
-    assert_eq!(
-        because,
-        "key is `b`, not a value that begins with `a:session:`, in whatever case"
-    );
 }
