@@ -149,7 +149,7 @@ impl Rule {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WeightedCluster {
     /// There is no such cluster in the model if nobody defines the host, or if it is refused.
     pub(crate) cluster: ClusterName,

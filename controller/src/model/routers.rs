@@ -128,6 +128,11 @@ impl Router<'_> {
             };
             let cluster = self.attachment.cluster(&host, service, server, findings);
             let destinations = vec![WeightedCluster::only(cluster)];
+            // Several that add policy for one host do not hide each other.
+            let is_there = |rule: &Rule| rule.destinations == destinations;
+            if is_redis && server.rules.iter().any(is_there) {
+                return vec![];
+            }
             return vec![own(None, String::new(), vec![], destinations)];
         }
         let routes = self.spec.routes.iter().enumerate();
