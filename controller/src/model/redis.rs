@@ -23,6 +23,8 @@ pub(super) use destinations::Destinations;
 pub(super) const PLUGIN: &str = "redis";
 /// The attribute that prefixes are compared with.
 const KEY: &str = "key";
+/// The plugin's setting that `enableHashtagging` is.
+const HASH_TAGS: &str = "hashTags";
 /// What an injected error says.
 const FAULT_TEXT: &str = "fault injected";
 
@@ -221,6 +223,7 @@ impl Rules<'_> {
     /// What the RedisService says of a server, beyond where requests go.
     fn decide(&self, policy: &mut ServerPolicy, credentials: Option<&Credentials>) {
         let settings = &self.spec.settings;
+        let has_hash_tags = policy.settings.iter().any(|s| s.name == HASH_TAGS);
         let mut put = |name: &str, value| Setting::new(name, value).put(&mut policy.settings);
         if let Some(Credentials { username, password }) = credentials {
             if let Some(username) = username {
@@ -232,11 +235,13 @@ impl Rules<'_> {
         if let Some(read_policy) = settings.read_policy {
             put("readPolicy", plain(read_policy));
         }
-        if settings.hash_tags {
-            put("hashTags", plain("true"));
+        // What Aeraki reads into a RedisService that says nothing, not what the plugin would.
+        let unsaid = (!has_hash_tags).then_some(false);
+        if let Some(hash_tags) = settings.hash_tags.or(unsaid) {
+            put(HASH_TAGS, plain(&hash_tags.to_string()));
         }
-        if settings.redirection {
-            put("enableRedirection", plain("true"));
+        if let Some(redirection) = settings.redirection {
+            put("enableRedirection", plain(&redirection.to_string()));
         }
         policy.faults = self.spec.faults.iter().map(fault).collect();
         policy.operation_metrics = settings.command_stats;

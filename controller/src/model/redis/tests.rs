@@ -227,15 +227,19 @@ fn an_application_protocol_tells_its_plugin_what_no_redis_service_overrules() {
     let secrets = ["username=app (secret)", "password=hunter2 (secret)"];
     let mut expected = vec!["depth=12", "ratio=0.5", "readPolicy=ANY", "strict=true"];
     expected.extend(secrets);
+    // As Aeraki has it where nobody says anything.
+    expected.push("hashTags=false");
     settings(&expected);
+
+    fixture.edit("protocol.yaml", "ratio: 0.5", "hashTags: true");
     fixture.edit(
         "redis.yaml",
         "    opTimeout: 1.5s\n",
-        "    readPolicy: REPLICA\n",
+        "    readPolicy: REPLICA\n    enableRedirection: false\n",
     );
-    let mut expected = vec!["depth=12", "ratio=0.5", "strict=true"];
+    let mut expected = vec!["depth=12", "hashTags=true", "strict=true"];
     expected.extend(secrets);
-    expected.push("readPolicy=REPLICA");
+    expected.extend(["readPolicy=REPLICA", "enableRedirection=false"]);
     settings(&expected);
 }
 

@@ -16,8 +16,9 @@ pub(crate) struct Settings {
     pub(crate) slow_command_threshold: Option<Duration>,
     pub(crate) buffering: Option<Buffering>,
     pub(crate) max_unknown_connections: Option<u32>,
-    pub(crate) hash_tags: bool,
-    pub(crate) redirection: bool,
+    /// None: nothing is said, which Aeraki reads as false.
+    pub(crate) hash_tags: Option<bool>,
+    pub(crate) redirection: Option<bool>,
     /// One of [`READ_POLICIES`]; none: the primary's.
     pub(crate) read_policy: Option<&'static str>,
     /// What clients have to show.
@@ -61,20 +62,17 @@ pub(super) fn decode(d: &mut Decoder, spec: &Fields<'_>) -> Settings {
         return Settings::default();
     };
     let fields = d.fields("settings", node, SETTINGS);
-    let mut is_set = |name: &str| fields.boolean(d, name).unwrap_or(false);
-    let case_insensitive = is_set("caseInsensitive");
-    let command_stats = is_set("enableCommandStats");
-    let hash_tags = is_set("enableHashtagging");
-    let redirection = is_set("enableRedirection");
+    let case_insensitive = fields.boolean(d, "caseInsensitive");
+    let command_stats = fields.boolean(d, "enableCommandStats");
     Settings {
-        case_insensitive,
+        case_insensitive: case_insensitive.unwrap_or(false),
         op_timeout: fields.duration(d, "opTimeout"),
-        command_stats,
+        command_stats: command_stats.unwrap_or(false),
         slow_command_threshold: fields.duration(d, "slowCommandThreshold"),
         buffering: buffering(d, &fields),
         max_unknown_connections: fields.natural(d, "maxUpstreamUnknownConnections"),
-        hash_tags,
-        redirection,
+        hash_tags: fields.boolean(d, "enableHashtagging"),
+        redirection: fields.boolean(d, "enableRedirection"),
         read_policy: read_policy(d, &fields),
         auth: auth::decode(d, &fields),
     }
