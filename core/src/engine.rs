@@ -10,6 +10,7 @@
 //! same code.
 
 mod answers;
+mod attempt;
 mod calls;
 mod client;
 mod delivery;
@@ -20,14 +21,20 @@ mod large;
 mod log;
 mod lost;
 mod outbox;
+mod own;
 mod pool;
 mod receive;
+mod repeat;
 mod requests;
+mod scatter;
 mod server;
 mod settings;
+mod shards;
 mod status;
 mod tables;
 mod timers;
+mod topology;
+mod waiting;
 mod wire_ids;
 
 use std::{
@@ -61,6 +68,8 @@ new_key_type! {
     pub struct ServerKey;
     /// A request from its arrival to its last answer.
     struct ExchangeKey;
+    /// What asks the servers of a cluster how they divide the keys.
+    struct TopologyKey;
 }
 
 /// A connection of this worker. Never used again for another one.
@@ -81,6 +90,8 @@ pub enum Action {
         id: ConnectionId,
         /// Where to.
         address: Address,
+        /// The id of the protocol that is spoken on it.
+        protocol: &'static str,
         /// Give up after this time.
         timeout: Duration,
     },
@@ -110,6 +121,8 @@ pub struct HostReport {
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     Deadline(ExchangeKey),
+    Again(ExchangeKey),
+    Topology(TopologyKey),
     Client(ClientKey),
     ClientStall(ClientKey),
     ClientLeaving(ClientKey),
@@ -117,6 +130,7 @@ enum Timer {
     Server(ServerKey),
     ServerStall(ServerKey),
     ServerHead(ServerKey),
+    ServerReady(ServerKey),
 }
 
 /// One worker's share of the proxy.
@@ -174,8 +188,11 @@ impl Engine {
         self.now = now;
         let gone = self
             .tables
-            .update(snapshot, &self.telemetry, self.random.random());
+            .update(snapshot, &self.telemetry, (self.random.random(), now));
         self.withdraw_hosts(&gone);
+        for key in self.tables.topologies.keys().collect::<Vec<_>>() {
+            self.poll_topology(key);
+        }
         let homeless: Vec<_> = self
             .clients
             .iter()
@@ -214,7 +231,6 @@ impl Engine {
         });
         service.metrics.connection_opened();
         let home = Home {
-            protocol: service.protocol.id(),
             listener: Arc::from(listener),
             service: service_key,
             metrics: service.metrics.clone(),
@@ -286,11 +302,7 @@ impl Engine {
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).map(|client| client.outbox.unsent()),
-            ConnectionId::Server(key) => self
-                .servers
-                .get(key)
-                .filter(|server| server.is_connected())
-                .map(|server| server.outbox.unsent()),
+            ConnectionId::Server(key) => self.servers.get(key).map(|server| server.sendable()),
         }
         .unwrap_or_default()
     }
@@ -324,6 +336,8 @@ impl Engine {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
+                Timer::Again(key) => self.send_again(key),
+                Timer::Topology(key) => self.poll_topology(key),
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),
                 Timer::ClientLeaving(key) => self.client_leaving(key),
@@ -331,6 +345,7 @@ impl Engine {
                 Timer::Server(key) => self.server_timer(key),
                 Timer::ServerStall(key) => self.server_lost(key, lost::Loss::Reset),
                 Timer::ServerHead(key) => self.server_head_timer(key),
+                Timer::ServerReady(key) => self.server_ready_timer(key),
             }
         }
     }

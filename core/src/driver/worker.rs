@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_local;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use super::link::{Link, Links, Written};
 use super::stream::{Accepted, Stream};
@@ -187,8 +187,10 @@ impl Worker {
             Action::Connect {
                 id,
                 address,
+                protocol,
                 timeout,
             } => {
+                trace!(?id, ?address, protocol, "connecting to an endpoint");
                 let link = Link::new(id, None);
                 self.links.borrow_mut().insert(&link);
                 spawn_local(Rc::clone(self).connect(link, address, timeout));

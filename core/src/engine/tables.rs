@@ -9,14 +9,18 @@ use std::{
     collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use meltemi_codec::{AttributeKey, Protocol};
+use meltemi_codec::{AttributeKey, Constraint, Protocol, Traits};
 use meltemi_policy::{Locality, RouteTable, WeightedCycle};
 use slotmap::{SlotMap, new_key_type};
 
-use super::ServerKey;
+use super::{
+    ServerKey, TopologyKey,
+    shards::{Division, Owner},
+    topology::Discovery,
+};
 use crate::{
     balance::{Balancer, Run},
     config::{self, Address, Snapshot},
@@ -33,11 +37,14 @@ new_key_type! {
 
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
+    /// Every protocol as it is spoken somewhere, by its id and settings.
+    dialects: HashMap<String, Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
-    clusters: HashMap<String, Rc<Cluster>>,
+    pub(super) clusters: HashMap<String, Rc<Cluster>>,
     pub(super) hosts: SlotMap<HostKey, Host>,
+    pub(super) topologies: SlotMap<TopologyKey, Discovery>,
 }
 
 /// What the connections of a service are served with.
@@ -48,6 +55,10 @@ pub(super) struct Service {
     pub(super) known: Vec<AttributeKey>,
     routes: RouteTable<Rc<Route>>,
     keys: Vec<AttributeKey>,
+    /// Which of the protocol's attributes says what datum a request concerns.
+    pub(super) key_attribute: Option<u16>,
+    /// Its routes lead to several clusters.
+    pub(super) divided: bool,
     pub(super) metrics: ServiceMetrics,
     /// Of requests that no route matched.
     pub(super) unrouted: Series,
@@ -58,22 +69,48 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) owner: String,
     pub(super) timeout: Option<Duration>,
-    destinations: Vec<Destination>,
+    destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
     /// Starts anywhere, so that workers and restarts do not walk in step.
     turn: Cell<u64>,
 }
 
-/// One of a route's clusters.
+/// One of a route's clusters, as the route's service speaks with it.
 pub(super) struct Destination {
     pub(super) cluster: Rc<Cluster>,
+    pub(super) dialect: Rc<Dialect>,
     pub(super) series: Series,
+}
+
+/// A protocol with its settings, as it is spoken with endpoints. Two are equal where their
+/// connections may be shared.
+pub(super) struct Dialect {
+    pub(super) protocol: Arc<dyn Protocol>,
+    pub(super) traits: Traits,
+    /// Its answers may send a request elsewhere.
+    pub(super) redirects: bool,
+    id: usize,
+}
+
+impl PartialEq for Dialect {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Dialect {}
+
+impl std::fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.protocol.id(), self.id)
+    }
 }
 
 /// Endpoints and the balancer over them.
 pub(super) struct Cluster {
     pub(super) name: Arc<str>,
     hosts: Vec<HostKey>,
+    pub(super) division: Division,
     /// `None`: the configuration does not have this cluster.
     balancer: Option<RefCell<Balancer>>,
 }
@@ -94,20 +131,31 @@ pub(super) struct Host {
     pub(super) failing: bool,
     /// Its cluster's outlier detection took it out.
     ejected: bool,
-    /// The configuration has it.
-    configured: bool,
+    /// The configuration has it, or the other endpoints of its cluster do.
+    pub(super) configured: bool,
 }
 
 impl Tables {
     pub(super) fn new(protocols: Arc<Protocols>) -> Self {
         Self {
             protocols,
+            dialects: HashMap::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
             by_name: HashMap::new(),
             clusters: HashMap::new(),
             hosts: SlotMap::with_key(),
+            topologies: SlotMap::with_key(),
         }
+    }
+
+    /// Where the routes of all services lead.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = Rc<Destination>> {
+        let routes = self
+            .services
+            .values()
+            .flat_map(|service| service.routes.targets());
+        routes.flat_map(|route| route.destinations.iter().map(Rc::clone))
     }
 
     pub(super) fn service(&self, key: ServiceKey) -> Option<&Service> {
@@ -129,7 +177,7 @@ impl Tables {
         &mut self,
         snapshot: &Snapshot,
         telemetry: &WorkerTelemetry,
-        random: u64,
+        (random, now): (u64, Instant),
     ) -> Vec<HostKey> {
         let gone = self.update_clusters(snapshot, telemetry, random);
         let mut kept = HashSet::new();
@@ -138,6 +186,7 @@ impl Tables {
                 kept.insert(self.place_service(name, built));
             }
         }
+        self.update_topologies(now);
         self.services.retain(|key, _| kept.contains(&key));
         self.by_name.retain(|_, key| kept.contains(key));
         self.listeners = snapshot
@@ -167,8 +216,23 @@ impl Tables {
         key
     }
 
+    /// The protocol under this name, which says all of its settings. It keeps its identity as
+    /// long as the worker runs.
+    fn dialect(&mut self, protocol: &Arc<dyn Protocol>, name: &str) -> Rc<Dialect> {
+        let id = self.dialects.len();
+        let dialect = self.dialects.entry(name.to_owned()).or_insert_with(|| {
+            Rc::new(Dialect {
+                protocol: Arc::clone(protocol),
+                traits: protocol.traits(),
+                redirects: protocol.redirects(),
+                id,
+            })
+        });
+        Rc::clone(dialect)
+    }
+
     fn build_service(
-        &self,
+        &mut self,
         service: &config::Service,
         snapshot: &Snapshot,
         telemetry: &WorkerTelemetry,
@@ -183,10 +247,12 @@ impl Tables {
         let rules = config
             .map(|config| config.routes.as_slice())
             .unwrap_or_default();
+        let dialect = self.dialect(&protocol, &service.protocol);
         let compiled = rules.iter().filter_map(|rule| {
-            let route = self.build_route(rule, &service.name, telemetry, random)?;
+            let route = self.build_route(rule, (&service.name, &dialect), telemetry, random)?;
             Some((rule.matches.clone(), Rc::new(route)))
         });
+        let led_to: HashSet<&str> = config.iter().flat_map(|config| config.clusters()).collect();
         let routes = match RouteTable::new(compiled) {
             Ok(routes) => routes,
             Err(error) => {
@@ -203,6 +269,13 @@ impl Tables {
                 .filter_map(|index| Some(AttributeKey::Known(u16::try_from(index).ok()?)))
                 .collect(),
             routes,
+            key_attribute: protocol.key_attribute().and_then(|name| {
+                match AttributeKey::resolve(schema, name) {
+                    AttributeKey::Known(index) => Some(index),
+                    AttributeKey::Other(_) => None,
+                }
+            }),
+            divided: led_to.len() > 1,
             metrics: telemetry.service(&service.name),
             unrouted: telemetry.series(&service.name, "", ""),
             protocol,
@@ -212,7 +285,7 @@ impl Tables {
     fn build_route(
         &self,
         rule: &config::Route,
-        service: &str,
+        (service, dialect): (&str, &Rc<Dialect>),
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Route> {
@@ -220,13 +293,13 @@ impl Tables {
         let destinations = rule
             .destinations
             .iter()
-            .map(|to| Destination {
-                cluster: self
-                    .clusters
-                    .get(&to.cluster)
-                    .cloned()
-                    .unwrap_or_else(|| Rc::new(Cluster::unknown(&to.cluster))),
-                series: telemetry.series(service, &rule.name, &to.cluster),
+            .map(|to| {
+                let cluster = self.clusters.get(&to.cluster).cloned();
+                Rc::new(Destination {
+                    cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(&to.cluster))),
+                    dialect: Rc::clone(dialect),
+                    series: telemetry.series(service, &rule.name, &to.cluster),
+                })
             })
             .collect();
         Some(Route {
@@ -259,7 +332,12 @@ impl Tables {
                 .map(|endpoint| {
                     let key = known
                         .remove(&(Arc::clone(&name), endpoint.address.clone()))
-                        .unwrap_or_else(|| self.hosts.insert(Host::new(&name, endpoint, &metrics)));
+                        .unwrap_or_else(|| {
+                            let (address, locality) =
+                                (endpoint.address.clone(), endpoint.locality.clone());
+                            self.hosts
+                                .insert(Host::new(&name, address, locality, &metrics))
+                        });
                     if let Some(host) = self.hosts.get_mut(key) {
                         host.locality = endpoint.locality.clone();
                         host.connect_timeout = config.connect_timeout;
@@ -270,12 +348,18 @@ impl Tables {
                 .collect();
             let balancer = Balancer::new(config, &snapshot.locality, random);
             let cluster = Cluster {
+                division: self.division(&name, config),
                 name: Arc::clone(&name),
                 hosts,
                 balancer: Some(RefCell::new(balancer)),
             };
             cluster.apply_ejections(&self.hosts);
             clusters.insert(name.to_string(), Rc::new(cluster));
+        }
+        for cluster in clusters.values() {
+            // What was learned stays, whether the configuration names it or not.
+            let learned: HashSet<_> = cluster.known_hosts().collect();
+            known.retain(|_, host| !learned.contains(host));
         }
         self.clusters = clusters;
         let gone: Vec<_> = known.into_values().collect();
@@ -325,10 +409,15 @@ impl Service {
 
 impl Route {
     /// The destination of the next request: over time, exactly by weight.
-    pub(super) fn destination(&self) -> Option<&Destination> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        self.destinations.get(self.weights.at(turn))
+    pub(super) fn destination(&self) -> Option<&Rc<Destination>> {
+        let next = self.next_destination();
+        self.turn.set(self.turn.get().wrapping_add(1));
+        next
+    }
+
+    /// What [`Route::destination`] would say.
+    pub(super) fn next_destination(&self) -> Option<&Rc<Destination>> {
+        self.destinations.get(self.weights.at(self.turn.get()))
     }
 }
 
@@ -344,7 +433,58 @@ impl Cluster {
         Self {
             name: Arc::from(name),
             hosts: Vec::new(),
+            division: Division::None,
             balancer: None,
+        }
+    }
+
+    /// Whether its endpoints have different keys.
+    pub(super) fn is_divided(&self) -> bool {
+        !matches!(self.division, Division::None)
+    }
+
+    /// Who is asked, given what the request says of its key and how many were asked already.
+    pub(super) fn owner(
+        &self,
+        constraint: &Constraint,
+        (asked, random): (u8, u64),
+        hosts: &SlotMap<HostKey, Host>,
+    ) -> Owner {
+        if let Constraint::Endpoint(address) = constraint {
+            let named = self.known_hosts().find(|key| {
+                let host = hosts.get(*key);
+                host.is_some_and(|host| host.address.to_string() == **address)
+            });
+            return named.map_or(Owner::Nobody, |host| Owner::Is {
+                host,
+                replica: false,
+            });
+        }
+        let seed = usize::try_from(random >> 33).unwrap_or(0) + usize::from(asked);
+        self.division.owner(constraint, seed, hosts)
+    }
+
+    /// The endpoints that the configuration names, and those that were learned.
+    pub(super) fn known_hosts(&self) -> impl Iterator<Item = HostKey> {
+        let learned = self.division.nodes().into_iter().map(|(host, ..)| host);
+        let new = learned.filter(|host| !self.hosts.contains(host));
+        self.hosts.iter().copied().chain(new.collect::<Vec<_>>())
+    }
+
+    /// A server said that another owns the slot now.
+    pub(super) fn moved(&self, slot: u32, host: HostKey) {
+        if let Division::Learned(learned) = &self.division
+            && let Some(shards) = learned.map.borrow_mut().as_mut()
+        {
+            shards.moved(slot, host);
+        }
+    }
+
+    /// What asks its servers how they divide the keys.
+    pub(super) fn topology(&self) -> Option<TopologyKey> {
+        match &self.division {
+            Division::Learned(learned) => learned.topology.get(),
+            _ => None,
         }
     }
 
@@ -391,11 +531,21 @@ impl Cluster {
 }
 
 impl Host {
-    fn new(cluster: &Arc<str>, endpoint: &config::Endpoint, metrics: &ClusterMetrics) -> Self {
+    /// It is better not asked now.
+    pub(super) fn avoided(&self) -> bool {
+        self.ejected || self.leaving || self.failing
+    }
+
+    pub(super) fn new(
+        cluster: &Arc<str>,
+        address: Address,
+        locality: Locality,
+        metrics: &ClusterMetrics,
+    ) -> Self {
         Self {
             cluster: Arc::clone(cluster),
-            address: endpoint.address.clone(),
-            locality: endpoint.locality.clone(),
+            address,
+            locality,
             connect_timeout: Duration::from_secs(5),
             metrics: metrics.clone(),
             active: 0,
