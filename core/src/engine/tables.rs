@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{AttributeKey, Constraint, Protocol, Traits};
+use meltemi_codec::{AttributeKey, Constraint, Protocol, SettingRefused, Traits};
 use meltemi_policy::{Locality, RouteTable, WeightedCycle};
 use slotmap::{SlotMap, new_key_type};
 
@@ -38,7 +38,7 @@ new_key_type! {
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
     /// Every protocol as it is spoken somewhere, by its id and settings.
-    dialects: HashMap<String, Rc<Dialect>>,
+    dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
@@ -89,6 +89,7 @@ pub(super) struct Dialect {
     pub(super) traits: Traits,
     /// Its answers may send a request elsewhere.
     pub(super) redirects: bool,
+    settings: Vec<config::Setting>,
     id: usize,
 }
 
@@ -129,6 +130,7 @@ pub(super) struct Host {
     pub(super) leaving: bool,
     /// Its last report was a failure.
     pub(super) failing: bool,
+    weight: u32,
     /// Its cluster's outlier detection took it out.
     ejected: bool,
     /// The configuration has it, or the other endpoints of its cluster do.
@@ -139,7 +141,7 @@ impl Tables {
     pub(super) fn new(protocols: Arc<Protocols>) -> Self {
         Self {
             protocols,
-            dialects: HashMap::new(),
+            dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
             by_name: HashMap::new(),
@@ -216,19 +218,61 @@ impl Tables {
         key
     }
 
-    /// The protocol under this name, which says all of its settings. It keeps its identity as
-    /// long as the worker runs.
-    fn dialect(&mut self, protocol: &Arc<dyn Protocol>, name: &str) -> Rc<Dialect> {
-        let id = self.dialects.len();
-        let dialect = self.dialects.entry(name.to_owned()).or_insert_with(|| {
-            Rc::new(Dialect {
-                protocol: Arc::clone(protocol),
-                traits: protocol.traits(),
-                redirects: protocol.redirects(),
-                id,
-            })
+    /// The service's protocol as it is spoken with each cluster that its routes name.
+    fn dialects_of(
+        &mut self,
+        service: &config::Service,
+        rules: &[Arc<config::Route>],
+        plain: &Arc<dyn Protocol>,
+        snapshot: &Snapshot,
+    ) -> HashMap<String, Rc<Dialect>> {
+        let mut dialects = HashMap::new();
+        let mirrors = |rule: &Arc<config::Route>| -> Vec<String> {
+            rule.mirrors.iter().map(|to| to.cluster.clone()).collect()
+        };
+        let named = rules.iter().flat_map(|rule| {
+            let to = rule.destinations.iter().map(|to| to.cluster.clone());
+            to.chain(mirrors(rule))
         });
-        Rc::clone(dialect)
+        for cluster in named {
+            let config = snapshot.clusters.get(&cluster);
+            let own = config.map_or(&[][..], |config| config.settings.as_slice());
+            let settings: Vec<_> = service.settings.iter().chain(own).cloned().collect();
+            match self.dialect(plain, settings) {
+                Ok(dialect) => {
+                    dialects.insert(cluster, dialect);
+                }
+                Err(error) => tracing::error!(%cluster, %error,
+                    "the protocol cannot be configured so: the cluster is not asked"),
+            }
+        }
+        dialects
+    }
+
+    /// The protocol with these settings. It keeps its identity as long as the worker runs.
+    fn dialect(
+        &mut self,
+        plain: &Arc<dyn Protocol>,
+        settings: Vec<config::Setting>,
+    ) -> Result<Rc<Dialect>, SettingRefused> {
+        let id = self.dialects.len();
+        let known = self
+            .dialects
+            .iter()
+            .find(|dialect| dialect.protocol.id() == plain.id() && dialect.settings == settings);
+        if let Some(known) = known {
+            return Ok(Rc::clone(known));
+        }
+        let protocol = configured(plain, &settings)?;
+        let dialect = Rc::new(Dialect {
+            traits: protocol.traits(),
+            redirects: protocol.redirects(),
+            protocol,
+            settings,
+            id,
+        });
+        self.dialects.push(Rc::clone(&dialect));
+        Ok(dialect)
     }
 
     fn build_service(
@@ -238,21 +282,30 @@ impl Tables {
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Service> {
-        let Some(protocol) = self.protocols.find(&service.protocol).cloned() else {
+        let Some(plain) = self.protocols.find(&service.protocol).cloned() else {
             tracing::error!(service = %service.name, protocol = %service.protocol,
                 "no such protocol in this build: the service is not served");
             return None;
         };
+        let protocol = configured(&plain, &service.settings)
+            .inspect_err(|error| {
+                tracing::error!(service = %service.name, protocol = %service.protocol, %error,
+                    "the protocol cannot be configured so: the service is not served");
+            })
+            .ok()?;
         let config = snapshot.routes.get(&service.route_config);
         let rules = config
             .map(|config| config.routes.as_slice())
             .unwrap_or_default();
-        let dialect = self.dialect(&protocol, &service.protocol);
+        let dialects = self.dialects_of(service, rules, &plain, snapshot);
         let compiled = rules.iter().filter_map(|rule| {
-            let route = self.build_route(rule, (&service.name, &dialect), telemetry, random)?;
+            let route = self.build_route(rule, (&service.name, &dialects), telemetry, random)?;
             Some((rule.matches.clone(), Rc::new(route)))
         });
-        let led_to: HashSet<&str> = config.iter().flat_map(|config| config.clusters()).collect();
+        let led_to: HashSet<&str> = rules
+            .iter()
+            .flat_map(|rule| rule.destinations.iter().map(|to| to.cluster.as_str()))
+            .collect();
         let routes = match RouteTable::new(compiled) {
             Ok(routes) => routes,
             Err(error) => {
@@ -285,7 +338,7 @@ impl Tables {
     fn build_route(
         &self,
         rule: &config::Route,
-        (service, dialect): (&str, &Rc<Dialect>),
+        (service, dialects): (&str, &HashMap<String, Rc<Dialect>>),
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Route> {
@@ -295,13 +348,13 @@ impl Tables {
             .iter()
             .map(|to| {
                 let cluster = self.clusters.get(&to.cluster).cloned();
-                Rc::new(Destination {
+                Some(Rc::new(Destination {
                     cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(&to.cluster))),
-                    dialect: Rc::clone(dialect),
+                    dialect: Rc::clone(dialects.get(&to.cluster)?),
                     series: telemetry.series(service, &rule.name, &to.cluster),
-                })
+                }))
             })
-            .collect();
+            .collect::<Option<_>>()?;
         Some(Route {
             name: rule.name.clone(),
             owner: rule.owner.clone(),
@@ -328,7 +381,7 @@ impl Tables {
             let name: Arc<str> = Arc::from(name.as_str());
             let metrics = telemetry.cluster(&name);
             let hosts = config.endpoints.hosts.iter();
-            let hosts = hosts
+            let hosts: Vec<HostKey> = hosts
                 .map(|endpoint| {
                     let key = known
                         .remove(&(Arc::clone(&name), endpoint.address.clone()))
@@ -339,6 +392,7 @@ impl Tables {
                                 .insert(Host::new(&name, address, locality, &metrics))
                         });
                     if let Some(host) = self.hosts.get_mut(key) {
+                        host.weight = endpoint.weight;
                         host.locality = endpoint.locality.clone();
                         host.connect_timeout = config.connect_timeout;
                         host.configured = true;
@@ -392,6 +446,21 @@ impl Tables {
             self.hosts.remove(key);
         }
     }
+}
+
+/// A protocol as settings want it.
+fn configured(
+    plain: &Arc<dyn Protocol>,
+    settings: &[config::Setting],
+) -> Result<Arc<dyn Protocol>, SettingRefused> {
+    if settings.is_empty() {
+        return Ok(Arc::clone(plain));
+    }
+    let pairs: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|setting| (setting.name.as_str(), setting.value.as_str()))
+        .collect();
+    plain.configure(&pairs)
 }
 
 impl Service {
@@ -521,6 +590,10 @@ impl Cluster {
     }
 
     fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
+        self.division.rehash(self.hosts.iter().filter_map(|key| {
+            let host = hosts.get(*key).filter(|host| !host.ejected)?;
+            Some((*key, host.address.to_string(), host.weight))
+        }));
         if let Some(balancer) = &self.balancer {
             balancer.borrow_mut().set_ejected(|index| {
                 let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
@@ -552,6 +625,7 @@ impl Host {
             connections: Vec::new(),
             leaving: false,
             failing: false,
+            weight: 1,
             ejected: false,
             configured: true,
         }

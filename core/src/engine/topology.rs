@@ -1,13 +1,13 @@
 //! Clusters whose servers tell which endpoints there are, and which of them has what.
 
-use std::{net::IpAddr, rc::Rc, time::Instant};
+use std::{cell::RefCell, net::IpAddr, rc::Rc, time::Instant};
 
 use meltemi_codec::{Node, Probe, Topology};
 use meltemi_policy::Locality;
 
 use super::{
     Engine, Timer, TopologyKey,
-    shards::{Division, Shards},
+    shards::{Division, HashTable, Shards},
     tables::{Cluster, Destination, Host, HostKey, Tables},
     timers::TimerKey,
 };
@@ -162,10 +162,15 @@ impl Tables {
 
     /// A cluster's division of its keys; what its servers have said of it stays.
     pub(super) fn division(&self, name: &str, config: &config::Cluster) -> Division {
-        let _ = config;
+        if config.topology.is_none() {
+            return match config.hashing {
+                Some(kind) => Division::Hashed(kind, RefCell::new(HashTable::new(kind, []))),
+                None => Division::None,
+            };
+        }
         match self.clusters.get(name).map(|cluster| &cluster.division) {
             Some(Division::Learned(learned)) => Division::Learned(Rc::clone(learned)),
-            _ => Division::None,
+            _ => Division::Learned(Rc::default()),
         }
     }
 
@@ -187,6 +192,9 @@ impl Tables {
                 let key = self.topologies.insert(discovery);
                 learned.topology.set(Some(key));
                 kept.push(key);
+            } else {
+                tracing::error!(cluster = %to.cluster.name, protocol = to.dialect.protocol.id(),
+                    "this protocol's servers do not tell how they divide their keys");
             }
         }
         self.topologies.retain(|key, _| kept.contains(&key));
