@@ -104,13 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn the_loss_of_one_moves_its_part_only() {
+    fn the_loss_of_one_moves_a_small_part_of_the_others() {
         let (before, after) = (ring(&[1; 5]), ring(&[1; 4]));
         let hashes = (0..10_000_u64).map(|n| xxh64(&n.to_le_bytes(), 0));
-        for hash in hashes.filter(|hash| before.at(*hash) != Some(&4)) {
-            // Fewer hosts have more points each: what moves, moves to a point that is new.
-            let new = after.points.len() > before.points.len();
-            assert!(new || before.at(hash) == after.at(hash));
-        }
+        let kept: Vec<u64> = hashes.filter(|hash| before.at(*hash) != Some(&4)).collect();
+        let moved = kept.iter().filter(|hash| before.at(**hash) != after.at(**hash));
+        // The others have a fourth more points each than before, so a fifth of the keys may move.
+        assert!(moved.count() * 4 < kept.len());
     }
 }
