@@ -8,7 +8,7 @@ use super::{
     Engine, ExchangeKey,
     exchange::End,
     own::Purpose,
-    shards::View,
+    shards::{ShardKey, View},
     tables::{Cluster, Destination},
 };
 use crate::telemetry::ResponseFlag;
@@ -68,7 +68,7 @@ impl Engine {
             memo: &exchange.memo,
         };
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
-        let locate = |value: &[u8], slot: u32, hash: u64| {
+        let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
             let route = service.select(|attribute| match attribute {
                 AttributeKey::Known(known) if Some(*known) == service.key_attribute => {
                     Some(Cow::Owned(value.to_vec()))
@@ -76,6 +76,7 @@ impl Engine {
                 other => client.codec.attribute(frame, other),
             })?;
             let cluster = Rc::clone(&route.next_destination()?.cluster);
+            let (slot, hash) = shard_key(route.sent_key(value));
             let shard = cluster.division.shard(slot, hash)?;
             let mut clusters = clusters.borrow_mut();
             let known = clusters.iter().position(|known| known.name == cluster.name);

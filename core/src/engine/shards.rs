@@ -318,18 +318,24 @@ impl Division {
     }
 }
 
+/// The slot and the hash of a key.
+pub(super) type ShardKey<'a> = dyn Fn(&[u8]) -> (u32, u64) + 'a;
+
+/// The number of a cluster, and the shard of a key there.
+type Locate<'a> = dyn Fn(&[u8], &ShardKey<'_>) -> Option<(usize, u32)> + 'a;
+
 /// What a plan is made with.
 pub(super) struct View<'a> {
     pub(super) nodes: Vec<(String, u32, Role)>,
     /// The cluster and the shard of a key, by the routes of the service.
-    pub(super) locate: &'a dyn Fn(&[u8], u32, u64) -> Option<(usize, u32)>,
+    pub(super) locate: &'a Locate<'a>,
     /// Numbers of the places that were asked for.
     pub(super) places: RefCell<Vec<(usize, u32)>>,
 }
 
 impl ShardMap for View<'_> {
-    fn place(&self, key: &[u8], slot: u32, hash: u64) -> Option<u32> {
-        let place = (self.locate)(key, slot, hash)?;
+    fn place(&self, key: &[u8], shard_key: &ShardKey<'_>) -> Option<u32> {
+        let place = (self.locate)(key, shard_key)?;
         let mut places = self.places.borrow_mut();
         let known = places.iter().position(|known| *known == place);
         let index = known.unwrap_or_else(|| {
