@@ -238,8 +238,13 @@ impl Downstream for Client {
         };
         match Layout::again(response.bytes, expect).filter(|_| self.settings.by_id) {
             Some(layout) => {
-                let header_seq = memo.map(|memo| memo.header_seq);
-                renumber(response.bytes, &layout, id as u32, header_seq, out);
+                let id = id as u32;
+                // Where the message hides its own number, the header's is the call's name.
+                let header_seq = match layout.head {
+                    Some(_) => memo.map(|memo| memo.header_seq),
+                    None => Some(id),
+                };
+                renumber(response.bytes, &layout, id, header_seq, out);
             }
             None => out.extend_from_slice(response.bytes),
         }

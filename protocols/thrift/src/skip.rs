@@ -64,9 +64,10 @@ enum Open {
 }
 
 /// A struct that is being skipped.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Skipper {
     compact: bool,
+    /// At most [`DEPTH`] of them; all that is ever allocated, whatever a message says.
     stack: Vec<Open>,
     /// Bytes of the value at hand that need not be looked at.
     raw: u64,
@@ -88,16 +89,16 @@ pub(crate) enum Progress {
 }
 
 impl Skipper {
-    /// Skips the struct that follows the first `spent` bytes of a message of at most `limit` bytes.
-    pub(crate) fn new(encoding: Encoding, spent: usize, limit: u64) -> Self {
-        Self {
-            compact: encoding == Encoding::Compact,
-            stack: vec![Open::Struct { last: 0 }],
-            raw: 0,
-            owed: 1,
-            spent: spent as u64,
-            limit,
-        }
+    /// Begins with the struct that follows the first `spent` bytes of a message of at most `limit`
+    /// bytes.
+    pub(crate) fn begin(&mut self, encoding: Encoding, spent: usize, limit: u64) {
+        self.compact = encoding == Encoding::Compact;
+        self.stack.clear();
+        self.stack.push(Open::Struct { last: 0 });
+        self.raw = 0;
+        self.owed = 1;
+        self.spent = spent as u64;
+        self.limit = limit;
     }
 
     /// Skips as much of `input`, which follows what was skipped before, as can be.
@@ -177,7 +178,7 @@ impl Skipper {
             Field::Value(kind) => self.value(reader, kind)?,
         };
         self.replace(Open::Struct { last: id });
-        self.begin(value);
+        self.enter(value);
         Ok(())
     }
 
@@ -186,7 +187,7 @@ impl Skipper {
         let value = self.value(reader, kind)?;
         self.owed = self.owed.saturating_sub(self.least(kind));
         self.replace(rest);
-        self.begin(value);
+        self.enter(value);
         Ok(())
     }
 
@@ -204,7 +205,7 @@ impl Skipper {
         }
     }
 
-    fn begin(&mut self, value: Value) {
+    fn enter(&mut self, value: Value) {
         match value {
             Value::Raw(n) | Value::Run(n) => self.raw = n,
             Value::Open(open) => {

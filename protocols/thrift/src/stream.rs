@@ -14,11 +14,13 @@ const LONGEST_TOKEN: usize = 16;
 /// The messages of a connection that has no frames.
 #[derive(Debug, Default)]
 pub(crate) struct Unframed {
+    skipper: Skipper,
     /// How far into the message at the front of the input it was skipped when it was looked at
     /// last: no byte is skipped twice.
-    scan: Option<(usize, Skipper)>,
-    /// The rest of a message that was returned by its head.
-    pieces: Option<Pieces>,
+    at: Option<usize>,
+    /// Of a message that was returned by its head and is still passing: the beginning of a token
+    /// whose end is in a later piece. Every byte of a piece is passed on.
+    passing: Option<Token>,
 }
 
 /// How far a message reaches.
@@ -42,12 +44,15 @@ impl Unframed {
         head: usize,
         limits: Limits,
     ) -> Result<Reach, Malformed> {
-        let (mut at, mut skipper) = match self.scan.take() {
-            Some((at, skipper)) if at <= input.len() => (at, skipper),
-            _ => (body, Skipper::new(encoding, body, limits.frame)),
+        let mut at = match self.at.take() {
+            Some(at) if at <= input.len() => at,
+            _ => {
+                self.skipper.begin(encoding, body, limits.frame);
+                body
+            }
         };
         let rest = input.get(at..).unwrap_or_default();
-        let more = match skipper.advance(rest) {
+        let more = match self.skipper.advance(rest) {
             Ok(Progress::Done(taken)) => return Ok(Reach::Whole(at + taken)),
             Ok(Progress::More { taken, more }) => {
                 at += taken;
@@ -56,82 +61,80 @@ impl Unframed {
             Err(reason) => return Err(Malformed { reason }),
         };
         let least = usize::try_from(more).map_or(usize::MAX, |more| at.saturating_add(more));
-        if least > limits.whole && input.len() >= head {
-            let mut pieces = Pieces {
-                skipper,
-                cut: [0; LONGEST_TOKEN],
-                kept: 0,
-            };
-            pieces.keep(input.get(at..).unwrap_or_default());
-            self.pieces = Some(pieces);
-            return Ok(Reach::Streamed);
+        if least <= limits.whole {
+            self.at = Some(at);
+            return Ok(Reach::Short { need: least });
         }
-        self.scan = Some((at, skipper));
-        let need = if least > limits.whole {
-            least.min(head)
-        } else {
-            least
-        };
-        Ok(Reach::Short { need })
+        if input.len() < head {
+            self.at = Some(at);
+            let need = least.min(head);
+            return Ok(Reach::Short { need });
+        }
+        let mut token = Token::default();
+        token.keep(input.get(at..).unwrap_or_default());
+        self.passing = Some(token);
+        Ok(Reach::Streamed)
     }
 
     /// The next piece of a message that is larger than what is kept.
     pub(crate) fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
-        let Some(pieces) = &mut self.pieces else {
+        let Some(token) = &mut self.passing else {
             return Err(Malformed {
                 reason: "no message is open",
             });
         };
-        let body = pieces.read(input).map_err(|reason| Malformed { reason })?;
-        if let Body::End(_) = body {
-            self.pieces = None;
+        let body = piece(&mut self.skipper, token, input);
+        if let Ok(Body::End(_)) = body {
+            self.passing = None;
         }
-        Ok(body)
+        body.map_err(|reason| Malformed { reason })
     }
 }
 
-/// The rest of a message.
-#[derive(Debug)]
-struct Pieces {
-    skipper: Skipper,
-    /// The beginning of a token whose end is in a later piece: every byte of a piece is passed on.
-    cut: [u8; LONGEST_TOKEN],
-    kept: usize,
-}
-
-impl Pieces {
-    fn read(&mut self, input: &[u8]) -> Result<Body, &'static str> {
-        let mut at = 0;
-        if self.kept > 0 {
-            let Some(taken) = self.complete(input)? else {
-                return Ok(Body::More(input.len()));
-            };
-            at = taken;
-        }
-        let rest = input.get(at..).unwrap_or_default();
-        match self.skipper.advance(rest)? {
-            Progress::Done(taken) => Ok(Body::End(at + taken)),
-            Progress::More { taken, .. } => {
-                self.keep(rest.get(taken..).unwrap_or_default());
-                Ok(Body::More(input.len()))
-            }
+fn piece(skipper: &mut Skipper, cut: &mut Token, input: &[u8]) -> Result<Body, &'static str> {
+    let mut at = 0;
+    if cut.length > 0 {
+        match cut.complete(skipper, input)? {
+            Some(taken) => at = taken,
+            None => return Ok(Body::More(input.len())),
         }
     }
+    let rest = input.get(at..).unwrap_or_default();
+    match skipper.advance(rest)? {
+        Progress::Done(taken) => Ok(Body::End(at + taken)),
+        Progress::More { taken, .. } => {
+            cut.keep(rest.get(taken..).unwrap_or_default());
+            Ok(Body::More(input.len()))
+        }
+    }
+}
 
-    /// Completes the token that was cut, and says how much of `input` belongs to it; `None` if it
-    /// still is.
-    fn complete(&mut self, input: &[u8]) -> Result<Option<usize>, &'static str> {
+/// The beginning of a token.
+#[derive(Debug, Default)]
+struct Token {
+    bytes: [u8; LONGEST_TOKEN],
+    length: usize,
+}
+
+impl Token {
+    /// Skips the token with what `input` has of it, and says how much that is; `None` if it still is
+    /// not all.
+    fn complete(
+        &mut self,
+        skipper: &mut Skipper,
+        input: &[u8],
+    ) -> Result<Option<usize>, &'static str> {
         let mut token = [0; 2 * LONGEST_TOKEN];
-        let kept = self.cut.get(..self.kept).unwrap_or_default();
+        let kept = self.bytes.get(..self.length).unwrap_or_default();
         let length = kept.len() + input.len().min(LONGEST_TOKEN);
         let bytes = kept.iter().chain(input);
         for (place, byte) in token.iter_mut().zip(bytes).take(length) {
             *place = *byte;
         }
-        match self.skipper.token(token.get(..length).unwrap_or_default()) {
+        match skipper.token(token.get(..length).unwrap_or_default()) {
             Ok(taken) => {
-                let taken = taken.saturating_sub(self.kept);
-                self.kept = 0;
+                let taken = taken.saturating_sub(self.length);
+                self.length = 0;
                 Ok(Some(taken))
             }
             Err(Cut::Short(_)) => {
@@ -142,12 +145,12 @@ impl Pieces {
         }
     }
 
-    /// Adds the beginning of a token, which is shorter than the longest.
+    /// Adds what there is of a token, which is less than the longest has.
     fn keep(&mut self, bytes: &[u8]) {
-        let room = self.cut.get_mut(self.kept..).unwrap_or_default();
+        let room = self.bytes.get_mut(self.length..).unwrap_or_default();
         for (place, byte) in room.iter_mut().zip(bytes) {
             *place = *byte;
         }
-        self.kept = (self.kept + bytes.len()).min(LONGEST_TOKEN);
+        self.length = (self.length + bytes.len()).min(LONGEST_TOKEN);
     }
 }

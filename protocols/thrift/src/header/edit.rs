@@ -130,13 +130,13 @@ fn set<'a>(key: Key<'a>, value: &'a [u8], parts: &mut Vec<Part<'a>>) -> bool {
         Key::Number(_) => NUMBERED_PAIRS,
     };
     let pair = (key, Cow::Borrowed(value));
-    for part in parts.iter_mut().rev() {
-        if let Part::Pairs(section, pairs) = part
-            && *section == wanted
-        {
-            pairs.push(pair);
-            return true;
-        }
+    // Behind all that is there, so that nothing moves but the padding. Readers take a second section
+    // of a kind as they take the first.
+    if let Some(Part::Pairs(section, pairs)) = parts.last_mut()
+        && *section == wanted
+    {
+        pairs.push(pair);
+        return true;
     }
     parts.push(Part::Pairs(wanted, vec![pair]));
     true

@@ -27,8 +27,13 @@ impl Golden {
         self.text("protocol").unwrap()
     }
 
-    pub fn is_oneway(&self) -> bool {
+    pub fn is_unanswered(&self) -> bool {
         self.response.is_empty()
+    }
+
+    /// Whether the message says that it is one-way. Go's client sends a CALL, which nobody answers.
+    pub fn is_oneway(&self) -> bool {
+        self.is_unanswered() && !self.name.starts_with("go-")
     }
 
     /// The method that was called, after the exchange's name.
@@ -71,7 +76,7 @@ impl Golden {
     /// The answer.
     pub fn answered(&self) -> Option<Sample> {
         let sample = Sample::new(format!("{}-answer", self.name), self.response.clone());
-        (!self.is_oneway()).then(|| sample.answers(&self.name))
+        (!self.is_unanswered()).then(|| sample.answers(&self.name))
     }
 }
 
