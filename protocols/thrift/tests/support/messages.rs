@@ -117,7 +117,7 @@ impl Speech {
             }
             _ => {
                 let texts = pairs.iter().filter(|(key, _)| !key.starts_with('#'));
-                infos.extend(section(1, texts, |key| long(key)));
+                infos.extend(section(1, texts, long));
                 let numbers = pairs.iter().filter(|(key, _)| key.starts_with('#'));
                 infos.extend(section(0x10, numbers, |key| {
                     key[1..].parse::<u16>().unwrap().to_be_bytes().to_vec()
