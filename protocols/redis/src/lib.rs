@@ -1,0 +1,5 @@
+//! Redis for Meltemi: what the core has to know of commands and replies.
+
+#![warn(clippy::indexing_slicing)]
+
+pub mod resp;
