@@ -1,0 +1,5 @@
+//! Redis for Meltemi.
+#![warn(clippy::indexing_slicing)]
+
+pub mod cluster;
+pub mod command;
