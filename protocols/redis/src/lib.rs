@@ -2,4 +2,6 @@
 
 #![warn(clippy::indexing_slicing)]
 
+pub mod cluster;
+pub mod command;
 pub mod resp;

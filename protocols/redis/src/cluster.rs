@@ -1,0 +1,3 @@
+//! Redis Cluster.
+
+pub(crate) mod reply;

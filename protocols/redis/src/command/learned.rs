@@ -1,0 +1,160 @@
+//! Commands that the table does not know.
+
+use std::borrow::Cow;
+
+use super::{Access, Begin, Find, Flags, KeySpec, takes};
+use crate::cluster::reply::Reply;
+
+/// A command as `COMMAND INFO` of a server describes it: a module's, or one of a newer Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learned {
+    /// In lower case.
+    pub name: Box<[u8]>,
+    /// As [`super::Command::arity`].
+    pub arity: i16,
+    /// The flags that the table's commands may have too.
+    pub flags: Flags,
+    /// Where its keys are: the server's key specifications, or first, last and step of servers
+    /// that have none (before 7.0).
+    pub keys: Vec<KeySpec>,
+    /// What a container contains.
+    pub subcommands: Vec<Self>,
+    /// Whether [`Learned::keys`] finds all keys of each request. Where it does not,
+    /// `COMMAND GETKEYS` has to be asked for each.
+    pub complete: bool,
+}
+
+impl Learned {
+    /// The one entry of the reply to `COMMAND INFO name`, of RESP2 or RESP3. `None` where the
+    /// server does not know the command, or the reply is something else.
+    #[must_use]
+    pub fn read(reply: &[u8]) -> Option<Self> {
+        Self::entry(Reply::whole(reply)?.elements().next()?)
+    }
+
+    /// Whether a request of `argc` arguments has as many as the command takes.
+    #[must_use]
+    pub fn takes(&self, argc: usize) -> bool {
+        takes(self.arity, argc)
+    }
+
+    fn entry(entry: Reply<'_>) -> Option<Self> {
+        // A container's subcommands have none of their own, so this does not go deeper than two.
+        let mut fields = entry.elements();
+        let name = fields.next()?.text()?.to_ascii_lowercase().into();
+        let arity = i16::try_from(fields.next()?.integer()?).ok()?;
+        let flags = fields
+            .next()?
+            .elements()
+            .filter_map(|flag| flag.text())
+            .fold(Flags::NONE, |all, flag| all | Flags::named(flag));
+        let first = u16::try_from(fields.next()?.integer()?).ok()?;
+        let last = i16::try_from(fields.next()?.integer()?).ok()?;
+        let step = u16::try_from(fields.next()?.integer()?).ok()?;
+        // Then ACL categories and tips; specifications and subcommands came with Redis 7.0.
+        let keys = fields.nth(2).map(|specs| read_specs(specs));
+        let subcommands = fields.next();
+        let movable = flags.contains(Flags::MOVABLEKEYS);
+        let (keys, complete) = match keys {
+            Some(Some(keys)) if !keys.is_empty() || !movable => {
+                let complete = keys.iter().all(is_complete);
+                (keys, complete)
+            }
+            Some(None) => (legacy(first, last, step), false),
+            _ => (legacy(first, last, step), !movable),
+        };
+        Some(Self {
+            name,
+            arity,
+            flags,
+            keys,
+            subcommands: subcommands.map_or_else(Vec::new, |all| {
+                all.elements().filter_map(Self::subcommand).collect()
+            }),
+            complete,
+        })
+    }
+
+    fn subcommand(entry: Reply<'_>) -> Option<Self> {
+        let deeper = entry.elements().nth(9).is_some_and(|all| all.count > 0);
+        (!deeper).then(|| Self::entry(entry))?
+    }
+}
+
+fn is_complete(spec: &KeySpec) -> bool {
+    !spec.incomplete && spec.begin != Begin::Unknown && spec.find != Find::Unknown
+}
+
+/// First, last and step of Redis before 7.0; first 0: no keys.
+fn legacy(first: u16, last: i16, step: u16) -> Vec<KeySpec> {
+    let distance = i16::try_from(first).map(|first| if last < 0 { last } else { last - first });
+    match (first, distance) {
+        (0, _) | (_, Err(_)) => Vec::new(),
+        (_, Ok(last)) => vec![KeySpec {
+            begin: Begin::Index(first),
+            find: Find::Range {
+                last,
+                step,
+                limit: 0,
+            },
+            access: Access::ReadWrite,
+            not_key: false,
+            incomplete: false,
+        }],
+    }
+}
+
+/// `None` where one of them is of a kind that is not known here.
+fn read_specs(specs: Reply<'_>) -> Option<Vec<KeySpec>> {
+    specs.elements().map(read_spec).collect()
+}
+
+fn read_spec(spec: Reply<'_>) -> Option<KeySpec> {
+    let flags = spec.field(b"flags")?;
+    let has = |name: &[u8]| flags.elements().any(|flag| flag.text() == Some(name));
+    let begin = spec.field(b"begin_search")?;
+    let begin = match (begin.field(b"type")?.text()?, begin.field(b"spec")?) {
+        (b"index", at) => Begin::Index(number(at, b"index")?),
+        (b"keyword", at) => Begin::Keyword {
+            word: Cow::Owned(text(at.field(b"keyword")?)?),
+            from: i16::try_from(at.field(b"startfrom")?.integer()?).ok()?,
+        },
+        (b"unknown", _) => Begin::Unknown,
+        _ => return None,
+    };
+    let find = spec.field(b"find_keys")?;
+    let find = match (find.field(b"type")?.text()?, find.field(b"spec")?) {
+        (b"range", at) => Find::Range {
+            last: i16::try_from(at.field(b"lastkey")?.integer()?).ok()?,
+            step: number(at, b"keystep")?,
+            limit: number(at, b"limit")?,
+        },
+        (b"keynum", at) => Find::Keynum {
+            number: number(at, b"keynumidx")?,
+            first: number(at, b"firstkey")?,
+            step: number(at, b"keystep")?,
+        },
+        (b"unknown", _) => Find::Unknown,
+        _ => return None,
+    };
+    Some(KeySpec {
+        begin,
+        find,
+        access: match () {
+            () if has(b"RO") => Access::ReadOnly,
+            () if has(b"OW") => Access::Overwrite,
+            () if has(b"RM") => Access::Remove,
+            () => Access::ReadWrite,
+        },
+        not_key: has(b"not_key"),
+        incomplete: has(b"incomplete"),
+    })
+}
+
+fn number(of: Reply<'_>, field: &[u8]) -> Option<u16> {
+    u16::try_from(of.field(field)?.integer()?).ok()
+}
+
+fn text(reply: Reply<'_>) -> Option<String> {
+    String::from_utf8(reply.text()?.to_vec()).ok()
+}
