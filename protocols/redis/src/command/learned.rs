@@ -158,3 +158,48 @@ fn number(of: Reply<'_>, field: &[u8]) -> Option<u16> {
 fn text(reply: Reply<'_>) -> Option<String> {
     String::from_utf8(reply.text()?.to_vec()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(fields: &str) -> Vec<u8> {
+        format!("*1\r\n{fields}").into_bytes()
+    }
+
+    #[test]
+    fn a_server_before_7_gives_first_last_and_step() {
+        let plain =
+            info("*7\r\n$9\r\nJSON.MGET\r\n:-3\r\n*1\r\n+readonly\r\n:1\r\n:-2\r\n:1\r\n*0\r\n");
+        let learned = Learned::read(&plain).unwrap();
+        assert_eq!(&*learned.name, b"json.mget");
+        assert!(learned.complete && learned.flags.contains(Flags::READONLY));
+        assert!(learned.takes(3) && learned.takes(9) && !learned.takes(2));
+        let request: [&[u8]; 4] = [b"JSON.MGET", b"a", b"b", b"$"];
+        let found = super::super::keys(&learned.keys, 4, |index| request.get(index).copied());
+        assert_eq!(found.collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn keys_that_move_are_not_known_from_first_last_and_step() {
+        let movable = info("*6\r\n$1\r\nx\r\n:-3\r\n*1\r\n+movablekeys\r\n:0\r\n:0\r\n:0\r\n");
+        assert!(!Learned::read(&movable).unwrap().complete);
+        let keyless = info("*6\r\n$1\r\nx\r\n:1\r\n*1\r\n+novelty\r\n:0\r\n:0\r\n:0\r\n");
+        let keyless = Learned::read(&keyless).unwrap();
+        assert!(keyless.complete && keyless.keys.is_empty() && keyless.flags == Flags::NONE);
+    }
+
+    #[test]
+    fn what_is_no_entry_teaches_nothing() {
+        for reply in [
+            "*1\r\n*-1\r\n",
+            "*1\r\n_\r\n",
+            "-NOPERM x\r\n",
+            "*0\r\n",
+            "*1\r\n*1\r\n+x\r\n",
+            "",
+        ] {
+            assert_eq!(Learned::read(reply.as_bytes()), None, "{reply:?}");
+        }
+    }
+}
