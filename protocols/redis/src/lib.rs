@@ -1,4 +1,5 @@
-//! Redis for Meltemi.
+//! Redis for Meltemi: what the core has to know of commands and replies.
+
 #![warn(clippy::indexing_slicing)]
 
 pub mod cluster;

@@ -39,7 +39,10 @@ pub fn hash(bytes: &[u8]) -> u64 {
         hash = (hash ^ data).wrapping_mul(MUL);
     }
     if !rest.is_empty() {
-        let data = rest.iter().rev().fold(0, |data, byte| data << 8 | u64::from(*byte));
+        let data = rest
+            .iter()
+            .rev()
+            .fold(0, |data, byte| data << 8 | u64::from(*byte));
         hash = (hash ^ data).wrapping_mul(MUL);
     }
     shift_mix(shift_mix(hash).wrapping_mul(MUL))

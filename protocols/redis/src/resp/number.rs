@@ -62,6 +62,10 @@ impl Digits {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
     pub(super) fn value(&self) -> Option<i64> {
         let text = self.text.get(..usize::from(self.length))?;
         integer(text).filter(|_| !self.too_long)
