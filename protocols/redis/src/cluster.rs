@@ -1,3 +1,4 @@
 //! Redis Cluster.
 
-pub(crate) mod reply;
+mod reply;
+pub mod slot;
