@@ -8,5 +8,7 @@ mod reply;
 mod scan;
 pub mod slot;
 pub mod splitter;
+pub mod topology;
 
 pub use splitter::{Splitter, Unit};
+pub use topology::ClusterTopology;

@@ -7,7 +7,7 @@ use meltemi_codec::{Constraint, Frame, Part, Plan, ShardMap};
 use super::{
     merge::How,
     refusal::{self, refuse},
-    splitter::{Splitter, Unit, part},
+    splitter::{Owner, Splitter, part},
 };
 use crate::{
     command::{Command, Find, KeySpec, RequestPolicy, ResponsePolicy, key_indexes},
@@ -21,75 +21,55 @@ pub(super) fn plan(
     shards: &dyn ShardMap,
 ) -> Plan {
     let keys = key_indexes(command.keys, arguments);
-    let read = command.keys.iter().any(KeySpec::reads_arguments);
-    match keys.first() {
-        None if read && !request.whole => return refuse(refusal::TOO_LARGE),
-        None => return Plan::One(Constraint::None),
-        Some(_) => {}
+    if keys.is_empty() && !request.whole && command.keys.iter().any(KeySpec::reads_arguments) {
+        return refuse(refusal::TOO_LARGE);
     }
-    let mut places = Vec::with_capacity(keys.len());
+    let mut owners = Vec::with_capacity(keys.len());
     for key in &keys {
         let Some(key) = arguments.get(*key) else {
             return refuse(refusal::TOO_LARGE);
         };
-        let constraint = splitter.shard(command, &key);
-        let Constraint::Shard { slot, hash, .. } = constraint else {
-            return refuse(refusal::UNOWNED);
-        };
-        let Some(place) = shards.place(&key, slot, hash) else {
-            return refuse(refusal::UNOWNED);
-        };
-        places.push(Place {
-            place,
-            slot,
-            constraint,
-        });
-    }
-    let unit = |place: &Place| match splitter.unit {
-        Unit::Slot => (place.place, place.slot),
-        Unit::Shard => (place.place, 0),
-    };
-    let one = |places: Vec<Place>| {
-        let first = places.into_iter().next();
-        Plan::One(first.map_or(Constraint::None, |place| place.constraint))
-    };
-    let same = |of: &dyn Fn(&Place) -> (u32, u32)| {
-        places.windows(2).all(|pair| match pair {
-            [a, b] => of(a) == of(b),
-            _ => true,
-        })
-    };
-    let divided = command.request == RequestPolicy::MultiShard;
-    match divided.then(|| step(command)).flatten() {
-        // Servers say what is wrong with a key that has no value.
-        Some(step) if !(arguments.len() - 1).is_multiple_of(step) => one(places),
-        _ if same(&unit) => one(places),
-        Some(_) if !request.whole => refuse(refusal::TOO_LARGE),
-        Some(step) => {
-            let division = Division::new(&places, unit);
-            division.plan(command, (request, arguments), step)
+        match splitter.owner(command, &key, shards) {
+            Some(owner) => owners.push(owner),
+            None => return refuse(refusal::UNOWNED),
         }
-        // Of one shard but not of one slot: a Redis Cluster refuses it in these very words.
-        None if same(&|place| (place.place, 0)) => one(places),
+    }
+    let same = |of: fn(&Owner) -> (u32, u32)| {
+        let mut all = owners.iter().map(of);
+        all.next()
+            .is_none_or(|first| all.all(|other| other == first))
+    };
+    let step = step(command);
+    // Servers say what is wrong with a key that has no value.
+    let whole = step.is_some_and(|step| (arguments.len() - 1).is_multiple_of(step));
+    match step {
+        _ if same(|owner| owner.unit) => one(owners),
+        Some(_) if !whole => one(owners),
+        Some(_) if !request.whole => refuse(refusal::TOO_LARGE),
+        Some(step) => Division::new(owners).plan(command, (request, arguments), step),
+        // Of one shard but not of one slot: a Redis Cluster refuses it in the very same words.
+        None if same(|owner| (owner.place, 0)) => one(owners),
         None => refuse(refusal::CROSSSLOT),
     }
 }
 
-struct Place {
-    place: u32,
-    slot: u32,
-    constraint: Constraint,
+fn one(owners: Vec<Owner>) -> Plan {
+    let first = owners.into_iter().next();
+    Plan::One(first.map_or(Constraint::None, |owner| owner.constraint))
 }
 
-/// How many arguments a key of a command that can be divided brings with it, itself included.
+/// Of a command that can be divided, how many arguments a key brings with it, itself included.
 fn step(command: &Command) -> Option<usize> {
-    match command.keys {
-        [
-            KeySpec {
-                find: Find::Range { step, .. },
-                ..
-            },
-        ] => Some(usize::from(*step).max(1)),
+    match (command.request, command.keys) {
+        (
+            RequestPolicy::MultiShard,
+            [
+                KeySpec {
+                    find: Find::Range { step, .. },
+                    ..
+                },
+            ],
+        ) => Some(usize::from(*step).max(1)),
         _ => None,
     }
 }
@@ -101,19 +81,19 @@ struct Division {
 }
 
 impl Division {
-    fn new(places: &[Place], unit: impl Fn(&Place) -> (u32, u32)) -> Self {
+    fn new(owners: Vec<Owner>) -> Self {
         let mut known = HashMap::new();
         let mut division = Self {
             constraints: Vec::new(),
-            owners: Vec::with_capacity(places.len()),
+            owners: Vec::with_capacity(owners.len()),
         };
-        for place in places {
+        for owner in owners {
             let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-            let owner = *known.entry(unit(place)).or_insert(next);
-            if owner == next {
-                division.constraints.push(place.constraint.clone());
+            let number = *known.entry(owner.unit).or_insert(next);
+            if number == next {
+                division.constraints.push(owner.constraint);
             }
-            division.owners.push(owner);
+            division.owners.push(number);
         }
         division
     }
@@ -128,8 +108,8 @@ impl Division {
         let name = arguments.get(0).unwrap_or_default();
         let mut rest = arguments.from(1);
         for (item, owner) in (0..).zip(&self.owners) {
-            let body = usize::try_from(*owner).ok();
-            let Some(body) = body.and_then(|owner| bodies.get_mut(owner)) else {
+            let owner = usize::try_from(*owner).ok();
+            let Some(body) = owner.and_then(|owner| bodies.get_mut(owner)) else {
                 continue;
             };
             for argument in rest.by_ref().take(step) {

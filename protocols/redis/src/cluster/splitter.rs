@@ -23,9 +23,18 @@ use crate::{
 pub struct Splitter {
     tags: bool,
     reads: Role,
-    pub(super) unit: Unit,
+    unit: Unit,
     /// Which shard's key the next `RANDOMKEY` tells.
     turn: AtomicU32,
+}
+
+/// Who owns a key.
+pub(super) struct Owner {
+    /// The shard.
+    pub(super) place: u32,
+    /// Equal for two keys if and only if one command may have both.
+    pub(super) unit: (u32, u32),
+    pub(super) constraint: Constraint,
 }
 
 /// What the keys of one command may span.
@@ -81,8 +90,27 @@ impl Splitter {
         }
     }
 
+    /// Who owns a key that `command` names. `None`: nobody.
+    pub(super) fn owner(
+        &self,
+        command: &Command,
+        key: &[u8],
+        shards: &dyn ShardMap,
+    ) -> Option<Owner> {
+        let slot = slot::slot(key);
+        let place = shards.place(key, slot, slot::hash_of(key, self.tags))?;
+        Some(Owner {
+            place,
+            unit: match self.unit {
+                Unit::Slot => (place, slot),
+                Unit::Shard => (place, 0),
+            },
+            constraint: self.shard(command, key),
+        })
+    }
+
     /// The shard of a key that `command` names.
-    pub(super) fn shard(&self, command: &Command, key: &[u8]) -> Constraint {
+    fn shard(&self, command: &Command, key: &[u8]) -> Constraint {
         slot::shard(key, self.tags, self.role(command))
     }
 

@@ -281,7 +281,7 @@ mod tests {
         let command = find(name, request.get(1).map(|sub| sub.as_bytes())).unwrap();
         let arg = |index: usize| request.get(index).map(|it| it.as_bytes());
         keys(command.keys, request.len(), arg)
-            .map(|index| request[index].to_owned())
+            .map(|index| request.get(index).unwrap().to_string())
             .collect()
     }
 
