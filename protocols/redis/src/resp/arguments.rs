@@ -86,6 +86,13 @@ impl<'a> Arguments<'a> {
         }
     }
 
+    /// The `n`th argument of an array; `None` in an inline request.
+    #[must_use]
+    pub fn text(&self, n: usize) -> Option<&'a [u8]> {
+        let bytes = self.bytes;
+        bytes.get(self.span(n)?)
+    }
+
     /// Where the `n`th argument lies in the request, its length and line ends not counted; `None`
     /// in an inline request too.
     #[must_use]
@@ -106,7 +113,7 @@ impl<'a> Arguments<'a> {
             (index, at) = (0, *first);
         }
         loop {
-            let text = self.text(at)?;
+            let text = self.text_at(at)?;
             if index == n {
                 reached.set((index, at));
                 return (text.end <= self.bytes.len()).then_some(text);
@@ -143,7 +150,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// Where the text of the argument that begins at `at` lies, whether it is there or not.
-    fn text(&self, at: usize) -> Option<Range<usize>> {
+    fn text_at(&self, at: usize) -> Option<Range<usize>> {
         let rest = self.bytes.get(at..)?.strip_prefix(b"$")?;
         let end = memchr(b'\r', rest)?;
         let length = usize::try_from(number::integer(rest.get(..end)?)?).ok()?;
@@ -159,6 +166,7 @@ fn line(bytes: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use super::Arguments;
 

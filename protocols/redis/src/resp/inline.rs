@@ -15,6 +15,18 @@ pub fn words(line: &[u8]) -> Words<'_> {
     Words { rest: line }
 }
 
+/// An inline request as an array; empty arrays of lines without words, `None` where quotes are
+/// unbalanced.
+#[must_use]
+pub fn to_array(request: &[u8]) -> Option<Vec<u8>> {
+    let end = memchr::memchr(b'\n', request).unwrap_or(request.len());
+    let words: Vec<_> = words(request.get(..end)?).collect::<Option<_>>()?;
+    let mut array = Vec::with_capacity(request.len() + 16);
+    let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
+    super::write::command(&words, &mut array);
+    Some(array)
+}
+
 /// What C's `isspace` calls space, and NUL, which ends the line for Redis.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)

@@ -47,7 +47,7 @@ pub struct Elements<'a> {
 impl<'a> Elements<'a> {
     /// How many are left, both keys and values of a map; `None` where only the end tells.
     #[must_use]
-    pub fn count(&self) -> Option<u64> {
+    pub fn left(&self) -> Option<u64> {
         self.left
     }
 
@@ -124,6 +124,25 @@ impl<'a> Reply<'a> {
             Self::Simple(text) | Self::Verbatim(text) => Some(text),
             Self::Bulk(text) => Some(text),
             _ => None,
+        }
+    }
+}
+
+/// The text of a reply that is an error: its code, a space, its message. Of a long one the head
+/// will do.
+#[must_use]
+pub fn error(bytes: &[u8]) -> Option<&[u8]> {
+    match Reply::parse(bytes) {
+        Some(Reply::Error(text)) => Some(text),
+        Some(_) => None,
+        None => {
+            let bytes = behind_attributes(bytes)?;
+            let end = |rest| memmem::find(rest, b"\r\n");
+            match bytes.split_first()? {
+                (b'-', rest) => Some(rest),
+                (b'!', rest) => rest.get(end(rest)? + 2..),
+                _ => None,
+            }
         }
     }
 }

@@ -43,6 +43,9 @@ pub enum ProtocolError {
     /// Too long an argument for a client that has not authenticated.
     #[error("unauthenticated bulk length")]
     LockedLength,
+    /// More than the proxy lets pass, and its end is not known.
+    #[error("the request is larger than the limit of the proxy")]
+    TooLarge,
 }
 
 impl ProtocolError {
@@ -59,14 +62,19 @@ impl ProtocolError {
             Self::Dollar(_) => "an argument without `$`",
             Self::Length => "an invalid bulk length",
             Self::LockedLength => "an argument of more than 16 KiB before authentication",
+            Self::TooLarge => "a request of more bytes than the frame limit",
         }
     }
 }
 
 /// Finds the end of one request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RequestScan {
     state: State,
+    /// The largest request that passes, in bytes.
+    frame: u64,
+    /// Whether this one is larger, and its end is known.
+    too_large: bool,
     /// Bytes of the request so far.
     taken: u64,
     /// Arguments that are not complete.
@@ -77,10 +85,9 @@ pub struct RequestScan {
     locked: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before the first byte.
-    #[default]
     Start,
     /// In an inline command.
     Inline,
@@ -104,12 +111,18 @@ enum Next {
 }
 
 impl RequestScan {
-    /// Of a client that still has to authenticate.
+    /// For the next request, of at most `frame` bytes. `locked`: of a client that still has to
+    /// authenticate.
     #[must_use]
-    pub fn locked() -> Self {
+    pub fn new(frame: u64, locked: bool) -> Self {
         Self {
-            locked: true,
-            ..Self::default()
+            state: State::Start,
+            frame,
+            too_large: false,
+            taken: 0,
+            left: 0,
+            line: 0,
+            locked,
         }
     }
 
@@ -159,9 +172,23 @@ impl RequestScan {
     pub fn size(&self) -> Option<u64> {
         match self.state {
             State::Data(n) if self.left == 1 => Some(self.taken + n),
+            State::LineEnd(Next::Data(n)) if self.left == 1 => Some(self.taken + 1 + n),
             State::End => Some(self.taken),
             _ => None,
         }
+    }
+
+    /// Whether it is larger than what passes, as far as is known now. Where a request turns out to
+    /// be so before its last argument, its end cannot be known, and it is an error instead.
+    #[must_use]
+    pub fn too_large(&self) -> bool {
+        self.too_large
+    }
+
+    /// Whether all of it was there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.state == State::End
     }
 
     fn step(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
@@ -205,6 +232,9 @@ impl RequestScan {
         if self.line > LINE {
             return Err(ProtocolError::Inline);
         }
+        if self.line as u64 > self.frame {
+            return Err(ProtocolError::TooLarge);
+        }
         if end.is_some() {
             self.state = State::End;
         }
@@ -242,7 +272,20 @@ impl RequestScan {
         };
         self.line = 0;
         self.state = State::LineEnd(next);
+        self.bounded(text.len() as u64 + 1)?;
         Ok(text.len() + 1)
+    }
+
+    /// Compares what the request has at least, now that a line of it was read, with the limit.
+    fn bounded(&mut self, line: u64) -> Result<(), ProtocolError> {
+        if self.at_least().saturating_add(line) <= self.frame {
+            return Ok(());
+        }
+        self.too_large = self.size().is_some();
+        match self.too_large {
+            true => Ok(()),
+            false => Err(ProtocolError::TooLarge),
+        }
     }
 
     fn count(&mut self, digits: Digits) -> Result<Next, ProtocolError> {
