@@ -122,8 +122,8 @@ fn same(learned: &Learned, command: &Command) {
     assert_eq!(learned.subcommands.len(), command.subcommands.len());
     for command in command.subcommands {
         let learned = learned.subcommands.iter();
-        let learned = learned.filter(|it| *it.name == *command.name.as_bytes());
-        same(learned.last().unwrap(), command);
+        let mut learned = learned.filter(|it| *it.name == *command.name.as_bytes());
+        same(learned.next_back().unwrap(), command);
     }
 }
 

@@ -54,9 +54,15 @@ pub fn hash(bytes: &[u8]) -> u64 {
 pub fn shard(key: &[u8], tags: bool, role: Role) -> Constraint {
     Constraint::Shard {
         slot: slot(key),
-        hash: hash(if tags { tag(key) } else { key }),
+        hash: hash_of(key, tags),
         role,
     }
+}
+
+/// The hash of a key, or of its tag alone.
+#[must_use]
+pub fn hash_of(key: &[u8], tags: bool) -> u64 {
+    hash(if tags { tag(key) } else { key })
 }
 
 /// CRC-16/XMODEM: polynomial 0x1021, from 0, nothing reflected.

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
+use crate::resp::Arguments;
+
 /// Where some of a command's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
@@ -138,7 +140,44 @@ where
     }
 }
 
+/// The same of a request that is there, or of its head: a number or word among its arguments that
+/// the head does not hold is not found.
+#[must_use]
+pub fn key_indexes(specs: &[KeySpec], arguments: &Arguments<'_>) -> Vec<usize> {
+    with_keys(specs, arguments, |keys| keys.collect())
+}
+
+/// Hands the keys of a request over as they are found.
+pub(crate) fn with_keys<T>(
+    specs: &[KeySpec],
+    arguments: &Arguments<'_>,
+    take: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T,
+) -> T {
+    // The words of an inline request are no slices of it: quotes are removed.
+    let words: Vec<Cow<'_, [u8]>> = match arguments.is_inline() {
+        true => arguments.from(0).collect(),
+        false => Vec::new(),
+    };
+    let arg = |index: usize| match arguments.is_inline() {
+        true => words.get(index).map(|word| &**word),
+        false => match arguments.get(index)? {
+            Cow::Borrowed(argument) => Some(argument),
+            Cow::Owned(_) => None,
+        },
+    };
+    take(&mut keys(specs, arguments.len(), arg))
+}
+
 impl KeySpec {
+    /// Whether the arguments themselves have to be looked at to know which are keys, beyond how
+    /// many there are.
+    pub(crate) fn reads_arguments(&self) -> bool {
+        !matches!(
+            (&self.begin, self.find),
+            (Begin::Index(_), Find::Range { .. })
+        )
+    }
+
     /// First and last key and the distance between keys.
     fn run<'a>(
         &self,
@@ -242,7 +281,7 @@ mod tests {
         let command = find(name, request.get(1).map(|sub| sub.as_bytes())).unwrap();
         let arg = |index: usize| request.get(index).map(|it| it.as_bytes());
         keys(command.keys, request.len(), arg)
-            .map(|index| request[index].to_owned())
+            .map(|index| request.get(index).unwrap().to_string())
             .collect()
     }
 

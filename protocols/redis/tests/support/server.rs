@@ -24,7 +24,7 @@ pub(crate) enum Value {
     Text(String),
     Error(String),
     Integer(i64),
-    List(Vec<Value>),
+    List(Vec<Self>),
     Null,
 }
 
