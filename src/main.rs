@@ -10,5 +10,6 @@ fn main() -> ExitCode {
     meltemi::main(vec![
         Arc::new(meltemi_dubbo::Dubbo),
         Arc::new(meltemi_thrift::Thrift::default()),
+        Arc::new(meltemi_redis::Redis::default()),
     ])
 }

@@ -109,17 +109,21 @@ impl Engine {
             return;
         };
         let client = exchange.client;
+        let none = parts.is_empty();
         exchange.gather = Some(Box::new(Gather {
             merge,
             parts: vec![Answered::default(); parts.len()],
             keys: Vec::with_capacity(parts.len()),
             left: parts.len(),
         }));
-        if parts.is_empty() {
+        let session = exchange.session.clone();
+        if none {
             return self.gathered(key);
         }
         for (n, part) in parts.into_iter().enumerate() {
-            let own = part.own;
+            let mut own = part.own;
+            // A part is asked in the state that its client asked in.
+            own.request.session = own.request.session.or_else(|| session.clone());
             let memo = own.request.memo.clone();
             let part = self.enter_own(client, &own, Purpose::Part { of: key, n });
             let Some(gather) = self.gather(key) else {
