@@ -393,7 +393,7 @@ impl Downstream for Client {
             self.state.poisoned = true;
         }
         if !tag.has(memo::SILENT) {
-            write::error(format!("ERR proxy: {}", reply.message).as_bytes(), out);
+            texts::write_local(reply.message, out);
         }
         Some(0)
     }

@@ -133,7 +133,7 @@ impl Server {
         match kind {
             b'>' => {
                 let word = rest.and_then(first_word);
-                match word.and_then(|word| confirmed(word)) {
+                match word.and_then(confirmed) {
                     Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
                         Said::Confirmation(kind)
                     }
