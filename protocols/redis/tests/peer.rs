@@ -107,9 +107,10 @@ fn clean(other: &mut Direct, proxy: &mut Proxy<peer::Links<'_>>, name: &str) {
     let list = String::from_utf8(other.ask(&cmd("CLIENT LIST TYPE normal"))).unwrap();
     let clients = list.lines().filter(|line| line.contains("fd="));
     for client in clients.filter(|client| !client.contains("cmd=client|list")) {
-        for left in [" sub=0 psub=0 ssub=0 multi=-1 "] {
-            assert!(client.contains(left), "{name}: {client}");
-        }
+        assert!(
+            client.contains(" sub=0 psub=0 ssub=0 multi=-1 "),
+            "{name}: {client}"
+        );
         assert!(client.contains(" name= "), "{name}: {client}");
         assert!(
             !client.contains(" flags=x") && !client.contains(" flags=b"),

@@ -77,7 +77,10 @@ impl Client {
     }
 
     /// Whatever the server sends now is the stream's, answers to other commands too.
-    pub(super) fn within_stream(&mut self, asked: &Asked<'_>) -> FromClient {
+    pub(super) fn within_stream(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> FromClient {
+        if asked.class == Class::Quit && self.state.stream == Stream::Monitor {
+            return self.quit(out);
+        }
         let mut draft = Draft::new(Tag::default());
         if asked.class == Class::Reset && self.state.stream == Stream::Monitor {
             draft.tag.kind = Kind::Renew;

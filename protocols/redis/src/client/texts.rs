@@ -29,3 +29,4 @@ pub(super) const SHUTDOWN: &str = "SHUTDOWN is not for clients of a proxy: \
 pub(super) const REPLY_QUEUED: &str = "CLIENT REPLY within a transaction is not supported";
 pub(super) const NO_PROTO: &[u8] = b"NOPROTO unsupported protocol version";
 pub(super) const VERSION: &[u8] = b"ERR Protocol version is not an integer or out of range";
+pub(super) const LOST: &[u8] = b"ERR proxy: the connection of the transaction was lost";
