@@ -54,11 +54,13 @@ impl Client {
         let reads = flags.contains(Flags::READONLY);
         draft.request.idempotent = reads;
         let mut keys = asked.keys(specs);
-        let Some((first, key)) = keys
-            .next()
-            .and_then(|first| Some((first, asked.argument(first)?)))
+        let first = keys.next();
+        let Some((first, key)) = first.and_then(|first| Some((first, asked.argument(first)?)))
         else {
-            if !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard) {
+            let everywhere = !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard);
+            // A key may be beyond the head: the plan says so.
+            let unseen = !asked.whole && specs.iter().any(KeySpec::reads_arguments);
+            if everywhere || unseen || first.is_some() {
                 draft.request.constraint = Constraint::Planned;
             }
             return;
@@ -66,11 +68,10 @@ impl Client {
         if !specs.iter().all(|spec| spec.not_key) {
             draft.tag.key = index(first);
         }
-        // Two keys may be in two places even with one tag: routes divide them by what they begin
-        // with.
-        draft.request.constraint = match asked.whole && keys.next().is_some() {
-            true => Constraint::Planned,
-            false => self.shard(key, self.role(reads)),
+        // Whether two keys are in one place only the plan can say: routes may divide them too.
+        draft.request.constraint = match keys.next() {
+            Some(_) => Constraint::Planned,
+            None => self.shard(key, self.role(reads)),
         };
     }
 
