@@ -10,7 +10,7 @@ use super::{
     splitter::{Owner, Splitter, part},
 };
 use crate::{
-    command::{Command, Find, KeySpec, RequestPolicy, ResponsePolicy, key_indexes},
+    command::{Command, Find, KeySpec, RequestPolicy, ResponsePolicy, keys},
     resp::{Arguments, write},
 };
 
@@ -20,16 +20,17 @@ pub(super) fn plan(
     (request, arguments): (Frame<'_>, &Arguments<'_>),
     shards: &dyn ShardMap,
 ) -> Plan {
-    let keys = key_indexes(command.keys, arguments);
+    let found = keys(command.keys, arguments.len(), |n| arguments.text(n));
+    let keys: Vec<usize> = found.collect();
     if keys.is_empty() && !request.whole && command.keys.iter().any(KeySpec::reads_arguments) {
         return refuse(refusal::TOO_LARGE);
     }
     let mut owners = Vec::with_capacity(keys.len());
     for key in &keys {
-        let Some(key) = arguments.get(*key) else {
+        let Some(key) = arguments.text(*key) else {
             return refuse(refusal::TOO_LARGE);
         };
-        match splitter.owner(command, &key, shards) {
+        match splitter.owner(command, key, shards) {
             Some(owner) => owners.push(owner),
             None => return refuse(refusal::UNOWNED),
         }
@@ -105,15 +106,16 @@ impl Division {
         step: usize,
     ) -> Plan {
         let mut bodies = vec![Body::default(); self.constraints.len()];
-        let name = arguments.get(0).unwrap_or_default();
-        let mut rest = arguments.from(1);
+        let element = |n| request.bytes.get(arguments.element(n)?);
+        let name = element(0).unwrap_or_default();
+        let mut rest = (1..).map_while(element);
         for (item, owner) in (0..).zip(&self.owners) {
             let owner = usize::try_from(*owner).ok();
             let Some(body) = owner.and_then(|owner| bodies.get_mut(owner)) else {
                 continue;
             };
             for argument in rest.by_ref().take(step) {
-                write::bulk(&argument, &mut body.bytes);
+                body.bytes.extend_from_slice(argument);
                 body.arguments += 1;
             }
             body.add(item);
@@ -123,7 +125,7 @@ impl Division {
             parts: parts
                 .map(|(body, constraint)| Part {
                     items: body.items.clone(),
-                    ..part(command, request, constraint, body.command(&name))
+                    ..part(command, constraint, body.command(name))
                 })
                 .collect(),
             merge: match command.response {
@@ -152,10 +154,11 @@ impl Body {
         }
     }
 
+    /// The command of which `name` is the first element.
     fn command(&self, name: &[u8]) -> Box<[u8]> {
         let mut bytes = Vec::with_capacity(self.bytes.len() + name.len() + 32);
         write::array(1 + self.arguments, &mut bytes);
-        write::bulk(name, &mut bytes);
+        bytes.extend_from_slice(name);
         bytes.extend_from_slice(&self.bytes);
         bytes.into()
     }

@@ -29,7 +29,7 @@ pub(super) fn plan(
     shards: &dyn ShardMap,
 ) -> Plan {
     let primaries: Vec<&str> = nodes(shards, false).map(|(address, ..)| address).collect();
-    let cursor = arguments.get(1).and_then(|text| parse(&text));
+    let cursor = arguments.text(1).and_then(parse);
     let (first, cursor) = match (primaries.as_slice(), cursor) {
         ([], _) => return refuse(refusal::UNOWNED),
         // With one shard there is nothing to remember, and what is no cursor a server judges.
@@ -51,7 +51,6 @@ pub(super) fn plan(
     Plan::Many {
         parts: vec![part(
             command,
-            request,
             Constraint::Endpoint((*address).into()),
             bytes,
         )],

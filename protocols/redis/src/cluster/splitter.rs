@@ -1,6 +1,12 @@
 //! How a request is served by several shards.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use meltemi_codec::{
     Constraint, Frame, Merge, Outcome, OwnRequest, Part, Pin, Plan, Request, Role, Scatter,
@@ -14,18 +20,19 @@ use super::{
     scan, slot,
 };
 use crate::{
-    command::{self, Command, Flags, RequestPolicy, ResponsePolicy, with_keys},
-    resp::Arguments,
+    command::{self, Command, Flags, RequestPolicy, ResponsePolicy},
+    memo::Tag,
+    resp::{Arguments, inline},
 };
 
 /// Divides requests among shards, and makes one answer of theirs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Splitter {
     tags: bool,
     reads: Role,
     unit: Unit,
     /// Which shard's key the next `RANDOMKEY` tells.
-    turn: AtomicU32,
+    turn: Arc<AtomicU32>,
 }
 
 /// Who owns a key.
@@ -48,6 +55,12 @@ pub enum Unit {
     Shard,
 }
 
+impl Default for Splitter {
+    fn default() -> Self {
+        Self::new(true, Role::Primary, Unit::Slot)
+    }
+}
+
 impl Splitter {
     /// `tags`: whether keys with equal tags have equal hashes. `reads`: whom to ask where a
     /// command only reads.
@@ -57,36 +70,7 @@ impl Splitter {
             tags,
             reads,
             unit,
-            turn: AtomicU32::new(0),
-        }
-    }
-
-    /// What a request's [`meltemi_codec::Request::constraint`] is, from what is in the table.
-    ///
-    /// Two keys are always [`Constraint::Planned`], also in one slot: routes may divide them too
-    /// (`keyPrefix`), and only [`Scatter::plan`] is asked with the routes in hand.
-    #[must_use]
-    pub fn constraint(&self, command: &Command, arguments: &Arguments<'_>) -> Constraint {
-        match command.request {
-            RequestPolicy::AllNodes | RequestPolicy::AllShards | RequestPolicy::Special => {
-                return Constraint::Planned;
-            }
-            RequestPolicy::Default | RequestPolicy::MultiShard => {}
-        }
-        let mut found = with_keys(command.keys, arguments, |keys| {
-            keys.take(2).collect::<Vec<_>>()
-        });
-        match (found.pop(), found.pop()) {
-            // A key may be beyond the head of the request: the plan says so.
-            (None, _) if command.keys.iter().any(command::KeySpec::reads_arguments) => {
-                Constraint::Planned
-            }
-            (None, _) => Constraint::None,
-            (Some(_), Some(_)) => Constraint::Planned,
-            (Some(key), None) => match arguments.get(key) {
-                Some(key) => self.shard(command, &key),
-                None => Constraint::Planned,
-            },
+            turn: Arc::default(),
         }
     }
 
@@ -138,7 +122,7 @@ impl Splitter {
         };
         let of = |address: &&str| {
             let constraint = Constraint::Endpoint((*address).into());
-            part(command, request, constraint, request.bytes.into())
+            part(command, constraint, request.bytes.into())
         };
         match nodes.as_slice() {
             [] => refuse(refusal::UNOWNED),
@@ -182,12 +166,21 @@ impl Splitter {
 
 impl Scatter for Splitter {
     fn plan(&self, request: Frame<'_>, shards: &dyn ShardMap) -> Plan {
-        let Some(arguments) = Arguments::new(request.bytes) else {
+        let array = match request.bytes.first() {
+            Some(b'*') => Cow::Borrowed(request.bytes),
+            _ => Cow::Owned(inline::to_array(request.bytes).unwrap_or_default()),
+        };
+        let command =
+            |arguments: &Arguments<'_>| command::find(arguments.text(0)?, arguments.text(1));
+        let arguments = Arguments::new(&array);
+        let Some((arguments, command)) = arguments.and_then(|it| Some((it.clone(), command(&it)?)))
+        else {
+            // It was not asked how to serve what is not in the table.
             return Plan::One(Constraint::None);
         };
-        let name = arguments.get(0).unwrap_or_default();
-        let Some(command) = command::find(&name, arguments.get(1).as_deref()) else {
-            return Plan::One(Constraint::None);
+        let request = Frame {
+            bytes: &array,
+            ..request
         };
         match command.request {
             RequestPolicy::AllNodes | RequestPolicy::AllShards => {
@@ -215,14 +208,11 @@ pub(super) fn nodes(
         .filter(move |(_, _, role)| replicas || *role == Role::Primary)
 }
 
-/// A part of a request: as the whole it came from, but for its place.
-pub(super) fn part(
-    command: &Command,
-    request: Frame<'_>,
-    constraint: Constraint,
-    bytes: Box<[u8]>,
-) -> Part {
-    let mut own = Request::unary(0, request.memo.clone());
+/// A part of a request. Its session is that of the whole, which the core knows; its memo is a plain
+/// request's: what is special about the whole (that the client wants no answer, say) is about the
+/// one answer.
+pub(super) fn part(command: &Command, constraint: Constraint, bytes: Box<[u8]>) -> Part {
+    let mut own = Request::unary(0, Tag::default().pack(None));
     own.constraint = constraint;
     own.idempotent = command.is_readonly();
     // `WAIT` blocks the connection that it is sent on, without the flag that says so.
