@@ -15,7 +15,7 @@ pub(crate) const VERSION: &str = "7.0.15";
 pub(crate) struct Server {
     child: Child,
     connection: BufReader<UnixStream>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A reply.
@@ -71,7 +71,7 @@ impl Server {
         Self {
             child,
             connection: BufReader::new(stream),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -83,7 +83,12 @@ impl Server {
 
     /// Sends a command and returns the bytes of its reply.
     pub(crate) fn ask_raw(&mut self, request: &[&str]) -> Vec<u8> {
-        self.send(request);
+        self.exchange(&command(request))
+    }
+
+    /// Sends the bytes of a command and returns those of its reply.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
+        self.connection.get_mut().write_all(request).unwrap();
         // An echo after it shows where the reply ends.
         const END: &str = "the end of the reply before";
         self.send(&["ECHO", END]);
@@ -98,14 +103,18 @@ impl Server {
         bytes
     }
 
+    /// Another connection, which sends this and waits for an answer to it.
+    pub(crate) fn beside(&self, request: &[&str]) -> UnixStream {
+        let mut stream = UnixStream::connect(self.folder.path().join("socket")).unwrap();
+        stream.write_all(&command(request)).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream
+    }
+
     fn send(&mut self, request: &[&str]) {
-        let mut bytes = format!("*{}\r\n", request.len());
-        for argument in request {
-            bytes.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
-        }
         self.connection
             .get_mut()
-            .write_all(bytes.as_bytes())
+            .write_all(&command(request))
             .unwrap();
     }
 
@@ -129,6 +138,15 @@ impl Server {
             _ => panic!("unexpected reply {line:?}"),
         }
     }
+}
+
+/// The bytes of a command.
+pub(crate) fn command(request: &[&str]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", request.len());
+    for argument in request {
+        bytes.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+    }
+    bytes.into_bytes()
 }
 
 impl Drop for Server {
