@@ -111,19 +111,29 @@ impl Client {
         Ok(input.get(..taken))
     }
 
-    fn incomplete(&self, input: &[u8], most: usize) -> Decoded<FromClient> {
+    /// Waits for all of the request, or for as much of it as is looked at.
+    fn incomplete(&self, input: &[u8]) -> Decoded<FromClient> {
         let need = usize::try_from(self.scan.at_least()).unwrap_or(usize::MAX);
         Decoded::Incomplete {
-            need: need.min(most).max(input.len() + 1),
+            need: need.min(self.most()).max(input.len() + 1),
         }
     }
 
-    /// Whether more than this head has to be seen before the request can be judged.
-    fn wants_more(&self, asked: &Asked<'_>) -> bool {
-        if asked.is_cut_container()
-            || asked.class != Class::Plain
-            || matches!(self.state.transaction, Transaction::Open { .. })
-        {
+    /// How much of a request is waited for at most.
+    fn most(&self) -> usize {
+        HEAD.max(self.limits.whole)
+    }
+
+    /// Whether a request is judged by all of it, and not only by its command and its first key.
+    fn wants_whole(&self, asked: &Asked<'_>) -> bool {
+        !asked.is_cut_container()
+            && (asked.class != Class::Plain
+                || matches!(self.state.transaction, Transaction::Open { .. }))
+    }
+
+    /// Whether the command or its first key is still to come.
+    fn wants_more(asked: &Asked<'_>) -> bool {
+        if asked.is_cut_container() {
             return true;
         }
         let keyed = asked
@@ -277,7 +287,7 @@ impl Downstream for Client {
     ) -> Result<Decoded<FromClient>, Malformed> {
         let front = self.front(input).map_err(|error| malformed(error, out))?;
         let Some(front) = front else {
-            return Ok(self.incomplete(input, usize::MAX));
+            return Ok(self.incomplete(input));
         };
         if self.scan.too_large() {
             let event = self.refused();
@@ -289,7 +299,7 @@ impl Downstream for Client {
         let bytes = match front.first() {
             Some(b'*') => front,
             // A line is never so long that its head would have to do.
-            _ if !whole => return Ok(self.incomplete(input, usize::MAX)),
+            _ if !whole => return Ok(self.incomplete(input)),
             _ => {
                 array =
                     inline::to_array(front).ok_or_else(|| malformed(ProtocolError::Quotes, out))?;
@@ -305,16 +315,21 @@ impl Downstream for Client {
             None => None,
             Some(arguments) => Asked::new(bytes, arguments, whole),
         };
-        let most = HEAD.max(self.limits.whole);
+        let need = input.len() + 1;
         let Some(asked) = asked else {
-            if whole || input.len() >= most {
-                let reason = "a command name of more than 64 KiB";
+            if whole || need > self.most() {
+                let reason = "a command name that is larger than what is looked at";
                 return Err(Malformed { reason });
             }
-            return Ok(self.incomplete(input, most));
+            return Ok(Decoded::Incomplete { need });
         };
-        if !whole && input.len() < most && self.wants_more(&asked) {
-            return Ok(self.incomplete(input, most));
+        if !whole && need <= self.most() {
+            if self.wants_whole(&asked) {
+                return Ok(self.incomplete(input));
+            }
+            if Self::wants_more(&asked) {
+                return Ok(Decoded::Incomplete { need });
+            }
         }
         match self.turn(&asked, out) {
             Turn::Event(event) => Ok(self.message(event)),
@@ -378,7 +393,7 @@ impl Downstream for Client {
             self.state.poisoned = true;
         }
         if !tag.has(memo::SILENT) {
-            write::error(format!("ERR proxy: {}", reply.message).as_bytes(), out);
+            texts::write_local(reply.message, out);
         }
         Some(0)
     }

@@ -21,11 +21,16 @@ mod sniff;
 use std::{sync::Arc, time::Duration};
 
 use meltemi_codec::{
-    AttributeDef, Correlation, Downstream, Limits, Opening, Order, Protocol, SettingRefused,
-    Sharing, Sniff, Traits, Upstream,
+    AttributeDef, Correlation, Downstream, Limits, Opening, Order, Protocol, Request, Scatter,
+    SettingRefused, Sharing, Sniff, Topology, Traits, Upstream,
 };
 
-use crate::{lessons::Lessons, settings::Settings};
+use crate::{
+    cluster::{ClusterTopology, Splitter, Unit},
+    lessons::Lessons,
+    memo::Tag,
+    settings::{Mode, Settings},
+};
 
 /// How long a connection to a server is silent before the server is asked whether it is there: the
 /// `health_check_interval` that Redis' clients recommend.
@@ -34,10 +39,32 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const FRAME_LIMIT: u64 = 512 * 1024 * 1024 + 64 * 1024;
 
 /// The protocol that Redis, Valkey and their kin speak.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Redis {
     settings: Arc<Settings>,
     lessons: Arc<Lessons>,
+    splitter: Arc<Splitter>,
+}
+
+impl Redis {
+    fn new(settings: Settings, lessons: Arc<Lessons>) -> Self {
+        // A node of a cluster refuses a command with keys of two slots, any other server does not.
+        let unit = match settings.mode {
+            Mode::Proxy => Unit::Shard,
+            Mode::Cluster | Mode::Unknown => Unit::Slot,
+        };
+        Self {
+            splitter: Arc::new(Splitter::new(settings.tags, settings.reads, unit)),
+            settings: Arc::new(settings),
+            lessons,
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self::new(Settings::default(), Arc::default())
+    }
 }
 
 /// The protocol, for a list of such.
@@ -81,10 +108,8 @@ impl Protocol for Redis {
     }
 
     fn configure(&self, settings: &[(&str, &str)]) -> Result<Arc<dyn Protocol>, SettingRefused> {
-        Ok(Arc::new(Self {
-            settings: Arc::new(Settings::read(settings)?),
-            lessons: Arc::clone(&self.lessons),
-        }))
+        let settings = Settings::read(settings)?;
+        Ok(Arc::new(Self::new(settings, Arc::clone(&self.lessons))))
     }
 
     fn operation_attribute(&self) -> Option<&'static str> {
@@ -93,5 +118,14 @@ impl Protocol for Redis {
 
     fn key_attribute(&self) -> Option<&'static str> {
         Some("key")
+    }
+
+    fn scatter(&self) -> Option<&dyn Scatter> {
+        Some(&*self.splitter)
+    }
+
+    fn topology(&self) -> Option<Box<dyn Topology>> {
+        let probe = Request::unary(0, Tag::default().pack(None));
+        Some(Box::new(ClusterTopology::new(probe)))
     }
 }

@@ -69,7 +69,7 @@ impl Server {
             settings,
             who: Who::of(opening.session),
             replica: opening.replica,
-            scan: ReplyScan::default(),
+            scan: ReplyScan::new(limits.whole),
             handshake: Words::default(),
             due: 0,
             asking: VecDeque::new(),
@@ -133,7 +133,7 @@ impl Server {
         match kind {
             b'>' => {
                 let word = rest.and_then(first_word);
-                match word.and_then(|word| confirmed(word)) {
+                match word.and_then(confirmed) {
                     Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
                         Said::Confirmation(kind)
                     }
@@ -291,10 +291,12 @@ impl Upstream for Server {
         }
         let Some(front) = self.front(input)? else {
             let at_least = usize::try_from(self.scan.at_least()).unwrap_or(usize::MAX);
-            let most = HEAD.max(self.limits.whole);
-            return Ok(Decoded::Incomplete {
-                need: at_least.min(most).max(input.len() + 1),
-            });
+            // Of a large one the head will do, as soon as it says what it is.
+            let need = match at_least <= self.limits.whole {
+                true => at_least,
+                false => input.len() + 1,
+            };
+            return Ok(Decoded::Incomplete { need });
         };
         let event = self.event(front, expected);
         let size = self.scan.size().map_or(Size::Streamed, Size::Known);

@@ -110,7 +110,7 @@ impl Client {
             Class::ClientReply => self.replies(asked.argument(2).unwrap_or_default(), out),
             Class::ClientSetname => match asked.argument(2) {
                 Some(name) if is_name(name) => {
-                    self.state.name = Some(name.into()).filter(|name: &Box<[u8]>| !name.is_empty());
+                    self.state.name = (!name.is_empty()).then(|| name.into());
                     return self.kept_here(asked, |out| write::simple("OK", out), out);
                 }
                 _ => write::error(texts::NAME, out),

@@ -8,7 +8,7 @@ use super::{
     unknown::Known,
 };
 use crate::{
-    cluster::slot::{self, hash, tag},
+    cluster::slot,
     command::{Flags, KeySpec, RequestPolicy},
     memo::{self, Tag},
 };
@@ -54,11 +54,13 @@ impl Client {
         let reads = flags.contains(Flags::READONLY);
         draft.request.idempotent = reads;
         let mut keys = asked.keys(specs);
-        let Some((first, key)) = keys
-            .next()
-            .and_then(|first| Some((first, asked.argument(first)?)))
+        let first = keys.next();
+        let Some((first, key)) = first.and_then(|first| Some((first, asked.argument(first)?)))
         else {
-            if !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard) {
+            let everywhere = !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard);
+            // A key may be beyond the head: the plan says so.
+            let unseen = !asked.whole && specs.iter().any(KeySpec::reads_arguments);
+            if everywhere || unseen || first.is_some() {
                 draft.request.constraint = Constraint::Planned;
             }
             return;
@@ -66,12 +68,10 @@ impl Client {
         if !specs.iter().all(|spec| spec.not_key) {
             draft.tag.key = index(first);
         }
-        let spread = policy == RequestPolicy::MultiShard
-            && asked.whole
-            && self.is_spread(key, keys.filter_map(|key| asked.argument(key)));
-        draft.request.constraint = match spread {
-            true => Constraint::Planned,
-            false => self.shard(key, self.role(reads)),
+        // Whether two keys are in one place only the plan can say: routes may divide them too.
+        draft.request.constraint = match keys.next() {
+            Some(_) => Constraint::Planned,
+            None => self.shard(key, self.role(reads)),
         };
     }
 
@@ -85,14 +85,6 @@ impl Client {
 
     pub(super) fn shard(&self, key: &[u8], role: Role) -> Constraint {
         slot::shard(key, self.settings.tags, role)
-    }
-
-    /// Whether not all keys are in one place, whether keys are placed by slots or by hashes. One
-    /// tag is one place for both.
-    fn is_spread<'a>(&self, first: &[u8], mut others: impl Iterator<Item = &'a [u8]>) -> bool {
-        let hashed = |key| hash(if self.settings.tags { tag(key) } else { key });
-        let place = hashed(first);
-        others.any(|other| hashed(other) != place)
     }
 }
 

@@ -1,4 +1,17 @@
-//! What a server would say, in its words (Redis 7.0).
+//! What a server would say, in its words (Redis 7.0), and what only a proxy has to say.
+
+use crate::resp::write;
+
+/// Codes of errors that the proxy takes a server's part with: `Plan::Refuse` says them.
+const CODES: [&str; 3] = ["ERR ", "CROSSSLOT ", "CLUSTERDOWN "];
+
+/// Writes an error of the proxy's own.
+pub(super) fn write_local(message: &str, out: &mut Vec<u8>) {
+    match CODES.iter().any(|code| message.starts_with(code)) {
+        true => write::error(message.as_bytes(), out),
+        false => write::error(format!("ERR proxy: {message}").as_bytes(), out),
+    }
+}
 
 pub(super) const NO_AUTH: &[u8] = b"NOAUTH Authentication required.";
 pub(super) const HELLO_NO_AUTH: &[u8] = b"NOAUTH HELLO must be called with the client already \

@@ -12,7 +12,7 @@ pub const DEPTH: usize = 1024;
 const NUMBER_LINE: usize = 20;
 
 /// Finds the end of one reply; attributes (`|`) belong to the reply that they precede.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ReplyScan {
     state: State,
     /// Aggregates that are not complete, outermost first.
@@ -23,6 +23,8 @@ pub struct ReplyScan {
     top: Option<(u8, u64)>,
     /// Whether the first line of the reply behind its attributes is complete.
     headed: bool,
+    /// Replies of more bytes may pass unseen once their size is known.
+    whole: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +56,28 @@ fn malformed(reason: &'static str) -> Malformed {
     Malformed { reason }
 }
 
+impl Default for ReplyScan {
+    /// That looks at every byte.
+    fn default() -> Self {
+        Self::new(usize::MAX)
+    }
+}
+
 impl ReplyScan {
+    /// For replies that may pass unseen behind their last length, if they have more bytes than
+    /// `whole`: the last line end of such a one is not looked at, whether it is there or not.
+    #[must_use]
+    pub fn new(whole: usize) -> Self {
+        Self {
+            state: State::Type,
+            open: Vec::new(),
+            taken: 0,
+            top: None,
+            headed: false,
+            whole: whole as u64,
+        }
+    }
+
     /// For the next reply, with the memory of the last one.
     pub fn restart(&mut self) {
         self.state = State::Type;
@@ -121,11 +144,13 @@ impl ReplyScan {
             State::Data { left, chunk } => left + u64::from(chunk) * 4,
             State::End => 0,
         };
-        // Of a streamed aggregate the next thing may be its end.
-        let here = match (self.state, self.open.last()) {
-            (State::Type, Some(Open { left: None, .. })) => 0,
-            _ => here,
+        // The end of a streamed aggregate is counted with the aggregate.
+        let twice = match (self.state, self.open.last()) {
+            (State::Type, Some(Open { left: None, .. }))
+            | (State::Number { kind: b'.', .. }, _) => 3,
+            _ => 0,
         };
+        let behind = behind.saturating_sub(twice);
         self.taken.saturating_add(here).saturating_add(behind)
     }
 
@@ -275,7 +300,8 @@ impl ReplyScan {
             return Ok(text);
         }
         let wanted = if left == 2 { b'\r' } else { b'\n' };
-        if rest.first() != Some(&wanted) {
+        let unseen = self.size().is_some_and(|size| size > self.whole);
+        if rest.first() != Some(&wanted) && !unseen {
             return Err(malformed("a bulk string is not as long as it says"));
         }
         match (left, chunk) {
