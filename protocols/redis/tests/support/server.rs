@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     os::unix::net::UnixStream,
     process::{Child, Command, Stdio},
 };
@@ -46,14 +47,37 @@ impl Server {
             std::io::stderr().write_all(notice.as_bytes()).unwrap();
             return None;
         }
-        Some(Self::spawn())
+        Some(Self::spawn(&["--port", "0"]))
     }
 
-    fn spawn() -> Self {
+    /// A node of a cluster that knows no other yet, and its port, if a server can be started.
+    pub(crate) fn node(skipped: &str) -> Option<(Self, u16)> {
+        // Both ports are free when they are chosen; somebody may take one before the server does.
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, bus] = free.map(|it| it.local_addr().unwrap().port());
+        Self::start(skipped)?;
+        let (text, bus) = (port.to_string(), bus.to_string());
+        let node = Self::spawn(&[
+            "--port",
+            &text,
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus,
+            "--cluster-node-timeout",
+            "2000",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]);
+        Some((node, port))
+    }
+
+    fn spawn(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new("redis-server")
             .current_dir(folder.path())
-            .args(["--port", "0", "--unixsocket", "socket"])
+            .args(["--bind", "127.0.0.1", "--unixsocket", "socket"])
+            .args(arguments)
             .args(["--save", "", "--appendonly", "no"])
             .stdout(Stdio::piped())
             .spawn()
