@@ -47,6 +47,24 @@ fn the_command_table_is_current() {
     );
 }
 
+#[test]
+fn the_page_has_every_attribute_and_setting() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocols/redis.md");
+    let page = fs::read_to_string(path).unwrap();
+    for attribute in protocol().attributes() {
+        let row = format!("\n| `{}` | ", attribute.name);
+        assert!(page.contains(&row), "{}", attribute.name);
+    }
+    // A refusal names them all.
+    let refusal = protocol().configure(&[("nosuch", "")]).err().unwrap();
+    let (_, names) = refusal.reason.split_once("there are ").unwrap();
+    let (_, settings) = page.split_once("\n## Settings\n").unwrap();
+    let (settings, _) = settings.split_once("\n## ").unwrap();
+    for name in names.split(", ") {
+        assert!(settings.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
 fn table() -> String {
     let mut table = "\n| command | keys | served |\n|---|---|---|\n".to_owned();
     for command in command::all().iter().flat_map(leaves) {

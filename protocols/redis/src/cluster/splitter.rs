@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use meltemi_codec::{
@@ -14,15 +15,16 @@ use meltemi_codec::{
 };
 
 use super::{
-    keyed,
+    keyed::Keyed,
     merge::How,
     refusal::{self, refuse},
     scan, slot,
 };
 use crate::{
     command::{self, Command, Flags, RequestPolicy, ResponsePolicy},
-    memo::Tag,
-    resp::{Arguments, inline},
+    lessons::Lessons,
+    memo::{self, Tag},
+    resp::{Arguments, inline, number},
 };
 
 /// Divides requests among shards, and makes one answer of theirs.
@@ -33,6 +35,7 @@ pub struct Splitter {
     unit: Unit,
     /// Which shard's key the next `RANDOMKEY` tells.
     turn: Arc<AtomicU32>,
+    lessons: Arc<Lessons>,
 }
 
 /// Who owns a key.
@@ -71,16 +74,18 @@ impl Splitter {
             reads,
             unit,
             turn: Arc::default(),
+            lessons: Arc::default(),
         }
     }
 
-    /// Who owns a key that `command` names. `None`: nobody.
-    pub(super) fn owner(
-        &self,
-        command: &Command,
-        key: &[u8],
-        shards: &dyn ShardMap,
-    ) -> Option<Owner> {
+    /// What servers said of commands that are not in the table.
+    #[must_use]
+    pub(crate) fn with_lessons(self, lessons: Arc<Lessons>) -> Self {
+        Self { lessons, ..self }
+    }
+
+    /// Who owns a key; a request for it goes to a node of this role. `None`: nobody.
+    pub(super) fn owner(&self, key: &[u8], role: Role, shards: &dyn ShardMap) -> Option<Owner> {
         let slot = slot::slot(key);
         let place = shards.place(key, slot, slot::hash_of(key, self.tags))?;
         Some(Owner {
@@ -89,23 +94,26 @@ impl Splitter {
                 Unit::Slot => (place, slot),
                 Unit::Shard => (place, 0),
             },
-            constraint: self.shard(command, key),
+            constraint: slot::shard(key, self.tags, role),
         })
     }
 
-    /// The shard of a key that `command` names.
-    fn shard(&self, command: &Command, key: &[u8]) -> Constraint {
-        slot::shard(key, self.tags, self.role(command))
-    }
-
-    fn role(&self, command: &Command) -> Role {
-        match command.is_readonly() {
-            true => self.reads,
-            false => Role::Primary,
+    fn role(&self, reads: bool, request: Frame<'_>) -> Role {
+        // The client said `READONLY`.
+        let replicas = Tag::unpack(request.memo).has(memo::REPLICAS);
+        match self.reads {
+            _ if !reads => Role::Primary,
+            Role::Primary if replicas => Role::PreferReplica,
+            reads => reads,
         }
     }
 
-    fn everywhere(&self, command: &Command, request: Frame<'_>, shards: &dyn ShardMap) -> Plan {
+    fn everywhere(
+        &self,
+        command: &Command,
+        (request, arguments): (Frame<'_>, &Arguments<'_>),
+        shards: &dyn ShardMap,
+    ) -> Plan {
         let replicas = command.request == RequestPolicy::AllNodes;
         let mut nodes = nodes(shards, replicas).map(|(address, ..)| address);
         let Some(how) = self.how(command) else {
@@ -122,7 +130,11 @@ impl Splitter {
         };
         let of = |address: &&str| {
             let constraint = Constraint::Endpoint((*address).into());
-            part(command, constraint, request.bytes.into())
+            let mut part = part(command.is_readonly(), constraint, request.bytes.into());
+            if command.name == "wait" {
+                blocks(&mut part.own.request, arguments.text(2));
+            }
+            part
         };
         match nodes.as_slice() {
             [] => refuse(refusal::UNOWNED),
@@ -170,25 +182,40 @@ impl Scatter for Splitter {
             Some(b'*') => Cow::Borrowed(request.bytes),
             _ => Cow::Owned(inline::to_array(request.bytes).unwrap_or_default()),
         };
-        let command =
-            |arguments: &Arguments<'_>| command::find(arguments.text(0)?, arguments.text(1));
-        let arguments = Arguments::new(&array);
-        let Some((arguments, command)) = arguments.and_then(|it| Some((it.clone(), command(&it)?)))
-        else {
-            // It was not asked how to serve what is not in the table.
+        let Some(arguments) = Arguments::new(&array) else {
             return Plan::One(Constraint::None);
         };
         let request = Frame {
             bytes: &array,
             ..request
         };
+        let name = arguments.text(0).unwrap_or_default();
+        let keyed = |specs, reads, divided| {
+            let wanted = Keyed {
+                specs,
+                role: self.role(reads, request),
+                idempotent: reads,
+                divided,
+                request,
+                arguments: &arguments,
+            };
+            wanted.plan(self, shards)
+        };
+        let Some(command) = command::find(name, arguments.text(1)) else {
+            let Some(Some(learned)) = self.lessons.get(name) else {
+                return Plan::One(Constraint::None);
+            };
+            let learned = learned.within(arguments.text(1));
+            return keyed(&learned.keys, learned.flags.contains(Flags::READONLY), None);
+        };
         match command.request {
             RequestPolicy::AllNodes | RequestPolicy::AllShards => {
-                self.everywhere(command, request, shards)
+                self.everywhere(command, (request, &arguments), shards)
             }
-            RequestPolicy::Special => scan::plan(command, request, &arguments, shards),
-            RequestPolicy::Default | RequestPolicy::MultiShard => {
-                keyed::plan(self, command, (request, &arguments), shards)
+            RequestPolicy::Special => scan::plan(request, &arguments, shards),
+            RequestPolicy::Default => keyed(command.keys, command.is_readonly(), None),
+            RequestPolicy::MultiShard => {
+                keyed(command.keys, command.is_readonly(), Some(command.response))
             }
         }
     }
@@ -211,19 +238,24 @@ pub(super) fn nodes(
 /// A part of a request. Its session is that of the whole, which the core knows; its memo is a plain
 /// request's: what is special about the whole (that the client wants no answer, say) is about the
 /// one answer.
-pub(super) fn part(command: &Command, constraint: Constraint, bytes: Box<[u8]>) -> Part {
-    let mut own = Request::unary(0, Tag::default().pack(None));
-    own.constraint = constraint;
-    own.idempotent = command.is_readonly();
-    // `WAIT` blocks the connection that it is sent on, without the flag that says so.
-    if command.flags.contains(Flags::BLOCKING) || command.name == "wait" {
-        own.pin = Pin::UntilReply;
-    }
+pub(super) fn part(idempotent: bool, constraint: Constraint, bytes: Box<[u8]>) -> Part {
+    let mut request = Request::unary(0, Tag::default().pack(None));
+    request.constraint = constraint;
+    request.idempotent = idempotent;
     Part {
-        own: OwnRequest {
-            request: own,
-            bytes,
-        },
+        own: OwnRequest { request, bytes },
         items: Vec::new(),
     }
+}
+
+/// `WAIT` blocks the connection that it is sent on, for so many milliseconds; 0: for ever.
+fn blocks(request: &mut Request, timeout: Option<&[u8]>) {
+    /// A server looks at its clients ten times a second, and may be at work.
+    const SLACK: Duration = Duration::from_secs(5);
+    let timeout = timeout.and_then(number::integer);
+    let timeout = timeout.and_then(|it| u64::try_from(it).ok());
+    request.pin = Pin::UntilReply;
+    request.deadline = timeout
+        .filter(|it| *it != 0)
+        .map(|it| Duration::from_millis(it).saturating_add(SLACK));
 }
