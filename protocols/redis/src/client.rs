@@ -231,7 +231,7 @@ impl Client {
             Class::Own => self.own(asked),
             Class::Monitor | Class::Replication | Class::Replconf => self.stream(asked),
             Class::Asking | Class::Readonly | Class::Readwrite | Class::Shutdown => {
-                self.node(asked.class, out)
+                self.node(asked, out)
             }
             Class::ClientReply
             | Class::ClientSetname

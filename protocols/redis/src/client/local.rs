@@ -13,6 +13,7 @@ use crate::{
     memo::{Kind, Tag},
     resp::write,
     server::BEAT,
+    settings::Mode,
 };
 
 impl Client {
@@ -86,9 +87,15 @@ impl Client {
         FromClient::Request(draft.finish())
     }
 
-    /// Commands about the node that a client believes to speak to.
-    pub(super) fn node(&mut self, class: Class, out: &mut Vec<u8>) -> FromClient {
-        match class {
+    /// Commands about the node that a client believes to speak to. A server that is no node calls
+    /// them errors itself.
+    pub(super) fn node(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> FromClient {
+        match asked.class {
+            Class::Asking | Class::Readonly | Class::Readwrite
+                if self.settings.mode == Mode::Proxy || self.state.own =>
+            {
+                return self.ordinary(asked);
+            }
             Class::Readonly => self.state.reads_replicas = true,
             Class::Readwrite => self.state.reads_replicas = false,
             Class::Shutdown => {
