@@ -18,8 +18,8 @@ mod unknown;
 use std::{borrow::Cow, sync::Arc};
 
 use meltemi_codec::{
-    AttributeKey, Body, Constraint, Decoded, Downstream, Edit, EditRefused, EndOfFile, Frame, FromClient,
-    Limits, LocalReply, Malformed, Memo,
+    AttributeKey, Body, Constraint, Decoded, Downstream, Edit, EditRefused, EndOfFile, Frame,
+    FromClient, Limits, LocalReply, Malformed, Memo,
 };
 
 use self::{
@@ -284,7 +284,9 @@ impl Downstream for Client {
         let arguments = Arguments::new(edited.bytes)?;
         let asked = Asked::new(edited.bytes, arguments, edited.whole)?;
         let first = asked.table_keys().next()?;
-        let reads = asked.command.is_some_and(command::Command::is_readonly);
+        let reads = asked
+            .command
+            .is_some_and(crate::command::Command::is_readonly);
         Some(self.shard(asked.argument(first)?, self.role(reads)))
     }
 

@@ -50,11 +50,14 @@ impl Redis {
     fn new(settings: Settings, lessons: Arc<Lessons>) -> Self {
         // A node of a cluster refuses a command with keys of two slots, any other server does not.
         let unit = match settings.mode {
-            Mode::Proxy => Unit::Shard,
-            Mode::Cluster | Mode::Unknown => Unit::Slot,
+            Mode::Cluster => Unit::Slot,
+            Mode::Proxy | Mode::Unknown => Unit::Shard,
         };
         Self {
-            splitter: Arc::new(Splitter::new(settings.tags, settings.reads, unit)),
+            splitter: Arc::new(
+                Splitter::new(settings.tags, settings.reads, unit)
+                    .with_lessons(Arc::clone(&lessons)),
+            ),
             settings: Arc::new(settings),
             lessons,
         }
