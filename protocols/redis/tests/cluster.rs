@@ -180,7 +180,7 @@ impl Map {
         let named = self.names.iter().zip(&self.event.nodes);
         let found = match constraint {
             Constraint::Shard { slot, hash, .. } => {
-                let shard = self.place(b"", *slot, *hash).unwrap();
+                let shard = self.place(b"", &|_| (*slot, *hash)).unwrap();
                 let mut nodes = self.event.nodes.iter();
                 nodes.find(|(_, own, role)| *own == shard && *role == Role::Primary)
             }
@@ -195,7 +195,8 @@ impl Map {
 }
 
 impl ShardMap for Map {
-    fn place(&self, _key: &[u8], slot: u32, _hash: u64) -> Option<u32> {
+    fn place(&self, key: &[u8], shard_key: &dyn Fn(&[u8]) -> (u32, u64)) -> Option<u32> {
+        let (slot, _) = shard_key(key);
         let mut ranges = self.event.shards.iter();
         let range = ranges.find(|(from, to, _)| (*from..=*to).contains(&slot));
         range.map(|(.., shard)| *shard)
