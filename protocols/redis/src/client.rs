@@ -294,7 +294,9 @@ impl Downstream for Client {
         let tag = Tag::unpack(response.memo);
         let error = crate::resp::reply::error(response.bytes).is_some();
         self.state.answered(tag, error);
-        if tag.has(memo::SILENT) {
+        // Confirmations of subscriptions are pushes to a server: `CLIENT REPLY OFF` does not stop them.
+        let pushed = tag.kind.confirms() && !error;
+        if tag.has(memo::SILENT) && !pushed {
             return;
         }
         match tag.kind {

@@ -118,7 +118,6 @@ impl Client {
         match asked.class {
             Class::Exec | Class::Discard if asked.takes() => self.end(asked.class),
             Class::ClientReply => refused(texts::REPLY_QUEUED),
-            Class::Shutdown => refused(texts::SHUTDOWN),
             // They change the connection when the transaction is executed.
             Class::Auth
             | Class::Hello
