@@ -10,24 +10,34 @@
 //! same code.
 
 mod answers;
+mod attempt;
 mod calls;
 mod client;
 mod delivery;
 mod drain;
+mod edits;
 mod exchange;
+mod faults;
 mod health;
 mod large;
 mod log;
 mod lost;
+mod mirror;
 mod outbox;
+mod own;
 mod pool;
 mod receive;
+mod repeat;
 mod requests;
+mod scatter;
 mod server;
 mod settings;
+mod shards;
 mod status;
 mod tables;
 mod timers;
+mod topology;
+mod waiting;
 mod wire_ids;
 
 use std::{
@@ -41,7 +51,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::{
-    config::{Address, Snapshot},
+    config::{Address, Keepalive, Snapshot},
     protocols::Protocols,
     telemetry::WorkerTelemetry,
 };
@@ -61,6 +71,8 @@ new_key_type! {
     pub struct ServerKey;
     /// A request from its arrival to its last answer.
     struct ExchangeKey;
+    /// What asks the servers of a cluster how they divide the keys.
+    struct TopologyKey;
 }
 
 /// A connection of this worker. Never used again for another one.
@@ -81,6 +93,10 @@ pub enum Action {
         id: ConnectionId,
         /// Where to.
         address: Address,
+        /// The id of the protocol that is spoken on it.
+        protocol: &'static str,
+        /// The system's own probes of the idle connection.
+        keepalive: Option<Keepalive>,
         /// Give up after this time.
         timeout: Duration,
     },
@@ -110,6 +126,9 @@ pub struct HostReport {
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     Deadline(ExchangeKey),
+    Again(ExchangeKey),
+    Delayed(ExchangeKey),
+    Topology(TopologyKey),
     Client(ClientKey),
     ClientStall(ClientKey),
     ClientLeaving(ClientKey),
@@ -117,6 +136,8 @@ enum Timer {
     Server(ServerKey),
     ServerStall(ServerKey),
     ServerHead(ServerKey),
+    ServerReady(ServerKey),
+    ServerFlush(ServerKey),
 }
 
 /// One worker's share of the proxy.
@@ -137,6 +158,8 @@ pub struct Engine {
     /// Clients whose parked request may go.
     unparked: Vec<ClientKey>,
     draining: bool,
+    /// Copies of requests in flight.
+    mirrors: usize,
 }
 
 impl Engine {
@@ -165,6 +188,7 @@ impl Engine {
             buffered: 0,
             unparked: Vec::new(),
             draining: false,
+            mirrors: 0,
         }
     }
 
@@ -174,8 +198,11 @@ impl Engine {
         self.now = now;
         let gone = self
             .tables
-            .update(snapshot, &self.telemetry, self.random.random());
+            .update(snapshot, &self.telemetry, (self.random.random(), now));
         self.withdraw_hosts(&gone);
+        for key in self.tables.topologies.keys().collect::<Vec<_>>() {
+            self.poll_topology(key);
+        }
         let homeless: Vec<_> = self
             .clients
             .iter()
@@ -214,7 +241,6 @@ impl Engine {
         });
         service.metrics.connection_opened();
         let home = Home {
-            protocol: service.protocol.id(),
             listener: Arc::from(listener),
             service: service_key,
             metrics: service.metrics.clone(),
@@ -286,11 +312,7 @@ impl Engine {
     pub fn unsent(&self, id: ConnectionId) -> &[u8] {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).map(|client| client.outbox.unsent()),
-            ConnectionId::Server(key) => self
-                .servers
-                .get(key)
-                .filter(|server| server.is_connected())
-                .map(|server| server.outbox.unsent()),
+            ConnectionId::Server(key) => self.servers.get(key).map(|server| server.sendable()),
         }
         .unwrap_or_default()
     }
@@ -324,6 +346,10 @@ impl Engine {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
+                Timer::Again(key) => self.send_again(key),
+                Timer::Delayed(key) => self.delay_is_over(key),
+                Timer::ServerFlush(key) => self.server_flush_timer(key),
+                Timer::Topology(key) => self.poll_topology(key),
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),
                 Timer::ClientLeaving(key) => self.client_leaving(key),
@@ -331,6 +357,7 @@ impl Engine {
                 Timer::Server(key) => self.server_timer(key),
                 Timer::ServerStall(key) => self.server_lost(key, lost::Loss::Reset),
                 Timer::ServerHead(key) => self.server_head_timer(key),
+                Timer::ServerReady(key) => self.server_ready_timer(key),
             }
         }
     }

@@ -71,6 +71,13 @@ pub trait Protocol: Send + Sync + 'static {
         None
     }
 
+    /// Whether answers may send a request elsewhere, or ask for it again later
+    /// ([`crate::Outcome::Redirect`], [`crate::Outcome::TryLater`]): the core keeps requests until
+    /// they are answered, which costs a copy of each.
+    fn redirects(&self) -> bool {
+        false
+    }
+
     /// How the endpoints of a cluster are learned from the servers, where the protocol has such.
     fn topology(&self) -> Option<Box<dyn Topology>> {
         None

@@ -42,7 +42,11 @@ impl Engine {
                 Err(malformed) => {
                     server.metrics.decode_error();
                     tracing::warn!(reason = malformed.reason, "malformed answer");
-                    self.server_lost(key, Loss::Malformed);
+                    let loss = match server.handshake {
+                        Some(_) => Loss::Handshake,
+                        None => Loss::Malformed,
+                    };
+                    self.server_lost(key, loss);
                     return input.len();
                 }
                 Ok(Decoded::Incomplete { need }) => {
@@ -76,10 +80,11 @@ impl Engine {
                 return self.server_answered(key, response, frame, (!whole).then_some(left));
             }
             FromServer::Answered => self.server_says(key),
-            FromServer::Ready | FromServer::ComeBack => self.host_leaving(key, false),
+            FromServer::Ready => self.server_ready(key),
+            FromServer::ComeBack => self.host_leaving(key, false),
             FromServer::GoAway { host: true } => self.host_leaving(key, true),
             FromServer::GoAway { host: false } => self.retire_server(key),
-            FromServer::Refused => return self.server_lost(key, Loss::Reset),
+            FromServer::Refused => return self.server_refuses(key, frame),
             FromServer::Push => self.push_to_owner(key, frame),
             FromServer::Call(request) => self.call_client(key, &request, frame, whole),
         }
@@ -123,18 +128,12 @@ impl Engine {
             whole,
             memo: &exchange.memo,
         };
-        let end = End::of(&server.codec.outcome(shown));
-        if !whole {
-            self.large_answer_begins(exchange_key);
+        let outcome = server.codec.outcome(shown);
+        if whole && over && self.is_repeated(exchange_key, (key, attempt), &outcome) {
+            return;
         }
-        self.deliver(exchange_key, |codec, request, out| {
-            let frame = Frame {
-                bytes: frame,
-                whole,
-                memo: request.memo,
-            };
-            codec.respond(request.id, frame, out);
-        });
+        let end = End::of(&outcome);
+        self.pass_down(exchange_key, frame, whole);
         match rest {
             Some(left) => {
                 if let Some(server) = self.servers.get_mut(key) {
@@ -152,6 +151,47 @@ impl Engine {
         }
     }
 
+    /// An answer, or its head, goes to whoever waits for it.
+    fn pass_down(&mut self, key: ExchangeKey, frame: &[u8], whole: bool) {
+        let own = self.exchanges.get(key).is_some_and(|e| e.own.is_some());
+        if own {
+            return self.own_answer(key, frame);
+        }
+        if !whole {
+            self.large_answer_begins(key);
+        }
+        self.deliver(key, |codec, request, out| {
+            let frame = Frame {
+                bytes: frame,
+                whole,
+                memo: request.memo,
+            };
+            codec.respond(request.id, frame, out);
+        });
+    }
+
+    /// The server refuses what the connection was opened for: all that wait for it are told so.
+    fn server_refuses(&mut self, key: ServerKey, frame: &[u8]) {
+        let Some(server) = self.servers.get(key) else {
+            return;
+        };
+        for (attempt, entry) in server.attempts.in_order() {
+            let exchange = entry.exchange;
+            let waits = self.exchanges.get(exchange).is_some_and(|exchange| {
+                let sent = exchange.attempt;
+                sent.is_some_and(|sent| sent.server == key && sent.attempt == attempt)
+            });
+            if !waits {
+                continue;
+            }
+            self.pass_down(exchange, frame, true);
+            let end = End::of(&Outcome::RequestError { code: 0 });
+            self.attempt_over(key, attempt);
+            self.exchange_answered(exchange, end);
+        }
+        self.server_lost(key, Loss::Refused);
+    }
+
     /// The last answer is complete.
     pub(super) fn answers_end(
         &mut self,
@@ -165,8 +205,15 @@ impl Engine {
         }
         self.attempt_over(server, attempt);
         self.release_pin(exchange);
-        self.answer_ends(exchange);
-        self.finish(exchange, end);
+        self.exchange_answered(exchange, end);
+    }
+
+    fn exchange_answered(&mut self, key: ExchangeKey, end: End) {
+        if self.exchanges.get(key).is_some_and(|e| e.own.is_some()) {
+            return self.own_ends(key, end);
+        }
+        self.answer_ends(key);
+        self.finish(key, end);
     }
 
     fn release_pin(&mut self, key: ExchangeKey) {

@@ -16,8 +16,6 @@ new_key_type! {
 /// A client's connection and what it is owed.
 pub(super) struct Client {
     pub(super) codec: Box<dyn Downstream>,
-    /// The id of its protocol.
-    pub(super) protocol: &'static str,
     pub(super) traits: Traits,
     pub(super) listener: Arc<str>,
     pub(super) service: ServiceKey,
@@ -38,9 +36,11 @@ pub(super) struct Client {
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,
     pub(super) held: Vec<Held>,
-    /// A large request that waits until the client is owed nothing: it needs a connection of its
-    /// own, and must not overtake.
+    /// A request that waits until the client is owed nothing: it goes to another connection, and
+    /// must not overtake.
     pub(super) parked: Option<Box<Parked>>,
+    /// Nothing more is decoded until it is owed nothing.
+    pub(super) waiting: bool,
     /// The connection that all its requests go to.
     pub(super) pin: Option<ServerKey>,
     pub(super) calls: SlotMap<CallKey, Call>,
@@ -57,7 +57,7 @@ pub(super) struct Client {
 pub(super) enum Incoming {
     /// A message.
     Message,
-    /// The large request that is parked; nothing behind it is looked at.
+    /// The request that is parked; nothing behind it is looked at.
     Parked,
     /// The rest of a refused one.
     Skip(u64),
@@ -78,12 +78,14 @@ pub(super) enum Phase {
     Closing,
 }
 
-/// The head of a large request.
+/// A request that waits.
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) request: Request,
-    pub(super) head: Vec<u8>,
-    pub(super) left: Option<u64>,
+    /// All of it, or the head of a large one.
+    pub(super) bytes: Vec<u8>,
+    /// Of a large one, how much is still to come, where that is known.
+    pub(super) rest: Option<Option<u64>>,
 }
 
 /// An answer, or a part of one, that waits until a large one is complete.
@@ -209,7 +211,6 @@ impl Lineup {
 
 /// Where a client came in.
 pub(super) struct Home {
-    pub(super) protocol: &'static str,
     pub(super) listener: Arc<str>,
     pub(super) service: ServiceKey,
     pub(super) metrics: ServiceMetrics,
@@ -229,7 +230,6 @@ impl Client {
         let in_order = !matches!(traits.correlation, Correlation::ById { .. });
         Self {
             codec,
-            protocol: home.protocol,
             traits,
             listener: home.listener,
             service: home.service,
@@ -246,6 +246,7 @@ impl Client {
             writing: None,
             held: Vec::new(),
             parked: None,
+            waiting: false,
             pin: None,
             calls: SlotMap::with_key(),
             phase: Phase::Open,
@@ -265,6 +266,11 @@ impl Client {
     pub(super) fn unsent_bytes(&self) -> usize {
         let waiting = self.lineup.as_ref().map_or(0, Lineup::waiting);
         self.outbox.len() + self.held_bytes() + waiting
+    }
+
+    /// Whether it is owed something, or something of what it sent was not looked at yet.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.flights.is_empty() || self.parked.is_some() || self.waiting
     }
 
     pub(super) fn keeps_order(&self) -> bool {

@@ -240,11 +240,10 @@ impl Engine {
         let Some(client) = self.clients.get(key) else {
             return;
         };
-        let idle = client.flights.is_empty();
-        if idle && client.parked.is_some() {
+        if client.flights.is_empty() && client.is_busy() {
             self.unparked.push(key);
         }
-        let over = idle && client.phase == Phase::Finishing && client.parked.is_none();
+        let over = client.phase == Phase::Finishing && !client.is_busy();
         if over {
             self.close_after_flush(key);
         } else {
@@ -291,6 +290,9 @@ impl Engine {
         self.buffered = self
             .buffered
             .saturating_sub(client.unsent_bytes() + client.inbox.len());
+        if let Some(parked) = &client.parked {
+            self.buffered = self.buffered.saturating_sub(parked.bytes.len());
+        }
         client.metrics.connection_closed();
         self.release_servers_of(&client);
         self.actions

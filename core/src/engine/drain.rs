@@ -17,7 +17,10 @@ impl Engine {
         self.draining = true;
         for client in self.clients.values_mut() {
             // Nothing of it has left, and nothing will.
-            client.parked = None;
+            if let Some(parked) = client.parked.take() {
+                self.buffered = self.buffered.saturating_sub(parked.bytes.len());
+            }
+            client.waiting = false;
         }
         for key in self.exchanges.keys().collect::<Vec<_>>() {
             self.answer(key, Status::ShuttingDown, "the proxy is shutting down");

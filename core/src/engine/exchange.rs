@@ -5,14 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{Answers, Frame, LocalReply, Memo, Outcome, Pin, Request, Sharing, Status};
-use rand::Rng;
+use meltemi_codec::{
+    Answers, Constraint, Frame, LocalReply, Memo, Outcome, Pin, Request, Session, Sharing, Status,
+};
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
+    faults::Delayed,
     log::Draft,
-    pool::Checkout,
-    tables::{Candidates, Cluster, HostKey, Route},
+    own::{Own, Purpose},
+    repeat::Repeat,
+    scatter::Gather,
+    tables::{Candidates, Destination, HostKey, Route},
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
@@ -20,7 +24,10 @@ use crate::telemetry::{Answered, OutcomeLabel, ResponseFlag, Series};
 
 /// A request in flight. It holds its route and cluster, not the configuration that they came from.
 pub(super) struct Exchange {
+    /// Whose request it is; of one that the proxy makes for nobody, a client that never was.
     pub(super) client: ClientKey,
+    /// Where the answer goes, if not to the client.
+    pub(super) own: Option<Box<Own>>,
     /// The client's id.
     pub(super) id: u64,
     /// Its place among the client's flights.
@@ -30,10 +37,21 @@ pub(super) struct Exchange {
     pub(super) memo: Memo,
     pub(super) answers: Answers,
     pub(super) pin: Pin,
+    pub(super) constraint: Constraint,
+    pub(super) session: Option<Session>,
+    pub(super) idempotent: bool,
     pub(super) exclusive: bool,
+    /// The endpoint that it has to ask next.
+    pub(super) aim: Option<HostKey>,
+    /// It is asked as one that follows another.
+    pub(super) replica: bool,
+    pub(super) repeat: Option<Box<Repeat>>,
+    pub(super) gather: Option<Box<Gather>>,
+    /// What waits for a delay that was injected.
+    pub(super) delayed: Option<Box<Delayed>>,
     pub(super) series: Series,
     pub(super) route: Option<Rc<Route>>,
-    pub(super) cluster: Option<Rc<Cluster>>,
+    pub(super) to: Option<Rc<Destination>>,
     pub(super) candidates: Option<Candidates>,
     /// Endpoints that were chosen so far.
     pub(super) chosen: u8,
@@ -80,6 +98,47 @@ impl End {
     }
 }
 
+impl Exchange {
+    pub(super) fn new(client: ClientKey, request: Request, series: Series, now: Instant) -> Self {
+        Self {
+            client,
+            own: None,
+            id: request.id,
+            place: 0,
+            turn: None,
+            memo: request.memo,
+            answers: request.answers,
+            pin: request.pin,
+            constraint: request.constraint,
+            session: request.session,
+            idempotent: request.idempotent,
+            exclusive: false,
+            aim: None,
+            replica: false,
+            repeat: None,
+            gather: None,
+            delayed: None,
+            series,
+            route: None,
+            to: None,
+            candidates: None,
+            chosen: 0,
+            attempt: None,
+            started: now,
+            deadline: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            answered: false,
+            log: None,
+        }
+    }
+
+    pub(super) fn is_probe(&self) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|own| matches!(own.purpose, Purpose::Probe(_)))
+    }
+}
+
 impl Engine {
     /// A request has arrived: decides where it goes, and sends it there.
     pub(super) fn start(
@@ -115,8 +174,29 @@ impl Engine {
             return Some(key);
         }
         self.set_deadline(key, deadline);
-        self.attempt(key, bytes, whole);
+        if !self.faulted(key, bytes, whole) {
+            self.serve(key, bytes, whole);
+        }
         Some(key)
+    }
+
+    /// Serves a request that has its route: in one place, or in parts.
+    pub(super) fn serve(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        if !self.scattered(key, bytes, whole) {
+            self.dispatch(key, bytes, whole);
+        }
+    }
+
+    /// Sends a request, or a part of one, as its route wants it.
+    pub(super) fn dispatch(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        let edited = self.edited(key, bytes, whole);
+        let bytes = edited.as_deref().unwrap_or(bytes);
+        self.mirror(key, bytes, whole);
+        self.keep_for_repetition(key, bytes, whole);
+        self.attempt(key, bytes, whole);
+        if let Some(edited) = edited {
+            self.spare.give(edited);
+        }
     }
 
     /// Enters the request among what its client is owed.
@@ -135,44 +215,37 @@ impl Engine {
             return None;
         }
         let client = self.clients.get_mut(client_key)?;
+        client.metrics.request_started();
         let owed = request.answers != Answers::None;
-        let turn = client
+        let mut exchange = Exchange::new(client_key, request, client.unrouted.clone(), self.now);
+        exchange.request_bytes = bytes as u64;
+        exchange.turn = client
             .lineup
             .as_mut()
             .filter(|_| owed)
             .map(super::client::Lineup::join);
-        let key = self.exchanges.insert(Exchange {
-            client: client_key,
-            id: request.id,
-            place: 0,
-            turn,
-            memo: request.memo,
-            answers: request.answers,
-            pin: request.pin,
-            exclusive: false,
-            series: client.unrouted.clone(),
-            route: None,
-            cluster: None,
-            candidates: None,
-            chosen: 0,
-            attempt: None,
-            started: self.now,
-            deadline: None,
-            request_bytes: bytes as u64,
-            response_bytes: 0,
-            answered: false,
-            log: None,
-        });
-        let place = client.flights.add(request.id, key);
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            exchange.place = place;
+        Some(self.enter(exchange))
+    }
+
+    /// Gives an exchange its key, and its place among what its client is owed.
+    pub(super) fn enter(&mut self, exchange: Exchange) -> ExchangeKey {
+        let (client, id) = (exchange.client, exchange.id);
+        let key = self.exchanges.insert(exchange);
+        if let Some(client) = self.clients.get_mut(client)
+            && let Some(exchange) = self.exchanges.get_mut(key)
+        {
+            exchange.place = client.flights.add(id, key);
         }
-        client.metrics.request_started();
-        Some(key)
+        key
     }
 
     /// Finds the request's route and its cluster.
-    fn route(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> Result<(), Status> {
+    pub(super) fn route(
+        &mut self,
+        key: ExchangeKey,
+        bytes: &[u8],
+        whole: bool,
+    ) -> Result<(), Status> {
         let exchange = self.exchanges.get_mut(key).ok_or(Status::NoRoute)?;
         let client = self.clients.get(exchange.client).ok_or(Status::NoRoute)?;
         let service = self.tables.service(client.service).ok_or(Status::NoRoute)?;
@@ -186,13 +259,13 @@ impl Engine {
         let route = route.ok_or(Status::NoRoute)?;
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.series = destination.series.clone();
-        exchange.cluster = Some(Rc::clone(&destination.cluster));
+        exchange.to = Some(Rc::clone(destination));
         exchange.route = Some(Rc::clone(&route));
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
         Ok(())
     }
 
-    fn set_deadline(&mut self, key: ExchangeKey, own: Option<Duration>) {
+    pub(super) fn set_deadline(&mut self, key: ExchangeKey, own: Option<Duration>) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -206,146 +279,12 @@ impl Engine {
         }
     }
 
-    /// Sends the request to the next endpoint that takes it. `bytes` is all that has arrived of it,
-    /// under whatever id.
-    pub(super) fn attempt(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
-        let mut status = Status::NoHealthyUpstream;
-        loop {
-            let Some(exchange) = self.exchanges.get(key) else {
-                return;
-            };
-            if exchange.chosen > self.settings.further_candidates {
-                break;
-            }
-            if let Some(server) = self.followed(key) {
-                return self.send(key, server, bytes, whole);
-            }
-            let Some(host) = self.next_host(key) else {
-                break;
-            };
-            match self.checkout(host, key) {
-                Checkout::Use(server) => return self.send(key, server, bytes, whole),
-                Checkout::Full => status = Status::Overloaded,
-            }
-        }
-        let exchange = self.exchanges.get(key);
-        if exchange.is_some_and(|exchange| exchange.chosen > 0) && status != Status::Overloaded {
-            status = Status::ConnectFailure;
-        }
-        let message = self.reason(key, status);
-        self.answer(key, status, &message);
-    }
-
-    /// The connection that this client's requests have to follow, if there is one.
-    fn followed(&self, key: ExchangeKey) -> Option<ServerKey> {
-        let exchange = self.exchanges.get(key)?;
-        let client = self.clients.get(exchange.client)?;
-        if let Some(key) = client.pin
-            && let Some(pinned) = self.servers.get(key)
-        {
-            // A request from before the pin, which is repeated, cannot go into the middle of another.
-            return (!pinned.streaming).then_some(key);
-        }
-        if !client.keeps_order() {
-            return None;
-        }
-        // The client's other unanswered requests are all on one connection; the newest tells which.
-        client.flights.iter().rev().find_map(|other| {
-            let other = self.exchanges.get(*other).filter(|_| *other != key)?;
-            let same = match (&other.cluster, &exchange.cluster) {
-                (Some(a), Some(b)) => a.name == b.name,
-                _ => false,
-            };
-            let sent = other.attempt.filter(|_| same)?;
-            self.servers
-                .contains_key(sent.server)
-                .then_some(sent.server)
-        })
-    }
-
-    fn next_host(&mut self, key: ExchangeKey) -> Option<HostKey> {
-        let random = self.random.random();
-        let exchange = self.exchanges.get_mut(key)?;
-        let cluster = exchange.cluster.as_ref()?;
-        if exchange.candidates.is_none() {
-            exchange.candidates = cluster.candidates(random);
-        }
-        let candidates = exchange.candidates.as_mut()?;
-        let host = cluster.next(candidates, &self.tables.hosts)?;
-        if exchange.chosen > 0
-            && let Some(host) = self.tables.hosts.get(host)
-        {
-            host.metrics.retried();
-        }
-        exchange.chosen += 1;
-        Some(host)
-    }
-
-    /// Writes the request to a connection.
-    fn send(&mut self, key: ExchangeKey, server_key: ServerKey, bytes: &[u8], whole: bool) {
-        let (Some(exchange), Some(server)) = (
-            self.exchanges.get_mut(key),
-            self.servers.get_mut(server_key),
-        ) else {
-            return;
-        };
-        let before = server.outbox.len();
-        let (attempt, id) = server
-            .attempts
-            .add(key, exchange.answers, server.outbox.end());
-        let frame = Frame {
-            bytes,
-            whole,
-            memo: &exchange.memo,
-        };
-        server
-            .codec
-            .forward(id, frame, server.outbox.append(&mut self.spare));
-        let end = server.outbox.end();
-        if let Some(attempt) = server.attempts.get_mut(attempt) {
-            attempt.end = end;
-        }
-        match exchange.answers {
-            Answers::None => server.one_way.push_back(attempt),
-            _ if server.in_order => server.fifo.push_back(attempt),
-            _ => {}
-        }
-        self.buffered += server.outbox.len() - before;
-        server.streaming = !whole;
-        exchange.attempt = Some(Sent {
-            server: server_key,
-            attempt,
-            host: server.host,
-        });
-        if let Some(host) = self.tables.hosts.get_mut(server.host) {
-            host.active += 1;
-            host.metrics.attempt_started();
-        }
-        if server.in_order {
-            self.watch_head(server_key);
-        }
-        self.log_attempt(key);
-        self.bind_pin(key, server_key);
-        self.flush_server(server_key);
-    }
-
-    fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {
-        let Some(exchange) = self.exchanges.get(key) else {
-            return;
-        };
-        if matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease)
-            && let Some(client) = self.clients.get_mut(exchange.client)
-        {
-            client.pin = Some(server);
-        }
-    }
-
     /// Why a request cannot be served, with the names of what is concerned.
-    fn reason(&self, key: ExchangeKey, status: Status) -> String {
+    pub(super) fn reason(&self, key: ExchangeKey, status: Status) -> String {
         let exchange = self.exchanges.get(key);
         let cluster = exchange
-            .and_then(|exchange| exchange.cluster.as_ref())
-            .map_or("", |cluster| cluster.name.as_ref());
+            .and_then(|exchange| exchange.to.as_ref())
+            .map_or("", |to| to.cluster.name.as_ref());
         let service = exchange
             .and_then(|exchange| self.clients.get(exchange.client))
             .and_then(|client| self.tables.service(client.service))
@@ -389,6 +328,9 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
+        if exchange.own.is_some() {
+            return self.own_failed(key, status, message);
+        }
         let client = exchange.client;
         let owed = exchange.answers != Answers::None && !exchange.answered;
         let mut end = End::local(ResponseFlag::from(status));
@@ -415,6 +357,8 @@ impl Engine {
     /// Forgets an exchange and settles what it held.
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
         self.cut_request_short(key);
+        self.drop_parts(key);
+        self.drop_delayed(key);
         self.leave_server(key);
         let Some(exchange) = self.exchanges.remove(key) else {
             return;
@@ -422,6 +366,25 @@ impl Engine {
         if let Some(timer) = exchange.deadline {
             self.timers.cancel(timer);
         }
+        match &exchange.own {
+            Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
+            None => self.record(&exchange, end),
+        }
+        let client_key = exchange.client;
+        if let Some(client) = self.clients.get_mut(client_key)
+            && let Some(moved) = client.flights.remove(exchange.place)
+            && let Some(moved) = self.exchanges.get_mut(moved)
+        {
+            moved.place = exchange.place;
+        }
+        if exchange.log.is_some() {
+            self.write_log(exchange, end);
+        }
+        self.client_settled(client_key);
+    }
+
+    /// Counts what a client's request came to.
+    fn record(&mut self, exchange: &Exchange, end: End) {
         let duration = self.now.saturating_duration_since(exchange.started);
         exchange.series.record(Answered {
             outcome: end.outcome,
@@ -431,31 +394,26 @@ impl Engine {
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,
         });
-        let client_key = exchange.client;
-        if let Some(client) = self.clients.get_mut(client_key) {
+        if let Some(client) = self.clients.get(exchange.client) {
             client.metrics.request_finished();
-            if let Some(moved) = client.flights.remove(exchange.place)
-                && let Some(moved) = self.exchanges.get_mut(moved)
-            {
-                moved.place = exchange.place;
-            }
         }
-        if exchange.log.is_some() {
-            self.write_log(exchange, end);
-        }
-        self.client_settled(client_key);
     }
 
     /// The exchange no longer waits for its attempt; the attempt stays as a tombstone where its
     /// answer could not be told from another's.
     fn leave_server(&mut self, key: ExchangeKey) {
-        let Some(sent) = self
-            .exchanges
-            .get_mut(key)
-            .and_then(|exchange| exchange.attempt.take())
-        else {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
+        let Some(sent) = exchange.attempt.take() else {
+            return;
+        };
+        if let Some(server) = self.servers.get_mut(sent.server)
+            && server.in_order
+            && let Some(attempt) = server.attempts.get_mut(sent.attempt)
+        {
+            attempt.memo = Some(Box::new(std::mem::take(&mut exchange.memo)));
+        }
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempt_finished();

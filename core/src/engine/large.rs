@@ -4,7 +4,7 @@ use meltemi_codec::{Body, Request};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey,
-    client::{self, Parked, Phase},
+    client::{self, Phase},
     server,
 };
 
@@ -35,19 +35,6 @@ impl Engine {
         head: &[u8],
         left: Option<u64>,
     ) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        if client.keeps_order() && !client.flights.is_empty() {
-            let head = head.to_vec();
-            client.incoming = client::Incoming::Parked;
-            client.parked = Some(Box::new(Parked {
-                request,
-                head,
-                left,
-            }));
-            return self.reconsider_client(key);
-        }
         let exchange = self.start(key, request, head, false).unwrap_or_default();
         if let Some(client) = self.clients.get_mut(key)
             && client.incoming == client::Incoming::Message
@@ -55,25 +42,6 @@ impl Engine {
             client.incoming = client::Incoming::Body { exchange, left };
         }
         self.reconsider_client(key);
-    }
-
-    /// The client is owed nothing any more: its parked request may go.
-    pub(super) fn unpark(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get_mut(key) else {
-            return;
-        };
-        if let Some(parked) = client.parked.take() {
-            client.incoming = client::Incoming::Message;
-            self.start_large(key, parked.request, &parked.head, parked.left);
-            self.client_received(key, &[]);
-            let cut = self.clients.get(key).is_some_and(|client| {
-                client.phase == Phase::Finishing
-                    && matches!(client.incoming, client::Incoming::Body { .. })
-            });
-            if cut {
-                self.abandon_client(key);
-            }
-        }
     }
 
     /// More of a large request. Where its exchange is over, it is swallowed.
@@ -177,7 +145,14 @@ impl Engine {
         } = incoming
         {
             let bytes = input.get(..taken).unwrap_or_default();
-            self.deliver(exchange, |_, _, out| out.extend_from_slice(bytes));
+            match self
+                .exchanges
+                .get(exchange)
+                .is_some_and(|e| e.own.is_some())
+            {
+                true => self.own_answer(exchange, bytes),
+                false => self.deliver(exchange, |_, _, out| out.extend_from_slice(bytes)),
+            }
             match left {
                 Some(_) => {}
                 None if over => self.answers_end((key, attempt), exchange, end),

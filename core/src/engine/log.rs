@@ -117,8 +117,8 @@ impl Engine {
                 .map(|route| route.owner.clone())
                 .unwrap_or_default(),
             destination: exchange
-                .cluster
-                .map(|cluster| cluster.name.to_string())
+                .to
+                .map(|to| to.cluster.name.to_string())
                 .unwrap_or_default(),
             endpoint: attempts
                 .last()

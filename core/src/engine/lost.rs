@@ -21,13 +21,17 @@ pub(super) enum Loss {
     Malformed,
     /// This proxy had to break it off in the middle of a request.
     Cut,
+    /// It is there, but its handshake did not succeed.
+    Handshake,
+    /// The server refused what the connection was for; whoever waited was told.
+    Refused,
 }
 
 impl Loss {
     fn status(self) -> Status {
         match self {
-            Self::Connect => Status::ConnectFailure,
-            Self::Reset | Self::Cut => Status::UpstreamReset,
+            Self::Connect | Self::Handshake => Status::ConnectFailure,
+            Self::Reset | Self::Cut | Self::Refused => Status::UpstreamReset,
             Self::Malformed => Status::UpstreamMalformed,
         }
     }
@@ -60,7 +64,10 @@ impl Engine {
         self.buffered = self
             .buffered
             .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
-        for timer in [server.stall, server.head].into_iter().flatten() {
+        for timer in [server.stall, server.head, server.gathering]
+            .into_iter()
+            .flatten()
+        {
             self.timers.cancel(timer);
         }
         if server.connected {
@@ -81,9 +88,9 @@ impl Engine {
             host.leaving = false;
         }
         let blame = match loss {
-            Loss::Connect | Loss::Malformed => true,
-            Loss::Reset => !server.attempts.is_empty(),
-            Loss::Cut => false,
+            Loss::Connect | Loss::Malformed | Loss::Handshake => true,
+            Loss::Reset => !server.attempts.is_empty() || server.handshake.is_some(),
+            Loss::Cut | Loss::Refused => false,
         };
         if blame {
             self.report(server.host, false);
@@ -121,12 +128,18 @@ impl Engine {
             .from(attempt.start)
             .and_then(|bytes| bytes.get(..length))
         {
+            // What was kept is as the client sent it; what waited to be sent may not be.
+            Some(_) if self.is_kept(attempt.exchange) => self.send_again(attempt.exchange),
             Some(bytes) => {
                 let whole = !self.is_arriving(attempt.exchange);
                 self.attempt(attempt.exchange, bytes, whole);
             }
             None => self.fail(attempt.exchange, loss.status()),
         }
+    }
+
+    fn is_kept(&self, key: ExchangeKey) -> bool {
+        self.exchanges.get(key).is_some_and(|e| e.repeat.is_some())
     }
 
     fn is_arriving(&self, key: ExchangeKey) -> bool {

@@ -1,9 +1,12 @@
 //! Connections to an endpoint: as few as the limits allow, shared unless a request needs its own.
 
-use meltemi_codec::{Limits, Pin, Sharing};
+use meltemi_codec::{Open, Pin, Sharing};
 
 use super::{
-    Action, ConnectionId, Engine, ExchangeKey, ServerKey, Timer, server::Server, tables::HostKey,
+    Action, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
+    lost::Loss,
+    server::{Line, Server},
+    tables::HostKey,
 };
 
 /// A connection to send a request on.
@@ -18,21 +21,22 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return Checkout::Full;
         };
+        let Some(line) = self.line(exchange) else {
+            return Checkout::Full;
+        };
         let client = exchange.client;
-        let asks = self.clients.get(client);
-        let protocol = asks.map(|client| client.protocol);
-        let sharing = asks.map(|client| client.traits.sharing);
+        let sharing = line.dialect.traits.sharing;
         let own = exchange.exclusive
-            || exchange.pin != Pin::None
-            || matches!(sharing, Some(Sharing::PerClient | Sharing::Exclusive));
+            || !matches!(exchange.pin, Pin::None | Pin::Aside)
+            || matches!(sharing, Sharing::PerClient | Sharing::Exclusive);
         let depth = match sharing {
-            Some(Sharing::Pipeline { depth }) => usize::from(depth),
+            Sharing::Pipeline { depth } => usize::from(depth),
             _ => self.settings.in_flight_per_connection,
         };
         let found = self.tables.hosts.get(host).and_then(|host| {
             host.connections.iter().copied().find(|server| {
                 self.servers.get(*server).is_some_and(|server| {
-                    if Some(server.protocol) != protocol {
+                    if server.line != line {
                         false
                     } else if own {
                         server.is_free()
@@ -42,7 +46,7 @@ impl Engine {
                 })
             })
         });
-        let found = found.or_else(|| self.open(host, own, key));
+        let found = found.or_else(|| self.open(host, own, line));
         let Some(server_key) = found else {
             return Checkout::Full;
         };
@@ -53,38 +57,38 @@ impl Engine {
     }
 
     /// Opens another connection, if the limits allow one.
-    fn open(&mut self, host_key: HostKey, own: bool, key: ExchangeKey) -> Option<ServerKey> {
-        let client = self.exchanges.get(key)?.client;
-        let service = self.clients.get(client)?.service;
-        let protocol = self.tables.service(service)?.protocol.clone();
+    fn open(&mut self, host_key: HostKey, own: bool, line: Line) -> Option<ServerKey> {
         let host = self.tables.hosts.get_mut(host_key)?;
         let owned = |key: &ServerKey| self.servers.get(*key).is_some_and(|s| s.owner.is_some());
-        let same = host
-            .connections
-            .iter()
-            .filter(|key| owned(key) == own)
-            .count();
+        let same = host.connections.iter().filter(|key| {
+            let other = self.servers.get(**key);
+            owned(key) == own && other.is_some_and(|other| own || other.line == line)
+        });
         let most = if own {
             self.settings.own_connections_per_endpoint
         } else {
             self.settings.connections_per_endpoint
         };
-        if same >= most {
+        if same.count() >= most || self.tables.is_full(host_key, self.settings.workers) {
             return None;
         }
-        let limits = Limits {
-            whole: self.settings.whole,
-            frame: protocol.traits().frame_limit,
-        };
+        let host = self.tables.hosts.get_mut(host_key)?;
         let metrics = host.metrics.clone();
-        let mut server = Server::new(&*protocol, limits, host_key, metrics, self.now);
-        server.codec.open(server.outbox.append(&mut self.spare));
+        let mut server = Server::new(line, self.settings.whole, host_key, metrics, self.now);
+        let before = server.outbox.len();
+        if server.codec.open(server.outbox.append(&mut self.spare)) == Open::Await {
+            server.handshake = Some(server.outbox.end());
+        }
+        self.buffered += server.outbox.len() - before;
+        let protocol = server.line.dialect.protocol.id();
         let key = self.servers.insert(server);
         host.connections.push(key);
         self.actions.push_back(Action::Connect {
             id: ConnectionId::Server(key),
             address: host.address.clone(),
-            timeout: host.connect_timeout,
+            protocol,
+            keepalive: host.dial.keepalive,
+            timeout: host.dial.timeout,
         });
         Some(key)
     }
@@ -98,8 +102,31 @@ impl Engine {
         server.last_read = self.now;
         server.last_used = self.now;
         server.metrics.connection_opened();
+        let host = self.tables.hosts.get(server.host);
+        if server.handshake.is_some()
+            && let Some(host) = host
+        {
+            let due = self.now + host.dial.timeout;
+            self.timers.set(due, Timer::ServerReady(key));
+        }
         self.timers.set(self.now + period, Timer::Server(key));
         self.flush_server(key);
+    }
+
+    /// The handshake is done: what waits behind it leaves.
+    pub(super) fn server_ready(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.handshake = None;
+        }
+        self.flush_server(key);
+    }
+
+    /// A handshake that takes longer than a connection may take is a failed connection attempt.
+    pub(super) fn server_ready_timer(&mut self, key: ServerKey) {
+        let server = self.servers.get(key);
+        if server.is_some_and(|server| server.handshake.is_some()) {
+            self.server_lost(key, Loss::Handshake);
+        }
     }
 
     /// Endpoints that the configuration no longer has: their connections close once they are idle.
@@ -137,7 +164,10 @@ impl Engine {
         if server.connected {
             server.metrics.connection_closed();
         }
-        for timer in [server.stall, server.head].into_iter().flatten() {
+        for timer in [server.stall, server.head, server.gathering]
+            .into_iter()
+            .flatten()
+        {
             self.timers.cancel(timer);
         }
         self.buffered = self

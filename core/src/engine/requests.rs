@@ -48,7 +48,7 @@ impl Engine {
                     continue;
                 }
             }
-            if rest.is_empty() || rest.len() < client.need {
+            if client.waiting || rest.is_empty() || rest.len() < client.need {
                 return consumed;
             }
             self.scratch.clear();
@@ -86,6 +86,9 @@ impl Engine {
         };
         match message.event {
             FromClient::Request(request) => {
+                if self.has_to_wait(key, &request, whole) {
+                    return self.park(key, request, frame, (!whole).then_some(left));
+                }
                 if !whole {
                     return self.start_large(key, request, frame, left);
                 }
@@ -120,7 +123,8 @@ impl Engine {
                     self.finish(exchange, End::local(ResponseFlag::ClientDisconnected));
                 }
             }
-            FromClient::StreamData { .. } | FromClient::Ask { .. } => {
+            FromClient::Ask(own) => self.ask(key, *own),
+            FromClient::StreamData { .. } => {
                 self.client_malformed(key, "this build of the core does not carry streams");
             }
         }
@@ -163,7 +167,7 @@ impl Engine {
         }
         client.phase = Phase::Finishing;
         client.reading = false;
-        if client.flights.is_empty() {
+        if !client.is_busy() {
             return self.close_after_flush(key);
         }
         let due = self.now + self.settings.stall;

@@ -2,16 +2,17 @@
 
 use std::{
     collections::VecDeque,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{Correlation, Expected, Limits, Memo, Opening, Protocol, Traits, Upstream};
+use meltemi_codec::{Correlation, Expected, Limits, Memo, Opening, Pin, Session, Traits, Upstream};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, ServerKey, Timer,
     exchange::End,
     outbox::Outbox,
-    tables::HostKey,
+    tables::{Dialect, HostKey},
     timers::TimerKey,
     wire_ids::{AttemptKey, Attempts},
 };
@@ -21,13 +22,16 @@ use slotmap::SlotMap;
 /// A connection to a server and the requests that are on it.
 pub(super) struct Server {
     pub(super) codec: Box<dyn Upstream>,
-    /// The id of its protocol: services of several may share an endpoint, but no connection.
-    pub(super) protocol: &'static str,
+    /// What is spoken on it, and in which state: requests share it only where both are theirs.
+    pub(super) line: Line,
     pub(super) traits: Traits,
     pub(super) in_order: bool,
     pub(super) host: HostKey,
     pub(super) metrics: ClusterMetrics,
     pub(super) connected: bool,
+    /// While its codec's handshake is under way: where that ends in what is to be sent. Nothing
+    /// behind it leaves.
+    pub(super) handshake: Option<u64>,
     pub(super) inbox: Vec<u8>,
     pub(super) need: usize,
     pub(super) incoming: Incoming,
@@ -48,6 +52,8 @@ pub(super) struct Server {
     pub(super) last_read: Instant,
     pub(super) last_used: Instant,
     pub(super) stall: Option<TimerKey>,
+    /// Set while requests are gathered.
+    pub(super) gathering: Option<TimerKey>,
     /// Set while the oldest request of an in-order connection is unanswered.
     pub(super) head: Option<TimerKey>,
 }
@@ -70,23 +76,44 @@ pub(super) enum Incoming {
     Skip { left: Option<u64> },
 }
 
+/// What is spoken on a connection to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) dialect: Rc<Dialect>,
+    pub(super) session: Option<Session>,
+    /// The server is asked as one that follows another.
+    pub(super) replica: bool,
+}
+
 impl Server {
     pub(super) fn new(
-        protocol: &dyn Protocol,
-        limits: Limits,
+        line: Line,
+        whole: usize,
         host: HostKey,
         metrics: ClusterMetrics,
         now: Instant,
     ) -> Self {
-        let traits = protocol.traits();
+        let Dialect {
+            protocol, traits, ..
+        } = &*line.dialect;
+        let limits = Limits {
+            whole,
+            frame: traits.frame_limit,
+        };
+        let opening = Opening {
+            session: line.session.as_ref(),
+            replica: line.replica,
+        };
+        let (codec, traits) = (protocol.upstream(limits, &opening), *traits);
         Self {
-            codec: protocol.upstream(limits, &Opening::default()),
-            protocol: protocol.id(),
+            codec,
+            line,
             traits,
             in_order: !matches!(traits.correlation, Correlation::ById { .. }),
             host,
             metrics,
             connected: false,
+            handshake: None,
             inbox: Vec::new(),
             need: 0,
             incoming: Incoming::Message,
@@ -102,12 +129,22 @@ impl Server {
             last_read: now,
             last_used: now,
             stall: None,
+            gathering: None,
             head: None,
         }
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.connected
+    /// What may be sent now.
+    pub(super) fn sendable(&self) -> &[u8] {
+        let unsent = match self.connected {
+            true => self.outbox.unsent(),
+            false => &[],
+        };
+        let most = self.handshake.map(|end| end - self.outbox.sent());
+        match most.and_then(|most| usize::try_from(most).ok()) {
+            Some(most) => unsent.get(..most).unwrap_or(unsent),
+            None => unsent,
+        }
     }
 
     /// Whether one more client's request may join those that are on it.
@@ -138,9 +175,10 @@ pub(super) struct Waiting<'a> {
 impl Expected for Waiting<'_> {
     fn memo(&self, n: usize) -> Option<&Memo> {
         let attempt = self.attempts.get(*self.fifo.get(n)?)?;
-        self.exchanges
-            .get(attempt.exchange)
-            .map(|exchange| &exchange.memo)
+        match self.exchanges.get(attempt.exchange) {
+            Some(exchange) => Some(&exchange.memo),
+            None => attempt.memo.as_deref(),
+        }
     }
 
     fn id(&self, n: usize) -> Option<u64> {
@@ -152,14 +190,39 @@ impl Expected for Waiting<'_> {
 impl Engine {
     pub(super) fn flush_server(&mut self, key: ServerKey) {
         if let Some(server) = self.servers.get_mut(key)
-            && server.connected
             && !server.outbox.flushing
-            && !server.outbox.is_empty()
+            && !server.sendable().is_empty()
         {
             server.outbox.flushing = true;
             self.actions
                 .push_back(Action::Flush(ConnectionId::Server(key)));
         }
+    }
+
+    /// Lets a request leave: at once, or where it is to be gathered with others, when there are
+    /// enough of them or the first has waited long enough.
+    pub(super) fn flush_request(&mut self, exchange: ExchangeKey, key: ServerKey) {
+        let buffering = self.exchanges.get(exchange).and_then(|exchange| {
+            let gathered = exchange.own.is_none() && exchange.pin == Pin::None;
+            exchange.to.as_ref().filter(|_| gathered)?.buffering
+        });
+        let (Some(buffering), Some(server)) = (buffering, self.servers.get_mut(key)) else {
+            return self.flush_server(key);
+        };
+        if server.outbox.len() >= usize::try_from(buffering.bytes).unwrap_or(usize::MAX) {
+            return self.flush_server(key);
+        }
+        if server.gathering.is_none() {
+            let due = self.now + buffering.timeout;
+            server.gathering = Some(self.timers.set(due, Timer::ServerFlush(key)));
+        }
+    }
+
+    pub(super) fn server_flush_timer(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.gathering = None;
+        }
+        self.flush_server(key);
     }
 
     pub(super) fn server_sent(&mut self, key: ServerKey, n: usize) {
@@ -173,7 +236,9 @@ impl Engine {
         if let Some(timer) = server.stall.take() {
             self.timers.cancel(timer);
         }
-        if !server.outbox.is_empty() {
+        if server.sendable().is_empty() {
+            server.outbox.flushing = false;
+        } else {
             let due = self.now + self.settings.stall;
             server.stall = Some(self.timers.set(due, Timer::ServerStall(key)));
         }

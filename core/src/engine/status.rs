@@ -40,7 +40,18 @@ impl Engine {
         let clients = clients.map(|client| client.unsent_bytes() + client.inbox.len());
         let servers = self.servers.values();
         let servers = servers.map(|s| s.outbox.len() + s.held.len() + s.inbox.len());
-        clients.sum::<usize>() + servers.sum::<usize>()
+        let parked = self.clients.values().filter_map(|c| c.parked.as_ref());
+        let parked = parked.map(|parked| parked.bytes.len());
+        let exchanges = self.exchanges.values().map(|exchange| {
+            let answer = exchange.own.as_ref().map_or(0, |own| own.answer.len());
+            let parts = exchange.gather.iter().flat_map(|gather| &gather.parts);
+            let delayed = exchange.delayed.as_ref().map_or(0, |delayed| delayed.len());
+            answer + delayed + parts.map(|part| part.bytes.len()).sum::<usize>()
+        });
+        clients.sum::<usize>()
+            + servers.sum::<usize>()
+            + parked.sum::<usize>()
+            + exchanges.sum::<usize>()
     }
 
     /// The worker's state, for the admin pages.

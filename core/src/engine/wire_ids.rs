@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use meltemi_codec::{Answers, Correlation};
+use meltemi_codec::{Answers, Correlation, Memo};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
 use super::ExchangeKey;
@@ -13,7 +13,7 @@ new_key_type! {
 }
 
 /// A request that was written to a connection and is not over there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attempt {
     /// Stale once the exchange ended without it: then it swallows its answer.
     pub(super) exchange: ExchangeKey,
@@ -25,6 +25,8 @@ pub(super) struct Attempt {
     pub(super) id: u64,
     /// What is still to come for it.
     pub(super) answers: Answers,
+    /// What its answer is read with, once the exchange has ended without it.
+    pub(super) memo: Option<Box<Memo>>,
 }
 
 impl Attempt {
@@ -97,6 +99,7 @@ impl Attempts {
             end: start,
             id: 0,
             answers,
+            memo: None,
         });
         let id = match &mut self.narrow {
             None => key.data().as_ffi(),
@@ -142,7 +145,7 @@ impl Attempts {
         let mut all: Vec<_> = self
             .table
             .iter()
-            .map(|(key, attempt)| (key, *attempt))
+            .map(|(key, attempt)| (key, attempt.clone()))
             .collect();
         all.sort_by_key(|(_, attempt)| attempt.start);
         all

@@ -13,9 +13,11 @@ impl Trial<'_> {
         let mut resumed = HashSet::new();
         while let Some(action) = self.engine.next_action() {
             match action {
-                Action::Connect { id, .. } => {
+                Action::Connect { id, protocol, .. } => {
                     assert!(!self.gone.contains(&id), "{id:?} is used again");
-                    let speech = self.speeches[self.current].clone();
+                    let mut speeches = self.speeches.iter();
+                    let speech = speeches.find(|speech| speech.protocol.id() == protocol);
+                    let speech = speech.expect("a protocol that nobody configured").clone();
                     self.connecting.push((id, speech));
                 }
                 Action::Flush(id) => {

@@ -1,0 +1,237 @@
+//! An attempt: a request is sent to an endpoint, on a connection that may carry it.
+
+use meltemi_codec::{Answers, Frame, Pin, Status};
+use rand::Rng;
+
+use super::{
+    Engine, ExchangeKey, ServerKey,
+    exchange::{Exchange, Sent},
+    pool::Checkout,
+    server::Line,
+    shards::Owner,
+    tables::HostKey,
+};
+
+/// Where a request goes next.
+enum Next {
+    Host(HostKey),
+    /// Nobody is left to ask.
+    Nobody,
+    /// The owner of its key is not known yet.
+    Unknown,
+}
+
+impl Engine {
+    /// Sends the request to the next endpoint that takes it. `bytes` is all that has arrived of it,
+    /// under whatever id.
+    pub(super) fn attempt(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        let mut status = Status::NoHealthyUpstream;
+        loop {
+            let Some(exchange) = self.exchanges.get(key) else {
+                return;
+            };
+            if exchange.chosen > self.settings.further_candidates {
+                break;
+            }
+            if let Some(server) = self.pinned(exchange).or_else(|| self.followed(key)) {
+                return self.send(key, server, bytes, whole);
+            }
+            let host = match self.next_host(key) {
+                Next::Host(host) => host,
+                Next::Nobody => break,
+                Next::Unknown if self.try_again_later(key) => return,
+                Next::Unknown => break,
+            };
+            if let Some(server) = self.followed_to(key, host) {
+                return self.send(key, server, bytes, whole);
+            }
+            match self.checkout(host, key) {
+                Checkout::Use(server) => return self.send(key, server, bytes, whole),
+                Checkout::Full => status = Status::Overloaded,
+            }
+        }
+        let exchange = self.exchanges.get(key);
+        if exchange.is_some_and(|exchange| exchange.chosen > 0) && status != Status::Overloaded {
+            status = Status::ConnectFailure;
+        }
+        let message = self.reason(key, status);
+        self.answer(key, status, &message);
+    }
+
+    /// The connection that all requests of its client go to, if there is one.
+    fn pinned(&self, exchange: &Exchange) -> Option<ServerKey> {
+        let key = self.clients.get(exchange.client)?.pin?;
+        let pinned = self.servers.get(key)?;
+        // A request from before the pin, which is repeated, cannot go into the middle of another.
+        (exchange.pin != Pin::Aside && !pinned.streaming).then_some(key)
+    }
+
+    /// The connection of the client's newest unanswered request to the cluster: what follows it
+    /// must not overtake it.
+    fn followed(&self, key: ExchangeKey) -> Option<ServerKey> {
+        let exchange = self.exchanges.get(key)?;
+        let to = exchange.to.as_ref()?;
+        if to.cluster.is_divided() {
+            return None;
+        }
+        self.newest_flight(key, |_, other| {
+            let same = |other: &std::rc::Rc<super::tables::Destination>| {
+                other.cluster.name == to.cluster.name && other.dialect == to.dialect
+            };
+            other.to.as_ref().is_some_and(same)
+        })
+    }
+
+    /// The same, where an endpoint owns the request's key: only requests to that endpoint count.
+    fn followed_to(&self, key: ExchangeKey, host: HostKey) -> Option<ServerKey> {
+        let exchange = self.exchanges.get(key)?;
+        let to = exchange.to.as_ref()?;
+        if !to.cluster.is_divided() {
+            return None;
+        }
+        self.newest_flight(key, |sent, _| sent.host == host)
+    }
+
+    fn newest_flight(
+        &self,
+        key: ExchangeKey,
+        same: impl Fn(Sent, &Exchange) -> bool,
+    ) -> Option<ServerKey> {
+        let exchange = self.exchanges.get(key)?;
+        let client = self.clients.get(exchange.client)?;
+        if !client.keeps_order() {
+            return None;
+        }
+        let line = self.line(exchange)?;
+        client.flights.iter().rev().find_map(|other| {
+            let other = self.exchanges.get(*other).filter(|_| *other != key)?;
+            let sent = other.attempt?;
+            if Some(sent.server) == client.pin || !same(sent, other) {
+                return None;
+            }
+            let server = self.servers.get(sent.server)?;
+            (server.line == line).then_some(sent.server)
+        })
+    }
+
+    /// What has to be spoken on a connection that carries this request.
+    pub(super) fn line(&self, exchange: &Exchange) -> Option<Line> {
+        let to = exchange.to.as_ref()?;
+        Some(Line {
+            dialect: std::rc::Rc::clone(&to.dialect),
+            session: exchange.session.clone(),
+            replica: exchange.replica,
+        })
+    }
+
+    fn next_host(&mut self, key: ExchangeKey) -> Next {
+        let random = self.random.random();
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return Next::Nobody;
+        };
+        let Some(cluster) = exchange.to.as_ref().map(|to| &to.cluster) else {
+            return Next::Nobody;
+        };
+        let owner = match exchange.aim.take() {
+            Some(host) => Owner::Is {
+                host,
+                replica: false,
+            },
+            None if exchange.is_probe() => Owner::Nobody,
+            None => cluster.owner(
+                &exchange.constraint,
+                (exchange.chosen, random),
+                &self.tables.hosts,
+            ),
+        };
+        let host = match owner {
+            Owner::Is { host, replica } => {
+                exchange.replica = replica;
+                host
+            }
+            Owner::Nobody => return Next::Nobody,
+            Owner::Unknown => return Next::Unknown,
+            Owner::Anybody => {
+                if exchange.candidates.is_none() {
+                    exchange.candidates = cluster.candidates(random);
+                }
+                let candidates = exchange.candidates.as_mut();
+                match candidates.and_then(|them| cluster.next(them, &self.tables.hosts)) {
+                    Some(host) => host,
+                    None => return Next::Nobody,
+                }
+            }
+        };
+        if exchange.chosen > 0
+            && let Some(host) = self.tables.hosts.get(host)
+        {
+            host.metrics.retried();
+        }
+        exchange.chosen += 1;
+        Next::Host(host)
+    }
+
+    /// Writes the request to a connection.
+    fn send(&mut self, key: ExchangeKey, server_key: ServerKey, bytes: &[u8], whole: bool) {
+        let (Some(exchange), Some(server)) = (
+            self.exchanges.get_mut(key),
+            self.servers.get_mut(server_key),
+        ) else {
+            return;
+        };
+        let before = server.outbox.len();
+        let (attempt, id) = server
+            .attempts
+            .add(key, exchange.answers, server.outbox.end());
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        let out = server.outbox.append(&mut self.spare);
+        match exchange.repeat.as_mut() {
+            Some(repeat) if repeat.once => {
+                repeat.once = false;
+                server.codec.forward_once(id, frame, out);
+            }
+            _ => server.codec.forward(id, frame, out),
+        }
+        let end = server.outbox.end();
+        if let Some(attempt) = server.attempts.get_mut(attempt) {
+            attempt.end = end;
+        }
+        match exchange.answers {
+            Answers::None => server.one_way.push_back(attempt),
+            _ if server.in_order => server.fifo.push_back(attempt),
+            _ => {}
+        }
+        self.buffered += server.outbox.len() - before;
+        server.streaming = !whole;
+        exchange.attempt = Some(Sent {
+            server: server_key,
+            attempt,
+            host: server.host,
+        });
+        if let Some(host) = self.tables.hosts.get_mut(server.host) {
+            host.active += 1;
+            host.metrics.attempt_started();
+        }
+        if server.in_order {
+            self.watch_head(server_key);
+        }
+        self.log_attempt(key);
+        self.bind_pin(key, server_key);
+        self.flush_request(key, server_key);
+    }
+
+    fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        if matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease)
+            && let Some(client) = self.clients.get_mut(exchange.client)
+        {
+            client.pin = Some(server);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Requests that are sent again: to where an answer points, or later.
+
+use std::time::Duration;
+
+use meltemi_codec::{Constraint, Node, Outcome};
+use rand::Rng;
+
+use super::{Engine, ExchangeKey, ServerKey, Timer, tables::HostKey, wire_ids::AttemptKey};
+
+/// What is kept of an exchange whose request may have to be sent again.
+pub(super) struct Repeat {
+    request: Vec<u8>,
+    redirects: u8,
+    waits: u8,
+    /// Only this request, and not what it is about.
+    pub(super) once: bool,
+}
+
+/// Requests up to this size (bytes) are kept.
+const KEPT: usize = 64 * 1024;
+/// Redirects that a request follows: each is a change that the proxy had not heard of.
+const REDIRECTS: u8 = 5;
+/// Pauses of a request that is to be tried later: they double from the first.
+const WAITS: u8 = 8;
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+
+impl Engine {
+    /// Keeps the request where its protocol's answers may send it elsewhere.
+    pub(super) fn keep_for_repetition(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let redirects = |to: &std::rc::Rc<super::tables::Destination>| to.dialect.redirects;
+        if whole && bytes.len() <= KEPT && exchange.to.as_ref().is_some_and(redirects) {
+            let mut request = self.spare.take();
+            request.extend_from_slice(bytes);
+            exchange.repeat = Some(Box::new(Repeat {
+                request,
+                redirects: 0,
+                waits: 0,
+                once: false,
+            }));
+        }
+    }
+
+    /// Whether an answer means that the request is sent again instead of being answered with it.
+    pub(super) fn is_repeated(
+        &mut self,
+        key: ExchangeKey,
+        (server, attempt): (ServerKey, AttemptKey),
+        outcome: &Outcome,
+    ) -> bool {
+        let to = match outcome {
+            Outcome::Redirect { to, once } => Some((to, *once)),
+            Outcome::TryLater { .. } => None,
+            _ => return false,
+        };
+        let Some(exchange) = self.exchanges.get(key) else {
+            return false;
+        };
+        let pinned = self
+            .clients
+            .get(exchange.client)
+            .and_then(|client| client.pin);
+        let bound = pinned == Some(server) && exchange.pin != meltemi_codec::Pin::UntilReply;
+        if bound || exchange.answered || exchange.repeat.is_none() {
+            if let Some((to, false)) = to {
+                self.note_redirect(key, server, to);
+            }
+            return false;
+        }
+        match to {
+            Some((to, once)) => self.follow(key, (server, attempt), to, once),
+            None => {
+                let again = self.may_wait(key);
+                if again {
+                    self.detach_answered(key, server, attempt);
+                    self.try_again_later(key);
+                }
+                again
+            }
+        }
+    }
+
+    /// What a redirect says of the cluster. Returns the endpoint that it names.
+    fn note_redirect(&mut self, key: ExchangeKey, server: ServerKey, to: &Node) -> Option<HostKey> {
+        let exchange = self.exchanges.get(key)?;
+        let cluster = std::rc::Rc::clone(&exchange.to.as_ref()?.cluster);
+        let from = self.servers.get(server)?.host;
+        let host = self.tables.node(&cluster, to, from)?;
+        if let Constraint::Shard { slot, .. } = exchange.constraint {
+            cluster.moved(slot, host);
+            self.topology_redirected(&cluster, slot, to);
+        }
+        Some(host)
+    }
+
+    fn follow(
+        &mut self,
+        key: ExchangeKey,
+        (server, attempt): (ServerKey, AttemptKey),
+        to: &Node,
+        once: bool,
+    ) -> bool {
+        let host = match once {
+            false => self.note_redirect(key, server, to),
+            true => self.redirect_target(key, server, to),
+        };
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return false;
+        };
+        let (Some(host), Some(repeat)) = (host, &mut exchange.repeat) else {
+            return false;
+        };
+        if repeat.redirects >= REDIRECTS {
+            return false;
+        }
+        repeat.redirects += 1;
+        repeat.once = once;
+        exchange.aim = Some(host);
+        exchange.chosen = 0;
+        self.detach_answered(key, server, attempt);
+        self.send_again(key);
+        true
+    }
+
+    fn redirect_target(
+        &mut self,
+        key: ExchangeKey,
+        server: ServerKey,
+        to: &Node,
+    ) -> Option<HostKey> {
+        let exchange = self.exchanges.get(key)?;
+        let cluster = std::rc::Rc::clone(&exchange.to.as_ref()?.cluster);
+        let from = self.servers.get(server)?.host;
+        self.tables.node(&cluster, to, from)
+    }
+
+    /// The server has answered, but not the client.
+    fn detach_answered(&mut self, key: ExchangeKey, server: ServerKey, attempt: AttemptKey) {
+        self.attempt_over(server, attempt);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if let Some(sent) = exchange.attempt.take()
+            && let Some(host) = self.tables.hosts.get_mut(sent.host)
+        {
+            host.active = host.active.saturating_sub(1);
+            host.metrics.attempt_finished();
+        }
+        // What its client sends from now on must not overtake it.
+        if let Some(client) = self.clients.get_mut(exchange.client)
+            && client.keeps_order()
+        {
+            client.waiting = true;
+        }
+        self.server_settled(server);
+    }
+
+    fn may_wait(&self, key: ExchangeKey) -> bool {
+        let repeat = self.exchanges.get(key).and_then(|e| e.repeat.as_ref());
+        repeat.is_some_and(|repeat| repeat.waits < WAITS)
+    }
+
+    /// Lets the request wait for better times. False: it has waited often enough.
+    pub(super) fn try_again_later(&mut self, key: ExchangeKey) -> bool {
+        let jitter = self.random.random_range(0.5..1.0);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return false;
+        };
+        let Some(repeat) = exchange.repeat.as_mut().filter(|r| r.waits < WAITS) else {
+            return false;
+        };
+        let pause = FIRST_WAIT * (1 << repeat.waits);
+        repeat.waits += 1;
+        exchange.chosen = 0;
+        let due = self.now + pause.mul_f64(jitter);
+        self.timers.set(due, Timer::Again(key));
+        true
+    }
+
+    /// Sends what was kept, unless its exchange has ended.
+    pub(super) fn send_again(&mut self, key: ExchangeKey) {
+        let Some(repeat) = self
+            .exchanges
+            .get_mut(key)
+            .filter(|exchange| exchange.attempt.is_none())
+            .and_then(|exchange| exchange.repeat.as_mut())
+        else {
+            return;
+        };
+        let request = std::mem::take(&mut repeat.request);
+        self.attempt(key, &request, true);
+        if let Some(repeat) = self.exchanges.get_mut(key).and_then(|e| e.repeat.as_mut()) {
+            repeat.request = request;
+        } else {
+            self.spare.give(request);
+        }
+    }
+}

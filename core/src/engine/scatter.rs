@@ -1,0 +1,225 @@
+//! A request that concerns several shards: it is served in parts, and their answers become one.
+
+use std::{borrow::Cow, cell::RefCell, rc::Rc};
+
+use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, Part, Plan, Status};
+
+use super::{
+    Engine, ExchangeKey,
+    exchange::End,
+    own::Purpose,
+    shards::{ShardKey, View},
+    tables::{Cluster, Destination},
+};
+use crate::telemetry::ResponseFlag;
+
+/// The answers to the parts of a request.
+pub(super) struct Gather {
+    merge: Merge,
+    pub(super) parts: Vec<Answered>,
+    keys: Vec<ExchangeKey>,
+    left: usize,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Answered {
+    memo: Memo,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Engine {
+    /// Serves a request that may have to go to several places. False: it goes to one, like any.
+    pub(super) fn scattered(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        let Some(plan) = self.plan(key, bytes, whole) else {
+            return false;
+        };
+        match plan {
+            Plan::One(constraint) => {
+                if let Some(exchange) = self.exchanges.get_mut(key) {
+                    exchange.constraint = constraint;
+                }
+                false
+            }
+            Plan::Refuse { status, message } => {
+                self.answer(key, status, message);
+                true
+            }
+            Plan::Many { parts, merge } => {
+                self.scatter(key, parts, merge);
+                true
+            }
+        }
+    }
+
+    fn plan(&self, key: ExchangeKey, bytes: &[u8], whole: bool) -> Option<Plan> {
+        let exchange = self.exchanges.get(key)?;
+        let to = exchange.to.as_ref().filter(|_| whole)?;
+        if exchange.constraint != Constraint::Planned || exchange.own.is_some() {
+            return None;
+        }
+        let client = self.clients.get(exchange.client)?;
+        let service = self.tables.service(client.service)?;
+        if !to.cluster.is_divided() && !service.divided {
+            return None;
+        }
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
+        let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
+            let route = service.select(|attribute| match attribute {
+                AttributeKey::Known(known) if Some(*known) == service.key_attribute => {
+                    Some(Cow::Owned(value.to_vec()))
+                }
+                other => client.codec.attribute(frame, other),
+            })?;
+            let cluster = Rc::clone(&route.next_destination()?.cluster);
+            let (slot, hash) = shard_key(route.sent_key(value));
+            let shard = cluster.division.shard(slot, hash)?;
+            let mut clusters = clusters.borrow_mut();
+            let known = clusters.iter().position(|known| known.name == cluster.name);
+            let index = known.unwrap_or_else(|| {
+                clusters.push(cluster);
+                clusters.len() - 1
+            });
+            Some((index, shard))
+        };
+        let view = View {
+            nodes: self.nodes_of(to),
+            locate: &locate,
+            places: RefCell::default(),
+        };
+        Some(to.dialect.protocol.scatter()?.plan(frame, &view))
+    }
+
+    fn nodes_of(&self, to: &Destination) -> Vec<(String, u32, meltemi_codec::Role)> {
+        let nodes = to.cluster.division.nodes().into_iter();
+        nodes
+            .filter_map(|(host, shard, role)| {
+                let host = self.tables.hosts.get(host)?;
+                Some((host.address.to_string(), shard, role))
+            })
+            .collect()
+    }
+
+    fn scatter(&mut self, key: ExchangeKey, parts: Vec<Part>, merge: Merge) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let client = exchange.client;
+        let none = parts.is_empty();
+        exchange.gather = Some(Box::new(Gather {
+            merge,
+            parts: vec![Answered::default(); parts.len()],
+            keys: Vec::with_capacity(parts.len()),
+            left: parts.len(),
+        }));
+        let session = exchange.session.clone();
+        if none {
+            return self.gathered(key);
+        }
+        for (n, part) in parts.into_iter().enumerate() {
+            let mut own = part.own;
+            // A part is asked in the state that its client asked in.
+            own.request.session = own.request.session.or_else(|| session.clone());
+            let memo = own.request.memo.clone();
+            let part = self.enter_own(client, &own, Purpose::Part { of: key, n });
+            let Some(gather) = self.gather(key) else {
+                return self.finish(part, End::local(ResponseFlag::ClientDisconnected));
+            };
+            gather.keys.push(part);
+            if let Some(place) = gather.parts.get_mut(n) {
+                place.memo = memo;
+            }
+            match self.route(part, &own.bytes, true) {
+                Ok(()) => self.dispatch(part, &own.bytes, true),
+                Err(status) => self.fail(part, status),
+            }
+        }
+    }
+
+    fn gather(&mut self, key: ExchangeKey) -> Option<&mut Gather> {
+        self.exchanges.get_mut(key)?.gather.as_deref_mut()
+    }
+
+    /// A part has its answer; without one, its client cannot be told anything.
+    pub(super) fn part_answered(
+        &mut self,
+        of: ExchangeKey,
+        n: usize,
+        bytes: Vec<u8>,
+        answered: bool,
+    ) {
+        let Some(gather) = self.gather(of) else {
+            return;
+        };
+        gather.left = gather.left.saturating_sub(1);
+        let over = gather.left == 0;
+        if let Some(part) = gather.parts.get_mut(n) {
+            part.bytes = bytes;
+            let kept = part.bytes.len();
+            self.buffered += kept;
+        }
+        if !answered {
+            return self.answer(of, Status::UpstreamReset, "a part of the answer is missing");
+        }
+        if over {
+            self.gathered(of);
+        }
+    }
+
+    /// All parts are answered: the client gets its one answer.
+    fn gathered(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let (Some(gather), Some(to)) = (exchange.gather.take(), exchange.to.clone()) else {
+            return;
+        };
+        let parts: Vec<Frame<'_>> = gather
+            .parts
+            .iter()
+            .map(|part| Frame {
+                bytes: &part.bytes,
+                whole: true,
+                memo: &part.memo,
+            })
+            .collect();
+        let mut merged = self.spare.take();
+        let outcome = match to.dialect.protocol.scatter() {
+            Some(scatter) => scatter.merge(&gather.merge, &parts, &mut merged),
+            None => return,
+        };
+        let kept: usize = gather.parts.iter().map(|part| part.bytes.len()).sum();
+        self.buffered = self.buffered.saturating_sub(kept);
+        self.deliver(key, |codec, request, out| {
+            let frame = Frame {
+                bytes: &merged,
+                whole: true,
+                memo: request.memo,
+            };
+            codec.respond(request.id, frame, out);
+        });
+        self.spare.give(merged);
+        self.answer_ends(key);
+        self.finish(key, End::of(&outcome));
+    }
+
+    /// An exchange ends before its parts: nobody waits for them.
+    pub(super) fn drop_parts(&mut self, key: ExchangeKey) {
+        let Some(gather) = self
+            .exchanges
+            .get_mut(key)
+            .and_then(|exchange| exchange.gather.take())
+        else {
+            return;
+        };
+        let kept: usize = gather.parts.iter().map(|part| part.bytes.len()).sum();
+        self.buffered = self.buffered.saturating_sub(kept);
+        for part in gather.keys {
+            self.finish(part, End::local(ResponseFlag::ClientDisconnected));
+        }
+    }
+}

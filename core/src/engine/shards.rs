@@ -1,0 +1,352 @@
+//! How a cluster's endpoints divide the keys: by what they say, by a hash, or not at all.
+
+use std::cell::{Cell, RefCell};
+
+use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
+use meltemi_policy::{Maglev, Ring};
+use slotmap::SlotMap;
+
+use crate::config::Hashing;
+
+use super::{
+    TopologyKey,
+    tables::{Host, HostKey},
+};
+
+/// Who has a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The balancer decides.
+    Anybody,
+    Is {
+        host: HostKey,
+        /// It follows another, and is asked as such.
+        replica: bool,
+    },
+    Nobody,
+    /// The endpoints have not said yet.
+    Unknown,
+}
+
+/// How the endpoints of a cluster divide the keys.
+#[derive(Debug, Default)]
+pub(super) enum Division {
+    /// Each has all.
+    #[default]
+    None,
+    /// By a hash of the key, which each proxy computes alike.
+    Hashed(Hashing, RefCell<HashTable>),
+    /// As the servers say.
+    Learned(std::rc::Rc<Learned>),
+}
+
+/// Which endpoint has which hash.
+#[derive(Debug)]
+pub(super) enum HashTable {
+    Maglev(Maglev<HostKey>),
+    Ring(Ring<HostKey>),
+}
+
+impl HashTable {
+    /// The table of these endpoints, each with its address and its weight.
+    pub(super) fn new(
+        kind: Hashing,
+        members: impl IntoIterator<Item = (HostKey, String, u32)>,
+    ) -> Self {
+        match kind {
+            Hashing::Maglev { table_size } => Self::Maglev(Maglev::new(members, table_size)),
+            Hashing::Ring { minimum_size } => Self::Ring(Ring::new(members, minimum_size)),
+        }
+    }
+
+    fn at(&self, hash: u64) -> Option<HostKey> {
+        match self {
+            Self::Maglev(table) => table.at(hash).copied(),
+            Self::Ring(ring) => ring.at(hash).copied(),
+        }
+    }
+
+    fn index(&self, hash: u64) -> Option<usize> {
+        match self {
+            Self::Maglev(table) => table.index(hash),
+            Self::Ring(ring) => ring.index(hash),
+        }
+    }
+
+    fn members(&self) -> Vec<HostKey> {
+        match self {
+            Self::Maglev(table) => table.members().copied().collect(),
+            Self::Ring(ring) => ring.members().copied().collect(),
+        }
+    }
+}
+
+/// What the servers of a cluster have said of it; it outlives updates of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    /// Who asks them.
+    pub(super) topology: Cell<Option<TopologyKey>>,
+    pub(super) map: RefCell<Option<Shards>>,
+}
+
+/// The shards of a cluster and what they own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shards {
+    /// First slot, last slot, index of the shard: in order, without overlap.
+    ranges: Vec<(u32, u32, u32)>,
+    shards: Vec<Shard>,
+}
+
+/// A primary and those that follow it.
+#[derive(Clone, Debug, Default)]
+struct Shard {
+    primary: Option<HostKey>,
+    replicas: Vec<HostKey>,
+}
+
+impl Shards {
+    /// The shards that a topology names; `host` finds the endpoint of each node, or makes one.
+    pub(super) fn new(
+        event: &TopologyEvent,
+        mut host: impl FnMut(&meltemi_codec::Node) -> Option<HostKey>,
+    ) -> Self {
+        let mut names: Vec<u32> = Vec::new();
+        let mut ranges: Vec<_> = event.shards.clone();
+        ranges.sort_unstable();
+        // Shards are numbered in the order of what they own; those that own nothing come last.
+        for name in ranges.iter().map(|(_, _, shard)| *shard) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let mut shards = vec![Shard::default(); names.len()];
+        for (node, shard, role) in &event.nodes {
+            let Some(place) = names
+                .iter()
+                .position(|name| name == shard)
+                .and_then(|index| shards.get_mut(index))
+            else {
+                continue;
+            };
+            match (role, host(node)) {
+                (_, None) => {}
+                (Role::Primary, host) => place.primary = host,
+                (_, Some(host)) => place.replicas.push(host),
+            }
+        }
+        let number = |shard: u32| names.iter().position(|name| *name == shard);
+        let ranges = ranges
+            .into_iter()
+            .filter_map(|(first, last, shard)| {
+                Some((first, last, u32::try_from(number(shard)?).ok()?))
+            })
+            .collect();
+        Self { ranges, shards }
+    }
+
+    /// The number of the shard that owns a slot.
+    pub(super) fn shard(&self, slot: u32) -> Option<u32> {
+        let after = self.ranges.partition_point(|(first, ..)| *first <= slot);
+        let (_, last, shard) = self.ranges.get(after.checked_sub(1)?)?;
+        (slot <= *last).then_some(*shard)
+    }
+
+    /// A server said that another owns the slot now.
+    pub(super) fn moved(&mut self, slot: u32, host: HostKey) {
+        let known = self
+            .shards
+            .iter()
+            .position(|shard| shard.primary == Some(host) || shard.replicas.contains(&host));
+        let index = known.unwrap_or_else(|| {
+            self.shards.push(Shard::default());
+            self.shards.len() - 1
+        });
+        if let Some(shard) = self.shards.get_mut(index)
+            && shard.primary != Some(host)
+        {
+            // It answers for the slot, so it is the primary: the old one may come back as replica.
+            shard.replicas.retain(|replica| *replica != host);
+            shard.primary = Some(host);
+        }
+        let Ok(index) = u32::try_from(index) else {
+            return;
+        };
+        let mut ranges = Vec::with_capacity(self.ranges.len() + 2);
+        for (first, last, shard) in self.ranges.drain(..) {
+            if slot < first || slot > last {
+                ranges.push((first, last, shard));
+                continue;
+            }
+            if first < slot {
+                ranges.push((first, slot - 1, shard));
+            }
+            if slot < last {
+                ranges.push((slot + 1, last, shard));
+            }
+        }
+        ranges.push((slot, slot, index));
+        ranges.sort_unstable();
+        self.ranges = ranges;
+    }
+
+    /// The endpoint to ask for what `shard` owns; later tries are offered others where the role
+    /// allows it.
+    fn choose(&self, shard: u32, role: Role, seed: usize, hosts: &SlotMap<HostKey, Host>) -> Owner {
+        let Some(shard) = self.shards.get(shard as usize) else {
+            return Owner::Nobody;
+        };
+        let usable = |key: &HostKey| hosts.get(*key).is_some_and(|host| !host.avoided());
+        let primary = shard.primary.map(|host| Owner::Is {
+            host,
+            replica: false,
+        });
+        let replica = || {
+            let all = || {
+                shard
+                    .replicas
+                    .iter()
+                    .filter(|key| hosts.contains_key(**key))
+            };
+            let fit = all().filter(|key| usable(key)).count();
+            let host = match fit {
+                0 => all().nth(seed % all().count().max(1)),
+                fit => all().filter(|key| usable(key)).nth(seed % fit),
+            };
+            host.map(|host| Owner::Is {
+                host: *host,
+                replica: true,
+            })
+        };
+        let fine = shard.primary.as_ref().is_some_and(usable);
+        match role {
+            Role::Primary => primary,
+            Role::Replica => replica(),
+            Role::PreferPrimary if fine => primary,
+            Role::PreferPrimary => replica().or(primary),
+            Role::PreferReplica => replica()
+                .filter(|_| shard.replicas.iter().any(usable))
+                .or(primary),
+            Role::Any if seed % (shard.replicas.len() + 1) == 0 && fine => primary,
+            Role::Any => replica().or(primary),
+        }
+        .unwrap_or(Owner::Nobody)
+    }
+}
+
+impl Division {
+    /// The endpoints that may be asked now: what a missing one had goes to the others.
+    pub(super) fn rehash(&self, members: impl Iterator<Item = (HostKey, String, u32)>) {
+        if let Self::Hashed(kind, table) = self {
+            *table.borrow_mut() = HashTable::new(*kind, members);
+        }
+    }
+
+    /// Who is asked, given what the request says of its key.
+    pub(super) fn owner(
+        &self,
+        constraint: &Constraint,
+        seed: usize,
+        hosts: &SlotMap<HostKey, Host>,
+    ) -> Owner {
+        match self {
+            Self::None => Owner::Anybody,
+            Self::Hashed(_, table) => match constraint {
+                Constraint::Shard { hash, .. } => {
+                    let host = table.borrow().at(*hash);
+                    host.map_or(Owner::Nobody, |host| Owner::Is {
+                        host,
+                        replica: false,
+                    })
+                }
+                _ => Owner::Anybody,
+            },
+            Self::Learned(learned) => {
+                let map = learned.map.borrow();
+                let Some(shards) = map.as_ref() else {
+                    return Owner::Unknown;
+                };
+                let (shard, role) = match constraint {
+                    Constraint::Shard { slot, role, .. } => (shards.shard(*slot), *role),
+                    _ => {
+                        let all = u32::try_from(shards.shards.len()).unwrap_or(u32::MAX);
+                        let any = u32::try_from(seed % 65_536).unwrap_or(0);
+                        (any.checked_rem(all), Role::Primary)
+                    }
+                };
+                shard.map_or(Owner::Nobody, |shard| {
+                    shards.choose(shard, role, seed, hosts)
+                })
+            }
+        }
+    }
+
+    /// The number of the shard that has a key.
+    pub(super) fn shard(&self, slot: u32, hash: u64) -> Option<u32> {
+        match self {
+            Self::None => Some(0),
+            Self::Hashed(_, table) => u32::try_from(table.borrow().index(hash)?).ok(),
+            Self::Learned(learned) => learned.map.borrow().as_ref()?.shard(slot),
+        }
+    }
+
+    /// Every endpoint, its shard and its role there.
+    pub(super) fn nodes(&self) -> Vec<(HostKey, u32, Role)> {
+        let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+        match self {
+            Self::None => Vec::new(),
+            Self::Hashed(_, table) => table
+                .borrow()
+                .members()
+                .into_iter()
+                .enumerate()
+                .map(|(index, host)| (host, number(index), Role::Primary))
+                .collect(),
+            Self::Learned(learned) => {
+                let map = learned.map.borrow();
+                let shards = map.iter().flat_map(|map| map.shards.iter().enumerate());
+                shards
+                    .flat_map(|(index, shard)| {
+                        let primary = shard.primary.iter().map(|host| (*host, Role::Primary));
+                        let replicas = shard.replicas.iter().map(|host| (*host, Role::Replica));
+                        primary
+                            .chain(replicas)
+                            .map(move |(host, role)| (host, number(index), role))
+                    })
+                    .collect()
+            }
+        }
+    }
+}
+
+/// The slot and the hash of a key.
+pub(super) type ShardKey<'a> = dyn Fn(&[u8]) -> (u32, u64) + 'a;
+
+/// The number of a cluster, and the shard of a key there.
+type Locate<'a> = dyn Fn(&[u8], &ShardKey<'_>) -> Option<(usize, u32)> + 'a;
+
+/// What a plan is made with.
+pub(super) struct View<'a> {
+    pub(super) nodes: Vec<(String, u32, Role)>,
+    /// The cluster and the shard of a key, by the routes of the service.
+    pub(super) locate: &'a Locate<'a>,
+    /// Numbers of the places that were asked for.
+    pub(super) places: RefCell<Vec<(usize, u32)>>,
+}
+
+impl ShardMap for View<'_> {
+    fn place(&self, key: &[u8], shard_key: &ShardKey<'_>) -> Option<u32> {
+        let place = (self.locate)(key, shard_key)?;
+        let mut places = self.places.borrow_mut();
+        let known = places.iter().position(|known| *known == place);
+        let index = known.unwrap_or_else(|| {
+            places.push(place);
+            places.len() - 1
+        });
+        u32::try_from(index).ok()
+    }
+
+    fn node(&self, n: usize) -> Option<(&str, u32, Role)> {
+        let (address, shard, role) = self.nodes.get(n)?;
+        Some((address, *shard, *role))
+    }
+}

@@ -1,0 +1,93 @@
+//! Requests that must not overtake what their client is owed already.
+
+use meltemi_codec::{Pin, Request};
+
+use super::{
+    ClientKey, Engine,
+    client::{Incoming, Parked, Phase},
+};
+
+impl Engine {
+    /// Whether a request has to wait until its client is owed nothing: it goes to another
+    /// connection than what is in flight, and the protocol's requests keep their order.
+    pub(super) fn has_to_wait(&self, key: ClientKey, request: &Request, whole: bool) -> bool {
+        let Some(client) = self.clients.get(key).filter(|client| client.keeps_order()) else {
+            return false;
+        };
+        let Some(newest) = client.flights.iter().next_back() else {
+            return false;
+        };
+        if !whole {
+            return true;
+        }
+        if request.pin == Pin::Aside {
+            return false;
+        }
+        if client.pin.is_some() {
+            return false;
+        }
+        let takes_its_own = !matches!(request.pin, Pin::None | Pin::Aside);
+        let newest = self.exchanges.get(*newest);
+        takes_its_own || newest.is_some_and(|newest| newest.session != request.session)
+    }
+
+    /// Keeps a request, or the head of a large one, until its client is owed nothing. Nothing
+    /// behind it is looked at.
+    pub(super) fn park(
+        &mut self,
+        key: ClientKey,
+        request: Request,
+        bytes: &[u8],
+        rest: Option<Option<u64>>,
+    ) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        client.incoming = Incoming::Parked;
+        client.parked = Some(Box::new(Parked {
+            request,
+            bytes: bytes.to_vec(),
+            rest,
+        }));
+        self.buffered += bytes.len();
+        self.reconsider_client(key);
+    }
+
+    /// The client is owed nothing any more: its parked request may go, and what was not looked at
+    /// is.
+    pub(super) fn unpark(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if !client.flights.is_empty() {
+            return;
+        }
+        client.waiting = false;
+        if let Some(parked) = client.parked.take() {
+            client.incoming = Incoming::Message;
+            let Parked {
+                request,
+                bytes,
+                rest,
+            } = *parked;
+            self.buffered = self.buffered.saturating_sub(bytes.len());
+            match rest {
+                Some(left) => self.start_large(key, request, &bytes, left),
+                None => {
+                    self.start(key, request, &bytes, true);
+                }
+            }
+        }
+        self.client_received(key, &[]);
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
+        if client.phase == Phase::Finishing {
+            if matches!(client.incoming, Incoming::Body { .. }) {
+                self.abandon_client(key);
+            } else if !client.is_busy() {
+                self.close_after_flush(key);
+            }
+        }
+    }
+}

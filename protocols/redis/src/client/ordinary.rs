@@ -1,0 +1,98 @@
+//! Requests that are sent where their keys are.
+
+use meltemi_codec::{Constraint, FromClient, Pin, Role};
+
+use super::{
+    Client,
+    asked::{Asked, Draft},
+    unknown::Known,
+};
+use crate::{
+    cluster::slot,
+    command::{Flags, KeySpec, RequestPolicy},
+    memo::{self, Tag},
+};
+
+impl Client {
+    pub(super) fn ordinary(&mut self, asked: &Asked<'_>) -> FromClient {
+        FromClient::Request(self.draft(asked).finish())
+    }
+
+    /// A request on the client's connection where it has one, else where its keys are.
+    pub(super) fn draft(&self, asked: &Asked<'_>) -> Draft {
+        let mut draft = Draft::new(Tag::default());
+        draft.request.session.clone_from(&self.state.session);
+        if self.state.pinned() && !self.state.aside() {
+            let first = asked.table_keys().next();
+            draft.tag.key = first.map_or(0, index);
+            return draft;
+        }
+        if self.state.aside() {
+            draft.request.pin = Pin::Aside;
+        }
+        self.place(asked, &mut draft);
+        draft
+    }
+
+    /// Where it goes, by its keys.
+    pub(super) fn place(&self, asked: &Asked<'_>, draft: &mut Draft) {
+        let (specs, flags, policy): (&[KeySpec], _, _) = match (asked.command, &self.known) {
+            (Some(command), _) => (command.keys, command.flags, command.request),
+            (None, Known::Entry(Some(entry))) => {
+                let entry = entry.within(asked.argument(1));
+                (&entry.keys, entry.flags, RequestPolicy::Default)
+            }
+            (None, Known::Located(keys)) => {
+                draft.tag.set(memo::LEARNED);
+                if let Some(key) = keys.first() {
+                    draft.request.constraint = self.shard(key, Role::Primary);
+                }
+                return;
+            }
+            (None, Known::No | Known::Entry(None)) => return,
+        };
+        let reads = flags.contains(Flags::READONLY);
+        draft.request.idempotent = reads;
+        let mut keys = asked.keys(specs);
+        let first = keys.next();
+        let Some((first, key)) = first.and_then(|first| Some((first, asked.argument(first)?)))
+        else {
+            let everywhere = !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard);
+            // A key may be beyond the head: the plan says so.
+            let unseen = !asked.whole && specs.iter().any(KeySpec::reads_arguments);
+            if everywhere || unseen || first.is_some() {
+                draft.request.constraint = Constraint::Planned;
+            }
+            return;
+        };
+        if !specs.iter().all(|spec| spec.not_key) {
+            draft.tag.key = index(first);
+        }
+        // Whether two keys are in one place only the plan can say: routes may divide them too.
+        draft.request.constraint = match keys.next() {
+            Some(_) => {
+                if self.state.reads_replicas {
+                    draft.tag.set(memo::REPLICAS);
+                }
+                Constraint::Planned
+            }
+            None => self.shard(key, self.role(reads)),
+        };
+    }
+
+    pub(super) fn role(&self, reads: bool) -> Role {
+        match (reads, self.state.reads_replicas) {
+            (false, _) => Role::Primary,
+            (true, true) if self.settings.reads == Role::Primary => Role::PreferReplica,
+            (true, _) => self.settings.reads,
+        }
+    }
+
+    pub(super) fn shard(&self, key: &[u8], role: Role) -> Constraint {
+        slot::shard(key, self.settings.tags, role)
+    }
+}
+
+fn index(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(0)
+}

@@ -1,0 +1,171 @@
+//! Commands with keys: to the shard that owns them, or a part to each.
+
+use std::{collections::HashMap, ops::Range};
+
+use meltemi_codec::{Constraint, Frame, Part, Plan, Role, ShardMap};
+
+use super::{
+    merge::How,
+    refusal::{self, refuse},
+    splitter::{Owner, Splitter, part},
+};
+use crate::{
+    command::{Find, KeySpec, ResponsePolicy, keys},
+    resp::{Arguments, write},
+};
+
+/// A request of a command with keys.
+pub(super) struct Keyed<'a> {
+    pub(super) specs: &'a [KeySpec],
+    /// Whom to ask in the shard.
+    pub(super) role: Role,
+    pub(super) idempotent: bool,
+    /// Whether it may be divided, and how the answers become one then.
+    pub(super) divided: Option<ResponsePolicy>,
+    pub(super) request: Frame<'a>,
+    pub(super) arguments: &'a Arguments<'a>,
+}
+
+impl Keyed<'_> {
+    pub(super) fn plan(&self, splitter: &Splitter, shards: &dyn ShardMap) -> Plan {
+        let arguments = self.arguments;
+        let found = keys(self.specs, arguments.len(), |n| arguments.text(n));
+        let keys: Vec<usize> = found.collect();
+        let unseen = !self.request.whole && self.specs.iter().any(KeySpec::reads_arguments);
+        if keys.is_empty() && unseen {
+            return refuse(refusal::TOO_LARGE);
+        }
+        let mut owners = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let Some(key) = arguments.text(*key) else {
+                return refuse(refusal::TOO_LARGE);
+            };
+            match splitter.owner(key, self.role, shards) {
+                Some(owner) => owners.push(owner),
+                None => return refuse(refusal::UNOWNED),
+            }
+        }
+        let same = |of: fn(&Owner) -> (u32, u32)| {
+            let mut all = owners.iter().map(of);
+            all.next()
+                .is_none_or(|first| all.all(|other| other == first))
+        };
+        let step = self.step();
+        // Servers say what is wrong with a key that has no value.
+        let complete = step.is_some_and(|(step, _)| (arguments.len() - 1).is_multiple_of(step));
+        match step {
+            _ if same(|owner| owner.unit) => one(owners),
+            Some(_) if !complete => one(owners),
+            Some(_) if !self.request.whole => refuse(refusal::TOO_LARGE),
+            Some((step, response)) => Division::new(owners).plan(self, step, response),
+            // Of one shard but not of one slot: a Redis Cluster refuses it in the very same words.
+            None if same(|owner| (owner.place, 0)) => one(owners),
+            None => refuse(refusal::CROSSSLOT),
+        }
+    }
+
+    /// How many arguments a key brings with it, itself included, where the request may be divided.
+    fn step(&self) -> Option<(usize, ResponsePolicy)> {
+        match (self.specs, self.divided) {
+            (
+                [
+                    KeySpec {
+                        find: Find::Range { step, .. },
+                        ..
+                    },
+                ],
+                Some(response),
+            ) => Some((usize::from(*step).max(1), response)),
+            _ => None,
+        }
+    }
+}
+
+fn one(owners: Vec<Owner>) -> Plan {
+    let first = owners.into_iter().next();
+    Plan::One(first.map_or(Constraint::None, |owner| owner.constraint))
+}
+
+/// Which part each key goes to.
+struct Division {
+    constraints: Vec<Constraint>,
+    owners: Vec<u32>,
+}
+
+impl Division {
+    fn new(owners: Vec<Owner>) -> Self {
+        let mut known = HashMap::new();
+        let mut division = Self {
+            constraints: Vec::new(),
+            owners: Vec::with_capacity(owners.len()),
+        };
+        for owner in owners {
+            let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+            let number = *known.entry(owner.unit).or_insert(next);
+            if number == next {
+                division.constraints.push(owner.constraint);
+            }
+            division.owners.push(number);
+        }
+        division
+    }
+
+    fn plan(self, of: &Keyed<'_>, step: usize, response: ResponsePolicy) -> Plan {
+        let mut bodies = vec![Body::default(); self.constraints.len()];
+        let element = |n| of.request.bytes.get(of.arguments.element(n)?);
+        let name = element(0).unwrap_or_default();
+        let mut rest = (1..).map_while(element);
+        for (item, owner) in (0..).zip(&self.owners) {
+            let owner = usize::try_from(*owner).ok();
+            let Some(body) = owner.and_then(|owner| bodies.get_mut(owner)) else {
+                continue;
+            };
+            for argument in rest.by_ref().take(step) {
+                body.bytes.extend_from_slice(argument);
+                body.arguments += 1;
+            }
+            body.add(item);
+        }
+        let parts = bodies.into_iter().zip(self.constraints);
+        Plan::Many {
+            parts: parts
+                .map(|(body, constraint)| Part {
+                    items: body.items.clone(),
+                    ..part(of.idempotent, constraint, body.command(name))
+                })
+                .collect(),
+            merge: match response {
+                ResponsePolicy::AggSum => How::Sum,
+                ResponsePolicy::AllSucceeded => How::AllSucceeded,
+                _ => How::Keyed(self.owners),
+            }
+            .seal(),
+        }
+    }
+}
+
+/// A part's arguments but for the command's name.
+#[derive(Clone, Default)]
+struct Body {
+    bytes: Vec<u8>,
+    arguments: usize,
+    items: Vec<Range<u32>>,
+}
+
+impl Body {
+    fn add(&mut self, item: u32) {
+        match self.items.last_mut() {
+            Some(last) if last.end == item => last.end = item + 1,
+            _ => self.items.push(item..item + 1),
+        }
+    }
+
+    /// The command of which `name` is the first element.
+    fn command(&self, name: &[u8]) -> Box<[u8]> {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + name.len() + 32);
+        write::array(1 + self.arguments, &mut bytes);
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(&self.bytes);
+        bytes.into()
+    }
+}
