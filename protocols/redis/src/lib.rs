@@ -54,7 +54,10 @@ impl Redis {
             Mode::Cluster | Mode::Unknown => Unit::Slot,
         };
         Self {
-            splitter: Arc::new(Splitter::new(settings.tags, settings.reads, unit)),
+            splitter: Arc::new(
+                Splitter::new(settings.tags, settings.reads, unit)
+                    .with_lessons(Arc::clone(&lessons)),
+            ),
             settings: Arc::new(settings),
             lessons,
         }

@@ -70,7 +70,12 @@ impl Client {
         }
         // Whether two keys are in one place only the plan can say: routes may divide them too.
         draft.request.constraint = match keys.next() {
-            Some(_) => Constraint::Planned,
+            Some(_) => {
+                if self.state.reads_replicas {
+                    draft.tag.set(memo::REPLICAS);
+                }
+                Constraint::Planned
+            }
             None => self.shard(key, self.role(reads)),
         };
     }

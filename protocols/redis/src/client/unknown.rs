@@ -112,21 +112,3 @@ pub(super) fn located(answer: Option<&[u8]>) -> Known {
     }
     Known::Located(located)
 }
-
-impl Learned {
-    /// The subcommand of this name where it is a container that has it.
-    fn named(&self, sub: &[u8]) -> Option<&Self> {
-        let sub = sub.to_ascii_lowercase();
-        self.subcommands.iter().find(|entry| {
-            let own = entry.name.get(self.name.len() + 1..).unwrap_or(&entry.name);
-            own == sub
-        })
-    }
-
-    /// What a request's second argument makes of it.
-    pub(super) fn within(&self, sub: Option<&[u8]>) -> &Self {
-        sub.filter(|_| !self.subcommands.is_empty())
-            .and_then(|sub| self.named(sub))
-            .unwrap_or(self)
-    }
-}
