@@ -25,8 +25,14 @@ fn main() {
         ("CONFIG GET x", "*0\r\n"),
         ("EVAL return(1) 1 k", "*1\r\n*1\r\n:1\r\n"),
         ("BLPOP k 1", "*-1\r\n"),
-        ("LPUSH k x", "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
-        ("GET far", "-LOADING Redis is loading the dataset in memory\r\n"),
+        (
+            "LPUSH k x",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+        ),
+        (
+            "GET far",
+            "-LOADING Redis is loading the dataset in memory\r\n",
+        ),
     ] {
         let mut bytes = Vec::new();
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();

@@ -19,13 +19,13 @@ pub enum Value {
     /// In parts of this many bytes.
     StreamedBulk(Vec<u8>, usize),
     Verbatim(Vec<u8>),
-    Array(Vec<Value>),
-    StreamedArray(Vec<Value>),
-    Set(Vec<Value>),
-    Push(Vec<Value>),
-    Map(Vec<(Value, Value)>),
-    StreamedMap(Vec<(Value, Value)>),
-    Attributed(Vec<(Value, Value)>, Box<Value>),
+    Array(Vec<Self>),
+    StreamedArray(Vec<Self>),
+    Set(Vec<Self>),
+    Push(Vec<Self>),
+    Map(Vec<(Self, Self)>),
+    StreamedMap(Vec<(Self, Self)>),
+    Attributed(Vec<(Self, Self)>, Box<Self>),
 }
 
 pub fn value() -> impl Strategy<Value = Value> {
