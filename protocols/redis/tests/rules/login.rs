@@ -1,6 +1,6 @@
 //! `AUTH`, `HELLO`, `SELECT`, `RESET`, `QUIT`.
 
-use meltemi_codec::{FromClient, Open, Pin, Protocol};
+use meltemi_codec::{FromClient, Open, Pin};
 use meltemi_redis::Redis;
 
 use crate::{

@@ -8,7 +8,10 @@ use crate::{
     words::{bulk, cmd},
 };
 
-fn after(lines: &[(&str, &str)]) -> Option<meltemi_codec::Session> {
+/// What a client said, and what a server answered.
+type Said<'a> = &'a [(&'a str, &'a str)];
+
+fn after(lines: Said<'_>) -> Option<meltemi_codec::Session> {
     let mut client = client();
     for (line, answer) in lines {
         client.asks(line, Some(answer));
@@ -19,7 +22,7 @@ fn after(lines: &[(&str, &str)]) -> Option<meltemi_codec::Session> {
 #[test]
 fn a_connection_says_what_its_session_needs() {
     let ok = "+OK\r\n";
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[(Said<'_>, &[&str])] = &[
         (&[("SELECT 2", ok)], &["SELECT 2"]),
         (&[("HELLO 3", "%0\r\n")], &["HELLO 3"]),
         (&[("AUTH p", ok)], &["AUTH p"]),
