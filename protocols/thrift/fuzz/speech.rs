@@ -41,31 +41,34 @@ fn seq(say: &Say<'_>) -> i32 {
     (say.id as u32).cast_signed()
 }
 
+/// The method is the mark: the head of a large message holds no more than its name.
 fn call(way: Way, say: Say<'_>) -> Vec<u8> {
-    let argument = way.text(1, &format!("{}{}", say.mark, ".".repeat(say.size)));
+    let argument = way.text(1, &".".repeat(say.size));
     let seq = seq(&say);
     match say.kind % 16 {
-        PLAIN => way.message(CALL, "any", seq, &argument),
-        1 | 2 => way.message(ONEWAY, "any", seq, &argument),
-        3 => way.message(CALL, "note", seq, &argument),
-        4 => way.message(CALL, "Svc:any", seq, &argument),
+        PLAIN => way.message(CALL, say.mark, seq, &argument),
+        1 | 2 => way.message(ONEWAY, say.mark, seq, &argument),
+        3 => way.message(CALL, &format!("{}:note", say.mark), seq, &argument),
+        4 => way.message(CALL, &format!("Svc:{}", say.mark), seq, &argument),
         5 => way.message(CALL, "__can__finagle__trace__v3__", seq, way.nothing()),
+        // What is refused is answered by the proxy, with the name that it had.
         6 => way.message(EXCEPTION, "any", seq, way.nothing()),
         7 if way == FRAMED => framed(b""),
         8 if way == FRAMED => framed(&bare("binary", 9, "any", seq, &[])),
-        _ => way.message(CALL, "any", seq, &argument),
+        _ => way.message(CALL, say.mark, seq, &argument),
     }
 }
 
 fn answer(way: Way, say: Say<'_>) -> Vec<u8> {
-    let text = format!("{}{}", say.mark, ".".repeat(say.size));
+    let text = ".".repeat(say.size);
     let (kind, body) = match say.kind {
         PLAIN => (messages::REPLY, way.text(0, &text)),
         1 => (messages::REPLY, way.text(1, &text)),
         2 => (EXCEPTION, way.exception(&text, 6)),
         3 => (EXCEPTION, way.exception(&text, 1)),
         4 => (CALL, way.text(1, &text)),
-        _ => (messages::REPLY, way.text(0, &text)),
+        // Nobody asked: it must not look like the answer to a call that happens to have its number.
+        _ => (EXCEPTION, way.exception(&text, 7)),
     };
-    way.message(kind, "any", seq(&say), &body)
+    way.message(kind, say.mark, seq(&say), &body)
 }
