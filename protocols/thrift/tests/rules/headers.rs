@@ -78,6 +78,12 @@ fn a_compressed_message_is_routed_and_changed_by_its_header() {
         b"compressed",
     );
     assert_eq!(edited(&bytes, &[set("k", "w")]), Ok(after));
+    // Transform 0 is none.
+    let plain = bare("binary", CALL, "add", 1, &[0]);
+    for magic in [0x0fff, 0x1000] {
+        let bytes = headed(magic, 5, vec![0, 2, 0, 0], &plain);
+        assert_eq!(known(&bytes, "method").as_deref(), Some("add"));
+    }
     // TTHeader names the method in its header.
     let infos = vec![0, 1, 1, 0x10, 0, 1, 0, 9, 0, 3, b'a', b'd', b'd'];
     let bytes = headed(0x1000, 5, infos, b"compressed");
