@@ -127,12 +127,13 @@ impl<'a> Infos<'a> {
         }
     }
 
-    /// The value of a key.
+    /// The value of a key: of one that is there twice the last, as the peers' maps have it.
     pub(crate) fn find(self, key: Key<'_>) -> Option<&'a [u8]> {
-        self.flatten().find_map(|info| match info {
+        let values = self.flatten().filter_map(|info| match info {
             Info::Pair(found, value) if found == key => Some(value),
             _ => None,
-        })
+        });
+        values.last()
     }
 
     fn part(&mut self) -> Result<Info<'a>, Cut> {

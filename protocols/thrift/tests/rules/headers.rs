@@ -141,6 +141,20 @@ fn the_service_is_named_by_the_call_or_its_header() {
     assert_eq!(known(&bytes, "service").as_deref(), Some("theirs"));
 }
 
+/// Peers read key-values into a map: of a key that is there twice the last one counts.
+#[test]
+fn of_a_key_that_is_there_twice_the_last_one_counts() {
+    for speech in HEADED {
+        let message = bare(speech.protocol, CALL, "a", 1, &[0]);
+        let with = |pairs: &[(&str, &str)]| speech.with_headers(pairs, &message, 1);
+        let bytes = with(&[("k", "1"), ("k", "2"), ("l", "3")]);
+        assert_eq!(known(&bytes, "k").as_deref(), Some("2"));
+        let after = edited(&bytes, &[set("k", "4")]).unwrap();
+        assert_eq!(after, with(&[("k", "1"), ("k", "4"), ("l", "3")]));
+        assert_eq!(edited(&bytes, &[remove("k")]).unwrap(), with(&[("l", "3")]));
+    }
+}
+
 /// An access token, an info that nobody knows and lasting key-values stay where they are.
 #[test]
 fn what_is_not_understood_is_copied() {
