@@ -194,6 +194,7 @@ fn stripped(line: &[u8], prefix: &str) -> Result<String, EditRefused> {
     let edit = Edit::StripPrefix {
         name: "key".into(),
         prefix: prefix.into(),
+        ignore_case: false,
     };
     let mut out = Vec::new();
     client
@@ -248,6 +249,7 @@ fn nothing_else_of_a_command_can_be_changed() {
     let strip = Edit::StripPrefix {
         name: "command".into(),
         prefix: "G".into(),
+        ignore_case: false,
     };
     for edit in [set, remove, strip] {
         let mut out = Vec::new();
@@ -264,6 +266,7 @@ fn nothing_else_of_a_command_can_be_changed() {
     let strip = Edit::StripPrefix {
         name: "key".into(),
         prefix: "k".into(),
+        ignore_case: false,
     };
     let mut out = Vec::new();
     let done = client().codec.edit(head, &[strip], &mut out);
