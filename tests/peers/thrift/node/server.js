@@ -26,10 +26,10 @@ function handler(label) {
     nothing() {},
     produce: (size) => "x".repeat(size),
     measure: (text) => Buffer.byteLength(text),
-    refuse(code) {
+    async refuse(code) {
       throw new Refused({ code, why: `${label} refuses` });
     },
-    fail(why) {
+    async fail(why) {
       throw new Error(why);
     },
     slow(delay) {

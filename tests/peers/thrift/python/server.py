@@ -79,14 +79,14 @@ class Listener(TServerSocket):
     """Bound before the server starts, so that its port is known."""
 
     def __init__(self, port):
-        super().__init__("127.0.0.1", port, socket.AF_INET)
+        super().__init__("127.0.0.1", port, socket_family=socket.AF_INET)
         self.listen()
 
     def listen(self):
         if self.handle is None:
             super().listen()
 
-    def port(self):
+    def bound(self):
         return self.handle.getsockname()[1]
 
 
@@ -107,7 +107,7 @@ def serve(spec, handler):
         daemon=True,
     )
     threading.Thread(target=server.serve).start()
-    return form, listener.port()
+    return form, listener.bound()
 
 
 def main():
