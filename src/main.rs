@@ -7,5 +7,9 @@ use std::{process::ExitCode, sync::Arc};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    meltemi::main(vec![Arc::new(meltemi_dubbo::Dubbo)])
+    meltemi::main(vec![
+        Arc::new(meltemi_dubbo::Dubbo),
+        Arc::new(meltemi_thrift::Thrift::default()),
+        Arc::new(meltemi_redis::Redis::default()),
+    ])
 }

@@ -194,6 +194,9 @@ fn because(failure: &Failure) -> String {
         Condition::Present => return format!("the request has no {name}"),
         Condition::Exact(exact) => format!("`{exact}`"),
         Condition::Prefix(prefix) => format!("a value that begins with `{prefix}`"),
+        Condition::PrefixIgnoreCase(prefix) => {
+            format!("a value that begins with `{prefix}`, in whatever case")
+        }
         Condition::Regex(regex) => match failure.condition.values() {
             Some(values) => one_of(&values),
             None => format!("a value that matches `{regex}`"),

@@ -84,6 +84,7 @@ fn service(server: &Server, name: &str) -> own::Service {
             default_cluster: String::new(),
         }],
         source: Some(source(&server.source.id)),
+        ..own::Service::default()
     }
 }
 
@@ -107,7 +108,7 @@ fn wire_route(rule: &Rule) -> route::Route {
         r#match: Some(route::RouteMatch { metadata }),
         route: Some(route::RouteAction {
             cluster_specifier: Some(specifier),
-            timeout: None,
+            ..route::RouteAction::default()
         }),
         request_mutation: vec![],
         response_mutation: vec![],
@@ -126,7 +127,9 @@ fn header_matcher(condition: &AttributeMatch) -> envoy_route::HeaderMatcher {
     let pattern = match &condition.condition {
         Condition::Present => None,
         Condition::Exact(exact) => Some(MatchPattern::Exact(exact.clone())),
-        Condition::Prefix(prefix) => Some(MatchPattern::Prefix(prefix.clone())),
+        Condition::Prefix(prefix) | Condition::PrefixIgnoreCase(prefix) => {
+            Some(MatchPattern::Prefix(prefix.clone()))
+        }
         Condition::Regex(regex) => Some(MatchPattern::SafeRegex(matcher::RegexMatcher {
             regex: regex.clone(),
         })),
@@ -135,7 +138,7 @@ fn header_matcher(condition: &AttributeMatch) -> envoy_route::HeaderMatcher {
         None => HeaderMatchSpecifier::PresentMatch(true),
         pattern => HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
             match_pattern: pattern,
-            ..matcher::StringMatcher::default()
+            ignore_case: matches!(condition.condition, Condition::PrefixIgnoreCase(_)),
         }),
     };
     envoy_route::HeaderMatcher {

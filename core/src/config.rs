@@ -8,11 +8,14 @@ mod address;
 mod cluster;
 mod duration;
 mod endpoints;
+mod fault;
 mod invalid;
 mod listener;
 mod proxy;
 mod route;
 mod service;
+mod setting;
+mod share;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,14 +23,17 @@ use std::sync::Arc;
 use meltemi_policy::Locality;
 
 pub use address::Address;
-pub use cluster::{Cluster, LbPolicy, OutlierDetection};
+pub use cluster::{Cluster, Hashing, Keepalive, LbPolicy, OutlierDetection, Topology};
 pub use endpoints::{Endpoint, Endpoints, Health};
+pub use fault::Fault;
 pub use invalid::Invalid;
 pub use listener::{Bind, Listener};
 pub use proxy::Proxy;
 pub(crate) use proxy::locality;
-pub use route::{Route, RouteConfig, WeightedCluster};
-pub use service::Service;
+pub use route::{Mirror, RemovePrefix, Route, RouteConfig, WeightedCluster};
+pub use service::{Buffering, Service};
+pub use setting::Setting;
+pub use share::Share;
 
 /// Everything that requests are decided by at one moment.
 ///

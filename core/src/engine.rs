@@ -15,11 +15,14 @@ mod calls;
 mod client;
 mod delivery;
 mod drain;
+mod edits;
 mod exchange;
+mod faults;
 mod health;
 mod large;
 mod log;
 mod lost;
+mod mirror;
 mod outbox;
 mod own;
 mod pool;
@@ -48,7 +51,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::{
-    config::{Address, Snapshot},
+    config::{Address, Keepalive, Snapshot},
     protocols::Protocols,
     telemetry::WorkerTelemetry,
 };
@@ -92,6 +95,8 @@ pub enum Action {
         address: Address,
         /// The id of the protocol that is spoken on it.
         protocol: &'static str,
+        /// The system's own probes of the idle connection.
+        keepalive: Option<Keepalive>,
         /// Give up after this time.
         timeout: Duration,
     },
@@ -122,6 +127,7 @@ pub struct HostReport {
 enum Timer {
     Deadline(ExchangeKey),
     Again(ExchangeKey),
+    Delayed(ExchangeKey),
     Topology(TopologyKey),
     Client(ClientKey),
     ClientStall(ClientKey),
@@ -131,6 +137,7 @@ enum Timer {
     ServerStall(ServerKey),
     ServerHead(ServerKey),
     ServerReady(ServerKey),
+    ServerFlush(ServerKey),
 }
 
 /// One worker's share of the proxy.
@@ -151,6 +158,8 @@ pub struct Engine {
     /// Clients whose parked request may go.
     unparked: Vec<ClientKey>,
     draining: bool,
+    /// Copies of requests in flight.
+    mirrors: usize,
 }
 
 impl Engine {
@@ -179,6 +188,7 @@ impl Engine {
             buffered: 0,
             unparked: Vec::new(),
             draining: false,
+            mirrors: 0,
         }
     }
 
@@ -337,6 +347,8 @@ impl Engine {
             match timer {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
                 Timer::Again(key) => self.send_again(key),
+                Timer::Delayed(key) => self.delay_is_over(key),
+                Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),

@@ -1,16 +1,29 @@
 //! `google.protobuf.Any` whose value is shared instead of copied.
 
+use std::fmt::{self, Debug, Formatter};
+
 use bytes::Bytes;
 use prost::{DecodeError, Message, Name};
 use thiserror::Error;
 
 /// A message of any type with the URL that names it; a clone shares the bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
+#[prost(skip_debug)]
 pub struct Any {
     #[prost(string, tag = "1")]
     pub type_url: String,
     #[prost(bytes = "bytes", tag = "2")]
     pub value: Bytes,
+}
+
+/// Without the value, which may hold a secret.
+impl Debug for Any {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Any")
+            .field("type_url", &self.type_url)
+            .field("value", &format_args!("{} bytes", self.value.len()))
+            .finish()
+    }
 }
 
 /// An [`Any`] did not hold what was expected.

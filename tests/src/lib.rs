@@ -11,6 +11,7 @@ mod manifests;
 mod meltemi;
 mod process;
 mod proxied;
+pub mod redis;
 mod wait;
 
 pub use http::{Response, get};

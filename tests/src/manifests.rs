@@ -20,15 +20,30 @@ pub struct Endpoint<'a> {
     pub locality: &'a str,
 }
 
+impl Default for Manifests {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Manifests {
+    /// An empty directory.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            directory: TempDir::with_prefix("meltemi-manifests-").expect("a temporary directory"),
+        }
+    }
+
     /// With a Gateway `edge` whose one server speaks Dubbo on a port of the system's choice.
     ///
     /// # Panics
     /// When there is no temporary directory.
     pub fn dubbo_gateway() -> Self {
-        let manifests = Self {
-            directory: TempDir::with_prefix("meltemi-manifests-").expect("a temporary directory"),
-        };
+        let manifests = Self::new();
         manifests.write("protocol.yaml", APPLICATION_PROTOCOL);
         manifests.write("gateway.yaml", GATEWAY);
         manifests

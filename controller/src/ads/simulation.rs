@@ -246,7 +246,7 @@ fn routes(i: usize, clusters: &[usize]) -> RouteConfiguration {
         routes: vec![Route {
             route: Some(RouteAction {
                 cluster_specifier: Some(clusters),
-                timeout: None,
+                ..Default::default()
             }),
             ..Default::default()
         }],

@@ -36,6 +36,7 @@ fn line(rule: &Rule) -> String {
         Condition::Present => c.name.clone(),
         Condition::Exact(exact) => format!("{}={exact}", c.name),
         Condition::Prefix(prefix) => format!("{}={prefix}*", c.name),
+        Condition::PrefixIgnoreCase(prefix) => format!("{}={prefix}* (any case)", c.name),
         Condition::Regex(regex) => format!("{}~{regex}", c.name),
     });
     let conditions = conditions.collect::<Vec<_>>().join(",");

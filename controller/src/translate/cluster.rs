@@ -34,6 +34,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
     let policy = own::ClusterPolicy {
         locality: (cluster.locality == LocalityState::Active).then(own::LocalityRule::default),
         source: Some(source(&cluster.source)),
+        ..own::ClusterPolicy::default()
     };
     wire::Cluster {
         name: name.to_owned(),

@@ -82,7 +82,7 @@ pub(crate) fn routes(cluster: &str) -> route::RouteConfiguration {
                 cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(
                     cluster.to_owned(),
                 )),
-                timeout: None,
+                ..Default::default()
             }),
             ..Default::default()
         }],
@@ -92,7 +92,7 @@ pub(crate) fn routes(cluster: &str) -> route::RouteConfiguration {
 pub(crate) fn cluster(name: &str) -> cluster::Cluster {
     let policy = own::ClusterPolicy {
         locality: Some(own::LocalityRule::default()),
-        source: None,
+        ..Default::default()
     };
     cluster::Cluster {
         name: name.to_owned(),

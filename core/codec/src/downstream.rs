@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     attribute::AttributeKey,
     edit::{Edit, EditRefused},
-    message::{Body, Decoded, Frame, Malformed, Memo, OwnRequest, Request},
+    message::{Body, Constraint, Decoded, Frame, Malformed, Memo, OwnRequest, Request},
     reply::{LocalReply, Status},
 };
 
@@ -49,6 +49,12 @@ pub trait Downstream {
         _out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
         Err(EditRefused::NoPlace)
+    }
+
+    /// What [`Downstream::edit`] made of a request may belong elsewhere than what it was made of: its
+    /// constraint, or `None` where that is as before.
+    fn constraint(&self, _edited: Frame<'_>) -> Option<Constraint> {
+        None
     }
 
     /// Writes a server's answer, or its head, to the request that had `id` on this connection.

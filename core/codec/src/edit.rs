@@ -23,6 +23,8 @@ pub enum Edit {
         name: Box<str>,
         /// What to remove.
         prefix: Box<str>,
+        /// Whether a value may start with it in another case (of ASCII letters).
+        ignore_case: bool,
     },
 }
 

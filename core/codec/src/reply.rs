@@ -27,6 +27,8 @@ pub enum Status {
     TooLarge,
     /// What it asks for is not supported through a proxy.
     Unsupported,
+    /// A fault that somebody injected on purpose, to see what its clients make of it.
+    FaultInjected,
     /// The proxy ends, and its drain time is over.
     ShuttingDown,
 }

@@ -24,9 +24,11 @@ pub trait Scatter: Send + Sync {
 /// Who owns what, as the route of a request sees it.
 pub trait ShardMap {
     /// A number that is equal for two keys if and only if one shard of one cluster owns both.
-    /// `None`: no route leads to the key, or nobody owns it now. `key` is what routes match on,
-    /// `slot` and `hash` are those of [`Constraint::Shard`].
-    fn place(&self, key: &[u8], slot: u32, hash: u64) -> Option<u32>;
+    /// `None`: no route leads to the key, or nobody owns it now.
+    ///
+    /// `key` is what routes match on. A route may change it before it is sent; `shard_key` says what
+    /// its slot and its hash are then, as in [`Constraint::Shard`].
+    fn place(&self, key: &[u8], shard_key: &dyn Fn(&[u8]) -> (u32, u64)) -> Option<u32>;
 
     /// The `n`th node of the cluster that the request itself is routed to: its address, for
     /// [`Constraint::Endpoint`], the number of its shard and its role there. Shards come in the

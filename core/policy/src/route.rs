@@ -30,6 +30,8 @@ pub struct AttributeMatch {
 pub enum Condition {
     Exact(String),
     Prefix(String),
+    /// A prefix whose ASCII letters may be of either case.
+    PrefixIgnoreCase(String),
     /// A regular expression that matches the whole value. One that is a mere alternation of texts
     /// is looked up as a set, see [`Self::one_of`].
     Regex(String),

@@ -6,7 +6,10 @@ use meltemi_policy::{AttributeMatch, Condition, LocalityRule};
 use serde_json::{Map, Value, json};
 
 use super::Sources;
-use crate::config::{Cluster, LbPolicy, OutlierDetection, Route, RouteConfig, Service};
+use crate::config::{
+    Cluster, Fault, Hashing, Keepalive, LbPolicy, Mirror, OutlierDetection, Route, RouteConfig,
+    Service, Setting,
+};
 use crate::driver::ListenerState;
 use crate::engine::Settings;
 
@@ -93,6 +96,32 @@ fn service(service: &Service) -> Value {
         "protocol": service.protocol,
         "application_protocol": service.application_protocol,
         "routes": service.route_config,
+        "settings": plugin_settings(&service.settings),
+        "faults": service.faults.iter().map(fault).collect::<Vec<_>>(),
+        "operation_metrics": service.operation_metrics,
+        "slow_request_threshold": service.slow_request_threshold.map(duration),
+        "buffering": service.buffering.map(|buffering| json!({
+            "bytes": buffering.bytes,
+            "timeout": duration(buffering.timeout),
+        })),
+    })
+}
+
+/// Without the values that are secrets.
+fn plugin_settings(settings: &[Setting]) -> Value {
+    let settings = settings.iter();
+    settings
+        .map(|setting| (setting.name.clone(), setting.shown().into()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn fault(fault: &Fault) -> Value {
+    json!({
+        "percentage": fault.share.percent(),
+        "operations": fault.operations,
+        "delay": fault.delay.map(duration),
+        "error": fault.error,
     })
 }
 
@@ -111,6 +140,19 @@ fn route(route: &Route) -> Value {
         "match": route.matches.iter().map(attribute).collect::<Vec<_>>(),
         "destinations": destinations.collect::<Vec<_>>(),
         "timeout": route.timeout.map(duration),
+        "remove_prefix": route.remove_prefix.as_ref().map(|removed| json!({
+            "attribute": removed.attribute,
+            "prefix": removed.prefix,
+        })),
+        "mirrors": route.mirrors.iter().map(mirror).collect::<Vec<_>>(),
+    })
+}
+
+fn mirror(mirror: &Mirror) -> Value {
+    json!({
+        "cluster": mirror.cluster,
+        "percentage": mirror.share.percent(),
+        "exclude_idempotent": mirror.exclude_idempotent,
     })
 }
 
@@ -119,6 +161,9 @@ fn attribute(matched: &AttributeMatch) -> Value {
     match &matched.condition {
         Condition::Exact(value) => json!({ "attribute": name, "exact": value }),
         Condition::Prefix(value) => json!({ "attribute": name, "prefix": value }),
+        Condition::PrefixIgnoreCase(value) => {
+            json!({ "attribute": name, "prefix": value, "ignore_case": true })
+        }
         Condition::Regex(value) => json!({ "attribute": name, "regex": value }),
         Condition::Present => json!({ "attribute": name, "present": true }),
     }
@@ -127,11 +172,19 @@ fn attribute(matched: &AttributeMatch) -> Value {
 fn cluster(cluster: &Cluster) -> Value {
     json!({
         "lb_policy": lb_policy(cluster.lb),
+        "hashing": cluster.hashing.map(hashing),
         "connect_timeout": duration(cluster.connect_timeout),
+        "tcp_keepalive": cluster.keepalive.map(keepalive),
+        "max_connections": cluster.max_connections,
+        "max_unknown_nodes": cluster.max_unknown_nodes,
         "outlier_detection": cluster.outlier.as_ref().map(outlier),
         "panic_threshold_percent": cluster.panic_threshold,
         "overprovisioning_percent": cluster.endpoints.overprovisioning,
         "locality": locality_rule(&cluster.locality),
+        "settings": plugin_settings(&cluster.settings),
+        "topology": cluster.topology.as_ref().map(|topology| json!({
+            "seeds": topology.seeds.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })),
         "endpoints": cluster.endpoints.hosts.len(),
     })
 }
@@ -143,6 +196,21 @@ pub(super) fn lb_policy(policy: LbPolicy) -> &'static str {
         LbPolicy::LeastRequest => "LEAST_REQUEST",
         LbPolicy::Random => "RANDOM",
     }
+}
+
+fn hashing(hashing: Hashing) -> Value {
+    match hashing {
+        Hashing::Maglev { table_size } => json!({ "maglev": { "table_size": table_size } }),
+        Hashing::Ring { minimum_size } => json!({ "ring": { "minimum_size": minimum_size } }),
+    }
+}
+
+fn keepalive(keepalive: Keepalive) -> Value {
+    json!({
+        "probes": keepalive.probes,
+        "time": keepalive.time.map(duration),
+        "interval": keepalive.interval.map(duration),
+    })
 }
 
 fn outlier(outlier: &OutlierDetection) -> Value {

@@ -30,10 +30,16 @@ fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
     Cluster {
         name: "outbound|1||test".into(),
         lb,
+        hashing: None,
         connect_timeout: Duration::from_secs(1),
+        keepalive: None,
+        max_connections: None,
+        max_unknown_nodes: 100,
         outlier: None,
         panic_threshold: 0,
         locality: LocalityRule::nearest_first(),
+        settings: Vec::new(),
+        topology: None,
         eds_name: "outbound|1||test".into(),
         endpoints: Arc::new(Endpoints {
             hosts,

@@ -1,5 +1,8 @@
 //! A cluster: endpoints that are equal to the client, and the policy to choose among them.
 
+mod connection;
+mod hashing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +13,20 @@ use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::meltemi::config::v1 as own;
 
-use super::Endpoints;
+pub use connection::Keepalive;
+pub use hashing::Hashing;
+
+use super::address::Address;
 use super::duration::duration;
 use super::invalid::{Invalid, required};
+use super::{Endpoints, Setting};
 
 /// Envoy's, where the cluster gives none.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Envoy's, where the cluster gives none, in percent.
 const DEFAULT_PANIC_THRESHOLD: u32 = 50;
+/// Envoy's, where the cluster gives none.
+const DEFAULT_UNKNOWN_NODES: u32 = 100;
 
 /// Endpoints and how they are used.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,18 +34,37 @@ pub struct Cluster {
     /// `outbound|port|subset|host`.
     pub name: String,
     pub lb: LbPolicy,
+    /// `None`: the key of a request does not matter.
+    pub hashing: Option<Hashing>,
     pub connect_timeout: Duration,
+    /// `None`: idle connections are not probed.
+    pub keepalive: Option<Keepalive>,
+    /// Of all workers together; `None` is no limit.
+    pub max_connections: Option<u32>,
+    /// Of one worker, to servers that the cluster does not list and a redirection leads to.
+    pub max_unknown_nodes: u32,
     /// `None`: no endpoint is ever ejected.
     pub outlier: Option<OutlierDetection>,
     /// In percent: a tier with fewer healthy endpoints uses all of them; 0 never does.
     pub panic_threshold: u32,
     pub locality: LocalityRule,
+    /// What the plugin is told about these servers.
+    pub settings: Vec<Setting>,
+    /// `None`: the endpoints are those of the control plane.
+    pub topology: Option<Topology>,
     /// The name under which its endpoints are asked for.
     pub eds_name: String,
     pub endpoints: Arc<Endpoints>,
 }
 
-/// How one endpoint of a tier is chosen.
+/// The endpoints are learned from the servers themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topology {
+    /// Who is asked first; none: the endpoints that the control plane gives.
+    pub seeds: Vec<Address>,
+}
+
+/// How one endpoint of a tier is chosen, where no key decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LbPolicy {
     RoundRobin,
@@ -71,7 +99,9 @@ impl TryFrom<proto::Cluster> for Cluster {
         if cluster.cluster_discovery_type != Some(eds) {
             return Err(Invalid::new("type", "only EDS is supported"));
         }
-        let lb = lb_policy(&cluster)?;
+        let (lb, hashing) = lb_policy(&cluster)?;
+        let policy = Policy::parse(cluster.metadata)
+            .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?;
         let name = required("name", cluster.name)?;
         let eds_name = cluster
             .eds_cluster_config
@@ -86,7 +116,11 @@ impl TryFrom<proto::Cluster> for Cluster {
         Ok(Self {
             name,
             lb,
+            hashing,
             connect_timeout,
+            keepalive: keepalive(cluster.upstream_connection_options)?,
+            max_connections: connection::max_connections(cluster.circuit_breakers),
+            max_unknown_nodes: policy.max_unknown_nodes,
             outlier: cluster
                 .outlier_detection
                 .map(|outlier| {
@@ -94,8 +128,9 @@ impl TryFrom<proto::Cluster> for Cluster {
                 })
                 .transpose()?,
             panic_threshold: panic_threshold(cluster.common_lb_config)?,
-            locality: locality_rule(cluster.metadata)
-                .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?,
+            locality: policy.locality,
+            settings: policy.settings,
+            topology: policy.topology,
             eds_name,
             endpoints: Arc::default(),
         })
@@ -150,12 +185,16 @@ fn refuse_tls(cluster: &proto::Cluster) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn lb_policy(cluster: &proto::Cluster) -> Result<LbPolicy, Invalid> {
+/// As Envoy: where hashing is asked for, a request without a key has an endpoint at random.
+fn lb_policy(cluster: &proto::Cluster) -> Result<(LbPolicy, Option<Hashing>), Invalid> {
     use proto::cluster::LbPolicy as Wire;
+    let config = cluster.lb_config.as_ref();
     match Wire::try_from(cluster.lb_policy) {
-        Ok(Wire::RoundRobin) => Ok(LbPolicy::RoundRobin),
-        Ok(Wire::LeastRequest) => Ok(LbPolicy::LeastRequest),
-        Ok(Wire::Random) => Ok(LbPolicy::Random),
+        Ok(Wire::RoundRobin) => Ok((LbPolicy::RoundRobin, None)),
+        Ok(Wire::LeastRequest) => Ok((LbPolicy::LeastRequest, None)),
+        Ok(Wire::Random) => Ok((LbPolicy::Random, None)),
+        Ok(Wire::Maglev) => Ok((LbPolicy::Random, Some(Hashing::maglev(config)?))),
+        Ok(Wire::RingHash) => Ok((LbPolicy::Random, Some(Hashing::ring(config)?))),
         Ok(other) => Err(Invalid::new(
             "lb_policy",
             format!("{} is not supported", other.as_str_name()),
@@ -187,13 +226,62 @@ fn percent(field: &str, value: u32) -> Result<u32, Invalid> {
     Ok(value)
 }
 
-fn locality_rule(metadata: Option<Metadata>) -> Result<LocalityRule, Invalid> {
-    let policy = metadata.and_then(|mut m| m.typed_filter_metadata.remove(EXTENSION_NAME));
-    let Some(policy) = policy else {
-        return Ok(LocalityRule::default());
-    };
-    let policy: own::ClusterPolicy = policy.unpack()?;
-    let Some(rule) = policy.locality else {
+fn keepalive(
+    options: Option<proto::UpstreamConnectionOptions>,
+) -> Result<Option<Keepalive>, Invalid> {
+    let keepalive = options.and_then(|options| options.tcp_keepalive);
+    keepalive
+        .map(|keepalive| {
+            Keepalive::parse(keepalive)
+                .map_err(|e| e.within("upstream_connection_options.tcp_keepalive"))
+        })
+        .transpose()
+}
+
+/// What Envoy's cluster has no field for.
+struct Policy {
+    locality: LocalityRule,
+    settings: Vec<Setting>,
+    topology: Option<Topology>,
+    max_unknown_nodes: u32,
+}
+
+impl Policy {
+    fn parse(metadata: Option<Metadata>) -> Result<Self, Invalid> {
+        let policy = metadata.and_then(|mut m| m.typed_filter_metadata.remove(EXTENSION_NAME));
+        let policy: own::ClusterPolicy = policy
+            .map(|policy| policy.unpack())
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Self {
+            locality: locality_rule(policy.locality)?,
+            settings: Setting::parse_all(policy.settings)?,
+            topology: policy.topology.map(Topology::parse).transpose()?,
+            max_unknown_nodes: policy.max_unknown_nodes.unwrap_or(DEFAULT_UNKNOWN_NODES),
+        })
+    }
+}
+
+impl Topology {
+    fn parse(topology: own::Topology) -> Result<Self, Invalid> {
+        let seeds = topology.seeds.into_iter().enumerate();
+        let seeds = seeds.map(|(i, seed)| {
+            let field = format!("topology.seeds[{i}]");
+            match Address::parse(Some(seed)).map_err(|e| e.within(&field))? {
+                Address::Tcp(address) if address.port() == 0 => {
+                    Err(Invalid::new(field, "port 0 cannot be dialled"))
+                }
+                address => Ok(address),
+            }
+        });
+        Ok(Self {
+            seeds: seeds.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn locality_rule(rule: Option<own::LocalityRule>) -> Result<LocalityRule, Invalid> {
+    let Some(rule) = rule else {
         return Ok(LocalityRule::default());
     };
     if !rule.failover_priority.is_empty() || !rule.distribute.is_empty() {

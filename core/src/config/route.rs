@@ -14,6 +14,7 @@ use meltemi_proto::meltemi::config::v1::SourceObject;
 
 use super::duration::duration;
 use super::invalid::{Invalid, required};
+use super::share::Share;
 
 /// The routes of a service, in the order in which they are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,29 @@ pub struct Route {
     pub destinations: Vec<WeightedCluster>,
     /// From the request's last byte to the answer's; `None` is no limit.
     pub timeout: Option<Duration>,
+    /// `None`: requests are sent as they came.
+    pub remove_prefix: Option<RemovePrefix>,
+    /// Clusters that get a copy.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// What is taken off the values of an attribute before a request is sent.
+///
+/// The route's conditions say that a value begins with it, perhaps in another case, so its length
+/// in bytes is what is taken off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovePrefix {
+    pub attribute: String,
+    pub prefix: String,
+}
+
+/// A cluster that gets a copy of a share of the requests; what it answers is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    pub cluster: String,
+    pub share: Share,
+    /// Whether requests that change nothing (idempotent, says the protocol) are not copied.
+    pub exclude_idempotent: bool,
 }
 
 /// A share of a route's requests.
@@ -66,12 +90,12 @@ impl TryFrom<proto::RouteConfiguration> for RouteConfig {
 }
 
 impl RouteConfig {
-    /// The names of the clusters that its routes lead to, with repetitions.
+    /// The names of the clusters that its routes lead to or copy to, with repetitions.
     pub fn clusters(&self) -> impl Iterator<Item = &str> {
-        self.routes
-            .iter()
-            .flat_map(|route| &route.destinations)
-            .map(|destination| destination.cluster.as_str())
+        self.routes.iter().flat_map(|route| {
+            let destinations = route.destinations.iter().map(|to| to.cluster.as_str());
+            destinations.chain(route.mirrors.iter().map(|to| to.cluster.as_str()))
+        })
     }
 }
 
@@ -108,8 +132,39 @@ impl Route {
             matches,
             destinations: destinations(action.cluster_specifier).map_err(|e| e.within("route"))?,
             timeout,
+            remove_prefix: action
+                .remove_prefix
+                .map(RemovePrefix::parse)
+                .transpose()
+                .map_err(|e| e.within("route.remove_prefix"))?,
+            mirrors: mirrors(action.mirrors)?,
         })
     }
+}
+
+impl RemovePrefix {
+    fn parse(removed: proto::RemovePrefix) -> Result<Self, Invalid> {
+        Ok(Self {
+            attribute: required("attribute", removed.attribute)?,
+            prefix: required("prefix", removed.prefix)?,
+        })
+    }
+}
+
+fn mirrors(mirrors: Vec<proto::Mirror>) -> Result<Vec<Mirror>, Invalid> {
+    let parse = |mirror: proto::Mirror| {
+        Ok(Mirror {
+            cluster: required("cluster", mirror.cluster)?,
+            share: Share::parse("percentage", mirror.percentage, Share::ALL)?,
+            exclude_idempotent: mirror.exclude_idempotent,
+        })
+    };
+    let mirrors = mirrors.into_iter().enumerate();
+    mirrors
+        .map(|(i, mirror)| {
+            parse(mirror).map_err(|e: Invalid| e.within(&format!("route.mirrors[{i}]")))
+        })
+        .collect()
 }
 
 fn attribute_match(matcher: HeaderMatcher) -> Result<AttributeMatch, Invalid> {
@@ -122,7 +177,13 @@ fn attribute_match(matcher: HeaderMatcher) -> Result<AttributeMatch, Invalid> {
             return Err(Invalid::new("present_match", "false is not supported"));
         }
         Some(HeaderMatchSpecifier::StringMatch(matcher)) if matcher.ignore_case => {
-            return Err(Invalid::new("string_match.ignore_case", "is not supported"));
+            match matcher.match_pattern {
+                Some(MatchPattern::Prefix(prefix)) => Condition::PrefixIgnoreCase(prefix),
+                _ => {
+                    let reason = "is supported with prefix only";
+                    return Err(Invalid::new("string_match.ignore_case", reason));
+                }
+            }
         }
         Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
             pattern(matcher.match_pattern).map_err(|e| e.within("string_match"))?

@@ -1,8 +1,13 @@
 //! A service: what its connections speak and which routes decide its requests.
 
+use std::time::Duration;
+
 use meltemi_proto::meltemi::config::v1 as proto;
 
+use super::duration::duration;
+use super::fault::Fault;
 use super::invalid::{Invalid, required};
+use super::setting::Setting;
 
 /// What a connection that was accepted for a service is served with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,25 @@ pub struct Service {
     pub application_protocol: String,
     /// The name of the route configuration that decides its requests.
     pub route_config: String,
+    /// What the plugin is told about this service's clients.
+    pub settings: Vec<Setting>,
+    /// In order; each draws for itself.
+    pub faults: Vec<Fault>,
+    /// Whether requests are counted and timed by operation as well.
+    pub operation_metrics: bool,
+    /// Requests that take at least as long are logged; `None`: none is.
+    pub slow_request_threshold: Option<Duration>,
+    /// How requests are gathered before they are written to an endpoint; `None`: they are not.
+    pub buffering: Option<Buffering>,
+}
+
+/// Until when requests to an endpoint are held back, so that they are written together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffering {
+    /// So many bytes are written at once; above 0.
+    pub bytes: u32,
+    /// The first request waits no longer than this.
+    pub timeout: Duration,
 }
 
 impl TryFrom<proto::Service> for Service {
@@ -26,11 +50,41 @@ impl TryFrom<proto::Service> for Service {
         let [port] = <[_; 1]>::try_from(service.ports).map_err(|ports| {
             Invalid::new("ports", format!("one is expected, not {}", ports.len()))
         })?;
+        let faults = service.faults.into_iter().enumerate();
+        let faults = faults
+            .map(|(i, fault)| Fault::parse(fault).map_err(|e| e.within(&format!("faults[{i}]"))))
+            .collect::<Result<_, _>>()?;
+        let slow = service.slow_request_threshold;
         Ok(Self {
             name: required("name", service.name)?,
             protocol: required("ports[0].protocol", port.protocol)?,
             application_protocol: port.application_protocol,
             route_config: required("ports[0].route_config_name", port.route_config_name)?,
+            settings: Setting::parse_all(service.settings)?,
+            faults,
+            operation_metrics: service.operation_metrics,
+            slow_request_threshold: slow
+                .map(|slow| duration("slow_request_threshold", slow))
+                .transpose()?,
+            buffering: service
+                .buffering
+                .map(|b| Buffering::parse(b).map_err(|e| e.within("buffering")))
+                .transpose()?,
+        })
+    }
+}
+
+impl Buffering {
+    fn parse(buffering: proto::Buffering) -> Result<Self, Invalid> {
+        if buffering.bytes == 0 {
+            return Err(Invalid::new("bytes", "must be above 0"));
+        }
+        let timeout = buffering
+            .timeout
+            .ok_or_else(|| Invalid::new("timeout", "is missing"))?;
+        Ok(Self {
+            bytes: buffering.bytes,
+            timeout: duration("timeout", timeout)?,
         })
     }
 }

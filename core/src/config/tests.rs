@@ -17,6 +17,8 @@ use meltemi_proto::{Any, EXTENSION_NAME};
 
 use super::*;
 
+mod settings;
+
 /// One edit of a valid message, and the complaint that it must lead to.
 type Edit<M> = (fn(&mut M), &'static str);
 
@@ -230,6 +232,7 @@ fn route_configuration() -> route::RouteConfiguration {
                     seconds: 1,
                     nanos: 500_000_000,
                 }),
+                ..route::RouteAction::default()
             }),
             source: Some(own::SourceObject {
                 kind: "MetaRouter".to_owned(),
@@ -365,7 +368,7 @@ fn clusters() {
             failover: vec![failover],
             ..own::LocalityRule::default()
         }),
-        source: None,
+        ..own::ClusterPolicy::default()
     }));
     let rich = Cluster::try_from(rich).expect("valid");
     let outlier = rich.outlier.expect("it is on");
@@ -389,8 +392,8 @@ fn refused_clusters() {
                 "type: only EDS is supported",
             ),
             (
-                |c| c.set_lb_policy(choices::LbPolicy::Maglev),
-                "lb_policy: MAGLEV is not supported",
+                |c| c.set_lb_policy(choices::LbPolicy::ClusterProvided),
+                "lb_policy: CLUSTER_PROVIDED is not supported",
             ),
             (|c| c.lb_policy = 99, "lb_policy: 99 is unknown"),
             (

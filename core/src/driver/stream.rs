@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::Address;
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::config::{Address, Keepalive};
 
 /// A connected socket, registered with the runtime of its worker.
 #[derive(Debug)]
@@ -23,13 +25,33 @@ pub(super) enum Accepted {
     Unix(std::os::unix::net::UnixStream),
 }
 
+fn probes(keepalive: Keepalive) -> TcpKeepalive {
+    let mut probes = TcpKeepalive::new();
+    if let Some(time) = keepalive.time {
+        probes = probes.with_time(time);
+    }
+    if let Some(interval) = keepalive.interval {
+        probes = probes.with_interval(interval);
+    }
+    match keepalive.probes {
+        Some(count) => probes.with_retries(count),
+        None => probes,
+    }
+}
+
 impl Stream {
     /// Connects to an endpoint.
-    pub(super) async fn connect(address: &Address) -> io::Result<Self> {
+    pub(super) async fn connect(
+        address: &Address,
+        keepalive: Option<Keepalive>,
+    ) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
+                if let Some(keepalive) = keepalive {
+                    SockRef::from(&stream).set_tcp_keepalive(&probes(keepalive))?;
+                }
                 Ok(Self::Tcp(stream))
             }
             Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),

@@ -19,7 +19,7 @@ use tracing::{debug, trace, warn};
 use super::link::{Link, Links, Written};
 use super::stream::{Accepted, Stream};
 use super::turn::Turn;
-use crate::config::{Address, Snapshot};
+use crate::config::{Address, Keepalive, Snapshot};
 use crate::engine::{Action, ConnectionId, Engine, HostReport, WorkerStatus};
 
 /// Bytes read from one connection in one turn.
@@ -188,12 +188,14 @@ impl Worker {
                 id,
                 address,
                 protocol,
+                keepalive,
                 timeout,
             } => {
                 trace!(?id, ?address, protocol, "connecting to an endpoint");
                 let link = Link::new(id, None);
                 self.links.borrow_mut().insert(&link);
-                spawn_local(Rc::clone(self).connect(link, address, timeout));
+                let dial = (address, keepalive);
+                spawn_local(Rc::clone(self).connect(link, dial, timeout));
             }
             Action::Flush(id) => {
                 if let Some(link) = self.links.borrow().find(id)
@@ -246,10 +248,16 @@ impl Worker {
         spawn_local(task);
     }
 
-    async fn connect(self: Rc<Self>, link: Rc<Link>, address: Address, timeout: Duration) {
+    async fn connect(
+        self: Rc<Self>,
+        link: Rc<Link>,
+        (address, keepalive): (Address, Option<Keepalive>),
+        timeout: Duration,
+    ) {
+        let connecting = Stream::connect(&address, keepalive);
         let connected = tokio::select! {
             () = link.closed() => return,
-            connected = tokio::time::timeout(timeout, Stream::connect(&address)) => connected,
+            connected = tokio::time::timeout(timeout, connecting) => connected,
         };
         let error = match connected {
             Ok(Ok(stream)) => {

@@ -46,6 +46,10 @@ impl Workers {
     pub(crate) fn start(options: WorkersOptions) -> io::Result<(Self, Vec<Ended>)> {
         let mut handles = Vec::new();
         let mut ends = Vec::new();
+        let settings = Settings {
+            workers: options.telemetry.len(),
+            ..options.settings
+        };
         for (number, telemetry) in options.telemetry.into_iter().enumerate() {
             let (commands, receiver) = mpsc::unbounded_channel();
             let load = Arc::new(AtomicUsize::new(0));
@@ -55,7 +59,6 @@ impl Workers {
                 load: Arc::clone(&load),
             };
             let protocols = Arc::clone(&options.protocols);
-            let settings = options.settings;
             let (ended, end) = oneshot::channel();
             thread::Builder::new()
                 .name(format!("worker-{number}"))

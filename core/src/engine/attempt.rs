@@ -221,7 +221,7 @@ impl Engine {
         }
         self.log_attempt(key);
         self.bind_pin(key, server_key);
-        self.flush_server(server_key);
+        self.flush_request(key, server_key);
     }
 
     fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {

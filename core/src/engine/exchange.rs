@@ -11,6 +11,7 @@ use meltemi_codec::{
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
+    faults::Delayed,
     log::Draft,
     own::{Own, Purpose},
     repeat::Repeat,
@@ -38,6 +39,7 @@ pub(super) struct Exchange {
     pub(super) pin: Pin,
     pub(super) constraint: Constraint,
     pub(super) session: Option<Session>,
+    pub(super) idempotent: bool,
     pub(super) exclusive: bool,
     /// The endpoint that it has to ask next.
     pub(super) aim: Option<HostKey>,
@@ -45,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) replica: bool,
     pub(super) repeat: Option<Box<Repeat>>,
     pub(super) gather: Option<Box<Gather>>,
+    /// What waits for a delay that was injected.
+    pub(super) delayed: Option<Box<Delayed>>,
     pub(super) series: Series,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
@@ -107,11 +111,13 @@ impl Exchange {
             pin: request.pin,
             constraint: request.constraint,
             session: request.session,
+            idempotent: request.idempotent,
             exclusive: false,
             aim: None,
             replica: false,
             repeat: None,
             gather: None,
+            delayed: None,
             series,
             route: None,
             to: None,
@@ -168,16 +174,29 @@ impl Engine {
             return Some(key);
         }
         self.set_deadline(key, deadline);
-        if !self.scattered(key, bytes, whole) {
-            self.dispatch(key, bytes, whole);
+        if !self.faulted(key, bytes, whole) {
+            self.serve(key, bytes, whole);
         }
         Some(key)
     }
 
-    /// Sends a request that has its route.
+    /// Serves a request that has its route: in one place, or in parts.
+    pub(super) fn serve(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        if !self.scattered(key, bytes, whole) {
+            self.dispatch(key, bytes, whole);
+        }
+    }
+
+    /// Sends a request, or a part of one, as its route wants it.
     pub(super) fn dispatch(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        let edited = self.edited(key, bytes, whole);
+        let bytes = edited.as_deref().unwrap_or(bytes);
+        self.mirror(key, bytes, whole);
         self.keep_for_repetition(key, bytes, whole);
         self.attempt(key, bytes, whole);
+        if let Some(edited) = edited {
+            self.spare.give(edited);
+        }
     }
 
     /// Enters the request among what its client is owed.
@@ -339,6 +358,7 @@ impl Engine {
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
         self.cut_request_short(key);
         self.drop_parts(key);
+        self.drop_delayed(key);
         self.leave_server(key);
         let Some(exchange) = self.exchanges.remove(key) else {
             return;

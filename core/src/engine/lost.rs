@@ -64,7 +64,10 @@ impl Engine {
         self.buffered = self
             .buffered
             .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
-        for timer in [server.stall, server.head].into_iter().flatten() {
+        for timer in [server.stall, server.head, server.gathering]
+            .into_iter()
+            .flatten()
+        {
             self.timers.cancel(timer);
         }
         if server.connected {

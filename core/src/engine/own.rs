@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Part { of: ExchangeKey, n: usize },
     /// It tells how the endpoints of a cluster divide the keys.
     Probe(TopologyKey),
+    /// It is the copy of a request: nobody reads its answer.
+    Mirror,
 }
 
 impl Engine {
@@ -95,6 +97,9 @@ impl Engine {
         else {
             return;
         };
+        if matches!(own.purpose, Purpose::Mirror) {
+            return;
+        }
         if own.answer.len() + bytes.len() > most {
             self.buffered = self.buffered.saturating_sub(own.answer.len());
             own.answer = Vec::new();
@@ -161,6 +166,10 @@ impl Engine {
                 self.spare.give(bytes);
             }
             Purpose::Part { of, n } => self.part_answered(of, n, bytes, answered.is_some()),
+            Purpose::Mirror => {
+                self.mirrors = self.mirrors.saturating_sub(1);
+                self.spare.give(bytes);
+            }
             Purpose::Probe(topology) => {
                 self.probe_answered(topology, asked, answered.map(|()| bytes.as_slice()));
                 self.spare.give(bytes);

@@ -69,9 +69,10 @@ impl Engine {
         } else {
             self.settings.connections_per_endpoint
         };
-        if same.count() >= most {
+        if same.count() >= most || self.tables.is_full(host_key, self.settings.workers) {
             return None;
         }
+        let host = self.tables.hosts.get_mut(host_key)?;
         let metrics = host.metrics.clone();
         let mut server = Server::new(line, self.settings.whole, host_key, metrics, self.now);
         let before = server.outbox.len();
@@ -86,7 +87,8 @@ impl Engine {
             id: ConnectionId::Server(key),
             address: host.address.clone(),
             protocol,
-            timeout: host.connect_timeout,
+            keepalive: host.dial.keepalive,
+            timeout: host.dial.timeout,
         });
         Some(key)
     }
@@ -104,7 +106,7 @@ impl Engine {
         if server.handshake.is_some()
             && let Some(host) = host
         {
-            let due = self.now + host.connect_timeout;
+            let due = self.now + host.dial.timeout;
             self.timers.set(due, Timer::ServerReady(key));
         }
         self.timers.set(self.now + period, Timer::Server(key));
@@ -162,7 +164,10 @@ impl Engine {
         if server.connected {
             server.metrics.connection_closed();
         }
-        for timer in [server.stall, server.head].into_iter().flatten() {
+        for timer in [server.stall, server.head, server.gathering]
+            .into_iter()
+            .flatten()
+        {
             self.timers.cancel(timer);
         }
         self.buffered = self

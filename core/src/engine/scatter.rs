@@ -8,7 +8,7 @@ use super::{
     Engine, ExchangeKey,
     exchange::End,
     own::Purpose,
-    shards::View,
+    shards::{ShardKey, View},
     tables::{Cluster, Destination},
 };
 use crate::telemetry::ResponseFlag;
@@ -68,7 +68,7 @@ impl Engine {
             memo: &exchange.memo,
         };
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
-        let locate = |value: &[u8], slot: u32, hash: u64| {
+        let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
             let route = service.select(|attribute| match attribute {
                 AttributeKey::Known(known) if Some(*known) == service.key_attribute => {
                     Some(Cow::Owned(value.to_vec()))
@@ -76,6 +76,7 @@ impl Engine {
                 other => client.codec.attribute(frame, other),
             })?;
             let cluster = Rc::clone(&route.next_destination()?.cluster);
+            let (slot, hash) = shard_key(route.sent_key(value));
             let shard = cluster.division.shard(slot, hash)?;
             let mut clusters = clusters.borrow_mut();
             let known = clusters.iter().position(|known| known.name == cluster.name);
@@ -108,17 +109,21 @@ impl Engine {
             return;
         };
         let client = exchange.client;
+        let none = parts.is_empty();
         exchange.gather = Some(Box::new(Gather {
             merge,
             parts: vec![Answered::default(); parts.len()],
             keys: Vec::with_capacity(parts.len()),
             left: parts.len(),
         }));
-        if parts.is_empty() {
+        let session = exchange.session.clone();
+        if none {
             return self.gathered(key);
         }
         for (n, part) in parts.into_iter().enumerate() {
-            let own = part.own;
+            let mut own = part.own;
+            // A part is asked in the state that its client asked in.
+            own.request.session = own.request.session.or_else(|| session.clone());
             let memo = own.request.memo.clone();
             let part = self.enter_own(client, &own, Purpose::Part { of: key, n });
             let Some(gather) = self.gather(key) else {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{Correlation, Expected, Limits, Memo, Opening, Session, Traits, Upstream};
+use meltemi_codec::{Correlation, Expected, Limits, Memo, Opening, Pin, Session, Traits, Upstream};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, Exchange, ExchangeKey, ServerKey, Timer,
@@ -52,6 +52,8 @@ pub(super) struct Server {
     pub(super) last_read: Instant,
     pub(super) last_used: Instant,
     pub(super) stall: Option<TimerKey>,
+    /// Set while requests are gathered.
+    pub(super) gathering: Option<TimerKey>,
     /// Set while the oldest request of an in-order connection is unanswered.
     pub(super) head: Option<TimerKey>,
 }
@@ -127,6 +129,7 @@ impl Server {
             last_read: now,
             last_used: now,
             stall: None,
+            gathering: None,
             head: None,
         }
     }
@@ -194,6 +197,32 @@ impl Engine {
             self.actions
                 .push_back(Action::Flush(ConnectionId::Server(key)));
         }
+    }
+
+    /// Lets a request leave: at once, or where it is to be gathered with others, when there are
+    /// enough of them or the first has waited long enough.
+    pub(super) fn flush_request(&mut self, exchange: ExchangeKey, key: ServerKey) {
+        let buffering = self.exchanges.get(exchange).and_then(|exchange| {
+            let gathered = exchange.own.is_none() && exchange.pin == Pin::None;
+            exchange.to.as_ref().filter(|_| gathered)?.buffering
+        });
+        let (Some(buffering), Some(server)) = (buffering, self.servers.get_mut(key)) else {
+            return self.flush_server(key);
+        };
+        if server.outbox.len() >= usize::try_from(buffering.bytes).unwrap_or(usize::MAX) {
+            return self.flush_server(key);
+        }
+        if server.gathering.is_none() {
+            let due = self.now + buffering.timeout;
+            server.gathering = Some(self.timers.set(due, Timer::ServerFlush(key)));
+        }
+    }
+
+    pub(super) fn server_flush_timer(&mut self, key: ServerKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.gathering = None;
+        }
+        self.flush_server(key);
     }
 
     pub(super) fn server_sent(&mut self, key: ServerKey, n: usize) {

@@ -37,6 +37,10 @@ pub struct Settings {
     pub server_idle: Duration,
     /// Endpoints that are tried after the first while no byte of the request has left.
     pub further_candidates: u8,
+    /// Workers, among which what a cluster allows is divided.
+    pub workers: usize,
+    /// Copies of requests in flight before no further ones are made.
+    pub mirrors: usize,
     /// How long the answer to a question about a cluster's endpoints is waited for.
     pub probe: Duration,
     /// How long a client that was told to leave must be silent before its connection closes.
@@ -61,6 +65,8 @@ impl Default for Settings {
             client_idle: Duration::from_secs(3600),
             server_idle: Duration::from_secs(300),
             further_candidates: 2,
+            workers: 1,
+            mirrors: 1024,
             probe: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(1),
         }

@@ -3,8 +3,10 @@
 use std::cell::{Cell, RefCell};
 
 use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
-use meltemi_policy::Maglev;
+use meltemi_policy::{Maglev, Ring};
 use slotmap::SlotMap;
+
+use crate::config::Hashing;
 
 use super::{
     TopologyKey,
@@ -33,9 +35,50 @@ pub(super) enum Division {
     #[default]
     None,
     /// By a hash of the key, which each proxy computes alike.
-    Hashed(RefCell<Maglev<HostKey>>),
+    Hashed(Hashing, RefCell<HashTable>),
     /// As the servers say.
     Learned(std::rc::Rc<Learned>),
+}
+
+/// Which endpoint has which hash.
+#[derive(Debug)]
+pub(super) enum HashTable {
+    Maglev(Maglev<HostKey>),
+    Ring(Ring<HostKey>),
+}
+
+impl HashTable {
+    /// The table of these endpoints, each with its address and its weight.
+    pub(super) fn new(
+        kind: Hashing,
+        members: impl IntoIterator<Item = (HostKey, String, u32)>,
+    ) -> Self {
+        match kind {
+            Hashing::Maglev { table_size } => Self::Maglev(Maglev::new(members, table_size)),
+            Hashing::Ring { minimum_size } => Self::Ring(Ring::new(members, minimum_size)),
+        }
+    }
+
+    fn at(&self, hash: u64) -> Option<HostKey> {
+        match self {
+            Self::Maglev(table) => table.at(hash).copied(),
+            Self::Ring(ring) => ring.at(hash).copied(),
+        }
+    }
+
+    fn index(&self, hash: u64) -> Option<usize> {
+        match self {
+            Self::Maglev(table) => table.index(hash),
+            Self::Ring(ring) => ring.index(hash),
+        }
+    }
+
+    fn members(&self) -> Vec<HostKey> {
+        match self {
+            Self::Maglev(table) => table.members().copied().collect(),
+            Self::Ring(ring) => ring.members().copied().collect(),
+        }
+    }
 }
 
 /// What the servers of a cluster have said of it; it outlives updates of the configuration.
@@ -191,6 +234,13 @@ impl Shards {
 }
 
 impl Division {
+    /// The endpoints that may be asked now: what a missing one had goes to the others.
+    pub(super) fn rehash(&self, members: impl Iterator<Item = (HostKey, String, u32)>) {
+        if let Self::Hashed(kind, table) = self {
+            *table.borrow_mut() = HashTable::new(*kind, members);
+        }
+    }
+
     /// Who is asked, given what the request says of its key.
     pub(super) fn owner(
         &self,
@@ -200,9 +250,9 @@ impl Division {
     ) -> Owner {
         match self {
             Self::None => Owner::Anybody,
-            Self::Hashed(table) => match constraint {
+            Self::Hashed(_, table) => match constraint {
                 Constraint::Shard { hash, .. } => {
-                    let host = table.borrow().at(*hash).copied();
+                    let host = table.borrow().at(*hash);
                     host.map_or(Owner::Nobody, |host| Owner::Is {
                         host,
                         replica: false,
@@ -234,7 +284,7 @@ impl Division {
     pub(super) fn shard(&self, slot: u32, hash: u64) -> Option<u32> {
         match self {
             Self::None => Some(0),
-            Self::Hashed(table) => u32::try_from(table.borrow().index(hash)?).ok(),
+            Self::Hashed(_, table) => u32::try_from(table.borrow().index(hash)?).ok(),
             Self::Learned(learned) => learned.map.borrow().as_ref()?.shard(slot),
         }
     }
@@ -244,11 +294,12 @@ impl Division {
         let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         match self {
             Self::None => Vec::new(),
-            Self::Hashed(table) => table
+            Self::Hashed(_, table) => table
                 .borrow()
                 .members()
+                .into_iter()
                 .enumerate()
-                .map(|(index, host)| (*host, number(index), Role::Primary))
+                .map(|(index, host)| (host, number(index), Role::Primary))
                 .collect(),
             Self::Learned(learned) => {
                 let map = learned.map.borrow();
@@ -267,18 +318,24 @@ impl Division {
     }
 }
 
+/// The slot and the hash of a key.
+pub(super) type ShardKey<'a> = dyn Fn(&[u8]) -> (u32, u64) + 'a;
+
+/// The number of a cluster, and the shard of a key there.
+type Locate<'a> = dyn Fn(&[u8], &ShardKey<'_>) -> Option<(usize, u32)> + 'a;
+
 /// What a plan is made with.
 pub(super) struct View<'a> {
     pub(super) nodes: Vec<(String, u32, Role)>,
     /// The cluster and the shard of a key, by the routes of the service.
-    pub(super) locate: &'a dyn Fn(&[u8], u32, u64) -> Option<(usize, u32)>,
+    pub(super) locate: &'a Locate<'a>,
     /// Numbers of the places that were asked for.
     pub(super) places: RefCell<Vec<(usize, u32)>>,
 }
 
 impl ShardMap for View<'_> {
-    fn place(&self, key: &[u8], slot: u32, hash: u64) -> Option<u32> {
-        let place = (self.locate)(key, slot, hash)?;
+    fn place(&self, key: &[u8], shard_key: &ShardKey<'_>) -> Option<u32> {
+        let place = (self.locate)(key, shard_key)?;
         let mut places = self.places.borrow_mut();
         let known = places.iter().position(|known| *known == place);
         let index = known.unwrap_or_else(|| {

@@ -45,7 +45,8 @@ impl Engine {
         let exchanges = self.exchanges.values().map(|exchange| {
             let answer = exchange.own.as_ref().map_or(0, |own| own.answer.len());
             let parts = exchange.gather.iter().flat_map(|gather| &gather.parts);
-            answer + parts.map(|part| part.bytes.len()).sum::<usize>()
+            let delayed = exchange.delayed.as_ref().map_or(0, |delayed| delayed.len());
+            answer + delayed + parts.map(|part| part.bytes.len()).sum::<usize>()
         });
         clients.sum::<usize>()
             + servers.sum::<usize>()

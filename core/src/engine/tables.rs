@@ -12,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{AttributeKey, Constraint, Protocol, Traits};
-use meltemi_policy::{Locality, RouteTable, WeightedCycle};
+use meltemi_codec::{AttributeKey, Constraint, Edit, Protocol, SettingRefused, Traits};
+use meltemi_policy::{Condition, Locality, RouteTable, WeightedCycle};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{
     ServerKey, TopologyKey,
+    mirror::Mirror,
     shards::{Division, Owner},
     topology::Discovery,
 };
@@ -38,7 +39,7 @@ new_key_type! {
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
     /// Every protocol as it is spoken somewhere, by its id and settings.
-    dialects: HashMap<String, Rc<Dialect>>,
+    dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
@@ -57,6 +58,9 @@ pub(super) struct Service {
     keys: Vec<AttributeKey>,
     /// Which of the protocol's attributes says what datum a request concerns.
     pub(super) key_attribute: Option<u16>,
+    /// The one that says what a request asks to be done.
+    pub(super) operation_attribute: Option<AttributeKey>,
+    pub(super) faults: Vec<config::Fault>,
     /// Its routes lead to several clusters.
     pub(super) divided: bool,
     pub(super) metrics: ServiceMetrics,
@@ -69,6 +73,8 @@ pub(super) struct Route {
     pub(super) name: String,
     pub(super) owner: String,
     pub(super) timeout: Option<Duration>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) mirrors: Vec<Mirror>,
     destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
     /// Starts anywhere, so that workers and restarts do not walk in step.
@@ -79,6 +85,7 @@ pub(super) struct Route {
 pub(super) struct Destination {
     pub(super) cluster: Rc<Cluster>,
     pub(super) dialect: Rc<Dialect>,
+    pub(super) buffering: Option<config::Buffering>,
     pub(super) series: Series,
 }
 
@@ -89,6 +96,7 @@ pub(super) struct Dialect {
     pub(super) traits: Traits,
     /// Its answers may send a request elsewhere.
     pub(super) redirects: bool,
+    settings: Vec<config::Setting>,
     id: usize,
 }
 
@@ -110,6 +118,10 @@ impl std::fmt::Debug for Dialect {
 pub(super) struct Cluster {
     pub(super) name: Arc<str>,
     hosts: Vec<HostKey>,
+    /// Who is asked first how the keys are divided.
+    seeds: Vec<HostKey>,
+    /// Endpoints that only a redirect has named.
+    pub(super) most_unknown: usize,
     pub(super) division: Division,
     /// `None`: the configuration does not have this cluster.
     balancer: Option<RefCell<Balancer>>,
@@ -120,7 +132,7 @@ pub(super) struct Host {
     pub(super) cluster: Arc<str>,
     pub(super) address: Address,
     pub(super) locality: Locality,
-    pub(super) connect_timeout: Duration,
+    pub(super) dial: Dial,
     pub(super) metrics: ClusterMetrics,
     /// Requests in flight of this worker.
     pub(super) active: u32,
@@ -129,17 +141,37 @@ pub(super) struct Host {
     pub(super) leaving: bool,
     /// Its last report was a failure.
     pub(super) failing: bool,
+    weight: u32,
     /// Its cluster's outlier detection took it out.
     ejected: bool,
     /// The configuration has it, or the other endpoints of its cluster do.
     pub(super) configured: bool,
 }
 
+/// How the endpoints of a cluster are connected to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Dial {
+    pub(super) timeout: Duration,
+    pub(super) keepalive: Option<config::Keepalive>,
+    /// Connections of all workers to the cluster.
+    pub(super) most: Option<u32>,
+}
+
+impl Dial {
+    fn of(config: &config::Cluster) -> Self {
+        Self {
+            timeout: config.connect_timeout,
+            keepalive: config.keepalive,
+            most: config.max_connections,
+        }
+    }
+}
+
 impl Tables {
     pub(super) fn new(protocols: Arc<Protocols>) -> Self {
         Self {
             protocols,
-            dialects: HashMap::new(),
+            dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
             by_name: HashMap::new(),
@@ -216,19 +248,61 @@ impl Tables {
         key
     }
 
-    /// The protocol under this name, which says all of its settings. It keeps its identity as
-    /// long as the worker runs.
-    fn dialect(&mut self, protocol: &Arc<dyn Protocol>, name: &str) -> Rc<Dialect> {
-        let id = self.dialects.len();
-        let dialect = self.dialects.entry(name.to_owned()).or_insert_with(|| {
-            Rc::new(Dialect {
-                protocol: Arc::clone(protocol),
-                traits: protocol.traits(),
-                redirects: protocol.redirects(),
-                id,
-            })
+    /// The service's protocol as it is spoken with each cluster that its routes name.
+    fn dialects_of(
+        &mut self,
+        service: &config::Service,
+        rules: &[Arc<config::Route>],
+        plain: &Arc<dyn Protocol>,
+        snapshot: &Snapshot,
+    ) -> HashMap<String, Rc<Dialect>> {
+        let mut dialects = HashMap::new();
+        let mirrors = |rule: &Arc<config::Route>| -> Vec<String> {
+            rule.mirrors.iter().map(|to| to.cluster.clone()).collect()
+        };
+        let named = rules.iter().flat_map(|rule| {
+            let to = rule.destinations.iter().map(|to| to.cluster.clone());
+            to.chain(mirrors(rule))
         });
-        Rc::clone(dialect)
+        for cluster in named {
+            let config = snapshot.clusters.get(&cluster);
+            let own = config.map_or(&[][..], |config| config.settings.as_slice());
+            let settings: Vec<_> = service.settings.iter().chain(own).cloned().collect();
+            match self.dialect(plain, settings) {
+                Ok(dialect) => {
+                    dialects.insert(cluster, dialect);
+                }
+                Err(error) => tracing::error!(%cluster, %error,
+                    "the protocol cannot be configured so: the cluster is not asked"),
+            }
+        }
+        dialects
+    }
+
+    /// The protocol with these settings. It keeps its identity as long as the worker runs.
+    fn dialect(
+        &mut self,
+        plain: &Arc<dyn Protocol>,
+        settings: Vec<config::Setting>,
+    ) -> Result<Rc<Dialect>, SettingRefused> {
+        let id = self.dialects.len();
+        let known = self
+            .dialects
+            .iter()
+            .find(|dialect| dialect.protocol.id() == plain.id() && dialect.settings == settings);
+        if let Some(known) = known {
+            return Ok(Rc::clone(known));
+        }
+        let protocol = configured(plain, &settings)?;
+        let dialect = Rc::new(Dialect {
+            traits: protocol.traits(),
+            redirects: protocol.redirects(),
+            protocol,
+            settings,
+            id,
+        });
+        self.dialects.push(Rc::clone(&dialect));
+        Ok(dialect)
     }
 
     fn build_service(
@@ -238,21 +312,30 @@ impl Tables {
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Service> {
-        let Some(protocol) = self.protocols.find(&service.protocol).cloned() else {
+        let Some(plain) = self.protocols.find(&service.protocol).cloned() else {
             tracing::error!(service = %service.name, protocol = %service.protocol,
                 "no such protocol in this build: the service is not served");
             return None;
         };
+        let protocol = configured(&plain, &service.settings)
+            .inspect_err(|error| {
+                tracing::error!(service = %service.name, protocol = %service.protocol, %error,
+                    "the protocol cannot be configured so: the service is not served");
+            })
+            .ok()?;
         let config = snapshot.routes.get(&service.route_config);
         let rules = config
             .map(|config| config.routes.as_slice())
             .unwrap_or_default();
-        let dialect = self.dialect(&protocol, &service.protocol);
+        let dialects = self.dialects_of(service, rules, &plain, snapshot);
         let compiled = rules.iter().filter_map(|rule| {
-            let route = self.build_route(rule, (&service.name, &dialect), telemetry, random)?;
+            let route = self.build_route(rule, (service, &dialects), telemetry, random)?;
             Some((rule.matches.clone(), Rc::new(route)))
         });
-        let led_to: HashSet<&str> = config.iter().flat_map(|config| config.clusters()).collect();
+        let led_to: HashSet<&str> = rules
+            .iter()
+            .flat_map(|rule| rule.destinations.iter().map(|to| to.cluster.as_str()))
+            .collect();
         let routes = match RouteTable::new(compiled) {
             Ok(routes) => routes,
             Err(error) => {
@@ -269,6 +352,10 @@ impl Tables {
                 .filter_map(|index| Some(AttributeKey::Known(u16::try_from(index).ok()?)))
                 .collect(),
             routes,
+            operation_attribute: protocol
+                .operation_attribute()
+                .map(|name| AttributeKey::resolve(schema, name)),
+            faults: service.faults.clone(),
             key_attribute: protocol.key_attribute().and_then(|name| {
                 match AttributeKey::resolve(schema, name) {
                     AttributeKey::Known(index) => Some(index),
@@ -285,27 +372,41 @@ impl Tables {
     fn build_route(
         &self,
         rule: &config::Route,
-        (service, dialect): (&str, &Rc<Dialect>),
+        (service, dialects): (&config::Service, &HashMap<String, Rc<Dialect>>),
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Route> {
+        let (service, buffering) = (&service.name, service.buffering);
         let weights: Vec<u32> = rule.destinations.iter().map(|to| to.weight).collect();
-        let destinations = rule
-            .destinations
-            .iter()
-            .map(|to| {
-                let cluster = self.clusters.get(&to.cluster).cloned();
-                Rc::new(Destination {
-                    cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(&to.cluster))),
-                    dialect: Rc::clone(dialect),
-                    series: telemetry.series(service, &rule.name, &to.cluster),
-                })
-            })
-            .collect();
+        let to = |name: &String| {
+            let cluster = self.clusters.get(name).cloned();
+            Some(Rc::new(Destination {
+                cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
+                dialect: Rc::clone(dialects.get(name)?),
+                buffering,
+                series: telemetry.series(service, &rule.name, name),
+            }))
+        };
+        let destinations = rule.destinations.iter();
+        let destinations = destinations
+            .map(|destination| to(&destination.cluster))
+            .collect::<Option<_>>()?;
         Some(Route {
             name: rule.name.clone(),
             owner: rule.owner.clone(),
             timeout: rule.timeout,
+            edits: edits(rule),
+            mirrors: rule
+                .mirrors
+                .iter()
+                .filter_map(|mirror| {
+                    Some(Mirror {
+                        to: to(&mirror.cluster)?,
+                        share: mirror.share,
+                        exclude_idempotent: mirror.exclude_idempotent,
+                    })
+                })
+                .collect(),
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,
             turn: Cell::new(random),
@@ -327,30 +428,47 @@ impl Tables {
         for (name, config) in &snapshot.clusters {
             let name: Arc<str> = Arc::from(name.as_str());
             let metrics = telemetry.cluster(&name);
-            let hosts = config.endpoints.hosts.iter();
-            let hosts = hosts
-                .map(|endpoint| {
-                    let key = known
-                        .remove(&(Arc::clone(&name), endpoint.address.clone()))
-                        .unwrap_or_else(|| {
-                            let (address, locality) =
-                                (endpoint.address.clone(), endpoint.locality.clone());
-                            self.hosts
-                                .insert(Host::new(&name, address, locality, &metrics))
-                        });
-                    if let Some(host) = self.hosts.get_mut(key) {
-                        host.locality = endpoint.locality.clone();
-                        host.connect_timeout = config.connect_timeout;
-                        host.configured = true;
-                    }
-                    key
-                })
-                .collect();
+            let mut place = |address: &Address, locality: &Locality| {
+                let key = known
+                    .remove(&(Arc::clone(&name), address.clone()))
+                    .unwrap_or_else(|| {
+                        let host = Host::new(&name, address.clone(), locality.clone(), &metrics);
+                        self.hosts.insert(host)
+                    });
+                if let Some(host) = self.hosts.get_mut(key) {
+                    host.dial = Dial::of(config);
+                    host.configured = true;
+                }
+                key
+            };
+            let mut hosts = Vec::new();
+            for endpoint in &config.endpoints.hosts {
+                hosts.push(place(&endpoint.address, &endpoint.locality));
+            }
+            let seeds = config.topology.iter().flat_map(|topology| &topology.seeds);
+            let seeds = seeds.map(|seed| {
+                let listed = config
+                    .endpoints
+                    .hosts
+                    .iter()
+                    .position(|e| e.address == *seed);
+                let listed = listed.and_then(|index| hosts.get(index).copied());
+                listed.unwrap_or_else(|| place(seed, &Locality::default()))
+            });
+            let seeds = seeds.collect();
+            for (key, endpoint) in hosts.iter().zip(&config.endpoints.hosts) {
+                if let Some(host) = self.hosts.get_mut(*key) {
+                    host.weight = endpoint.weight;
+                    host.locality = endpoint.locality.clone();
+                }
+            }
             let balancer = Balancer::new(config, &snapshot.locality, random);
             let cluster = Cluster {
                 division: self.division(&name, config),
                 name: Arc::clone(&name),
                 hosts,
+                seeds,
+                most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
                 balancer: Some(RefCell::new(balancer)),
             };
             cluster.apply_ejections(&self.hosts);
@@ -394,6 +512,36 @@ impl Tables {
     }
 }
 
+/// What the rule changes in requests.
+fn edits(rule: &config::Route) -> Vec<Edit> {
+    let removed = rule.remove_prefix.iter();
+    removed
+        .map(|removed| Edit::StripPrefix {
+            name: removed.attribute.as_str().into(),
+            prefix: removed.prefix.as_str().into(),
+            ignore_case: rule.matches.iter().any(|matched| {
+                matched.name == removed.attribute
+                    && matches!(matched.condition, Condition::PrefixIgnoreCase(_))
+            }),
+        })
+        .collect()
+}
+
+/// A protocol as settings want it.
+fn configured(
+    plain: &Arc<dyn Protocol>,
+    settings: &[config::Setting],
+) -> Result<Arc<dyn Protocol>, SettingRefused> {
+    if settings.is_empty() {
+        return Ok(Arc::clone(plain));
+    }
+    let pairs: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|setting| (setting.name.as_str(), setting.value.as_str()))
+        .collect();
+    plain.configure(&pairs)
+}
+
 impl Service {
     /// The first route that matches.
     pub(super) fn select<'m>(
@@ -433,6 +581,8 @@ impl Cluster {
         Self {
             name: Arc::from(name),
             hosts: Vec::new(),
+            seeds: Vec::new(),
+            most_unknown: 0,
             division: Division::None,
             balancer: None,
         }
@@ -467,8 +617,20 @@ impl Cluster {
     /// The endpoints that the configuration names, and those that were learned.
     pub(super) fn known_hosts(&self) -> impl Iterator<Item = HostKey> {
         let learned = self.division.nodes().into_iter().map(|(host, ..)| host);
-        let new = learned.filter(|host| !self.hosts.contains(host));
-        self.hosts.iter().copied().chain(new.collect::<Vec<_>>())
+        let mut known: Vec<HostKey> = self.seeds.iter().chain(&self.hosts).copied().collect();
+        known.extend(learned);
+        let mut seen = HashSet::new();
+        known.into_iter().filter(move |host| seen.insert(*host))
+    }
+
+    /// Who can be asked how the keys are divided.
+    pub(super) fn informants(&self) -> Vec<HostKey> {
+        let learned = self.division.nodes().into_iter().map(|(host, ..)| host);
+        let first = match self.seeds.is_empty() {
+            true => &self.hosts,
+            false => &self.seeds,
+        };
+        first.iter().copied().chain(learned).collect()
     }
 
     /// A server said that another owns the slot now.
@@ -521,6 +683,10 @@ impl Cluster {
     }
 
     fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
+        self.division.rehash(self.hosts.iter().filter_map(|key| {
+            let host = hosts.get(*key).filter(|host| !host.ejected)?;
+            Some((*key, host.address.to_string(), host.weight))
+        }));
         if let Some(balancer) = &self.balancer {
             balancer.borrow_mut().set_ejected(|index| {
                 let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
@@ -546,12 +712,13 @@ impl Host {
             cluster: Arc::clone(cluster),
             address,
             locality,
-            connect_timeout: Duration::from_secs(5),
+            dial: Dial::default(),
             metrics: metrics.clone(),
             active: 0,
             connections: Vec::new(),
             leaving: false,
             failing: false,
+            weight: 1,
             ejected: false,
             configured: true,
         }

@@ -1,13 +1,13 @@
 //! Clusters whose servers tell which endpoints there are, and which of them has what.
 
-use std::{net::IpAddr, rc::Rc, time::Instant};
+use std::{cell::RefCell, collections::HashSet, net::IpAddr, rc::Rc, time::Instant};
 
 use meltemi_codec::{Node, Probe, Topology};
 use meltemi_policy::Locality;
 
 use super::{
     Engine, Timer, TopologyKey,
-    shards::{Division, Shards},
+    shards::{Division, HashTable, Shards},
     tables::{Cluster, Destination, Host, HostKey, Tables},
     timers::TimerKey,
 };
@@ -57,7 +57,7 @@ impl Engine {
                 discovery.asking = true;
                 discovery.asked += 1;
                 let (turn, to) = (discovery.asked, Rc::clone(&discovery.to));
-                let known: Vec<HostKey> = to.cluster.known_hosts().collect();
+                let known = to.cluster.informants();
                 let aim = known.get(turn % known.len().max(1)).copied();
                 self.probe(key, (to, aim), &own);
             }
@@ -137,10 +137,39 @@ impl Tables {
         address: Address,
         from: HostKey,
     ) -> Option<HostKey> {
+        let listed: HashSet<HostKey> = cluster.known_hosts().collect();
+        let unknown = self
+            .hosts
+            .iter()
+            .filter(|(key, host)| host.cluster == cluster.name && !listed.contains(key));
+        if unknown.count() >= cluster.most_unknown {
+            return None;
+        }
         let known = self.hosts.get(from)?;
         let mut host = Host::new(&cluster.name, address, Locality::default(), &known.metrics);
-        host.connect_timeout = known.connect_timeout;
+        host.dial = known.dial;
         Some(self.hosts.insert(host))
+    }
+
+    /// Whether this worker has its share of the connections that the endpoint's cluster allows.
+    /// Each endpoint may have one all the same.
+    pub(super) fn is_full(&self, key: HostKey, workers: usize) -> bool {
+        let Some((host, most)) = self
+            .hosts
+            .get(key)
+            .and_then(|host| Some((host, host.dial.most?)))
+        else {
+            return false;
+        };
+        let share = usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .div_ceil(workers.max(1));
+        let of_cluster = self
+            .hosts
+            .values()
+            .filter(|other| other.cluster == host.cluster);
+        let open: usize = of_cluster.map(|host| host.connections.len()).sum();
+        open >= share && !host.connections.is_empty()
     }
 
     /// Replaces what is known of a cluster. Returns the endpoints that are no longer in it.
@@ -162,10 +191,15 @@ impl Tables {
 
     /// A cluster's division of its keys; what its servers have said of it stays.
     pub(super) fn division(&self, name: &str, config: &config::Cluster) -> Division {
-        let _ = config;
+        if config.topology.is_none() {
+            return match config.hashing {
+                Some(kind) => Division::Hashed(kind, RefCell::new(HashTable::new(kind, []))),
+                None => Division::None,
+            };
+        }
         match self.clusters.get(name).map(|cluster| &cluster.division) {
             Some(Division::Learned(learned)) => Division::Learned(Rc::clone(learned)),
-            _ => Division::None,
+            _ => Division::Learned(Rc::default()),
         }
     }
 
@@ -187,6 +221,9 @@ impl Tables {
                 let key = self.topologies.insert(discovery);
                 learned.topology.set(Some(key));
                 kept.push(key);
+            } else {
+                tracing::error!(cluster = %to.cluster.name, protocol = to.dialect.protocol.id(),
+                    "this protocol's servers do not tell how they divide their keys");
             }
         }
         self.topologies.retain(|key, _| kept.contains(&key));

@@ -494,6 +494,50 @@ fn the_dump_shows_defaults_that_nobody_wrote() {
     let cluster = &dump["clusters"][CLUSTER];
     assert_eq!(cluster["connect_timeout"], "5s");
     assert_eq!(cluster["lb_policy"], "ROUND_ROBIN");
+    assert_eq!(cluster["max_unknown_nodes"], 100);
     assert_eq!(dump["worker"]["whole_message_bytes"], 262_144);
     assert_eq!(dump["drain_time"], "45s");
+}
+
+#[test]
+fn a_secret_is_on_no_page() {
+    use crate::config::{Cluster, Service, Setting};
+    let secrets = || {
+        let setting = |name: &str, value: &str, secret| Setting {
+            name: name.into(),
+            value: value.into(),
+            secret,
+        };
+        vec![
+            setting("username", "readable", false),
+            setting("password", "hunter2", true),
+        ]
+    };
+    let mut first = snapshot("v1", &[(LISTENER, any_port())], &[dead()]);
+    for service in first.services.values_mut() {
+        *service = Arc::new(Service {
+            settings: secrets(),
+            ..Service::clone(service)
+        });
+    }
+    for cluster in first.clusters.values_mut() {
+        *cluster = Arc::new(Cluster {
+            settings: secrets(),
+            ..Cluster::clone(cluster)
+        });
+    }
+    let printed = format!("{first:?}");
+    assert!(printed.contains("readable") && !printed.contains("hunter2"));
+    let proxy = Running::start(first);
+    let dump = proxy.json("/config_dump");
+    let service = &dump["services"]["default/echo"]["settings"];
+    let cluster = &dump["clusters"][CLUSTER]["settings"];
+    for settings in [service, cluster] {
+        assert_eq!(settings["username"], "readable");
+        assert_eq!(settings["password"], "[redacted]");
+    }
+    for page in ["/config_dump", "/clusters", "/listeners", "/metrics"] {
+        let (_, text) = proxy.get(page);
+        assert!(!text.contains("hunter2"), "{page}: {text}");
+    }
 }

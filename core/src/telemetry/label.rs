@@ -95,11 +95,13 @@ pub enum ResponseFlag {
     Denied,
     /// What the request asks for is not supported through a proxy.
     Unsupported,
+    /// A fault was injected on purpose.
+    FaultInjected,
 }
 
 impl ResponseFlag {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::None,
         Self::NoRoute,
         Self::NoHealthyUpstream,
@@ -115,6 +117,7 @@ impl ResponseFlag {
         Self::TooLarge,
         Self::Denied,
         Self::Unsupported,
+        Self::FaultInjected,
     ];
 
     /// The short name, as Envoy's operators know it; `-` for none.
@@ -136,6 +139,7 @@ impl ResponseFlag {
             Self::TooLarge => "TL",
             Self::Denied => "UAEX",
             Self::Unsupported => "UNS",
+            Self::FaultInjected => "FI",
         }
     }
 
@@ -158,6 +162,7 @@ impl ResponseFlag {
             Self::TooLarge => "too_large",
             Self::Denied => "denied",
             Self::Unsupported => "unsupported",
+            Self::FaultInjected => "fault_injected",
         }
     }
 }
@@ -177,6 +182,7 @@ impl From<Status> for ResponseFlag {
             Status::Malformed => Self::DownstreamDecodeError,
             Status::TooLarge => Self::TooLarge,
             Status::Unsupported => Self::Unsupported,
+            Status::FaultInjected => Self::FaultInjected,
             Status::ShuttingDown => Self::Drain,
         }
     }

@@ -561,6 +561,11 @@ fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
         protocol: dialect.protocol().into(),
         application_protocol: dialect.protocol().into(),
         route_config: "echo".into(),
+        settings: Vec::new(),
+        faults: Vec::new(),
+        operation_metrics: false,
+        slow_request_threshold: None,
+        buffering: None,
     };
     let route = Route {
         name: "all".into(),
@@ -571,20 +576,10 @@ fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
             weight: 1,
         }],
         timeout: Some(Duration::from_millis(300)),
+        remove_prefix: None,
+        mirrors: Vec::new(),
     };
-    let cluster = Cluster {
-        name: name.clone(),
-        lb,
-        connect_timeout: Duration::from_secs(1),
-        outlier: None,
-        panic_threshold: 50,
-        locality: LocalityRule::default(),
-        eds_name: name.clone(),
-        endpoints: Arc::new(Endpoints {
-            hosts,
-            overprovisioning: 140,
-        }),
-    };
+    let cluster = cluster(&name, hosts, lb);
     Snapshot {
         listeners: [(listener.name.clone(), Arc::new(listener))].into(),
         services: [(service.name.clone(), Arc::new(service))].into(),
@@ -598,6 +593,28 @@ fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
         .into(),
         clusters: [(name, Arc::new(cluster))].into(),
         ..Snapshot::default()
+    }
+}
+
+fn cluster(name: &str, hosts: Vec<Endpoint>, lb: LbPolicy) -> Cluster {
+    Cluster {
+        name: name.to_owned(),
+        lb,
+        hashing: None,
+        connect_timeout: Duration::from_secs(1),
+        keepalive: None,
+        max_connections: None,
+        max_unknown_nodes: 100,
+        outlier: None,
+        panic_threshold: 50,
+        locality: LocalityRule::default(),
+        settings: Vec::new(),
+        topology: None,
+        eds_name: name.to_owned(),
+        endpoints: Arc::new(Endpoints {
+            hosts,
+            overprovisioning: 140,
+        }),
     }
 }
 

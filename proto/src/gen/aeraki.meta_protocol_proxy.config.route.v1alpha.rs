@@ -52,7 +52,8 @@ impl ::prost::Name for Route {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteMatch {
     /// Conditions on the message's attributes; all must hold. Of the matchers, exact, prefix and
-    /// safe_regex of string_match, and present_match, are understood; others are refused.
+    /// safe_regex of string_match, and present_match, are understood, and ignore_case with prefix;
+    /// others are refused.
     #[prost(message, repeated, tag = "1")]
     pub metadata: ::prost::alloc::vec::Vec<
         super::super::super::super::super::envoy::config::route::v3::HeaderMatcher,
@@ -74,6 +75,12 @@ pub struct RouteAction {
     /// From the end of the request to the answer. Absent: no limit but the message's own deadline.
     #[prost(message, optional, tag = "1000")]
     pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Taken off the values of an attribute before the request is sent.
+    #[prost(message, optional, tag = "1001")]
+    pub remove_prefix: ::core::option::Option<RemovePrefix>,
+    /// Clusters that get a copy of requests; their answers are dropped.
+    #[prost(message, repeated, tag = "1002")]
+    pub mirrors: ::prost::alloc::vec::Vec<Mirror>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }
@@ -97,6 +104,50 @@ impl ::prost::Name for RouteAction {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAction"
+            .into()
+    }
+}
+/// The route's match says that the value begins with the prefix, perhaps in another case: what is
+/// taken off is its length.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovePrefix {
+    #[prost(string, tag = "1")]
+    pub attribute: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub prefix: ::prost::alloc::string::String,
+}
+impl ::prost::Name for RemovePrefix {
+    const NAME: &'static str = "RemovePrefix";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.RemovePrefix".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RemovePrefix"
+            .into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Mirror {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    /// How many of the requests are copied. Absent: all.
+    #[prost(message, optional, tag = "2")]
+    pub percentage: ::core::option::Option<
+        super::super::super::super::super::envoy::r#type::v3::Percent,
+    >,
+    /// Whether requests that change nothing are left out.
+    #[prost(bool, tag = "3")]
+    pub exclude_idempotent: bool,
+}
+impl ::prost::Name for Mirror {
+    const NAME: &'static str = "Mirror";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.Mirror".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.Mirror"
             .into()
     }
 }

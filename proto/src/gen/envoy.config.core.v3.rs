@@ -115,70 +115,28 @@ impl ::prost::Name for ControlPlane {
         "type.googleapis.com/envoy.config.core.v3.ControlPlane".into()
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct AggregatedConfigSource {}
-impl ::prost::Name for AggregatedConfigSource {
-    const NAME: &'static str = "AggregatedConfigSource";
-    const PACKAGE: &'static str = "envoy.config.core.v3";
-    fn full_name() -> ::prost::alloc::string::String {
-        "envoy.config.core.v3.AggregatedConfigSource".into()
-    }
-    fn type_url() -> ::prost::alloc::string::String {
-        "type.googleapis.com/envoy.config.core.v3.AggregatedConfigSource".into()
-    }
-}
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ConfigSource {
-    #[prost(enumeration = "ApiVersion", tag = "6")]
-    pub resource_api_version: i32,
-    #[prost(oneof = "config_source::ConfigSourceSpecifier", tags = "3")]
-    pub config_source_specifier: ::core::option::Option<
-        config_source::ConfigSourceSpecifier,
-    >,
-}
-/// Nested message and enum types in `ConfigSource`.
-pub mod config_source {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum ConfigSourceSpecifier {
-        #[prost(message, tag = "3")]
-        Ads(super::AggregatedConfigSource),
-    }
-}
-impl ::prost::Name for ConfigSource {
-    const NAME: &'static str = "ConfigSource";
-    const PACKAGE: &'static str = "envoy.config.core.v3";
-    fn full_name() -> ::prost::alloc::string::String {
-        "envoy.config.core.v3.ConfigSource".into()
-    }
-    fn type_url() -> ::prost::alloc::string::String {
-        "type.googleapis.com/envoy.config.core.v3.ConfigSource".into()
-    }
-}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
-pub enum ApiVersion {
-    Auto = 0,
-    V2 = 1,
-    V3 = 2,
+pub enum RoutingPriority {
+    Default = 0,
+    High = 1,
 }
-impl ApiVersion {
+impl RoutingPriority {
     /// String value of the enum field names used in the ProtoBuf definition.
     ///
     /// The values are not transformed in any way and thus are considered stable
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::Auto => "AUTO",
-            Self::V2 => "V2",
-            Self::V3 => "V3",
+            Self::Default => "DEFAULT",
+            Self::High => "HIGH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "AUTO" => Some(Self::Auto),
-            "V2" => Some(Self::V2),
-            "V3" => Some(Self::V3),
+            "DEFAULT" => Some(Self::Default),
+            "HIGH" => Some(Self::High),
             _ => None,
         }
     }
@@ -288,6 +246,94 @@ impl ::prost::Name for Address {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/envoy.config.core.v3.Address".into()
+    }
+}
+/// In seconds; what is absent is the system's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TcpKeepalive {
+    #[prost(message, optional, tag = "1")]
+    pub keepalive_probes: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "2")]
+    pub keepalive_time: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub keepalive_interval: ::core::option::Option<u32>,
+}
+impl ::prost::Name for TcpKeepalive {
+    const NAME: &'static str = "TcpKeepalive";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.TcpKeepalive".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.TcpKeepalive".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AggregatedConfigSource {}
+impl ::prost::Name for AggregatedConfigSource {
+    const NAME: &'static str = "AggregatedConfigSource";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.AggregatedConfigSource".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.AggregatedConfigSource".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigSource {
+    #[prost(enumeration = "ApiVersion", tag = "6")]
+    pub resource_api_version: i32,
+    #[prost(oneof = "config_source::ConfigSourceSpecifier", tags = "3")]
+    pub config_source_specifier: ::core::option::Option<
+        config_source::ConfigSourceSpecifier,
+    >,
+}
+/// Nested message and enum types in `ConfigSource`.
+pub mod config_source {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum ConfigSourceSpecifier {
+        #[prost(message, tag = "3")]
+        Ads(super::AggregatedConfigSource),
+    }
+}
+impl ::prost::Name for ConfigSource {
+    const NAME: &'static str = "ConfigSource";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.ConfigSource".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.ConfigSource".into()
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ApiVersion {
+    Auto = 0,
+    V2 = 1,
+    V3 = 2,
+}
+impl ApiVersion {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Auto => "AUTO",
+            Self::V2 => "V2",
+            Self::V3 => "V3",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AUTO" => Some(Self::Auto),
+            "V2" => Some(Self::V2),
+            "V3" => Some(Self::V3),
+            _ => None,
+        }
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -26,6 +26,29 @@ impl ::prost::Name for SourceObject {
         "type.googleapis.com/meltemi.config.v1.SourceObject".into()
     }
 }
+/// A setting of a protocol plugin: which names there are, and what their values mean, the plugin
+/// says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Setting {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// The value is shown nowhere: in no dump, log, error or explanation.
+    #[prost(bool, tag = "3")]
+    pub secret: bool,
+}
+impl ::prost::Name for Setting {
+    const NAME: &'static str = "Setting";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.Setting".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.Setting".into()
+    }
+}
 /// What Envoy's Cluster has no field for; travels in
 /// Cluster.metadata.typed_filter_metadata\["meltemi"\].
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -33,6 +56,16 @@ pub struct ClusterPolicy {
     /// Absent: locality does not matter.
     #[prost(message, optional, tag = "1")]
     pub locality: ::core::option::Option<LocalityRule>,
+    /// What the protocol plugin is told about the servers of this cluster; no name occurs twice.
+    #[prost(message, repeated, tag = "2")]
+    pub settings: ::prost::alloc::vec::Vec<Setting>,
+    /// Present: the endpoints are learned from the servers themselves.
+    #[prost(message, optional, tag = "3")]
+    pub topology: ::core::option::Option<Topology>,
+    /// How many connections at most a worker opens to servers that the cluster does not list, where a
+    /// redirection leads to them. Absent: 100, as Envoy.
+    #[prost(message, optional, tag = "4")]
+    pub max_unknown_nodes: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "15")]
     pub source: ::core::option::Option<SourceObject>,
 }
@@ -44,6 +77,25 @@ impl ::prost::Name for ClusterPolicy {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/meltemi.config.v1.ClusterPolicy".into()
+    }
+}
+/// How a cluster learns its endpoints from its servers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Topology {
+    /// Whom to ask first. Empty: the endpoints that EDS gives.
+    #[prost(message, repeated, tag = "1")]
+    pub seeds: ::prost::alloc::vec::Vec<
+        super::super::super::envoy::config::core::v3::Address,
+    >,
+}
+impl ::prost::Name for Topology {
+    const NAME: &'static str = "Topology";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.Topology".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.Topology".into()
     }
 }
 /// Istio's LocalityLoadBalancerSetting, after the control plane decided that it is active: the
@@ -234,6 +286,21 @@ pub struct Service {
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "3")]
     pub ports: ::prost::alloc::vec::Vec<service::Port>,
+    /// What the protocol plugin is told; no name occurs twice.
+    #[prost(message, repeated, tag = "5")]
+    pub settings: ::prost::alloc::vec::Vec<Setting>,
+    /// Injected on purpose, in this order: each draws for itself.
+    #[prost(message, repeated, tag = "6")]
+    pub faults: ::prost::alloc::vec::Vec<Fault>,
+    /// Whether requests are counted and timed by operation as well.
+    #[prost(bool, tag = "7")]
+    pub operation_metrics: bool,
+    /// Requests that take at least as long are logged. Absent: none is.
+    #[prost(message, optional, tag = "8")]
+    pub slow_request_threshold: ::core::option::Option<::prost_types::Duration>,
+    /// How requests are gathered before they are written to an endpoint. Absent: they are not.
+    #[prost(message, optional, tag = "9")]
+    pub buffering: ::core::option::Option<Buffering>,
     #[prost(message, optional, tag = "15")]
     pub source: ::core::option::Option<SourceObject>,
 }
@@ -276,5 +343,74 @@ impl ::prost::Name for Service {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/meltemi.config.v1.Service".into()
+    }
+}
+/// A fault that is injected. At least one of delay and error is given; with both, the error is
+/// answered after the delay.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Fault {
+    /// How many of the requests have it. Absent: none.
+    #[prost(message, optional, tag = "1")]
+    pub percentage: ::core::option::Option<
+        super::super::super::envoy::r#type::v3::Percent,
+    >,
+    /// Only requests with one of these operations, compared without regard to the case of ASCII
+    /// letters. Empty: every request.
+    #[prost(string, repeated, tag = "2")]
+    pub operations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Added before the request is sent.
+    #[prost(message, optional, tag = "3")]
+    pub delay: ::core::option::Option<::prost_types::Duration>,
+    /// Answered in the place of a server.
+    #[prost(message, optional, tag = "4")]
+    pub error: ::core::option::Option<fault::Error>,
+}
+/// Nested message and enum types in `Fault`.
+pub mod fault {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Error {
+        /// For the client to read, in its protocol's own error.
+        #[prost(string, tag = "1")]
+        pub text: ::prost::alloc::string::String,
+    }
+    impl ::prost::Name for Error {
+        const NAME: &'static str = "Error";
+        const PACKAGE: &'static str = "meltemi.config.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "meltemi.config.v1.Fault.Error".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/meltemi.config.v1.Fault.Error".into()
+        }
+    }
+}
+impl ::prost::Name for Fault {
+    const NAME: &'static str = "Fault";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.Fault".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.Fault".into()
+    }
+}
+/// Requests to an endpoint are gathered until there are so many bytes, or the first of them has
+/// waited so long.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Buffering {
+    /// Above 0.
+    #[prost(uint32, tag = "1")]
+    pub bytes: u32,
+    #[prost(message, optional, tag = "2")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for Buffering {
+    const NAME: &'static str = "Buffering";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.Buffering".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.Buffering".into()
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn of(reason: Reason) -> Status {
         Reason::Timeout => Status::SERVER_TIMEOUT,
         // The one status by which a provider says "not now".
         Reason::RateLimited | Reason::Overloaded => Status::SERVER_THREADPOOL_EXHAUSTED,
-        Reason::Denied => Status::SERVICE_ERROR,
+        Reason::Denied | Reason::FaultInjected => Status::SERVICE_ERROR,
         Reason::Malformed | Reason::TooLarge | Reason::Unsupported => Status::BAD_REQUEST,
     }
 }

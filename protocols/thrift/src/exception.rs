@@ -40,6 +40,7 @@ pub(crate) fn of(status: Status) -> (u32, &'static str) {
         Status::RateLimited => (code::INTERNAL_ERROR, "rate-limited"),
         Status::Overloaded => (code::INTERNAL_ERROR, "overloaded"),
         Status::Denied => (code::INTERNAL_ERROR, "denied"),
+        Status::FaultInjected => (code::INTERNAL_ERROR, "fault-injected"),
         Status::ShuttingDown => (code::INTERNAL_ERROR, "shutting-down"),
         Status::Malformed => (code::PROTOCOL_ERROR, "malformed"),
         Status::TooLarge => (code::PROTOCOL_ERROR, "too-large"),

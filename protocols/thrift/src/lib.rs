@@ -27,7 +27,7 @@ mod stream;
 use std::sync::Arc;
 
 use meltemi_codec::{
-    AttributeDef, Downstream, Limits, Protocol, Session, SettingRefused, Sharing, Sniff, Traits,
+    AttributeDef, Downstream, Limits, Opening, Protocol, SettingRefused, Sharing, Sniff, Traits,
     Upstream,
 };
 
@@ -98,8 +98,12 @@ impl Protocol for Thrift {
         Box::new(client::Client::new(limits, self.settings.clone()))
     }
 
-    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream> {
-        Box::new(server::Server::new(limits, self.settings.clone(), session))
+    fn upstream(&self, limits: Limits, opening: &Opening<'_>) -> Box<dyn Upstream> {
+        Box::new(server::Server::new(
+            limits,
+            self.settings.clone(),
+            opening.session,
+        ))
     }
 
     fn configure(&self, settings: &[(&str, &str)]) -> Result<Arc<dyn Protocol>, SettingRefused> {

@@ -16,7 +16,7 @@ mod samples;
 
 use std::sync::Arc;
 
-use meltemi_codec::{AttributeDef, Downstream, Limits, Protocol, Session, Sniff, Traits, Upstream};
+use meltemi_codec::{AttributeDef, Downstream, Limits, Opening, Protocol, Sniff, Traits, Upstream};
 
 /// A protocol that settings made.
 struct Configured(Arc<dyn Protocol>);
@@ -52,8 +52,8 @@ impl Protocol for Configured {
         self.0.downstream(limits)
     }
 
-    fn upstream(&self, limits: Limits, session: Option<&Session>) -> Box<dyn Upstream> {
-        self.0.upstream(limits, session)
+    fn upstream(&self, limits: Limits, opening: &Opening<'_>) -> Box<dyn Upstream> {
+        self.0.upstream(limits, opening)
     }
 }
 

@@ -192,7 +192,7 @@ pub(super) fn values(condition: &Condition) -> Option<Vec<Box<[u8]>>> {
     match condition {
         Condition::Exact(value) => Some(vec![value.as_bytes().into()]),
         Condition::Regex(pattern) => Some(alternation::values(pattern)?.into_iter().collect()),
-        Condition::Prefix(_) | Condition::Present => None,
+        Condition::Prefix(_) | Condition::PrefixIgnoreCase(_) | Condition::Present => None,
     }
 }
 

@@ -15,6 +15,7 @@ const REGEX_CACHE_LIMIT: usize = 256 << 10;
 pub(super) enum Matcher {
     Exact(Vec<u8>),
     Prefix(Vec<u8>),
+    PrefixIgnoreCase(Vec<u8>),
     OneOf(HashSet<Box<[u8]>>),
     Regex(Regex),
     Present,
@@ -25,6 +26,9 @@ impl Matcher {
         Ok(match condition {
             Condition::Exact(value) => Self::Exact(value.as_bytes().to_vec()),
             Condition::Prefix(prefix) => Self::Prefix(prefix.as_bytes().to_vec()),
+            Condition::PrefixIgnoreCase(prefix) => {
+                Self::PrefixIgnoreCase(prefix.as_bytes().to_vec())
+            }
             Condition::Regex(pattern) => match alternation::values(pattern) {
                 Some(values) => Self::OneOf(values),
                 None => Self::Regex(compile(pattern)?),
@@ -37,6 +41,9 @@ impl Matcher {
         match self {
             Self::Exact(expected) => value == expected,
             Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::PrefixIgnoreCase(prefix) => value
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
             Self::OneOf(values) => values.contains(value),
             Self::Regex(regex) => regex.is_match(value),
             Self::Present => true,

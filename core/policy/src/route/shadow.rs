@@ -60,8 +60,17 @@ fn implies((given, values): &Compiled<'_>, (condition, matcher): &Compiled<'_>) 
     }
     match (&given.condition, &condition.condition) {
         (_, Condition::Present) => true,
-        (_, Condition::Prefix(prefix)) if prefix.is_empty() => true,
+        (_, Condition::Prefix(prefix) | Condition::PrefixIgnoreCase(prefix))
+            if prefix.is_empty() =>
+        {
+            true
+        }
         (Condition::Prefix(value), Condition::Prefix(prefix)) => value.starts_with(prefix),
+        // Whatever case the value has, what it begins with ignores it.
+        (
+            Condition::Prefix(value) | Condition::PrefixIgnoreCase(value),
+            Condition::PrefixIgnoreCase(_),
+        ) => matcher.holds(value.as_bytes()),
         (Condition::Exact(value), _) => matcher.holds(value.as_bytes()),
         _ => false,
     }

@@ -138,6 +138,8 @@ fn a_condition_speaks_for_itself() {
         (Condition::Regex("b.*".into()), true),
         (Condition::Regex("(".into()), false),
         (Condition::Prefix("c".into()), false),
+        (Condition::PrefixIgnoreCase("B.c".into()), true),
+        (Condition::PrefixIgnoreCase("b.C.".into()), false),
         (Condition::Present, true),
     ] {
         assert_eq!(
@@ -375,6 +377,9 @@ fn naive(rules: &[Vec<AttributeMatch>], message: &BTreeMap<String, String>) -> O
             match &matching.condition {
                 Condition::Exact(expected) => value == expected,
                 Condition::Prefix(expected) => value.starts_with(expected.as_str()),
+                Condition::PrefixIgnoreCase(expected) => value
+                    .to_ascii_lowercase()
+                    .starts_with(&expected.to_ascii_lowercase()),
                 // The generated patterns are a literal and any number of `z`.
                 Condition::Regex(pattern) => {
                     let literal = pattern.strip_suffix("z*").unwrap();
@@ -395,6 +400,7 @@ fn any_match() -> impl Strategy<Value = AttributeMatch> {
     let condition = prop_oneof![
         4 => any_value().prop_map(Condition::Exact),
         1 => any_value().prop_map(Condition::Prefix),
+        1 => "[xyzXY]{0,2}".prop_map(Condition::PrefixIgnoreCase),
         1 => any_value().prop_map(|literal| Condition::Regex(format!("{literal}z*"))),
         1 => Just(Condition::Present),
     ];

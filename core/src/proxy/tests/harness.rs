@@ -311,6 +311,11 @@ fn service() -> Service {
         protocol: "sample-by-id".into(),
         application_protocol: "sample".into(),
         route_config: "echo-routes".into(),
+        settings: Vec::new(),
+        faults: Vec::new(),
+        operation_metrics: false,
+        slow_request_threshold: None,
+        buffering: None,
     }
 }
 
@@ -324,6 +329,8 @@ fn routes() -> RouteConfig {
             weight: 1,
         }],
         timeout: None,
+        remove_prefix: None,
+        mirrors: Vec::new(),
     };
     RouteConfig {
         name: "echo-routes".into(),
@@ -343,7 +350,11 @@ fn cluster(endpoints: &[Address]) -> Cluster {
     Cluster {
         name: CLUSTER.into(),
         lb: LbPolicy::RoundRobin,
+        hashing: None,
         connect_timeout: Duration::from_secs(5),
+        keepalive: None,
+        max_connections: None,
+        max_unknown_nodes: 100,
         outlier: Some(OutlierDetection {
             consecutive_errors: 1,
             interval: Duration::from_secs(3600),
@@ -353,6 +364,8 @@ fn cluster(endpoints: &[Address]) -> Cluster {
         }),
         panic_threshold: 0,
         locality: LocalityRule::nearest_first(),
+        settings: Vec::new(),
+        topology: None,
         eds_name: CLUSTER.into(),
         endpoints: Arc::new(Endpoints {
             hosts: hosts.collect(),

@@ -121,7 +121,7 @@ fn routes(cluster: &str) -> route::RouteConfiguration {
         routes: vec![route::Route {
             route: Some(route::RouteAction {
                 cluster_specifier: Some(cluster),
-                timeout: None,
+                ..Default::default()
             }),
             ..Default::default()
         }],

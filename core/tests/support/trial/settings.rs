@@ -67,6 +67,11 @@ pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
         protocol: protocol.into(),
         application_protocol: protocol.into(),
         route_config: "echo".into(),
+        settings: Vec::new(),
+        faults: Vec::new(),
+        operation_metrics: false,
+        slow_request_threshold: None,
+        buffering: None,
     };
     let routes = RouteConfig {
         name: "echo".into(),
@@ -100,6 +105,8 @@ fn route(shape: u8) -> Route {
             weight: 1,
         }],
         timeout: (shape >> 3 & 1 == 0).then_some(Duration::from_millis(300)),
+        remove_prefix: None,
+        mirrors: Vec::new(),
     }
 }
 
@@ -124,10 +131,16 @@ fn cluster(shape: u8, endpoints: u8) -> Cluster {
             1 => LbPolicy::LeastRequest,
             _ => LbPolicy::Random,
         },
+        hashing: None,
         connect_timeout: Duration::from_secs(1),
+        keepalive: None,
+        max_connections: None,
+        max_unknown_nodes: 100,
         outlier: None,
         panic_threshold: 50,
         locality: LocalityRule::default(),
+        settings: Vec::new(),
+        topology: None,
         eds_name: CLUSTER.into(),
         endpoints: Arc::new(Endpoints {
             hosts: addresses(endpoints).into_iter().map(host).collect(),

@@ -98,7 +98,9 @@ fn apply<'a>(
     edit: &'a Edit,
     parts: &mut Vec<Part<'a>>,
 ) -> Result<bool, EditRefused> {
-    let (Edit::Set { name, .. } | Edit::Remove { name }) = edit;
+    let (Edit::Set { name, .. } | Edit::Remove { name }) = edit else {
+        return Err(EditRefused::NoPlace);
+    };
     let key = wire_key(transport, name);
     let fits = |length: usize| match transport {
         Transport::TtHeader => u16::try_from(length).is_ok(),
@@ -110,7 +112,7 @@ fn apply<'a>(
     match edit {
         Edit::Set { value, .. } if !fits(value.len()) => Err(EditRefused::Unwritable),
         Edit::Set { value, .. } => Ok(set(key, value.as_bytes(), parts)),
-        Edit::Remove { .. } => Ok(remove(key, parts)),
+        Edit::Remove { .. } | Edit::StripPrefix { .. } => Ok(remove(key, parts)),
     }
 }
 

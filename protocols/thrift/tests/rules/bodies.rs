@@ -183,7 +183,7 @@ fn what_is_larger_than_the_limit_is_refused_by_what_says_so() {
         let mut client = Thrift::default().downstream(small);
         assert!(client.decode(&over[..30], &mut out).is_err());
         assert!(!out.is_empty(), "the client waits for an answer");
-        let mut server = Thrift::default().upstream(small, None);
+        let mut server = Thrift::default().upstream(small, &meltemi_codec::Opening::default());
         let answer = speech.message(REPLY, "put", 5, &speech.text(0, &"x".repeat(2000)));
         let asked = Asked(meltemi_codec::Memo::default());
         assert!(server.decode(&answer[..30], &asked, &mut out).is_err());

@@ -120,7 +120,7 @@ fn by_number_calls_get_numbers_of_the_proxy_s() {
     for speech in ALL {
         let bytes = speech.call("a", 5);
         let mut client = protocol.downstream(limits());
-        let mut server = protocol.upstream(limits(), None);
+        let mut server = protocol.upstream(limits(), &meltemi_codec::Opening::default());
         let asked = request(&mut *client, &bytes);
         let id = 0x1234_5678;
         let mut there = Vec::new();
@@ -151,7 +151,7 @@ fn a_compressed_message_is_correlated_by_its_header() {
     let bytes = message(9);
     let frame = whole(&bytes, &asked.memo);
     protocol
-        .upstream(limits(), None)
+        .upstream(limits(), &meltemi_codec::Opening::default())
         .forward(77, frame, &mut out);
     assert_eq!(out, message(77));
 }
@@ -167,7 +167,7 @@ fn numbers_that_differ_come_back_as_they_were() {
     let bytes = with(5, 900);
     let asked = request(&mut *client, &bytes);
     let mut there = Vec::new();
-    let mut server = protocol.upstream(limits(), None);
+    let mut server = protocol.upstream(limits(), &meltemi_codec::Opening::default());
     server.forward(77, whole(&bytes, &asked.memo), &mut there);
     assert_eq!(there, with(77, 900));
     let mut back = Vec::new();
@@ -189,7 +189,7 @@ fn a_number_that_grows_changes_the_inner_length_too() {
     let bytes = with(5);
     let frame = whole(&bytes, &asked.memo);
     protocol
-        .upstream(limits(), None)
+        .upstream(limits(), &meltemi_codec::Opening::default())
         .forward(70_000, frame, &mut there);
     assert_eq!(there, with(70_000));
 }

@@ -115,7 +115,7 @@ fn a_large_answer_is_waited_for_up_to_its_outcome() {
         let long = "x".repeat(20_000);
         let answer = speech.message(EXCEPTION, "a", 1, &speech.exception(&long, 6));
         let decode = |there: &[u8]| {
-            let mut server = Thrift::default().upstream(limits, None);
+            let mut server = Thrift::default().upstream(limits, &meltemi_codec::Opening::default());
             let asked = Asked(memo.clone());
             server.decode(there, &asked, &mut Vec::new()).unwrap()
         };

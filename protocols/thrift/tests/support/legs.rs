@@ -24,7 +24,7 @@ pub fn downstream() -> Box<dyn Downstream> {
 }
 
 pub fn upstream() -> Box<dyn Upstream> {
-    Thrift::default().upstream(limits(), None)
+    Thrift::default().upstream(limits(), &meltemi_codec::Opening::default())
 }
 
 /// The one unanswered call of a connection.

@@ -16,7 +16,7 @@ use crate::{
     upstream::{At, FromServer, Outcome},
 };
 
-const STATUSES: [Status; 13] = [
+const STATUSES: [Status; 14] = [
     Status::NoRoute,
     Status::NoHealthyUpstream,
     Status::ConnectFailure,
@@ -29,6 +29,7 @@ const STATUSES: [Status; 13] = [
     Status::Malformed,
     Status::TooLarge,
     Status::Unsupported,
+    Status::FaultInjected,
     Status::ShuttingDown,
 ];
 

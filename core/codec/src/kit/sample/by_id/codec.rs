@@ -330,6 +330,7 @@ fn code(status: Status) -> u32 {
         Status::TooLarge => 18,
         Status::Unsupported => 19,
         Status::ShuttingDown => 20,
+        Status::FaultInjected => 21,
         Status::RateLimited => TRY_LATER + 1,
         Status::Overloaded => TRY_LATER + 2,
     }

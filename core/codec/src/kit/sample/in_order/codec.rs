@@ -334,6 +334,7 @@ fn code(status: Status) -> (char, u32) {
         Status::TooLarge => ('!', 18),
         Status::Unsupported => ('!', 19),
         Status::ShuttingDown => ('!', 20),
+        Status::FaultInjected => ('!', 21),
         Status::RateLimited => ('?', 101),
         Status::Overloaded => ('?', 102),
     }

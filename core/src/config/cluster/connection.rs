@@ -1,0 +1,46 @@
+//! Limits and options of the connections to a cluster's endpoints.
+
+use std::time::Duration;
+
+use meltemi_proto::envoy::config::cluster::v3 as proto;
+use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use meltemi_proto::envoy::config::core::v3::{RoutingPriority, TcpKeepalive};
+
+use super::super::invalid::Invalid;
+
+/// TCP's own probes on idle connections; `None` is the system's choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Unanswered probes after which the connection is dead.
+    pub probes: Option<u32>,
+    /// Idle for so long, a connection is probed.
+    pub time: Option<Duration>,
+    /// Between two probes.
+    pub interval: Option<Duration>,
+}
+
+impl Keepalive {
+    pub(super) fn parse(keepalive: TcpKeepalive) -> Result<Self, Invalid> {
+        let above_zero = |field: &str, value: Option<u32>| match value {
+            Some(0) => Err(Invalid::new(field, "must be above 0")),
+            value => Ok(value),
+        };
+        let seconds = |field: &str, value| {
+            let seconds = above_zero(field, value);
+            seconds.map(|s| s.map(|s| Duration::from_secs(s.into())))
+        };
+        Ok(Self {
+            probes: above_zero("keepalive_probes", keepalive.keepalive_probes)?,
+            time: seconds("keepalive_time", keepalive.keepalive_time)?,
+            interval: seconds("keepalive_interval", keepalive.keepalive_interval)?,
+        })
+    }
+}
+
+/// The limit on a cluster's connections: Envoy's threshold of the default priority, of which the
+/// first counts.
+pub(super) fn max_connections(breakers: Option<proto::CircuitBreakers>) -> Option<u32> {
+    let thresholds = breakers.map_or_else(Vec::new, |breakers| breakers.thresholds);
+    let default = |t: &&Thresholds| t.priority() == RoutingPriority::Default;
+    thresholds.iter().find(default)?.max_connections
+}

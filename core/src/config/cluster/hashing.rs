@@ -1,0 +1,66 @@
+//! Endpoints by the hash of a key.
+
+use meltemi_proto::envoy::config::cluster::v3::cluster::LbConfig;
+
+use super::super::invalid::Invalid;
+
+/// How the endpoint of a key is found. Which key a request has, its protocol says; a request
+/// without one goes to an endpoint at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashing {
+    Maglev {
+        /// Entries of the table, a prime number.
+        table_size: u32,
+    },
+    Ring {
+        /// Points on the ring at the least, over all endpoints.
+        minimum_size: u32,
+    },
+}
+
+/// Envoy's, and its largest.
+const DEFAULT_TABLE: u64 = 65_537;
+const LARGEST_TABLE: u64 = 5_000_011;
+/// Envoy's, and its largest.
+const DEFAULT_RING: u64 = 1_024;
+const LARGEST_RING: u64 = 8 * 1024 * 1024;
+
+impl Hashing {
+    pub(super) fn maglev(config: Option<&LbConfig>) -> Result<Self, Invalid> {
+        let size = match config {
+            Some(LbConfig::MaglevLbConfig(maglev)) => maglev.table_size,
+            _ => None,
+        };
+        let field = "maglev_lb_config.table_size";
+        let size = size.unwrap_or(DEFAULT_TABLE);
+        let table_size = bounded(field, size, LARGEST_TABLE)?;
+        if !is_prime(table_size) {
+            return Err(Invalid::new(field, format!("{size} is not a prime number")));
+        }
+        Ok(Self::Maglev { table_size })
+    }
+
+    pub(super) fn ring(config: Option<&LbConfig>) -> Result<Self, Invalid> {
+        let size = match config {
+            Some(LbConfig::RingHashLbConfig(ring)) => ring.minimum_ring_size,
+            _ => None,
+        };
+        let field = "ring_hash_lb_config.minimum_ring_size";
+        let size = size.unwrap_or(DEFAULT_RING);
+        let minimum_size = bounded(field, size, LARGEST_RING)?;
+        Ok(Self::Ring { minimum_size })
+    }
+}
+
+fn bounded(field: &str, size: u64, largest: u64) -> Result<u32, Invalid> {
+    let small = u32::try_from(size).ok();
+    small
+        .filter(|_| (1..=largest).contains(&size))
+        .ok_or_else(|| Invalid::new(field, format!("{size} is not between 1 and {largest}")))
+}
+
+/// By trial: the square root of the largest table is 2,236.
+fn is_prime(number: u32) -> bool {
+    let mut divisors = (2..).take_while(|d| d * d <= number);
+    number > 1 && divisors.all(|d| !number.is_multiple_of(d))
+}

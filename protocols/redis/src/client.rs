@@ -1,0 +1,445 @@
+//! The codec of a client's connection.
+
+mod asked;
+mod attribute;
+mod blocking;
+mod channels;
+mod class;
+mod edit;
+mod local;
+mod login;
+mod ordinary;
+mod state;
+mod texts;
+mod transaction;
+mod unknown;
+
+use std::{borrow::Cow, sync::Arc};
+
+use meltemi_codec::{
+    AttributeKey, Body, Constraint, Decoded, Downstream, Edit, EditRefused, EndOfFile, Frame,
+    FromClient, Limits, LocalReply, Malformed, Memo, Message, Request, Size, Status,
+};
+
+use self::{
+    asked::Asked,
+    class::Class,
+    state::{Replies, State, Stream, Transaction},
+    unknown::Known,
+};
+use crate::{
+    command,
+    lessons::Lessons,
+    memo::{self, Kind, Tag},
+    resp::{Arguments, ProtocolError, RequestScan, Scanned, inline, write},
+    settings::Settings,
+};
+
+pub(crate) use attribute::SCHEMA;
+
+/// How much of a request is looked at for its command and its first key, in bytes, where it is too
+/// large to be kept as a whole; also, up to which size a command that changes the state of a
+/// connection is waited for.
+const HEAD: usize = 64 * 1024;
+
+/// Reads what a client sends, and answers it as a server would.
+#[derive(Debug)]
+pub(crate) struct Client {
+    limits: Limits,
+    settings: Arc<Settings>,
+    lessons: Arc<Lessons>,
+    scan: RequestScan,
+    state: State,
+    /// What the server was asked about the request at hand.
+    question: Option<Question>,
+    /// What it said; `None` where it said nothing.
+    answer: Option<Box<[u8]>>,
+    /// What was learned of the command at hand.
+    known: Known,
+}
+
+/// What a codec asks a server of its own accord.
+#[derive(Clone, Debug)]
+enum Question {
+    /// Whether a connection can be so.
+    Session(Box<state::Login>),
+    /// Whether a transaction may begin.
+    Multi,
+    /// `COMMAND INFO`.
+    Info,
+    /// `COMMAND GETKEYS`.
+    Keys,
+}
+
+/// What a request comes to.
+enum Turn {
+    Event(FromClient),
+    Close(&'static str),
+}
+
+impl Client {
+    pub(crate) fn new(limits: Limits, settings: Arc<Settings>, lessons: Arc<Lessons>) -> Self {
+        let locked = settings.asked.is_some();
+        Self {
+            limits,
+            scan: RequestScan::new(limits.frame, locked),
+            state: State::new(!locked),
+            settings,
+            lessons,
+            question: None,
+            answer: None,
+            known: Known::No,
+        }
+    }
+
+    /// The next request starts at the next byte.
+    fn rescan(&mut self) {
+        self.scan = RequestScan::new(self.limits.frame, !self.state.authenticated);
+    }
+
+    /// Reads on, and says how much of `input` there is to look at; `None` where more is needed.
+    fn front<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, ProtocolError> {
+        let taken = usize::try_from(self.scan.taken()).unwrap_or(usize::MAX);
+        if !self.scan.is_whole() {
+            let rest = input.get(taken..).unwrap_or_default();
+            if let Scanned::End(_) = self.scan.feed(rest)? {
+                let end = usize::try_from(self.scan.taken()).unwrap_or(usize::MAX);
+                return Ok(input.get(..end));
+            }
+            let large = self.scan.at_least() > self.limits.whole as u64;
+            return Ok((large || self.scan.too_large()).then_some(input));
+        }
+        Ok(input.get(..taken))
+    }
+
+    /// Waits for all of the request, or for as much of it as is looked at.
+    fn incomplete(&self, input: &[u8]) -> Decoded<FromClient> {
+        let need = usize::try_from(self.scan.at_least()).unwrap_or(usize::MAX);
+        Decoded::Incomplete {
+            need: need.min(self.most()).max(input.len() + 1),
+        }
+    }
+
+    /// How much of a request is waited for at most.
+    fn most(&self) -> usize {
+        HEAD.max(self.limits.whole)
+    }
+
+    /// Whether a request is judged by all of it, and not only by its command and its first key.
+    fn wants_whole(&self, asked: &Asked<'_>) -> bool {
+        !asked.is_cut_container()
+            && (asked.class != Class::Plain
+                || matches!(self.state.transaction, Transaction::Open { .. }))
+    }
+
+    /// Whether the command or its first key is still to come.
+    fn wants_more(asked: &Asked<'_>) -> bool {
+        if asked.is_cut_container() {
+            return true;
+        }
+        let keyed = asked
+            .command
+            .is_some_and(|command| !command.keys.is_empty());
+        keyed && asked.table_keys().all(|key| asked.argument(key).is_none())
+    }
+
+    /// What is done with a request, its answer written to `out` where it ends here.
+    fn turn(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Turn {
+        if asked.class == Class::Attack {
+            return Turn::Close("a request of HTTP");
+        }
+        let start = out.len();
+        let event = match self.question.take() {
+            Some(question) => self.resolve(question, asked, out),
+            None => self.dispatch(asked, out),
+        };
+        if matches!(event, FromClient::Ask(_)) {
+            return Turn::Event(event);
+        }
+        self.known = Known::No;
+        Turn::Event(self.heard(event, asked.class, (out, start)))
+    }
+
+    /// The event as the client wants to hear of it.
+    fn heard(
+        &mut self,
+        mut event: FromClient,
+        class: Class,
+        (out, start): (&mut Vec<u8>, usize),
+    ) -> FromClient {
+        // It has its own way, and is what the next one is measured by.
+        if class == Class::ClientReply && event == FromClient::Answered {
+            return event;
+        }
+        if !self.state.replies.take_silent() {
+            return event;
+        }
+        out.truncate(start);
+        if let FromClient::Request(request) | FromClient::Refused { request, .. } = &mut event {
+            let mut tag = Tag::unpack(&request.memo);
+            tag.set(memo::SILENT);
+            request.memo = tag.pack(request.memo.data.take());
+        }
+        event
+    }
+
+    fn resolve(&mut self, question: Question, asked: &Asked<'_>, out: &mut Vec<u8>) -> FromClient {
+        let answer = self.answer.take();
+        match question {
+            Question::Session(login) => self.logged_in(*login, answer.as_deref(), out),
+            Question::Multi => {
+                self.began(answer.as_deref());
+                self.dispatch(asked, out)
+            }
+            Question::Info => {
+                self.known = self.informed(asked, answer.as_deref());
+                self.dispatch(asked, out)
+            }
+            Question::Keys => {
+                self.known = unknown::located(answer.as_deref());
+                self.dispatch(asked, out)
+            }
+        }
+    }
+
+    fn dispatch(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> FromClient {
+        if let Some(event) = self.locked_out(asked, out) {
+            return event;
+        }
+        if self.state.stream != Stream::None {
+            return self.within_stream(asked);
+        }
+        if let Some(event) = self.within_transaction(asked, out) {
+            return event;
+        }
+        if self.state.restricted() {
+            return self.within_subscription(asked);
+        }
+        match asked.class {
+            Class::Quit => self.quit(out),
+            _ if !asked.takes() => self.ordinary(asked),
+            Class::Plain | Class::Attack => self.ordinary(asked),
+            Class::Unknown => self.unknown(asked),
+            Class::Ping => self.ping(asked, out),
+            Class::Auth | Class::Hello | Class::Select | Class::Reset => self.login(asked, out),
+            Class::Multi => self.multi(out),
+            Class::Exec | Class::Discard => self.ordinary(asked),
+            Class::Watch => self.watch(asked),
+            Class::Unwatch => self.unwatch(asked),
+            Class::Subscribe(kind) => self.subscribe(kind, asked),
+            Class::Unsubscribe(kind) => self.unsubscribe(kind, asked),
+            Class::Blocking => self.blocking(asked),
+            Class::Own => self.own(asked),
+            Class::Monitor | Class::Replication | Class::Replconf => self.stream(asked),
+            Class::Asking | Class::Readonly | Class::Readwrite | Class::Shutdown => {
+                self.node(asked.class, out)
+            }
+            Class::ClientReply
+            | Class::ClientSetname
+            | Class::ClientGetname
+            | Class::ClientSetinfo => self.client_command(asked, out),
+        }
+    }
+
+    fn refused(&mut self) -> FromClient {
+        let mut tag = Tag::default();
+        if matches!(
+            self.state.transaction,
+            Transaction::Open { .. } | Transaction::Begun { .. }
+        ) {
+            tag.set(memo::QUEUED);
+        }
+        FromClient::Refused {
+            request: Request::unary(0, tag.pack(None)),
+            status: Status::TooLarge,
+            message: "the request is larger than the limit of the proxy",
+        }
+    }
+
+    fn message(&mut self, event: FromClient) -> Decoded<FromClient> {
+        let size = match (&event, self.scan.size()) {
+            // The same bytes come again.
+            (FromClient::Ask(_), _) => {
+                let size = Size::Known(0);
+                return Decoded::Message(Message { size, event });
+            }
+            (_, Some(size)) => Size::Known(size),
+            (_, None) => Size::Streamed,
+        };
+        if size != Size::Streamed {
+            self.rescan();
+        }
+        Decoded::Message(Message { size, event })
+    }
+}
+
+fn malformed(error: ProtocolError, out: &mut Vec<u8>) -> Malformed {
+    write::error(format!("ERR Protocol error: {error}").as_bytes(), out);
+    Malformed {
+        reason: error.reason(),
+    }
+}
+
+impl Downstream for Client {
+    fn decode(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Decoded<FromClient>, Malformed> {
+        let front = self.front(input).map_err(|error| malformed(error, out))?;
+        let Some(front) = front else {
+            return Ok(self.incomplete(input));
+        };
+        if self.scan.too_large() {
+            let event = self.refused();
+            let event = self.heard(event, Class::Plain, (out, 0));
+            return Ok(self.message(event));
+        }
+        let whole = self.scan.is_whole();
+        let array;
+        let bytes = match front.first() {
+            Some(b'*') => front,
+            // A line is never so long that its head would have to do.
+            _ if !whole => return Ok(self.incomplete(input)),
+            _ => {
+                array =
+                    inline::to_array(front).ok_or_else(|| malformed(ProtocolError::Quotes, out))?;
+                &array
+            }
+        };
+        let arguments = Arguments::new(bytes);
+        let asked = match arguments {
+            None if whole => {
+                self.rescan();
+                return Ok(Decoded::Skip { len: front.len() });
+            }
+            None => None,
+            Some(arguments) => Asked::new(bytes, arguments, whole),
+        };
+        let need = input.len() + 1;
+        let Some(asked) = asked else {
+            if whole || need > self.most() {
+                let reason = "a command name that is larger than what is looked at";
+                return Err(Malformed { reason });
+            }
+            return Ok(Decoded::Incomplete { need });
+        };
+        if !whole && need <= self.most() {
+            if self.wants_whole(&asked) {
+                return Ok(self.incomplete(input));
+            }
+            if Self::wants_more(&asked) {
+                return Ok(Decoded::Incomplete { need });
+            }
+        }
+        match self.turn(&asked, out) {
+            Turn::Event(event) => Ok(self.message(event)),
+            Turn::Close(reason) => Err(Malformed { reason }),
+        }
+    }
+
+    fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
+        let scanned = self.scan.feed(input).map_err(|error| Malformed {
+            reason: error.reason(),
+        })?;
+        Ok(match scanned {
+            Scanned::More => Body::More(input.len()),
+            Scanned::End(n) => {
+                self.rescan();
+                Body::End(n)
+            }
+        })
+    }
+
+    fn attribute<'a>(&self, request: Frame<'a>, key: &AttributeKey) -> Option<Cow<'a, [u8]>> {
+        match key {
+            AttributeKey::Known(index) => self.named(request, usize::from(*index)),
+            AttributeKey::Other(_) => None,
+        }
+    }
+
+    fn edit(
+        &self,
+        request: Frame<'_>,
+        edits: &[Edit],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        edit::edit(request, edits, out)
+    }
+
+    fn constraint(&self, edited: Frame<'_>) -> Option<Constraint> {
+        let arguments = Arguments::new(edited.bytes)?;
+        let asked = Asked::new(edited.bytes, arguments, edited.whole)?;
+        let first = asked.table_keys().next()?;
+        let reads = asked.command.is_some_and(command::Command::is_readonly);
+        Some(self.shard(asked.argument(first)?, self.role(reads)))
+    }
+
+    fn respond(&mut self, _id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
+        let tag = Tag::unpack(response.memo);
+        let error = crate::resp::reply::error(response.bytes).is_some();
+        self.state.answered(tag, error);
+        if tag.has(memo::SILENT) {
+            return;
+        }
+        match tag.kind {
+            Kind::Abort => write::error(texts::ABORTED, out),
+            Kind::Drop => write::simple("OK", out),
+            _ => out.extend_from_slice(response.bytes),
+        }
+    }
+
+    fn local_reply(
+        &mut self,
+        _id: u64,
+        memo: &Memo,
+        reply: LocalReply<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<u32> {
+        let tag = Tag::unpack(memo);
+        self.state.answered(tag, true);
+        if tag.has(memo::QUEUED) {
+            self.state.poisoned = true;
+        }
+        if !tag.has(memo::SILENT) {
+            write::error(format!("ERR proxy: {}", reply.message).as_bytes(), out);
+        }
+        Some(0)
+    }
+
+    fn learn(&mut self, answer: Option<Frame<'_>>) {
+        self.answer = answer
+            .filter(|answer| answer.whole)
+            .map(|answer| answer.bytes.into());
+    }
+
+    fn push(&mut self, message: &[u8], out: &mut Vec<u8>) {
+        self.state.channels.pushed(message);
+        out.extend_from_slice(message);
+    }
+
+    fn end_of_file(&self) -> EndOfFile {
+        // A popped element would have no reader.
+        let listens = self.state.blocked > 0
+            || self.state.channels.any()
+            || self.state.stream != Stream::None;
+        match listens {
+            true => EndOfFile::Abandon,
+            false => EndOfFile::Finish,
+        }
+    }
+}
+
+impl Replies {
+    /// Whether the answer to the request at hand is not wanted.
+    fn take_silent(&mut self) -> bool {
+        match self {
+            Self::On => false,
+            Self::Off => true,
+            Self::Skip => {
+                *self = Self::On;
+                true
+            }
+        }
+    }
+}

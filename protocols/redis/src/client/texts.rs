@@ -1,0 +1,18 @@
+//! What a server would say, in its words (Redis 7.0).
+
+pub(super) const NO_AUTH: &[u8] = b"NOAUTH Authentication required.";
+pub(super) const HELLO_NO_AUTH: &[u8] = b"NOAUTH HELLO must be called with the client already \
+    authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+    authenticate the client and select the RESP protocol version at the same time";
+pub(super) const WRONG_PASS: &[u8] =
+    b"WRONGPASS invalid username-password pair or user is disabled.";
+pub(super) const SYNTAX: &[u8] = b"ERR syntax error";
+pub(super) const ABORTED: &[u8] = b"EXECABORT Transaction discarded because of previous errors.";
+pub(super) const NAME: &[u8] =
+    b"ERR Client names cannot contain spaces, newlines or special characters.";
+pub(super) const NO_ANSWER: &[u8] = b"ERR proxy: the server gave no answer";
+pub(super) const SHUTDOWN: &str = "SHUTDOWN is not for clients of a proxy: \
+    it would stop the server for all of them; send it to the server itself";
+pub(super) const REPLY_QUEUED: &str = "CLIENT REPLY within a transaction is not supported";
+pub(super) const NO_PROTO: &[u8] = b"NOPROTO unsupported protocol version";
+pub(super) const VERSION: &[u8] = b"ERR Protocol version is not an integer or out of range";

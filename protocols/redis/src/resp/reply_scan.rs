@@ -1,0 +1,366 @@
+//! Where a reply ends, in either version of RESP.
+
+use meltemi_codec::Malformed;
+use memchr::memchr;
+
+use super::{Scanned, number::Digits};
+
+/// How deep replies may nest. Redis' own are a few levels deep; a script's table, or a module's
+/// document, may be deeper.
+pub const DEPTH: usize = 1024;
+/// The longest line of a length or count: 64 bits in decimal, and its sign.
+const NUMBER_LINE: usize = 20;
+
+/// Finds the end of one reply; attributes (`|`) belong to the reply that they precede.
+#[derive(Clone, Debug)]
+pub struct ReplyScan {
+    state: State,
+    /// Aggregates that are not complete, outermost first.
+    open: Vec<Open>,
+    /// Bytes of the reply so far.
+    taken: u64,
+    /// The type of the reply behind its attributes, and where it begins.
+    top: Option<(u8, u64)>,
+    /// Whether the first line of the reply behind its attributes is complete.
+    headed: bool,
+    /// Replies of more bytes may pass unseen once their size is known.
+    whole: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Before an element.
+    #[default]
+    Type,
+    /// In a line, and whether its last byte was a CR.
+    Line { cr: bool },
+    /// In the number behind this type's byte, and whether its CR was there.
+    Number { kind: u8, digits: Digits, cr: bool },
+    /// Bytes of a bulk string and its line end, and whether it is a part of a streamed one.
+    Data { left: u64, chunk: bool },
+    /// Before a part of a streamed string.
+    Chunk,
+    /// Behind the end.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Open {
+    /// Elements that are not complete; `None` where a `.` ends them.
+    left: Option<u64>,
+    /// Whether it precedes an element, instead of being one.
+    attribute: bool,
+}
+
+fn malformed(reason: &'static str) -> Malformed {
+    Malformed { reason }
+}
+
+impl Default for ReplyScan {
+    /// That looks at every byte.
+    fn default() -> Self {
+        Self::new(usize::MAX)
+    }
+}
+
+impl ReplyScan {
+    /// For replies that may pass unseen behind their last length, if they have more bytes than
+    /// `whole`: the last line end of such a one is not looked at, whether it is there or not.
+    #[must_use]
+    pub fn new(whole: usize) -> Self {
+        Self {
+            state: State::Type,
+            open: Vec::new(),
+            taken: 0,
+            top: None,
+            headed: false,
+            whole: whole as u64,
+        }
+    }
+
+    /// For the next reply, with the memory of the last one.
+    pub fn restart(&mut self) {
+        self.state = State::Type;
+        self.open.clear();
+        self.taken = 0;
+        self.top = None;
+        self.headed = false;
+    }
+
+    /// Reads on: `bytes` are those that follow what was read before.
+    ///
+    /// # Errors
+    /// [`Malformed`] where they are no reply.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Scanned, Malformed> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let taken = self.step(rest)?;
+            at += taken;
+            self.taken += taken as u64;
+            if self.state == State::End {
+                return Ok(Scanned::End(at));
+            }
+        }
+        Ok(Scanned::More)
+    }
+
+    /// Bytes of the reply so far.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// The type's byte of the reply behind its attributes, and where it begins.
+    #[must_use]
+    pub fn top(&self) -> Option<(u8, u64)> {
+        self.top
+    }
+
+    /// Whether the first line of the reply behind its attributes is there.
+    #[must_use]
+    pub fn headed(&self) -> bool {
+        self.headed
+    }
+
+    /// How many bytes the reply has at least.
+    #[must_use]
+    pub fn at_least(&self) -> u64 {
+        // No element takes less than a type's byte and a line end.
+        let behind: u64 = self
+            .open
+            .iter()
+            .map(|open| match open.left {
+                // The innermost one's next element is counted with the state.
+                Some(left) => (left - 1)
+                    .saturating_mul(3)
+                    .saturating_add(u64::from(open.attribute) * 3),
+                None => 3,
+            })
+            .fold(0, u64::saturating_add);
+        let here = match self.state {
+            State::Type | State::Chunk => 3,
+            State::Line { cr } => 2 - u64::from(cr),
+            State::Number { cr, .. } => 2 - u64::from(cr),
+            State::Data { left, chunk } => left + u64::from(chunk) * 4,
+            State::End => 0,
+        };
+        // The end of a streamed aggregate is counted with the aggregate.
+        let twice = match (self.state, self.open.last()) {
+            (State::Type, Some(Open { left: None, .. }))
+            | (State::Number { kind: b'.', .. }, _) => 3,
+            _ => 0,
+        };
+        let behind = behind.saturating_sub(twice);
+        self.taken.saturating_add(here).saturating_add(behind)
+    }
+
+    /// How many bytes the reply has, as soon as that is known: in its last bulk string.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        let last = |open: &Open| open.left == Some(1) && !open.attribute;
+        match self.state {
+            State::Data { left, chunk: false } if self.open.iter().all(last) => {
+                Some(self.taken.saturating_add(left))
+            }
+            State::End => Some(self.taken),
+            _ => None,
+        }
+    }
+
+    fn step(&mut self, rest: &[u8]) -> Result<usize, Malformed> {
+        let byte = rest.first().copied().unwrap_or_default();
+        match self.state {
+            State::Type => self.kind(byte)?,
+            State::Line { cr } => return Ok(self.line(rest, cr)),
+            State::Number { kind, digits, cr } => self.number(kind, digits, (cr, byte))?,
+            State::Data { left, chunk } => return self.data(rest, left, chunk),
+            State::Chunk if byte == b';' => {
+                self.state = State::Number {
+                    kind: byte,
+                    digits: Digits::default(),
+                    cr: false,
+                };
+            }
+            State::Chunk => return Err(malformed("a streamed string without its next part")),
+            State::End => return Ok(rest.len()),
+        }
+        Ok(1)
+    }
+
+    fn kind(&mut self, kind: u8) -> Result<(), Malformed> {
+        if self.open.is_empty() && kind != b'|' {
+            self.top = Some((kind, self.taken));
+        }
+        self.state = match kind {
+            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => State::Line { cr: false },
+            b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => State::Number {
+                kind,
+                digits: Digits::default(),
+                cr: false,
+            },
+            b'.' if matches!(self.open.last(), Some(Open { left: None, .. })) => {
+                // Its line end is that of a number without digits.
+                State::Number {
+                    kind,
+                    digits: Digits::default(),
+                    cr: false,
+                }
+            }
+            _ => return Err(malformed("no RESP type begins with this byte")),
+        };
+        Ok(())
+    }
+
+    fn line(&mut self, rest: &[u8], cr: bool) -> usize {
+        if cr && rest.first() == Some(&b'\n') {
+            self.head();
+            self.complete();
+            return 1;
+        }
+        // A CR that no LF follows is text, as hiredis has it.
+        match memchr(b'\r', rest) {
+            Some(at) => {
+                self.state = State::Line { cr: true };
+                at + 1
+            }
+            None => {
+                self.state = State::Line { cr: false };
+                rest.len()
+            }
+        }
+    }
+
+    fn number(&mut self, kind: u8, mut digits: Digits, at: (bool, u8)) -> Result<(), Malformed> {
+        match at {
+            (true, b'\n') => {
+                self.head();
+                return self.counted(kind, digits);
+            }
+            (true, _) => return Err(malformed("a line of a number without its LF")),
+            (false, b'\r') => {}
+            (false, _) if digits.len() >= NUMBER_LINE => {
+                return Err(malformed("a number of more than 64 bits"));
+            }
+            (false, byte) => digits.push(byte),
+        }
+        let cr = at.1 == b'\r';
+        self.state = State::Number { kind, digits, cr };
+        Ok(())
+    }
+
+    /// Goes on behind the line of a length or count.
+    fn counted(&mut self, kind: u8, digits: Digits) -> Result<(), Malformed> {
+        let wrong = malformed("a length that is no number, or a negative one");
+        if kind == b'.' {
+            if digits.len() > 0 {
+                return Err(malformed(
+                    "an end of a streamed aggregate that is not alone",
+                ));
+            }
+            self.close();
+            return Ok(());
+        }
+        if digits.is(b'?') && kind != b';' && kind != b'!' && kind != b'=' {
+            return match kind {
+                b'$' => {
+                    self.state = State::Chunk;
+                    Ok(())
+                }
+                _ => self.nest(None, kind == b'|'),
+            };
+        }
+        let value = digits.value().ok_or(wrong.clone())?;
+        if value == -1 && matches!(kind, b'$' | b'*') {
+            self.complete();
+            return Ok(());
+        }
+        let count = u64::try_from(value).map_err(|_| wrong)?;
+        match kind {
+            b'$' | b'!' | b'=' => {
+                let left = count.saturating_add(2);
+                self.state = State::Data { left, chunk: false };
+            }
+            b';' if count == 0 => self.complete(),
+            b';' => {
+                let left = count.saturating_add(2);
+                self.state = State::Data { left, chunk: true };
+            }
+            b'%' | b'|' => return self.nest(Some(count.saturating_mul(2)), kind == b'|'),
+            _ => return self.nest(Some(count), false),
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, rest: &[u8], left: u64, chunk: bool) -> Result<usize, Malformed> {
+        // All but the line end.
+        if left > 2 {
+            let text = usize::try_from(left - 2).map_or(rest.len(), |n| n.min(rest.len()));
+            let left = left - text as u64;
+            self.state = State::Data { left, chunk };
+            return Ok(text);
+        }
+        let wanted = if left == 2 { b'\r' } else { b'\n' };
+        let unseen = self.size().is_some_and(|size| size > self.whole);
+        if rest.first() != Some(&wanted) && !unseen {
+            return Err(malformed("a bulk string is not as long as it says"));
+        }
+        match (left, chunk) {
+            (2, _) => self.state = State::Data { left: 1, chunk },
+            (_, true) => self.state = State::Chunk,
+            (_, false) => self.complete(),
+        }
+        Ok(1)
+    }
+
+    fn nest(&mut self, left: Option<u64>, attribute: bool) -> Result<(), Malformed> {
+        if self.open.len() >= DEPTH {
+            return Err(malformed("a reply that nests deeper than 1024 levels"));
+        }
+        self.open.push(Open { left, attribute });
+        self.state = State::Type;
+        if left == Some(0) {
+            self.close();
+        }
+        Ok(())
+    }
+
+    /// The innermost aggregate is complete.
+    fn close(&mut self) {
+        match self.open.pop() {
+            Some(Open {
+                attribute: true, ..
+            }) => self.state = State::Type,
+            _ => self.complete(),
+        }
+    }
+
+    /// An element is complete.
+    fn complete(&mut self) {
+        self.state = State::Type;
+        loop {
+            let Some(inner) = self.open.last_mut() else {
+                self.state = State::End;
+                return;
+            };
+            match &mut inner.left {
+                None => return,
+                Some(left) if *left > 1 => {
+                    *left -= 1;
+                    return;
+                }
+                Some(_) => {
+                    let inner = self.open.pop();
+                    if inner.is_some_and(|inner| inner.attribute) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn head(&mut self) {
+        if self.top.is_some() {
+            self.headed = true;
+        }
+    }
+}

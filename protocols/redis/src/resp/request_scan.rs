@@ -1,0 +1,321 @@
+//! Where a request ends: an array of bulk strings, or an inline line
+//! (`processMultibulkBuffer`, `processInlineBuffer` of Redis' `networking.c`).
+
+use memchr::memchr;
+
+use super::{Scanned, number::Digits};
+
+/// The longest line of an inline command, and of a count or length, in bytes
+/// (`PROTO_INLINE_MAX_SIZE`).
+pub const LINE: usize = 64 * 1024;
+/// The longest bulk string in bytes (`proto-max-bulk-len`).
+pub const BULK: i64 = 512 * 1024 * 1024;
+/// Before a client has authenticated: arguments of a command, bytes of each.
+const LOCKED: (i64, i64) = (10, 16 * 1024);
+
+/// What a request breaks, in Redis' own words. The connection is closed after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// The line of an inline command does not end.
+    #[error("too big inline request")]
+    Inline,
+    /// An inline command with an open quote.
+    #[error("unbalanced quotes in request")]
+    Quotes,
+    /// The line after `*` does not end.
+    #[error("too big mbulk count string")]
+    CountLine,
+    /// No number of arguments.
+    #[error("invalid multibulk length")]
+    Count,
+    /// Too many arguments for a client that has not authenticated.
+    #[error("unauthenticated multibulk length")]
+    LockedCount,
+    /// The line after `$` does not end.
+    #[error("too big bulk count string")]
+    LengthLine,
+    /// Something else in the place of `$`.
+    #[error("expected '$', got '{0}'")]
+    Dollar(char),
+    /// No length of an argument.
+    #[error("invalid bulk length")]
+    Length,
+    /// Too long an argument for a client that has not authenticated.
+    #[error("unauthenticated bulk length")]
+    LockedLength,
+    /// More than the proxy lets pass, and its end is not known.
+    #[error("the request is larger than the limit of the proxy")]
+    TooLarge,
+}
+
+impl ProtocolError {
+    /// For a log.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Inline => "an inline command of more than 64 KiB",
+            Self::Quotes => "unbalanced quotes in an inline command",
+            Self::CountLine => "a multibulk count of more than 64 KiB",
+            Self::Count => "an invalid multibulk length",
+            Self::LockedCount => "more than 10 arguments before authentication",
+            Self::LengthLine => "a bulk length of more than 64 KiB",
+            Self::Dollar(_) => "an argument without `$`",
+            Self::Length => "an invalid bulk length",
+            Self::LockedLength => "an argument of more than 16 KiB before authentication",
+            Self::TooLarge => "a request of more bytes than the frame limit",
+        }
+    }
+}
+
+/// Finds the end of one request.
+#[derive(Clone, Debug)]
+pub struct RequestScan {
+    state: State,
+    /// The largest request that passes, in bytes.
+    frame: u64,
+    /// Whether this one is larger, and its end is known.
+    too_large: bool,
+    /// Bytes of the request so far.
+    taken: u64,
+    /// Arguments that are not complete.
+    left: u32,
+    /// Bytes of the line so far.
+    line: usize,
+    /// Whether the client still has to authenticate: it may send only little.
+    locked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first byte.
+    Start,
+    /// In an inline command.
+    Inline,
+    /// Behind `*`.
+    Count(Digits),
+    /// In an argument's first line: what is there instead of `$`, and the number.
+    Length(Option<u8>, Digits),
+    /// Behind the CR of a line. Redis does not look at what follows it.
+    LineEnd(Next),
+    /// Bytes of an argument and its end.
+    Data(u64),
+    /// Behind the end.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Argument,
+    Data(u64),
+    End,
+}
+
+impl RequestScan {
+    /// For the next request, of at most `frame` bytes. `locked`: of a client that still has to
+    /// authenticate.
+    #[must_use]
+    pub fn new(frame: u64, locked: bool) -> Self {
+        Self {
+            state: State::Start,
+            frame,
+            too_large: false,
+            taken: 0,
+            left: 0,
+            line: 0,
+            locked,
+        }
+    }
+
+    /// Reads on: `bytes` are those that follow what was read before.
+    ///
+    /// # Errors
+    /// [`ProtocolError`] where Redis would write one and close the connection.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Scanned, ProtocolError> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let taken = self.step(rest)?;
+            at += taken;
+            self.taken += taken as u64;
+            if self.state == State::End {
+                return Ok(Scanned::End(at));
+            }
+        }
+        Ok(Scanned::More)
+    }
+
+    /// Bytes of the request so far.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many bytes the request has at least.
+    #[must_use]
+    pub fn at_least(&self) -> u64 {
+        // An argument takes no less than `$0` and two line ends.
+        let behind = |arguments: u32| u64::from(arguments) * 6;
+        self.taken
+            + match self.state {
+                State::Start | State::Inline => 1,
+                State::Count(_) => 2,
+                State::Length(..) => 4 + behind(self.left.saturating_sub(1)),
+                State::LineEnd(Next::Argument) => 1 + behind(self.left),
+                State::LineEnd(Next::Data(n)) => 1 + n + behind(self.left.saturating_sub(1)),
+                State::Data(n) => n + behind(self.left.saturating_sub(1)),
+                State::LineEnd(Next::End) => 1,
+                State::End => 0,
+            }
+    }
+
+    /// How many bytes the request has, as soon as that is known: in its last argument.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match self.state {
+            State::Data(n) if self.left == 1 => Some(self.taken + n),
+            State::LineEnd(Next::Data(n)) if self.left == 1 => Some(self.taken + 1 + n),
+            State::End => Some(self.taken),
+            _ => None,
+        }
+    }
+
+    /// Whether it is larger than what passes, as far as is known now. Where a request turns out to
+    /// be so before its last argument, its end cannot be known, and it is an error instead.
+    #[must_use]
+    pub fn too_large(&self) -> bool {
+        self.too_large
+    }
+
+    /// Whether all of it was there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.state == State::End
+    }
+
+    fn step(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
+        let byte = rest.first().copied().unwrap_or_default();
+        match &mut self.state {
+            State::Start if byte == b'*' => self.state = State::Count(Digits::default()),
+            State::Start => {
+                self.state = State::Inline;
+                return self.inline(rest);
+            }
+            State::Inline => return self.inline(rest),
+            State::Count(_) | State::Length(..) => return self.number(rest),
+            State::LineEnd(next) => {
+                self.state = match *next {
+                    Next::Argument => State::Length(None, Digits::default()),
+                    Next::Data(n) => State::Data(n),
+                    Next::End => State::End,
+                };
+            }
+            State::Data(n) => {
+                let taken = usize::try_from(*n).map_or(rest.len(), |n| n.min(rest.len()));
+                *n -= taken as u64;
+                if *n == 0 {
+                    self.left -= 1;
+                    self.state = match self.left {
+                        0 => State::End,
+                        _ => State::Length(None, Digits::default()),
+                    };
+                }
+                return Ok(taken);
+            }
+            State::End => return Ok(rest.len()),
+        }
+        Ok(1)
+    }
+
+    fn inline(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
+        let end = memchr(b'\n', rest);
+        let taken = end.map_or(rest.len(), |at| at + 1);
+        self.line += taken;
+        if self.line > LINE {
+            return Err(ProtocolError::Inline);
+        }
+        if self.line as u64 > self.frame {
+            return Err(ProtocolError::TooLarge);
+        }
+        if end.is_some() {
+            self.state = State::End;
+        }
+        Ok(taken)
+    }
+
+    /// Reads a line with a number. Redis looks for its CR first, and only then at the line.
+    fn number(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
+        let end = memchr(b'\r', rest);
+        let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let counts = matches!(self.state, State::Count(_));
+        for byte in text {
+            match &mut self.state {
+                State::Length(wrong, _) if self.line == 0 => {
+                    *wrong = Some(*byte).filter(|byte| *byte != b'$');
+                }
+                State::Count(digits) | State::Length(_, digits) => digits.push(*byte),
+                _ => {}
+            }
+            self.line += 1;
+        }
+        if self.line > LINE {
+            return Err(match counts {
+                true => ProtocolError::CountLine,
+                false => ProtocolError::LengthLine,
+            });
+        }
+        if end.is_none() {
+            return Ok(text.len());
+        }
+        let next = match self.state {
+            State::Length(wrong, digits) => self.length(wrong, digits)?,
+            State::Count(digits) => self.count(digits)?,
+            _ => Next::End,
+        };
+        self.line = 0;
+        self.state = State::LineEnd(next);
+        self.bounded(text.len() as u64 + 1)?;
+        Ok(text.len() + 1)
+    }
+
+    /// Compares what the request has at least, now that a line of it was read, with the limit.
+    fn bounded(&mut self, line: u64) -> Result<(), ProtocolError> {
+        if self.at_least().saturating_add(line) <= self.frame {
+            return Ok(());
+        }
+        self.too_large = self.size().is_some();
+        match self.too_large {
+            true => Ok(()),
+            false => Err(ProtocolError::TooLarge),
+        }
+    }
+
+    fn count(&mut self, digits: Digits) -> Result<Next, ProtocolError> {
+        let count = digits
+            .value()
+            .filter(|count| *count <= i64::from(i32::MAX))
+            .ok_or(ProtocolError::Count)?;
+        if self.locked && count > LOCKED.0 {
+            return Err(ProtocolError::LockedCount);
+        }
+        self.left = u32::try_from(count).unwrap_or(0);
+        Ok(match self.left {
+            0 => Next::End,
+            _ => Next::Argument,
+        })
+    }
+
+    fn length(&mut self, wrong: Option<u8>, digits: Digits) -> Result<Next, ProtocolError> {
+        // An empty line has its CR in the place of `$`.
+        let wrong = wrong.or((self.line == 0).then_some(b'\r'));
+        if let Some(byte) = wrong {
+            return Err(ProtocolError::Dollar(char::from(byte)));
+        }
+        let length = digits
+            .value()
+            .filter(|length| (0..=BULK).contains(length))
+            .ok_or(ProtocolError::Length)?;
+        if self.locked && length > LOCKED.1 {
+            return Err(ProtocolError::LockedLength);
+        }
+        Ok(Next::Data(length.unsigned_abs() + 2))
+    }
+}

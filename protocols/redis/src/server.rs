@@ -1,0 +1,391 @@
+//! The codec of a connection to a server.
+
+mod opening;
+mod outcome;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use meltemi_codec::{
+    At, Body, Decoded, Expected, Frame, FromServer, Limits, Malformed, Message, Open, Opening,
+    Outcome, Response, Size, Upstream,
+};
+
+use self::opening::{Words, words};
+use crate::{
+    memo::{self, Kind, Tag},
+    resp::{Reply, ReplyScan, Scanned, reply, write},
+    session::Who,
+    settings::Settings,
+};
+
+/// What the proxy's own `PING` says, so that another proxy on the way knows it.
+pub(crate) const BEAT: &[u8] = b"meltemi-heartbeat";
+
+/// How much of a reply is looked at for what it is, in bytes, where it is too large to be kept as
+/// a whole.
+const HEAD: usize = 64 * 1024;
+
+/// Sends a server its commands, and reads what it sends, as a client would.
+#[derive(Debug)]
+pub(crate) struct Server {
+    limits: Limits,
+    settings: Arc<Settings>,
+    who: Who,
+    replica: bool,
+    scan: ReplyScan,
+    /// Of the first words: answers that are due, and whether the last of them may be an error.
+    handshake: Words,
+    /// Answers to words of the codec's own that come next.
+    due: u32,
+    /// Requests that `ASKING` was put in front of and that it was not answered for, oldest first.
+    asking: VecDeque<u64>,
+    /// The words after each `RESET`, by their number.
+    restoring: VecDeque<u32>,
+    /// The oldest unanswered request, and how many answers it has had.
+    progress: Option<(u64, u32)>,
+    /// Whether the connection is subscribed to channels or patterns, and to shard channels: the
+    /// server counts them apart.
+    subscribed: [bool; 2],
+    /// Whether what comes is a replication stream.
+    raw: bool,
+}
+
+/// What a message is, before anybody asked whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Reply {
+        error: bool,
+    },
+    /// A push, or what is one in RESP2.
+    Push,
+    /// It says which subscription begins or ends.
+    Confirmation(Kind),
+}
+
+impl Server {
+    pub(crate) fn new(limits: Limits, settings: Arc<Settings>, opening: &Opening<'_>) -> Self {
+        Self {
+            limits,
+            settings,
+            who: Who::of(opening.session),
+            replica: opening.replica,
+            scan: ReplyScan::new(limits.whole),
+            handshake: Words::default(),
+            due: 0,
+            asking: VecDeque::new(),
+            restoring: VecDeque::new(),
+            progress: None,
+            subscribed: [false; 2],
+            raw: false,
+        }
+    }
+
+    /// Reads on; `None` where more is needed.
+    fn front<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, Malformed> {
+        let taken = usize::try_from(self.scan.taken()).unwrap_or(usize::MAX);
+        let scanned = self.scan.feed(input.get(taken..).unwrap_or_default())?;
+        self.bounded()?;
+        if let Scanned::End(end) = scanned {
+            return Ok(input.get(..taken + end));
+        }
+        let large = self.scan.at_least() > self.limits.whole as u64;
+        Ok((large && self.is_judged(input)).then_some(input))
+    }
+
+    fn bounded(&self) -> Result<(), Malformed> {
+        if self.scan.at_least() <= self.limits.frame {
+            return Ok(());
+        }
+        Err(Malformed {
+            reason: "a reply of more bytes than the frame limit",
+        })
+    }
+
+    /// Whether this head of a reply tells all that has to be known of it.
+    fn is_judged(&self, head: &[u8]) -> bool {
+        if head.len() >= HEAD {
+            return true;
+        }
+        let Some((kind, start)) = self.scan.top() else {
+            return false;
+        };
+        let rest = usize::try_from(start)
+            .ok()
+            .and_then(|start| head.get(start..));
+        self.scan.headed()
+            && match kind {
+                b'>' | b'*' => rest.and_then(first_word).is_some(),
+                // Its code.
+                b'!' => rest
+                    .and_then(reply::error)
+                    .is_some_and(|text| text.len() > 32),
+                _ => true,
+            }
+    }
+
+    fn said(&self, bytes: &[u8], waits: Option<Tag>) -> Said {
+        let (kind, start) = self.scan.top().unwrap_or((b'+', 0));
+        let rest = usize::try_from(start)
+            .ok()
+            .and_then(|start| bytes.get(start..));
+        let subscribed = self.subscribed.contains(&true);
+        let confirms = waits.is_some_and(|tag| confirmation(tag.kind).is_some());
+        match kind {
+            b'>' => {
+                let word = rest.and_then(first_word);
+                match word.and_then(|word| confirmed(word)) {
+                    Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
+                        Said::Confirmation(kind)
+                    }
+                    _ => Said::Push,
+                }
+            }
+            b'*' if !self.who.resp3 && (subscribed || confirms) => {
+                let word = rest.and_then(first_word).unwrap_or_default();
+                match confirmed(word) {
+                    _ if subscribed && is_message(word) => Said::Push,
+                    Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
+                        Said::Confirmation(kind)
+                    }
+                    // The server takes a shard channel back whose slot has moved.
+                    Some(Kind::Sunsubscribe) if subscribed => Said::Push,
+                    _ => Said::Reply { error: false },
+                }
+            }
+            kind => Said::Reply {
+                error: kind == b'-' || kind == b'!',
+            },
+        }
+    }
+
+    /// What a message is to the core.
+    fn event(&mut self, bytes: &[u8], expected: &dyn Expected) -> FromServer {
+        let waits = expected.memo(0).map(Tag::unpack);
+        let said = self.said(bytes, waits);
+        if said == Said::Push {
+            return FromServer::Push;
+        }
+        if let Said::Confirmation(kind) = said {
+            let [others, shard] = &mut self.subscribed;
+            match kind {
+                Kind::Ssubscribe | Kind::Sunsubscribe => *shard = still_subscribed(bytes),
+                _ => *others = still_subscribed(bytes),
+            }
+        }
+        if self.handshake.due > 0 {
+            return self.handshake(said);
+        }
+        if self.due > 0 {
+            self.due -= 1;
+            return FromServer::Answered;
+        }
+        let id = expected.id(0);
+        if id.is_some() && self.asking.front() == id.as_ref() {
+            self.asking.pop_front();
+            return FromServer::Answered;
+        }
+        let tag = waits.unwrap_or_default();
+        let had = match self.progress {
+            Some((of, had)) if Some(of) == id => had,
+            _ => 0,
+        };
+        self.progress = id.map(|id| (id, had + 1));
+        if had < tag.before {
+            return FromServer::Answered;
+        }
+        let last = self.is_last(tag, had - tag.before + 1, (said, bytes));
+        if last {
+            self.progress = None;
+        }
+        let at = At::InOrder { skip: 0 };
+        FromServer::Response(Response { at, last })
+    }
+
+    fn handshake(&mut self, said: Said) -> FromServer {
+        let last = self.handshake.due == 1;
+        let refused = said == Said::Reply { error: true };
+        if refused && !(last && self.handshake.lenient) {
+            return FromServer::Refused;
+        }
+        self.handshake.due -= 1;
+        match last {
+            true => FromServer::Ready,
+            false => FromServer::Answered,
+        }
+    }
+
+    /// Whether the `nth` answer of a request is its last one.
+    fn is_last(&mut self, tag: Tag, nth: u32, (said, bytes): (Said, &[u8])) -> bool {
+        let error = said == Said::Reply { error: true };
+        let reset = bytes == b"+RESET\r\n";
+        match tag.kind {
+            Kind::Restore | Kind::Renew | Kind::Monitor if reset => {
+                self.due += self.restoring.pop_front().unwrap_or(0);
+                self.subscribed = [false; 2];
+                true
+            }
+            Kind::Monitor => error,
+            Kind::Replication => {
+                self.raw = !error;
+                error
+            }
+            kind if confirmation(kind).is_some() => error || nth >= tag.count,
+            _ => true,
+        }
+    }
+
+    fn write(&mut self, request: Frame<'_>, out: &mut Vec<u8>) {
+        let tag = Tag::unpack(request.memo);
+        let data = request.memo.data.as_deref().unwrap_or_default();
+        if tag.has(memo::INSTEAD) {
+            out.extend_from_slice(data);
+            return;
+        }
+        if tag.has(memo::AFTER) {
+            out.extend_from_slice(data);
+        }
+        out.extend_from_slice(request.bytes);
+        let who = match tag.kind {
+            Kind::Restore => self.who.clone(),
+            Kind::Renew => Who::default(),
+            _ => return,
+        };
+        if tag.kind == Kind::Renew {
+            self.who.resp3 = false;
+        }
+        let words = words(&who, &self.settings, self.replica, out);
+        self.restoring.push_back(words.due);
+    }
+}
+
+impl Upstream for Server {
+    fn open(&mut self, out: &mut Vec<u8>) -> Open {
+        self.handshake = words(&self.who, &self.settings, self.replica, out);
+        match self.handshake.due {
+            0 => Open::Ready,
+            _ => Open::Await,
+        }
+    }
+
+    fn forward(&mut self, _id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
+        self.write(request, out);
+    }
+
+    fn forward_once(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
+        write::command(&[b"ASKING"], out);
+        self.asking.push_back(id);
+        self.write(request, out);
+    }
+
+    fn decode(
+        &mut self,
+        input: &[u8],
+        expected: &dyn Expected,
+        _out: &mut Vec<u8>,
+    ) -> Result<Decoded<FromServer>, Malformed> {
+        if self.raw {
+            let at = At::InOrder { skip: 0 };
+            let event = FromServer::Response(Response { at, last: false });
+            let size = Size::Known(input.len() as u64);
+            return Ok(Decoded::Message(Message { size, event }));
+        }
+        let Some(front) = self.front(input)? else {
+            let at_least = usize::try_from(self.scan.at_least()).unwrap_or(usize::MAX);
+            // Of a large one the head will do, as soon as it says what it is.
+            let need = match at_least <= self.limits.whole {
+                true => at_least,
+                false => input.len() + 1,
+            };
+            return Ok(Decoded::Incomplete { need });
+        };
+        let event = self.event(front, expected);
+        let size = self.scan.size().map_or(Size::Streamed, Size::Known);
+        if size != Size::Streamed {
+            self.scan.restart();
+        }
+        Ok(Decoded::Message(Message { size, event }))
+    }
+
+    fn body(&mut self, input: &[u8]) -> Result<Body, Malformed> {
+        let scanned = self.scan.feed(input)?;
+        self.bounded()?;
+        Ok(match scanned {
+            Scanned::More => Body::More(input.len()),
+            Scanned::End(n) => {
+                self.scan.restart();
+                Body::End(n)
+            }
+        })
+    }
+
+    fn outcome(&self, response: Frame<'_>) -> Outcome {
+        outcome::of(response.bytes, self.settings.follows())
+    }
+
+    fn heartbeat(&mut self, _id: u64, out: &mut Vec<u8>) -> bool {
+        write::command(&[b"PING", BEAT], out);
+        self.due += 1;
+        true
+    }
+}
+
+/// The first word of an aggregate, where that is a string.
+fn first_word(aggregate: &[u8]) -> Option<&[u8]> {
+    let (Reply::Push(mut fields) | Reply::Array(mut fields)) = Reply::parse(aggregate)? else {
+        return Some(b"");
+    };
+    if fields.left() == Some(0) {
+        return Some(b"");
+    }
+    let element = fields.next()?;
+    let line = memchr::memchr(b'\r', element)?;
+    match element.first()? {
+        b'$' if element.get(1..line) != Some(b"?") => element
+            .get(line + 2..element.len().saturating_sub(2))
+            .or(Some(b"")),
+        b'+' => element.get(1..line),
+        _ => Some(b""),
+    }
+}
+
+/// The request that a word confirms.
+fn confirmed(word: &[u8]) -> Option<Kind> {
+    Some(match word {
+        b"subscribe" => Kind::Subscribe,
+        b"unsubscribe" => Kind::Unsubscribe,
+        b"psubscribe" => Kind::Psubscribe,
+        b"punsubscribe" => Kind::Punsubscribe,
+        b"ssubscribe" => Kind::Ssubscribe,
+        b"sunsubscribe" => Kind::Sunsubscribe,
+        _ => return None,
+    })
+}
+
+/// A request whose answers are confirmations.
+fn confirmation(kind: Kind) -> Option<Kind> {
+    let confirms = matches!(
+        kind,
+        Kind::Subscribe
+            | Kind::Unsubscribe
+            | Kind::Psubscribe
+            | Kind::Punsubscribe
+            | Kind::Ssubscribe
+            | Kind::Sunsubscribe
+    );
+    confirms.then_some(kind)
+}
+
+fn is_message(word: &[u8]) -> bool {
+    matches!(word, b"message" | b"pmessage" | b"smessage")
+}
+
+/// Whether a confirmation says that a subscription is left: its last field counts them.
+fn still_subscribed(confirmation: &[u8]) -> bool {
+    match Reply::parse(confirmation) {
+        Some(Reply::Push(fields) | Reply::Array(fields)) => {
+            let count = fields.last().and_then(Reply::parse);
+            !matches!(count, Some(Reply::Integer(0)))
+        }
+        _ => true,
+    }
+}
