@@ -66,7 +66,7 @@ fn assert_right(answers: &[Value], form: Form, client: Language, server: Languag
     assert_eq!(others[3], json!({ "value": "x".repeat(20_000) }), "{form}");
     let refused = json!({ "refused": { "code": 42, "why": format!("{label} refuses") } });
     assert_eq!(others[4], refused, "{form}");
-    // Node's servers say the message, with type 0 (unknown); the others keep it to themselves.
+    // Node's servers say the message, and never a type: 0 is unknown. The others keep it to themselves.
     let kind = if server == Language::Node { 0 } else { 6 };
     assert_eq!(others[5]["application"]["type"], kind, "{form}");
     assert_eq!(others[6], json!({ "value": null }), "{form}");
