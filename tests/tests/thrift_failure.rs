@@ -81,7 +81,12 @@ fn without_a_route_the_method_is_unknown() {
             for label in [0, 2, 4] {
                 assert_eq!(answers[label]["value"], "a", "{what}: {answers:?}");
             }
-            assert_told(&answers[1], UNKNOWN_METHOD, &["no route", "default/edge/thrift"], &what);
+            assert_told(
+                &answers[1],
+                UNKNOWN_METHOD,
+                &["no route", "default/edge/thrift"],
+                &what,
+            );
         }
     }
 }

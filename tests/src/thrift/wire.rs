@@ -13,6 +13,9 @@ pub const REPLY: u8 = 2;
 pub const EXCEPTION: u8 = 3;
 pub const ONEWAY: u8 = 4;
 
+/// As Thrift's libraries have it (bytes; `TConfiguration`).
+const LONGEST_FRAME: u32 = 16_384_000;
+
 /// A message; what is between its head and its end is `body`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -65,7 +68,11 @@ impl Message {
     pub fn read(stream: &mut impl Read) -> io::Result<Self> {
         let mut word = [0; 4];
         stream.read_exact(&mut word)?;
-        let mut frame = vec![0; u32::from_be_bytes(word) as usize];
+        let length = u32::from_be_bytes(word);
+        if length > LONGEST_FRAME {
+            return Err(io::Error::other(format!("a frame of {length} bytes")));
+        }
+        let mut frame = vec![0; length as usize];
         stream.read_exact(&mut frame)?;
         Self::parse(&frame).ok_or_else(|| io::Error::other(format!("not a message: {frame:x?}")))
     }
