@@ -108,7 +108,9 @@ mod tests {
         let (before, after) = (ring(&[1; 5]), ring(&[1; 4]));
         let hashes = (0..10_000_u64).map(|n| xxh64(&n.to_le_bytes(), 0));
         let kept: Vec<u64> = hashes.filter(|hash| before.at(*hash) != Some(&4)).collect();
-        let moved = kept.iter().filter(|hash| before.at(**hash) != after.at(**hash));
+        let moved = kept
+            .iter()
+            .filter(|hash| before.at(**hash) != after.at(**hash));
         // The others have a fourth more points each than before, so a fifth of the keys may move.
         assert!(moved.count() * 4 < kept.len());
     }

@@ -12,6 +12,7 @@ use meltemi_codec::{
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
     log::Draft,
+    observe::Observed,
     own::{Own, Purpose},
     repeat::Repeat,
     scatter::Gather,
@@ -58,6 +59,7 @@ pub(super) struct Exchange {
     pub(super) response_bytes: u64,
     pub(super) answered: bool,
     pub(super) log: Option<Box<Draft>>,
+    pub(super) observed: Option<Box<Observed>>,
 }
 
 /// Where an exchange's current attempt is.
@@ -124,6 +126,7 @@ impl Exchange {
             response_bytes: 0,
             answered: false,
             log: None,
+            observed: None,
         }
     }
 
@@ -145,6 +148,7 @@ impl Engine {
         let deadline = request.deadline;
         let key = self.admit(client, request, bytes.len())?;
         self.open_log(key, bytes, whole);
+        self.observe(key, bytes, whole);
         if self.buffered > self.settings.buffered || self.exchanges.len() > self.settings.in_flight
         {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
@@ -340,7 +344,7 @@ impl Engine {
         self.cut_request_short(key);
         self.drop_parts(key);
         self.leave_server(key);
-        let Some(exchange) = self.exchanges.remove(key) else {
+        let Some(mut exchange) = self.exchanges.remove(key) else {
             return;
         };
         if let Some(timer) = exchange.deadline {
@@ -348,7 +352,7 @@ impl Engine {
         }
         match &exchange.own {
             Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
-            None => self.record(&exchange, end),
+            None => self.record(&mut exchange, end),
         }
         let client_key = exchange.client;
         if let Some(client) = self.clients.get_mut(client_key)
@@ -364,7 +368,7 @@ impl Engine {
     }
 
     /// Counts what a client's request came to.
-    fn record(&mut self, exchange: &Exchange, end: End) {
+    fn record(&mut self, exchange: &mut Exchange, end: End) {
         let duration = self.now.saturating_duration_since(exchange.started);
         exchange.series.record(Answered {
             outcome: end.outcome,
@@ -374,6 +378,7 @@ impl Engine {
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,
         });
+        self.observed(exchange, end, duration);
         if let Some(client) = self.clients.get(exchange.client) {
             client.metrics.request_finished();
         }
