@@ -239,6 +239,3 @@ impl Engine {
         hot.collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -202,3 +202,6 @@ impl Hasher for Hash {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;
