@@ -39,6 +39,7 @@ const KEY: usize = 128;
 #[derive(Default)]
 pub(super) struct Observer {
     services: SecondaryMap<ServiceKey, Watch>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
     spare: Vec<Box<Observed>>,
     slow: Allowance,
 }

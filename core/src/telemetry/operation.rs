@@ -40,7 +40,12 @@ struct Table {
 /// A handle to record exchanges of one operation with. It stays on its worker, and cloning it costs
 /// no atomic instruction.
 #[derive(Clone, Debug)]
-pub struct Operation(Rc<Arc<OperationCells>>);
+pub struct Operation(Rc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    cells: Arc<OperationCells>,
+}
 
 impl Operations {
     pub(super) fn new(cells: Arc<OperationsCells>, admission: Arc<Admission>) -> Self {
@@ -103,13 +108,15 @@ impl Table {
 
 impl Operation {
     fn new(cells: &Arc<OperationCells>) -> Self {
-        Self(Rc::new(Arc::clone(cells)))
+        let cells = Arc::clone(cells);
+        Self(Rc::new(Handle { cells }))
     }
 
     /// Records one exchange.
     pub fn record(&self, outcome: OutcomeLabel, duration: Duration) {
-        self.0.duration.record(duration);
-        if let Some(cell) = self.0.outcomes.get(outcome as usize) {
+        let cells = &self.0.cells;
+        cells.duration.record(duration);
+        if let Some(cell) = cells.outcomes.get(outcome as usize) {
             cell.add(1);
         }
     }
