@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Sources, clusters::PATIENCE};
 use crate::engine::ServiceKeys;
-use crate::hot_keys::{HotKey, Summary};
+use crate::hot_keys::{COUNTERS, HotKey, Summary};
 
 /// The hot keys of all services whose protocol has keys.
 pub(super) async fn hot_keys(sources: &Sources) -> Value {
@@ -23,7 +23,7 @@ fn page(workers: Vec<Vec<ServiceKeys>>) -> Value {
     }
     let services: Map<_, _> = services
         .into_iter()
-        .map(|(name, summaries)| (name, service(&Summary::merge(summaries))))
+        .map(|(name, summaries)| (name, service(&Summary::merge(summaries, COUNTERS))))
         .collect();
     json!({ "services": services })
 }

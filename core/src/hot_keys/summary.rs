@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::COUNTERS;
-
 /// A key and how often it was asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HotKey {
@@ -29,11 +27,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Several as one, the most frequent keys first. The bounds hold for the sum (Agarwal et al.,
-    /// "Mergeable Summaries", 2012): a key that one of them does not have may have had there as much
-    /// as its `absent` says.
+    /// Several of sketches with `counters` each as one, the most frequent keys first. Their
+    /// guarantees hold for the sum (Agarwal et al., "Mergeable Summaries", 2012): a key that one of
+    /// them does not have may have had there as much as its `absent` says.
     #[must_use]
-    pub fn merge(summaries: Vec<Self>) -> Self {
+    pub fn merge(summaries: Vec<Self>, counters: usize) -> Self {
         let absent: f64 = summaries.iter().map(|summary| summary.absent).sum();
         let total = summaries.iter().map(|summary| summary.total).sum();
         let mut keys: HashMap<(Vec<u8>, bool), HotKey> = HashMap::new();
@@ -55,8 +53,8 @@ impl Summary {
             let by_count = b.count.total_cmp(&a.count);
             by_count.then_with(|| a.key.cmp(&b.key))
         });
-        let left_out = keys.get(COUNTERS).map_or(0.0, |most| most.count);
-        keys.truncate(COUNTERS);
+        let left_out = keys.get(counters).map_or(0.0, |most| most.count);
+        keys.truncate(counters);
         Self {
             total,
             absent: absent.max(left_out),

@@ -75,6 +75,28 @@ fn check(summary: &Summary, truth: &HashMap<Vec<u8>, f64>) -> Result<(), TestCas
     Ok(())
 }
 
+/// The guarantees of a sketch with so many counters, or of several that were merged.
+fn check_bounds(
+    summary: &Summary,
+    capacity: usize,
+    truth: &HashMap<Vec<u8>, f64>,
+) -> Result<(), TestCaseError> {
+    check(summary, truth)?;
+    prop_assert!(summary.keys.len() <= capacity);
+    let bound = summary.total / capacity as f64 + 1e-6;
+    for found in &summary.keys {
+        prop_assert!(found.error <= bound, "{found:?} against {bound}");
+    }
+    for (key, counted) in truth {
+        let present = summary.keys.iter().any(|found| found.key == *key);
+        prop_assert!(
+            present || *counted <= bound,
+            "{key:?}: {counted} of {bound}"
+        );
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn the_guarantees_of_space_saving_hold(
@@ -83,17 +105,8 @@ proptest! {
     ) {
         let Checked { sketch, truth } = Checked::new(capacity, &events);
         let summary = sketch.summary();
-        check(&summary, &truth)?;
-        prop_assert!(summary.keys.len() <= capacity);
-        let bound = summary.total / capacity as f64 + 1e-6;
-        prop_assert!(summary.absent <= bound);
-        for found in &summary.keys {
-            prop_assert!(found.error <= bound, "{found:?} against {bound}");
-        }
-        for (key, counted) in &truth {
-            let present = summary.keys.iter().any(|found| found.key == *key);
-            prop_assert!(present || *counted <= bound, "{key:?}: {counted} of {bound}");
-        }
+        check_bounds(&summary, capacity, &truth)?;
+        prop_assert!(summary.absent <= summary.total / capacity as f64 + 1e-6);
     }
 
     #[test]
@@ -102,17 +115,14 @@ proptest! {
         workers in vec(vec(event(), 0..200), 1..4),
     ) {
         let checked: Vec<_> = workers.iter().map(|events| Checked::new(capacity, events)).collect();
-        let merged = Summary::merge(checked.iter().map(|one| one.sketch.summary()).collect());
+        let summaries = checked.iter().map(|one| one.sketch.summary()).collect();
+        let merged = Summary::merge(summaries, capacity);
         let mut truth: HashMap<Vec<u8>, f64> = HashMap::new();
         for (key, count) in checked.iter().flat_map(|one| &one.truth) {
             *truth.entry(key.clone()).or_default() += count;
         }
-        check(&merged, &truth)?;
+        check_bounds(&merged, capacity, &truth)?;
         prop_assert!(merged.keys.is_sorted_by(|a, b| a.count >= b.count));
-        let bound = merged.total / capacity as f64 + 1e-6;
-        for found in &merged.keys {
-            prop_assert!(found.error <= bound, "{found:?} against {bound}");
-        }
     }
 }
 
@@ -125,7 +135,7 @@ fn more_keys_than_a_page_shows_are_bounded_by_the_first_that_is_left_out() {
         }
         sketch.summary()
     };
-    let merged = Summary::merge(vec![summary(0..100), summary(100..200)]);
+    let merged = Summary::merge(vec![summary(0..100), summary(100..200)], COUNTERS);
     assert_eq!(merged.keys.len(), COUNTERS);
     assert_eq!(merged.keys[0].key, b"199");
     // Keys 72 to 199 are shown; the next had 72 requests.
