@@ -6,18 +6,24 @@
     reason = "a test fails by panicking, and does not use all that it shares"
 )]
 
+#[path = "peer/password.rs"]
+mod password;
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "peer/resp3.rs"]
+mod resp3;
 #[path = "peer/scenarios.rs"]
 mod scenarios;
 #[path = "support/words.rs"]
 mod words;
 
+use password::PASSWORD;
 use peer::{Direct, RedisServer, messages, wait};
 use proxy::Proxy;
-use scenarios::{PASSWORD, RESP3, SCENARIOS, Scenario};
+use resp3::RESP3;
+use scenarios::{SCENARIOS, Scenario};
 use words::cmd;
 
 /// The bytes of a line of a scenario: raw bytes, a command of another client's, or a command.

@@ -33,8 +33,9 @@ pub const SETTINGS: &[SettingDef] = &[
     SettingDef {
         name: "oneway",
         values: "none, or methods separated by commas",
-        meaning: "Methods that old peers (Thrift before 0.9.3) send as CALL and never answer. \
-                  `Svc:method` means that of one service.",
+        meaning: "Methods that clients send as CALL and no server answers: Thrift before 0.9.3 does \
+                  so with one-way methods, and Go's clients still do. `Svc:method` means that of one \
+                  service.",
     },
     SettingDef {
         name: "sharing",

@@ -15,7 +15,11 @@ use crate::{
 
 impl Client {
     pub(super) fn ordinary(&mut self, asked: &Asked<'_>) -> FromClient {
-        FromClient::Request(self.draft(asked).finish())
+        let mut draft = self.draft(asked);
+        if runs_script(asked) && !self.state.pinned() {
+            draft.request.pin = Pin::UntilReply;
+        }
+        FromClient::Request(draft.finish())
     }
 
     /// A request on the client's connection where it has one, else where its keys are.
@@ -91,6 +95,23 @@ impl Client {
     pub(super) fn shard(&self, key: &[u8], role: Role) -> Constraint {
         slot::shard(key, self.settings.tags, role)
     }
+}
+
+/// Whether it runs for as long as its author pleases. A server that finds a script slow answers
+/// others with `-BUSY`, and lets `SCRIPT KILL` end it; but not those that wait on the script's own
+/// connection.
+fn runs_script(asked: &Asked<'_>) -> bool {
+    const SCRIPTS: [&str; 6] = [
+        "eval",
+        "evalsha",
+        "eval_ro",
+        "evalsha_ro",
+        "fcall",
+        "fcall_ro",
+    ];
+    asked
+        .command
+        .is_some_and(|command| SCRIPTS.contains(&command.name))
 }
 
 fn index(n: usize) -> u32 {
