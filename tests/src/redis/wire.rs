@@ -48,6 +48,30 @@ impl Wire {
         self.reply()
     }
 
+    /// The next line, without its end.
+    ///
+    /// # Panics
+    /// When the connection ends first.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line);
+        assert!(
+            read.is_ok_and(|read| read > 0),
+            "a line before the end of the connection"
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// The next bytes, as many as there is room for.
+    ///
+    /// # Panics
+    /// When the connection ends first.
+    pub fn read(&mut self, bytes: &mut [u8]) {
+        self.reader
+            .read_exact(bytes)
+            .expect("bytes before the end of the connection");
+    }
+
     /// The next reply, in the words of redis-cli, nested replies in brackets.
     ///
     /// # Panics
