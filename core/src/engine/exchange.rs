@@ -316,6 +316,7 @@ impl Engine {
         exchange.deadline = None;
         if let Some(sent) = exchange.attempt {
             self.report(sent.host, false);
+            self.suspect(sent.host);
         }
         self.fail(key, Status::Timeout);
     }
