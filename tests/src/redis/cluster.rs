@@ -113,12 +113,26 @@ impl Node {
     /// included where it is a replica.
     #[must_use]
     pub fn calls(&self, command: &str) -> u64 {
+        self.statistic(command, "calls")
+    }
+
+    /// How often it sent a command elsewhere, or refused it.
+    #[must_use]
+    pub fn rejected(&self, command: &str) -> u64 {
+        self.statistic(command, "rejected_calls")
+    }
+
+    fn statistic(&self, command: &str, name: &str) -> u64 {
         let statistics = self.connect().call("INFO commandstats");
-        let start = format!("cmdstat_{command}:calls=");
-        let calls = statistics
+        let start = format!("cmdstat_{command}:");
+        let counters = statistics
             .lines()
-            .find_map(|line| line.strip_prefix(&start)?.split(',').next()?.parse().ok());
-        calls.unwrap_or(0)
+            .find_map(|line| line.strip_prefix(&start));
+        let counter = counters.and_then(|counters| {
+            let mut counters = counters.split(',');
+            counters.find_map(|counter| counter.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        });
+        counter.unwrap_or(0)
     }
 }
 

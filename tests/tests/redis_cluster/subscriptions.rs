@@ -37,10 +37,9 @@ fn messages_reach_their_subscribers() {
         assert_eq!(subscribed, format!("[ssubscribe {channel} :1]"));
         assert_eq!(publisher.call(&format!("SPUBLISH {channel} hello")), ":1");
         assert_eq!(listener.reply(), format!("[smessage {channel} hello]"));
-        assert_eq!(
-            publisher.call("PUBSUB SHARDCHANNELS"),
-            format!("[{channel}]")
-        );
+        // Servers may still have those of listeners that have just left.
+        let channels = publisher.call("PUBSUB SHARDCHANNELS");
+        assert!(channels.contains(&channel), "{channels}");
         let left = listener.call(&format!("SUNSUBSCRIBE {channel}"));
         assert_eq!(left, format!("[sunsubscribe {channel} :0]"));
         // RESP3: between pushes anything may be asked, of any shard.
