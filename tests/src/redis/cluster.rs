@@ -178,8 +178,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until all slots are served and every running node says that all running nodes are
-    /// well.
+    /// Waits until all slots are served, every running node says that all running nodes are well,
+    /// and all agree on who has what.
     pub fn settle(&self) {
         let running = self.nodes.iter().filter(|node| node.is_running()).count();
         until("the cluster is well", || {
@@ -194,8 +194,10 @@ impl Cluster {
                     && !role.contains("sync ")
                     && shards.matches("health online").count() == running
             };
-            let mut running = self.nodes.iter().filter(|node| node.is_running());
-            running.all(well).then_some(())
+            let running = || self.nodes.iter().filter(|node| node.is_running());
+            let mut views = running().map(Node::view);
+            let first = views.next();
+            (running().all(well) && views.all(|view| Some(&view) == first.as_ref())).then_some(())
         });
     }
 
@@ -240,6 +242,21 @@ pub fn manifests(seeds: &[SocketAddr], settings: &str) -> Manifests {
 }
 
 impl Node {
+    /// Each node, whether it is a primary, and what it has, as this one knows it.
+    fn view(&self) -> Vec<String> {
+        let nodes = self.connect().call("CLUSTER NODES");
+        let view = nodes.lines().map(|line| {
+            let mut words = line.split_whitespace();
+            let id = words.next().unwrap_or_default();
+            let primary = words.nth(1).is_some_and(|flags| flags.contains("master"));
+            let slots: Vec<&str> = words.skip(5).filter(|it| !it.starts_with('[')).collect();
+            format!("{id} {primary} {slots:?}")
+        });
+        let mut view: Vec<String> = view.collect();
+        view.sort();
+        view
+    }
+
     /// Whether it knows so many nodes, none of which it still shakes hands with.
     fn knows(&self, count: usize) -> bool {
         let nodes = self.connect().call("CLUSTER NODES");

@@ -15,14 +15,18 @@ impl Wire {
     /// When nobody listens.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("somebody listens");
-        stream.set_nodelay(true).expect("a socket option");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a socket option");
-        Self {
+        Self::try_connect(address).expect("somebody listens")
+    }
+
+    /// A connection, where somebody listens.
+    #[must_use]
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_nodelay(true).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(Self {
             reader: BufReader::new(stream),
-        }
+        })
     }
 
     /// Writes bytes as they are.
@@ -46,6 +50,13 @@ impl Wire {
     pub fn call(&mut self, words: &str) -> String {
         self.command(words);
         self.reply()
+    }
+
+    /// Writes a command and reads its reply; none where the connection ends first.
+    pub fn try_call(&mut self, words: &str) -> Option<String> {
+        let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        self.reader.get_mut().write_all(&encode(&words)).ok()?;
+        self.try_reply()
     }
 
     /// The next line, without its end.

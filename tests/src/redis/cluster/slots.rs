@@ -1,5 +1,7 @@
 //! Slots on the move.
 
+use std::time::{Duration, Instant};
+
 use super::{Cluster, Node};
 use crate::redis::encode;
 use crate::wait::until;
@@ -45,9 +47,15 @@ impl Cluster {
     pub fn begin_move(&self, slot: u16, from: usize, to: usize) {
         let (source, target) = (self.node(from), self.node(to));
         let import = format!("CLUSTER SETSLOT {slot} IMPORTING {}", source.id());
-        assert_eq!(target.connect().call(&import), "+OK");
         let migrate = format!("CLUSTER SETSLOT {slot} MIGRATING {}", target.id());
-        assert_eq!(source.connect().call(&migrate), "+OK");
+        // They have to have heard of each other's roles.
+        let said = |node: &Node, words: &str| {
+            until("the slot is on the move", || {
+                (node.connect().call(words) == "+OK").then_some(())
+            });
+        };
+        said(target, &import);
+        said(source, &migrate);
     }
 
     /// Moves these keys of a slot that is on the move.
@@ -96,9 +104,15 @@ impl Cluster {
 
     /// Makes a replica the primary of its shard without loss, its primary being well.
     pub fn fail_over(&self, replica: usize) {
+        /// A failover that did not come to be is given up after 5 s (`CLUSTER_MF_TIMEOUT`).
+        const GIVEN_UP: Duration = Duration::from_secs(6);
         let node = self.node(replica);
-        assert_eq!(node.connect().call("CLUSTER FAILOVER"), "+OK");
+        let mut asked: Option<Instant> = None;
         until("the replica is the primary", || {
+            if asked.is_none_or(|asked| asked.elapsed() > GIVEN_UP) {
+                assert_eq!(node.connect().call("CLUSTER FAILOVER"), "+OK");
+                asked = Some(Instant::now());
+            }
             node.is_primary().then_some(())
         });
     }
