@@ -77,12 +77,15 @@ impl Action {
 /// # Errors
 /// When there is none.
 pub fn linearizable(operations: &[Operation]) -> Result<(), Contradiction> {
-    let mut operations = operations.to_vec();
-    operations.sort_by_key(|operation| operation.invoked);
+    let mut sorted = operations.to_vec();
+    sorted.sort_by_key(|operation| operation.invoked);
+    let (answered, unknown): (Vec<_>, Vec<_>) =
+        sorted.into_iter().partition(|o| o.returned.is_some());
     let mut search = Search {
-        done: vec![false; operations.len()],
-        left: operations.iter().filter(|o| o.returned.is_some()).count(),
-        operations,
+        done: vec![false; answered.len() + unknown.len()],
+        answered: answered.len(),
+        operations: answered.into_iter().chain(unknown).collect(),
+        first: 0,
         value: None,
         order: Vec::new(),
         tried: HashSet::new(),
@@ -92,25 +95,28 @@ pub fn linearizable(operations: &[Operation]) -> Result<(), Contradiction> {
 }
 
 struct Search {
+    /// Those with answers, in the order in which they were asked for; then those without.
     operations: Vec<Operation>,
+    answered: usize,
     done: Vec<bool>,
-    /// Operations with answers that have no place yet.
-    left: usize,
+    /// All with answers before this have a place.
+    first: usize,
     value: Option<i64>,
     /// The operations that have a place, each with the value before it.
     order: Vec<(usize, Option<i64>)>,
-    tried: HashSet<(Vec<u64>, Option<i64>)>,
+    tried: HashSet<State>,
     best: Option<Contradiction>,
 }
+
+/// What has a place: all up to the first that has none, and of the others these. With the value.
+type State = (usize, Vec<usize>, Option<i64>);
 
 impl Search {
     fn run(&mut self) -> Result<(), Contradiction> {
         let mut from = 0;
-        while self.left > 0 {
+        while self.first < self.answered {
             let candidates = self.candidates();
-            if let Some(step) = (from..candidates.len()).find(|step| self.place(candidates[*step]))
-            {
-                let _ = step;
+            if candidates.iter().skip(from).any(|n| self.place(*n)) {
                 from = 0;
                 continue;
             }
@@ -119,12 +125,11 @@ impl Search {
                 return Err(self.best.take().expect("it was noted"));
             };
             self.done[last] = false;
-            self.left += usize::from(self.operations[last].returned.is_some());
+            self.first = self.first.min(last);
             self.value = value;
-            from = self
-                .candidates()
-                .iter()
-                .position(|candidate| *candidate == last)
+            let mut candidates = self.candidates().into_iter();
+            from = candidates
+                .position(|n| n == last)
                 .map_or(0, |place| place + 1);
         }
         Ok(())
@@ -133,13 +138,20 @@ impl Search {
     /// What may come next: what was asked for before any of the rest was answered. Those with
     /// answers first.
     fn candidates(&self) -> Vec<usize> {
-        let rest = || (0..self.operations.len()).filter(|n| !self.done[*n]);
-        let first = rest().filter_map(|n| self.operations[n].returned).min();
-        let open =
-            rest().take_while(|n| first.is_none_or(|first| self.operations[*n].invoked <= first));
-        let (answered, unknown): (Vec<_>, Vec<_>) =
-            open.partition(|n| self.operations[*n].returned.is_some());
-        answered.into_iter().chain(unknown).collect()
+        let mut first = u64::MAX;
+        let mut open = Vec::new();
+        for n in (self.first..self.answered).filter(|n| !self.done[*n]) {
+            let operation = &self.operations[n];
+            if operation.invoked > first {
+                break;
+            }
+            first = first.min(operation.returned.unwrap_or(u64::MAX));
+            open.push(n);
+        }
+        open.retain(|n| self.operations[*n].invoked <= first);
+        let unknown = self.answered..self.operations.len();
+        open.extend(unknown.filter(|n| !self.done[*n] && self.operations[*n].invoked <= first));
+        open
     }
 
     /// False: it cannot be so, or that was tried.
@@ -148,15 +160,21 @@ impl Search {
             return false;
         };
         self.done[n] = true;
-        let mut bits = vec![0; self.done.len().div_ceil(64)];
-        for (n, _) in self.done.iter().enumerate().filter(|(_, done)| **done) {
-            bits[n / 64] |= 1 << (n % 64);
+        let mut first = self.first;
+        while first < self.answered && self.done[first] {
+            first += 1;
         }
-        if !self.tried.insert((bits, value)) {
+        // Nothing that was asked for after the first without a place was answered has one.
+        let until = self.operations.get(first).and_then(|first| first.returned);
+        let ahead = (first..self.answered)
+            .take_while(|n| until.is_none_or(|until| self.operations[*n].invoked <= until));
+        let unknown = self.answered..self.operations.len();
+        let others = ahead.chain(unknown).filter(|n| self.done[*n]).collect();
+        if !self.tried.insert((first, others, value)) {
             self.done[n] = false;
             return false;
         }
-        self.left -= usize::from(self.operations[n].returned.is_some());
+        self.first = first;
         self.order.push((n, self.value));
         self.value = value;
         true
@@ -167,14 +185,11 @@ impl Search {
         if self.best.is_some() && self.order.len() <= longest {
             return;
         }
+        let operation = |n: &usize| self.operations[*n];
         self.best = Some(Contradiction {
-            order: self
-                .order
-                .iter()
-                .map(|(n, _)| self.operations[*n])
-                .collect(),
+            order: self.order.iter().map(|(n, _)| operation(n)).collect(),
             value: self.value,
-            next: candidates.iter().map(|n| self.operations[*n]).collect(),
+            next: candidates.iter().map(operation).collect(),
         });
     }
 }
