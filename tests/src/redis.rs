@@ -2,11 +2,13 @@
 //! by hand.
 
 pub mod cluster;
+mod scripted;
 mod server;
 mod suite;
 mod wire;
 
 pub use cluster::{Cluster, Node};
+pub use scripted::{Asked, Scripted, pipeline};
 pub use server::Server;
 pub use suite::{Suite, Verdict, Verdicts};
 pub use wire::{Wire, encode};
