@@ -187,9 +187,6 @@ impl Cluster {
                 let mut wire = node.connect();
                 let state = wire.call("CLUSTER INFO");
                 let role = wire.call("ROLE");
-                if role.contains(" connect ") {
-                    node.replicate_again();
-                }
                 let shards = wire.call("CLUSTER SHARDS");
                 state.contains("cluster_state:ok")
                     && !role.contains("connect ")
@@ -198,6 +195,7 @@ impl Cluster {
                     && shards.matches("health online").count() == running
             };
             let running = || self.nodes.iter().filter(|node| node.is_running());
+            running().for_each(Node::replicate_again);
             let mut views = running().map(Node::view);
             let first = views.next();
             (running().all(well) && views.all(|view| Some(&view) == first.as_ref())).then_some(())
@@ -248,6 +246,9 @@ impl Node {
     /// A replica may go on dialling the port that its primary has left, though it knows the new one.
     fn replicate_again(&self) {
         let mut wire = self.connect();
+        if !wire.call("ROLE").contains(" connect ") {
+            return;
+        }
         let nodes = wire.call("CLUSTER NODES");
         let mut own = nodes.lines().filter(|line| line.contains("myself,slave"));
         if let Some(primary) = own.next().and_then(|line| line.split(' ').nth(3)) {
