@@ -1,6 +1,7 @@
 //! Redis: real servers, alone and as a cluster, Redis' own test suite, and a client that speaks RESP
 //! by hand.
 
+pub mod script;
 mod server;
 mod suite;
 mod wire;

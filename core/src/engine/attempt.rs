@@ -223,15 +223,4 @@ impl Engine {
         self.bind_pin(key, server_key);
         self.flush_request(key, server_key);
     }
-
-    fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {
-        let Some(exchange) = self.exchanges.get(key) else {
-            return;
-        };
-        if matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease)
-            && let Some(client) = self.clients.get_mut(exchange.client)
-        {
-            client.pin = Some(server);
-        }
-    }
 }

@@ -4,8 +4,8 @@ use meltemi_codec::{Answers, Frame, Memo, Request};
 use slotmap::{Key, KeyData};
 
 use super::{
-    ClientKey, Engine, ServerKey,
-    client::{Call, CallKey},
+    ClientKey, Engine, ExchangeKey, ServerKey,
+    client::{Call, CallKey, Held},
 };
 
 impl Engine {
@@ -16,10 +16,22 @@ impl Engine {
         let Some(client) = self.clients.get_mut(owner) else {
             return;
         };
-        let out = client.outbox.append(&mut self.spare);
-        let before = out.len();
-        client.codec.push(frame, out);
-        self.buffered += out.len() - before;
+        if client.writing.is_some() {
+            // Another connection's large answer is on its way: this goes behind it.
+            let mut bytes = Vec::new();
+            client.codec.push(frame, &mut bytes);
+            self.buffered += bytes.len();
+            client.held.push(Held {
+                exchange: ExchangeKey::default(),
+                bytes,
+                done: true,
+            });
+        } else {
+            let out = client.outbox.append(&mut self.spare);
+            let before = out.len();
+            client.codec.push(frame, out);
+            self.buffered += out.len() - before;
+        }
         self.flush_client(owner);
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
-use meltemi_codec::{Correlation, Downstream, Order, Request, Traits};
+use meltemi_codec::{Correlation, Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
@@ -39,6 +39,8 @@ pub(super) struct Client {
     /// A request that waits until the client is owed nothing: it goes to another connection, and
     /// must not overtake.
     pub(super) parked: Option<Box<Parked>>,
+    /// What its codec asks once it is owed nothing.
+    pub(super) asks: Option<Box<OwnRequest>>,
     /// Nothing more is decoded until it is owed nothing.
     pub(super) waiting: bool,
     /// The connection that all its requests go to.
@@ -246,6 +248,7 @@ impl Client {
             writing: None,
             held: Vec::new(),
             parked: None,
+            asks: None,
             waiting: false,
             pin: None,
             calls: SlotMap::with_key(),

@@ -83,7 +83,7 @@ impl Engine {
         let Some(host) = self.tables.hosts.get_mut(server.host) else {
             return;
         };
-        host.connections.retain(|other| *other != key);
+        host.forget(key);
         if host.connections.is_empty() {
             host.leaving = false;
         }

@@ -137,6 +137,8 @@ pub(super) struct Host {
     /// Requests in flight of this worker.
     pub(super) active: u32,
     pub(super) connections: Vec<ServerKey>,
+    /// Those of them that serve no client alone.
+    pub(super) shared: Vec<ServerKey>,
     /// It said that it wants no new requests.
     pub(super) leaving: bool,
     /// Its last report was a failure.
@@ -701,6 +703,12 @@ impl Cluster {
 }
 
 impl Host {
+    /// A connection is gone.
+    pub(super) fn forget(&mut self, key: ServerKey) {
+        self.connections.retain(|other| *other != key);
+        self.shared.retain(|other| *other != key);
+    }
+
     /// It is better not asked now.
     pub(super) fn avoided(&self) -> bool {
         self.ejected || self.leaving || self.failing
@@ -720,6 +728,7 @@ impl Host {
             metrics: metrics.clone(),
             active: 0,
             connections: Vec::new(),
+            shared: Vec::new(),
             leaving: false,
             failing: false,
             weight: 1,

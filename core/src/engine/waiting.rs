@@ -80,6 +80,9 @@ impl Engine {
             return;
         }
         client.waiting = false;
+        if let Some(own) = client.asks.take() {
+            return self.ask(key, *own);
+        }
         if let Some(parked) = client.parked.take() {
             client.incoming = Incoming::Message;
             let Parked {

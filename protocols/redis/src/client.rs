@@ -318,6 +318,9 @@ impl Downstream for Client {
         if tag.has(memo::QUEUED) {
             self.state.not_queued(reply.status);
         }
+        if tag.has(memo::PINS) {
+            self.state.not_pinned();
+        }
         if !tag.has(memo::SILENT) {
             texts::write_local(reply.message, out);
         }

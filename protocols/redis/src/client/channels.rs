@@ -85,6 +85,7 @@ impl Client {
             self.keep(&mut draft);
             return FromClient::Request(draft.finish());
         }
+        self.pins(&mut draft);
         let set = self.state.channels.of(kind);
         for n in 1..asked.arguments.len() {
             set.extend(asked.argument(n).map(Into::into));

@@ -10,7 +10,7 @@ use super::{
     texts,
 };
 use crate::{
-    memo::{Kind, Tag},
+    memo::{self, Kind, Tag},
     resp::write,
     server::BEAT,
     settings::Mode,
@@ -40,11 +40,20 @@ impl Client {
         if self.state.own {
             return;
         }
+        self.pins(draft);
         self.state.own = true;
         if let Some(name) = &self.state.name {
             let mut words = Vec::new();
             write::command(&[b"CLIENT", b"SETNAME", name], &mut words);
             draft.precede(&words, 1);
+        }
+    }
+
+    /// Remembers of a request whether it is the first to need a connection of the client's own: where
+    /// the server never has it, there is none.
+    pub(super) fn pins(&self, draft: &mut Draft) {
+        if !self.state.pinned() {
+            draft.tag.set(memo::PINS);
         }
     }
 
@@ -57,11 +66,13 @@ impl Client {
                 self.state.stream = Stream::Monitor;
                 draft.tag.kind = Kind::Monitor;
                 draft.request.answers = Answers::UntilEnd;
+                draft.request.waits = true;
             }
             Class::Replication => {
                 self.state.stream = Stream::Replication;
                 draft.tag.kind = Kind::Replication;
                 draft.request.answers = Answers::UntilEnd;
+                draft.request.waits = true;
             }
             // `REPLCONF ACK` and `GETACK` have none.
             _ => {

@@ -167,6 +167,13 @@ impl State {
         self.poisoned = true;
     }
 
+    /// The request that was to pin a connection was answered by the proxy: what it asked for is not.
+    pub(super) fn not_pinned(&mut self) {
+        self.own = false;
+        self.watching = false;
+        self.channels = Subscriptions::default();
+    }
+
     /// A request was answered.
     pub(super) fn answered(&mut self, tag: Tag, error: bool) {
         if tag.has(memo::BLOCKING) {

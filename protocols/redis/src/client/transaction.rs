@@ -185,6 +185,7 @@ impl Client {
     pub(super) fn watch(&mut self, asked: &Asked<'_>) -> FromClient {
         let mut draft = self.draft(asked);
         draft.request.pin = self.standing();
+        self.pins(&mut draft);
         self.state.watching = true;
         FromClient::Request(draft.finish())
     }
