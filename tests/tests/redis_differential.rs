@@ -42,9 +42,10 @@ fn script(seed: u64) -> Vec<Asked> {
             continue;
         }
         let words = of_template(template, &mut random);
-        // Before 7.2 a server logs a user in before it reads the options behind, and `COMMAND` alone
-        // lists a hash table.
-        let words = match template.starts_with("HELLO") || template.starts_with("COMMAND") {
+        // Before 7.2 a server logs a user in before it reads the options behind; `COMMAND` alone lists
+        // a hash table; other keys have a time to live.
+        let exact = ["HELLO", "COMMAND", "TTL", "PTTL"];
+        let words = match exact.iter().any(|name| template.starts_with(name)) {
             true => words,
             false => spoiled(words, &mut random),
         };

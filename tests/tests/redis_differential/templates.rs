@@ -225,7 +225,7 @@ pub(crate) const PLAIN: &[&str] = &[
     "MEMORY USAGE none",
     "MEMORY HELP",
     "LATENCY HISTORY x",
-    "SLOWLOG LEN x",
+    "SLOWLOG NOSUCH",
     "CLUSTER INFO",
     "CLUSTER KEYSLOT K",
     "SWAPDB 4 5",

@@ -144,6 +144,10 @@ impl Client {
             false => Kind::Hello2,
         };
         self.keep(&mut draft);
+        // What follows in one write is judged by what this makes of the connection; an error takes
+        // it back.
+        draft.tag.count = u32::from(self.state.who.resp3);
+        self.state.who.resp3 = resp3;
         if self.settings.asked.is_some() {
             // The password was the proxy's.
             draft.replace(&[b"HELLO", if resp3 { b"3" } else { b"2" }]);

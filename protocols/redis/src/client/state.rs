@@ -144,9 +144,14 @@ impl State {
     /// What `RESET` does. A connection that is the client's own stays so.
     pub(super) fn reset(&mut self, authenticated: bool) {
         let (own, blocked) = (self.own, self.blocked);
+        // `CLIENT REPLY SKIP` silences the answer to `RESET` too, `OFF` does not.
+        let skips = self.replies == Replies::Skip;
         *self = Self::new(authenticated);
         self.own = own;
         self.blocked = blocked;
+        if skips {
+            self.replies = Replies::Skip;
+        }
     }
 
     /// A command of a transaction was answered by the proxy, so that the server does not have it.
@@ -183,9 +188,7 @@ impl State {
             Kind::Multi if error && matches!(self.transaction, Transaction::Begun { .. }) => {
                 self.transaction = Transaction::None;
             }
-            Kind::Hello2 | Kind::Hello3 if !error => {
-                self.who.resp3 = tag.kind == Kind::Hello3;
-            }
+            Kind::Hello2 | Kind::Hello3 if error => self.who.resp3 = tag.count == 1,
             Kind::Monitor | Kind::Replication if error => self.stream = Stream::None,
             _ => {}
         }
