@@ -44,8 +44,8 @@ fn script(seed: u64) -> Vec<Asked> {
         }
         let words = of_template(template, &mut random);
         // Before 7.2 a server logs a user in before it reads the options behind; `COMMAND` alone lists
-        // a hash table; other keys have a time to live.
-        let exact = ["HELLO", "COMMAND", "TTL", "PTTL"];
+        // a hash table, and so does a set of other members than numbers; other keys have a time to live.
+        let exact = ["HELLO", "COMMAND", "SADD", "SMOVE", "TTL", "PTTL"];
         let words = match exact.iter().any(|name| template.starts_with(name)) {
             true => words,
             false => spoiled(words, &mut random),

@@ -93,6 +93,7 @@ impl Client {
             return self.quit(out);
         }
         let mut draft = Draft::new(Tag::default());
+        draft.request.session.clone_from(&self.state.session);
         if asked.class == Class::Reset && self.state.stream == Stream::Monitor {
             draft.tag.kind = Kind::Renew;
             self.state.reset(self.settings.asked.is_none());

@@ -209,6 +209,7 @@ impl Client {
             true => Kind::Renew,
             false => Kind::Restore,
         }));
+        draft.request.session.clone_from(&self.state.session);
         if !self.state.own {
             draft.request.pin = Pin::Release;
         }
