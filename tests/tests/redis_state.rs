@@ -229,6 +229,43 @@ fn subscriptions_of_all_kinds_reach_their_client_alone() {
 }
 
 #[test]
+fn a_subscription_survives_what_else_its_client_says() {
+    let Some(proxied) = Proxied::start() else {
+        return;
+    };
+    let (mut a, mut b) = (proxied.connect(), proxied.connect());
+    assert!(a.call("HELLO 3").starts_with('{'));
+    assert_eq!(a.call("SUBSCRIBE ch"), "push[subscribe ch :1]");
+    assert!(a.call("HELLO 2").starts_with('['));
+    assert_eq!(b.call("PUBLISH ch 1"), ":1");
+    assert_eq!(a.reply(), "[message ch 1]");
+    assert!(
+        a.call("CLIENT REPLY OFF")
+            .starts_with("-ERR Can't execute 'client|reply'")
+    );
+    assert_eq!(a.call("RESET"), "+RESET");
+
+    // In a transaction the second channel's confirmation comes behind the answer to EXEC.
+    assert_eq!(a.call("MULTI"), "+OK");
+    assert_eq!(a.call("SUBSCRIBE one two"), "+QUEUED");
+    assert_eq!(a.call("EXEC"), "[[subscribe one :1]]");
+    assert_eq!(a.reply(), "[subscribe two :2]");
+    assert_eq!(a.call("PING"), "[pong ]");
+    assert_eq!(b.call("PUBLISH two 2"), ":1");
+    assert_eq!(a.reply(), "[message two 2]");
+
+    // Who may not subscribe is not subscribed.
+    assert_eq!(b.call("ACL SETUSER deaf on >pw ~* +@all -subscribe"), "+OK");
+    let mut c = proxied.connect();
+    assert_eq!(c.call("AUTH deaf pw"), "+OK");
+    assert!(c.call("SUBSCRIBE ch").starts_with("-NOPERM"));
+    assert_eq!(c.call("SELECT 1"), "+OK");
+    c.command("CLIENT REPLY SKIP");
+    c.command("GET k");
+    assert_eq!(c.call("ECHO heard"), "heard");
+}
+
+#[test]
 fn what_is_popped_has_a_reader() {
     let Some(proxied) = Proxied::start() else {
         return;

@@ -157,7 +157,7 @@ impl Client {
             return event;
         }
         if self.state.restricted() {
-            return self.within_subscription(asked);
+            return self.within_subscription(asked, out);
         }
         match asked.class {
             Class::Quit => self.quit(out),
@@ -277,7 +277,7 @@ impl Downstream for Client {
         edits: &[Edit],
         out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
-        edit::edit(request, edits, out)
+        edit::edit(request, edits, &self.lessons, out)
     }
 
     fn constraint(&self, edited: Frame<'_>) -> Option<Constraint> {

@@ -8,10 +8,11 @@ use super::{
     Client,
     asked::{Asked, Draft},
     class::Channels,
+    texts,
 };
 use crate::{
     memo::{Kind, Tag},
-    resp::Reply,
+    resp::{Reply, write},
 };
 
 /// What a client is subscribed to.
@@ -125,7 +126,11 @@ impl Client {
     }
 
     /// A command of a RESP2 client that is subscribed: the server allows few, and says so itself.
-    pub(super) fn within_subscription(&mut self, asked: &Asked<'_>) -> FromClient {
+    pub(super) fn within_subscription(
+        &mut self,
+        asked: &Asked<'_>,
+        out: &mut Vec<u8>,
+    ) -> FromClient {
         use super::class::Class;
         match asked.class {
             _ if !asked.takes() => self.ordinary(asked),
@@ -133,6 +138,21 @@ impl Client {
             Class::Unsubscribe(kind) => self.unsubscribe(kind, asked),
             Class::Reset => self.reset_server(),
             Class::Quit => FromClient::Goodbye,
+            // The server refuses these too. But it may know better what the client is subscribed to,
+            // and then they must not reach it: nothing would be counted right any more.
+            Class::ClientReply | Class::Monitor | Class::Replication => {
+                let name = asked.command.map_or("", |command| command.name);
+                write::error(texts::subscribed(name).as_bytes(), out);
+                FromClient::Answered
+            }
+            Class::Auth
+            | Class::Select
+            | Class::Hello
+            | Class::Own
+            | Class::ClientSetname
+            | Class::Readonly
+            | Class::Readwrite
+            | Class::Replconf => self.own(asked),
             _ => self.ordinary(asked),
         }
     }

@@ -144,10 +144,12 @@ impl Client {
             false => Kind::Hello2,
         };
         self.keep(&mut draft);
-        // What follows in one write is judged by what this makes of the connection; an error takes
-        // it back.
-        draft.tag.count = u32::from(self.state.who.resp3);
-        self.state.who.resp3 = resp3;
+        // What follows in one write is judged by what this makes of the connection; a password may be
+        // wrong, and is waited for.
+        draft.tag.count = self.state.resets;
+        if asked.arguments.len() == 2 {
+            self.state.who.resp3 = resp3;
+        }
         if self.settings.asked.is_some() {
             // The password was the proxy's.
             draft.replace(&[b"HELLO", if resp3 { b"3" } else { b"2" }]);

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) reads_replicas: bool,
     /// Blocking commands that are unanswered.
     pub(super) blocked: u32,
+    /// How often it has begun anew.
+    pub(super) resets: u32,
 }
 
 /// `CLIENT REPLY`.
@@ -104,6 +106,7 @@ impl State {
             stream: Stream::None,
             reads_replicas: false,
             blocked: 0,
+            resets: 0,
         }
     }
 
@@ -144,11 +147,13 @@ impl State {
     /// What `RESET` does. A connection that is the client's own stays so.
     pub(super) fn reset(&mut self, authenticated: bool) {
         let (own, blocked) = (self.own, self.blocked);
+        let resets = self.resets.wrapping_add(1);
         // `CLIENT REPLY SKIP` silences the answer to `RESET` too, `OFF` does not.
         let skips = self.replies == Replies::Skip;
         *self = Self::new(authenticated);
         self.own = own;
         self.blocked = blocked;
+        self.resets = resets;
         if skips {
             self.replies = Replies::Skip;
         }
@@ -188,7 +193,12 @@ impl State {
             Kind::Multi if error && matches!(self.transaction, Transaction::Begun { .. }) => {
                 self.transaction = Transaction::None;
             }
-            Kind::Hello2 | Kind::Hello3 if error => self.who.resp3 = tag.count == 1,
+            Kind::Hello2 | Kind::Hello3 if !error && tag.count == self.resets => {
+                self.who.resp3 = tag.kind == Kind::Hello3;
+            }
+            kind if kind.confirms() && error && tag.has(memo::PINS) => {
+                self.channels = Subscriptions::default();
+            }
             Kind::Monitor | Kind::Replication if error => self.stream = Stream::None,
             _ => {}
         }

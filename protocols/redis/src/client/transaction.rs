@@ -136,6 +136,9 @@ impl Client {
             | Class::ClientSetinfo => {
                 let mut draft = self.queued(asked);
                 self.keep(&mut draft);
+                if matches!(asked.class, Class::Subscribe(_) | Class::Unsubscribe(_)) {
+                    draft.tag.set(memo::LISTENS);
+                }
                 FromClient::Request(draft.finish())
             }
             _ => FromClient::Request(self.queued(asked).finish()),
