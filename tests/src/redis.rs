@@ -1,12 +1,14 @@
 //! Redis: real servers, alone and as a cluster, Redis' own test suite, and a client that speaks RESP
 //! by hand.
 
+mod peers;
 mod proxied;
 pub mod script;
 mod server;
 mod suite;
 mod wire;
 
+pub use peers::peers;
 pub use proxied::Proxied;
 pub use server::Server;
 pub use suite::{Suite, Verdict, Verdicts};
