@@ -13,7 +13,7 @@ use meltemi_codec::{
 use self::opening::{Words, words};
 use crate::{
     memo::{self, Kind, Tag},
-    resp::{Reply, ReplyScan, Scanned, reply, write},
+    resp::{Reply, ReplyScan, Scanned, inline, reply, write},
     session::Who,
     settings::Settings,
 };
@@ -255,7 +255,15 @@ impl Server {
         if tag.has(memo::AFTER) {
             out.extend_from_slice(data);
         }
-        out.extend_from_slice(request.bytes);
+        // A line is sent as an array: servers look no further in it than to a byte of 0, and then wait
+        // for its end while all others wait for them.
+        match request.bytes.first() {
+            Some(b'*') | None => out.extend_from_slice(request.bytes),
+            Some(_) => match inline::to_array(request.bytes) {
+                Some(array) => out.extend_from_slice(&array),
+                None => out.extend_from_slice(request.bytes),
+            },
+        }
         let who = match tag.kind {
             Kind::Restore => self.who.clone(),
             Kind::Renew => Who::default(),
