@@ -43,13 +43,15 @@ impl Wire for Redis {
     fn append_answer(out: &mut Vec<u8>, request: &[u8]) -> Result<(), WireError> {
         let mut words = Words::of(request)?;
         let command = words.next().ok_or(WireError::Body)?;
-        match (command, words.left) {
-            (b"GET", 1) => words.try_for_each(|key| append_value(out, key)),
-            (b"MGET", keys) => {
+        // Proxies write the commands that they make of one in lower case.
+        let is = |name: &[u8]| command.eq_ignore_ascii_case(name);
+        let known = match words.left {
+            1 if is(b"GET") => words.try_for_each(|key| append_value(out, key)),
+            keys if is(b"MGET") => {
                 append_head(out, b'*', keys);
                 words.try_for_each(|key| append_value(out, key))
             }
-            (b"SET", 2) => {
+            2 if is(b"SET") => {
                 let key = words.next().unwrap_or_default();
                 let kept = words.next().is_some_and(|value| is_value_of(value, key));
                 out.extend_from_slice(if kept {
@@ -59,7 +61,7 @@ impl Wire for Redis {
                 });
                 Some(())
             }
-            (b"PING", 0) => {
+            0 if is(b"PING") => {
                 out.extend_from_slice(b"+PONG\r\n");
                 Some(())
             }
@@ -67,8 +69,8 @@ impl Wire for Redis {
                 out.extend_from_slice(b"-ERR unknown command\r\n");
                 Some(())
             }
-        }
-        .ok_or(WireError::Body)
+        };
+        known.ok_or(WireError::Body)
     }
 }
 
@@ -334,6 +336,20 @@ mod tests {
             changed[last_x] = b'y';
             assert!(command.check(&changed, 3, 5).is_err(), "{command}");
         }
+    }
+
+    #[test]
+    fn the_upstream_reads_what_proxies_make_of_a_command() {
+        let mut out = Vec::new();
+        for request in [
+            &b"*2\r\n$3\r\nget\r\n$16\r\nbench:00000:0000\r\n"[..],
+            b"*1\r\n$4\r\nping\r\n",
+            b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n",
+        ] {
+            Redis::append_answer(&mut out, request).unwrap();
+        }
+        assert!(out.starts_with(b"$64\r\nbench:00000:0000x"));
+        assert!(out.ends_with(b"\r\n+PONG\r\n-ERR unknown command\r\n"));
     }
 
     #[test]
