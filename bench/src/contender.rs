@@ -72,6 +72,12 @@ impl Kind {
         )
     }
 
+    /// Whether its answers come in the order of the requests, as Thrift's servers answer and its
+    /// clients expect; Envoy sends each as soon as it has it.
+    pub(crate) fn keeps_order(self, protocol: Protocol) -> bool {
+        protocol == Protocol::Thrift && self != Self::Envoy
+    }
+
     /// Open files that a client connection may cost the proxy: one more where each client has an
     /// upstream connection of its own.
     pub(crate) fn files_per_connection(self, protocol: Protocol) -> u64 {
@@ -191,7 +197,8 @@ impl Contender {
                         .as_ref()
                         .map(Process::log_tail)
                         .unwrap_or_default();
-                    bail!("{} does not answer: {error}{tail}", self.kind);
+                    let error = anyhow::Error::from(error);
+                    bail!("{} does not answer: {error:#}{tail}", self.kind);
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }

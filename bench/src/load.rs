@@ -23,6 +23,8 @@ pub struct Work {
     /// Requests in flight on each connection.
     pub depth: u32,
     pub request: Request,
+    /// Whether an answer that overtook an older one is wrong, though its id tells whose it is.
+    pub in_order: bool,
 }
 
 /// When to stop sending: at the first that comes. Requests in flight are still awaited.
@@ -43,9 +45,9 @@ pub struct Sample {
 
 #[derive(Debug, Error)]
 pub enum LoadError {
-    #[error("socket: {0}")]
+    #[error("socket")]
     Io(#[from] io::Error),
-    #[error("wrong answer: {0}")]
+    #[error("wrong answer")]
     WrongAnswer(#[from] WrongAnswer),
     #[error("a connection was closed with requests in flight")]
     Closed,
@@ -67,6 +69,7 @@ struct Lane {
     number: u32,
     /// The least number without an answer, where answers come in order.
     oldest: u64,
+    in_order: bool,
     /// The request in flight in each slot; an id is congruent to its slot modulo the depth.
     slots: Vec<Slot>,
 }
@@ -108,6 +111,7 @@ impl Load {
                     link,
                     number,
                     oldest: 0,
+                    in_order: work.in_order,
                     slots,
                 })
             })
@@ -197,6 +201,9 @@ impl Lane {
                     Answers::Id(id) => id,
                     Answers::Oldest => self.oldest,
                 };
+                if self.in_order && id != self.oldest {
+                    return Err(WrongAnswer::OutOfOrder(id).into());
+                }
                 let slot = self.settle(id, now, progress)?;
                 exchange.check(answer, self.number, id)?;
                 self.send(slot, now, exchange, progress);

@@ -124,9 +124,9 @@ impl<'p> Stage<'p> {
                     after_load: None,
                 }),
                 Err(error) => {
-                    outcome
-                        .void
-                        .push(format!("{} idle connections: {error}", contender.kind));
+                    let error = anyhow::Error::from(error);
+                    let text = format!("{} idle connections: {error:#}", contender.kind);
+                    outcome.void.push(text);
                 }
             }
             // What the connections left behind must not count as memory after load.
@@ -155,14 +155,9 @@ impl<'p> Stage<'p> {
                 speed: Vec::new(),
             })
             .collect();
-        let work = Work {
-            connections: plan.shape.connections,
-            depth: plan.shape.depth,
-            request: plan.request,
-        };
         for round in 1..=self.plan.rounds {
             for (index, cell) in cells.iter_mut().enumerate() {
-                if let Err(error) = self.measure(index, work, cell) {
+                if let Err(error) = self.measure(index, &plan, cell) {
                     let kind = cell.contender;
                     let text = format!("{plan}, round {round}, {kind}: {error:#}");
                     eprintln!("void: {text}");
@@ -175,8 +170,14 @@ impl<'p> Stage<'p> {
         Ok(Row { plan, cells })
     }
 
-    fn measure(&mut self, index: usize, work: Work, cell: &mut Cell) -> Result<()> {
+    fn measure(&mut self, index: usize, row: &RowPlan, cell: &mut Cell) -> Result<()> {
         let contender = &self.contenders[index];
+        let work = Work {
+            connections: row.shape.connections,
+            depth: row.shape.depth,
+            request: row.request,
+            in_order: contender.kind.keeps_order(self.plan.protocol),
+        };
         let costs_apart = self.plan.pin.is_some() && contender.proxy.is_some();
         if let Some(cpu) = self.plan.pin.filter(|_| costs_apart) {
             let (sample, cpu_time) = self.slice(contender, work, Cpus::One(cpu))?;

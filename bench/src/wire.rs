@@ -54,6 +54,8 @@ pub(crate) enum WireError {
 pub enum WrongAnswer {
     #[error("answer to id {0}, which is not in flight on that connection")]
     UnknownId(u64),
+    #[error("answer to request {0} before those of older ones")]
+    OutOfOrder(u64),
     #[error("`{0}` instead of a value")]
     NotAValue(String),
     #[error("answer to request {0} that carries another request's value")]

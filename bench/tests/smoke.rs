@@ -38,6 +38,8 @@ fn check(protocol: Protocol, request: Request) {
                 connections,
                 depth,
                 request,
+                // The upstream answers in order, and so must floors whatever they go by.
+                in_order: true,
             };
             let mut load = Load::connect(target, work).expect("the target listens");
             // Twice, since a measured stretch follows a warm-up on the same connections.
@@ -65,6 +67,7 @@ fn an_upstream_that_hangs_up_is_reported() {
             connections: 1,
             depth: 1,
             request: Request::Dubbo { argument: 128 },
+            in_order: false,
         },
     )
     .unwrap();

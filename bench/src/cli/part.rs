@@ -49,6 +49,9 @@ pub(super) struct LoadArgs {
     /// What to ask of Redis.
     #[arg(long, value_enum, default_value = "get")]
     command: Command,
+    /// Take an answer that overtook an older one for wrong; Redis' answers have no other sign.
+    #[arg(long)]
+    in_order: bool,
     /// Seconds of load.
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
@@ -137,6 +140,7 @@ impl LoadArgs {
             connections,
             depth,
             request,
+            in_order: self.in_order,
         };
         let mut load = Load::connect(self.target, work)?;
         let requests = self.requests.unwrap_or(u64::MAX);
