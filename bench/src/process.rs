@@ -209,5 +209,7 @@ fn tied_to_this_process(command: &Command) -> Command {
         None => Command::new(command.get_program()),
     };
     tied.args(command.get_args());
+    // A backtrace would push the error out of the end of the log that is shown.
+    tied.env_remove("RUST_BACKTRACE");
     tied
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use self::manifest::{SERVER, manifests};
 use super::{Contender, Kind, Setup, Start, wrapped};
 use crate::process::Process;
+use crate::wire::Protocol;
 
 pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     let (Some(proxy), Some(controller)) = (sibling("meltemi"), sibling("meltemi-controller"))
@@ -29,7 +30,8 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     command
         .arg("-f")
         .arg(&dir)
-        .args(["--listen", "127.0.0.1:0"]);
+        .args(["--listen", "127.0.0.1:0"])
+        .args(["--protocol", schema(setup.protocol)]);
     let controller = Process::start(&format!("{name}-controller"), &command, &setup.dir)?;
     let xds = controller.expect_line("xds ")?;
 
@@ -51,6 +53,15 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     let mut contender = Contender::behind(kind, target, proxy);
     contender._companions.push(controller);
     Ok(Start::Running(contender))
+}
+
+/// The protocol as the controller is told of it, which has no plugins.
+fn schema(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Dubbo => "dubbo:interface",
+        Protocol::Redis => "redis",
+        Protocol::Thrift => "thrift:service",
+    }
 }
 
 /// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured.
