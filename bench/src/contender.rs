@@ -111,7 +111,7 @@ pub(crate) struct Setup {
     /// At least one. Contenders that divide keys use all, the others the first.
     pub(crate) endpoints: Vec<SocketAddr>,
     /// Upstream connections of the floor.
-    pub(crate) upstreams: usize,
+    pub(crate) upstreams: u32,
     /// For generated configuration and logs.
     pub(crate) dir: PathBuf,
     /// A command that starts the measured process, such as `valgrind --tool=callgrind`.

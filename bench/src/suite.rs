@@ -26,8 +26,8 @@ pub(crate) struct Plan {
     pub(crate) contenders: Vec<Kind>,
     pub(crate) rows: Vec<RowPlan>,
     pub(crate) upstream: Program,
-    /// Upstream connections of the floor.
-    pub(crate) upstreams: usize,
+    /// Upstream connections of the floor; `None` for as many as Meltemi shares in each row.
+    pub(crate) upstreams: Option<u32>,
     /// Whether a contender that is not on this machine ends the run.
     pub(crate) require_all: bool,
     pub(crate) rounds: u32,
@@ -81,7 +81,7 @@ impl<'p> Stage<'p> {
         let setup = Setup {
             protocol: plan.protocol,
             endpoints: upstreams.iter().map(|upstream| upstream.address).collect(),
-            upstreams: plan.upstreams,
+            upstreams: plan.upstreams.unwrap_or(1),
             dir: dir.to_owned(),
             wrap: Vec::new(),
         };
@@ -146,6 +146,7 @@ impl<'p> Stage<'p> {
     }
 
     fn row(&mut self, plan: RowPlan, void: &mut Vec<String>) -> Result<Row> {
+        self.fit_floor(&plan)?;
         let mut cells: Vec<_> = self
             .contenders
             .iter()
@@ -168,6 +169,16 @@ impl<'p> Stage<'p> {
             eprintln!("{plan}: round {round} of {}", self.plan.rounds);
         }
         Ok(Row { plan, cells })
+    }
+
+    fn fit_floor(&mut self, row: &RowPlan) -> Result<()> {
+        let upstreams = self.plan.upstreams.unwrap_or(row.shared_connections());
+        let before = std::mem::replace(&mut self.setup.upstreams, upstreams);
+        let floor = self.contenders.iter().position(|c| c.kind == Kind::Floor);
+        match floor.filter(|_| before != upstreams) {
+            Some(index) => self.restart(index),
+            None => Ok(()),
+        }
     }
 
     fn measure(&mut self, index: usize, row: &RowPlan, cell: &mut Cell) -> Result<()> {

@@ -128,9 +128,10 @@ struct Compare {
     /// The CPU on which everything runs while CPU time is counted, or `off`. By default the last.
     #[arg(long, value_parser = pin, default_value = "last")]
     pin: Pin,
-    /// Upstream connections of the floor: as many as Meltemi opens.
-    #[arg(long, default_value_t = 1)]
-    upstreams: usize,
+    /// Upstream connections of the floor. By default as many as Meltemi shares: one, and one more
+    /// for every further 1,024 requests in flight.
+    #[arg(long)]
+    upstreams: Option<u32>,
     /// Print one JSON object with every round instead of tables.
     #[arg(long)]
     json: bool,

@@ -27,7 +27,7 @@ pub(super) struct Serve {
     servers: u16,
     /// Upstream connections of the floor.
     #[arg(long, default_value_t = 1)]
-    upstreams: usize,
+    upstreams: u32,
     /// A command that starts the proxy, such as "valgrind --tool=callgrind".
     #[arg(long, default_value = "")]
     wrap: String,
