@@ -3,7 +3,10 @@
 use meltemi_codec::Malformed;
 use memchr::memchr;
 
-use super::{Scanned, number::Digits};
+use super::{
+    Scanned,
+    number::{self, Digits},
+};
 
 /// How deep replies may nest. Redis' own are a few levels deep; a script's table, or a module's
 /// document, may be deeper.
@@ -51,6 +54,8 @@ struct Open {
     /// Whether it precedes an element, instead of being one.
     attribute: bool,
 }
+
+const NO_LENGTH: &str = "a length that is no number, or a negative one";
 
 fn malformed(reason: &'static str) -> Malformed {
     Malformed { reason }
@@ -170,7 +175,10 @@ impl ReplyScan {
     fn step(&mut self, rest: &[u8]) -> Result<usize, Malformed> {
         let byte = rest.first().copied().unwrap_or_default();
         match self.state {
-            State::Type => self.kind(byte)?,
+            State::Type => match self.line_at_once(byte, rest)? {
+                Some(taken) => return Ok(taken),
+                None => self.kind(byte)?,
+            },
             State::Line { cr } => return Ok(self.line(rest, cr)),
             State::Number { kind, digits, cr } => self.number(kind, digits, (cr, byte))?,
             State::Data { left, chunk } => return self.data(rest, left, chunk),
@@ -187,10 +195,43 @@ impl ReplyScan {
         Ok(1)
     }
 
-    fn kind(&mut self, kind: u8) -> Result<(), Malformed> {
+    /// Reads an element's first line where it is there as a whole, which is nearly always so. `None`
+    /// where it is not, or is out of the ordinary.
+    fn line_at_once(&mut self, kind: u8, rest: &[u8]) -> Result<Option<usize>, Malformed> {
+        let taken = match kind {
+            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => {
+                let end = memchr(b'\r', rest).filter(|end| rest.get(end + 1) == Some(&b'\n'));
+                let Some(end) = end else {
+                    return Ok(None);
+                };
+                self.begin(kind);
+                self.head();
+                self.complete();
+                end + 2
+            }
+            b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => {
+                let Some((value, taken)) = number::line(kind, rest) else {
+                    return Ok(None);
+                };
+                self.begin(kind);
+                self.head();
+                self.counted(kind, value)?;
+                taken
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(taken))
+    }
+
+    /// An element of this type begins.
+    fn begin(&mut self, kind: u8) {
         if self.open.is_empty() && kind != b'|' {
             self.top = Some((kind, self.taken));
         }
+    }
+
+    fn kind(&mut self, kind: u8) -> Result<(), Malformed> {
+        self.begin(kind);
         self.state = match kind {
             b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => State::Line { cr: false },
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => State::Number {
@@ -234,7 +275,7 @@ impl ReplyScan {
         match at {
             (true, b'\n') => {
                 self.head();
-                return self.counted(kind, digits);
+                return self.numbered(kind, digits);
             }
             (true, _) => return Err(malformed("a line of a number without its LF")),
             (false, b'\r') => {}
@@ -248,9 +289,8 @@ impl ReplyScan {
         Ok(())
     }
 
-    /// Goes on behind the line of a length or count.
-    fn counted(&mut self, kind: u8, digits: Digits) -> Result<(), Malformed> {
-        let wrong = malformed("a length that is no number, or a negative one");
+    /// Goes on behind a line whose bytes came one by one.
+    fn numbered(&mut self, kind: u8, digits: Digits) -> Result<(), Malformed> {
         if kind == b'.' {
             if digits.len() > 0 {
                 return Err(malformed(
@@ -260,21 +300,23 @@ impl ReplyScan {
             self.close();
             return Ok(());
         }
-        if digits.is(b'?') && kind != b';' && kind != b'!' && kind != b'=' {
-            return match kind {
-                b'$' => {
-                    self.state = State::Chunk;
-                    Ok(())
-                }
-                _ => self.nest(None, kind == b'|'),
-            };
+        if digits.is(b'?') && !matches!(kind, b';' | b'!' | b'=') {
+            if kind == b'$' {
+                self.state = State::Chunk;
+                return Ok(());
+            }
+            return self.nest(None, kind == b'|');
         }
-        let value = digits.value().ok_or(wrong.clone())?;
+        self.counted(kind, digits.value().ok_or(malformed(NO_LENGTH))?)
+    }
+
+    /// Goes on behind the line of a length or count.
+    fn counted(&mut self, kind: u8, value: i64) -> Result<(), Malformed> {
         if value == -1 && matches!(kind, b'$' | b'*') {
             self.complete();
             return Ok(());
         }
-        let count = u64::try_from(value).map_err(|_| wrong)?;
+        let count = u64::try_from(value).map_err(|_| malformed(NO_LENGTH))?;
         match kind {
             b'$' | b'!' | b'=' => {
                 let left = count.saturating_add(2);
@@ -292,6 +334,14 @@ impl ReplyScan {
     }
 
     fn data(&mut self, rest: &[u8], left: u64, chunk: bool) -> Result<usize, Malformed> {
+        let whole = usize::try_from(left).ok().and_then(|left| rest.get(..left));
+        if let Some(whole) = whole
+            && !chunk
+            && whole.ends_with(b"\r\n")
+        {
+            self.complete();
+            return Ok(whole.len());
+        }
         // All but the line end.
         if left > 2 {
             let text = usize::try_from(left - 2).map_or(rest.len(), |n| n.min(rest.len()));
