@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Need, PortProtocol, objects_of};
+use super::{Findings, Need, PortProtocol, Setting, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{Spec, nearest};
@@ -15,6 +15,8 @@ pub(super) struct Protocols {
     names: BTreeMap<String, String>,
     /// With the codecs that no plugin implements.
     unserved: BTreeMap<String, String>,
+    /// What plugins are told, where an ApplicationProtocol says something.
+    settings: BTreeMap<String, Vec<Setting>>,
 }
 
 /// What a port's name says.
@@ -40,10 +42,15 @@ impl Protocols {
         let mut names: BTreeMap<String, String> =
             ids().map(|id| (id.to_lowercase(), id.to_owned())).collect();
         let mut unserved = BTreeMap::new();
+        let mut settings_of = BTreeMap::new();
         for (object, spec) in objects_of!(objects, ApplicationProtocol) {
             let plugin = spec.plugin();
             if ids().any(|id| id == plugin) {
-                names.insert(spec.protocol.value.to_lowercase(), plugin.to_owned());
+                let protocol = spec.protocol.value.to_lowercase();
+                let settings = spec.settings.iter();
+                let settings = settings.map(|(name, value)| Setting::plain(name, value));
+                settings_of.insert(protocol.clone(), settings.collect());
+                names.insert(protocol, plugin.to_owned());
                 continue;
             }
             let hint = nearest(plugin, ids());
@@ -64,7 +71,17 @@ impl Protocols {
                 diagnostic.remedy(format!("there is {known}")),
             );
         }
-        Self { names, unserved }
+        Self {
+            names,
+            unserved,
+            settings: settings_of,
+        }
+    }
+
+    /// What the plugin is told about each service of a protocol.
+    pub(super) fn settings(&self, protocol: &PortProtocol) -> Vec<Setting> {
+        let settings = self.settings.get(&protocol.application);
+        settings.cloned().unwrap_or_default()
     }
 
     /// Reads `tcp-metaprotocol-<application protocol>[-suffix]` and `tcp-<protocol>[-suffix]`,

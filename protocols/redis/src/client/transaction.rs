@@ -28,6 +28,7 @@ impl Client {
             self.state.transaction = Transaction::Begun { kept, count };
             let mut draft = Draft::new(Tag::of(Kind::Multi));
             draft.request.session.clone_from(&self.state.session);
+            draft.request.pin = self.standing();
             return FromClient::Request(draft.finish());
         }
         let (kept, count) = empty;
@@ -84,15 +85,20 @@ impl Client {
         }
         if is_kept(asked)
             && let Transaction::Open { kept, count } = &mut self.state.transaction
+            && kept.len() + asked.bytes.len() <= self.limits.whole.max(asked.bytes.len())
         {
             kept.extend_from_slice(asked.bytes);
             *count += 1;
             write::simple("QUEUED", out);
             return FromClient::Answered;
         }
+        if asked.class == Class::Unknown
+            && let Some(question) = self.inquire(asked)
+        {
+            return question;
+        }
         let mut draft = Draft::new(Tag::default());
-        let key = asked.table_keys().next();
-        if let Some(key) = key.and_then(|key| asked.argument(key)) {
+        if let Some(key) = self.first_key(asked) {
             draft.request.constraint = self.shard(key, Role::Primary);
             draft.keyed(key);
         }
@@ -112,7 +118,6 @@ impl Client {
         match asked.class {
             Class::Exec | Class::Discard if asked.takes() => self.end(asked.class),
             Class::ClientReply => refused(texts::REPLY_QUEUED),
-            Class::Shutdown => refused(texts::SHUTDOWN),
             // They change the connection when the transaction is executed.
             Class::Auth
             | Class::Hello
@@ -139,11 +144,20 @@ impl Client {
 
     fn queued(&mut self, asked: &Asked<'_>) -> Draft {
         let mut draft = self.draft(asked);
+        draft.request.pin = self.standing();
         draft.tag.set(memo::QUEUED);
         if let Transaction::Begun { kept, count } = &mut self.state.transaction {
             draft.precede(&mem::take(kept), mem::take(count));
         }
         draft
+    }
+
+    /// The pin of what needs the connection of what came before: it stands, or stood.
+    fn standing(&self) -> Pin {
+        match self.state.own {
+            true => Pin::None,
+            false => Pin::UntilRelease,
+        }
     }
 
     fn end(&mut self, class: Class) -> FromClient {
@@ -170,10 +184,7 @@ impl Client {
 
     pub(super) fn watch(&mut self, asked: &Asked<'_>) -> FromClient {
         let mut draft = self.draft(asked);
-        draft.request.pin = match self.state.own {
-            true => Pin::None,
-            false => Pin::UntilRelease,
-        };
+        draft.request.pin = self.standing();
         self.state.watching = true;
         FromClient::Request(draft.finish())
     }

@@ -5,9 +5,9 @@ use memchr::memchr;
 
 use super::{Scanned, number::Digits};
 
-/// How deep replies may nest. Redis' own are a few levels deep; a script's table, or a module's
-/// document, may be deeper.
-pub const DEPTH: usize = 1024;
+/// How deep replies may nest. Redis' own are a few levels deep; a script's table may be as deep as
+/// Lua's stack (`LUAI_MAXCSTACK`, 8,000).
+pub const DEPTH: usize = 10_000;
 /// The longest line of a length or count: 64 bits in decimal, and its sign.
 const NUMBER_LINE: usize = 20;
 
@@ -314,7 +314,7 @@ impl ReplyScan {
 
     fn nest(&mut self, left: Option<u64>, attribute: bool) -> Result<(), Malformed> {
         if self.open.len() >= DEPTH {
-            return Err(malformed("a reply that nests deeper than 1024 levels"));
+            return Err(malformed("a reply that nests deeper than 10,000 levels"));
         }
         self.open.push(Open { left, attribute });
         self.state = State::Type;
