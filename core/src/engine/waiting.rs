@@ -31,7 +31,11 @@ impl Engine {
             return true;
         }
         let takes_its_own = !matches!(request.pin, Pin::None | Pin::Aside);
-        takes_its_own && !client.flights.iter().all(|flight| self.is_on_own(key, *flight))
+        takes_its_own
+            && !client
+                .flights
+                .iter()
+                .all(|flight| self.is_on_own(key, *flight))
     }
 
     /// Whether a request is on a connection that serves its client alone: others of its kind may

@@ -101,7 +101,14 @@ impl Client {
 /// others with `-BUSY`, and lets `SCRIPT KILL` end it; but not those that wait on the script's own
 /// connection.
 fn runs_script(asked: &Asked<'_>) -> bool {
-    const SCRIPTS: [&str; 6] = ["eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro"];
+    const SCRIPTS: [&str; 6] = [
+        "eval",
+        "evalsha",
+        "eval_ro",
+        "evalsha_ro",
+        "fcall",
+        "fcall_ro",
+    ];
     asked
         .command
         .is_some_and(|command| SCRIPTS.contains(&command.name))
