@@ -78,6 +78,7 @@ fn answers_of_two_servers_keep_the_order_of_their_calls() {
 #[test]
 fn clients_that_pipeline_get_their_own_answers() {
     let Some(peers) = Peers::find() else { return };
+    let mut clients = [Python, Node].map(|language| (language, peers.client(language)));
     for form in [
         Form::of("framed", "compact"),
         Form::of("buffered", "binary"),
@@ -96,8 +97,7 @@ fn clients_that_pipeline_get_their_own_answers() {
             calls.push(json!(["refuse", number]));
             values.push(json!({ "refused": { "code": number, "why": "a refuses" } }));
         }
-        for language in [Python, Node] {
-            let mut client = peers.client(language);
+        for (language, client) in &mut clients {
             let mut order = Client::connecting(proxied.port(), form, &Value::from(calls.clone()));
             order["pipelined"] = json!(true);
             client.order(&order);
@@ -113,6 +113,7 @@ fn clients_that_pipeline_get_their_own_answers() {
 #[test]
 fn oneway_calls_between_others_are_not_answered() {
     let Some(peers) = Peers::find() else { return };
+    let mut client = peers.client(Java);
     let form = Form::FRAMED_BINARY;
     for language in Language::ALL {
         let server = peers.server(language, "a", &[form]);
@@ -132,7 +133,6 @@ fn oneway_calls_between_others_are_not_answered() {
             let answer = Message::read(&mut stream).expect("an answer");
             assert_eq!((answer.name.as_str(), answer.seq), ("echoText", seq));
         }
-        let mut client = peers.client(Java);
         // Node's server may not have come to the last of them when it answers.
         let fired = json!([["fired", "token"]]);
         until("all have arrived", || {
