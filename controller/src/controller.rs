@@ -174,8 +174,11 @@ impl Controller {
                 .get(route_index(reason)?)
                 .map(|rule| &*rule.source);
         }
-        if *type_url == Listener::type_url() || *type_url == Service::type_url() {
+        if *type_url == Listener::type_url() {
             return server.map(|server| &*server.source);
+        }
+        if *type_url == Service::type_url() {
+            return server.map(|server| &**server.decides());
         }
         let cluster = self.model.clusters.get(&name.parse().ok()?)?;
         self.objects.get(&cluster.source).map(|object| &**object)

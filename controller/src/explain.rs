@@ -17,8 +17,10 @@ use crate::schema::Settings;
 mod destination;
 mod render;
 mod request;
+mod treatment;
 
 pub use destination::{DestinationShare, EndpointShare, Tier};
+pub use treatment::{FaultShare, MirrorShare, Removed, Treatment};
 
 /// Which request.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +48,9 @@ pub struct Explanation {
     /// None: the client is told that there is no route.
     pub route: Option<RouteRef>,
     pub destinations: Vec<DestinationShare>,
+    /// What the route does besides.
+    #[serde(flatten)]
+    pub treatment: Treatment,
     /// Why there is no route, where the conditions alone do not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -62,13 +67,21 @@ pub struct Attribute {
 /// A route and where it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RouteRef {
-    /// `namespace/name`.
-    pub meta_router: String,
-    /// Counted from one; none for a MetaRouter without routes.
+    #[serde(flatten)]
+    pub object: RouteObject,
+    /// Counted from one; none for an object without routes.
     pub number: Option<usize>,
     pub name: String,
     pub file: String,
     pub line: u32,
+}
+
+/// What a route is written in, as `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteObject {
+    MetaRouter(String),
+    RedisService(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -175,6 +188,9 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
             .iter()
             .map(|d| destination::share(model, d, &settings.locality))
             .collect(),
+        treatment: taken
+            .map(|rule| Treatment::of(rule, server, model, &attributes))
+            .unwrap_or_default(),
         note: request::note(service, schema, &attributes).filter(|_| taken.is_none()),
         attributes,
     })
@@ -213,18 +229,16 @@ fn because(failure: &Failure) -> String {
 
 fn route_ref(rule: &Rule) -> RouteRef {
     let object = &rule.source;
-    let at = match (&object.spec, rule.route) {
-        (Spec::MetaRouter(router), Some(i)) => {
-            router.routes.get(i).map_or(object.at, |r| r.mark.at)
-        }
-        _ => object.at,
-    };
+    let name = format!("{}/{}", object.id.namespace, object.id.name);
     RouteRef {
-        meta_router: format!("{}/{}", object.id.namespace, object.id.name),
+        object: match &object.spec {
+            Spec::RedisService(_) => RouteObject::RedisService(name),
+            _ => RouteObject::MetaRouter(name),
+        },
         number: rule.route.map(|i| i + 1),
         name: rule.name.clone(),
         file: object.file.name.clone(),
-        line: at.line,
+        line: rule.at().line,
     }
 }
 

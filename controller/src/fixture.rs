@@ -64,6 +64,101 @@ spec:
       weight: 10
 ";
 
+/// Two Redis services, and one that gets copies.
+const REDIS_SERVICES: &str = "\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: cache}
+spec:
+  hosts: [cache.shop]
+  ports: [{number: 6379, name: tcp-redis}]
+  resolution: STATIC
+  endpoints: [{address: 10.0.0.1}, {address: 10.0.0.2}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: sessions}
+spec:
+  hosts: [sessions.shop]
+  ports: [{number: 6379, name: tcp-redis}, {number: 6380, name: tcp-redis-b}]
+  resolution: STATIC
+  endpoints: [{address: 10.0.1.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: copies}
+spec:
+  hosts: [copies.shop]
+  ports: [{number: 6400, name: tcp-redis}]
+  resolution: STATIC
+  endpoints: [{address: 10.0.2.1}]
+";
+
+const REDIS_GATEWAY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  servers:
+  - {port: {number: 6379, name: tcp-redis}}
+";
+
+pub(crate) const REDIS_SERVICE: &str = "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: cache}
+spec:
+  host: [cache.shop]
+  gateways: [edge]
+  settings:
+    opTimeout: 1.5s
+    auth:
+      secret: {name: clients}
+  redis:
+  - match: {key: {prefix: 'a:'}}
+    route: {host: cache.shop}
+  - match: {key: {prefix: 'a:session:', removePrefix: true}}
+    route: {host: sessions.shop, port: 6380}
+    mirror:
+    - route: {host: copies.shop}
+      percentage: {value: 12.5}
+      excludeReadCommands: true
+  - route: {host: cache.shop}
+  faults:
+  - {type: ERROR, percentage: {value: 1}, delay: 20ms, commands: [GET, SeT]}
+";
+
+const REDIS_DESTINATION: &str = "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisDestination
+metadata: {name: sessions}
+spec:
+  host: sessions.shop
+  trafficPolicy:
+    connectionPool:
+      tcp: {maxConnections: 7, tcpKeepalive: {time: 1m, probes: 3}}
+      redis:
+        auth:
+          secret: {name: servers, passwordField: pw}
+";
+
+/// What no output may show.
+pub(crate) const SECRETS: [&str; 3] = ["hunter2", "Tr0ub4dor", "VHIwdWI0ZG9y"];
+
+const REDIS_SECRETS: &str = "\
+apiVersion: v1
+kind: Secret
+metadata: {name: clients}
+stringData: {username: app, password: hunter2}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: servers}
+type: Opaque
+data:
+  pw: VHIwdWI0ZG9y
+";
+
 /// Manifests in a directory of their own, one file for each kind.
 pub(crate) struct Fixture {
     dir: TempDir,
@@ -71,15 +166,30 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn valid() -> Self {
-        let fixture = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        for (name, text) in [
+        Self::of(&[
             ("service.yaml", SERVICE),
             ("rule.yaml", RULE),
             ("gateway.yaml", GATEWAY),
             ("router.yaml", ROUTER),
-        ] {
+        ])
+    }
+
+    /// A RedisService with all that belongs to it; for [`redis_settings`].
+    pub(crate) fn redis() -> Self {
+        Self::of(&[
+            ("service.yaml", REDIS_SERVICES),
+            ("gateway.yaml", REDIS_GATEWAY),
+            ("redis.yaml", REDIS_SERVICE),
+            ("destination.yaml", REDIS_DESTINATION),
+            ("secret.yaml", REDIS_SECRETS),
+        ])
+    }
+
+    fn of(files: &[(&str, &str)]) -> Self {
+        let fixture = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for (name, text) in files {
             fixture.write(name, text);
         }
         fixture
@@ -114,13 +224,6 @@ impl Fixture {
 
 /// Dubbo's attributes; any other is an attachment. And a protocol that has no others.
 pub(crate) fn settings() -> Settings {
-    let attributes = |names: &[&str]| {
-        let define = |name: &&str| AttributeDef {
-            name: (*name).to_owned(),
-            description: String::new(),
-        };
-        names.iter().map(define).collect::<Vec<_>>()
-    };
     Settings::new(vec![
         ProtocolSchema {
             id: "dubbo".to_owned(),
@@ -135,4 +238,22 @@ pub(crate) fn settings() -> Settings {
             service_attribute: None,
         },
     ])
+}
+
+/// A protocol of that name, with what a rule can match on.
+pub(crate) fn redis_settings() -> Settings {
+    Settings::new(vec![ProtocolSchema {
+        id: "redis".to_owned(),
+        attributes: attributes(&["command", "key", "db"]),
+        open: false,
+        service_attribute: None,
+    }])
+}
+
+fn attributes(names: &[&str]) -> Vec<AttributeDef> {
+    let define = |name: &&str| AttributeDef {
+        name: (*name).to_owned(),
+        description: String::new(),
+    };
+    names.iter().map(define).collect()
 }

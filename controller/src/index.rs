@@ -34,9 +34,9 @@ struct Document {
 }
 
 impl Document {
-    fn new(source: &SourceFile, decoded: Decoded) -> Self {
+    fn new(decoded: Decoded) -> Self {
         Self {
-            place: Place::of(source, decoded.at),
+            place: decoded.place,
             id: decoded.id,
             object: decoded.object.map(Arc::new),
             findings: decoded.findings,
@@ -66,10 +66,7 @@ impl Index {
             }
             changed = true;
             let decoded = decode_file(&source);
-            let documents = decoded
-                .into_iter()
-                .map(|d| Document::new(&source, d))
-                .collect();
+            let documents = decoded.into_iter().map(Document::new).collect();
             self.files.insert(name, IndexedFile { source, documents });
         }
         changed

@@ -8,24 +8,34 @@ mod application_protocol;
 mod creation;
 mod decode;
 mod destination_rule;
+mod duration;
 mod gateway;
+mod gateways;
 mod id;
 mod meta_router;
 mod metadata;
 mod name;
 mod object;
+mod redis;
+mod secret;
 mod service_entry;
+mod shown;
 
 pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
-    DestinationRule, OutlierDetection, Simple, Subset, Tls, TrafficPolicy,
+    ConsistentHash, DestinationRule, OutlierDetection, Simple, Subset, Tls, TrafficPolicy,
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
 pub(crate) use meta_router::{Destination, MetaRouter, Route, StringMatch};
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
+pub(crate) use redis::{
+    Auth, Buffering, Fault, Keepalive, Mode, RedisDestination, RedisRoute, RedisService,
+    SecretReference, Seed,
+};
+pub(crate) use secret::{Hidden, Secret};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
 
 /// A value with its place in the file, which is no part of what it says: an object that only moved
@@ -70,6 +80,9 @@ pub(crate) enum Spec {
     ServiceEntry(ServiceEntry),
     WorkloadEntry(WorkloadEntry),
     DestinationRule(DestinationRule),
+    Secret(Secret),
+    RedisDestination(RedisDestination),
+    RedisService(RedisService),
 }
 
 impl Object {

@@ -3,26 +3,34 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meltemi_policy::{AttributeMatch, ClusterName, Locality};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
-use crate::manifest::{Object, ObjectRef, OutlierDetection, Simple};
+use crate::manifest::{
+    ConsistentHash, Keepalive, Object, ObjectRef, OutlierDetection, Simple, Spec,
+};
 use crate::schema::Settings;
 
+mod attachment;
 mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
 mod liveness;
 mod need;
+mod policy;
 mod protocols;
+mod redis;
 mod routers;
+mod secrets;
 mod services;
 
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use need::Need;
+pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
 
@@ -34,7 +42,7 @@ pub(crate) struct Model {
     pub(crate) services: Services,
 }
 
-/// A server of a Gateway, with the rules of all MetaRouters that are attached to it.
+/// A server of a Gateway, with the rules of all objects that are attached to it.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) name: ServerName,
@@ -42,8 +50,16 @@ pub(crate) struct Server {
     pub(crate) protocol: PortProtocol,
     /// The Gateway.
     pub(crate) source: Arc<Object>,
+    pub(crate) policy: ServerPolicy,
     /// In the order in which they are tried.
     pub(crate) rules: Vec<Rule>,
+}
+
+impl Server {
+    /// The object that decides what its connections are served with.
+    pub(crate) fn decides(&self) -> &Arc<Object> {
+        self.policy.source.as_ref().unwrap_or(&self.source)
+    }
 }
 
 /// `namespace/gateway/server`.
@@ -88,30 +104,85 @@ pub(crate) struct PortProtocol {
 /// Which requests go where.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    /// The MetaRouter.
+    /// The MetaRouter or RedisService.
     pub(crate) source: Arc<Object>,
-    /// Which of its routes; none for a MetaRouter without routes.
+    /// Which of its routes; none for an object without routes.
     pub(crate) route: Option<usize>,
     pub(crate) name: String,
     /// All have to hold.
     pub(crate) conditions: Vec<AttributeMatch>,
     /// At least one; the weights of several add up to 100.
     pub(crate) destinations: Vec<WeightedCluster>,
+    /// None: no limit.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) remove_prefix: Option<RemovePrefix>,
+    pub(crate) mirrors: Vec<Mirror>,
 }
 
-#[derive(Clone, Debug)]
+impl Rule {
+    /// A rule of an object that takes every request and leads nowhere yet.
+    fn of(object: &Arc<Object>) -> Self {
+        Self {
+            source: object.clone(),
+            route: None,
+            name: String::new(),
+            conditions: vec![],
+            destinations: vec![],
+            timeout: None,
+            remove_prefix: None,
+            mirrors: vec![],
+        }
+    }
+
+    /// Where it is written.
+    pub(crate) fn at(&self) -> Position {
+        let route = match &self.source.spec {
+            Spec::MetaRouter(router) => {
+                self.route.and_then(|i| Some(router.routes.get(i)?.mark.at))
+            }
+            Spec::RedisService(redis) => {
+                self.route.and_then(|i| Some(redis.routes.get(i)?.mark.at))
+            }
+            _ => None,
+        };
+        route.unwrap_or(self.source.at)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WeightedCluster {
     /// There is no such cluster in the model if nobody defines the host, or if it is refused.
     pub(crate) cluster: ClusterName,
     pub(crate) weight: u32,
 }
 
+impl WeightedCluster {
+    /// What takes everything.
+    const fn only(cluster: ClusterName) -> Self {
+        let weight = 100;
+        Self { cluster, weight }
+    }
+}
+
 /// Endpoints and the policy towards them.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
-    /// What decides its policy: the DestinationRule, else the ServiceEntry.
+    /// What decides its policy: the RedisDestination, else the DestinationRule, else the
+    /// ServiceEntry.
     pub(crate) source: ObjectRef,
+    /// Counts where there is no `hash`.
     pub(crate) balance: Simple,
+    pub(crate) hash: Option<ConsistentHash>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) keepalive: Option<Keepalive>,
+    /// None: no limit.
+    pub(crate) max_connections: Option<u32>,
+    /// None: the proxy's default.
+    pub(crate) max_unknown_nodes: Option<u32>,
+    /// What the plugin is told about the servers.
+    pub(crate) settings: Vec<Setting>,
+    /// The seeds, where the endpoints are learned from the servers; none of them: `endpoints`.
+    pub(crate) topology: Option<Vec<EndpointAddress>>,
     pub(crate) outlier: Option<OutlierDetection>,
     pub(crate) locality: LocalityState,
     pub(crate) endpoints: Vec<Endpoint>,
@@ -168,7 +239,7 @@ pub(crate) struct Findings(pub(crate) Vec<Finding>);
 
 impl Findings {
     /// A finding at a place of an object, which is to blame for it.
-    fn at(&mut self, object: &Object, at: crate::diagnostic::Position, diagnostic: Diagnostic) {
+    fn at(&mut self, object: &Object, at: Position, diagnostic: Diagnostic) {
         let blame = if diagnostic.is_error() {
             vec![object.id.clone()]
         } else {
@@ -178,12 +249,7 @@ impl Findings {
     }
 
     /// As [`Self::at`], but nothing gets better by refusing the object.
-    fn blameless(
-        &mut self,
-        object: &Object,
-        at: crate::diagnostic::Position,
-        diagnostic: Diagnostic,
-    ) {
+    fn blameless(&mut self, object: &Object, at: Position, diagnostic: Diagnostic) {
         self.push(object.finding(diagnostic, at), vec![]);
     }
 
@@ -216,6 +282,7 @@ struct Context<'a> {
     protocols: Protocols,
     services: &'a Services,
     rules: &'a DestinationRules,
+    redis: &'a redis::Destinations,
 }
 
 /// Builds the model of all objects. It is whole even if there are findings: what they concern is
@@ -225,13 +292,16 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     let protocols = Protocols::new(objects, settings, &mut findings);
     let services = Services::new(objects, &protocols, settings, &mut findings);
     let rules = DestinationRules::new(objects, &services, settings, &mut findings);
+    let redis = redis::Destinations::new(objects, &services, settings, &mut findings);
     let context = Context {
         settings,
         protocols,
         services: &services,
         rules: &rules,
+        redis: &redis,
     };
     let mut servers = gateways::servers(objects, &context, &mut findings);
+    redis::attach(objects, &context, &mut servers, &mut findings);
     routers::attach(objects, &context, &mut servers, &mut findings);
     liveness::check(&servers, &mut findings);
     let clusters = clusters::of(&servers, &context, &mut findings);

@@ -163,6 +163,7 @@ fn follows(code: Code, refused: &Refused) -> bool {
         Code::UnknownProtocol => &[Kind::ApplicationProtocol],
         Code::UnknownSubset | Code::LocalityInactive => &[Kind::DestinationRule],
         Code::UnknownGateway | Code::NoMatchingServer => &[Kind::Gateway, Kind::ServiceEntry],
+        Code::UnknownSecret => &[Kind::Secret],
         Code::EmptySubset | Code::NoEndpoints => &[Kind::WorkloadEntry, Kind::ServiceEntry],
         _ => return false,
     };
@@ -218,7 +219,11 @@ impl Pass<'_> {
         let mut changed = finding.blame.iter().filter(|id| {
             let object = self.objects.get(*id);
             let is_changed = |o: &Arc<Object>| !self.index.is_in_force(o) && !asks_for_tls(o);
-            !self.replaced.contains_key(*id) && object.is_some_and(is_changed)
+            // Left out, a RedisService would leave its server to whoever comes: it stays, and the
+            // model serves nobody.
+            let stays = finding.diagnostic.code == Code::UnknownSecret
+                && self.index.last_good(id).is_none();
+            !self.replaced.contains_key(*id) && !stays && object.is_some_and(is_changed)
         });
         let blamed = changed.next().map(|id| Fallback {
             id: id.clone(),
@@ -306,7 +311,10 @@ impl Fallback {
         finding.message = format!("{}; {self}", finding.message);
         match finding.code {
             // A conflict, not something that is missing.
-            Code::DuplicateHost | Code::AddressInUse | Code::HiddenRouter => finding,
+            Code::DuplicateHost
+            | Code::AddressInUse
+            | Code::HiddenRouter
+            | Code::SecondRedisService => finding,
             _ => finding.remedy("first change what names it, or bring back what was there"),
         }
     }

@@ -1,5 +1,7 @@
 //! The model as xDS resources: pure, and equal models give equal bytes.
 
+use std::time::Duration;
+
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::envoy::config::core::v3 as core;
@@ -21,6 +23,7 @@ use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
 mod cluster;
+mod policy;
 
 /// All resources of a model. `locality` is that of the proxy: empty where it knows better itself.
 pub(crate) fn translate(model: &Model, locality: &Locality) -> Resources {
@@ -83,8 +86,12 @@ fn service(server: &Server, name: &str) -> own::Service {
             route_config_name: name.to_owned(),
             default_cluster: String::new(),
         }],
-        source: Some(source(&server.source.id)),
-        ..own::Service::default()
+        settings: policy::settings(&server.policy.settings),
+        faults: server.policy.faults.iter().map(policy::fault).collect(),
+        operation_metrics: server.policy.operation_metrics,
+        slow_request_threshold: server.policy.slow_request.map(duration),
+        buffering: server.policy.buffering.map(policy::buffering),
+        source: Some(source(&server.decides().id)),
     }
 }
 
@@ -108,7 +115,9 @@ fn wire_route(rule: &Rule) -> route::Route {
         r#match: Some(route::RouteMatch { metadata }),
         route: Some(route::RouteAction {
             cluster_specifier: Some(specifier),
-            ..route::RouteAction::default()
+            timeout: rule.timeout.map(duration),
+            remove_prefix: rule.remove_prefix.as_ref().map(policy::remove_prefix),
+            mirrors: rule.mirrors.iter().map(policy::mirror).collect(),
         }),
         request_mutation: vec![],
         response_mutation: vec![],
@@ -188,6 +197,13 @@ fn wire_locality(locality: &Locality) -> core::Locality {
         region: locality.region.clone(),
         zone: locality.zone.clone(),
         sub_zone: locality.subzone.clone(),
+    }
+}
+
+fn duration(duration: Duration) -> meltemi_proto::Duration {
+    meltemi_proto::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).expect("below 10^9"),
     }
 }
 

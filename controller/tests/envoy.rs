@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use fixture::{CLUSTER, ControlPlane, PATIENCE, resources};
 use meltemi_controller::ads::Resources;
+use meltemi_controller::{Controller, ProtocolSchema, Settings};
 use meltemi_proto::envoy::config::core::v3::HealthStatus;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -116,6 +117,48 @@ async fn envoy_refuses_a_cluster_and_we_hear_of_it() {
     let rejection = rejection.expect("reported").expect("the server runs");
     assert_eq!(rejection.name, OTHER);
     envoy.wait_for(&[20880]).await;
+    assert!(control.rejections.try_recv().is_err());
+}
+
+/// What a RedisDestination asks for is in Envoy's own fields, and Envoy reads them as we mean them.
+#[tokio::test]
+async fn envoy_reads_what_a_redis_destination_asks_for() {
+    const SESSIONS: &str = "outbound|6379||sessions.default.svc.cluster.local";
+    const POLICY: &str = "/config_dump?resource=dynamic_active_clusters&mask=cluster.name,\
+        cluster.lb_policy,cluster.connect_timeout,cluster.circuit_breakers,\
+        cluster.upstream_connection_options";
+    let Some(binary) = binary() else { return };
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/redis");
+    let settings = Settings::new(vec![ProtocolSchema {
+        id: "redis".to_owned(),
+        attributes: vec![],
+        open: true,
+        service_attribute: None,
+    }]);
+    let served = Controller::open(&[example], settings).load();
+    assert!(served.report.is_valid(), "{}", served.report);
+    let mut control = ControlPlane::new(Some((*served.resources).clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = control.server.clone();
+    tokio::spawn(server.serve(TcpListenerStream::new(listener), std::future::pending()));
+    let envoy = Envoy::start(&binary, address, "DELTA_GRPC").await;
+
+    envoy
+        .wait(POLICY, |dump| active(dump, SESSIONS).is_some())
+        .await;
+    let dump = envoy.get(POLICY).await;
+    let cluster = active(&dump, SESSIONS).unwrap();
+    assert_eq!(cluster["lb_policy"], "MAGLEV");
+    assert_eq!(cluster["connect_timeout"], "1s");
+    assert_eq!(
+        cluster["circuit_breakers"]["thresholds"][0]["max_connections"],
+        100
+    );
+    assert_eq!(
+        cluster["upstream_connection_options"]["tcp_keepalive"],
+        json!({"keepalive_probes": 3, "keepalive_time": 60, "keepalive_interval": 10})
+    );
     assert!(control.rejections.try_recv().is_err());
 }
 

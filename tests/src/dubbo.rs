@@ -4,14 +4,13 @@ mod facts;
 mod load;
 pub mod wire;
 
-use std::env;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::peers;
 use crate::process::Process;
 
 pub use facts::{Fact, facts};
@@ -51,32 +50,7 @@ impl Peers {
     /// # Panics
     /// When they are not built and `MELTEMI_REQUIRE_PEERS=1`.
     pub fn find() -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .expect("the tests lie in the workspace");
-        let check = Command::new(root.join("scripts/install-peers"))
-            .arg("--check")
-            .output();
-        let home = check
-            .ok()
-            .filter(|check| check.status.success())
-            .and_then(|check| {
-                let home = String::from_utf8(check.stdout).ok()?;
-                Some(PathBuf::from(home.trim_end()))
-            });
-        let Some(home) = home else {
-            let required = env::var_os("MELTEMI_REQUIRE_PEERS").is_some_and(|value| value == "1");
-            assert!(
-                !required,
-                "the Dubbo peers are not built; `scripts/install-peers` builds them"
-            );
-            // Past the capture of `println`: a test left out is worth a line even where all pass.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: needs the real Dubbo peers; `scripts/install-peers` builds them"
-            );
-            return None;
-        };
+        let home = peers::home("dubbo")?;
         // Both libraries replace 127.0.0.1 by the machine's own address, but keep a name for it.
         let hosts = TempDir::with_prefix("meltemi-hosts-").expect("a temporary directory");
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

@@ -1,17 +1,19 @@
 //! End-to-end tests over real peers, and their harness.
 //!
-//! A test starts real providers and consumers ([`dubbo`]) and the real `meltemi` binary ([`Meltemi`]) over
-//! manifests in a temporary directory ([`Manifests`]), and asserts on the facts that the consumers report.
-//! Where the peers are not built, [`dubbo::Peers::find`] says in a line how to build them and the test passes,
+//! A test starts real servers and clients ([`dubbo`], [`thrift`]) and the real `meltemi` binary ([`Meltemi`]) over
+//! manifests in a temporary directory ([`Manifests`]), and asserts on what the clients report.
+//! Where the peers are not built, `Peers::find` says in a line how to build them and the test passes,
 //! unless `MELTEMI_REQUIRE_PEERS=1`.
 
 pub mod dubbo;
 mod http;
 mod manifests;
 mod meltemi;
+mod peers;
 mod process;
 mod proxied;
 pub mod redis;
+pub mod thrift;
 mod wait;
 
 pub use http::{Response, get};

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 /// A directory of manifests, gone when dropped.
 pub struct Manifests {
     directory: TempDir,
+    /// The name of the services' ports, which tells their protocol.
+    port: &'static str,
 }
 
 /// One endpoint of a `ServiceEntry`, on loopback.
@@ -33,9 +35,12 @@ impl Manifests {
     /// When there is no temporary directory.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            directory: TempDir::with_prefix("meltemi-manifests-").expect("a temporary directory"),
-        }
+        Self::of("tcp-metaprotocol-dubbo")
+    }
+
+    fn of(port: &'static str) -> Self {
+        let directory = TempDir::with_prefix("meltemi-manifests-").expect("a temporary directory");
+        Self { directory, port }
     }
 
     /// With a Gateway `edge` whose one server speaks Dubbo on a port of the system's choice.
@@ -46,6 +51,18 @@ impl Manifests {
         let manifests = Self::new();
         manifests.write("protocol.yaml", APPLICATION_PROTOCOL);
         manifests.write("gateway.yaml", GATEWAY);
+        manifests
+    }
+
+    /// With a Gateway `edge` whose one server speaks Thrift on a port of the system's choice.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    pub fn thrift_gateway() -> Self {
+        let manifests = Self::of("tcp-thrift");
+        let gateway = GATEWAY.replace("tcp-metaprotocol-dubbo", manifests.port);
+        let gateway = gateway.replace("name: dubbo", "name: thrift");
+        manifests.write("gateway.yaml", &gateway);
         manifests
     }
 
@@ -67,16 +84,17 @@ impl Manifests {
     pub fn service(&self, host: &str, endpoints: &[Endpoint<'_>]) {
         let mut text = format!(
             "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: {name}\nspec:\n  \
-             hosts: [{host}]\n  ports:\n    - {{ number: 20880, name: tcp-metaprotocol-dubbo, protocol: TCP }}\n  \
+             hosts: [{host}]\n  ports:\n    - {{ number: 20880, name: {port}, protocol: TCP }}\n  \
              location: MESH_INTERNAL\n  resolution: STATIC\n  endpoints:\n",
-            name = name_of(host)
+            name = name_of(host),
+            port = self.port
         );
         for endpoint in endpoints {
             let _ = write!(
                 text,
-                "    - address: 127.0.0.1\n      ports: {{ tcp-metaprotocol-dubbo: {} }}\n      \
+                "    - address: 127.0.0.1\n      ports: {{ {}: {} }}\n      \
                  labels: {{ version: {} }}\n      locality: {}\n",
-                endpoint.port, endpoint.version, endpoint.locality
+                self.port, endpoint.port, endpoint.version, endpoint.locality
             );
         }
         self.write(&format!("{}-service.yaml", name_of(host)), &text);

@@ -1,7 +1,9 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod redis;
 mod remedies;
+mod secrets;
 
 /// What is said of the manifests, with the valid ones spoilt by edits of (file, from, to).
 fn spoilt(edits: &[(&str, &str, &str)]) -> String {
@@ -73,6 +75,13 @@ says! {
     bad_bind: "gateway.yaml" "{port:" => "{bind: localhost, port:";
     bad_duration: "rule.yaml" "consecutive5xxErrors: 3" => "interval: 10";
     bad_balancer: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: FASTEST}\n    outlierDetection";
+
+    hash_by_what_only_http_has: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {httpHeaderName: user}}\n    outlierDetection";
+    hash_by_a_key_and_a_ring: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {useSourceIp: true, maglev: {}}}\n    outlierDetection";
+    hash_table_of_a_bad_size: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: RANDOM, consistentHash: {maglev: {tableSize: 100}}}\n    outlierDetection";
+    hash_that_is_understood: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {ringHash: {minimumRingSize: 1024}}}\n    outlierDetection";
+    settings_that_are_none: "service.yaml" "apiVersion" => "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\nmetadata: {name: dubbo}\nspec: {protocol: dubbo, codec: dubbo, settings: {a: [1], '': b}}\n---\napiVersion";
+    route_that_leads_nowhere: "router.yaml" "    route:\n    - destination: {host: greeter.shop, subset: v2}\n" => "";
 
     // Attributes.
     mistyped_attribute: "router.yaml" "method:" => "metod:";

@@ -5,7 +5,7 @@ use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use tokio::time::timeout;
 
 use super::*;
-use crate::fixture::{Fixture, ROUTER, settings};
+use crate::fixture::{Fixture, ROUTER, redis_settings, settings};
 
 const SERVER: &str = "default/edge/tcp-metaprotocol-dubbo";
 
@@ -154,6 +154,22 @@ fn a_rejection_is_reported_at_the_object() {
             format!("the proxy n rejects {name}: {reason}")
         );
     }
+}
+
+#[test]
+fn a_setting_that_a_plugin_refuses_is_reported_at_the_redis_service() {
+    let fixture = Fixture::redis();
+    let mut controller = Controller::open(&fixture.paths(), redis_settings());
+    assert!(controller.load().report.is_valid());
+    let rejection = Rejection {
+        node: "n".to_owned(),
+        type_url: Service::type_url(),
+        name: "default/edge/tcp-redis".to_owned(),
+        version: "1".into(),
+        reason: "settings[0]: unknown".to_owned(),
+    };
+    let object = controller.rejected(&rejection).object.unwrap();
+    assert_eq!(object.to_string(), "RedisService default/cache");
 }
 
 #[tokio::test]

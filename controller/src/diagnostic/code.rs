@@ -88,14 +88,20 @@ codes! {
     DuplicateServer,
     /// Two servers that cannot bind: they ask for the same address.
     AddressInUse,
-    /// A MetaRouter that is attached to no gateway.
+    /// A MetaRouter or RedisService that is attached to no gateway.
     NotAttached,
+    /// Two RedisServices for one server.
+    SecondRedisService,
+    /// A destination in a MetaRouter on a server whose RedisService says where requests go.
+    UnexpectedDestination,
     /// A MetaRouter that gets no request, since another one on its server takes them all.
     HiddenRouter,
     /// A route that gets no request: one before it, or its service's annotation, leaves it none.
     DeadRoute,
-    /// A DestinationRule, or a part of one, that never acts: another one counts in its place.
+    /// A DestinationRule or RedisDestination, or a part of one, that never acts.
     UnusedRule,
+    /// A Secret, or a field of one, that is not there.
+    UnknownSecret,
     /// A subset that no DestinationRule defines.
     UnknownSubset,
     /// A subset that selects no endpoint.

@@ -3,7 +3,7 @@
 use meltemi_policy::{Locality, LocalityRule, load, tiers};
 use serde::Serialize;
 
-use crate::manifest::Simple;
+use crate::manifest::{ConsistentHash, Simple};
 use crate::model::{Cluster, Endpoint, LocalityState, Model, WeightedCluster};
 
 /// What a destination of the route gets.
@@ -46,17 +46,22 @@ pub(super) fn share(
     DestinationShare {
         cluster: destination.cluster.to_string(),
         weight: destination.weight,
-        load_balancer: cluster.map(|c| balance(c.balance)),
+        load_balancer: cluster.map(balance),
         locality: cluster.map(|c| locality(c.locality)),
         tiers: cluster.map(|c| by_tier(c, own)).unwrap_or_default(),
     }
 }
 
-const fn balance(balance: Simple) -> &'static str {
-    match balance {
-        Simple::RoundRobin => "ROUND_ROBIN",
-        Simple::LeastRequest => "LEAST_REQUEST",
-        Simple::Random => "RANDOM",
+const fn balance(cluster: &Cluster) -> &'static str {
+    if cluster.topology.is_some() {
+        return "as the servers say, from whom the endpoints are learned";
+    }
+    match (cluster.hash, cluster.balance) {
+        (Some(ConsistentHash::Maglev { .. }), _) => "MAGLEV by the key",
+        (Some(ConsistentHash::Ring { .. }), _) => "RING_HASH by the key",
+        (None, Simple::RoundRobin) => "ROUND_ROBIN",
+        (None, Simple::LeastRequest) => "LEAST_REQUEST",
+        (None, Simple::Random) => "RANDOM",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DestinationShare, Explanation, RouteRef};
+use super::{DestinationShare, Explanation, RouteObject, RouteRef, Treatment};
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +40,7 @@ impl fmt::Display for Explanation {
                 note.try_for_each(|note| write!(f, "\n          {note}"))
             }
             Some(route) => {
-                write!(f, "\ntakes     {route}")?;
+                write!(f, "\ntakes     {route}{}", self.treatment)?;
                 self.destinations
                     .iter()
                     .try_for_each(|d| write!(f, "\n\n{d}"))
@@ -51,7 +51,10 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for RouteRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MetaRouter {}", self.meta_router)?;
+        match &self.object {
+            RouteObject::MetaRouter(name) => write!(f, "MetaRouter {name}")?,
+            RouteObject::RedisService(name) => write!(f, "RedisService {name}")?,
+        }
         if let Some(number) = self.number {
             write!(f, ", route {number}")?;
         }
@@ -59,6 +62,44 @@ impl fmt::Display for RouteRef {
             write!(f, " `{}`", self.name)?;
         }
         write!(f, " ({}:{})", self.file, self.line)
+    }
+}
+
+/// Each on a line of its own, after the route's.
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(removed) = &self.remove_prefix {
+            write!(f, "\n          takes `{}` off", removed.prefix)?;
+            write!(f, " the {}", removed.attribute)?;
+            if let Some(sent) = &removed.sent {
+                write!(f, ": `{sent}` is sent")?;
+            }
+        }
+        if let Some(timeout) = &self.timeout {
+            write!(f, "\n          waits {timeout} for the answer")?;
+        }
+        for fault in &self.faults {
+            write!(f, "\n          {}% are", fault.percentage)?;
+            match (&fault.delay, &fault.error) {
+                (Some(delay), Some(error)) => {
+                    write!(f, " answered with the error `{error}` after {delay}")?;
+                }
+                (None, Some(error)) => write!(f, " answered with the error `{error}`")?,
+                (delay, None) => write!(f, " delayed by {}", delay.as_deref().unwrap_or("0s"))?,
+            }
+        }
+        for mirror in &self.mirrors {
+            let which = match mirror.exclude_idempotent {
+                true => " of what changes something",
+                false => "",
+            };
+            let (share, cluster) = (mirror.percentage, &mirror.cluster);
+            write!(f, "\n          copies {share}%{which} to {cluster}")?;
+            if !mirror.exists {
+                write!(f, ", and there is no such cluster")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -152,14 +152,18 @@ fn is_named(server: &Server, text: &str) -> bool {
     }
 }
 
-/// Whether the rule is of a MetaRouter for this service.
+/// Whether the rule is of an object for this service.
 fn is_for(rule: &Rule, service: &Service) -> bool {
-    let Spec::MetaRouter(router) = &rule.source.spec else {
-        return false;
+    let hosts = match &rule.source.spec {
+        Spec::MetaRouter(router) => std::slice::from_ref(&router.host),
+        Spec::RedisService(redis) => &redis.hosts,
+        _ => return false,
     };
-    let host = &router.host.value;
-    let full = meltemi_policy::host::expand(host, &rule.source.id.namespace);
-    service.host == *host || service.host == full
+    let namespace = &rule.source.id.namespace;
+    hosts.iter().any(|host| {
+        let full = meltemi_policy::host::expand(&host.value, namespace);
+        service.host == host.value || service.host == full
+    })
 }
 
 /// What was asked; where the service stands for one value of the protocol's service attribute and

@@ -1,6 +1,8 @@
 use super::*;
 use crate::fixture::{Fixture, settings};
 
+mod redis;
+
 fn query(service: &str, attributes: &[(&str, &str)]) -> Query {
     let attributes = attributes
         .iter()

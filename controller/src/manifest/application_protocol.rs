@@ -1,6 +1,8 @@
 //! `ApplicationProtocol`: which plugin speaks a protocol by name.
 
-use super::decode::{Decoder, Field};
+use std::collections::BTreeMap;
+
+use super::decode::{Decoder, Field, Fields};
 use super::{Located, name};
 use crate::yaml::Node;
 
@@ -10,6 +12,8 @@ pub(crate) struct ApplicationProtocol {
     pub(crate) protocol: Located<String>,
     /// The plugin, by Aeraki's codec name or by its own id.
     pub(crate) codec: Located<String>,
+    /// What the plugin is told about each service of this protocol, by name.
+    pub(crate) settings: BTreeMap<String, Located<String>>,
 }
 
 impl ApplicationProtocol {
@@ -22,15 +26,39 @@ impl ApplicationProtocol {
     }
 }
 
-const FIELDS: &[Field] = &[Field::InForce("protocol"), Field::InForce("codec")];
+const FIELDS: &[Field] = &[
+    Field::InForce("protocol"),
+    Field::InForce("codec"),
+    Field::InForce("settings"),
+];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ApplicationProtocol> {
     let fields = d.fields("spec", spec, FIELDS);
     let protocol = fields.required(d, "protocol");
     let protocol = protocol.filter(|p| d.check_name("spec.protocol", p, &name::WORD));
     let codec = fields.required(d, "codec");
+    let settings = settings(d, &fields);
     Some(ApplicationProtocol {
         protocol: protocol?,
         codec: codec?,
+        settings,
     })
+}
+
+/// Which names there are, and what their values mean, the plugin says.
+fn settings(d: &mut Decoder, spec: &Fields<'_>) -> BTreeMap<String, Located<String>> {
+    let mut settings = BTreeMap::new();
+    for entry in spec.map(d, "settings") {
+        if entry.key.is_empty() {
+            let remedy = "name the setting of the plugin";
+            d.invalid(entry.at, "a setting without a name", remedy);
+            continue;
+        }
+        let path = format!("spec.settings.{}", entry.key);
+        if let Some(value) = d.scalar(&path, &entry.value) {
+            let at = entry.at;
+            settings.insert(entry.key.clone(), Located { value, at });
+        }
+    }
+    settings
 }

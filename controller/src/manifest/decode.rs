@@ -66,6 +66,7 @@ impl Decoder {
             ("a string", _) => "write a single text, as in `name: text`",
             ("a list", _) => "write it as a list: in brackets, or in lines that begin with `- `",
             ("a mapping", _) => "write it as a mapping: in lines of `name: value`",
+            ("a string, a number or a boolean", _) => "write a single value",
             ("true or false", _) => "write `true` or `false`, without quotes",
             (_, Value::String(_)) => "write a number, without quotes",
             _ => "write a number",
@@ -129,6 +130,20 @@ impl Decoder {
             }),
             _ => {
                 self.wrong_type(path, node, "a string");
+                None
+            }
+        }
+    }
+
+    /// A string, a number or a boolean, as text.
+    pub(super) fn scalar(&mut self, path: &str, node: &Node) -> Option<String> {
+        match &node.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(value) => Some(value.to_string()),
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Float(number) => Some(number.to_string()),
+            Value::Null | Value::List(_) | Value::Map(_) => {
+                self.wrong_type(path, node, "a string, a number or a boolean");
                 None
             }
         }
@@ -247,6 +262,37 @@ impl<'n> Fields<'n> {
             return None;
         }
         Some(Located { value, at: node.at })
+    }
+
+    /// A whole number that may be zero.
+    pub(super) fn natural(&self, d: &mut Decoder, name: &str) -> Option<u32> {
+        let number = self.integer(d, name, 0..=u32::MAX.into())?;
+        u32::try_from(number.value).ok()
+    }
+
+    /// A mapping with a `value` from 0 to 100, as Istio's and Aeraki's `Percent`.
+    pub(super) fn percent(&self, d: &mut Decoder, name: &str) -> Option<f64> {
+        const PERCENT: &[Field] = &[Field::InForce("value")];
+        let fields = d.fields(&self.path_of(name), self.node(name)?, PERCENT);
+        let Some(node) = fields.node("value") else {
+            fields.missing(d, "value");
+            return None;
+        };
+        let value = match node.value {
+            Value::Integer(value) => value as f64,
+            Value::Float(value) => value,
+            _ => {
+                d.wrong_type(&fields.path_of("value"), node, "a number");
+                return None;
+            }
+        };
+        if !(0.0..=100.0).contains(&value) {
+            let path = fields.path_of("value");
+            let message = format!("`{path}` must be from 0 to 100, not {value}");
+            d.invalid(node.at, message, "write a number within these bounds");
+            return None;
+        }
+        Some(value)
     }
 
     pub(super) fn port(&self, d: &mut Decoder, name: &str) -> Option<Located<u16>> {

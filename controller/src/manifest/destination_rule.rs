@@ -6,9 +6,11 @@ use super::decode::{Decoder, Field, Fields};
 use super::{Located, name};
 use crate::yaml::Node;
 
+mod hashing;
 mod outlier;
 mod tls;
 
+pub(crate) use hashing::ConsistentHash;
 pub(crate) use outlier::OutlierDetection;
 pub(crate) use tls::Tls;
 
@@ -65,6 +67,8 @@ impl TrafficPolicy {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LoadBalancer {
     pub(crate) simple: Option<Simple>,
+    /// Never beside `simple`.
+    pub(crate) hash: Option<ConsistentHash>,
     /// `localityLbSetting.enabled`, which can switch locality off.
     pub(crate) locality_enabled: Option<bool>,
 }
@@ -114,7 +118,7 @@ const PORT: &[Field] = &[Field::InForce("number")];
 const LOAD_BALANCER: &[Field] = &[
     Field::InForce("simple"),
     Field::InForce("localityLbSetting"),
-    Field::NotYet("consistentHash"),
+    Field::InForce("consistentHash"),
     Field::NotYet("warmupDurationSecs"),
     Field::NotYet("warmup"),
 ];
@@ -237,6 +241,7 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
     });
     LoadBalancer {
         simple,
+        hash: hashing::decode(d, &fields),
         locality_enabled,
     }
 }

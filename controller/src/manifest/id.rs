@@ -13,6 +13,9 @@ pub enum Kind {
     ServiceEntry,
     WorkloadEntry,
     DestinationRule,
+    Secret,
+    RedisDestination,
+    RedisService,
     MetaRouter,
 }
 
@@ -23,6 +26,9 @@ impl Kind {
         Self::ServiceEntry,
         Self::WorkloadEntry,
         Self::DestinationRule,
+        Self::Secret,
+        Self::RedisDestination,
+        Self::RedisService,
         Self::MetaRouter,
     ];
 
@@ -33,20 +39,30 @@ impl Kind {
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
             Self::DestinationRule => "DestinationRule",
+            Self::Secret => "Secret",
+            Self::RedisDestination => "RedisDestination",
+            Self::RedisService => "RedisService",
             Self::MetaRouter => "MetaRouter",
         }
     }
 
+    /// Empty: Kubernetes' core group.
     pub(crate) const fn group(self) -> &'static str {
         match self {
             Self::ApplicationProtocol | Self::MetaRouter => "metaprotocol.aeraki.io",
+            Self::RedisDestination | Self::RedisService => "redis.aeraki.io",
+            Self::Secret => "",
             _ => "networking.istio.io",
         }
     }
 
     pub(crate) const fn versions(self) -> &'static [&'static str] {
         match self {
-            Self::ApplicationProtocol | Self::MetaRouter => &["v1alpha1"],
+            Self::ApplicationProtocol
+            | Self::MetaRouter
+            | Self::RedisDestination
+            | Self::RedisService => &["v1alpha1"],
+            Self::Secret => &["v1"],
             _ => &["v1", "v1beta1", "v1alpha3"],
         }
     }

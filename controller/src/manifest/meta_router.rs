@@ -24,6 +24,7 @@ pub(crate) struct Route {
     pub(crate) name: Option<String>,
     /// All of them have to match; none: every request.
     pub(crate) attributes: Vec<Attribute>,
+    /// None only where another object says where requests go.
     pub(crate) destinations: Vec<Destination>,
     pub(crate) mark: Mark,
 }
@@ -94,18 +95,7 @@ const PORT: &[Field] = &[Field::InForce("number")];
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
     let fields = d.fields("spec", spec, META_ROUTER);
     let host = host(d, &fields);
-    let gateways = fields.strings(d, "gateways");
-    for gateway in &gateways {
-        let parts = gateway.value.split('/').collect::<Vec<_>>();
-        if parts.len() > 2 || parts.iter().any(|p| p.is_empty()) {
-            let message = format!("`{}` is not a gateway's name", gateway.value);
-            let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-            d.report(
-                gateway.at,
-                diagnostic.remedy("write `name` or `namespace/name`"),
-            );
-        }
-    }
+    let gateways = fields.gateways(d);
     let priority = fields.integer(d, "priority", i32::MIN.into()..=i32::MAX.into());
     let routes = fields
         .list(d, "routes")
@@ -151,15 +141,11 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         None => vec![],
     };
     let entries = fields.list(d, "route");
-    if entries.is_empty() {
-        fields.missing(d, "route");
-        return None;
-    }
     let mut destinations: Vec<_> = entries
         .iter()
         .filter_map(|node| destination(d, node))
         .collect();
-    if destinations.len() == entries.len() {
+    if destinations.len() == entries.len() && !entries.is_empty() {
         settle_weights(d, &fields, &mut destinations);
     }
     let destinations = destinations

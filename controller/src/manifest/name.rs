@@ -83,7 +83,7 @@ fn is_label(label: &str) -> bool {
         && bytes.last().is_some_and(|&c| lower(c))
 }
 
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let is_label = |label: &str| {
         let mut chars = label.chars();
         !label.is_empty()

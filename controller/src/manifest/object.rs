@@ -6,10 +6,10 @@ use super::decode::{Decoder, Field, Fields, nearest};
 use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
-    Located, Object, Spec, application_protocol, destination_rule, gateway, meta_router,
-    service_entry,
+    Located, Object, Spec, application_protocol, destination_rule, gateway, meta_router, redis,
+    secret, service_entry, shown,
 };
-use crate::diagnostic::{Code, Diagnostic, Position, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::yaml::{self, Node};
 
 /// What came of one document.
@@ -18,7 +18,7 @@ pub(crate) struct Decoded {
     /// Which object it is, as far as it could be told.
     pub(crate) id: Option<ObjectRef>,
     /// Where it stands.
-    pub(crate) at: Position,
+    pub(crate) place: Place,
     /// The object, unless one of the findings is an error.
     pub(crate) object: Option<Object>,
     pub(crate) findings: Vec<Diagnostic>,
@@ -26,8 +26,10 @@ pub(crate) struct Decoded {
 
 /// Decodes every document of a file; the items of a `List` count as documents of their own.
 pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
+    let documents = yaml::parse_stream(&file.text);
+    let file = &shown::file(file, &documents);
     let mut decoded = vec![];
-    for document in yaml::parse_stream(&file.text) {
+    for document in documents {
         match document {
             Ok(node) => decode_document(file, &node, None, &mut decoded),
             Err(error) => {
@@ -46,8 +48,8 @@ pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
 
 fn refused(d: Decoder, at: Position) -> Decoded {
     Decoded {
+        place: Place::of(&d.file, at),
         id: d.object,
-        at,
         object: None,
         findings: d.diagnostics,
     }
@@ -59,6 +61,17 @@ const OBJECT: &[Field] = &[
     Field::InForce("metadata"),
     Field::InForce("spec"),
     Field::NoEffect("status"),
+];
+
+/// A Secret has no `spec`.
+const SECRET: &[Field] = &[
+    Field::InForce("apiVersion"),
+    Field::InForce("kind"),
+    Field::InForce("metadata"),
+    Field::InForce("data"),
+    Field::InForce("stringData"),
+    Field::NoEffect("type"),
+    Field::NoEffect("immutable"),
 ];
 
 const LIST: &[Field] = &[
@@ -96,7 +109,10 @@ fn decode_document(
         decoded.push(refused(d, node.at));
         return;
     };
-    let fields = d.fields("", node, OBJECT);
+    let fields = match known {
+        Kind::Secret => d.fields("", node, SECRET),
+        _ => d.fields("", node, OBJECT),
+    };
     let (identity, metadata) = metadata::decode(&mut d, &fields, known);
     let at = identity.as_ref().map_or(node.at, |i| i.name.at);
     let id = identity.map(|i| ObjectRef::new(known, &i.namespace, &i.name.value));
@@ -114,7 +130,7 @@ fn decode_document(
     });
     decoded.push(Decoded {
         id,
-        at,
+        place: Place::of(file, at),
         object,
         findings: d.diagnostics,
     });
@@ -198,8 +214,9 @@ fn unknown_kind(
 ) -> (Position, Diagnostic) {
     let in_group = Kind::ALL.iter().filter(|k| k.group() == group);
     if let Some(near) = nearest(&kind.value, in_group.map(|k| k.name())) {
+        let group_name = if group.is_empty() { "v1" } else { group };
         let message = format!(
-            "no kind `{}` in {group}; did you mean `{near}`?",
+            "no kind `{}` in {group_name}; did you mean `{near}`?",
             kind.value
         );
         let kinds = Kind::ALL.iter().filter(|k| k.group() == group);
@@ -210,9 +227,11 @@ fn unknown_kind(
         );
     }
     let groups = Kind::ALL.iter().map(|k| k.group());
+    let groups = groups.filter(|group| !group.is_empty());
     if let Some(near) = nearest(group, groups).filter(|near| *near != group) {
         let message = format!("there is no group `{group}`; did you mean `{near}`?");
-        let remedy = "the groups are metaprotocol.aeraki.io and networking.istio.io";
+        let remedy =
+            "the groups are metaprotocol.aeraki.io, redis.aeraki.io and networking.istio.io";
         return (
             version.at,
             Diagnostic::error(Code::UnknownKind, message).remedy(remedy),
@@ -237,6 +256,9 @@ fn decode_spec(
     object: &Fields<'_>,
     metadata: &Metadata,
 ) -> Option<Spec> {
+    if kind == Kind::Secret {
+        return Some(Spec::Secret(secret::decode(d, object)));
+    }
     let Some(spec) = object.node("spec") else {
         object.missing(d, "spec");
         return None;
@@ -252,5 +274,9 @@ fn decode_spec(
             service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)
         }
         Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
+        Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
+        Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),
+        // It has no spec.
+        Kind::Secret => None,
     }
 }

@@ -1,14 +1,18 @@
 //! The clusters that the rules lead to: endpoints, and the policy towards them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use meltemi_policy::{ClusterName, Locality, subset};
 
 use super::destination_rules::{MergedRule, refuse_tls};
 use super::services::Port;
-use super::{Cluster, Context, Findings, LocalityState, Server, Service};
+use super::{Cluster, Context, Findings, LocalityState, Rule, Server, Service};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
+
+/// Where no rule says anything.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The closure of the servers' rules, and nothing else.
 pub(super) fn of(
@@ -17,21 +21,29 @@ pub(super) fn of(
     findings: &mut Findings,
 ) -> BTreeMap<ClusterName, Cluster> {
     let mut clusters = BTreeMap::new();
-    for rule in servers.iter().flat_map(|s| &s.rules) {
-        for destination in &rule.destinations {
-            let name = &destination.cluster;
-            if clusters.contains_key(name) {
-                continue;
+    for server in servers {
+        for (rule, name) in server.rules.iter().flat_map(named) {
+            if !clusters.contains_key(name) {
+                let service = context.services.find(&name.host, &rule.source.id.namespace);
+                let made = service.and_then(|service| cluster(name, service, context, findings));
+                let Some(made) = made else { continue };
+                clusters.insert(name.clone(), made);
             }
-            let service = context.services.find(&name.host, &rule.source.id.namespace);
-            if let Some(cluster) =
-                service.and_then(|service| cluster(name, service, context, findings))
-            {
-                clusters.insert(name.clone(), cluster);
+            // Of several servers that lead to it, the one that permits most.
+            if let Some(cluster) = clusters.get_mut(name) {
+                let limit = server.policy.max_unknown_nodes;
+                cluster.max_unknown_nodes = cluster.max_unknown_nodes.max(limit);
             }
         }
     }
     clusters
+}
+
+/// The clusters that a rule leads to or copies to.
+fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
+    let destinations = rule.destinations.iter().map(|d| &d.cluster);
+    let mirrors = rule.mirrors.iter().map(|m| &m.cluster);
+    destinations.chain(mirrors).map(move |name| (rule, name))
 }
 
 /// None where the service has no such port or subset, or the policy asks for what it cannot get.
@@ -61,13 +73,26 @@ fn cluster(
         .filter(|e| selected(&e.labels))
         .cloned()
         .collect();
-    Some(Cluster {
+    let balancer = policy.load_balancer.as_ref();
+    let mut cluster = Cluster {
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
         balance: balance(&policy),
+        hash: balancer.and_then(|lb| lb.hash),
+        connect_timeout: CONNECT_TIMEOUT,
+        keepalive: None,
+        max_connections: None,
+        max_unknown_nodes: None,
+        settings: vec![],
+        topology: None,
         locality: locality(&policy, service),
-        outlier: policy.outlier_detection,
+        outlier: policy.outlier_detection.clone(),
         endpoints,
-    })
+    };
+    if let Some(destination) = context.redis.of(service, port) {
+        let has_balancer = balancer.is_some_and(|lb| lb.simple.is_some() || lb.hash.is_some());
+        destination.apply(&mut cluster, port.number, has_balancer, context.services);
+    }
+    Some(cluster)
 }
 
 /// Istio's default is LEAST_REQUEST.

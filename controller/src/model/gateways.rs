@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::protocols::{self, PortName, Protocols};
-use super::{Bind, Context, Findings, Server, ServerName, objects_of};
+use super::{Bind, Context, Findings, Server, ServerName, ServerPolicy, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
 use crate::manifest::{self, Located, Object, Spec};
@@ -85,6 +85,10 @@ fn make(
             server: server.name.value.clone(),
         },
         bind,
+        policy: ServerPolicy {
+            settings: context.protocols.settings(&protocol),
+            ..ServerPolicy::default()
+        },
         protocol,
         source: object.clone(),
         rules: vec![],

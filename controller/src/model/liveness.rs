@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use meltemi_policy::RouteTable;
 
 use super::{Finding, Findings, Rule, Server};
-use crate::diagnostic::{Code, Diagnostic, Place, Position};
-use crate::manifest::{ObjectRef, Spec};
+use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::manifest::ObjectRef;
 
-/// A route of a MetaRouter.
+/// A route of an object.
 type RouteKey = (ObjectRef, Option<usize>);
 
 pub(super) fn check(servers: &[Server], findings: &mut Findings) {
@@ -84,13 +84,5 @@ fn dead_route(rule: &Rule, by: &Rule) -> Finding {
 
 /// Where the rule is written.
 fn place(rule: &Rule) -> Place {
-    Place::of(&rule.source.file, position(rule))
-}
-
-fn position(rule: &Rule) -> Position {
-    let Spec::MetaRouter(router) = &rule.source.spec else {
-        return rule.source.at;
-    };
-    let route = rule.route.and_then(|i| router.routes.get(i));
-    route.map_or(rule.source.at, |route| route.mark.at)
+    Place::of(&rule.source.file, rule.at())
 }

@@ -16,6 +16,11 @@ pub(crate) enum Need {
     /// A name of an application protocol.
     Protocol(String),
     Gateway(ObjectRef),
+    /// A Secret with one of these fields.
+    Secret {
+        id: ObjectRef,
+        fields: Vec<String>,
+    },
 }
 
 impl Need {
@@ -34,6 +39,9 @@ impl Need {
                 protocol.protocol.value.to_lowercase() == *name
             }
             (Self::Gateway(id), Spec::Gateway(_)) => object.id == *id,
+            (Self::Secret { id, fields }, Spec::Secret(secret)) => {
+                object.id == *id && fields.iter().any(|field| secret.data.contains_key(field))
+            }
             _ => false,
         }
     }

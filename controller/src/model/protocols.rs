@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Need, PortProtocol, objects_of};
+use super::{Findings, Need, PortProtocol, Setting, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{Spec, nearest};
-use crate::schema::{ProtocolSchema, Settings};
+use crate::manifest::{ApplicationProtocol, Object, Spec, nearest};
+use crate::schema::{ProtocolSchema, RefusedSetting, Settings};
 
 /// Names of protocols in lower case.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Protocols {
     names: BTreeMap<String, String>,
     /// With the codecs that no plugin implements.
     unserved: BTreeMap<String, String>,
+    /// What plugins are told, where an ApplicationProtocol says something.
+    settings: BTreeMap<String, Vec<Setting>>,
 }
 
 /// What a port's name says.
@@ -40,10 +42,16 @@ impl Protocols {
         let mut names: BTreeMap<String, String> =
             ids().map(|id| (id.to_lowercase(), id.to_owned())).collect();
         let mut unserved = BTreeMap::new();
+        let mut settings_of = BTreeMap::new();
         for (object, spec) in objects_of!(objects, ApplicationProtocol) {
             let plugin = spec.plugin();
             if ids().any(|id| id == plugin) {
-                names.insert(spec.protocol.value.to_lowercase(), plugin.to_owned());
+                let protocol = spec.protocol.value.to_lowercase();
+                check_settings(object, spec, settings, findings);
+                let settings = spec.settings.iter();
+                let settings = settings.map(|(name, value)| Setting::plain(name, &value.value));
+                settings_of.insert(protocol.clone(), settings.collect());
+                names.insert(protocol, plugin.to_owned());
                 continue;
             }
             let hint = nearest(plugin, ids());
@@ -64,7 +72,17 @@ impl Protocols {
                 diagnostic.remedy(format!("there is {known}")),
             );
         }
-        Self { names, unserved }
+        Self {
+            names,
+            unserved,
+            settings: settings_of,
+        }
+    }
+
+    /// What the plugin is told about each service of a protocol.
+    pub(super) fn settings(&self, protocol: &PortProtocol) -> Vec<Setting> {
+        let settings = self.settings.get(&protocol.application);
+        settings.cloned().unwrap_or_default()
     }
 
     /// Reads `tcp-metaprotocol-<application protocol>[-suffix]` and `tcp-<protocol>[-suffix]`,
@@ -119,6 +137,31 @@ impl Protocols {
         Diagnostic::error(Code::UnknownProtocol, message)
             .remedy("an ApplicationProtocol gives a name to a plugin's protocol")
     }
+}
+
+/// What the plugin does not take: it would serve none of its services.
+fn check_settings(
+    object: &Object,
+    spec: &ApplicationProtocol,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let given = spec.settings.iter();
+    let given: Vec<_> = given.map(|(n, v)| (n.as_str(), v.value.as_str())).collect();
+    let plugin = spec.plugin();
+    let refused = settings.check.as_ref().filter(|_| !given.is_empty());
+    let Some(refused) = refused.and_then(|check| check.ask(plugin, &given)) else {
+        return;
+    };
+    let RefusedSetting { name, reason } = refused;
+    let at = spec.settings.get(&name).map_or(object.at, |value| value.at);
+    let message = format!("the plugin `{plugin}` refuses the setting `{name}`: {reason}");
+    let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+    findings.at(
+        object,
+        at,
+        diagnostic.remedy("change the setting as it says, or remove it"),
+    );
 }
 
 /// The application protocol that a port's name speaks of.

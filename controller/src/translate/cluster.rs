@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use meltemi_policy::Locality;
 use meltemi_proto::envoy::config::cluster::v3 as wire;
+use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use meltemi_proto::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy,
+    ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
+    MaglevLbConfig, RingHashLbConfig,
 };
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
@@ -15,27 +17,29 @@ use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use meltemi_proto::envoy::r#type::v3::Percent;
 use meltemi_proto::meltemi::config::v1 as own;
 
-use super::{metadata, pipe, socket, source, wire_locality};
-use crate::manifest::{OutlierDetection, Simple};
+use super::policy::settings;
+use super::{duration, metadata, pipe, socket, source, wire_locality};
+use crate::manifest::{ConsistentHash, Keepalive, OutlierDetection, Simple};
 use crate::model::{Cluster, Endpoint, EndpointAddress, LocalityState};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
-    let lb_policy = match cluster.balance {
-        Simple::RoundRobin => LbPolicy::RoundRobin,
-        Simple::LeastRequest => LbPolicy::LeastRequest,
-        Simple::Random => LbPolicy::Random,
-    };
+    let (lb_policy, lb_config) = balance(cluster);
     let ads = core::ConfigSource {
         config_source_specifier: Some(ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
         resource_api_version: core::ApiVersion::V3.into(),
     };
     let policy = own::ClusterPolicy {
         locality: (cluster.locality == LocalityState::Active).then(own::LocalityRule::default),
+        settings: settings(&cluster.settings),
+        topology: cluster.topology.as_deref().map(topology),
+        max_unknown_nodes: cluster.max_unknown_nodes,
         source: Some(source(&cluster.source)),
-        ..own::ClusterPolicy::default()
     };
+    let options = cluster
+        .keepalive
+        .map(|options| wire::UpstreamConnectionOptions {
+            tcp_keepalive: Some(keepalive(options)),
+        });
     wire::Cluster {
         name: name.to_owned(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
@@ -43,12 +47,41 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
             eds_config: Some(ads),
             service_name: String::new(),
         }),
-        connect_timeout: Some(duration(CONNECT_TIMEOUT)),
+        connect_timeout: Some(duration(cluster.connect_timeout)),
         lb_policy: lb_policy.into(),
+        lb_config,
+        circuit_breakers: cluster.max_connections.map(thresholds),
+        upstream_connection_options: options,
         common_lb_config: cluster.outlier.as_ref().map(panic_threshold),
         outlier_detection: cluster.outlier.as_ref().map(outlier_detection),
         metadata: Some(metadata(&policy)),
         ..wire::Cluster::default()
+    }
+}
+
+fn balance(cluster: &Cluster) -> (LbPolicy, Option<LbConfig>) {
+    match cluster.hash {
+        Some(ConsistentHash::Maglev { table_size }) => {
+            let table_size = table_size.map(u64::from);
+            let config = table_size
+                .is_some()
+                .then_some(MaglevLbConfig { table_size });
+            (LbPolicy::Maglev, config.map(LbConfig::MaglevLbConfig))
+        }
+        Some(ConsistentHash::Ring { minimum_size }) => {
+            let minimum_ring_size = minimum_size.map(u64::from);
+            let config = RingHashLbConfig { minimum_ring_size };
+            let config = minimum_ring_size.is_some().then_some(config);
+            (LbPolicy::RingHash, config.map(LbConfig::RingHashLbConfig))
+        }
+        None => {
+            let policy = match cluster.balance {
+                Simple::RoundRobin => LbPolicy::RoundRobin,
+                Simple::LeastRequest => LbPolicy::LeastRequest,
+                Simple::Random => LbPolicy::Random,
+            };
+            (policy, None)
+        }
     }
 }
 
@@ -73,10 +106,39 @@ fn outlier_detection(outlier: &OutlierDetection) -> wire::OutlierDetection {
     }
 }
 
-fn duration(duration: Duration) -> meltemi_proto::Duration {
-    meltemi_proto::Duration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(duration.subsec_nanos()).expect("below 10^9"),
+fn keepalive(keepalive: Keepalive) -> core::TcpKeepalive {
+    core::TcpKeepalive {
+        keepalive_probes: keepalive.probes,
+        keepalive_time: keepalive.time.map(seconds),
+        keepalive_interval: keepalive.interval.map(seconds),
+    }
+}
+
+/// Whole seconds, at least one.
+fn seconds(duration: Duration) -> u32 {
+    let rounded = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(rounded).unwrap_or(u32::MAX)
+}
+
+fn thresholds(max_connections: u32) -> wire::CircuitBreakers {
+    wire::CircuitBreakers {
+        thresholds: vec![Thresholds {
+            max_connections: Some(max_connections),
+            ..Thresholds::default()
+        }],
+    }
+}
+
+fn topology(seeds: &[EndpointAddress]) -> own::Topology {
+    own::Topology {
+        seeds: seeds.iter().map(address).collect(),
+    }
+}
+
+fn address(address: &EndpointAddress) -> core::Address {
+    match address {
+        EndpointAddress::Tcp(ip, port) => socket(*ip, *port),
+        EndpointAddress::Unix(path) => pipe(path),
     }
 }
 
@@ -108,12 +170,8 @@ pub(super) fn endpoints(cluster: &Cluster, name: &str) -> eds::ClusterLoadAssign
 }
 
 fn lb_endpoint(endpoint: &Endpoint) -> eds::LbEndpoint {
-    let address = match &endpoint.address {
-        EndpointAddress::Tcp(ip, port) => socket(*ip, *port),
-        EndpointAddress::Unix(path) => pipe(path),
-    };
     let host = eds::Endpoint {
-        address: Some(address),
+        address: Some(address(&endpoint.address)),
         hostname: String::new(),
     };
     let labels = own::EndpointMetadata {

@@ -37,6 +37,14 @@ pub(crate) fn manifests(data: &[u8]) {
     }
 }
 
+/// What is said of manifests, in each of the ways in which it is said.
+#[allow(dead_code, reason = "for the tests; the fuzz target has no use for it")]
+pub(crate) fn report(text: &str) -> String {
+    let report = load(&mut Controller::open(&[], settings()), text).report;
+    let json = serde_json::to_string(&report).expect("a report can be written");
+    format!("{report}\n{json}\n{report:?}")
+}
+
 fn load(controller: &mut Controller, text: &str) -> Update {
     controller.load_files([SourceFile {
         name: FILE.to_owned(),
@@ -126,12 +134,20 @@ fn settings() -> Settings {
         name: name.to_owned(),
         description: String::new(),
     };
-    let mut settings = Settings::new(vec![ProtocolSchema {
-        id: "dubbo".to_owned(),
-        attributes: ["interface", "method"].map(attribute).into(),
-        open: true,
-        service_attribute: Some("interface".to_owned()),
-    }]);
+    let mut settings = Settings::new(vec![
+        ProtocolSchema {
+            id: "dubbo".to_owned(),
+            attributes: ["interface", "method"].map(attribute).into(),
+            open: true,
+            service_attribute: Some("interface".to_owned()),
+        },
+        ProtocolSchema {
+            id: "redis".to_owned(),
+            attributes: ["command", "key", "db"].map(attribute).into(),
+            open: false,
+            service_attribute: None,
+        },
+    ]);
     settings.locality = "eu/a".parse().expect("a locality");
     settings
 }

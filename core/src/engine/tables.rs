@@ -190,6 +190,10 @@ impl Tables {
         routes.flat_map(|route| route.destinations.iter().map(Rc::clone))
     }
 
+    pub(super) fn services(&self) -> impl Iterator<Item = (ServiceKey, &Service)> {
+        self.services.iter()
+    }
+
     pub(super) fn service(&self, key: ServiceKey) -> Option<&Service> {
         self.services.get(key)
     }

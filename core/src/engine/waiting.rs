@@ -3,7 +3,7 @@
 use meltemi_codec::{Pin, Request};
 
 use super::{
-    ClientKey, Engine,
+    ClientKey, Engine, ExchangeKey,
     client::{Incoming, Parked, Phase},
 };
 
@@ -26,9 +26,26 @@ impl Engine {
         if client.pin.is_some() {
             return false;
         }
-        let takes_its_own = !matches!(request.pin, Pin::None | Pin::Aside);
         let newest = self.exchanges.get(*newest);
-        takes_its_own || newest.is_some_and(|newest| newest.session != request.session)
+        if newest.is_some_and(|newest| newest.session != request.session) {
+            return true;
+        }
+        let takes_its_own = !matches!(request.pin, Pin::None | Pin::Aside);
+        takes_its_own
+            && !client
+                .flights
+                .iter()
+                .all(|flight| self.is_on_own(key, *flight))
+    }
+
+    /// Whether a request is on a connection that serves its client alone: others of its kind may
+    /// follow it there.
+    fn is_on_own(&self, key: ClientKey, exchange: ExchangeKey) -> bool {
+        let exchange = self.exchanges.get(exchange);
+        exchange
+            .and_then(|exchange| exchange.attempt)
+            .and_then(|sent| self.servers.get(sent.server))
+            .is_some_and(|server| server.owner == Some(key))
     }
 
     /// Keeps a request, or the head of a large one, until its client is owed nothing. Nothing

@@ -6,6 +6,7 @@ mod blocking;
 mod channels;
 mod class;
 mod edit;
+mod front;
 mod local;
 mod login;
 mod ordinary;
@@ -18,17 +19,16 @@ use std::{borrow::Cow, sync::Arc};
 
 use meltemi_codec::{
     AttributeKey, Body, Constraint, Decoded, Downstream, Edit, EditRefused, EndOfFile, Frame,
-    FromClient, Limits, LocalReply, Malformed, Memo, Message, Request, Size, Status,
+    FromClient, Limits, LocalReply, Malformed, Memo,
 };
 
 use self::{
     asked::Asked,
     class::Class,
-    state::{Replies, State, Stream, Transaction},
+    state::{Replies, State, Stream},
     unknown::Known,
 };
 use crate::{
-    command,
     lessons::Lessons,
     memo::{self, Kind, Tag},
     resp::{Arguments, ProtocolError, RequestScan, Scanned, inline, write},
@@ -36,11 +36,6 @@ use crate::{
 };
 
 pub(crate) use attribute::SCHEMA;
-
-/// How much of a request is looked at for its command and its first key, in bytes, where it is too
-/// large to be kept as a whole; also, up to which size a command that changes the state of a
-/// connection is waited for.
-const HEAD: usize = 64 * 1024;
 
 /// Reads what a client sends, and answers it as a server would.
 #[derive(Debug)]
@@ -90,57 +85,6 @@ impl Client {
             answer: None,
             known: Known::No,
         }
-    }
-
-    /// The next request starts at the next byte.
-    fn rescan(&mut self) {
-        self.scan = RequestScan::new(self.limits.frame, !self.state.authenticated);
-    }
-
-    /// Reads on, and says how much of `input` there is to look at; `None` where more is needed.
-    fn front<'a>(&mut self, input: &'a [u8]) -> Result<Option<&'a [u8]>, ProtocolError> {
-        let taken = usize::try_from(self.scan.taken()).unwrap_or(usize::MAX);
-        if !self.scan.is_whole() {
-            let rest = input.get(taken..).unwrap_or_default();
-            if let Scanned::End(_) = self.scan.feed(rest)? {
-                let end = usize::try_from(self.scan.taken()).unwrap_or(usize::MAX);
-                return Ok(input.get(..end));
-            }
-            let large = self.scan.at_least() > self.limits.whole as u64;
-            return Ok((large || self.scan.too_large()).then_some(input));
-        }
-        Ok(input.get(..taken))
-    }
-
-    /// Waits for all of the request, or for as much of it as is looked at.
-    fn incomplete(&self, input: &[u8]) -> Decoded<FromClient> {
-        let need = usize::try_from(self.scan.at_least()).unwrap_or(usize::MAX);
-        Decoded::Incomplete {
-            need: need.min(self.most()).max(input.len() + 1),
-        }
-    }
-
-    /// How much of a request is waited for at most.
-    fn most(&self) -> usize {
-        HEAD.max(self.limits.whole)
-    }
-
-    /// Whether a request is judged by all of it, and not only by its command and its first key.
-    fn wants_whole(&self, asked: &Asked<'_>) -> bool {
-        !asked.is_cut_container()
-            && (asked.class != Class::Plain
-                || matches!(self.state.transaction, Transaction::Open { .. }))
-    }
-
-    /// Whether the command or its first key is still to come.
-    fn wants_more(asked: &Asked<'_>) -> bool {
-        if asked.is_cut_container() {
-            return true;
-        }
-        let keyed = asked
-            .command
-            .is_some_and(|command| !command.keys.is_empty());
-        keyed && asked.table_keys().all(|key| asked.argument(key).is_none())
     }
 
     /// What is done with a request, its answer written to `out` where it ends here.
@@ -207,7 +151,7 @@ impl Client {
             return event;
         }
         if self.state.stream != Stream::None {
-            return self.within_stream(asked);
+            return self.within_stream(asked, out);
         }
         if let Some(event) = self.within_transaction(asked, out) {
             return event;
@@ -232,44 +176,13 @@ impl Client {
             Class::Own => self.own(asked),
             Class::Monitor | Class::Replication | Class::Replconf => self.stream(asked),
             Class::Asking | Class::Readonly | Class::Readwrite | Class::Shutdown => {
-                self.node(asked.class, out)
+                self.node(asked, out)
             }
             Class::ClientReply
             | Class::ClientSetname
             | Class::ClientGetname
             | Class::ClientSetinfo => self.client_command(asked, out),
         }
-    }
-
-    fn refused(&mut self) -> FromClient {
-        let mut tag = Tag::default();
-        if matches!(
-            self.state.transaction,
-            Transaction::Open { .. } | Transaction::Begun { .. }
-        ) {
-            tag.set(memo::QUEUED);
-        }
-        FromClient::Refused {
-            request: Request::unary(0, tag.pack(None)),
-            status: Status::TooLarge,
-            message: "the request is larger than the limit of the proxy",
-        }
-    }
-
-    fn message(&mut self, event: FromClient) -> Decoded<FromClient> {
-        let size = match (&event, self.scan.size()) {
-            // The same bytes come again.
-            (FromClient::Ask(_), _) => {
-                let size = Size::Known(0);
-                return Decoded::Message(Message { size, event });
-            }
-            (_, Some(size)) => Size::Known(size),
-            (_, None) => Size::Streamed,
-        };
-        if size != Size::Streamed {
-            self.rescan();
-        }
-        Decoded::Message(Message { size, event })
     }
 }
 
@@ -371,7 +284,9 @@ impl Downstream for Client {
         let arguments = Arguments::new(edited.bytes)?;
         let asked = Asked::new(edited.bytes, arguments, edited.whole)?;
         let first = asked.table_keys().next()?;
-        let reads = asked.command.is_some_and(command::Command::is_readonly);
+        let reads = asked
+            .command
+            .is_some_and(crate::command::Command::is_readonly);
         Some(self.shard(asked.argument(first)?, self.role(reads)))
     }
 
@@ -379,7 +294,9 @@ impl Downstream for Client {
         let tag = Tag::unpack(response.memo);
         let error = crate::resp::reply::error(response.bytes).is_some();
         self.state.answered(tag, error);
-        if tag.has(memo::SILENT) {
+        // Confirmations of subscriptions are pushes to a server: `CLIENT REPLY OFF` does not stop them.
+        let pushed = tag.kind.confirms() && !error;
+        if tag.has(memo::SILENT) && !pushed {
             return;
         }
         match tag.kind {
@@ -399,10 +316,10 @@ impl Downstream for Client {
         let tag = Tag::unpack(memo);
         self.state.answered(tag, true);
         if tag.has(memo::QUEUED) {
-            self.state.poisoned = true;
+            self.state.not_queued(reply.status);
         }
         if !tag.has(memo::SILENT) {
-            write::error(format!("ERR proxy: {}", reply.message).as_bytes(), out);
+            texts::write_local(reply.message, out);
         }
         Some(0)
     }

@@ -14,8 +14,7 @@ mod table;
 
 pub use find::find;
 pub use flags::Flags;
-pub(crate) use keys::with_keys;
-pub use keys::{Access, Begin, Find, KeySpec, Keys, key_indexes, keys};
+pub use keys::{Access, Begin, Find, KeySpec, Keys, keys};
 pub use learned::Learned;
 pub use policy::{RequestPolicy, ResponsePolicy};
 

@@ -12,13 +12,16 @@ const NAMES: usize = 1024;
 /// The longest name that is remembered, in bytes.
 const NAME: usize = 64;
 
+/// What a server said of a command; `None`: it does not know it.
+type Lesson = Option<Arc<Learned>>;
+
 /// What servers said of commands that the table does not know.
 #[derive(Debug, Default)]
-pub(crate) struct Lessons(RwLock<HashMap<Box<[u8]>, Option<Arc<Learned>>>>);
+pub(crate) struct Lessons(RwLock<HashMap<Box<[u8]>, Lesson>>);
 
 impl Lessons {
     /// What is known of a command of this name, in any case; `Some(None)`: servers do not know it.
-    pub(crate) fn get(&self, name: &[u8]) -> Option<Option<Arc<Learned>>> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<Lesson> {
         let mut lower = [0; NAME];
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);
@@ -27,7 +30,7 @@ impl Lessons {
         lessons.get(&*lower).cloned()
     }
 
-    pub(crate) fn learn(&self, name: &[u8], entry: Option<Arc<Learned>>) {
+    pub(crate) fn learn(&self, name: &[u8], entry: Lesson) {
         if name.len() > NAME {
             return;
         }

@@ -28,7 +28,8 @@ use meltemi_codec::{
 use crate::{
     cluster::{ClusterTopology, Splitter, Unit},
     lessons::Lessons,
-    settings::Settings,
+    memo::Tag,
+    settings::{Mode, Settings},
 };
 
 /// How long a connection to a server is silent before the server is asked whether it is there: the
@@ -38,11 +39,35 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const FRAME_LIMIT: u64 = 512 * 1024 * 1024 + 64 * 1024;
 
 /// The protocol that Redis, Valkey and their kin speak.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Redis {
     settings: Arc<Settings>,
     lessons: Arc<Lessons>,
     splitter: Arc<Splitter>,
+}
+
+impl Redis {
+    fn new(settings: Settings, lessons: Arc<Lessons>) -> Self {
+        // A node of a cluster refuses a command with keys of two slots, any other server does not.
+        let unit = match settings.mode {
+            Mode::Cluster => Unit::Slot,
+            Mode::Proxy | Mode::Unknown => Unit::Shard,
+        };
+        Self {
+            splitter: Arc::new(
+                Splitter::new(settings.tags, settings.reads, unit)
+                    .with_lessons(Arc::clone(&lessons)),
+            ),
+            settings: Arc::new(settings),
+            lessons,
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self::new(Settings::default(), Arc::default())
+    }
 }
 
 /// The protocol, for a list of such.
@@ -86,24 +111,17 @@ impl Protocol for Redis {
     }
 
     fn configure(&self, settings: &[(&str, &str)]) -> Result<Arc<dyn Protocol>, SettingRefused> {
-        let settings = Settings::read(settings)?;
-        let unit = match settings.mode {
-            settings::Mode::Cluster => Unit::Slot,
-            settings::Mode::Proxy | settings::Mode::Unknown => Unit::Shard,
-        };
-        Ok(Arc::new(Self {
-            splitter: Arc::new(Splitter::new(settings.tags, settings.reads, unit)),
-            settings: Arc::new(settings),
-            lessons: Arc::clone(&self.lessons),
-        }))
+        // What servers know is theirs: another service's have other modules.
+        let lessons = Arc::default();
+        Ok(Arc::new(Self::new(Settings::read(settings)?, lessons)))
     }
 
     fn operation_attribute(&self) -> Option<&'static str> {
         Some("command")
     }
 
-    fn redirects(&self) -> bool {
-        self.settings.follows()
+    fn key_attribute(&self) -> Option<&'static str> {
+        Some("key")
     }
 
     fn scatter(&self) -> Option<&dyn Scatter> {
@@ -111,11 +129,7 @@ impl Protocol for Redis {
     }
 
     fn topology(&self) -> Option<Box<dyn Topology>> {
-        let request = Request::unary(0, memo::Tag::default().pack(None));
-        Some(Box::new(ClusterTopology::new(request)))
-    }
-
-    fn key_attribute(&self) -> Option<&'static str> {
-        Some("key")
+        let probe = Request::unary(0, Tag::default().pack(None));
+        Some(Box::new(ClusterTopology::new(probe)))
     }
 }

@@ -74,6 +74,23 @@ pub(crate) const INSTEAD: u32 = 1 << 4;
 pub(crate) const KEYED: u32 = 1 << 5;
 /// There are keys that only a server can find (`COMMAND GETKEYS`).
 pub(crate) const LEARNED: u32 = 1 << 6;
+/// The client reads from replicas (`READONLY`).
+pub(crate) const REPLICAS: u32 = 1 << 7;
+
+impl Kind {
+    /// Whether its answers confirm a subscription, or its end.
+    pub(crate) fn confirms(self) -> bool {
+        matches!(
+            self,
+            Self::Subscribe
+                | Self::Unsubscribe
+                | Self::Psubscribe
+                | Self::Punsubscribe
+                | Self::Ssubscribe
+                | Self::Sunsubscribe
+        )
+    }
+}
 
 impl Tag {
     pub(crate) fn of(kind: Kind) -> Self {

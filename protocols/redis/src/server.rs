@@ -133,7 +133,7 @@ impl Server {
         match kind {
             b'>' => {
                 let word = rest.and_then(first_word);
-                match word.and_then(|word| confirmed(word)) {
+                match word.and_then(confirmed) {
                     Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
                         Said::Confirmation(kind)
                     }
@@ -224,10 +224,10 @@ impl Server {
                 self.subscribed = [false; 2];
                 true
             }
-            Kind::Monitor => error,
-            Kind::Replication => {
-                self.raw = !error;
-                error
+            Kind::Monitor | Kind::Replication => error,
+            Kind::Hello2 | Kind::Hello3 if !error => {
+                self.who.resp3 = tag.kind == Kind::Hello3;
+                true
             }
             kind if confirmation(kind).is_some() => error || nth >= tag.count,
             _ => true,
@@ -283,7 +283,13 @@ impl Upstream for Server {
         expected: &dyn Expected,
         _out: &mut Vec<u8>,
     ) -> Result<Decoded<FromServer>, Malformed> {
-        if self.raw {
+        // What answers `SYNC` is no RESP, but for an error.
+        let replicates = expected
+            .memo(0)
+            .map(Tag::unpack)
+            .is_some_and(|tag| tag.kind == Kind::Replication);
+        if self.raw || replicates && self.scan.taken() == 0 && input.first() != Some(&b'-') {
+            self.raw = true;
             let at = At::InOrder { skip: 0 };
             let event = FromServer::Response(Response { at, last: false });
             let size = Size::Known(input.len() as u64);

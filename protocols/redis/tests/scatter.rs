@@ -280,30 +280,3 @@ fn of_a_head_only_what_is_known_is_planned() {
         assert_eq!(splitter.plan(head(text), &shards), too_large, "{text}");
     }
 }
-
-#[test]
-fn the_constraint_of_a_request_is_known_without_shards() {
-    let (splitter, _) = cluster();
-    let foo = |role| slot::shard(b"foo", true, role);
-    let cases = [
-        ("GET foo", foo(Role::PreferReplica)),
-        ("SET foo 1", foo(Role::Primary)),
-        ("EVAL script 1 foo x", foo(Role::Primary)),
-        ("SPUBLISH foo x", foo(Role::Primary)),
-        ("EVAL script 0", Constraint::Planned),
-        ("MGET foo {foo}", Constraint::Planned),
-        ("DBSIZE", Constraint::Planned),
-        ("SCAN 0", Constraint::Planned),
-        ("CONFIG SET a b", Constraint::Planned),
-        ("CONFIG GET a", Constraint::None),
-        ("PING", Constraint::None),
-    ];
-    for (request, expected) in cases {
-        let request = inline(request);
-        let arguments = Arguments::new(&request).unwrap();
-        let sub = arguments.get(1);
-        let command = meltemi_redis::command::find(&arguments.get(0).unwrap(), sub.as_deref());
-        let constraint = splitter.constraint(command.unwrap(), &arguments);
-        assert_eq!(constraint, expected, "{}", request.escape_ascii());
-    }
-}

@@ -90,10 +90,7 @@ pub(crate) fn value<'a>(
     service: Option<&[u8]>,
 ) -> Option<Cow<'a, [u8]>> {
     let memo = CallMemo::unpack(request.memo)?;
-    let expect = Expect {
-        transport: Some(memo.dialect.transport),
-        encoding: None,
-    };
+    let expect = Expect::of(Some(memo));
     match key {
         AttributeKey::Known(index) => {
             let named = *Named::ALL.get(usize::from(*index))?;

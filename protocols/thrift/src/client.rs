@@ -231,23 +231,23 @@ impl Downstream for Client {
     }
 
     fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
-        let memo = CallMemo::unpack(response.memo);
-        let expect = Expect {
-            transport: memo.map(|memo| memo.dialect.transport),
-            encoding: None,
-        };
-        match Layout::again(response.bytes, expect).filter(|_| self.settings.by_id) {
-            Some(layout) => {
-                let id = id as u32;
-                // Where the message hides its own number, the header's is the call's name.
-                let header_seq = match layout.head {
-                    Some(_) => memo.map(|memo| memo.header_seq),
-                    None => Some(id),
-                };
-                renumber(response.bytes, &layout, id, header_seq, out);
-            }
-            None => out.extend_from_slice(response.bytes),
+        let bytes = response.bytes;
+        if !self.settings.by_id {
+            out.extend_from_slice(bytes);
+            return;
         }
+        let memo = CallMemo::unpack(response.memo);
+        let Some(layout) = Layout::again(bytes, Expect::of(memo)) else {
+            out.extend_from_slice(bytes);
+            return;
+        };
+        let id = id as u32;
+        // Where the message hides its own number, the header's is the call's name.
+        let header_seq = match layout.head {
+            Some(_) => memo.map(|memo| memo.header_seq),
+            None => Some(id),
+        };
+        renumber(bytes, &layout, id, header_seq, out);
     }
 
     fn local_reply(

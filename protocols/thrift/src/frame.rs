@@ -3,6 +3,7 @@
 use meltemi_codec::{Limits, Malformed};
 
 use crate::{
+    call::CallMemo,
     detect::{self, LONGEST_FRAME},
     dialect::{Dialect, Encoding, Transport},
     head::Head,
@@ -17,6 +18,16 @@ pub(crate) struct Expect {
     pub(crate) transport: Option<Transport>,
     /// What settings say; elsewhere each message says it itself.
     pub(crate) encoding: Option<Encoding>,
+}
+
+impl Expect {
+    /// What is known of a call, or of the answer to it, that was read before.
+    pub(crate) fn of(call: Option<CallMemo>) -> Self {
+        Self {
+            transport: call.map(|call| call.dialect.transport),
+            encoding: None,
+        }
+    }
 }
 
 /// What stands at the front of a connection's bytes.

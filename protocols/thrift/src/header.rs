@@ -69,7 +69,7 @@ impl Header {
         let end = Transport::HEADER_AT + length;
         let header = bytes.get(..end).ok_or(Cut::Short(end))?;
         let mut reader = Reader::new(header, Transport::HEADER_AT);
-        let (protocol, transforms) =
+        let (protocol, transformed) =
             protocol(transport, &mut reader).map_err(|_| Cut::Bad("the header cannot be read"))?;
         let encoding = match (transport, protocol) {
             (_, 0) => Encoding::Binary,
@@ -80,25 +80,27 @@ impl Header {
         Ok(Self {
             seq,
             encoding,
-            transformed: transforms > 0,
+            transformed,
             infos: reader.at(),
             end,
         })
     }
 }
 
-/// The protocol's number, and how many transforms there are.
-fn protocol(transport: Transport, reader: &mut Reader<'_>) -> Result<(u32, u32), Cut> {
+/// The protocol's number, and whether there is a transform that does something (0 is none).
+fn protocol(transport: Transport, reader: &mut Reader<'_>) -> Result<(u32, bool), Cut> {
     if transport == Transport::TtHeader {
-        let [protocol, transforms] = reader.u16()?.to_be_bytes();
-        reader.take(transforms.into())?;
-        return Ok((protocol.into(), transforms.into()));
+        let [protocol, count] = reader.u16()?.to_be_bytes();
+        let transforms = reader.take(count.into())?;
+        let transformed = transforms.iter().any(|transform| *transform != 0);
+        return Ok((protocol.into(), transformed));
     }
-    let (protocol, transforms) = (reader.varint()?, reader.varint()?);
-    for _ in 0..transforms {
-        reader.varint()?;
+    let (protocol, count) = (reader.varint()?, reader.varint()?);
+    let mut transformed = false;
+    for _ in 0..count {
+        transformed |= reader.varint()? != 0;
     }
-    Ok((protocol, transforms))
+    Ok((protocol, transformed))
 }
 
 /// The parts of the infos, in order.
@@ -125,12 +127,13 @@ impl<'a> Infos<'a> {
         }
     }
 
-    /// The value of a key.
+    /// The value of a key: of one that is there twice the last, as the peers' maps have it.
     pub(crate) fn find(self, key: Key<'_>) -> Option<&'a [u8]> {
-        self.flatten().find_map(|info| match info {
+        let values = self.flatten().filter_map(|info| match info {
             Info::Pair(found, value) if found == key => Some(value),
             _ => None,
-        })
+        });
+        values.last()
     }
 
     fn part(&mut self) -> Result<Info<'a>, Cut> {

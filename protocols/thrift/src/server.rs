@@ -91,21 +91,20 @@ type Reached = Result<Size, usize>;
 impl Upstream for Server {
     fn forward(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
         let memo = CallMemo::unpack(request.memo);
-        let transport = memo.map(|memo| memo.dialect.transport);
-        self.transport = transport.or(self.transport);
-        let expect = Expect {
-            transport,
-            encoding: None,
-        };
-        match Layout::again(request.bytes, expect).filter(|_| self.settings.by_id) {
-            Some(layout) => {
-                let id = id as u32;
-                // Both numbers name the call, where both did.
-                let header_seq = memo.filter(|memo| memo.header_seq == memo.seq).map(|_| id);
-                renumber(request.bytes, &layout, id, header_seq, out);
-            }
-            None => out.extend_from_slice(request.bytes),
+        self.transport = Expect::of(memo).transport.or(self.transport);
+        let bytes = request.bytes;
+        if !self.settings.by_id {
+            out.extend_from_slice(bytes);
+            return;
         }
+        let Some(layout) = Layout::again(bytes, Expect::of(memo)) else {
+            out.extend_from_slice(bytes);
+            return;
+        };
+        let id = id as u32;
+        // Both numbers name the call, where both did.
+        let header_seq = memo.filter(|memo| memo.header_seq == memo.seq).map(|_| id);
+        renumber(bytes, &layout, id, header_seq, out);
     }
 
     fn decode(
@@ -169,12 +168,8 @@ impl Upstream for Server {
 
 impl Server {
     fn layout(&self, response: Frame<'_>) -> Option<Layout> {
-        let call = CallMemo::unpack(response.memo);
-        let transport = call.map(|call| call.dialect.transport).or(self.transport);
-        let expect = Expect {
-            transport,
-            encoding: None,
-        };
+        let mut expect = Expect::of(CallMemo::unpack(response.memo));
+        expect.transport = expect.transport.or(self.transport);
         Layout::again(response.bytes, expect)
     }
 }

@@ -33,8 +33,9 @@ pub const SETTINGS: &[SettingDef] = &[
     SettingDef {
         name: "oneway",
         values: "none, or methods separated by commas",
-        meaning: "Methods that old peers (Thrift before 0.9.3) send as CALL and never answer. \
-                  `Svc:method` means that of one service.",
+        meaning: "Methods that clients send as CALL and no server answers: Thrift before 0.9.3 does \
+                  so with one-way methods, and Go's clients still do. `Svc:method` means that of one \
+                  service.",
     },
     SettingDef {
         name: "sharing",
@@ -56,8 +57,7 @@ pub const SETTINGS: &[SettingDef] = &[
         name: "correlation",
         values: "`order`, `id`",
         meaning: "`id` for servers that answer out of order: calls get numbers of the proxy's and \
-                  share connections. Answers come back in any order, so the clients must find theirs \
-                  by its number too, and use none twice at once.",
+                  share connections. Clients still read their answers in the order of their calls.",
     },
 ];
 

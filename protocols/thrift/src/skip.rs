@@ -84,8 +84,9 @@ pub(crate) struct Skipper {
 pub(crate) enum Progress {
     /// The struct ends after so many bytes.
     Done(usize),
-    /// So many bytes are done with; at least `more` follow them.
-    More { taken: usize, more: u64 },
+    /// So many bytes are done with. At least `least` follow them, and with `next` of these more can
+    /// be said.
+    More { taken: usize, next: u64, least: u64 },
 }
 
 impl Skipper {
@@ -107,8 +108,10 @@ impl Skipper {
         loop {
             taken += self.skip_raw(input.len() - taken);
             if self.raw > 0 {
-                let more = self.raw + self.owed;
-                return Ok(Progress::More { taken, more });
+                // What needs no look and ends the message ends it; else something follows.
+                let next = self.raw + self.owed.min(1);
+                let least = self.raw + self.owed;
+                return Ok(Progress::More { taken, next, least });
             }
             self.settle();
             if self.stack.is_empty() {
@@ -117,8 +120,9 @@ impl Skipper {
             match self.token(input.get(taken..).unwrap_or_default()) {
                 Ok(n) => taken += n,
                 Err(Cut::Short(n)) => {
-                    let more = self.owed.max(n as u64);
-                    return Ok(Progress::More { taken, more });
+                    let next = n as u64;
+                    let least = self.owed.max(next);
+                    return Ok(Progress::More { taken, next, least });
                 }
                 Err(Cut::Bad(reason)) => return Err(reason),
             }

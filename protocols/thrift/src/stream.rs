@@ -52,18 +52,19 @@ impl Unframed {
             }
         };
         let rest = input.get(at..).unwrap_or_default();
-        let more = match self.skipper.advance(rest) {
+        let (next, least) = match self.skipper.advance(rest) {
             Ok(Progress::Done(taken)) => return Ok(Reach::Whole(at + taken)),
-            Ok(Progress::More { taken, more }) => {
+            Ok(Progress::More { taken, next, least }) => {
                 at += taken;
-                more
+                (place(at, next), place(at, least))
             }
             Err(reason) => return Err(Malformed { reason }),
         };
-        let least = usize::try_from(more).map_or(usize::MAX, |more| at.saturating_add(more));
+        // It may turn out to be larger than what is kept, and so be returned, before the least that
+        // it has is there.
         if least <= limits.whole {
             self.at = Some(at);
-            return Ok(Reach::Short { need: least });
+            return Ok(Reach::Short { need: next });
         }
         if input.len() < head {
             self.at = Some(at);
@@ -89,6 +90,11 @@ impl Unframed {
         }
         body.map_err(|reason| Malformed { reason })
     }
+}
+
+/// Where `more` bytes behind `at` end.
+fn place(at: usize, more: u64) -> usize {
+    usize::try_from(more).map_or(usize::MAX, |more| at.saturating_add(more))
 }
 
 fn piece(skipper: &mut Skipper, cut: &mut Token, input: &[u8]) -> Result<Body, &'static str> {

@@ -83,7 +83,7 @@ impl Server {
     }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the system's choice");
     listener.local_addr().expect("it is bound").port()

@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
+use super::server::free_port;
+
 /// The suite's directory.
 pub struct Suite {
     home: PathBuf,
 }
 
-/// What became of each test, by its name.
-pub type Verdicts = BTreeMap<String, Verdict>;
+/// What became of each test, by its name; a name may stand for several.
+pub type Verdicts = BTreeMap<String, Vec<Verdict>>;
 
 /// What became of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +46,24 @@ impl Suite {
     /// When the suite cannot be run.
     #[must_use]
     pub fn run(&self, unit: &str, address: SocketAddr) -> Verdicts {
+        // It cleans up what others of its kind left behind, so each run has a copy of its own.
+        let copy = TempDir::with_prefix("meltemi-suite-").expect("a temporary directory");
+        let copied = Command::new("cp")
+            .args(["-R", "."])
+            .arg(copy.path())
+            .current_dir(&self.home)
+            .status();
+        assert!(
+            copied.is_ok_and(|status| status.success()),
+            "the suite is copied"
+        );
+        // It looks for ports of its own below this one; the default is the same for all runs.
+        let ports = free_port().saturating_add(32);
         let output = Command::new("timeout")
             .args(["--kill-after=5", "240", "./runtest"])
             .args(["--host", &address.ip().to_string()])
             .args(["--port", &address.port().to_string()])
+            .args(["--baseport", &ports.to_string()])
             .args([
                 "--singledb",
                 "--no-latency",
@@ -54,11 +72,14 @@ impl Suite {
                 "--single",
                 unit,
             ])
-            .current_dir(&self.home)
+            .current_dir(copy.path())
             .output()
             .expect("the suite runs");
         let text = String::from_utf8_lossy(&output.stdout);
-        let verdicts = text.lines().filter_map(verdict).collect();
+        let mut verdicts = Verdicts::new();
+        for (name, verdict) in text.lines().filter_map(verdict) {
+            verdicts.entry(name).or_default().push(verdict);
+        }
         if !output.status.success() {
             eprintln!(
                 "{unit}: the suite ended with {}\n{}",

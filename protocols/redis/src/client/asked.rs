@@ -36,11 +36,11 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// Whether a container's subcommand is still to come.
+    /// Whether a word that makes another command of it is still to come.
     pub(super) fn is_cut_container(&self) -> bool {
         let container = self
             .command
-            .is_some_and(|command| !command.subcommands.is_empty());
+            .is_some_and(|command| !command.subcommands.is_empty() || command.name == "debug");
         container && self.arguments.len() > 1 && self.arguments.text(1).is_none()
     }
 

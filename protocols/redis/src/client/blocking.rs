@@ -32,15 +32,17 @@ impl Client {
 
 /// How long it may block; `Some(None)`: without end, or nobody knows. `None`: it does not block.
 fn timeout(asked: &Asked<'_>) -> Option<Option<Duration>> {
-    let name = asked.name().to_ascii_lowercase();
     let last = asked.arguments.len() - 1;
-    Some(match name.as_slice() {
-        b"blmpop" | b"bzmpop" => seconds(asked.argument(1)),
-        b"wait" => milliseconds(asked.argument(2)),
-        b"waitaof" => milliseconds(asked.argument(3)),
-        b"xread" | b"xreadgroup" => milliseconds(Some(block(asked)?)),
-        _ => seconds(asked.argument(last)),
-    })
+    // The one that is younger than the table.
+    Some(
+        match asked.command.map_or("waitaof", |command| command.name) {
+            "blmpop" | "bzmpop" => seconds(asked.argument(1)),
+            "wait" => milliseconds(asked.argument(2)),
+            "waitaof" => milliseconds(asked.argument(3)),
+            "xread" | "xreadgroup" => milliseconds(Some(block(asked)?)),
+            _ => seconds(asked.argument(last)),
+        },
+    )
 }
 
 /// The argument of `BLOCK`, which stands before `STREAMS`.

@@ -66,6 +66,8 @@ impl Class {
         let class = Self::named(command.name);
         match class {
             Self::Plain if command.name == "client" => Self::client(sub),
+            // It may answer with a push, which only a connection of one client delivers.
+            Self::Plain if command.name == "debug" && is(sub, b"protocol") => Self::Own,
             Self::Plain if has(Flags::BLOCKING) => Self::Blocking,
             class => class,
         }
@@ -117,10 +119,9 @@ impl Class {
 
     /// Subcommands of `CLIENT` that are younger than the table.
     fn client(sub: Option<&[u8]>) -> Self {
-        let is = |name: &[u8]| sub.is_some_and(|sub| sub.eq_ignore_ascii_case(name));
         match () {
-            () if is(b"setinfo") => Self::ClientSetinfo,
-            () if is(b"no-touch") || is(b"capa") => Self::Own,
+            () if is(sub, b"setinfo") => Self::ClientSetinfo,
+            () if is(sub, b"no-touch") || is(sub, b"capa") => Self::Own,
             () => Self::Plain,
         }
     }
@@ -134,4 +135,8 @@ impl Class {
             () => Self::Unknown,
         }
     }
+}
+
+fn is(word: Option<&[u8]>, name: &[u8]) -> bool {
+    word.is_some_and(|word| word.eq_ignore_ascii_case(name))
 }

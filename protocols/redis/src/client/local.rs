@@ -13,6 +13,7 @@ use crate::{
     memo::{Kind, Tag},
     resp::write,
     server::BEAT,
+    settings::Mode,
 };
 
 impl Client {
@@ -76,7 +77,10 @@ impl Client {
     }
 
     /// Whatever the server sends now is the stream's, answers to other commands too.
-    pub(super) fn within_stream(&mut self, asked: &Asked<'_>) -> FromClient {
+    pub(super) fn within_stream(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> FromClient {
+        if asked.class == Class::Quit && self.state.stream == Stream::Monitor {
+            return self.quit(out);
+        }
         let mut draft = Draft::new(Tag::default());
         if asked.class == Class::Reset && self.state.stream == Stream::Monitor {
             draft.tag.kind = Kind::Renew;
@@ -86,9 +90,15 @@ impl Client {
         FromClient::Request(draft.finish())
     }
 
-    /// Commands about the node that a client believes to speak to.
-    pub(super) fn node(&mut self, class: Class, out: &mut Vec<u8>) -> FromClient {
-        match class {
+    /// Commands about the node that a client believes to speak to. A server that is no node calls
+    /// them errors itself.
+    pub(super) fn node(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> FromClient {
+        match asked.class {
+            Class::Asking | Class::Readonly | Class::Readwrite
+                if self.settings.mode == Mode::Proxy || self.state.own =>
+            {
+                return self.ordinary(asked);
+            }
             Class::Readonly => self.state.reads_replicas = true,
             Class::Readwrite => self.state.reads_replicas = false,
             Class::Shutdown => {
@@ -110,7 +120,7 @@ impl Client {
             Class::ClientReply => self.replies(asked.argument(2).unwrap_or_default(), out),
             Class::ClientSetname => match asked.argument(2) {
                 Some(name) if is_name(name) => {
-                    self.state.name = Some(name.into()).filter(|name: &Box<[u8]>| !name.is_empty());
+                    self.state.name = (!name.is_empty()).then(|| name.into());
                     return self.kept_here(asked, |out| write::simple("OK", out), out);
                 }
                 _ => write::error(texts::NAME, out),

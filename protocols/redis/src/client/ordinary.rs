@@ -15,7 +15,11 @@ use crate::{
 
 impl Client {
     pub(super) fn ordinary(&mut self, asked: &Asked<'_>) -> FromClient {
-        FromClient::Request(self.draft(asked).finish())
+        let mut draft = self.draft(asked);
+        if runs_script(asked) && !self.state.pinned() {
+            draft.request.pin = Pin::UntilReply;
+        }
+        FromClient::Request(draft.finish())
     }
 
     /// A request on the client's connection where it has one, else where its keys are.
@@ -54,11 +58,13 @@ impl Client {
         let reads = flags.contains(Flags::READONLY);
         draft.request.idempotent = reads;
         let mut keys = asked.keys(specs);
-        let Some((first, key)) = keys
-            .next()
-            .and_then(|first| Some((first, asked.argument(first)?)))
+        let first = keys.next();
+        let Some((first, key)) = first.and_then(|first| Some((first, asked.argument(first)?)))
         else {
-            if !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard) {
+            let everywhere = !matches!(policy, RequestPolicy::Default | RequestPolicy::MultiShard);
+            // A key may be beyond the head: the plan says so.
+            let unseen = !asked.whole && specs.iter().any(KeySpec::reads_arguments);
+            if everywhere || unseen || first.is_some() {
                 draft.request.constraint = Constraint::Planned;
             }
             return;
@@ -66,11 +72,15 @@ impl Client {
         if !specs.iter().all(|spec| spec.not_key) {
             draft.tag.key = index(first);
         }
-        // Two keys may be in two places even with one tag: routes divide them by what they begin
-        // with.
-        draft.request.constraint = match asked.whole && keys.next().is_some() {
-            true => Constraint::Planned,
-            false => self.shard(key, self.role(reads)),
+        // Whether two keys are in one place only the plan can say: routes may divide them too.
+        draft.request.constraint = match keys.next() {
+            Some(_) => {
+                if self.state.reads_replicas {
+                    draft.tag.set(memo::REPLICAS);
+                }
+                Constraint::Planned
+            }
+            None => self.shard(key, self.role(reads)),
         };
     }
 
@@ -85,6 +95,23 @@ impl Client {
     pub(super) fn shard(&self, key: &[u8], role: Role) -> Constraint {
         slot::shard(key, self.settings.tags, role)
     }
+}
+
+/// Whether it runs for as long as its author pleases. A server that finds a script slow answers
+/// others with `-BUSY`, and lets `SCRIPT KILL` end it; but not those that wait on the script's own
+/// connection.
+fn runs_script(asked: &Asked<'_>) -> bool {
+    const SCRIPTS: [&str; 6] = [
+        "eval",
+        "evalsha",
+        "eval_ro",
+        "evalsha_ro",
+        "fcall",
+        "fcall_ro",
+    ];
+    asked
+        .command
+        .is_some_and(|command| SCRIPTS.contains(&command.name))
 }
 
 fn index(n: usize) -> u32 {

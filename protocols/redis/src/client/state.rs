@@ -1,8 +1,8 @@
 //! What a server would remember of this client.
 
-use meltemi_codec::Session;
+use meltemi_codec::{Session, Status};
 
-use super::channels::Subscriptions;
+use super::{channels::Subscriptions, texts};
 use crate::{
     memo::{self, Kind, Tag},
     session::Who,
@@ -147,6 +147,24 @@ impl State {
         *self = Self::new(authenticated);
         self.own = own;
         self.blocked = blocked;
+    }
+
+    /// A command of a transaction was answered by the proxy, so that the server does not have it.
+    pub(super) fn not_queued(&mut self, status: Status) {
+        let lost = matches!(
+            status,
+            Status::ConnectFailure
+                | Status::NoHealthyUpstream
+                | Status::UpstreamReset
+                | Status::UpstreamMalformed
+                | Status::Timeout
+        );
+        // Without its connection there is no transaction: what would be executed elsewhere, and at
+        // once, must not be sent.
+        if lost && matches!(self.transaction, Transaction::Begun { .. }) {
+            self.transaction = Transaction::Refused(texts::LOST.into());
+        }
+        self.poisoned = true;
     }
 
     /// A request was answered.

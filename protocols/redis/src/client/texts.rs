@@ -1,4 +1,17 @@
-//! What a server would say, in its words (Redis 7.0).
+//! What a server would say, in its words (Redis 7.0), and what only a proxy has to say.
+
+use crate::resp::write;
+
+/// Codes of errors that the proxy takes a server's part with: `Plan::Refuse` says them.
+const CODES: [&str; 3] = ["ERR ", "CROSSSLOT ", "CLUSTERDOWN "];
+
+/// Writes an error of the proxy's own.
+pub(super) fn write_local(message: &str, out: &mut Vec<u8>) {
+    match CODES.iter().any(|code| message.starts_with(code)) {
+        true => write::error(message.as_bytes(), out),
+        false => write::error(format!("ERR proxy: {message}").as_bytes(), out),
+    }
+}
 
 pub(super) const NO_AUTH: &[u8] = b"NOAUTH Authentication required.";
 pub(super) const HELLO_NO_AUTH: &[u8] = b"NOAUTH HELLO must be called with the client already \
@@ -16,3 +29,4 @@ pub(super) const SHUTDOWN: &str = "SHUTDOWN is not for clients of a proxy: \
 pub(super) const REPLY_QUEUED: &str = "CLIENT REPLY within a transaction is not supported";
 pub(super) const NO_PROTO: &[u8] = b"NOPROTO unsupported protocol version";
 pub(super) const VERSION: &[u8] = b"ERR Protocol version is not an integer or out of range";
+pub(super) const LOST: &[u8] = b"ERR proxy: the connection of the transaction was lost";

@@ -15,7 +15,7 @@ use super::{
     texts,
 };
 use crate::{
-    command::{Flags, RequestPolicy},
+    command::{Command, Flags, RequestPolicy},
     memo::{self, Kind, Tag},
     resp::{reply, write},
 };
@@ -28,6 +28,7 @@ impl Client {
             self.state.transaction = Transaction::Begun { kept, count };
             let mut draft = Draft::new(Tag::of(Kind::Multi));
             draft.request.session.clone_from(&self.state.session);
+            draft.request.pin = self.standing();
             return FromClient::Request(draft.finish());
         }
         let (kept, count) = empty;
@@ -84,15 +85,20 @@ impl Client {
         }
         if is_kept(asked)
             && let Transaction::Open { kept, count } = &mut self.state.transaction
+            && kept.len() + asked.bytes.len() <= self.limits.whole.max(asked.bytes.len())
         {
             kept.extend_from_slice(asked.bytes);
             *count += 1;
             write::simple("QUEUED", out);
             return FromClient::Answered;
         }
+        if asked.class == Class::Unknown
+            && let Some(question) = self.inquire(asked)
+        {
+            return question;
+        }
         let mut draft = Draft::new(Tag::default());
-        let key = asked.table_keys().next();
-        if let Some(key) = key.and_then(|key| asked.argument(key)) {
+        if let Some(key) = self.first_key(asked) {
             draft.request.constraint = self.shard(key, Role::Primary);
             draft.keyed(key);
         }
@@ -112,7 +118,6 @@ impl Client {
         match asked.class {
             Class::Exec | Class::Discard if asked.takes() => self.end(asked.class),
             Class::ClientReply => refused(texts::REPLY_QUEUED),
-            Class::Shutdown => refused(texts::SHUTDOWN),
             // They change the connection when the transaction is executed.
             Class::Auth
             | Class::Hello
@@ -139,11 +144,20 @@ impl Client {
 
     fn queued(&mut self, asked: &Asked<'_>) -> Draft {
         let mut draft = self.draft(asked);
+        draft.request.pin = self.standing();
         draft.tag.set(memo::QUEUED);
         if let Transaction::Begun { kept, count } = &mut self.state.transaction {
             draft.precede(&mem::take(kept), mem::take(count));
         }
         draft
+    }
+
+    /// The pin of what needs the connection of what came before: it stands, or stood.
+    fn standing(&self) -> Pin {
+        match self.state.own {
+            true => Pin::None,
+            false => Pin::UntilRelease,
+        }
     }
 
     fn end(&mut self, class: Class) -> FromClient {
@@ -170,10 +184,7 @@ impl Client {
 
     pub(super) fn watch(&mut self, asked: &Asked<'_>) -> FromClient {
         let mut draft = self.draft(asked);
-        draft.request.pin = match self.state.own {
-            true => Pin::None,
-            false => Pin::UntilRelease,
-        };
+        draft.request.pin = self.standing();
         self.state.watching = true;
         FromClient::Request(draft.finish())
     }
@@ -188,13 +199,21 @@ impl Client {
 }
 
 /// Whether a command may be answered `+QUEUED` before its server is known: no server would find
-/// anything wrong with it, and it is for any.
+/// anything wrong with it, it is for any, and it is none that a policy would be about. The core
+/// sees nothing of it: what changes anything for anybody goes there by itself.
 fn is_kept(asked: &Asked<'_>) -> bool {
-    let plain = |command: &crate::command::Command| {
+    let plain = |command: &Command| {
+        let no = [
+            Flags::WRITE,
+            Flags::ADMIN,
+            Flags::PUBSUB,
+            Flags::NOSCRIPT,
+            Flags::NO_MULTI,
+        ];
         command.keys.is_empty()
             && command.request == RequestPolicy::Default
             && command.subcommands.is_empty()
-            && !command.flags.contains(Flags::NO_MULTI)
+            && !no.into_iter().any(|flag| command.flags.contains(flag))
     };
     let harmless = matches!(asked.class, Class::Plain | Class::Ping);
     harmless && asked.whole && asked.takes() && asked.command.is_some_and(plain)

@@ -31,22 +31,50 @@ impl Client {
         if self.state.pinned() && !self.state.aside() {
             return self.ordinary(asked);
         }
+        // Within a pin there is nobody to ask, and a guess is as good.
+        if !self.state.pinned()
+            && let Some(question) = self.inquire(asked)
+        {
+            return question;
+        }
+        self.recall(asked);
+        self.ordinary(asked)
+    }
+
+    /// What is left to ask before it is known where the keys of a command are.
+    pub(super) fn inquire(&mut self, asked: &Asked<'_>) -> Option<FromClient> {
+        self.recall(asked);
+        match &self.known {
+            Known::No => Some(self.ask(Question::Info, &[b"COMMAND", b"INFO", asked.name()])),
+            Known::Entry(Some(entry))
+                if asked.whole && !entry.within(asked.argument(1)).complete =>
+            {
+                let mut words: Vec<&[u8]> = vec![b"COMMAND", b"GETKEYS"];
+                words.extend((0..asked.arguments.len()).filter_map(|n| asked.argument(n)));
+                Some(self.ask(Question::Keys, &words))
+            }
+            _ => None,
+        }
+    }
+
+    fn recall(&mut self, asked: &Asked<'_>) {
         if matches!(self.known, Known::No)
             && let Some(entry) = self.lessons.get(asked.name())
         {
             self.known = Known::Entry(entry);
         }
-        // Within a pin there is nobody to ask, and a guess is as good.
-        let ask = asked.whole && !self.state.pinned();
-        match &self.known {
-            Known::No if ask => self.ask(Question::Info, &[b"COMMAND", b"INFO", asked.name()]),
-            Known::Entry(Some(entry)) if ask && !entry.within(asked.argument(1)).complete => {
-                let mut words: Vec<&[u8]> = vec![b"COMMAND", b"GETKEYS"];
-                words.extend((0..asked.arguments.len()).filter_map(|n| asked.argument(n)));
-                self.ask(Question::Keys, &words)
+    }
+
+    /// The first key of a request, as far as it is known and here.
+    pub(super) fn first_key<'b>(&'b self, asked: &Asked<'b>) -> Option<&'b [u8]> {
+        let index = match &self.known {
+            Known::Located(keys) => return keys.first().map(AsRef::as_ref),
+            Known::Entry(Some(entry)) => {
+                asked.keys(&entry.within(asked.argument(1)).keys).next()?
             }
-            _ => self.ordinary(asked),
-        }
+            _ => asked.table_keys().next()?,
+        };
+        asked.argument(index)
     }
 
     fn ask(&mut self, question: Question, words: &[&[u8]]) -> FromClient {
@@ -83,22 +111,4 @@ pub(super) fn located(answer: Option<&[u8]>) -> Known {
         }
     }
     Known::Located(located)
-}
-
-impl Learned {
-    /// The subcommand of this name where it is a container that has it.
-    fn named(&self, sub: &[u8]) -> Option<&Self> {
-        let sub = sub.to_ascii_lowercase();
-        self.subcommands.iter().find(|entry| {
-            let own = entry.name.get(self.name.len() + 1..).unwrap_or(&entry.name);
-            own == sub
-        })
-    }
-
-    /// What a request's second argument makes of it.
-    pub(super) fn within(&self, sub: Option<&[u8]>) -> &Self {
-        sub.filter(|_| !self.subcommands.is_empty())
-            .and_then(|sub| self.named(sub))
-            .unwrap_or(self)
-    }
 }

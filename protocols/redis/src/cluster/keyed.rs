@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use meltemi_codec::{Constraint, Frame, Part, Plan, ShardMap};
+use meltemi_codec::{Constraint, Frame, Part, Plan, Role, ShardMap};
 
 use super::{
     merge::How,
@@ -10,68 +10,80 @@ use super::{
     splitter::{Owner, Splitter, part},
 };
 use crate::{
-    command::{Command, Find, KeySpec, RequestPolicy, ResponsePolicy, key_indexes},
+    command::{Find, KeySpec, ResponsePolicy, keys},
     resp::{Arguments, write},
 };
 
-pub(super) fn plan(
-    splitter: &Splitter,
-    command: &Command,
-    (request, arguments): (Frame<'_>, &Arguments<'_>),
-    shards: &dyn ShardMap,
-) -> Plan {
-    let keys = key_indexes(command.keys, arguments);
-    if keys.is_empty() && !request.whole && command.keys.iter().any(KeySpec::reads_arguments) {
-        return refuse(refusal::TOO_LARGE);
-    }
-    let mut owners = Vec::with_capacity(keys.len());
-    for key in &keys {
-        let Some(key) = arguments.get(*key) else {
+/// A request of a command with keys.
+pub(super) struct Keyed<'a> {
+    pub(super) specs: &'a [KeySpec],
+    /// Whom to ask in the shard.
+    pub(super) role: Role,
+    pub(super) idempotent: bool,
+    /// Whether it may be divided, and how the answers become one then.
+    pub(super) divided: Option<ResponsePolicy>,
+    pub(super) request: Frame<'a>,
+    pub(super) arguments: &'a Arguments<'a>,
+}
+
+impl Keyed<'_> {
+    pub(super) fn plan(&self, splitter: &Splitter, shards: &dyn ShardMap) -> Plan {
+        let arguments = self.arguments;
+        let found = keys(self.specs, arguments.len(), |n| arguments.text(n));
+        let keys: Vec<usize> = found.collect();
+        let unseen = !self.request.whole && self.specs.iter().any(KeySpec::reads_arguments);
+        if keys.is_empty() && unseen {
             return refuse(refusal::TOO_LARGE);
+        }
+        let mut owners = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let Some(key) = arguments.text(*key) else {
+                return refuse(refusal::TOO_LARGE);
+            };
+            match splitter.owner(key, self.role, shards) {
+                Some(owner) => owners.push(owner),
+                None => return refuse(refusal::UNOWNED),
+            }
+        }
+        let same = |of: fn(&Owner) -> (u32, u32)| {
+            let mut all = owners.iter().map(of);
+            all.next()
+                .is_none_or(|first| all.all(|other| other == first))
         };
-        match splitter.owner(command, &key, shards) {
-            Some(owner) => owners.push(owner),
-            None => return refuse(refusal::UNOWNED),
+        let step = self.step();
+        // Servers say what is wrong with a key that has no value.
+        let complete = step.is_some_and(|(step, _)| (arguments.len() - 1).is_multiple_of(step));
+        match step {
+            _ if same(|owner| owner.unit) => one(owners),
+            Some(_) if !complete => one(owners),
+            Some(_) if !self.request.whole => refuse(refusal::TOO_LARGE),
+            Some((step, response)) => Division::new(owners).plan(self, step, response),
+            // Of one shard but not of one slot: a Redis Cluster refuses it in the very same words.
+            None if same(|owner| (owner.place, 0)) => one(owners),
+            None => refuse(refusal::CROSSSLOT),
         }
     }
-    let same = |of: fn(&Owner) -> (u32, u32)| {
-        let mut all = owners.iter().map(of);
-        all.next()
-            .is_none_or(|first| all.all(|other| other == first))
-    };
-    let step = step(command);
-    // Servers say what is wrong with a key that has no value.
-    let whole = step.is_some_and(|step| (arguments.len() - 1).is_multiple_of(step));
-    match step {
-        _ if same(|owner| owner.unit) => one(owners),
-        Some(_) if !whole => one(owners),
-        Some(_) if !request.whole => refuse(refusal::TOO_LARGE),
-        Some(step) => Division::new(owners).plan(command, (request, arguments), step),
-        // Of one shard but not of one slot: a Redis Cluster refuses it in the very same words.
-        None if same(|owner| (owner.place, 0)) => one(owners),
-        None => refuse(refusal::CROSSSLOT),
+
+    /// How many arguments a key brings with it, itself included, where the request may be divided.
+    fn step(&self) -> Option<(usize, ResponsePolicy)> {
+        match (self.specs, self.divided) {
+            (
+                [
+                    KeySpec {
+                        find: Find::Range { step, .. },
+                        ..
+                    },
+                ],
+                Some(response),
+            ) => Some((usize::from(*step).max(1), response)),
+            _ => None,
+        }
     }
 }
 
 fn one(owners: Vec<Owner>) -> Plan {
     let first = owners.into_iter().next();
     Plan::One(first.map_or(Constraint::None, |owner| owner.constraint))
-}
-
-/// Of a command that can be divided, how many arguments a key brings with it, itself included.
-fn step(command: &Command) -> Option<usize> {
-    match (command.request, command.keys) {
-        (
-            RequestPolicy::MultiShard,
-            [
-                KeySpec {
-                    find: Find::Range { step, .. },
-                    ..
-                },
-            ],
-        ) => Some(usize::from(*step).max(1)),
-        _ => None,
-    }
 }
 
 /// Which part each key goes to.
@@ -98,22 +110,18 @@ impl Division {
         division
     }
 
-    fn plan(
-        self,
-        command: &Command,
-        (request, arguments): (Frame<'_>, &Arguments<'_>),
-        step: usize,
-    ) -> Plan {
+    fn plan(self, of: &Keyed<'_>, step: usize, response: ResponsePolicy) -> Plan {
         let mut bodies = vec![Body::default(); self.constraints.len()];
-        let name = arguments.get(0).unwrap_or_default();
-        let mut rest = arguments.from(1);
+        let element = |n| of.request.bytes.get(of.arguments.element(n)?);
+        let name = element(0).unwrap_or_default();
+        let mut rest = (1..).map_while(element);
         for (item, owner) in (0..).zip(&self.owners) {
             let owner = usize::try_from(*owner).ok();
             let Some(body) = owner.and_then(|owner| bodies.get_mut(owner)) else {
                 continue;
             };
             for argument in rest.by_ref().take(step) {
-                write::bulk(&argument, &mut body.bytes);
+                body.bytes.extend_from_slice(argument);
                 body.arguments += 1;
             }
             body.add(item);
@@ -123,10 +131,10 @@ impl Division {
             parts: parts
                 .map(|(body, constraint)| Part {
                     items: body.items.clone(),
-                    ..part(command, request, constraint, body.command(&name))
+                    ..part(of.idempotent, constraint, body.command(name))
                 })
                 .collect(),
-            merge: match command.response {
+            merge: match response {
                 ResponsePolicy::AggSum => How::Sum,
                 ResponsePolicy::AllSucceeded => How::AllSucceeded,
                 _ => How::Keyed(self.owners),
@@ -152,10 +160,11 @@ impl Body {
         }
     }
 
+    /// The command of which `name` is the first element.
     fn command(&self, name: &[u8]) -> Box<[u8]> {
         let mut bytes = Vec::with_capacity(self.bytes.len() + name.len() + 32);
         write::array(1 + self.arguments, &mut bytes);
-        write::bulk(name, &mut bytes);
+        bytes.extend_from_slice(name);
         bytes.extend_from_slice(&self.bytes);
         bytes.into()
     }

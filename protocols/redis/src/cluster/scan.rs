@@ -12,24 +12,16 @@ use super::{
     refusal::{self, refuse},
     splitter::{nodes, part},
 };
-use crate::{
-    command::Command,
-    resp::{Arguments, Reply, number, write},
-};
+use crate::resp::{Arguments, Reply, number, write};
 
 /// The bits of a server's cursor.
 const BITS: u32 = 48;
 /// Primaries that a cursor has room for.
 const MOST: u64 = 1 << (63 - BITS);
 
-pub(super) fn plan(
-    command: &Command,
-    request: Frame<'_>,
-    arguments: &Arguments<'_>,
-    shards: &dyn ShardMap,
-) -> Plan {
+pub(super) fn plan(request: Frame<'_>, arguments: &Arguments<'_>, shards: &dyn ShardMap) -> Plan {
     let primaries: Vec<&str> = nodes(shards, false).map(|(address, ..)| address).collect();
-    let cursor = arguments.get(1).and_then(|text| parse(&text));
+    let cursor = arguments.text(1).and_then(parse);
     let (first, cursor) = match (primaries.as_slice(), cursor) {
         ([], _) => return refuse(refusal::UNOWNED),
         // With one shard there is nothing to remember, and what is no cursor a server judges.
@@ -49,12 +41,7 @@ pub(super) fn plan(
     let next = (shard + 1 < (primaries.len() as u64).min(MOST)).then_some(shard + 1);
     let bytes = with_cursor(arguments, cursor & ((1 << BITS) - 1));
     Plan::Many {
-        parts: vec![part(
-            command,
-            request,
-            Constraint::Endpoint((*address).into()),
-            bytes,
-        )],
+        parts: vec![part(true, Constraint::Endpoint((*address).into()), bytes)],
         merge: How::Scan { shard, next }.seal(),
     }
 }

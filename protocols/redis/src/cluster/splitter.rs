@@ -1,8 +1,13 @@
 //! How a request is served by several shards.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use meltemi_codec::{
@@ -11,24 +16,27 @@ use meltemi_codec::{
 };
 
 use super::{
-    keyed,
+    keyed::Keyed,
     merge::How,
     refusal::{self, refuse},
     scan, slot,
 };
 use crate::{
-    command::{self, Command, Flags, RequestPolicy, ResponsePolicy, with_keys},
-    resp::Arguments,
+    command::{self, Command, Flags, RequestPolicy, ResponsePolicy},
+    lessons::Lessons,
+    memo::{self, Tag},
+    resp::{Arguments, inline, number},
 };
 
 /// Divides requests among shards, and makes one answer of theirs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Splitter {
     tags: bool,
     reads: Role,
     unit: Unit,
     /// Which shard's key the next `RANDOMKEY` tells.
-    turn: AtomicU32,
+    turn: Arc<AtomicU32>,
+    lessons: Arc<Lessons>,
 }
 
 /// Who owns a key.
@@ -66,46 +74,19 @@ impl Splitter {
             tags,
             reads,
             unit,
-            turn: AtomicU32::new(0),
+            turn: Arc::default(),
+            lessons: Arc::default(),
         }
     }
 
-    /// What a request's [`meltemi_codec::Request::constraint`] is, from what is in the table.
-    ///
-    /// Two keys are always [`Constraint::Planned`], also in one slot: routes may divide them too
-    /// (`keyPrefix`), and only [`Scatter::plan`] is asked with the routes in hand.
+    /// What servers said of commands that are not in the table.
     #[must_use]
-    pub fn constraint(&self, command: &Command, arguments: &Arguments<'_>) -> Constraint {
-        match command.request {
-            RequestPolicy::AllNodes | RequestPolicy::AllShards | RequestPolicy::Special => {
-                return Constraint::Planned;
-            }
-            RequestPolicy::Default | RequestPolicy::MultiShard => {}
-        }
-        let mut found = with_keys(command.keys, arguments, |keys| {
-            keys.take(2).collect::<Vec<_>>()
-        });
-        match (found.pop(), found.pop()) {
-            // A key may be beyond the head of the request: the plan says so.
-            (None, _) if command.keys.iter().any(command::KeySpec::reads_arguments) => {
-                Constraint::Planned
-            }
-            (None, _) => Constraint::None,
-            (Some(_), Some(_)) => Constraint::Planned,
-            (Some(key), None) => match arguments.get(key) {
-                Some(key) => self.shard(command, &key),
-                None => Constraint::Planned,
-            },
-        }
+    pub(crate) fn with_lessons(self, lessons: Arc<Lessons>) -> Self {
+        Self { lessons, ..self }
     }
 
-    /// Who owns a key that `command` names. `None`: nobody.
-    pub(super) fn owner(
-        &self,
-        command: &Command,
-        key: &[u8],
-        shards: &dyn ShardMap,
-    ) -> Option<Owner> {
+    /// Who owns a key; a request for it goes to a node of this role. `None`: nobody.
+    pub(super) fn owner(&self, key: &[u8], role: Role, shards: &dyn ShardMap) -> Option<Owner> {
         // A route may send it without its prefix: then that is what has a slot.
         let slot = Cell::new(0);
         let place = shards.place(key, &|sent| {
@@ -118,23 +99,26 @@ impl Splitter {
                 Unit::Slot => (place, slot.get()),
                 Unit::Shard => (place, 0),
             },
-            constraint: self.shard(command, key),
+            constraint: slot::shard(key, self.tags, role),
         })
     }
 
-    /// The shard of a key that `command` names.
-    fn shard(&self, command: &Command, key: &[u8]) -> Constraint {
-        slot::shard(key, self.tags, self.role(command))
-    }
-
-    fn role(&self, command: &Command) -> Role {
-        match command.is_readonly() {
-            true => self.reads,
-            false => Role::Primary,
+    fn role(&self, reads: bool, request: Frame<'_>) -> Role {
+        // The client said `READONLY`.
+        let replicas = Tag::unpack(request.memo).has(memo::REPLICAS);
+        match self.reads {
+            _ if !reads => Role::Primary,
+            Role::Primary if replicas => Role::PreferReplica,
+            reads => reads,
         }
     }
 
-    fn everywhere(&self, command: &Command, request: Frame<'_>, shards: &dyn ShardMap) -> Plan {
+    fn everywhere(
+        &self,
+        command: &Command,
+        (request, arguments): (Frame<'_>, &Arguments<'_>),
+        shards: &dyn ShardMap,
+    ) -> Plan {
         let replicas = command.request == RequestPolicy::AllNodes;
         let mut nodes = nodes(shards, replicas).map(|(address, ..)| address);
         let Some(how) = self.how(command) else {
@@ -151,7 +135,11 @@ impl Splitter {
         };
         let of = |address: &&str| {
             let constraint = Constraint::Endpoint((*address).into());
-            part(command, request, constraint, request.bytes.into())
+            let mut part = part(command.is_readonly(), constraint, request.bytes.into());
+            if command.name == "wait" {
+                blocks(&mut part.own.request, arguments.text(2));
+            }
+            part
         };
         match nodes.as_slice() {
             [] => refuse(refusal::UNOWNED),
@@ -195,20 +183,44 @@ impl Splitter {
 
 impl Scatter for Splitter {
     fn plan(&self, request: Frame<'_>, shards: &dyn ShardMap) -> Plan {
-        let Some(arguments) = Arguments::new(request.bytes) else {
+        let array = match request.bytes.first() {
+            Some(b'*') => Cow::Borrowed(request.bytes),
+            _ => Cow::Owned(inline::to_array(request.bytes).unwrap_or_default()),
+        };
+        let Some(arguments) = Arguments::new(&array) else {
             return Plan::One(Constraint::None);
         };
-        let name = arguments.get(0).unwrap_or_default();
-        let Some(command) = command::find(&name, arguments.get(1).as_deref()) else {
-            return Plan::One(Constraint::None);
+        let request = Frame {
+            bytes: &array,
+            ..request
+        };
+        let name = arguments.text(0).unwrap_or_default();
+        let keyed = |specs, reads, divided| {
+            let wanted = Keyed {
+                specs,
+                role: self.role(reads, request),
+                idempotent: reads,
+                divided,
+                request,
+                arguments: &arguments,
+            };
+            wanted.plan(self, shards)
+        };
+        let Some(command) = command::find(name, arguments.text(1)) else {
+            let Some(Some(learned)) = self.lessons.get(name) else {
+                return Plan::One(Constraint::None);
+            };
+            let learned = learned.within(arguments.text(1));
+            return keyed(&learned.keys, learned.flags.contains(Flags::READONLY), None);
         };
         match command.request {
             RequestPolicy::AllNodes | RequestPolicy::AllShards => {
-                self.everywhere(command, request, shards)
+                self.everywhere(command, (request, &arguments), shards)
             }
-            RequestPolicy::Special => scan::plan(command, request, &arguments, shards),
-            RequestPolicy::Default | RequestPolicy::MultiShard => {
-                keyed::plan(self, command, (request, &arguments), shards)
+            RequestPolicy::Special => scan::plan(request, &arguments, shards),
+            RequestPolicy::Default => keyed(command.keys, command.is_readonly(), None),
+            RequestPolicy::MultiShard => {
+                keyed(command.keys, command.is_readonly(), Some(command.response))
             }
         }
     }
@@ -228,25 +240,27 @@ pub(super) fn nodes(
         .filter(move |(_, _, role)| replicas || *role == Role::Primary)
 }
 
-/// A part of a request: as the whole it came from, but for its place.
-pub(super) fn part(
-    command: &Command,
-    request: Frame<'_>,
-    constraint: Constraint,
-    bytes: Box<[u8]>,
-) -> Part {
-    let mut own = Request::unary(0, request.memo.clone());
-    own.constraint = constraint;
-    own.idempotent = command.is_readonly();
-    // `WAIT` blocks the connection that it is sent on, without the flag that says so.
-    if command.flags.contains(Flags::BLOCKING) || command.name == "wait" {
-        own.pin = Pin::UntilReply;
-    }
+/// A part of a request. Its session is that of the whole, which the core knows; its memo is a plain
+/// request's: what is special about the whole (that the client wants no answer, say) is about the
+/// one answer.
+pub(super) fn part(idempotent: bool, constraint: Constraint, bytes: Box<[u8]>) -> Part {
+    let mut request = Request::unary(0, Tag::default().pack(None));
+    request.constraint = constraint;
+    request.idempotent = idempotent;
     Part {
-        own: OwnRequest {
-            request: own,
-            bytes,
-        },
+        own: OwnRequest { request, bytes },
         items: Vec::new(),
     }
+}
+
+/// `WAIT` blocks the connection that it is sent on, for so many milliseconds; 0: for ever.
+fn blocks(request: &mut Request, timeout: Option<&[u8]>) {
+    /// A server looks at its clients ten times a second, and may be at work.
+    const SLACK: Duration = Duration::from_secs(5);
+    let timeout = timeout.and_then(number::integer);
+    let timeout = timeout.and_then(|it| u64::try_from(it).ok());
+    request.pin = Pin::UntilReply;
+    request.deadline = timeout
+        .filter(|it| *it != 0)
+        .map(|it| Duration::from_millis(it).saturating_add(SLACK));
 }

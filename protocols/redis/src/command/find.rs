@@ -5,6 +5,9 @@ use super::{Command, table::COMMANDS};
 /// More than twice as many places as commands, so that chains stay short.
 const PLACES: usize = 1024;
 
+/// Longer than any name: a client may send a name of any length, and that need not be hashed.
+const LONGEST: usize = 64;
+
 /// Place of a name's hash to index of its command plus one; 0 is empty. Collisions take the next
 /// free place.
 static INDEX: [u16; PLACES] = index();
@@ -13,6 +16,9 @@ static INDEX: [u16; PLACES] = index();
 /// the container itself where it does not.
 #[must_use]
 pub fn find(name: &[u8], sub: Option<&[u8]>) -> Option<&'static Command> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let mut place = hash(name);
     let command = loop {
         let index = usize::from(*INDEX.get(place)?).checked_sub(1)?;

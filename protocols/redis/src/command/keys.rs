@@ -5,8 +5,6 @@
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
-use crate::resp::Arguments;
-
 /// Where some of a command's keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
@@ -138,34 +136,6 @@ where
             self.run = spec.run(self.argc, &self.arg);
         }
     }
-}
-
-/// The same of a request that is there, or of its head: a number or word among its arguments that
-/// the head does not hold is not found.
-#[must_use]
-pub fn key_indexes(specs: &[KeySpec], arguments: &Arguments<'_>) -> Vec<usize> {
-    with_keys(specs, arguments, |keys| keys.collect())
-}
-
-/// Hands the keys of a request over as they are found.
-pub(crate) fn with_keys<T>(
-    specs: &[KeySpec],
-    arguments: &Arguments<'_>,
-    take: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T,
-) -> T {
-    // The words of an inline request are no slices of it: quotes are removed.
-    let words: Vec<Cow<'_, [u8]>> = match arguments.is_inline() {
-        true => arguments.from(0).collect(),
-        false => Vec::new(),
-    };
-    let arg = |index: usize| match arguments.is_inline() {
-        true => words.get(index).map(|word| &**word),
-        false => match arguments.get(index)? {
-            Cow::Borrowed(argument) => Some(argument),
-            Cow::Owned(_) => None,
-        },
-    };
-    take(&mut keys(specs, arguments.len(), arg))
 }
 
 impl KeySpec {

@@ -38,6 +38,17 @@ impl Learned {
         takes(self.arity, argc)
     }
 
+    /// What a request's second argument makes of it: the subcommand of this name, where it is a
+    /// container that has it.
+    #[must_use]
+    pub fn within(&self, sub: Option<&[u8]>) -> &Self {
+        let named = |entry: &&Self| {
+            let own = entry.name.get(self.name.len() + 1..).unwrap_or(&entry.name);
+            sub.is_some_and(|sub| own.eq_ignore_ascii_case(sub))
+        };
+        self.subcommands.iter().find(named).unwrap_or(self)
+    }
+
     fn entry(entry: &Reply<'_>) -> Option<Self> {
         // A container's subcommands have none of their own, so this does not go deeper than two.
         let mut fields = entry.items();

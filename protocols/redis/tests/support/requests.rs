@@ -1,6 +1,6 @@
 //! Requests of every command, to find the keys of.
 
-use meltemi_redis::command::{Begin, Command, Find, all};
+use meltemi_redis::command::{Begin, Command, Find, RequestPolicy, all};
 
 /// Requests whose shape no rule makes.
 const WRITTEN: &[&str] = &[
@@ -94,6 +94,15 @@ pub(crate) fn requests() -> Vec<Vec<String>> {
         own.into_iter().chain(command.subcommands)
     });
     written.chain(commands.flat_map(suggested)).collect()
+}
+
+/// One with as few arguments as it takes, but two keys where it takes any number.
+pub(crate) fn plain(command: &Command) -> Vec<String> {
+    let mut argc = usize::from(command.arity.unsigned_abs());
+    if command.arity < 0 && command.request == RequestPolicy::MultiShard {
+        argc = argc * 2 - 1;
+    }
+    fill(command, argc, 1)
 }
 
 fn suggested(command: &Command) -> Vec<Vec<String>> {

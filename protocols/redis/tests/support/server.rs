@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     os::unix::net::UnixStream,
     process::{Child, Command, Stdio},
 };
@@ -15,7 +16,7 @@ pub(crate) const VERSION: &str = "7.0.15";
 pub(crate) struct Server {
     child: Child,
     connection: BufReader<UnixStream>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A reply.
@@ -46,14 +47,37 @@ impl Server {
             std::io::stderr().write_all(notice.as_bytes()).unwrap();
             return None;
         }
-        Some(Self::spawn())
+        Some(Self::spawn(&["--port", "0"]))
     }
 
-    fn spawn() -> Self {
+    /// A node of a cluster that knows no other yet, and its port, if a server can be started.
+    pub(crate) fn node(skipped: &str) -> Option<(Self, u16)> {
+        // Both ports are free when they are chosen; somebody may take one before the server does.
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, bus] = free.map(|it| it.local_addr().unwrap().port());
+        Self::start(skipped)?;
+        let (text, bus) = (port.to_string(), bus.to_string());
+        let node = Self::spawn(&[
+            "--port",
+            &text,
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus,
+            "--cluster-node-timeout",
+            "2000",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]);
+        Some((node, port))
+    }
+
+    fn spawn(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new("redis-server")
             .current_dir(folder.path())
-            .args(["--port", "0", "--unixsocket", "socket"])
+            .args(["--bind", "127.0.0.1", "--unixsocket", "socket"])
+            .args(arguments)
             .args(["--save", "", "--appendonly", "no"])
             .stdout(Stdio::piped())
             .spawn()
@@ -71,7 +95,7 @@ impl Server {
         Self {
             child,
             connection: BufReader::new(stream),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -83,7 +107,12 @@ impl Server {
 
     /// Sends a command and returns the bytes of its reply.
     pub(crate) fn ask_raw(&mut self, request: &[&str]) -> Vec<u8> {
-        self.send(request);
+        self.exchange(&command(request))
+    }
+
+    /// Sends the bytes of a command and returns those of its reply.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Vec<u8> {
+        self.connection.get_mut().write_all(request).unwrap();
         // An echo after it shows where the reply ends.
         const END: &str = "the end of the reply before";
         self.send(&["ECHO", END]);
@@ -98,14 +127,18 @@ impl Server {
         bytes
     }
 
+    /// Another connection, which sends this and waits for an answer to it.
+    pub(crate) fn beside(&self, request: &[&str]) -> UnixStream {
+        let mut stream = UnixStream::connect(self.folder.path().join("socket")).unwrap();
+        stream.write_all(&command(request)).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream
+    }
+
     fn send(&mut self, request: &[&str]) {
-        let mut bytes = format!("*{}\r\n", request.len());
-        for argument in request {
-            bytes.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
-        }
         self.connection
             .get_mut()
-            .write_all(bytes.as_bytes())
+            .write_all(&command(request))
             .unwrap();
     }
 
@@ -129,6 +162,15 @@ impl Server {
             _ => panic!("unexpected reply {line:?}"),
         }
     }
+}
+
+/// The bytes of a command.
+pub(crate) fn command(request: &[&str]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", request.len());
+    for argument in request {
+        bytes.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+    }
+    bytes.into_bytes()
 }
 
 impl Drop for Server {

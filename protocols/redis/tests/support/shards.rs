@@ -34,8 +34,17 @@ impl Shards {
         Self::hashed(0)
     }
 
+    /// The same without replicas.
+    pub(crate) fn primaries(mut self) -> Self {
+        self.names.retain(|(.., role)| *role == Role::Primary);
+        self
+    }
+
     pub(crate) fn count(&self) -> usize {
-        self.names.len() / 2
+        let primaries = self.names.iter();
+        primaries
+            .filter(|(.., role)| *role == Role::Primary)
+            .count()
     }
 
     pub(crate) fn owner(&self, key: &[u8], tags: bool) -> usize {

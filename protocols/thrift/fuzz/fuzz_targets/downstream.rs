@@ -2,7 +2,11 @@
 #![no_main]
 
 #[path = "../targets.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the other target is another program")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the other target is another program"
+)]
 mod targets;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::downstream(data));

@@ -117,11 +117,13 @@ fn apply<'a>(
 }
 
 fn set<'a>(key: Key<'a>, value: &'a [u8], parts: &mut Vec<Part<'a>>) -> bool {
-    for part in parts.iter_mut() {
+    // The last one counts, where a key is there twice.
+    for part in parts.iter_mut().rev() {
         let Part::Pairs(_, pairs) = part else {
             continue;
         };
-        if let Some((_, found)) = pairs.iter_mut().find(|(found, _)| *found == key) {
+        let mut pairs = pairs.iter_mut().rev();
+        if let Some((_, found)) = pairs.find(|(found, _)| *found == key) {
             let changed = **found != *value;
             *found = Cow::Borrowed(value);
             return changed;

@@ -27,8 +27,9 @@ fn ours(encoding: Encoding, bytes: &[u8]) -> Option<usize> {
     assert!(skipper.stack.capacity() <= 2 * DEPTH);
     match progress {
         Ok(Progress::Done(taken)) => Some(taken),
-        Ok(Progress::More { taken, more }) => {
-            assert!(taken as u64 + more > bytes.len() as u64);
+        Ok(Progress::More { taken, next, least }) => {
+            assert!(next <= least);
+            assert!(taken as u64 + next > bytes.len() as u64);
             None
         }
         Err(_) => None,
@@ -123,11 +124,11 @@ enum Value {
     Double(f64),
     Uuid([u8; 16]),
     Text(Vec<u8>),
-    Struct(Vec<(i16, Value)>),
+    Struct(Vec<(i16, Self)>),
     /// Elements like the first one.
-    List(Vec<Value>),
-    Set(Vec<Value>),
-    Map(Vec<(Value, Value)>),
+    List(Vec<Self>),
+    Set(Vec<Self>),
+    Map(Vec<(Self, Self)>),
 }
 
 impl Value {

@@ -78,6 +78,12 @@ fn a_compressed_message_is_routed_and_changed_by_its_header() {
         b"compressed",
     );
     assert_eq!(edited(&bytes, &[set("k", "w")]), Ok(after));
+    // Transform 0 is none.
+    let plain = bare("binary", CALL, "add", 1, &[0]);
+    for magic in [0x0fff, 0x1000] {
+        let bytes = headed(magic, 5, vec![0, 2, 0, 0], &plain);
+        assert_eq!(known(&bytes, "method").as_deref(), Some("add"));
+    }
     // TTHeader names the method in its header.
     let infos = vec![0, 1, 1, 0x10, 0, 1, 0, 9, 0, 3, b'a', b'd', b'd'];
     let bytes = headed(0x1000, 5, infos, b"compressed");
@@ -133,6 +139,20 @@ fn the_service_is_named_by_the_call_or_its_header() {
     let message = bare("binary", CALL, "a", 1, &[0]);
     let bytes = speech.with_headers(&[("service", "theirs")], &message, 1);
     assert_eq!(known(&bytes, "service").as_deref(), Some("theirs"));
+}
+
+/// Peers read key-values into a map: of a key that is there twice the last one counts.
+#[test]
+fn of_a_key_that_is_there_twice_the_last_one_counts() {
+    for speech in HEADED {
+        let message = bare(speech.protocol, CALL, "a", 1, &[0]);
+        let with = |pairs: &[(&str, &str)]| speech.with_headers(pairs, &message, 1);
+        let bytes = with(&[("k", "1"), ("k", "2"), ("l", "3")]);
+        assert_eq!(known(&bytes, "k").as_deref(), Some("2"));
+        let after = edited(&bytes, &[set("k", "4")]).unwrap();
+        assert_eq!(after, with(&[("k", "1"), ("k", "4"), ("l", "3")]));
+        assert_eq!(edited(&bytes, &[remove("k")]).unwrap(), with(&[("l", "3")]));
+    }
 }
 
 /// An access token, an info that nobody knows and lasting key-values stay where they are.

@@ -186,8 +186,14 @@ fn an_error_of_one_shard_is_the_error_of_all() {
     for (how, good) in cases {
         let (answer, outcome) = merged(&how, &[good, error, "-ERR later\r\n"]);
         assert_eq!(answer, error, "{how:?}");
-        assert!(!matches!(outcome, Outcome::Ok { .. }));
+        assert_eq!(outcome, Outcome::ApplicationError { code: 0 });
     }
+    let unasked = "-ERR proxy: no connection to 10.0.0.1:6379\r\n";
+    let answer = merged(&How::Sum, &[":1\r\n", unasked]);
+    assert_eq!(
+        answer,
+        (unasked.to_owned(), Outcome::SystemError { code: 0 })
+    );
     let blob = "!5\r\nERR x\r\n";
     assert_eq!(merged(&How::Sum, &[":1\r\n", blob]).0, blob);
 }

@@ -1,22 +1,23 @@
-//! Where the routes of a MetaRouter lead: hosts, ports and subsets.
+//! Where routes lead: hosts, ports and subsets.
 
 use meltemi_policy::{ClusterName, host};
 
 use super::super::destination_rules::MergedRule;
 use super::super::services::{Port, Service};
-use super::super::{Findings, Need, Server, WeightedCluster};
-use super::Router;
+use super::super::{Findings, Need, Server};
+use super::Attachment;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{Destination, Located};
 
-impl Router<'_> {
-    pub(super) fn weighted(
+impl Attachment<'_> {
+    /// The cluster of a destination, seen from a server.
+    pub(in super::super) fn cluster(
         &self,
         destination: &Destination,
         service: &Service,
         server: &Server,
         findings: &mut Findings,
-    ) -> WeightedCluster {
+    ) -> ClusterName {
         let subset = destination
             .subset
             .as_ref()
@@ -40,11 +41,7 @@ impl Router<'_> {
             Some(target) => target.host.clone(),
             None => host::expand(&destination.host.value, self.namespace()),
         };
-        let cluster = ClusterName { port, subset, host };
-        WeightedCluster {
-            cluster,
-            weight: destination.weight,
-        }
+        ClusterName { port, subset, host }
     }
 
     /// The port of a destination: as written, else the one with the server's number, else the only
@@ -87,9 +84,13 @@ impl Router<'_> {
         None
     }
 
-    /// Hosts and subsets of all routes, whatever the server.
-    pub(super) fn check_destinations(&self, findings: &mut Findings) {
-        for destination in self.spec.routes.iter().flat_map(|r| &r.destinations) {
+    /// Hosts and subsets, whatever the server.
+    pub(in super::super) fn check_destinations<'d>(
+        &self,
+        destinations: impl Iterator<Item = &'d Destination>,
+        findings: &mut Findings,
+    ) {
+        for destination in destinations {
             let Located { value: named, at } = &destination.host;
             let Some(target) = self.context.services.find(named, self.namespace()) else {
                 let near = self.context.services.nearest(named);

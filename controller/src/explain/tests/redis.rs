@@ -1,0 +1,49 @@
+use super::super::*;
+use crate::fixture::{Fixture, REDIS_SERVICE, SECRETS, redis_settings};
+
+fn explained(fixture: &Fixture, attributes: &[(&str, &str)]) -> Explanation {
+    let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+    let query = Query {
+        service: "cache.shop".to_owned(),
+        gateway: None,
+        attributes: attributes.iter().map(owned).collect(),
+    };
+    run(&fixture.paths(), redis_settings(), &query).unwrap()
+}
+
+#[test]
+fn a_key_is_explained() {
+    let fixture = Fixture::redis();
+    let explanation = explained(&fixture, &[("command", "GET"), ("key", "a:session:7")]);
+    insta::assert_snapshot!("redis", fixture.anonymous(&explanation.to_string()));
+    let json = serde_json::to_string_pretty(&explanation).unwrap();
+    insta::assert_snapshot!("redis_json", fixture.anonymous(&json));
+    let shown = explanation.to_string() + &json;
+    for secret in SECRETS {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+
+    let rest = explained(&fixture, &[("command", "PING")]);
+    let route = rest.route.unwrap();
+    assert_eq!((route.number, route.name.as_str()), (Some(3), ""));
+    assert_eq!(rest.passed_over.len(), 2);
+    assert!(rest.treatment.faults.is_empty() && rest.treatment.mirrors.is_empty());
+}
+
+#[test]
+fn prefixes_in_whatever_case_are_explained() {
+    let fixture = Fixture::redis();
+    fixture.write(
+        "redis.yaml",
+        &REDIS_SERVICE.replace("  settings:\n", "  settings:\n    caseInsensitive: true\n"),
+    );
+    let explanation = explained(&fixture, &[("key", "A:Session:7")]);
+    let removed = explanation.treatment.remove_prefix.unwrap();
+    assert_eq!(removed.sent.as_deref(), Some("7"));
+    let other = explained(&fixture, &[("key", "b")]);
+    let because = &other.passed_over[0].because[0];
+    assert_eq!(
+        because,
+        "key is `b`, not a value that begins with `a:session:`, in whatever case"
+    );
+}

@@ -1,0 +1,114 @@
+//! What a route does with a request besides sending it somewhere.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Attribute;
+use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
+
+/// Nothing of it is there unless a rule asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Treatment {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remove_prefix: Option<Removed>,
+    /// How long an answer is waited for, such as `1.5s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Those that are for this request, as far as its attributes tell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultShare>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<MirrorShare>,
+}
+
+/// A prefix that is taken off an attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    pub attribute: String,
+    pub prefix: String,
+    /// What is left of the value that was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FaultShare {
+    /// Percent of these requests.
+    pub percentage: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MirrorShare {
+    pub cluster: String,
+    /// Percent of the requests.
+    pub percentage: f64,
+    pub exclude_idempotent: bool,
+    /// Whether there is such a cluster; otherwise nothing is copied.
+    pub exists: bool,
+}
+
+impl Treatment {
+    pub(super) fn of(
+        rule: &Rule,
+        server: &Server,
+        model: &Model,
+        attributes: &[Attribute],
+    ) -> Self {
+        let removed = rule.remove_prefix.as_ref();
+        let faults = server.policy.faults.iter();
+        let mirrors = rule.mirrors.iter().map(|mirror| MirrorShare {
+            cluster: mirror.cluster.to_string(),
+            percentage: mirror.percentage,
+            exclude_idempotent: mirror.exclude_idempotent,
+            exists: model.clusters.contains_key(&mirror.cluster),
+        });
+        Self {
+            remove_prefix: removed.map(|removed| Removed::of(removed, attributes)),
+            timeout: rule.timeout.map(seconds),
+            faults: faults
+                .filter(|fault| concerns(fault, attributes))
+                .map(FaultShare::of)
+                .collect(),
+            mirrors: mirrors.collect(),
+        }
+    }
+}
+
+impl Removed {
+    fn of(removed: &RemovePrefix, attributes: &[Attribute]) -> Self {
+        let value = attributes.iter().find(|a| a.name == removed.attribute);
+        let sent = value.and_then(|a| a.value.get(removed.prefix.len()..));
+        Self {
+            attribute: removed.attribute.clone(),
+            prefix: removed.prefix.clone(),
+            sent: sent.map(str::to_owned),
+        }
+    }
+}
+
+impl FaultShare {
+    fn of(fault: &Fault) -> Self {
+        Self {
+            percentage: fault.percentage,
+            delay: fault.delay.map(seconds),
+            error: fault.error.clone(),
+        }
+    }
+}
+
+/// Whether some attribute's value is one of the fault's operations: which attribute that is, the
+/// plugin knows.
+fn concerns(fault: &Fault, attributes: &[Attribute]) -> bool {
+    let mut values = attributes.iter().map(|a| a.value.to_ascii_lowercase());
+    fault.operations.is_empty() || values.any(|value| fault.operations.contains(&value))
+}
+
+/// As protobuf's JSON writes it.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
+}

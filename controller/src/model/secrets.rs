@@ -1,0 +1,165 @@
+//! User names and passwords, written down or in Secrets.
+
+use super::{Findings, Need, SettingValue};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::Objects;
+use crate::manifest::{
+    Auth, Hidden, Kind, Located, Object, ObjectRef, Secret, SecretReference, Spec, nearest, one_of,
+};
+
+/// What is shown to a server, or asked of a client.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    pub(super) username: Option<SettingValue>,
+    pub(super) password: SettingValue,
+}
+
+/// Aeraki's, where `passwordField` is not given; the first that is there counts.
+const PASSWORD_FIELDS: [&str; 2] = ["password", "token"];
+/// Aeraki's, where `usernameField` is not given; it need not be there.
+const USERNAME_FIELD: &str = "username";
+
+/// None where a Secret, or a field of it, is not there: that is said.
+pub(super) fn credentials(
+    object: &Object,
+    auth: &Auth,
+    objects: &Objects,
+    findings: &mut Findings,
+) -> Option<Credentials> {
+    let reference = match auth {
+        Auth::Plain { username, password } => {
+            return Some(Credentials {
+                username: username.clone().map(SettingValue::Plain),
+                password: SettingValue::Secret(password.clone()),
+            });
+        }
+        Auth::Secret(reference) => reference,
+    };
+    let namespace = &object.id.namespace;
+    let id = ObjectRef::new(Kind::Secret, namespace, &reference.name.value);
+    let wanted = wanted(reference);
+    let Some(Spec::Secret(secret)) = objects.get(&id).map(|object| &object.spec) else {
+        unknown_secret(object, (&reference.name, &wanted), &id, objects, findings);
+        findings.needing([Need::Secret { id, fields: wanted }]);
+        return None;
+    };
+    let lookup = Lookup {
+        object,
+        id: &id,
+        secret,
+    };
+    let asked = reference.password_field.as_ref();
+    let at = asked.unwrap_or(&reference.name);
+    let password = lookup.field(at, "passwordField", &wanted, findings)?;
+    let username = match &reference.username_field {
+        Some(field) => {
+            let wanted = [field.value.clone()];
+            Some(lookup.field(field, "usernameField", &wanted, findings)?)
+        }
+        None if secret.data.contains_key(USERNAME_FIELD) => {
+            let wanted = [USERNAME_FIELD.to_owned()];
+            let username = lookup.field(&reference.name, "usernameField", &wanted, findings)?;
+            Some(username)
+        }
+        None => None,
+    };
+    Some(Credentials { username, password })
+}
+
+/// The fields of which one has to be there.
+fn wanted(reference: &SecretReference) -> Vec<String> {
+    match &reference.password_field {
+        Some(field) => vec![field.value.clone()],
+        None => PASSWORD_FIELDS.map(str::to_owned).into(),
+    }
+}
+
+fn unknown_secret(
+    object: &Object,
+    (name, wanted): (&Located<String>, &[String]),
+    id: &ObjectRef,
+    objects: &Objects,
+    findings: &mut Findings,
+) {
+    let secrets = || objects.keys().filter(|o| o.kind == Kind::Secret);
+    let own = || secrets().filter(|o| o.namespace == id.namespace);
+    // The right name in another namespace is the more likely mistake.
+    let elsewhere = secrets().find(|o| o.name == id.name);
+    let hint = match (elsewhere, nearest(&id.name, own().map(|o| &*o.name))) {
+        (Some(other), _) => format!("; there is one in namespace {}", other.namespace),
+        (None, Some(near)) => format!("; did you mean `{near}`?"),
+        (None, None) => String::new(),
+    };
+    let message = format!("there is no {id}{hint}");
+    let remedy = format!(
+        "add a Secret `{}` with the field {} to namespace {}, where it is looked up",
+        id.name,
+        quoted(wanted),
+        id.namespace
+    );
+    findings.at(object, name.at, refused(message, &remedy));
+}
+
+struct Lookup<'a> {
+    object: &'a Object,
+    id: &'a ObjectRef,
+    secret: &'a Secret,
+}
+
+impl Lookup<'_> {
+    /// The first of these fields that is there: text, without blanks around it.
+    fn field(
+        &self,
+        at: &Located<String>,
+        choice: &str,
+        wanted: &[String],
+        findings: &mut Findings,
+    ) -> Option<SettingValue> {
+        let found = wanted
+            .iter()
+            .find_map(|name| Some((name, self.secret.data.get(name)?)));
+        let Some((name, Hidden(value))) = found else {
+            let fields: Vec<_> = self.secret.data.keys().collect();
+            let message = format!("{} has no field {}", self.id, quoted(wanted));
+            let there = match fields.as_slice() {
+                [] => "it has none".to_owned(),
+                fields => format!("its fields are {}", one_of(fields).replace(" or ", " and ")),
+            };
+            let remedy =
+                format!("add it under `stringData`, or name the field in `{choice}`: {there}");
+            self.refuse(at, refused(message, &remedy), wanted, findings);
+            return None;
+        };
+        let text = std::str::from_utf8(value).ok().map(str::trim);
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
+            let message = format!("the field `{name}` of {} is empty, or no text", self.id);
+            let remedy = "write text into the field, as UTF-8";
+            self.refuse(at, refused(message, remedy), wanted, findings);
+            return None;
+        };
+        Some(SettingValue::Secret(Hidden(text.to_owned())))
+    }
+
+    fn refuse(
+        &self,
+        at: &Located<String>,
+        diagnostic: Diagnostic,
+        wanted: &[String],
+        findings: &mut Findings,
+    ) {
+        findings.at(self.object, at.at, diagnostic);
+        findings.needing([Need::Secret {
+            id: self.id.clone(),
+            fields: wanted.to_vec(),
+        }]);
+    }
+}
+
+fn refused(message: String, remedy: &str) -> Diagnostic {
+    Diagnostic::error(Code::UnknownSecret, message).remedy(remedy)
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    one_of(&names)
+}

@@ -1,0 +1,60 @@
+//! What is done with requests and connections, in our own types.
+
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
+use meltemi_proto::envoy::r#type::v3::Percent;
+use meltemi_proto::meltemi::config::v1 as own;
+
+use super::duration;
+use crate::manifest::{Buffering, Hidden};
+use crate::model::{Fault, Mirror, RemovePrefix, Setting, SettingValue};
+
+pub(super) fn settings(settings: &[Setting]) -> Vec<own::Setting> {
+    let settings = settings.iter().map(|setting| {
+        let (value, secret) = match &setting.value {
+            SettingValue::Plain(value) => (value, false),
+            SettingValue::Secret(Hidden(value)) => (value, true),
+        };
+        own::Setting {
+            name: setting.name.clone(),
+            value: value.clone(),
+            secret,
+        }
+    });
+    settings.collect()
+}
+
+pub(super) fn fault(fault: &Fault) -> own::Fault {
+    let error = fault.error.clone();
+    own::Fault {
+        percentage: Some(percent(fault.percentage)),
+        operations: fault.operations.clone(),
+        delay: fault.delay.map(duration),
+        error: error.map(|text| own::fault::Error { text }),
+    }
+}
+
+pub(super) fn buffering(buffering: Buffering) -> own::Buffering {
+    own::Buffering {
+        bytes: buffering.bytes,
+        timeout: Some(duration(buffering.timeout)),
+    }
+}
+
+pub(super) fn remove_prefix(removed: &RemovePrefix) -> route::RemovePrefix {
+    route::RemovePrefix {
+        attribute: removed.attribute.clone(),
+        prefix: removed.prefix.clone(),
+    }
+}
+
+pub(super) fn mirror(mirror: &Mirror) -> route::Mirror {
+    route::Mirror {
+        cluster: mirror.cluster.to_string(),
+        percentage: Some(percent(mirror.percentage)),
+        exclude_idempotent: mirror.exclude_idempotent,
+    }
+}
+
+const fn percent(value: f64) -> Percent {
+    Percent { value }
+}

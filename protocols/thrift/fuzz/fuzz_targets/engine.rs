@@ -1,0 +1,18 @@
+//! The engine between clients and servers that speak Thrift, or do not. The first byte chooses how.
+#![no_main]
+
+#[path = "../../tests/support/messages.rs"]
+#[allow(dead_code, unreachable_pub, reason = "tests use more of it")]
+mod messages;
+#[path = "../speech.rs"]
+mod speech;
+#[path = "../../../../core/tests/support"]
+mod support {
+    pub(crate) mod trial;
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Some((choice, data)) = data.split_first() {
+        support::trial::run(&[speech::speech(*choice)], data);
+    }
+});

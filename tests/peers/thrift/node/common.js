@@ -1,0 +1,29 @@
+// The transports and protocols of Apache's Node library, by the names that the tests use.
+"use strict";
+
+const util = require("util");
+
+const thrift = require("thrift");
+
+const TRANSPORTS = {
+  framed: thrift.TFramedTransport,
+  buffered: thrift.TBufferedTransport,
+};
+
+// What wraps a protocol for multiplexing calls it without `new`, which a class refuses.
+function Lax(transport) {
+  thrift.TBinaryProtocol.call(this, transport, false, false);
+}
+util.inherits(Lax, thrift.TBinaryProtocol);
+
+const PROTOCOLS = {
+  binary: thrift.TBinaryProtocol,
+  lax: Lax,
+  compact: thrift.TCompactProtocol,
+  json: thrift.TJSONProtocol,
+};
+
+exports.options = (transport, protocol) => ({
+  transport: TRANSPORTS[transport],
+  protocol: PROTOCOLS[protocol],
+});
