@@ -65,8 +65,8 @@ fn costs(row: &Row, absent: &[Absent]) -> Table {
         let speed = |field: fn(&Speed) -> f64| median_of(cell, field);
         let mut line = vec![
             cell.contender.to_string(),
-            number(cost, 2),
-            number(median(&cell.cost_us), 2),
+            micros(cost),
+            micros(median(&cell.cost_us)),
         ];
         line.extend(rulers.iter().map(|&ruler| {
             let ratio = cost.zip(cost_of(row, ruler));
@@ -150,6 +150,16 @@ fn table(header: &[String]) -> Table {
 
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
+}
+
+/// With three figures at least, since ratios of deep rows lie between tenths of a microsecond.
+fn micros(value: Option<f64>) -> String {
+    let digits = if value.is_some_and(|value| value < 1.0) {
+        3
+    } else {
+        2
+    };
+    number(value, digits)
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
