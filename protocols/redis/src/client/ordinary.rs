@@ -15,7 +15,9 @@ use crate::{
 
 impl Client {
     pub(super) fn ordinary(&mut self, asked: &Asked<'_>) -> FromClient {
-        FromClient::Request(self.draft(asked).finish())
+        let mut draft = self.draft(asked);
+        self.introduce(&mut draft);
+        FromClient::Request(draft.finish())
     }
 
     /// A request on the client's connection where it has one, else where its keys are.

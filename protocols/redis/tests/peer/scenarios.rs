@@ -292,6 +292,20 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     ),
     plain(
+        "a name and a transaction",
+        &[
+            ("CLIENT SETNAME n", 1),
+            ("MULTI", 1),
+            ("SELECT 0", 1),
+            ("SET k v", 1),
+            ("EXEC", 1),
+            ("CLIENT GETNAME", 1),
+            ("CLIENT SETNAME m", 1),
+            ("MULTI ;; CLIENT GETNAME ;; EXEC", 3),
+            ("CLIENT GETNAME", 1),
+        ],
+    ),
+    plain(
         "client reply",
         &[
             (
