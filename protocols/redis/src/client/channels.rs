@@ -131,7 +131,6 @@ impl Client {
             Class::Subscribe(kind) => self.subscribe(kind, asked),
             Class::Unsubscribe(kind) => self.unsubscribe(kind, asked),
             Class::Reset => self.reset_server(),
-            Class::Quit => FromClient::Goodbye,
             _ => self.ordinary(asked),
         }
     }

@@ -128,7 +128,7 @@ fn no_order_of_commands_tells() {
     let fresh = || assert_eq!(server.connect().ask(&cmd("FLUSHALL")), b"+OK\r\n");
     let commands = vec(prop::sample::select(COMMANDS.to_vec()), 1..30);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 400,
+        cases: 150,
         failure_persistence: None,
         ..ProptestConfig::default()
     });

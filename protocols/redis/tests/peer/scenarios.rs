@@ -355,6 +355,7 @@ pub const SCENARIOS: &[Scenario] = &[
         &[("raw *2\r\n$3\r\nGET\r\n$1x\r\n", 1)],
     ),
     plain("quit", &[("SET k v ;; GET k ;; QUIT", 3)]),
+    plain("quit while subscribed", &[("SUBSCRIBE c ;; QUIT", 2)]),
     plain("quit in a transaction", &[("MULTI ;; SET k v ;; QUIT", 3)]),
     plain(
         "scripts",
