@@ -179,6 +179,9 @@ impl State {
             Kind::Multi if error && matches!(self.transaction, Transaction::Begun { .. }) => {
                 self.transaction = Transaction::None;
             }
+            Kind::Subscribe | Kind::Psubscribe | Kind::Ssubscribe => {
+                self.channels.answered(error);
+            }
             Kind::Hello2 | Kind::Hello3 if !error => {
                 self.who.resp3 = tag.kind == Kind::Hello3;
             }
