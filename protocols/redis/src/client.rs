@@ -157,7 +157,7 @@ impl Client {
             return event;
         }
         if self.state.restricted() && asked.class != Class::Quit {
-            return self.within_subscription(asked);
+            return self.within_subscription(asked, out);
         }
         match asked.class {
             Class::Quit => self.quit(out),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     memo::{Kind, Tag},
-    resp::Reply,
+    resp::{Reply, write},
 };
 
 /// What a client is subscribed to.
@@ -174,13 +174,26 @@ impl Client {
     }
 
     /// A command of a RESP2 client that is subscribed: the server allows few, and says so itself.
-    pub(super) fn within_subscription(&mut self, asked: &Asked<'_>) -> FromClient {
+    pub(super) fn within_subscription(
+        &mut self,
+        asked: &Asked<'_>,
+        out: &mut Vec<u8>,
+    ) -> FromClient {
         use super::class::Class;
         match asked.class {
             _ if !asked.takes() => self.ordinary(asked),
             Class::Subscribe(kind) => self.subscribe(kind, asked),
             Class::Unsubscribe(kind) => self.unsubscribe(kind, asked),
             Class::Reset => self.reset_server(),
+            Class::Auth | Class::Hello if self.settings.asked.is_some() => {
+                // It may hold the proxy's password, which is not the server's to see.
+                let name = asked.name().to_ascii_lowercase();
+                let context = b"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+                                are allowed in this context";
+                let error = [b"ERR Can't execute '", name.as_slice(), context].concat();
+                write::error(&error, out);
+                FromClient::Answered
+            }
             _ => self.ordinary(asked),
         }
     }

@@ -96,6 +96,10 @@ impl Client {
             draft.tag.kind = Kind::Renew;
             self.state.reset(self.settings.asked.is_none());
         }
+        if self.settings.asked.is_some() && matches!(asked.class, Class::Auth | Class::Hello) {
+            // Its password is the proxy's, and not the server's to see.
+            draft.replace(&[b"PING"]);
+        }
         draft.request.answers = Answers::None;
         FromClient::Request(draft.finish())
     }

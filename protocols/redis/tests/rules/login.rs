@@ -228,6 +228,34 @@ fn the_proxys_password_does_not_reach_a_connection_of_the_clients_own() {
 }
 
 #[test]
+fn the_proxys_password_reaches_no_server_in_any_state() {
+    let protocol = configured(&[("password", "secret")]);
+    for states in [
+        &["SUBSCRIBE c"][..],
+        &["WATCH k", "MULTI"],
+        &["MONITOR"],
+        &["WATCH k"],
+        &["CLIENT ID"],
+    ] {
+        for line in ["AUTH secret", "HELLO 3 AUTH default secret"] {
+            let mut client = Client::of(&*protocol);
+            client.told("AUTH secret");
+            for state in states {
+                client.request(state);
+            }
+            let said = match client.say(line) {
+                (FromClient::Request(request), _) => {
+                    let (mut server, _, _) = Server::of(&*protocol, None, false);
+                    server.forward(1, &request, &cmd(line))
+                }
+                _ => String::new(),
+            };
+            assert!(!said.contains("secret"), "{states:?}: {said}");
+        }
+    }
+}
+
+#[test]
 fn reset_makes_a_new_client_of_it() {
     let mut client = client();
     client.asks("HELLO 3 AUTH u p SETNAME me", Some("%0\r\n"));
