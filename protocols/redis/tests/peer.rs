@@ -12,6 +12,8 @@ mod password;
 mod peer;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "peer/random.rs"]
+mod random;
 #[path = "peer/resp3.rs"]
 mod resp3;
 #[path = "peer/scenarios.rs"]
