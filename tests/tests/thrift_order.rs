@@ -109,6 +109,28 @@ fn clients_that_pipeline_get_their_own_answers() {
     }
 }
 
+/// Node's servers answer what is ready first: in order that fails, call by call and at once, and the log says which
+/// setting helps.
+#[test]
+fn a_server_out_of_order_is_found_out() {
+    let Some(peers) = Peers::find() else { return };
+    let form = Form::FRAMED_BINARY;
+    let server = peers.server(Node, "a", &[form]);
+    let proxied = Proxied::to(&[server.port(form)]);
+    let mut client = peers.client(Node);
+    let calls = json!([["slow", 60_000], ["label"], ["label"]]);
+    let mut order = Client::connecting(proxied.port(), form, &calls);
+    order["pipelined"] = json!(true);
+    client.order(&order);
+    for answer in client.answers() {
+        assert_eq!(answer["application"]["type"], 6, "{answer}");
+    }
+    let said = proxied.meltemi.process().said();
+    assert!(said.contains("correlation: id"), "{said}");
+    let waiting = client.calls(&json!([["slow", 1], ["label"]]));
+    assert_eq!(waiting, ["a", "a"].map(|value| json!({ "value": value })));
+}
+
 /// Oneway calls are delivered, and their neighbours' answers are not taken for theirs.
 #[test]
 fn oneway_calls_between_others_are_not_answered() {
