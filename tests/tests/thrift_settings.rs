@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use meltemi_tests::thrift::wire::{CALL, Message, Scripted, connect, text_field, until_closed};
 use meltemi_tests::thrift::{Client, Form, Language, Peers, Proxied};
-use meltemi_tests::until;
+use meltemi_tests::{PATIENCE, until};
 use serde_json::json;
 
 use Language::{Java, Node, Python};
@@ -66,10 +66,10 @@ fn held() -> (Scripted, Receiver<(TcpStream, Message)>) {
     (server, receiver)
 }
 
-/// Sixteen clients with a call each: connections for as many as the depth needs.
+/// Eight clients with a call each: connections for as many as the depth needs.
 #[test]
 fn connections_are_shared_to_a_depth() {
-    const CLIENTS: u64 = 16;
+    const CLIENTS: u64 = 8;
     for (settings, most) in [
         (&[("sharing", "pipeline"), ("depth", "4")][..], CLIENTS / 4),
         (&[], CLIENTS),
@@ -86,7 +86,7 @@ fn connections_are_shared_to_a_depth() {
             clients.push((client, text));
         }
         let calls: Vec<_> = (0..CLIENTS)
-            .map(|_| calls.recv().expect("all calls arrive"))
+            .map(|_| calls.recv_timeout(PATIENCE).expect("all calls arrive"))
             .collect();
         // Each worker has its own.
         let workers = proxied.metric("meltemi_workers", &[]);
