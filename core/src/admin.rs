@@ -4,6 +4,7 @@
 
 mod clusters;
 mod dump;
+mod hot_keys;
 mod metrics;
 mod page;
 mod ready;

@@ -23,6 +23,7 @@ mod large;
 mod log;
 mod lost;
 mod mirror;
+mod observe;
 mod outbox;
 mod own;
 mod pool;
@@ -57,6 +58,8 @@ use crate::{
 };
 use client::{Client, Home};
 use exchange::Exchange;
+use observe::Observer;
+pub use observe::ServiceKeys;
 use outbox::Spare;
 use server::Server;
 pub use settings::Settings;
@@ -147,6 +150,7 @@ pub struct Engine {
     random: SmallRng,
     now: Instant,
     tables: Tables,
+    observer: Observer,
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
     exchanges: SlotMap<ExchangeKey, Exchange>,
@@ -178,6 +182,7 @@ impl Engine {
             random: SmallRng::seed_from_u64(seed),
             now,
             tables: Tables::new(protocols),
+            observer: Observer::default(),
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             exchanges: SlotMap::with_key(),
@@ -199,6 +204,7 @@ impl Engine {
         let gone = self
             .tables
             .update(snapshot, &self.telemetry, (self.random.random(), now));
+        self.observe_services(snapshot);
         self.withdraw_hosts(&gone);
         for key in self.tables.topologies.keys().collect::<Vec<_>>() {
             self.poll_topology(key);
@@ -247,6 +253,7 @@ impl Engine {
             unrouted: service.unrouted.clone(),
             peer,
             over_limit,
+            answers_in_order: service.protocol.answers_in_order(),
         };
         let key = self.clients.insert(Client::new(codec, traits, home, now));
         let due = now + self.client_period(key);

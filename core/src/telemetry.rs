@@ -6,6 +6,7 @@
 
 mod cell;
 mod label;
+mod operation;
 mod render;
 mod scope;
 mod series;
@@ -15,10 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use label::{OutcomeLabel, ResponseFlag};
+pub use operation::{Operation, Operations};
 pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
 
 use crate::access_log::AccessLog;
+use operation::{Admission, OperationsCells};
 use scope::{ClusterCells, ServiceCells};
 use series::{SeriesCells, SeriesName};
 
@@ -35,6 +38,8 @@ pub struct Telemetry {
     /// Written by the one owner of what workers share.
     owner: Arc<WorkerCells>,
     codes: Arc<Codes>,
+    /// By service.
+    operations: Arc<Named<Arc<str>, Admission>>,
     process: ProcessCounters,
 }
 
@@ -93,6 +98,7 @@ impl Telemetry {
         WorkerTelemetry {
             cells,
             codes: Arc::clone(&self.codes),
+            operations: Arc::clone(&self.operations),
             access_log: None,
         }
     }
@@ -115,6 +121,7 @@ impl Telemetry {
 pub struct WorkerTelemetry {
     cells: Arc<WorkerCells>,
     codes: Arc<Codes>,
+    operations: Arc<Named<Arc<str>, Admission>>,
     access_log: Option<AccessLog>,
 }
 
@@ -140,6 +147,13 @@ impl WorkerTelemetry {
         Series::new(cells, Arc::clone(&self.codes))
     }
 
+    /// What finds the operations of a service. For configuration updates.
+    #[must_use]
+    pub fn operations(&self, service: &str) -> Operations {
+        let cells = self.cells.operations.resolve(service.into());
+        Operations::new(cells, self.operations.resolve(service.into()))
+    }
+
     /// The handle for the client connections of a service. For configuration updates.
     #[must_use]
     pub fn service(&self, name: &str) -> ServiceMetrics {
@@ -159,6 +173,7 @@ struct WorkerCells {
     series: Named<SeriesName, SeriesCells>,
     services: Named<Arc<str>, ServiceCells>,
     clusters: Named<Arc<str>, ClusterCells>,
+    operations: Named<Arc<str>, OperationsCells>,
 }
 
 /// Cells by name. Locked when the configuration changes and when metrics are rendered.

@@ -11,7 +11,7 @@ use crate::config::{Address, Cluster, Health};
 use crate::engine::WorkerStatus;
 
 /// A worker that takes longer is left out of the page.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the workers together have with one endpoint.
 #[derive(Clone, Copy, Default)]

@@ -6,10 +6,10 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
-use super::{Sources, clusters, dump, metrics, ready};
+use super::{Sources, clusters, dump, hot_keys, metrics, ready};
 
 /// Pages and what they are for.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     (
         "/ready",
         "200 when every listener is open, else 503 and the reasons",
@@ -23,6 +23,7 @@ const PAGES: [(&str, &str); 6] = [
         "/clusters",
         "endpoints: locality, tier, health, ejection, requests, connections",
     ),
+    ("/hot_keys", "the keys that are asked for most, by service"),
     ("/listeners", "listeners and where they are open"),
     (
         "/drain",
@@ -56,6 +57,7 @@ pub(super) async fn answer<B>(request: Request<B>, sources: &Sources) -> Answer 
         ),
         ("/config_dump", _) => json(&dump::configuration(sources)),
         ("/clusters", _) => json(&clusters::clusters(sources).await),
+        ("/hot_keys", _) => json(&hot_keys::hot_keys(sources).await),
         ("/listeners", _) => json(&dump::listeners(sources)),
         _ => text(
             StatusCode::NOT_FOUND,

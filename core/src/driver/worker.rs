@@ -20,7 +20,7 @@ use super::link::{Link, Links, Written};
 use super::stream::{Accepted, Stream};
 use super::turn::Turn;
 use crate::config::{Address, Keepalive, Snapshot};
-use crate::engine::{Action, ConnectionId, Engine, HostReport, WorkerStatus};
+use crate::engine::{Action, ConnectionId, Engine, HostReport, ServiceKeys, WorkerStatus};
 
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
@@ -52,6 +52,8 @@ pub(super) enum Command {
     Stop,
     /// Say how things are.
     Status(oneshot::Sender<WorkerStatus>),
+    /// Say which keys are asked for most.
+    HotKeys(oneshot::Sender<Vec<ServiceKeys>>),
 }
 
 /// What a worker shares with the other threads.
@@ -139,6 +141,10 @@ impl Worker {
             Command::Status(answer) => {
                 // Who asked may have gone.
                 let _ = answer.send(self.engine.borrow().status());
+            }
+            Command::HotKeys(answer) => {
+                let keys = self.engine.borrow_mut().hot_keys(Instant::now());
+                let _ = answer.send(keys);
             }
             Command::Stop => self.over.notify_one(),
         }

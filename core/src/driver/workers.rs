@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::stream::Accepted;
 use super::worker::{self, Command, Shared};
 use crate::config::{Address, Snapshot};
-use crate::engine::{Engine, HostReport, Settings, WorkerStatus};
+use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
 use crate::telemetry::WorkerTelemetry;
 
@@ -122,15 +122,24 @@ impl Workers {
 
     /// How all of them are. One that has ended is left out.
     pub(crate) async fn status(&self) -> Vec<WorkerStatus> {
+        self.ask(Command::Status).await
+    }
+
+    /// The hot keys of each of them. One that has ended is left out.
+    pub(crate) async fn hot_keys(&self) -> Vec<Vec<ServiceKeys>> {
+        self.ask(Command::HotKeys).await
+    }
+
+    async fn ask<T>(&self, question: fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
         let mut answers = Vec::new();
         for worker in &self.0 {
-            let (answer, status) = oneshot::channel();
-            worker.tell(Command::Status(answer));
-            answers.push(status);
+            let (answer, answered) = oneshot::channel();
+            worker.tell(question(answer));
+            answers.push(answered);
         }
         let mut all = Vec::new();
-        for status in answers {
-            all.extend(status.await.ok());
+        for answer in answers {
+            all.extend(answer.await.ok());
         }
         all
     }

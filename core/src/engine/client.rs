@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
-use meltemi_codec::{Correlation, Downstream, Order, Request, Traits};
+use meltemi_codec::{Downstream, Order, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
@@ -218,6 +218,8 @@ pub(super) struct Home {
     pub(super) peer: Option<SocketAddr>,
     /// There are too many clients: it is told so instead of served.
     pub(super) over_limit: bool,
+    /// It reads its answers in the order of its requests.
+    pub(super) answers_in_order: bool,
 }
 
 impl Client {
@@ -227,7 +229,6 @@ impl Client {
         home: Home,
         now: Instant,
     ) -> Self {
-        let in_order = !matches!(traits.correlation, Correlation::ById { .. });
         Self {
             codec,
             traits,
@@ -242,7 +243,7 @@ impl Client {
             incoming: Incoming::Message,
             outbox: Outbox::default(),
             flights: Flights::default(),
-            lineup: in_order.then(Lineup::default),
+            lineup: home.answers_in_order.then(Lineup::default),
             writing: None,
             held: Vec::new(),
             parked: None,

@@ -13,6 +13,7 @@ use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
     faults::Delayed,
     log::Draft,
+    observe::Observed,
     own::{Own, Purpose},
     repeat::Repeat,
     scatter::Gather,
@@ -62,6 +63,7 @@ pub(super) struct Exchange {
     pub(super) response_bytes: u64,
     pub(super) answered: bool,
     pub(super) log: Option<Box<Draft>>,
+    pub(super) observed: Option<Box<Observed>>,
 }
 
 /// Where an exchange's current attempt is.
@@ -130,6 +132,7 @@ impl Exchange {
             response_bytes: 0,
             answered: false,
             log: None,
+            observed: None,
         }
     }
 
@@ -151,6 +154,7 @@ impl Engine {
         let deadline = request.deadline;
         let key = self.admit(client, request, bytes.len())?;
         self.open_log(key, bytes, whole);
+        self.observe(key, bytes, whole);
         if self.buffered > self.settings.buffered || self.exchanges.len() > self.settings.in_flight
         {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
@@ -360,7 +364,7 @@ impl Engine {
         self.drop_parts(key);
         self.drop_delayed(key);
         self.leave_server(key);
-        let Some(exchange) = self.exchanges.remove(key) else {
+        let Some(mut exchange) = self.exchanges.remove(key) else {
             return;
         };
         if let Some(timer) = exchange.deadline {
@@ -368,7 +372,7 @@ impl Engine {
         }
         match &exchange.own {
             Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
-            None => self.record(&exchange, end),
+            None => self.record(&mut exchange, end),
         }
         let client_key = exchange.client;
         if let Some(client) = self.clients.get_mut(client_key)
@@ -384,7 +388,7 @@ impl Engine {
     }
 
     /// Counts what a client's request came to.
-    fn record(&mut self, exchange: &Exchange, end: End) {
+    fn record(&mut self, exchange: &mut Exchange, end: End) {
         let duration = self.now.saturating_duration_since(exchange.started);
         exchange.series.record(Answered {
             outcome: end.outcome,
@@ -394,6 +398,7 @@ impl Engine {
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,
         });
+        self.observed(exchange, end, duration);
         if let Some(client) = self.clients.get(exchange.client) {
             client.metrics.request_finished();
         }

@@ -63,6 +63,9 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
+        if let (Some(observed), Some(sent)) = (&mut exchange.observed, exchange.attempt) {
+            observed.asks(sent.host);
+        }
         let (Some(draft), Some(sent)) = (&mut exchange.log, exchange.attempt) else {
             return;
         };

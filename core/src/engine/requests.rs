@@ -102,6 +102,7 @@ impl Engine {
                 self.skip_rest(key, left.unwrap_or(0));
                 if let Some(exchange) = self.admit(key, request, frame.len()) {
                     self.open_log(exchange, frame, whole);
+                    self.observe(exchange, frame, whole);
                     self.answer(exchange, status, message);
                 }
             }

@@ -1,6 +1,7 @@
 mod fragile;
 mod harness;
 mod moving;
+mod watched;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -484,7 +485,7 @@ fn the_dump_shows_defaults_that_nobody_wrote() {
     assert_eq!(dump["locality"], "eu/eu-1/a");
     assert_eq!(
         dump["protocols"],
-        serde_json::json!(["fragile", "sample-by-id"])
+        serde_json::json!(["fragile", "sample-by-id", "sample-in-order"])
     );
     assert_eq!(dump["listeners"][0]["name"], LISTENER);
     assert_eq!(dump["services"]["default/echo"]["routes"], "echo-routes");

@@ -22,6 +22,16 @@ pub enum OutcomeLabel {
 }
 
 impl OutcomeLabel {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::ApplicationError,
+        Self::RequestError,
+        Self::SystemError,
+        Self::TryLater,
+        Self::Local,
+    ];
+
     /// The label's value.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,5 +1,7 @@
 //! The Prometheus text format: families with help and type, one line a labelled value.
 
+mod operations;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::hash::Hash;
@@ -9,7 +11,7 @@ use std::sync::atomic::Ordering;
 use super::cell::{Cell, HistogramSum};
 use super::scope::{ClusterCells, ServiceCells};
 use super::series::{End, SeriesCells, SeriesName};
-use super::{Named, Telemetry, WorkerCells, lock};
+use super::{Named, OutcomeLabel, Telemetry, WorkerCells, lock};
 
 /// A family whose values are one cell for each service or cluster.
 struct Family<C> {
@@ -122,6 +124,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     workers.push(Arc::clone(&telemetry.owner));
     let mut page = Page(String::with_capacity(16 * 1024));
     exchanges(&mut page, &workers);
+    operations::operations(&mut page, &workers);
     let services: Vec<_> = workers.iter().map(|worker| &worker.services).collect();
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
@@ -193,21 +196,19 @@ fn durations(page: &mut Page, series: &[(String, &SeriesSum)]) {
         "histogram",
     );
     for (labels, sum) in series {
-        let duration = &sum.duration;
-        for (bound, count) in duration.cumulative() {
-            let labels = format_args!("{labels},le=\"{bound}\"");
-            page.value("meltemi_request_duration_seconds_bucket", labels, count);
-        }
-        let infinite = format_args!("{labels},le=\"+Inf\"");
-        let count = duration.count();
-        page.value("meltemi_request_duration_seconds_bucket", infinite, count);
-        page.value(
-            "meltemi_request_duration_seconds_sum",
-            labels,
-            duration.seconds(),
-        );
-        page.value("meltemi_request_duration_seconds_count", labels, count);
+        histogram(page, name, labels, &sum.duration);
     }
+}
+
+fn histogram(page: &mut Page, name: &str, labels: &str, sum: &HistogramSum) {
+    let bucket = format!("{name}_bucket");
+    for (bound, count) in sum.cumulative() {
+        page.value(&bucket, format_args!("{labels},le=\"{bound}\""), count);
+    }
+    let count = sum.count();
+    page.value(&bucket, format_args!("{labels},le=\"+Inf\""), count);
+    page.value(&format!("{name}_sum"), labels, sum.seconds());
+    page.value(&format!("{name}_count"), labels, count);
 }
 
 /// The cells of several families, by the one label that they have.

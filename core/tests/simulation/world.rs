@@ -78,6 +78,7 @@ impl Totals {
 
 pub(crate) struct World {
     dialect: Dialect,
+    telemetry: Telemetry,
     random: SmallRng,
     engine: Engine,
     start: Instant,
@@ -108,8 +109,9 @@ impl World {
             Arc::new(ById) as Arc<dyn meltemi_codec::Protocol>,
             Arc::new(InOrder),
         ]);
-        let telemetry = Telemetry::new().worker();
-        let engine = Engine::new(settings, Arc::new(protocols), telemetry, seed, start);
+        let telemetry = Telemetry::new();
+        let worker = telemetry.worker();
+        let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start);
         let calm = random.random_ratio(1, 4);
         let mut fault = |most: u32| {
             if calm {
@@ -130,6 +132,7 @@ impl World {
         let endpoints = random.random_range(1..5);
         let mut world = Self {
             dialect,
+            telemetry,
             random,
             engine,
             start,
@@ -160,7 +163,25 @@ impl World {
             self.check();
         }
         self.calm_down();
+        self.check_operations();
         self.totals
+    }
+
+    /// Every request is counted once by its route and once by its operation.
+    fn check_operations(&self) {
+        let page = self.telemetry.render();
+        let counted = |family: &str| -> u64 {
+            let values = page.lines().filter_map(|line| {
+                let (_, value) = line.strip_prefix(family)?.rsplit_once("} ")?;
+                value.parse::<u64>().ok()
+            });
+            values.sum()
+        };
+        assert_eq!(
+            counted("meltemi_operation_requests_total{"),
+            counted("meltemi_requests_total{"),
+            "requests by operation and by route"
+        );
     }
 
     fn instant(&self) -> Instant {
@@ -563,8 +584,8 @@ fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
         route_config: "echo".into(),
         settings: Vec::new(),
         faults: Vec::new(),
-        operation_metrics: false,
-        slow_request_threshold: None,
+        operation_metrics: true,
+        slow_request_threshold: Some(Duration::from_millis(20)),
         buffering: None,
     };
     let route = Route {

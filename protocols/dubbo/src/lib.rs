@@ -66,6 +66,10 @@ impl Protocol for Dubbo {
         Some("interface")
     }
 
+    fn operation_attribute(&self) -> Option<&'static str> {
+        Some("method")
+    }
+
     fn open_attributes(&self) -> bool {
         true
     }

@@ -225,6 +225,10 @@ impl Server {
                 true
             }
             Kind::Monitor | Kind::Replication => error,
+            Kind::Hello2 | Kind::Hello3 if !error => {
+                self.who.resp3 = tag.kind == Kind::Hello3;
+                true
+            }
             kind if confirmation(kind).is_some() => error || nth >= tag.count,
             _ => true,
         }

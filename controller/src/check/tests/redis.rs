@@ -303,7 +303,21 @@ fn each_error_is_told_at_its_place() {
     }
 }
 
-const WARNINGS: [Row; 4] = [
+const WARNINGS: [Row; 6] = [
+    (
+        REDIS,
+        "opTimeout: 1.5s",
+        "bufferFlushTimeout: 3ms",
+        "redis.yaml:8:5",
+        "set `maxBufferSizeBeforeFlush`",
+    ),
+    (
+        REDIS,
+        "  - route: {host: cache.shop}",
+        "  - match: {key: {removePrefix: true}}\n    route: {host: cache.shop}",
+        "redis.yaml:20:19",
+        "there is no prefix",
+    ),
     (
         REDIS,
         "  gateways: [edge]\n",

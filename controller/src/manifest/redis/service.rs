@@ -98,12 +98,19 @@ fn route(d: &mut Decoder, node: &Node) -> Option<RedisRoute> {
     });
     let prefix = key.as_ref().and_then(|key| key.string(d, "prefix"));
     let remove = key.as_ref().and_then(|key| key.boolean(d, "removePrefix"));
+    let prefix = prefix.filter(|prefix| !prefix.value.is_empty());
+    if let (None, Some(true), Some(key)) = (&prefix, remove, &key) {
+        let at = key.entry("removePrefix").map_or(key.at, |entry| entry.at);
+        let message = "`redis.match.key.removePrefix` has no effect: there is no prefix";
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        d.report(at, diagnostic.remedy("set `prefix`, or remove it"));
+    }
     let destination = destination(d, &fields);
     let mirrors = fields.list(d, "mirror").iter();
     let mirrors = mirrors.filter_map(|node| mirror(d, node)).collect();
     // A prefix of the wrong type must not widen the route to all keys: then there is an error.
     Some(RedisRoute {
-        prefix: prefix.filter(|prefix| !prefix.value.is_empty()),
+        prefix,
         remove_prefix: remove.unwrap_or(false),
         destination: destination?,
         mirrors,

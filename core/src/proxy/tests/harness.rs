@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use meltemi_codec::kit::sample::ById;
 use meltemi_codec::kit::sample::by_id::{
     APPLICATION_ERROR, HEADER, Header, Kind, SYSTEM_ERROR, request, response,
 };
+use meltemi_codec::kit::sample::{ById, InOrder};
 use meltemi_policy::{Locality, LocalityRule};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
@@ -149,7 +149,11 @@ pub(super) fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 
 pub(super) fn protocols() -> Arc<crate::protocols::Protocols> {
     let by_id: Arc<dyn meltemi_codec::Protocol> = Arc::new(ById);
-    Arc::new(crate::protocols::Protocols::new([by_id, Arc::new(Fragile)]))
+    Arc::new(crate::protocols::Protocols::new([
+        by_id,
+        Arc::new(InOrder),
+        Arc::new(Fragile),
+    ]))
 }
 
 #[track_caller]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::super::decode::{Decoder, Field, Fields};
 use super::super::auth::{self, Auth};
+use crate::diagnostic::{Code, Diagnostic};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
@@ -82,8 +83,17 @@ pub(super) fn decode(d: &mut Decoder, spec: &Fields<'_>) -> Settings {
 fn buffering(d: &mut Decoder, settings: &Fields<'_>) -> Option<Buffering> {
     let bytes = settings.natural(d, "maxBufferSizeBeforeFlush");
     let timeout = settings.duration(d, "bufferFlushTimeout");
+    let Some(bytes) = bytes.filter(|&bytes| bytes > 0) else {
+        if let Some(entry) = settings.entry("bufferFlushTimeout") {
+            let message = "`settings.bufferFlushTimeout` has no effect: requests are not gathered";
+            let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+            let remedy = "set `maxBufferSizeBeforeFlush`, or remove it";
+            d.report(entry.at, diagnostic.remedy(remedy));
+        }
+        return None;
+    };
     Some(Buffering {
-        bytes: bytes.filter(|&bytes| bytes > 0)?,
+        bytes,
         timeout: timeout.unwrap_or(FLUSH_TIMEOUT),
     })
 }

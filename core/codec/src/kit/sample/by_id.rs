@@ -74,6 +74,10 @@ impl Protocol for ById {
         ]
     }
 
+    fn operation_attribute(&self) -> Option<&'static str> {
+        Some("method")
+    }
+
     fn open_attributes(&self) -> bool {
         true
     }

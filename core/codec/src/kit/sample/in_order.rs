@@ -68,6 +68,14 @@ impl Protocol for InOrder {
         ]
     }
 
+    fn operation_attribute(&self) -> Option<&'static str> {
+        Some("verb")
+    }
+
+    fn key_attribute(&self) -> Option<&'static str> {
+        Some("key")
+    }
+
     fn open_attributes(&self) -> bool {
         true
     }

@@ -1,0 +1,168 @@
+//! One client and one endpoint of the sample protocol in order, with the engine between them, in
+//! memory and in a time of its own.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meltemi_codec::Protocol;
+use meltemi_codec::kit::sample::{ById, InOrder};
+use meltemi_core::config::{
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route, RouteConfig,
+    Service, Snapshot, WeightedCluster,
+};
+use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
+use meltemi_core::protocols::Protocols;
+use meltemi_core::telemetry::Telemetry;
+use meltemi_policy::{Locality, LocalityRule};
+
+pub(crate) const SERVICE: &str = "default/cache";
+pub(crate) const PEER: &str = "192.0.2.7:40000";
+pub(crate) const ENDPOINT: &str = "127.0.0.1:7000";
+const LISTENER: &str = "default/edge/cache";
+const CLUSTER: &str = "outbound|7000||cache.default";
+
+pub(crate) struct Pair {
+    pub(crate) engine: Engine,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) now: Instant,
+    pub(crate) client: ConnectionId,
+    server: Option<ConnectionId>,
+    /// What the client was sent.
+    pub(crate) answers: Vec<u8>,
+}
+
+impl Pair {
+    /// With a service that was changed so.
+    pub(crate) fn new(change: impl FnOnce(&mut Service)) -> Self {
+        let now = Instant::now();
+        let protocols = Protocols::new([Arc::new(ById) as Arc<dyn Protocol>, Arc::new(InOrder)]);
+        let telemetry = Telemetry::new();
+        let worker = telemetry.worker();
+        let mut engine = Engine::new(Settings::default(), Arc::new(protocols), worker, 7, now);
+        engine.configure(&snapshot(change), now);
+        let peer = PEER.parse().unwrap();
+        let client = engine.accept(LISTENER, Some(peer), now).unwrap();
+        Self {
+            engine,
+            telemetry,
+            now,
+            client,
+            server: None,
+            answers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Service)) {
+        self.engine.configure(&snapshot(change), self.now);
+        self.settle();
+    }
+
+    /// The client asks, and is answered after this time.
+    pub(crate) fn call(&mut self, request: &[u8], took: Duration, answer: &[u8]) {
+        self.ask(request);
+        self.now += took;
+        let server = self.server.expect("a connection to the endpoint");
+        self.engine.received(server, answer, self.now);
+        self.settle();
+    }
+
+    pub(crate) fn ask(&mut self, request: &[u8]) {
+        self.engine.received(self.client, request, self.now);
+        self.settle();
+    }
+
+    /// Does what the engine asks for.
+    fn settle(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Connect { id, .. } => {
+                    self.server = Some(id);
+                    self.engine.connected(id, self.now);
+                }
+                Action::Flush(id) => {
+                    let unsent = self.engine.unsent(id);
+                    if id == self.client {
+                        self.answers.extend_from_slice(unsent);
+                    }
+                    let n = unsent.len();
+                    self.engine.sent(id, n, self.now);
+                }
+                Action::Resume(_) | Action::Close(_) | Action::Report(_) => {}
+            }
+        }
+    }
+}
+
+fn snapshot(change: impl FnOnce(&mut Service)) -> Snapshot {
+    let mut service = Service {
+        name: SERVICE.into(),
+        protocol: "sample-in-order".into(),
+        application_protocol: "sample".into(),
+        route_config: "cache".into(),
+        settings: Vec::new(),
+        faults: Vec::new(),
+        operation_metrics: false,
+        slow_request_threshold: None,
+        buffering: None,
+    };
+    change(&mut service);
+    let listener = Listener {
+        name: LISTENER.into(),
+        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        service: SERVICE.into(),
+    };
+    let route = Route {
+        name: "all".into(),
+        owner: String::new(),
+        matches: Vec::new(),
+        destinations: vec![WeightedCluster {
+            cluster: CLUSTER.into(),
+            weight: 1,
+        }],
+        timeout: None,
+        remove_prefix: None,
+        mirrors: Vec::new(),
+    };
+    let routes = RouteConfig {
+        name: "cache".into(),
+        routes: vec![Arc::new(route)],
+    };
+    Snapshot {
+        listeners: [(LISTENER.to_owned(), Arc::new(listener))].into(),
+        services: [(SERVICE.to_owned(), Arc::new(service))].into(),
+        routes: [("cache".to_owned(), Arc::new(routes))].into(),
+        clusters: [(CLUSTER.to_owned(), Arc::new(cluster()))].into(),
+        ..Snapshot::default()
+    }
+}
+
+fn cluster() -> Cluster {
+    let endpoint = Endpoint {
+        address: Address::Tcp(ENDPOINT.parse().unwrap()),
+        hostname: String::new(),
+        weight: 1,
+        locality: Locality::default(),
+        health: Health::Healthy,
+        labels: [].into(),
+    };
+    Cluster {
+        name: CLUSTER.into(),
+        lb: LbPolicy::RoundRobin,
+        hashing: None,
+        connect_timeout: Duration::from_secs(1),
+        keepalive: None,
+        max_connections: None,
+        max_unknown_nodes: 100,
+        outlier: None,
+        panic_threshold: 50,
+        locality: LocalityRule::default(),
+        settings: Vec::new(),
+        topology: None,
+        eds_name: CLUSTER.into(),
+        endpoints: Arc::new(Endpoints {
+            hosts: vec![endpoint],
+            overprovisioning: 140,
+        }),
+    }
+}
