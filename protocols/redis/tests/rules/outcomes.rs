@@ -2,7 +2,7 @@
 
 use meltemi_codec::{Memo, Node, Outcome};
 
-use crate::legs::{Server, configured, server, whole};
+use crate::legs::{Server, configured, whole};
 
 fn outcome(answer: &str) -> Outcome {
     let follows = configured(&[("enableRedirection", "true")]);
