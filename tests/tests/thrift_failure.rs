@@ -64,7 +64,7 @@ fn without_a_route_the_method_is_unknown() {
              route: [{{ destination: {{ host: {HOST}, subset: v1 }} }}]\n"
         );
         let proxied = Proxied::with_routes(&[("v1", server.port(form))], &routes);
-        for (language, client) in clients.iter_mut().filter(|it| form.is_spoken_by(it.0)) {
+        for (language, client) in clients.iter_mut().filter(|it| form.joins(it.0, Python)) {
             let calls = json!([
                 ["label"],
                 ["echoText", "x"],

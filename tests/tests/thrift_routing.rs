@@ -50,14 +50,14 @@ fn the_method_chooses_the_server() {
 fn an_argument_chooses_the_server() {
     let Some(peers) = Peers::find() else { return };
     let mut client = peers.client(Python);
-    for (transport, protocol) in [
-        ("framed", "binary"),
-        ("buffered", "compact"),
-        ("header", "binary"),
-    ] {
-        let form = Form::of(transport, protocol);
-        let v1 = peers.server(Python, "v1", &[form]);
-        let v2 = peers.server(Python, "v2", &[form]);
+    let forms = [
+        Form::of("framed", "binary"),
+        Form::of("buffered", "compact"),
+        Form::of("header", "binary"),
+    ];
+    let v1 = peers.server(Python, "v1", &forms);
+    let v2 = peers.server(Python, "v2", &forms);
+    for form in forms {
         let routes = route(
             "seven",
             "method: { exact: slow }, arg.1: { exact: '7' }",
@@ -77,14 +77,14 @@ fn an_argument_chooses_the_server() {
 fn the_service_of_a_multiplexed_call_chooses_the_server() {
     let Some(peers) = Peers::find() else { return };
     let mut clients = Language::ALL.map(|language| (language, peers.client(language)));
-    for (transport, protocol) in [
-        ("framed", "compact"),
-        ("buffered", "binary"),
-        ("framed", "json"),
-    ] {
-        let form = Form::of(transport, protocol).multiplexed();
-        let v1 = peers.server(Node, "v1", &[form]);
-        let v2 = peers.server(Python, "v2", &[form]);
+    let forms = [
+        Form::of("framed", "compact").multiplexed(),
+        Form::of("buffered", "binary").multiplexed(),
+        Form::of("framed", "json").multiplexed(),
+    ];
+    let v1 = peers.server(Node, "v1", &forms);
+    let v2 = peers.server(Python, "v2", &forms);
+    for form in forms {
         let routes = route("twin", "service: { exact: Twin }", "v2")
             + &route(
                 "probe",

@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex};
 
 use meltemi_tests::thrift::wire::{CALL, Message, Scripted, connect, text_field, until_closed};
 use meltemi_tests::thrift::{Client, Form, Language, Peers, Proxied};
-use meltemi_tests::until;
+use meltemi_tests::{PATIENCE, until};
 use serde_json::json;
 
 use Language::{Java, Node, Python};
 
-/// Node's servers answer whatever is ready first. That is out of order, so the setting has to say so; the library's
-/// clients find their answers by number.
+/// Node's servers answer whatever is ready first. That is out of order, so the setting has to say so; clients still
+/// get their answers in order, also those that give all calls one number, as Python's do.
 #[test]
 fn answers_out_of_order_find_their_calls_by_number() {
     let Some(peers) = Peers::find() else { return };
+    let mut quick = [Node, Python].map(|language| peers.client(language));
     for form in [
         Form::of("framed", "binary"),
         Form::of("buffered", "compact"),
@@ -26,13 +27,13 @@ fn answers_out_of_order_find_their_calls_by_number() {
         let mut server = peers.server(Node, "a", &[form]);
         let port = server.port(form);
         let proxied = Proxied::with_settings(&[port], &[("correlation", "id")]);
-        let (mut slow, mut quick) = (peers.client(Node), peers.client(Node));
+        let mut slow = peers.client(Node);
         let calls = json!([["slow", 60_000]]);
         slow.order(&Client::connecting(proxied.port(), form, &calls));
         server.has_begun();
-        // Both count their calls from the same number, and both are on the connection of the slow call.
+        // Their numbers are those of the slow call's client too, and so may their connection be.
         let calls = json!([["slow", 100], ["echoText", "x"], ["refuse", 1], ["label"]]);
-        for _ in 0..3 {
+        for quick in &mut quick {
             let mut order = Client::connecting(proxied.port(), form, &calls);
             order["pipelined"] = json!(true);
             quick.order(&order);
@@ -66,10 +67,10 @@ fn held() -> (Scripted, Receiver<(TcpStream, Message)>) {
     (server, receiver)
 }
 
-/// Sixteen clients with a call each: connections for as many as the depth needs.
+/// Eight clients with a call each: connections for as many as the depth needs.
 #[test]
 fn connections_are_shared_to_a_depth() {
-    const CLIENTS: u64 = 16;
+    const CLIENTS: u64 = 8;
     for (settings, most) in [
         (&[("sharing", "pipeline"), ("depth", "4")][..], CLIENTS / 4),
         (&[], CLIENTS),
@@ -86,11 +87,11 @@ fn connections_are_shared_to_a_depth() {
             clients.push((client, text));
         }
         let calls: Vec<_> = (0..CLIENTS)
-            .map(|_| calls.recv().expect("all calls arrive"))
+            .map(|_| calls.recv_timeout(PATIENCE).expect("all calls arrive"))
             .collect();
         // Each worker has its own.
         let workers = proxied.metric("meltemi_workers", &[]);
-        assert!(server.accepted() <= most + workers - 1, "{settings:?}");
+        assert!(server.accepted() < most + workers, "{settings:?}");
         assert!(server.accepted() >= most, "{settings:?}");
         for (mut stream, call) in calls {
             let reply = call.reply(call.text(1).expect("its text"));
@@ -144,7 +145,7 @@ fn a_transport_that_is_fixed_is_the_only_one() {
     assert_eq!(until_closed(&mut buffered), b"");
 }
 
-/// A setting that the plugin refuses is reported with its name and what would be right, and can be mended.
+/// A setting that the plugin refuses is reported with its name and what would be right, and changes nothing.
 #[test]
 fn a_setting_that_is_wrong_is_reported() {
     let server = Scripted::echo();
@@ -163,13 +164,10 @@ fn a_setting_that_is_wrong_is_reported() {
             line.contains(remedy).then_some(())
         });
     }
-    // Mended, it is in force.
-    proxied.settings(&[("transport", "framed")]);
+    // What was in force still is.
+    let mut stream = connect(proxied.address()).expect("meltemi listens");
     let call = Message::call("echoText", 1, text_field(1, "x"));
-    let answer = until("it serves again", || {
-        let mut stream = connect(proxied.address()).ok()?;
-        stream.write_all(&call.framed()).ok()?;
-        Message::read(&mut stream).ok()
-    });
+    stream.write_all(&call.framed()).expect("it is open");
+    let answer = Message::read(&mut stream).expect("an answer");
     assert_eq!(answer.text(0), Some("x"));
 }

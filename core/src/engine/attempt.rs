@@ -232,6 +232,7 @@ impl Engine {
             && let Some(client) = self.clients.get_mut(exchange.client)
         {
             client.pin = Some(server);
+            client.pinned_to.clone_from(&exchange.to);
         }
     }
 }

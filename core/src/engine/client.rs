@@ -1,11 +1,16 @@
 //! A client's connection.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
 use meltemi_codec::{Downstream, Order, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
-use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
+use super::{
+    ExchangeKey, ServerKey,
+    outbox::Outbox,
+    tables::{Destination, ServiceKey},
+    timers::TimerKey,
+};
 use crate::telemetry::{Series, ServiceMetrics};
 
 new_key_type! {
@@ -43,6 +48,8 @@ pub(super) struct Client {
     pub(super) waiting: bool,
     /// The connection that all its requests go to.
     pub(super) pin: Option<ServerKey>,
+    /// Where the pinned connection leads.
+    pub(super) pinned_to: Option<Rc<Destination>>,
     pub(super) calls: SlotMap<CallKey, Call>,
     pub(super) phase: Phase,
     pub(super) reading: bool,
@@ -249,6 +256,7 @@ impl Client {
             parked: None,
             waiting: false,
             pin: None,
+            pinned_to: None,
             calls: SlotMap::with_key(),
             phase: Phase::Open,
             reading: true,

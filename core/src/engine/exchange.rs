@@ -259,8 +259,12 @@ impl Engine {
             memo: &exchange.memo,
         };
         let codec = client.codec.as_ref();
-        let route = service.select(|attribute| codec.attribute(frame, attribute));
-        let route = route.ok_or(Status::NoRoute)?;
+        let Some(route) = service.select(|attribute| codec.attribute(frame, attribute)) else {
+            // What a pinned connection needs to be released has no key to be routed by.
+            let pinned = client.pin.is_some() && exchange.pin != Pin::Aside;
+            exchange.to = client.pinned_to.clone().filter(|_| pinned);
+            return exchange.to.as_ref().map(|_| ()).ok_or(Status::NoRoute);
+        };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.series = destination.series.clone();
         exchange.to = Some(Rc::clone(destination));

@@ -226,7 +226,7 @@ impl Shards {
             Role::PreferReplica => replica()
                 .filter(|_| shard.replicas.iter().any(usable))
                 .or(primary),
-            Role::Any if seed % (shard.replicas.len() + 1) == 0 && fine => primary,
+            Role::Any if seed.is_multiple_of(shard.replicas.len() + 1) && fine => primary,
             Role::Any => replica().or(primary),
         }
         .unwrap_or(Owner::Nobody)

@@ -6,12 +6,16 @@
     reason = "a test fails by panicking, and does not use all that it shares"
 )]
 
+#[path = "peer/broken.rs"]
+mod broken;
 #[path = "peer/password.rs"]
 mod password;
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "peer/random.rs"]
+mod random;
 #[path = "peer/resp3.rs"]
 mod resp3;
 #[path = "peer/scenarios.rs"]
@@ -21,6 +25,7 @@ mod words;
 
 use std::sync::Arc;
 
+use broken::BROKEN;
 use meltemi_codec::Protocol;
 use password::PASSWORD;
 use peer::{Direct, RedisServer, messages, wait};
@@ -156,7 +161,7 @@ fn a_client_cannot_tell() {
     let Some(server) = RedisServer::start("codecs against a server", &options) else {
         return;
     };
-    for scenario in SCENARIOS {
+    for scenario in SCENARIOS.iter().chain(BROKEN) {
         compare(&server, scenario, "");
     }
     for scenario in RESP3 {

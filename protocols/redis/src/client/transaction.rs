@@ -118,6 +118,10 @@ impl Client {
         match asked.class {
             Class::Exec | Class::Discard if asked.takes() => self.end(asked.class),
             Class::ClientReply => refused(texts::REPLY_QUEUED),
+            // Its password is the proxy's, and not the server's to see.
+            Class::Auth | Class::Hello if self.settings.asked.is_some() => {
+                refused(texts::LOGIN_QUEUED)
+            }
             // They change the connection when the transaction is executed.
             Class::Auth
             | Class::Hello
