@@ -41,7 +41,13 @@ impl Engine {
             match server.codec.decode(rest, &waiting, &mut self.scratch) {
                 Err(malformed) => {
                     server.metrics.decode_error();
-                    tracing::warn!(reason = malformed.reason, "malformed answer");
+                    let host = self.tables.hosts.get(server.host);
+                    tracing::warn!(
+                        cluster = host.map(|host| tracing::field::display(&host.cluster)),
+                        endpoint = host.map(|host| tracing::field::display(&host.address)),
+                        reason = malformed.reason,
+                        "malformed answer"
+                    );
                     let loss = match server.handshake {
                         Some(_) => Loss::Handshake,
                         None => Loss::Malformed,
@@ -53,7 +59,10 @@ impl Engine {
                     server.need = need;
                     return consumed;
                 }
-                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Skip { len }) => {
+                    server.need = 0;
+                    consumed += len.max(1);
+                }
                 Ok(Decoded::Message(message)) => {
                     server.need = 0;
                     let (frame, whole) = extent(message.size, rest);
@@ -85,6 +94,9 @@ impl Engine {
             FromServer::GoAway { host: true } => self.host_leaving(key, true),
             FromServer::GoAway { host: false } => self.retire_server(key),
             FromServer::Refused => return self.server_refuses(key, frame),
+            FromServer::Push if !whole => {
+                return self.large_push_begins(key, frame, left);
+            }
             FromServer::Push => self.push_to_owner(key, frame),
             FromServer::Call(request) => self.call_client(key, &request, frame, whole),
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
-use meltemi_codec::{Downstream, Order, Request, Traits};
+use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{
@@ -41,9 +41,14 @@ pub(super) struct Client {
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,
     pub(super) held: Vec<Held>,
+    /// Large answers that are not complete, where answers are in order: what answers nobody waits
+    /// in `held`.
+    pub(super) larges: u32,
     /// A request that waits until the client is owed nothing: it goes to another connection, and
     /// must not overtake.
     pub(super) parked: Option<Box<Parked>>,
+    /// What its codec asks once it is owed nothing.
+    pub(super) question: Option<Box<OwnRequest>>,
     /// Nothing more is decoded until it is owed nothing.
     pub(super) waiting: bool,
     /// The connection that all its requests go to.
@@ -253,7 +258,9 @@ impl Client {
             lineup: home.answers_in_order.then(Lineup::default),
             writing: None,
             held: Vec::new(),
+            larges: 0,
             parked: None,
+            question: None,
             waiting: false,
             pin: None,
             pinned_to: None,

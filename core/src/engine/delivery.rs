@@ -85,6 +85,10 @@ impl Engine {
             return;
         };
         exchange.answered = true;
+        self.large_is_over(key);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
         let turn = exchange.turn.take();
         let client_key = exchange.client;
         let Some(client) = self.clients.get_mut(client_key) else {

@@ -62,6 +62,8 @@ pub(super) struct Exchange {
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
     pub(super) answered: bool,
+    /// A large answer to an in-order client is not complete.
+    pub(super) large: bool,
     pub(super) log: Option<Box<Draft>>,
     pub(super) observed: Option<Box<Observed>>,
 }
@@ -131,6 +133,7 @@ impl Exchange {
             request_bytes: 0,
             response_bytes: 0,
             answered: false,
+            large: false,
             log: None,
             observed: None,
         }
@@ -365,6 +368,7 @@ impl Engine {
     /// Forgets an exchange and settles what it held.
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
         self.cut_request_short(key);
+        self.large_is_over(key);
         self.drop_parts(key);
         self.drop_delayed(key);
         self.leave_server(key);

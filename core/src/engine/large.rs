@@ -106,7 +106,9 @@ impl Engine {
         let incoming = server.incoming;
         let left = match incoming {
             server::Incoming::Message => return 0,
-            server::Incoming::Body { left, .. } | server::Incoming::Skip { left } => left,
+            server::Incoming::Body { left, .. }
+            | server::Incoming::Skip { left }
+            | server::Incoming::Push { left } => left,
         };
         let codec = &mut server.codec;
         let (taken, left) = match piece(left, input, |input| codec.body(input)) {
@@ -134,8 +136,13 @@ impl Engine {
                 end,
                 over,
             },
+            (Some(left), server::Incoming::Push { .. }) => server::Incoming::Push { left },
             (Some(left), _) => server::Incoming::Skip { left },
         };
+        if let server::Incoming::Push { .. } = incoming {
+            let bytes = input.get(..taken).unwrap_or_default();
+            self.more_to_push(key, bytes, left.is_none());
+        }
         if let server::Incoming::Body {
             exchange,
             attempt,
@@ -168,6 +175,7 @@ impl Engine {
             return;
         };
         let client_key = exchange.client;
+        self.large_is_over(key);
         if let Some(client) = self.clients.get_mut(client_key)
             && client.writing == Some(key)
         {
@@ -187,6 +195,62 @@ impl Engine {
         }
         if let Some(client) = self.clients.get_mut(exchange.client) {
             client.writing.get_or_insert(key);
+            if client.lineup.is_some() && !std::mem::replace(&mut exchange.large, true) {
+                client.larges += 1;
+            }
+        }
+    }
+
+    /// The large answer of an in-order client is complete, or given up: what answers nobody may
+    /// follow it.
+    pub(super) fn large_is_over(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if !std::mem::take(&mut exchange.large) {
+            return;
+        }
+        if let Some(client) = self.clients.get_mut(exchange.client) {
+            client.larges = client.larges.saturating_sub(1);
+            if client.larges == 0 {
+                let out = client.outbox.append(&mut self.spare);
+                for held in client.held.drain(..) {
+                    out.extend_from_slice(&held.bytes);
+                }
+            }
+        }
+    }
+
+    /// More of a large message of the server's own for its client.
+    fn more_to_push(&mut self, key: ServerKey, bytes: &[u8], last: bool) {
+        let most = self.settings.client_limit;
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        if server.push.len() + bytes.len() > most {
+            // Its client could not take it, and would wait for the rest of it for ever.
+            return self.server_lost(key, super::lost::Loss::Cut);
+        }
+        server.push.extend_from_slice(bytes);
+        self.buffered += bytes.len();
+        if last {
+            let push = std::mem::take(&mut server.push);
+            self.buffered = self.buffered.saturating_sub(push.len());
+            self.push_to_owner(key, &push);
+        }
+    }
+
+    /// The head of a large message of the server's own: it is passed on once it is whole.
+    pub(super) fn large_push_begins(&mut self, key: ServerKey, head: &[u8], left: Option<u64>) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        server.incoming = match server.owner {
+            Some(_) => server::Incoming::Push { left },
+            None => server::Incoming::Skip { left },
+        };
+        if server.owner.is_some() {
+            self.more_to_push(key, head, false);
         }
     }
 

@@ -61,9 +61,7 @@ impl Engine {
     }
 
     fn forget_connection(&mut self, key: ServerKey, server: &Server, loss: Loss) {
-        self.buffered = self
-            .buffered
-            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
+        self.buffered = self.buffered.saturating_sub(server.buffered());
         for timer in [server.stall, server.head, server.gathering]
             .into_iter()
             .flatten()

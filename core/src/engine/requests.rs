@@ -62,7 +62,10 @@ impl Engine {
                     client.need = need;
                     return consumed;
                 }
-                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Skip { len }) => {
+                    client.need = 0;
+                    consumed += len.max(1);
+                }
                 Ok(Decoded::Message(message)) => {
                     client.need = 0;
                     let (frame, whole) = extent(message.size, rest);

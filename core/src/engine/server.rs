@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) inbox: Vec<u8>,
     pub(super) need: usize,
     pub(super) incoming: Incoming,
+    /// What there is of such a message.
+    pub(super) push: Vec<u8>,
     pub(super) outbox: Outbox,
     /// A large request is being written to it: what this leg itself has to say waits in `held`.
     pub(super) streaming: bool,
@@ -74,6 +76,8 @@ pub(super) enum Incoming {
     },
     /// The rest of a large message for nobody.
     Skip { left: Option<u64> },
+    /// The rest of a large message of the server's own for its client.
+    Push { left: Option<u64> },
 }
 
 /// What is spoken on a connection to a server.
@@ -117,6 +121,7 @@ impl Server {
             inbox: Vec::new(),
             need: 0,
             incoming: Incoming::Message,
+            push: Vec::new(),
             outbox: Outbox::default(),
             streaming: false,
             held: Vec::new(),
@@ -145,6 +150,11 @@ impl Server {
             Some(most) => unsent.get(..most).unwrap_or(unsent),
             None => unsent,
         }
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn buffered(&self) -> usize {
+        self.outbox.len() + self.held.len() + self.inbox.len() + self.push.len()
     }
 
     /// Whether one more client's request may join those that are on it.

@@ -79,6 +79,9 @@ impl Engine {
         if !client.flights.is_empty() {
             return;
         }
+        if let Some(question) = client.question.take() {
+            return self.ask(key, *question);
+        }
         client.waiting = false;
         if let Some(parked) = client.parked.take() {
             client.incoming = Incoming::Message;
