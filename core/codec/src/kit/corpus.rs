@@ -7,6 +7,8 @@ pub struct Corpus {
     pub requests: Vec<Sample>,
     /// What the server sent.
     pub responses: Vec<Sample>,
+    /// What a server says to a new connection before its first request, where it says something.
+    pub greetings: Vec<Sample>,
 }
 
 /// One message as it was on the wire, and what the plugin says of it.
@@ -45,6 +47,14 @@ impl Corpus {
     #[must_use]
     pub fn response(mut self, sample: Sample) -> Self {
         self.responses.push(sample);
+        self
+    }
+
+    /// With one more message of a server's side of the handshake, of which the last makes the
+    /// connection ready ([`crate::Open::Await`], [`crate::FromServer::Ready`]).
+    #[must_use]
+    pub fn greeting(mut self, sample: Sample) -> Self {
+        self.greetings.push(sample);
         self
     }
 }

@@ -207,7 +207,8 @@ impl Downstream for FlawedDownstream {
                 let need = input.len() + 1;
                 return Ok(Decoded::Incomplete { need });
             }
-            (event @ FromClient::Request(_), _, Flaw::Curious) => {
+            (event @ FromClient::Request(_), Size::Known(size), Flaw::Curious) => {
+                *size = 0;
                 let request = Request::unary(0, Memo::default());
                 let bytes = Box::default();
                 *event = FromClient::Ask(Box::new(meltemi_codec::OwnRequest { request, bytes }));
@@ -389,7 +390,7 @@ fn finds(rule: Rule, name: &str, base: &'static dyn Protocol, flaw: Flaw) {
     };
     match rule(&Flawed(base, flaw), &corpus) {
         Ok(()) => panic!("{name} does not find {flaw:?} in {}", base.id()),
-        Err(broken) => assert_eq!(broken.rule(), name, "{flaw:?}: {broken}"),
+        Err(broken) => {eprintln!("#### {} {flaw:?}\n{broken}", base.id()); assert_eq!(broken.rule(), name, "{flaw:?}: {broken}")},
     }
 }
 

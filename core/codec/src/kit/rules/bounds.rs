@@ -1,6 +1,6 @@
 //! Sizes: what is too large is refused before it is there, what is large passes by its head.
 
-use super::subject::{Asked, Subject};
+use super::subject::{Asked, Subject, of_response};
 use crate::{
     downstream::FromClient,
     edit::Edit,
@@ -33,8 +33,7 @@ pub fn too_large_is_refused_at_its_head(
                 if message.size == Size::Known(bytes.len() as u64)
                     && matches!(message.event, FromClient::Refused { status: Status::TooLarge, .. }))
         };
-        bounded(leg, subject.limits(), bytes, refused)
-            .map_err(|b| rule(b.within(asked.place())))?;
+        bounded(leg, subject.limits(), bytes, refused).map_err(|b| rule(asked.has(b)))?;
     }
     for (sample, event, _) in subject.answered().map_err(rule)? {
         if !matches!(event, FromServer::Response(_)) {
@@ -47,7 +46,7 @@ pub fn too_large_is_refused_at_its_head(
             Server::new(protocol, limits, waiting)
         };
         bounded(leg, subject.limits(), &sample.bytes, |_| false)
-            .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+            .map_err(|b| rule(of_response(sample)(b)))?;
     }
     Ok(())
 }
@@ -61,13 +60,8 @@ fn bounded<L: Leg>(
     refused: impl Fn(&Decoded<L::Event>) -> bool,
 ) -> Result<(), Broken> {
     let len = bytes.len() as u64;
-    let broken = |finding| {
-        Err(Broken::new(
-            "",
-            finding,
-            "Limits::frame, FromClient::Refused",
-        ))
-    };
+    let broken =
+        |found| Err(Broken::new("", found, "Limits::frame, FromClient::Refused").shows(bytes, 0));
     let (head, size) = head(&mut leg(nothing_whole(limits)), bytes);
     let just = Limits {
         frame: len,
@@ -141,12 +135,12 @@ pub fn large_messages_pass_by_their_head(
     let subject = Subject::new(protocol, corpus);
     let rule = |broken: Broken| broken.by("large_messages_pass_by_their_head");
     for asked in subject.asked().map_err(rule)? {
-        request_by_head(&subject, &asked).map_err(|b| rule(b.within(asked.place())))?;
+        request_by_head(&subject, &asked).map_err(|b| rule(asked.has(b)))?;
     }
     for (sample, event, memo) in subject.answered().map_err(rule)? {
         if matches!(event, FromServer::Response(_)) {
             response_by_head(&subject, sample, &event, &memo)
-                .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+                .map_err(|b| rule(of_response(sample)(b)))?;
         }
     }
     Ok(())
@@ -211,8 +205,9 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
     if (request.id, request.answers, request.pin)
         != (asked.request.id, asked.request.answers, asked.request.pin)
     {
-        let finding = format!("it is {request:?}, but was {:?}", asked.request);
-        return Err(Broken::new(place, finding, READ));
+        return Err(Broken::new(place, format!("it is {request:?}"), READ)
+            .expected(format!("id, answers and pin of {:?}", asked.request))
+            .shows(bytes, cut));
     }
     let frame = Frame {
         bytes: head,
@@ -223,11 +218,11 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
     let attributes = subject.attributes(asked.sample, asked.frame());
     for ((name, known), (_, value)) in known.iter().zip(&attributes) {
         if known.is_some() && known != value {
-            return Err(Broken::new(
-                place,
-                format!("attribute `{name}` is {known:?}, but {value:?} by all of it"),
-                READ,
-            ));
+            return Err(
+                Broken::new(place, format!("attribute `{name}` is {known:?}"), READ)
+                    .expected(format!("{value:?}, as by all of it, or `None`"))
+                    .shows(bytes, cut),
+            );
         }
     }
     let id = subject.ids().first().copied().unwrap_or(1);
@@ -272,11 +267,9 @@ fn response_by_head(
     )?;
     let place = format!("by its first {cut} bytes");
     if found != *event {
-        return Err(Broken::new(
-            place,
-            format!("it is {found:?}, but was {event:?}"),
-            READ,
-        ));
+        return Err(Broken::new(place, format!("it is {found:?}"), READ)
+            .expected(format!("{event:?}, as by all of it"))
+            .shows(&sample.bytes, cut));
     }
     let (head, rest) = sample.bytes.split_at(cut);
     let whole = Frame {
@@ -291,16 +284,13 @@ fn response_by_head(
     };
     let codec = subject.protocol.upstream(limits, &Opening::default());
     if codec.outcome(frame) != codec.outcome(whole) {
-        let finding = format!(
-            "its outcome is {:?}, but {:?} by all of it",
-            codec.outcome(frame),
-            codec.outcome(whole)
-        );
-        return Err(Broken::new(
-            place,
-            finding,
-            "Upstream::outcome: decode returns no head that the outcome cannot be read from",
-        ));
+        let found = format!("the outcome {:?}", codec.outcome(frame));
+        return Err(Broken::new(place, found, "Upstream::outcome, Frame::whole")
+            .expected(format!(
+                "{:?}, as by all of it: `decode` returns no head that the outcome cannot be read from",
+                codec.outcome(whole)
+            ))
+            .shows(&sample.bytes, cut));
     }
     let id = subject.ids().first().copied().unwrap_or(1);
     let respond = |frame| {
@@ -320,7 +310,16 @@ fn equal(mut head: Vec<u8>, rest: &[u8], whole: &[u8]) -> Result<(), Broken> {
     if head == whole {
         return Ok(());
     }
-    let finding =
-        "the head as the codec writes it, and then the rest, is not what it writes of the whole";
-    Err(Broken::new("", finding, READ))
+    let at = head.iter().zip(whole).position(|(one, other)| one != other);
+    let at = at.unwrap_or(head.len().min(whole.len()));
+    let found = format!(
+        "the head as the codec writes it and then the rest, {} bytes, another from byte {at} on",
+        head.len()
+    );
+    Err(Broken::new("", found, READ)
+        .expected(format!(
+            "what the codec writes of the whole message, {} bytes",
+            whole.len()
+        ))
+        .shows(&head, at))
 }

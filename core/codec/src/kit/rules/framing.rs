@@ -7,7 +7,7 @@ use crate::{
     kit::{
         broken::Broken,
         corpus::{Corpus, Sample, place, stream},
-        feed::{SENT_BEFORE, Transcript, feed},
+        feed::{SENT_BEFORE, Seen, Transcript, feed},
         leg::{Client, Leg, Server},
     },
     message::{Decoded, Size},
@@ -29,24 +29,28 @@ fn boundaries<Event: Debug>(
     samples: &[Sample],
     transcript: &Transcript<Event>,
 ) -> Result<(), Broken> {
-    const READ: &str = "a sample is one message as it was on the wire";
+    const READ: &str = "kit::Sample::bytes, Size::Known";
+    let broken = |at: usize, found: String| {
+        Err(Broken::new(place(direction, samples, at), found, READ).shows(&stream(samples), at))
+    };
     if let Some((at, reason)) = transcript.malformed {
-        let finding = format!("the codec calls it malformed: {reason}");
-        return Err(Broken::new(place(direction, samples, at), finding, READ));
+        return broken(at, format!("the codec calls it malformed: {reason}"));
     }
     let mut start = 0;
     let mut seen = transcript.seen.iter();
     for sample in samples {
-        let finding = match seen.next() {
+        let found = match seen.next() {
             Some(seen) if (seen.at, seen.len) == (start, sample.bytes.len()) => None,
             Some(seen) => Some(format!(
-                "the codec takes {} bytes for {:?}",
-                seen.len, seen.event
+                "the codec takes {} of its {} bytes, for {:?}",
+                seen.len,
+                sample.bytes.len(),
+                seen.event
             )),
             None => Some("the codec waits for more".to_owned()),
         };
-        if let Some(finding) = finding {
-            return Err(Broken::new(place(direction, samples, start), finding, READ));
+        if let Some(found) = found {
+            return broken(start, found);
         }
         start += sample.bytes.len();
     }
@@ -59,13 +63,10 @@ pub fn attributes_are_found(protocol: &dyn Protocol, corpus: &Corpus) -> Result<
     let rule = |broken: Broken| broken.by("attributes_are_found");
     let asked = subject.asked().map_err(rule)?;
     for sample in &corpus.requests {
-        let broken = |finding: String| {
+        let broken = |found: String| {
             let place = format!("request `{}`", sample.name);
-            rule(Broken::new(
-                place,
-                finding,
-                "Downstream::attribute, Protocol::attributes",
-            ))
+            let read = "Downstream::attribute, Protocol::attributes";
+            rule(Broken::new(place, found, read).shows(&sample.bytes, 0))
         };
         let Some(asked) = asked.iter().find(|asked| asked.sample.name == sample.name) else {
             if sample.attributes.is_empty() {
@@ -172,7 +173,7 @@ fn passes(samples: &[Sample]) -> Vec<Vec<usize>> {
     (0..passes).map(cuts).collect()
 }
 
-fn same<Event: Debug + PartialEq>(
+pub(super) fn same<Event: Debug + PartialEq>(
     direction: &str,
     samples: &[Sample],
     whole: &Transcript<Event>,
@@ -189,22 +190,43 @@ fn same<Event: Debug + PartialEq>(
         .position(|(whole, cut)| whole != cut);
     let index = differs.unwrap_or(whole.seen.len().min(cut.seen.len()));
     let (one, other) = (whole.seen.get(index), cut.seen.get(index));
-    let at = one.or(other).map_or(usize::MAX, |seen| seen.at);
+    let end = |transcript: &Transcript<Event>| transcript.malformed.map(|(at, _)| at);
+    let at = one.or(other).map(|seen| seen.at);
+    let at = at.or(end(whole)).or(end(cut)).unwrap_or(usize::MAX);
     let within = cuts.iter().find(|cut| **cut > at);
     let place = match within {
         Some(cut) => format!(
-            "{}, cut at {}",
+            "{}, which arrives in two pieces, cut at {}",
             place(direction, samples, at),
             place(direction, samples, *cut)
         ),
-        None => format!("{}, byte by byte", place(direction, samples, at)),
+        None => format!(
+            "{}, which arrives byte by byte",
+            place(direction, samples, at)
+        ),
     };
-    let finding = format!(
-        "in one piece the codec sees {one:?} and then {:?}; in pieces {other:?} and then {:?}",
-        whole.malformed, cut.malformed
-    );
-    let read = "Downstream::decode: no state changes when more input is asked for, and `need` is no more than the message has";
-    Err(Broken::new(place, finding, read))
+    let read =
+        "Downstream::decode, Upstream::decode: no state changes when more input is asked for";
+    Err(Broken::new(place, seen(other, cut), read)
+        .expected(format!("as in one piece, {}", seen(one, whole)))
+        .shows(&stream(samples), within.map_or(at, |cut| *cut)))
+}
+
+/// What a codec made of the bytes at a place, in words.
+pub(in crate::kit) fn seen<Event: Debug>(
+    message: Option<&Seen<Event>>,
+    transcript: &Transcript<Event>,
+) -> String {
+    match (message, transcript.malformed) {
+        (Some(seen), _) => format!(
+            "{} bytes for {:?}, answered with {} bytes",
+            seen.len,
+            seen.event,
+            seen.out.len()
+        ),
+        (None, Some((_, reason))) => format!("an error: {reason}"),
+        (None, None) => "nothing: the codec waits for more".to_owned(),
+    }
 }
 
 /// A message that is not all there is never a message nor an error: more is asked for, no more
@@ -232,8 +254,13 @@ fn truncated<L: Leg>(leg: &mut L, direction: &str, samples: &[Sample]) -> Result
                     )
                 };
                 let prefix = sample.bytes.get(..cut).unwrap_or_default();
-                more(leg, prefix, len).map_err(|finding| {
-                    Broken::new(place(), finding, "Decoded::Incomplete, Limits::whole")
+                more(leg, prefix, len).map_err(|found| {
+                    Broken::new(place(), found, "Decoded::Incomplete, Limits::whole")
+                        .expected(format!(
+                            "`Decoded::Incomplete` with a `need` of {} to {len}",
+                            cut + 1
+                        ))
+                        .shows(&sample.bytes, cut)
                 })?;
             }
         }
@@ -287,9 +314,9 @@ pub fn sniffing_knows_its_own(protocol: &dyn Protocol, corpus: &Corpus) -> Resul
             other => format!("it is {other:?}"),
         };
         let place = format!("request `{}`, its first {cut} bytes of {len}", first.name);
-        return Err(
-            Broken::new(place, finding, "Protocol::sniff, Sniff").by("sniffing_knows_its_own")
-        );
+        return Err(Broken::new(place, finding, "Protocol::sniff, Sniff")
+            .shows(&first.bytes, cut)
+            .by("sniffing_knows_its_own"));
     }
     Ok(())
 }
