@@ -2,15 +2,21 @@
 
 use std::fmt;
 
-use super::{excerpt::Excerpt, rules};
+use super::{
+    corpus::{Sample, find, place},
+    excerpt::Excerpt,
+    rules,
+};
 
 /// A rule is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Broken {
     rule: &'static str,
     place: String,
-    excerpt: Option<Excerpt>,
-    expected: Option<String>,
+    /// A byte of a stream of messages that has not been found in one of them.
+    at: Option<usize>,
+    excerpt: Option<Box<Excerpt>>,
+    expected: Option<Box<str>>,
     found: String,
     read: &'static str,
 }
@@ -25,6 +31,7 @@ impl Broken {
         Self {
             rule: "",
             place: place.into(),
+            at: None,
             excerpt: None,
             expected: None,
             found: found.into(),
@@ -34,7 +41,7 @@ impl Broken {
 
     /// The same, with what should have been found there. Unless it is said, it is what the rule
     /// asks for in general.
-    pub(super) fn expected(self, expected: impl Into<String>) -> Self {
+    pub(super) fn expected(self, expected: impl Into<Box<str>>) -> Self {
         Self {
             expected: Some(expected.into()),
             ..self
@@ -44,8 +51,28 @@ impl Broken {
     /// The same, with the bytes around byte `at` of `bytes`. The first place that is shown stays:
     /// who knows more is asked first.
     pub(super) fn shows(mut self, bytes: &[u8], at: usize) -> Self {
-        self.excerpt.get_or_insert_with(|| Excerpt::of(bytes, at));
+        self.excerpt
+            .get_or_insert_with(|| Box::new(Excerpt::of(bytes, at)));
         self
+    }
+
+    /// The same, at byte `at` of a stream of messages.
+    pub(super) fn in_stream(self, at: usize) -> Self {
+        Self {
+            at: Some(at),
+            ..self
+        }
+    }
+
+    /// The same, in the sample that the place in the stream is in.
+    pub(super) fn in_samples(mut self, direction: &str, samples: &[Sample]) -> Self {
+        let Some(at) = self.at.take() else {
+            return self;
+        };
+        if let Some((sample, offset)) = find(samples, at) {
+            self.excerpt = Some(Box::new(Excerpt::of(&sample.bytes, offset)));
+        }
+        self.within(place(direction, samples, at))
     }
 
     /// The same, found by a rule of this name.
@@ -103,7 +130,12 @@ impl fmt::Display for Broken {
             rule, place, found, ..
         } = self;
         writeln!(f, "rule `{rule}` is broken")?;
-        writeln!(f, "  where:    {place}")?;
+        write!(f, "  where:    {place}")?;
+        if let Some(at) = self.at {
+            let comma = if place.is_empty() { "" } else { ", " };
+            write!(f, "{comma}byte {at} of the stream")?;
+        }
+        writeln!(f)?;
         if let Some(excerpt) = &self.excerpt {
             write!(f, "{excerpt}")?;
         }

@@ -55,11 +55,9 @@ pub(super) fn feed<L: Leg>(
     };
     for end in cuts.into_iter().chain([stream.len()]) {
         while let Some(rest) = stream.get(feed.start..end).filter(|rest| !rest.is_empty()) {
-            let step = feed.step(rest).map_err(|broken| {
-                broken
-                    .within(format!("byte {} of the stream", feed.start))
-                    .shows(stream, feed.start)
-            })?;
+            let step = feed
+                .step(rest)
+                .map_err(|broken| broken.shows(stream, feed.start).in_stream(feed.start))?;
             match step {
                 Step::Taken(n) => feed.start += n,
                 Step::Wait => break,

@@ -10,12 +10,15 @@ use crate::{
         feed::{SENT_BEFORE, added, check_need},
         leg::{Client, Leg, Server},
     },
-    message::{Body, Decoded, Frame, Limits, Memo, Size},
+    message::{Body, Decoded, Frame, Limits, Malformed, Memo, Size},
     protocol::Protocol,
     reply::Status,
     session::Opening,
     upstream::FromServer,
 };
+
+/// Questions that a codec may ask about one message.
+const QUESTIONS: u32 = 3;
 
 /// A message of one byte more than the limit is refused as soon as its head says so; one of
 /// exactly the limit is not.
@@ -67,7 +70,7 @@ fn bounded<L: Leg>(
         frame: len,
         ..limits
     };
-    match leg(just).decode(bytes, &mut Vec::new()) {
+    match decode(&mut leg(just), bytes) {
         Ok(decoded) if !refused(&decoded) => {}
         other => {
             return broken(format!(
@@ -87,7 +90,7 @@ fn bounded<L: Leg>(
     let mut leg = leg(less);
     for cut in 1..=head {
         let (input, rest) = bytes.split_at(cut);
-        match leg.decode(input, &mut Vec::new()) {
+        match decode(&mut leg, input) {
             Ok(Decoded::Incomplete { .. }) => {}
             Ok(Decoded::Message(message)) if message.size == Size::Streamed => {
                 return match leg.body(rest) {
@@ -113,12 +116,23 @@ fn bounded<L: Leg>(
     ))
 }
 
+/// What a codec returns of `input` once its questions were not answered.
+fn decode<L: Leg>(leg: &mut L, input: &[u8]) -> Result<Decoded<L::Event>, Malformed> {
+    let mut left = QUESTIONS;
+    loop {
+        let decoded = leg.decode(input, &mut Vec::new())?;
+        match &decoded {
+            Decoded::Message(message) if left > 0 && leg.follow(&message.event) => left -= 1,
+            _ => return Ok(decoded),
+        }
+    }
+}
+
 /// How many bytes of a message a codec wants to see before it returns it, and with which size.
 fn head<L: Leg>(leg: &mut L, bytes: &[u8]) -> (usize, Option<Size>) {
     for cut in 1..=bytes.len() {
-        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+        match decode(leg, bytes.get(..cut).unwrap_or_default()) {
             Ok(Decoded::Incomplete { .. }) => {}
-            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
             Ok(Decoded::Message(message)) => return (cut, Some(message.size)),
             _ => return (cut, None),
         }
@@ -156,9 +170,8 @@ fn nothing_whole(limits: Limits) -> Limits {
 /// What is returned of a message as soon as possible: how much it took, and what it is.
 fn by_head<L: Leg>(leg: &mut L, bytes: &[u8]) -> Result<(usize, L::Event), Broken> {
     for cut in 1..=bytes.len() {
-        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+        match decode(leg, bytes.get(..cut).unwrap_or_default()) {
             Ok(Decoded::Incomplete { need }) => check_need(need, cut, leg.limits())?,
-            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
             Ok(Decoded::Message(message)) => {
                 let finding = match message.size {
                     Size::Known(size) if size != bytes.len() as u64 => {
@@ -236,19 +249,26 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
     };
     equal(forward(frame)?, rest, &forward(asked.frame())?)
         .map_err(|b| b.within(format!("{place}, forwarded")))?;
+    edited_by_head(subject, (frame, rest), asked.frame())
+        .map_err(|b| b.within(format!("{place}, edited")))
+}
+
+fn edited_by_head(
+    subject: &Subject<'_>,
+    (head, rest): (Frame<'_>, &[u8]),
+    whole: Frame<'_>,
+) -> Result<(), Broken> {
     let edit = |frame| {
         let edit = Edit::Set {
             name: "conformance-kit".into(),
             value: "v".into(),
         };
         let mut out = Vec::new();
-        let codec = subject.protocol.downstream(limits);
+        let codec = subject.protocol.downstream(nothing_whole(subject.limits()));
         codec.edit(frame, &[edit], &mut out).map(|()| out)
     };
-    match (edit(frame), edit(asked.frame())) {
-        (Ok(head), Ok(whole)) => {
-            equal(head, rest, &whole).map_err(|b| b.within(format!("{place}, edited")))
-        }
+    match (edit(head), edit(whole)) {
+        (Ok(head), Ok(whole)) => equal(head, rest, &whole),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use super::subject::{Asked, Subject};
 use crate::{
     kit::{
         broken::Broken,
-        corpus::{Corpus, Sample, place, stream},
+        corpus::{Corpus, Sample, find, place, stream},
         feed::{SENT_BEFORE, Seen, Transcript, feed},
         leg::{Client, Leg, Server},
     },
@@ -31,7 +31,9 @@ fn boundaries<Event: Debug>(
 ) -> Result<(), Broken> {
     const READ: &str = "kit::Sample::bytes, Size::Known";
     let broken = |at: usize, found: String| {
-        Err(Broken::new(place(direction, samples, at), found, READ).shows(&stream(samples), at))
+        Err(Broken::new("", found, READ)
+            .in_stream(at)
+            .in_samples(direction, samples))
     };
     if let Some((at, reason)) = transcript.malformed {
         return broken(at, format!("the codec calls it malformed: {reason}"));
@@ -205,11 +207,12 @@ pub(super) fn same<Event: Debug + PartialEq>(
             place(direction, samples, at)
         ),
     };
-    let read =
-        "Downstream::decode, Upstream::decode: no state changes when more input is asked for";
+    let (shown, mark) = find(samples, within.map_or(at, |cut| *cut))
+        .map_or((&[][..], 0), |(sample, offset)| (&*sample.bytes, offset));
+    let read = "Downstream::decode, Upstream::decode, Decoded::Incomplete";
     Err(Broken::new(place, seen(other, cut), read)
         .expected(format!("as in one piece, {}", seen(one, whole)))
-        .shows(&stream(samples), within.map_or(at, |cut| *cut)))
+        .shows(shown, mark))
 }
 
 /// What a codec made of the bytes at a place, in words.

@@ -4,7 +4,7 @@ use super::{framing::same, subject::Subject};
 use crate::{
     kit::{
         broken::Broken,
-        corpus::{Corpus, place, stream},
+        corpus::{Corpus, stream},
         feed::{SENT_BEFORE, Transcript, added, feed},
         leg::{Server, Waiting},
     },
@@ -94,7 +94,7 @@ fn greeted(subject: &Subject<'_>, opening: &Opening<'_>) -> Result<(), Broken> {
         let mut server = Server::new(subject.protocol, subject.limits(), Waiting::default());
         server.codec = subject.protocol.upstream(subject.limits(), opening);
         server.codec.open(&mut Vec::new());
-        feed(&mut server, &bytes, cuts)
+        feed(&mut server, &bytes, cuts).map_err(|broken| broken.in_samples("greeting", greetings))
     };
     let whole = run(Vec::new())?;
     becomes_ready(subject, &whole)?;
@@ -106,9 +106,10 @@ fn becomes_ready(subject: &Subject<'_>, transcript: &Transcript<FromServer>) -> 
     let greetings = &subject.corpus.greetings;
     let bytes = stream(greetings);
     let broken = |at: usize, found: String, expected: &str| {
-        Err(Broken::new(place("greeting", greetings, at), found, READ)
+        Err(Broken::new("", found, READ)
             .expected(expected)
-            .shows(&bytes, at))
+            .in_stream(at)
+            .in_samples("greeting", greetings))
     };
     if let Some((at, reason)) = transcript.malformed {
         let found = format!("the codec calls it malformed: {reason}");

@@ -112,6 +112,17 @@ pub(super) fn facts(request: &Request) -> impl PartialEq + std::fmt::Debug + use
     )
 }
 
+/// Nothing was written of an answer.
+fn suppressed(sample: &Sample) -> Result<(), Broken> {
+    const READ: &str = "Downstream::respond, kit::Sample::silent";
+    if sample.silent {
+        return Ok(());
+    }
+    let found = "nothing was written: the client would wait for ever";
+    Err(Broken::new("", found, READ)
+        .expected("the answer; say `Sample::silent` of it if the client asked not to hear it"))
+}
+
 fn responded(
     subject: &Subject<'_>,
     (sample, at, memo): (&Sample, At, &Memo),
@@ -133,18 +144,7 @@ fn responded(
     };
     let there = respond(id, &sample.bytes)?;
     if there.is_empty() {
-        return if sample.silent {
-            Ok(())
-        } else {
-            Err(Broken::new(
-                "",
-                "nothing was written: the client would wait for ever",
-                "Downstream::respond, kit::Sample::silent",
-            )
-            .expected(
-                "the answer; say `Sample::silent` of it if the client has asked not to hear it",
-            ))
-        };
+        return suppressed(sample);
     }
     let response = match subject.read_response(&there, (memo, id), READ)? {
         FromServer::Response(response) => response,

@@ -53,8 +53,25 @@ pub fn local_replies_are_read_back(protocol: &dyn Protocol, corpus: &Corpus) -> 
     Ok(())
 }
 
+const READ: &str = "Downstream::local_reply, LocalReply";
+
+/// Whether there is an answer to be read, and as the codec and the sample say.
+fn written(sample: &Sample, said: Option<u32>, bytes: &[u8]) -> Result<bool, Broken> {
+    let found = match (said, bytes.is_empty()) {
+        (None, true) => return Ok(false),
+        (Some(_), true) if sample.silent => return Ok(false),
+        (None, false) => "the codec says that it has no words for it, and has written some",
+        (Some(_), true) => "nothing was written: the client would wait for ever",
+        (Some(_), false) if sample.silent => "the client asked not to hear the answer, and would",
+        (Some(_), false) => return Ok(true),
+    };
+    Err(Broken::new("", found, READ).expected(
+        "bytes and their code; nothing and a code where the client asked for silence \
+         (`Sample::silent`); or nothing and `None` where there are no words",
+    ))
+}
+
 fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> Result<(), Broken> {
-    const READ: &str = "Downstream::local_reply, LocalReply";
     let Request { id, ref memo, .. } = asked.request;
     let mut out = SENT_BEFORE.to_vec();
     let said = subject
@@ -62,21 +79,8 @@ fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> R
         .downstream(subject.limits())
         .local_reply(id, memo, reply, &mut out);
     let bytes = added(&out)?;
-    let finding = match (said, bytes.is_empty()) {
-        (None, true) => return Ok(()),
-        (Some(_), true) if asked.sample.silent => return Ok(()),
-        (None, false) => "the codec says that it has no words for it, and has written some",
-        (Some(_), true) => "nothing was written: the client would wait for ever",
-        (Some(_), false) if asked.sample.silent => {
-            "the client asked not to hear the answer, and would"
-        }
-        (Some(_), false) => "",
-    };
-    if !finding.is_empty() {
-        return Err(Broken::new("", finding, READ).expected(
-            "bytes and their code; nothing and a code where the client asked for silence \
-             (`Sample::silent`); or nothing and `None` where there are no words",
-        ));
+    if !written(asked.sample, said, bytes)? {
+        return Ok(());
     }
     let event = subject.read_response(bytes, (memo, id), READ)?;
     let names_it = match &event {

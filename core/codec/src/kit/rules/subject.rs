@@ -96,6 +96,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Transcript<FromClient>, Broken> {
         let mut leg = Client::new(self.protocol, limits);
         feed(&mut leg, &stream(&self.corpus.requests), cuts)
+            .map_err(|broken| broken.in_samples("request", &self.corpus.requests))
     }
 
     pub(in crate::kit) fn responses_cut(
@@ -105,6 +106,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Transcript<FromServer>, Broken> {
         let mut leg = Server::new(self.protocol, limits, self.waiting(&self.corpus.responses)?);
         feed(&mut leg, &stream(&self.corpus.responses), cuts)
+            .map_err(|broken| broken.in_samples("response", &self.corpus.responses))
     }
 
     /// What the server of these answers was asked.
