@@ -72,7 +72,7 @@ pub(crate) fn told(
 
 finds! {
     samples_are_messages:
-        ById Short "request `greet`, byte 62 of 63" "does not begin with \"Mb\"",
+        ById Short "request `greet`, byte 0 of 63" "takes 62 of its 63 bytes",
         ById Stuck "request `greet`, byte 0" "skips 0 bytes of",
         ById Curious "request `greet`, byte 0" "again and again",
         ById Clears "request `greet`" "changed bytes of `out`",

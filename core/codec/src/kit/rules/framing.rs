@@ -35,26 +35,25 @@ fn boundaries<Event: Debug>(
             .in_stream(at)
             .in_samples(direction, samples))
     };
-    if let Some((at, reason)) = transcript.malformed {
-        return broken(at, format!("the codec calls it malformed: {reason}"));
-    }
     let mut start = 0;
     let mut seen = transcript.seen.iter();
     for sample in samples {
-        let found = match seen.next() {
-            Some(seen) if (seen.at, seen.len) == (start, sample.bytes.len()) => None,
-            Some(seen) => Some(format!(
-                "the codec takes {} of its {} bytes, for {:?}",
-                seen.len,
-                sample.bytes.len(),
-                seen.event
-            )),
-            None => Some("the codec waits for more".to_owned()),
-        };
-        if let Some(found) = found {
-            return broken(start, found);
+        let len = sample.bytes.len();
+        match (seen.next(), transcript.malformed) {
+            (Some(seen), _) if (seen.at, seen.len) == (start, len) => {}
+            (Some(seen), _) => {
+                let found = format!(
+                    "the codec takes {} of its {len} bytes, for {:?}",
+                    seen.len, seen.event
+                );
+                return broken(start, found);
+            }
+            (None, Some((at, reason))) => {
+                return broken(at, format!("the codec calls it malformed: {reason}"));
+            }
+            (None, None) => return broken(start, "the codec waits for more".to_owned()),
         }
-        start += sample.bytes.len();
+        start += len;
     }
     Ok(())
 }

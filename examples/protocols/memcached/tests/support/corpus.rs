@@ -3,10 +3,8 @@
 use meltemi_codec::kit::{Corpus, Sample};
 
 pub fn corpus() -> Corpus {
-    Corpus {
-        requests: requests(),
-        responses: responses(),
-    }
+    let corpus = requests().into_iter().fold(Corpus::new(), Corpus::request);
+    responses().into_iter().fold(corpus, Corpus::response)
 }
 
 /// A line and the data behind it.
