@@ -8,7 +8,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use meltemi_tests::{Process, binary, until};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use meltemi_tests::{Meltemi, Process, binary, until};
 use tempfile::TempDir;
@@ -52,7 +53,11 @@ fn edit(file: &Path, from: &str, to: &str) {
     fs::write(file, text.replace(from, to)).expect("written");
 }
 
+/// Both crates have examples of the same names in the one target directory.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 fn is_complete(name: &str, kind: &str) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let place = TempDir::with_prefix("meltemi-new-protocol-").expect("a temporary directory");
     let new = |arguments: &[&str]| {
         let mut new = Command::new(binary());
