@@ -59,25 +59,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 fn is_complete(name: &str, kind: &str) {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let place = TempDir::with_prefix("meltemi-new-protocol-").expect("a temporary directory");
-    let new = |arguments: &[&str]| {
-        let mut new = Command::new(binary());
-        new.arg("new-protocol").args(arguments);
-        new.current_dir(place.path())
-            .output()
-            .expect("meltemi starts")
-    };
-    let output = new(&[name, kind]);
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{output:?}");
-    assert!(
-        said.contains(&format!("cd {name}\n  cargo test\n")),
-        "{said}"
-    );
-    let refused = new(&[name, kind]);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(said.contains("exists already"), "{said}");
-
+    is_written_once(place.path(), &[name, kind]);
     let directory = place.path().join(name);
     pin_versions(&directory);
     let tested = cargo(&directory, &["test"]);
@@ -85,55 +67,54 @@ fn is_complete(name: &str, kind: &str) {
         assert!(tested.contains(test), "{tested}");
     }
     cargo(&directory, &["fmt", "--all", "--check"]);
+    is_proxied(&directory, name);
+}
 
-    let ((_one, first), (_two, second)) = (server(&directory, "one"), server(&directory, "two"));
+/// The command says what to do next, and a second one touches nothing.
+fn is_written_once(place: &Path, arguments: &[&str]) {
+    let new = || {
+        let mut new = Command::new(binary());
+        new.arg("new-protocol").args(arguments);
+        new.current_dir(place).output().expect("meltemi starts")
+    };
+    let written = new();
+    let said = String::from_utf8_lossy(&written.stdout);
+    assert!(written.status.success(), "{written:?}");
+    let name = arguments.first().expect("a name");
+    assert!(
+        said.contains(&format!("cd {name}\n  cargo test\n")),
+        "{said}"
+    );
+    let refused = new();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said.contains("exists already"), "{said}");
+}
+
+/// `cargo run -- run -f manifests` routes between two servers, and sees a change of the route.
+fn is_proxied(directory: &Path, name: &str) {
+    let ((_one, first), (_two, second)) = (server(directory, "one"), server(directory, "two"));
     let manifests = directory.join("manifests");
     edit(&manifests.join("gateway.yaml"), "number: 7070", "number: 0");
-    edit(
-        &manifests.join("service.yaml"),
-        ": 7071",
-        &format!(": {first}"),
-    );
-    edit(
-        &manifests.join("service.yaml"),
-        ": 7072",
-        &format!(": {second}"),
-    );
-    let checked = cargo(
-        &directory,
-        &["run", "--quiet", "--", "check", "-f", "manifests"],
-    );
+    let service = manifests.join("service.yaml");
+    edit(&service, ": 7071", &format!(": {first}"));
+    edit(&service, ": 7072", &format!(": {second}"));
+    let check = ["run", "--quiet", "--", "check", "-f", "manifests"];
+    let checked = cargo(directory, &check);
     assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
-    let mut run = command("cargo", &directory);
-    run.args([
-        "run",
-        "--quiet",
-        "--",
-        "run",
-        "--admin",
-        "127.0.0.1:0",
-        "-f",
-        "manifests",
-    ]);
+    let mut run = command("cargo", directory);
+    run.args(["run", "--quiet", "--", "run"]);
+    run.args(["--admin", "127.0.0.1:0", "-f", "manifests"]);
     let meltemi = Meltemi::of(Process::spawn("meltemi", &mut run));
-    let address = meltemi
-        .address(&format!("default/{name}/tcp-{name}"))
-        .to_string();
+    let address = meltemi.address(&format!("default/{name}/tcp-{name}"));
+    let address = address.to_string();
     let ask = || {
-        let client = [
-            "run",
-            "--quiet",
-            "--example",
-            "client",
-            "--",
-            &address,
-            "GET",
-            "a",
-        ];
-        cargo(&directory, &client)
+        let client = ["run", "--quiet", "--example", "client", "--"];
+        cargo(directory, &[&client[..], &[&address, "GET", "a"]].concat())
     };
     assert_eq!(ask(), "OK one does GET a\n");
-    edit(&manifests.join("router.yaml"), "subset: one", "subset: two");
+    let router = manifests.join("router.yaml");
+    edit(&router, "subset: one", "subset: two");
     until("the other server answers", || {
         (ask() == "OK two does GET a\n").then_some(())
     });

@@ -47,6 +47,7 @@ pub type Rule = fn(&dyn Protocol, &Corpus) -> Result<(), Broken>;
 ///
 /// # Panics
 /// Where the protocol breaks it; the message says how.
+#[track_caller]
 pub fn check(rule: Rule, protocol: &dyn Protocol, corpus: &Corpus) {
     if let Err(broken) = rule(protocol, corpus) {
         panic!("protocol `{}`: {broken}", protocol.id());
