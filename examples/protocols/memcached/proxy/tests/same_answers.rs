@@ -203,11 +203,6 @@ fn data_is_never_run_as_commands() {
     let Some(pair) = pair() else { return };
     let long = "k".repeat(251);
     let smuggled = format!("set {long} 0 0 16\r\nset x 0 0 1\r\n!\r\n\r\n");
-    let direct = dialogue(pair.direct.address, &[smuggled.clone().into_bytes()]);
-    assert!(
-        direct[0].windows(6).any(|text| text == b"STORED"),
-        "memcached has learned better: simplify the proxy"
-    );
     let proxied = dialogue(
         pair.proxy.address,
         &[smuggled.into_bytes(), b"get x\r\n".to_vec()],
