@@ -284,6 +284,16 @@ impl Client {
         self.outbox.len() + self.held_bytes() + waiting
     }
 
+    /// Passes over as much of what is left to skip as is there; returns how much that is.
+    pub(super) fn skip(&mut self, left: u64, there: usize) -> usize {
+        let taken = left.min(there as u64);
+        self.incoming = match left - taken {
+            0 => Incoming::Message,
+            left => Incoming::Skip(left),
+        };
+        usize::try_from(taken).unwrap_or(there)
+    }
+
     /// Whether it is owed something, or something of what it sent was not looked at yet.
     pub(super) fn is_busy(&self) -> bool {
         !self.flights.is_empty() || self.parked.is_some() || self.waiting

@@ -118,27 +118,7 @@ impl Engine {
                 return 0;
             }
         };
-        server.incoming = match (left, incoming) {
-            (None, _) => server::Incoming::Message,
-            (
-                Some(left),
-                server::Incoming::Body {
-                    exchange,
-                    attempt,
-                    end,
-                    over,
-                    ..
-                },
-            ) => server::Incoming::Body {
-                exchange,
-                attempt,
-                left,
-                end,
-                over,
-            },
-            (Some(left), server::Incoming::Push { .. }) => server::Incoming::Push { left },
-            (Some(left), _) => server::Incoming::Skip { left },
-        };
+        server.incoming = incoming.with_left(left);
         if let server::Incoming::Push { .. } = incoming {
             let bytes = input.get(..taken).unwrap_or_default();
             self.more_to_push(key, bytes, left.is_none());

@@ -28,12 +28,7 @@ impl Engine {
                 Incoming::Message => {}
                 Incoming::Parked => return consumed,
                 Incoming::Skip(left) => {
-                    let taken = left.min(rest.len() as u64);
-                    client.incoming = match left - taken {
-                        0 => Incoming::Message,
-                        left => Incoming::Skip(left),
-                    };
-                    consumed += usize::try_from(taken).unwrap_or(rest.len());
+                    consumed += client.skip(left, rest.len());
                     if client.incoming != Incoming::Message {
                         return consumed;
                     }

@@ -89,6 +89,21 @@ pub(super) struct Line {
     pub(super) replica: bool,
 }
 
+impl Incoming {
+    /// The same, with so much left of it; `None`: it is complete.
+    pub(super) fn with_left(self, rest: Option<Option<u64>>) -> Self {
+        let Some(rest) = rest else {
+            return Self::Message;
+        };
+        let mut next = self;
+        match &mut next {
+            Self::Message => {}
+            Self::Body { left, .. } | Self::Skip { left } | Self::Push { left } => *left = rest,
+        }
+        next
+    }
+}
+
 impl Server {
     pub(super) fn new(
         line: Line,

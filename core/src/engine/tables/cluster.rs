@@ -97,7 +97,7 @@ impl Cluster {
 
     /// Whether its endpoints have different keys.
     pub(in crate::engine) fn is_divided(&self) -> bool {
-        !matches!(self.division, Division::None)
+        self.division.divides()
     }
 
     /// Who is asked, given what the request says of its key and how many were asked already.
