@@ -2,7 +2,7 @@
 
 mod confirmation;
 mod opening;
-mod outcome;
+pub(crate) mod outcome;
 
 use std::{collections::VecDeque, sync::Arc};
 
