@@ -1,10 +1,12 @@
 //! Redis: real servers, alone and as a cluster, Redis' own test suite, and a client that speaks RESP
 //! by hand.
 
+pub mod cluster;
 mod server;
 mod suite;
 mod wire;
 
+pub use cluster::{Cluster, Node};
 pub use server::Server;
 pub use suite::{Suite, Verdict, Verdicts};
 pub use wire::{Wire, encode};

@@ -145,7 +145,12 @@ impl Engine {
             return;
         }
         let end = End::of(&outcome);
-        self.pass_down(exchange_key, frame, whole);
+        match outcome {
+            Outcome::Redirect { .. } if whole && self.is_of_learned(exchange_key) => {
+                self.refuse_redirect(exchange_key);
+            }
+            _ => self.pass_down(exchange_key, frame, whole),
+        }
         match rest {
             Some(left) => {
                 if let Some(server) = self.servers.get_mut(key) {

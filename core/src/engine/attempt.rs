@@ -150,7 +150,11 @@ impl Engine {
                 host
             }
             Owner::Nobody => return Next::Nobody,
-            Owner::Unknown => return Next::Unknown,
+            Owner::Unknown => {
+                let cluster = std::rc::Rc::clone(cluster);
+                self.suspect_cluster(&cluster, None);
+                return Next::Unknown;
+            }
             Owner::Anybody => {
                 if exchange.candidates.is_none() {
                     exchange.candidates = cluster.candidates(random);
@@ -225,14 +229,20 @@ impl Engine {
     }
 
     fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {
-        let Some(exchange) = self.exchanges.get(key) else {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        if matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease)
-            && let Some(client) = self.clients.get_mut(exchange.client)
+        if !matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease) {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(exchange.client) else {
+            return;
+        };
+        client.pinned_to.clone_from(&exchange.to);
+        if client.pin.replace(server) != Some(server)
+            && let Some(repeat) = &mut exchange.repeat
         {
-            client.pin = Some(server);
-            client.pinned_to.clone_from(&exchange.to);
+            repeat.pinned = true;
         }
     }
 }

@@ -17,7 +17,7 @@ impl Engine {
             return;
         };
         // Not into the middle of a large answer.
-        let out = if client.larges > 0 || (client.lineup.is_none() && client.writing.is_some()) {
+        let out = if !client.large.is_empty() {
             client.held.push(Held {
                 exchange: ExchangeKey::default(),
                 bytes: Vec::new(),

@@ -41,9 +41,9 @@ pub(super) struct Client {
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,
     pub(super) held: Vec<Held>,
-    /// Large answers that are not complete, where answers are in order: what answers nobody waits
-    /// in `held`.
-    pub(super) larges: u32,
+    /// Large answers that are under way. What answers nobody waits for them in `held`, where answers
+    /// are in order.
+    pub(super) large: Vec<ExchangeKey>,
     /// A request that waits until the client is owed nothing: it goes to another connection, and
     /// must not overtake.
     pub(super) parked: Option<Box<Parked>>,
@@ -192,6 +192,11 @@ impl Lineup {
             .map(|turn| &mut turn.bytes)
     }
 
+    /// Whether what is written of this answer leaves at once.
+    pub(super) fn is_front(&self, turn: u64) -> bool {
+        turn <= self.first
+    }
+
     /// Forgets what waits of an answer. False: it has its turn now, and what was written has left.
     pub(super) fn forget(&mut self, turn: u64) -> bool {
         self.place(turn).map(Vec::clear).is_some()
@@ -258,7 +263,7 @@ impl Client {
             lineup: home.answers_in_order.then(Lineup::default),
             writing: None,
             held: Vec::new(),
-            larges: 0,
+            large: Vec::new(),
             parked: None,
             question: None,
             waiting: false,

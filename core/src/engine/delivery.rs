@@ -236,7 +236,7 @@ impl Engine {
                 .push_back(Action::Resume(ConnectionId::Client(key)));
         }
         client.reading = welcome;
-        self.reconsider_writer(key);
+        self.reconsider_writers(key);
     }
 
     /// An answer was delivered or given up: a client that only waited for that may go.

@@ -62,8 +62,6 @@ pub(super) struct Exchange {
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
     pub(super) answered: bool,
-    /// A large answer to an in-order client is not complete.
-    pub(super) large: bool,
     pub(super) log: Option<Box<Draft>>,
     pub(super) observed: Option<Box<Observed>>,
 }
@@ -133,7 +131,6 @@ impl Exchange {
             request_bytes: 0,
             response_bytes: 0,
             answered: false,
-            large: false,
             log: None,
             observed: None,
         }
@@ -323,6 +320,7 @@ impl Engine {
         exchange.deadline = None;
         if let Some(sent) = exchange.attempt {
             self.report(sent.host, false);
+            self.suspect(sent.host);
         }
         self.fail(key, Status::Timeout);
     }

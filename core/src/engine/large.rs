@@ -173,30 +173,37 @@ impl Engine {
         if let Some(timer) = exchange.deadline.take() {
             self.timers.cancel(timer);
         }
-        if let Some(client) = self.clients.get_mut(exchange.client) {
+        let (client_key, sent) = (exchange.client, exchange.attempt);
+        if let Some(client) = self.clients.get_mut(client_key) {
             client.writing.get_or_insert(key);
-            if client.lineup.is_some() && !std::mem::replace(&mut exchange.large, true) {
-                client.larges += 1;
+            if !client.large.contains(&key) {
+                client.large.push(key);
             }
+        }
+        // Nothing new joins the connection, so that it can be paused at the pace of this client;
+        // what is behind the answer already has to wait for it.
+        if let Some(server) = sent.and_then(|sent| self.servers.get_mut(sent.server)) {
+            server.owner = Some(client_key);
         }
     }
 
     /// The large answer of an in-order client is complete, or given up: what answers nobody may
     /// follow it.
     pub(super) fn large_is_over(&mut self, key: ExchangeKey) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
+        let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        if !std::mem::take(&mut exchange.large) {
+        let Some(client) = self.clients.get_mut(exchange.client) else {
             return;
-        }
-        if let Some(client) = self.clients.get_mut(exchange.client) {
-            client.larges = client.larges.saturating_sub(1);
-            if client.larges == 0 {
-                let out = client.outbox.append(&mut self.spare);
-                for held in client.held.drain(..) {
-                    out.extend_from_slice(&held.bytes);
-                }
+        };
+        let Some(place) = client.large.iter().position(|large| *large == key) else {
+            return;
+        };
+        client.large.swap_remove(place);
+        if client.large.is_empty() && client.lineup.is_some() {
+            let out = client.outbox.append(&mut self.spare);
+            for held in client.held.drain(..) {
+                out.extend_from_slice(&held.bytes);
             }
         }
     }
@@ -270,29 +277,39 @@ impl Engine {
             .is_none_or(|server| server.outbox.len() <= self.settings.whole)
     }
 
-    /// Stops or resumes reading of a server that serves this client alone, by how much the client
-    /// has still to read.
-    pub(super) fn reconsider_writer(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get(key) else {
+    /// Stops or resumes reading of the servers whose large answers this client gets, by how much it
+    /// has still to read: of the one whose turn it is, by what is to be sent; of others, by all that
+    /// waits.
+    pub(super) fn reconsider_writers(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key).filter(|c| !c.large.is_empty()) else {
             return;
         };
-        let Some(sent) = client
-            .writing
-            .and_then(|writing| self.exchanges.get(writing))
-            .and_then(|exchange| exchange.attempt)
-        else {
-            return;
-        };
-        let welcome =
-            client.outbox.len() <= self.settings.client_pause || client.phase == Phase::Closing;
-        if let Some(server) = self.servers.get_mut(sent.server)
-            && server.owner == Some(key)
-        {
-            if welcome && !server.reading {
-                self.actions
-                    .push_back(Action::Resume(ConnectionId::Server(sent.server)));
+        let exchanges = &self.exchanges;
+        client.large.retain(|large| exchanges.contains_key(*large));
+        let most = self.settings.client_pause;
+        let (leaving, unsent) = (client.outbox.len(), client.unsent_bytes());
+        for large in &client.large {
+            let Some(exchange) = exchanges.get(*large) else {
+                continue;
+            };
+            let (Some(sent), turn) = (exchange.attempt, exchange.turn) else {
+                continue;
+            };
+            let is_its_turn = match (&client.lineup, turn) {
+                (Some(lineup), Some(turn)) => lineup.is_front(turn),
+                _ => client.writing == Some(*large),
+            };
+            let waits = if is_its_turn { leaving } else { unsent };
+            let welcome = waits <= most || client.phase == Phase::Closing;
+            if let Some(server) = self.servers.get_mut(sent.server)
+                && server.owner == Some(key)
+            {
+                if welcome && !server.reading {
+                    self.actions
+                        .push_back(Action::Resume(ConnectionId::Server(sent.server)));
+                }
+                server.reading = welcome;
             }
-            server.reading = welcome;
         }
     }
 }

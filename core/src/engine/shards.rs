@@ -24,7 +24,7 @@ pub(super) enum Owner {
         replica: bool,
     },
     Nobody,
-    /// The endpoints have not said yet.
+    /// The endpoints have not said yet, or say that there is none for now.
     Unknown,
 }
 
@@ -158,8 +158,12 @@ impl Shards {
         (slot <= *last).then_some(*shard)
     }
 
-    /// A server said that another owns the slot now.
-    pub(super) fn moved(&mut self, slot: u32, host: HostKey) {
+    /// A server said that another owns the slot now. False: that was known.
+    pub(super) fn moved(&mut self, slot: u32, host: HostKey) -> bool {
+        let owner = self.shard(slot).and_then(|n| self.shards.get(n as usize));
+        if owner.is_some_and(|owner| owner.primary == Some(host)) {
+            return false;
+        }
         let known = self
             .shards
             .iter()
@@ -176,7 +180,7 @@ impl Shards {
             shard.primary = Some(host);
         }
         let Ok(index) = u32::try_from(index) else {
-            return;
+            return true;
         };
         let mut ranges = Vec::with_capacity(self.ranges.len() + 2);
         for (first, last, shard) in self.ranges.drain(..) {
@@ -194,6 +198,22 @@ impl Shards {
         ranges.push((slot, slot, index));
         ranges.sort_unstable();
         self.ranges = ranges;
+        true
+    }
+
+    /// A shard whose primary can be asked: of all, one that is taken by chance.
+    fn any(&self, seed: usize, hosts: &SlotMap<HostKey, Host>) -> Owner {
+        let primaries = self.shards.iter().filter_map(|shard| shard.primary);
+        let mut primaries: Vec<HostKey> = primaries.collect();
+        let usable = |key: &HostKey| hosts.get(*key).is_some_and(|host| !host.avoided());
+        if primaries.iter().any(usable) {
+            primaries.retain(usable);
+        }
+        let host = primaries.get(seed % primaries.len().max(1));
+        host.map_or(Owner::Unknown, |host| Owner::Is {
+            host: *host,
+            replica: false,
+        })
     }
 
     /// The endpoint to ask for what `shard` owns; later tries are offered others where the role
@@ -236,7 +256,11 @@ impl Shards {
             Role::Any if seed.is_multiple_of(shard.replicas.len() + 1) && fine => primary,
             Role::Any => replica().or(primary),
         }
-        .unwrap_or(Owner::Nobody)
+        .unwrap_or(match role {
+            Role::Replica => Owner::Nobody,
+            // It has none for as long as it takes the others to agree on the next.
+            _ => Owner::Unknown,
+        })
     }
 }
 
@@ -282,16 +306,12 @@ impl Division {
                 let Some(shards) = map.as_ref() else {
                     return Owner::Unknown;
                 };
-                let (shard, role) = match constraint {
-                    Constraint::Shard { slot, role, .. } => (shards.shard(*slot), *role),
-                    _ => {
-                        let all = u32::try_from(shards.shards.len()).unwrap_or(u32::MAX);
-                        let any = u32::try_from(seed % 65_536).unwrap_or(0);
-                        (any.checked_rem(all), Role::Primary)
-                    }
+                let Constraint::Shard { slot, role, .. } = constraint else {
+                    return shards.any(seed, hosts);
                 };
-                shard.map_or(Owner::Nobody, |shard| {
-                    shards.choose(shard, role, seed, hosts)
+                let shard = shards.shard(*slot);
+                shard.map_or(Owner::Unknown, |shard| {
+                    shards.choose(shard, *role, seed, hosts)
                 })
             }
         }

@@ -128,6 +128,10 @@ impl Protocol for Redis {
         Some(&*self.splitter)
     }
 
+    fn redirects(&self) -> bool {
+        self.settings.follows()
+    }
+
     fn topology(&self) -> Option<Box<dyn Topology>> {
         let probe = Request::unary(0, Tag::default().pack(None));
         Some(Box::new(ClusterTopology::new(probe)))

@@ -140,13 +140,13 @@ impl Cluster {
         first.iter().copied().chain(learned).collect()
     }
 
-    /// A server said that another owns the slot now.
-    pub(in crate::engine) fn moved(&self, slot: u32, host: HostKey) {
-        if let Division::Learned(learned) = &self.division
-            && let Some(shards) = learned.map.borrow_mut().as_mut()
-        {
-            shards.moved(slot, host);
-        }
+    /// A server said that another owns the slot now. False: that was known.
+    pub(in crate::engine) fn moved(&self, slot: u32, host: HostKey) -> bool {
+        let Division::Learned(learned) = &self.division else {
+            return false;
+        };
+        let mut map = learned.map.borrow_mut();
+        map.as_mut().is_some_and(|shards| shards.moved(slot, host))
     }
 
     /// What asks its servers how they divide the keys.
