@@ -26,6 +26,7 @@ mod mirror;
 mod observe;
 mod outbox;
 mod own;
+mod pin;
 mod pool;
 mod receive;
 mod repeat;

@@ -2,11 +2,16 @@
 //! by hand.
 
 pub mod cluster;
+mod peers;
+mod proxied;
+pub mod script;
 mod server;
 mod suite;
 mod wire;
 
 pub use cluster::{Cluster, Node};
+pub use peers::peers;
+pub use proxied::Proxied;
 pub use server::Server;
 pub use suite::{Suite, Verdict, Verdicts};
 pub use wire::{Wire, encode};

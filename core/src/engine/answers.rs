@@ -1,8 +1,6 @@
 //! A server's bytes become answers.
 
-use meltemi_codec::{
-    Answers, At, Decoded, Frame, FromServer, Message, Outcome, Pin, Response, Size,
-};
+use meltemi_codec::{Answers, At, Decoded, Frame, FromServer, Message, Outcome, Response, Size};
 
 use super::{
     Engine, ExchangeKey, ServerKey,
@@ -231,15 +229,6 @@ impl Engine {
         }
         self.answer_ends(key);
         self.finish(key, end);
-    }
-
-    fn release_pin(&mut self, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get(key)
-            && exchange.pin == Pin::Release
-            && let Some(client) = self.clients.get_mut(exchange.client)
-        {
-            client.pin = None;
-        }
     }
 
     /// The attempt that an answer is for, its exchange if that still waits, and whether no other

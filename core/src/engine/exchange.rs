@@ -40,6 +40,8 @@ pub(super) struct Exchange {
     pub(super) pin: Pin,
     pub(super) constraint: Constraint,
     pub(super) session: Option<Session>,
+    /// As [`Request::waits`].
+    pub(super) waits: bool,
     pub(super) idempotent: bool,
     pub(super) exclusive: bool,
     /// The endpoint that it has to ask next.
@@ -113,6 +115,7 @@ impl Exchange {
             pin: request.pin,
             constraint: request.constraint,
             session: request.session,
+            waits: request.waits,
             idempotent: request.idempotent,
             exclusive: false,
             aim: None,
@@ -277,7 +280,8 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        let route = exchange.route.as_ref().and_then(|route| route.timeout);
+        let route = exchange.route.as_ref().filter(|_| !exchange.waits);
+        let route = route.and_then(|route| route.timeout);
         let limit = match (own, route) {
             (Some(own), Some(route)) => Some(own.min(route)),
             (own, route) => own.or(route),
@@ -309,7 +313,11 @@ impl Engine {
                 format!("the endpoint of {cluster} broke the protocol")
             }
             Status::Timeout => format!("no answer of {cluster} within the deadline"),
-            _ => format!("all connections to {cluster} are at their limit"),
+            _ => format!(
+                "all connections to {cluster} are at their limit: its `maxConnections`, or {} to one \
+                 endpoint that serve one client each",
+                self.settings.own_connections_per_endpoint
+            ),
         }
     }
 
@@ -370,6 +378,7 @@ impl Engine {
         self.drop_parts(key);
         self.drop_delayed(key);
         self.leave_server(key);
+        self.drop_pin(key);
         let Some(mut exchange) = self.exchanges.remove(key) else {
             return;
         };
@@ -425,9 +434,16 @@ impl Engine {
         {
             attempt.memo = Some(Box::new(std::mem::take(&mut exchange.memo)));
         }
+        let waits = exchange.waits;
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempt_finished();
+        }
+        let unanswered = self.servers.get(sent.server).is_some_and(|server| {
+            server.owner.is_some() && server.attempts.get(sent.attempt).is_some()
+        });
+        if waits && unanswered {
+            return self.server_lost(sent.server, super::lost::Loss::Cut);
         }
         self.forget_attempt(sent.server, sent.attempt);
     }

@@ -85,7 +85,7 @@ impl Engine {
         let Some(host) = self.tables.hosts.get_mut(server.host) else {
             return false;
         };
-        host.connections.retain(|other| *other != key);
+        host.forget(key);
         if host.connections.is_empty() {
             host.leaving = false;
         }

@@ -335,10 +335,16 @@ impl Engine {
         if pinned {
             return;
         }
-        server.owner = None;
         server.reading = true;
+        let released = server.owner.take().is_some();
         if server.retiring {
-            self.close_server(key);
+            return self.close_server(key);
+        }
+        if released
+            && let Some(host) = self.tables.hosts.get_mut(server.host)
+            && !host.shared.contains(&key)
+        {
+            host.shared.push(key);
         }
     }
 
@@ -362,10 +368,23 @@ impl Engine {
         if server.fifo.is_empty() || !server.connected {
             return;
         }
-        if self.now.saturating_duration_since(server.last_read) >= self.settings.stall {
+        let silent = self.now.saturating_duration_since(server.last_read) >= self.settings.stall;
+        if silent && !self.is_waited_on(key) {
             return self.server_lost(key, super::lost::Loss::Reset);
         }
         self.watch_head(key);
+    }
+
+    /// Whether the oldest unanswered request waits for what happens elsewhere, so that nothing
+    /// follows from the server's silence.
+    fn is_waited_on(&self, key: ServerKey) -> bool {
+        let oldest = self.servers.get(key).and_then(|server| {
+            let front = server.fifo.front()?;
+            server.attempts.get(*front)
+        });
+        oldest
+            .and_then(|attempt| self.exchanges.get(attempt.exchange))
+            .is_some_and(|exchange| exchange.waits)
     }
 
     /// How long a silent connection is left alone.
@@ -394,7 +413,7 @@ impl Engine {
         }
         let mut due = server.last_read + period;
         if let Some(heartbeat) = server.traits.heartbeat {
-            if silent >= heartbeat * 3 {
+            if silent >= heartbeat * 3 && !self.is_waited_on(key) {
                 return self.server_lost(key, super::lost::Loss::Reset);
             }
             // In order, the next answers would be taken for the codec's own.

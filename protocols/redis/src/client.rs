@@ -277,7 +277,7 @@ impl Downstream for Client {
         edits: &[Edit],
         out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
-        edit::edit(request, edits, out)
+        edit::edit(request, edits, &self.lessons, out)
     }
 
     fn constraint(&self, edited: Frame<'_>) -> Option<Constraint> {
@@ -317,6 +317,9 @@ impl Downstream for Client {
         self.state.answered(tag, true);
         if tag.has(memo::QUEUED) {
             self.state.not_queued(reply.status);
+        }
+        if tag.has(memo::PINS) {
+            self.state.not_pinned();
         }
         if !tag.has(memo::SILENT) {
             texts::write_local(reply.message, out);

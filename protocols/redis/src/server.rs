@@ -52,6 +52,9 @@ pub(crate) struct Server {
     /// Whether the connection is subscribed to channels or patterns, and to shard channels: the
     /// server counts them apart.
     subscribed: [bool; 2],
+    /// Whether a transaction may subscribe: of the confirmations of one command all but the first
+    /// come behind the answer to `EXEC`, and count for no command.
+    strays: bool,
     /// Whether what comes is a replication stream.
     raw: bool,
 }
@@ -82,6 +85,7 @@ impl Server {
             restoring: VecDeque::new(),
             progress: None,
             subscribed: [false; 2],
+            strays: false,
             raw: false,
         }
     }
@@ -146,10 +150,13 @@ impl Server {
                     _ => Said::Push,
                 }
             }
-            b'*' if !self.who.resp3 && (subscribed || confirms) => {
+            b'*' if !self.who.resp3 && (subscribed || confirms || self.strays) => {
                 let word = rest.and_then(first_word).unwrap_or_default();
                 match confirmed(word) {
-                    _ if subscribed && is_message(word) => Said::Push,
+                    _ if (subscribed || self.strays) && is_message(word) => Said::Push,
+                    Some(kind) if self.strays && waits.is_none_or(|tag| tag.kind != kind) => {
+                        Said::Push
+                    }
                     Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
                         Said::Confirmation(kind)
                     }
@@ -199,6 +206,13 @@ impl Server {
         if had < tag.before {
             return FromServer::Answered;
         }
+        if said == (Said::Reply { error: false }) {
+            match tag.kind {
+                Kind::Hello2 => self.who.resp3 = false,
+                Kind::Hello3 => self.who.resp3 = true,
+                _ => {}
+            }
+        }
         let last = self.is_last(tag, had - tag.before + 1, (said, bytes));
         if last {
             self.progress = None;
@@ -244,6 +258,7 @@ impl Server {
 
     fn write(&mut self, request: Frame<'_>, out: &mut Vec<u8>) {
         let tag = Tag::unpack(request.memo);
+        self.strays |= tag.has(memo::LISTENS);
         let data = request.memo.data.as_deref().unwrap_or_default();
         if tag.has(memo::INSTEAD) {
             out.extend_from_slice(data);

@@ -46,6 +46,8 @@ pub(in crate::engine) struct Host {
     /// Requests in flight of this worker.
     pub(in crate::engine) active: u32,
     pub(in crate::engine) connections: Vec<ServerKey>,
+    /// Those of them that serve no client alone.
+    pub(in crate::engine) shared: Vec<ServerKey>,
     /// It said that it wants no new requests.
     pub(in crate::engine) leaving: bool,
     /// Its last report was a failure.
@@ -204,6 +206,12 @@ impl Cluster {
 }
 
 impl Host {
+    /// A connection is gone.
+    pub(in crate::engine) fn forget(&mut self, key: ServerKey) {
+        self.connections.retain(|other| *other != key);
+        self.shared.retain(|other| *other != key);
+    }
+
     /// It is better not asked now.
     pub(in crate::engine) fn avoided(&self) -> bool {
         self.ejected || self.leaving || self.failing
@@ -223,6 +231,7 @@ impl Host {
             metrics: metrics.clone(),
             active: 0,
             connections: Vec::new(),
+            shared: Vec::new(),
             leaving: false,
             failing: false,
             weight: 1,

@@ -8,6 +8,7 @@ use super::{
     Client,
     asked::{Asked, Draft},
     class::Channels,
+    texts,
 };
 use crate::{
     memo::{Kind, Tag},
@@ -134,6 +135,7 @@ impl Client {
             self.keep(&mut draft);
             return FromClient::Request(draft.finish());
         }
+        self.pins(&mut draft);
         let channels: Vec<&[u8]> = (1..asked.arguments.len())
             .filter_map(|n| asked.argument(n))
             .collect();
@@ -194,6 +196,21 @@ impl Client {
                 write::error(&error, out);
                 FromClient::Answered
             }
+            // The server refuses these too. But it may know better what the client is subscribed to,
+            // and then they must not reach it: nothing would be counted right any more.
+            Class::ClientReply | Class::Monitor | Class::Replication => {
+                let name = asked.command.map_or("", |command| command.name);
+                write::error(texts::subscribed(name).as_bytes(), out);
+                FromClient::Answered
+            }
+            Class::Auth
+            | Class::Select
+            | Class::Hello
+            | Class::Own
+            | Class::ClientSetname
+            | Class::Readonly
+            | Class::Readwrite
+            | Class::Replconf => self.own(asked),
             _ => self.ordinary(asked),
         }
     }

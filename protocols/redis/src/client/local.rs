@@ -10,7 +10,7 @@ use super::{
     texts,
 };
 use crate::{
-    memo::{Kind, Tag},
+    memo::{self, Kind, Tag},
     resp::write,
     server::BEAT,
     settings::Mode,
@@ -38,6 +38,7 @@ impl Client {
     pub(super) fn keep(&mut self, draft: &mut Draft) {
         draft.request.pin = Pin::UntilClose;
         if !self.state.own {
+            self.pins(draft);
             self.state.own = true;
             self.state.unnamed = self.state.name.is_some();
         }
@@ -58,6 +59,14 @@ impl Client {
         }
     }
 
+    /// Remembers of a request whether it is the first to need a connection of the client's own: where
+    /// the server never has it, there is none.
+    pub(super) fn pins(&self, draft: &mut Draft) {
+        if !self.state.pinned() {
+            draft.tag.set(memo::PINS);
+        }
+    }
+
     /// `MONITOR`, `SYNC`, `PSYNC`, `REPLCONF`.
     pub(super) fn stream(&mut self, asked: &Asked<'_>) -> FromClient {
         let mut draft = self.draft(asked);
@@ -67,11 +76,13 @@ impl Client {
                 self.state.stream = Stream::Monitor;
                 draft.tag.kind = Kind::Monitor;
                 draft.request.answers = Answers::UntilEnd;
+                draft.request.waits = true;
             }
             Class::Replication => {
                 self.state.stream = Stream::Replication;
                 draft.tag.kind = Kind::Replication;
                 draft.request.answers = Answers::UntilEnd;
+                draft.request.waits = true;
             }
             // `REPLCONF ACK` and `GETACK` have none.
             _ => {
@@ -92,6 +103,7 @@ impl Client {
             return self.quit(out);
         }
         let mut draft = Draft::new(Tag::default());
+        draft.request.session.clone_from(&self.state.session);
         if asked.class == Class::Reset && self.state.stream == Stream::Monitor {
             draft.tag.kind = Kind::Renew;
             self.state.reset(self.settings.asked.is_none());

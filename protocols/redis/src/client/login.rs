@@ -144,6 +144,12 @@ impl Client {
             false => Kind::Hello2,
         };
         self.keep(&mut draft);
+        // What follows in one write is judged by what this makes of the connection; a password may be
+        // wrong, and is waited for.
+        draft.tag.count = self.state.resets;
+        if asked.arguments.len() == 2 {
+            self.state.who.resp3 = resp3;
+        }
         if self.settings.asked.is_some() {
             // The password was the proxy's.
             let version: &[u8] = if resp3 { b"3" } else { b"2" };
@@ -209,6 +215,7 @@ impl Client {
             true => Kind::Renew,
             false => Kind::Restore,
         }));
+        draft.request.session.clone_from(&self.state.session);
         if !self.state.own {
             draft.request.pin = Pin::Release;
         }

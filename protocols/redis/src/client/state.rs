@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) reads_replicas: bool,
     /// Blocking commands that are unanswered.
     pub(super) blocked: u32,
+    /// How often it has begun anew.
+    pub(super) resets: u32,
 }
 
 /// `CLIENT REPLY`.
@@ -107,6 +109,7 @@ impl State {
             stream: Stream::None,
             reads_replicas: false,
             blocked: 0,
+            resets: 0,
         }
     }
 
@@ -147,9 +150,16 @@ impl State {
     /// What `RESET` does. A connection that is the client's own stays so.
     pub(super) fn reset(&mut self, authenticated: bool) {
         let (own, blocked) = (self.own, self.blocked);
+        let resets = self.resets.wrapping_add(1);
+        // `CLIENT REPLY SKIP` silences the answer to `RESET` too, `OFF` does not.
+        let skips = self.replies == Replies::Skip;
         *self = Self::new(authenticated);
         self.own = own;
         self.blocked = blocked;
+        self.resets = resets;
+        if skips {
+            self.replies = Replies::Skip;
+        }
     }
 
     /// A command of a transaction was answered by the proxy, so that the server does not have it.
@@ -170,6 +180,13 @@ impl State {
         self.poisoned = true;
     }
 
+    /// The request that was to pin a connection was answered by the proxy: what it asked for is not.
+    pub(super) fn not_pinned(&mut self) {
+        self.own = false;
+        self.watching = false;
+        self.channels = Subscriptions::default();
+    }
+
     /// A request was answered.
     pub(super) fn answered(&mut self, tag: Tag, error: bool) {
         if tag.has(memo::BLOCKING) {
@@ -181,9 +198,15 @@ impl State {
             }
             Kind::Subscribe | Kind::Psubscribe | Kind::Ssubscribe => {
                 self.channels.answered(error);
+                if error && tag.has(memo::PINS) {
+                    self.channels = Subscriptions::default();
+                }
             }
-            Kind::Hello2 | Kind::Hello3 if !error => {
+            Kind::Hello2 | Kind::Hello3 if !error && tag.count == self.resets => {
                 self.who.resp3 = tag.kind == Kind::Hello3;
+            }
+            kind if kind.confirms() && error && tag.has(memo::PINS) => {
+                self.channels = Subscriptions::default();
             }
             Kind::Monitor | Kind::Replication if error => self.stream = Stream::None,
             _ => {}

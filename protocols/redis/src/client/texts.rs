@@ -13,6 +13,14 @@ pub(super) fn write_local(message: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Of a RESP2 client that is subscribed.
+pub(super) fn subscribed(command: &str) -> String {
+    format!(
+        "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+         are allowed in this context"
+    )
+}
+
 pub(super) const NO_AUTH: &[u8] = b"NOAUTH Authentication required.";
 pub(super) const HELLO_NO_AUTH: &[u8] = b"NOAUTH HELLO must be called with the client already \
     authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \

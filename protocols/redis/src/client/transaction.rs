@@ -140,6 +140,9 @@ impl Client {
             | Class::ClientSetinfo => {
                 let mut draft = self.queued(asked);
                 self.keep(&mut draft);
+                if matches!(asked.class, Class::Subscribe(_) | Class::Unsubscribe(_)) {
+                    draft.tag.set(memo::LISTENS);
+                }
                 FromClient::Request(draft.finish())
             }
             _ => FromClient::Request(self.queued(asked).finish()),
@@ -189,6 +192,7 @@ impl Client {
     pub(super) fn watch(&mut self, asked: &Asked<'_>) -> FromClient {
         let mut draft = self.draft(asked);
         draft.request.pin = self.standing();
+        self.pins(&mut draft);
         self.state.watching = true;
         FromClient::Request(draft.finish())
     }

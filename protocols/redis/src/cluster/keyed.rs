@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use meltemi_codec::{Constraint, Frame, Part, Plan, Role, ShardMap};
+use meltemi_codec::{Constraint, Frame, Plan, Role, ShardMap};
 
 use super::{
     merge::How,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     command::{Find, KeySpec, ResponsePolicy, keys},
+    memo::Tag,
     resp::{Arguments, write},
 };
 
@@ -126,12 +127,17 @@ impl Division {
             }
             body.add(item);
         }
+        // By its first key a part finds its own route.
+        let mut first = Tag::default();
+        first.key = 1;
         let parts = bodies.into_iter().zip(self.constraints);
         Plan::Many {
             parts: parts
-                .map(|(body, constraint)| Part {
-                    items: body.items.clone(),
-                    ..part(of.idempotent, constraint, body.command(name))
+                .map(|(body, constraint)| {
+                    let mut part = part(of.idempotent, constraint, body.command(name));
+                    part.own.request.memo = first.pack(None);
+                    part.items = body.items;
+                    part
                 })
                 .collect(),
             merge: match response {

@@ -260,6 +260,7 @@ fn blocks(request: &mut Request, timeout: Option<&[u8]>) {
     let timeout = timeout.and_then(number::integer);
     let timeout = timeout.and_then(|it| u64::try_from(it).ok());
     request.pin = Pin::UntilReply;
+    request.waits = true;
     request.deadline = timeout
         .filter(|it| *it != 0)
         .map(|it| Duration::from_millis(it).saturating_add(SLACK));
