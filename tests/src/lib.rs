@@ -6,6 +6,7 @@
 //! unless `MELTEMI_REQUIRE_PEERS=1`.
 
 pub mod dubbo;
+pub mod history;
 mod http;
 mod manifests;
 mod meltemi;

@@ -1,6 +1,7 @@
 //! Redis: real servers, alone and as a cluster, Redis' own test suite, and a client that speaks RESP
 //! by hand.
 
+pub mod cluster;
 mod peers;
 mod proxied;
 pub mod script;
@@ -8,6 +9,7 @@ mod server;
 mod suite;
 mod wire;
 
+pub use cluster::{Cluster, Node};
 pub use peers::peers;
 pub use proxied::Proxied;
 pub use server::Server;

@@ -234,19 +234,7 @@ faults:
 
 const AUTH: &str = "settings: { auth: { plain: { username: app, password: open-sesame } } }\n";
 
-#[test]
-fn clients_show_one_password_and_servers_are_shown_another() {
-    if !Server::is_installed() {
-        return;
-    }
-    let cache = Server::start(&["--requirepass", "for-the-proxy"]);
-    let proxied = Proxied::start(&[("cache.demo", &cache)], AUTH);
-    let destination = |auth: &str| {
-        format!(
-            "apiVersion: redis.aeraki.io/v1alpha1\nkind: RedisDestination\nmetadata:\n  name: it\nspec:\n  \
-             host: cache.demo\n  trafficPolicy:\n    connectionPool:\n      redis:\n        mode: PROXY\n        {auth}\n"
-        )
-    };
+fn passwords_are_asked_of_clients(proxied: &Proxied) {
     let mut client = proxied.connect();
     for (words, reply) in [
         ("GET k", "-NOAUTH Authentication required."),
@@ -263,6 +251,22 @@ fn clients_show_one_password_and_servers_are_shown_another() {
         let said = client.call(words);
         assert!(said.starts_with(reply), "{words}: {said}");
     }
+}
+
+#[test]
+fn clients_show_one_password_and_servers_are_shown_another() {
+    if !Server::is_installed() {
+        return;
+    }
+    let cache = Server::start(&["--requirepass", "for-the-proxy"]);
+    let proxied = Proxied::start(&[("cache.demo", &cache)], AUTH);
+    let destination = |auth: &str| {
+        format!(
+            "apiVersion: redis.aeraki.io/v1alpha1\nkind: RedisDestination\nmetadata:\n  name: it\nspec:\n  \
+             host: cache.demo\n  trafficPolicy:\n    connectionPool:\n      redis:\n        mode: PROXY\n        {auth}\n"
+        )
+    };
+    passwords_are_asked_of_clients(&proxied);
     proxied.manifests().write(
         "destination.yaml",
         &destination("auth: { plain: { password: not-it } }"),

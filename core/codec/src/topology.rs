@@ -24,6 +24,17 @@ pub trait Topology {
 
     /// A request was redirected: what is known of that part of the key space is out of date.
     fn redirected(&mut self, key: u32, to: &Node);
+
+    /// A node did not serve what it should (a connection was lost, no answer came, it said that it
+    /// cannot), or a shard has nobody to ask: what is known may be out of date. Called for each such
+    /// request, so a machine bounds how often it asks.
+    fn suspect(&mut self, _node: Option<&Node>) {}
+
+    /// What [`TopologyEvent::nodes`] calls the node that a redirect calls so, where that differs (a
+    /// redirect gives its name, the event its address).
+    fn known_as(&self, _node: &Node) -> Option<Node> {
+        None
+    }
 }
 
 /// What a topology wants the core to do.

@@ -39,7 +39,13 @@ impl Engine {
             match server.codec.decode(rest, &waiting, &mut self.scratch) {
                 Err(malformed) => {
                     server.metrics.decode_error();
-                    tracing::warn!(reason = malformed.reason, "malformed answer");
+                    let host = self.tables.hosts.get(server.host);
+                    tracing::warn!(
+                        cluster = host.map(|host| tracing::field::display(&host.cluster)),
+                        endpoint = host.map(|host| tracing::field::display(&host.address)),
+                        reason = malformed.reason,
+                        "malformed answer"
+                    );
                     let loss = match server.handshake {
                         Some(_) => Loss::Handshake,
                         None => Loss::Malformed,
@@ -51,7 +57,10 @@ impl Engine {
                     server.need = need;
                     return consumed;
                 }
-                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Skip { len }) => {
+                    server.need = 0;
+                    consumed += len.max(1);
+                }
                 Ok(Decoded::Message(message)) => {
                     server.need = 0;
                     let (frame, whole) = extent(message.size, rest);
@@ -83,6 +92,9 @@ impl Engine {
             FromServer::GoAway { host: true } => self.host_leaving(key, true),
             FromServer::GoAway { host: false } => self.retire_server(key),
             FromServer::Refused => return self.server_refuses(key, frame),
+            FromServer::Push if !whole => {
+                return self.large_push_begins(key, frame, left);
+            }
             FromServer::Push => self.push_to_owner(key, frame),
             FromServer::Call(request) => self.call_client(key, &request, frame, whole),
         }
@@ -131,7 +143,12 @@ impl Engine {
             return;
         }
         let end = End::of(&outcome);
-        self.pass_down(exchange_key, frame, whole);
+        match outcome {
+            Outcome::Redirect { .. } if whole && self.is_of_learned(exchange_key) => {
+                self.refuse_redirect(exchange_key);
+            }
+            _ => self.pass_down(exchange_key, frame, whole),
+        }
         match rest {
             Some(left) => {
                 if let Some(server) = self.servers.get_mut(key) {

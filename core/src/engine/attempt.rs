@@ -150,7 +150,11 @@ impl Engine {
                 host
             }
             Owner::Nobody => return Next::Nobody,
-            Owner::Unknown => return Next::Unknown,
+            Owner::Unknown => {
+                let cluster = std::rc::Rc::clone(cluster);
+                self.suspect_cluster(&cluster, None);
+                return Next::Unknown;
+            }
             Owner::Anybody => {
                 if exchange.candidates.is_none() {
                     exchange.candidates = cluster.candidates(random);

@@ -16,18 +16,18 @@ impl Engine {
         let Some(client) = self.clients.get_mut(owner) else {
             return;
         };
-        if client.writing.is_some() {
-            // Another connection's large answer is on its way: this goes behind it.
-            let mut bytes = Vec::new();
-            client.codec.push(frame, &mut bytes);
-            self.buffered += bytes.len();
+        // Not into the middle of a large answer.
+        let out = if !client.large.is_empty() {
             client.held.push(Held {
                 exchange: ExchangeKey::default(),
-                bytes,
+                bytes: Vec::new(),
                 done: true,
             });
+            client.held.last_mut().map(|held| &mut held.bytes)
         } else {
-            let out = client.outbox.append(&mut self.spare);
+            Some(client.outbox.append(&mut self.spare))
+        };
+        if let Some(out) = out {
             let before = out.len();
             client.codec.push(frame, out);
             self.buffered += out.len() - before;

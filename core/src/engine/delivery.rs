@@ -85,6 +85,10 @@ impl Engine {
             return;
         };
         exchange.answered = true;
+        self.large_is_over(key);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
         let turn = exchange.turn.take();
         let client_key = exchange.client;
         let Some(client) = self.clients.get_mut(client_key) else {
@@ -232,7 +236,7 @@ impl Engine {
                 .push_back(Action::Resume(ConnectionId::Client(key)));
         }
         client.reading = welcome;
-        self.reconsider_writer(key);
+        self.reconsider_writers(key);
     }
 
     /// An answer was delivered or given up: a client that only waited for that may go.

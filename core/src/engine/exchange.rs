@@ -262,8 +262,12 @@ impl Engine {
             memo: &exchange.memo,
         };
         let codec = client.codec.as_ref();
-        let route = service.select(|attribute| codec.attribute(frame, attribute));
-        let route = route.ok_or(Status::NoRoute)?;
+        let Some(route) = service.select(|attribute| codec.attribute(frame, attribute)) else {
+            // What a pinned connection needs to be released has no key to be routed by.
+            let pinned = client.pin.is_some() && exchange.pin != Pin::Aside;
+            exchange.to = client.pinned_to.clone().filter(|_| pinned);
+            return exchange.to.as_ref().map(|_| ()).ok_or(Status::NoRoute);
+        };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.series = destination.series.clone();
         exchange.to = Some(Rc::clone(destination));
@@ -324,6 +328,7 @@ impl Engine {
         exchange.deadline = None;
         if let Some(sent) = exchange.attempt {
             self.report(sent.host, false);
+            self.suspect(sent.host);
         }
         self.fail(key, Status::Timeout);
     }
@@ -369,6 +374,7 @@ impl Engine {
     /// Forgets an exchange and settles what it held.
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
         self.cut_request_short(key);
+        self.large_is_over(key);
         self.drop_parts(key);
         self.drop_delayed(key);
         self.leave_server(key);

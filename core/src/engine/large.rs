@@ -106,7 +106,9 @@ impl Engine {
         let incoming = server.incoming;
         let left = match incoming {
             server::Incoming::Message => return 0,
-            server::Incoming::Body { left, .. } | server::Incoming::Skip { left } => left,
+            server::Incoming::Body { left, .. }
+            | server::Incoming::Skip { left }
+            | server::Incoming::Push { left } => left,
         };
         let codec = &mut server.codec;
         let (taken, left) = match piece(left, input, |input| codec.body(input)) {
@@ -116,26 +118,11 @@ impl Engine {
                 return 0;
             }
         };
-        server.incoming = match (left, incoming) {
-            (None, _) => server::Incoming::Message,
-            (
-                Some(left),
-                server::Incoming::Body {
-                    exchange,
-                    attempt,
-                    end,
-                    over,
-                    ..
-                },
-            ) => server::Incoming::Body {
-                exchange,
-                attempt,
-                left,
-                end,
-                over,
-            },
-            (Some(left), _) => server::Incoming::Skip { left },
-        };
+        server.incoming = incoming.with_left(left);
+        if let server::Incoming::Push { .. } = incoming {
+            let bytes = input.get(..taken).unwrap_or_default();
+            self.more_to_push(key, bytes, left.is_none());
+        }
         if let server::Incoming::Body {
             exchange,
             attempt,
@@ -168,6 +155,7 @@ impl Engine {
             return;
         };
         let client_key = exchange.client;
+        self.large_is_over(key);
         if let Some(client) = self.clients.get_mut(client_key)
             && client.writing == Some(key)
         {
@@ -185,8 +173,71 @@ impl Engine {
         if let Some(timer) = exchange.deadline.take() {
             self.timers.cancel(timer);
         }
-        if let Some(client) = self.clients.get_mut(exchange.client) {
+        let (client_key, sent) = (exchange.client, exchange.attempt);
+        if let Some(client) = self.clients.get_mut(client_key) {
             client.writing.get_or_insert(key);
+            if !client.large.contains(&key) {
+                client.large.push(key);
+            }
+        }
+        // Nothing new joins the connection, so that it can be paused at the pace of this client;
+        // what is behind the answer already has to wait for it.
+        if let Some(server) = sent.and_then(|sent| self.servers.get_mut(sent.server)) {
+            server.owner = Some(client_key);
+        }
+    }
+
+    /// The large answer of an in-order client is complete, or given up: what answers nobody may
+    /// follow it.
+    pub(super) fn large_is_over(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(exchange.client) else {
+            return;
+        };
+        let Some(place) = client.large.iter().position(|large| *large == key) else {
+            return;
+        };
+        client.large.swap_remove(place);
+        if client.large.is_empty() && client.lineup.is_some() {
+            let out = client.outbox.append(&mut self.spare);
+            for held in client.held.drain(..) {
+                out.extend_from_slice(&held.bytes);
+            }
+        }
+    }
+
+    /// More of a large message of the server's own for its client.
+    fn more_to_push(&mut self, key: ServerKey, bytes: &[u8], last: bool) {
+        let most = self.settings.client_limit;
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        if server.push.len() + bytes.len() > most {
+            // Its client could not take it, and would wait for the rest of it for ever.
+            return self.server_lost(key, super::lost::Loss::Cut);
+        }
+        server.push.extend_from_slice(bytes);
+        self.buffered += bytes.len();
+        if last {
+            let push = std::mem::take(&mut server.push);
+            self.buffered = self.buffered.saturating_sub(push.len());
+            self.push_to_owner(key, &push);
+        }
+    }
+
+    /// The head of a large message of the server's own: it is passed on once it is whole.
+    pub(super) fn large_push_begins(&mut self, key: ServerKey, head: &[u8], left: Option<u64>) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        server.incoming = match server.owner {
+            Some(_) => server::Incoming::Push { left },
+            None => server::Incoming::Skip { left },
+        };
+        if server.owner.is_some() {
+            self.more_to_push(key, head, false);
         }
     }
 
@@ -226,29 +277,39 @@ impl Engine {
             .is_none_or(|server| server.outbox.len() <= self.settings.whole)
     }
 
-    /// Stops or resumes reading of a server that serves this client alone, by how much the client
-    /// has still to read.
-    pub(super) fn reconsider_writer(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get(key) else {
+    /// Stops or resumes reading of the servers whose large answers this client gets, by how much it
+    /// has still to read: of the one whose turn it is, by what is to be sent; of others, by all that
+    /// waits.
+    pub(super) fn reconsider_writers(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key).filter(|c| !c.large.is_empty()) else {
             return;
         };
-        let Some(sent) = client
-            .writing
-            .and_then(|writing| self.exchanges.get(writing))
-            .and_then(|exchange| exchange.attempt)
-        else {
-            return;
-        };
-        let welcome =
-            client.outbox.len() <= self.settings.client_pause || client.phase == Phase::Closing;
-        if let Some(server) = self.servers.get_mut(sent.server)
-            && server.owner == Some(key)
-        {
-            if welcome && !server.reading {
-                self.actions
-                    .push_back(Action::Resume(ConnectionId::Server(sent.server)));
+        let exchanges = &self.exchanges;
+        client.large.retain(|large| exchanges.contains_key(*large));
+        let most = self.settings.client_pause;
+        let (leaving, unsent) = (client.outbox.len(), client.unsent_bytes());
+        for large in &client.large {
+            let Some(exchange) = exchanges.get(*large) else {
+                continue;
+            };
+            let (Some(sent), turn) = (exchange.attempt, exchange.turn) else {
+                continue;
+            };
+            let is_its_turn = match (&client.lineup, turn) {
+                (Some(lineup), Some(turn)) => lineup.is_front(turn),
+                _ => client.writing == Some(*large),
+            };
+            let waits = if is_its_turn { leaving } else { unsent };
+            let welcome = waits <= most || client.phase == Phase::Closing;
+            if let Some(server) = self.servers.get_mut(sent.server)
+                && server.owner == Some(key)
+            {
+                if welcome && !server.reading {
+                    self.actions
+                        .push_back(Action::Resume(ConnectionId::Server(sent.server)));
+                }
+                server.reading = welcome;
             }
-            server.reading = welcome;
         }
     }
 }

@@ -42,7 +42,7 @@ impl Engine {
         let Some(server) = self.servers.remove(key) else {
             return;
         };
-        self.forget_connection(key, &server, loss);
+        let blamed = self.forget_connection(key, &server, loss);
         let attempts = server.attempts.in_order();
         for (attempt_key, attempt) in &attempts {
             if self.detach(*attempt_key, attempt, key, server.host) {
@@ -57,13 +57,15 @@ impl Engine {
             client.pin = None;
             self.close_after_flush(owner);
         }
+        if blamed {
+            self.suspect(server.host);
+        }
         self.tables.drop_host_if_unused(server.host);
     }
 
-    fn forget_connection(&mut self, key: ServerKey, server: &Server, loss: Loss) {
-        self.buffered = self
-            .buffered
-            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
+    /// Whether its loss counts against its endpoint.
+    fn forget_connection(&mut self, key: ServerKey, server: &Server, loss: Loss) -> bool {
+        self.buffered = self.buffered.saturating_sub(server.buffered());
         for timer in [server.stall, server.head, server.gathering]
             .into_iter()
             .flatten()
@@ -81,7 +83,7 @@ impl Engine {
                 .push_back(Action::Close(ConnectionId::Server(key)));
         }
         let Some(host) = self.tables.hosts.get_mut(server.host) else {
-            return;
+            return false;
         };
         host.forget(key);
         if host.connections.is_empty() {
@@ -95,6 +97,7 @@ impl Engine {
         if blame {
             self.report(server.host, false);
         }
+        blame
     }
 
     /// Whether an exchange still waited for this attempt; from now on it does not.

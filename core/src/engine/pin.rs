@@ -7,7 +7,7 @@ use super::{Engine, ExchangeKey, ServerKey, lost::Loss};
 impl Engine {
     /// A request was sent that the requests behind it have to follow.
     pub(super) fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {
-        let Some(exchange) = self.exchanges.get(key) else {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
         if !matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease) {
@@ -16,7 +16,14 @@ impl Engine {
         let Some(client) = self.clients.get_mut(exchange.client) else {
             return;
         };
-        if client.pin.replace(server).is_none() {
+        client.pinned_to.clone_from(&exchange.to);
+        let before = client.pin.replace(server);
+        if before != Some(server)
+            && let Some(repeat) = &mut exchange.repeat
+        {
+            repeat.pinned = true;
+        }
+        if before.is_none() {
             return;
         }
         // What was to free the connection came before this request, its answer comes after.

@@ -188,9 +188,7 @@ impl Engine {
         {
             self.timers.cancel(timer);
         }
-        self.buffered = self
-            .buffered
-            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
+        self.buffered = self.buffered.saturating_sub(server.buffered());
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.forget(key);
         }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use meltemi_codec::{Constraint, Node, Outcome};
+use meltemi_codec::{Constraint, LocalReply, Node, Outcome, Status};
 use rand::Rng;
 
-use super::{Engine, ExchangeKey, ServerKey, Timer, tables::HostKey, wire_ids::AttemptKey};
+use super::{
+    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, tables::HostKey,
+    wire_ids::AttemptKey,
+};
 
 /// What is kept of an exchange whose request may have to be sent again.
 pub(super) struct Repeat {
@@ -14,11 +17,12 @@ pub(super) struct Repeat {
     waits: u8,
     /// Only this request, and not what it is about.
     pub(super) once: bool,
+    /// It is the one that its client's connection is pinned since.
+    pub(super) pinned: bool,
 }
 
-/// Requests up to this size (bytes) are kept.
-const KEPT: usize = 64 * 1024;
-/// Redirects that a request follows: each is a change that the proxy had not heard of.
+/// Redirects that a request follows without a pause: each is a change that the proxy had not heard
+/// of.
 const REDIRECTS: u8 = 5;
 /// Pauses of a request that is to be tried later: they double from the first.
 const WAITS: u8 = 8;
@@ -31,7 +35,7 @@ impl Engine {
             return;
         };
         let redirects = |to: &std::rc::Rc<super::tables::Destination>| to.dialect.redirects;
-        if whole && bytes.len() <= KEPT && exchange.to.as_ref().is_some_and(redirects) {
+        if whole && exchange.to.as_ref().is_some_and(redirects) {
             let mut request = self.spare.take();
             request.extend_from_slice(bytes);
             exchange.repeat = Some(Box::new(Repeat {
@@ -39,6 +43,7 @@ impl Engine {
                 redirects: 0,
                 waits: 0,
                 once: false,
+                pinned: false,
             }));
         }
     }
@@ -62,7 +67,13 @@ impl Engine {
             .clients
             .get(exchange.client)
             .and_then(|client| client.pin);
-        let bound = pinned == Some(server) && exchange.pin != meltemi_codec::Pin::UntilReply;
+        let bound = pinned == Some(server) && !self.may_be_unpinned(exchange, server, to);
+        if to.is_none() {
+            self.suspect_of(server);
+        }
+        let Some(exchange) = self.exchanges.get(key) else {
+            return false;
+        };
         if bound || exchange.answered || exchange.repeat.is_none() {
             if let Some((to, false)) = to {
                 self.note_redirect(key, server, to);
@@ -72,8 +83,9 @@ impl Engine {
         match to {
             Some((to, once)) => self.follow(key, (server, attempt), to, once),
             None => {
-                let again = self.may_wait(key);
+                let again = self.may_wait(key) && !self.is_followed(key);
                 if again {
+                    self.unpin(key, server);
                     self.detach_answered(key, server, attempt);
                     self.try_again_later(key);
                 }
@@ -87,9 +99,12 @@ impl Engine {
         let exchange = self.exchanges.get(key)?;
         let cluster = std::rc::Rc::clone(&exchange.to.as_ref()?.cluster);
         let from = self.servers.get(server)?.host;
-        let host = self.tables.node(&cluster, to, from)?;
-        if let Constraint::Shard { slot, .. } = exchange.constraint {
-            cluster.moved(slot, host);
+        let constraint = exchange.constraint.clone();
+        let host = self.tables.redirect_target(&cluster, to, from)?;
+        if let Constraint::Shard { slot, .. } = constraint {
+            if cluster.moved(slot, host) {
+                self.hold_clients_of(&cluster);
+            }
             self.topology_redirected(&cluster, slot, to);
         }
         Some(host)
@@ -119,9 +134,30 @@ impl Engine {
         repeat.once = once;
         exchange.aim = Some(host);
         exchange.chosen = 0;
+        self.unpin(key, server);
         self.detach_answered(key, server, attempt);
         self.send_again(key);
         true
+    }
+
+    /// Whether its cluster's endpoints are no concern of clients.
+    pub(super) fn is_of_learned(&self, key: ExchangeKey) -> bool {
+        let exchange = self.exchanges.get(key).filter(|e| e.own.is_none());
+        let to = exchange.and_then(|exchange| exchange.to.as_ref());
+        to.is_some_and(|to| to.cluster.topology().is_some())
+    }
+
+    /// A redirect that is not followed: the request is too large to be sent again, what its client
+    /// did before is on that connection, or it was sent to and fro. To the client all endpoints are
+    /// one server, so it is not told of another.
+    pub(super) fn refuse_redirect(&mut self, key: ExchangeKey) {
+        self.deliver(key, |codec, request, out| {
+            let reply = LocalReply {
+                status: Status::Overloaded,
+                message: "its key is moving to another server; try again",
+            };
+            codec.local_reply(request.id, request.memo, reply, out);
+        });
     }
 
     fn redirect_target(
@@ -133,7 +169,71 @@ impl Engine {
         let exchange = self.exchanges.get(key)?;
         let cluster = std::rc::Rc::clone(&exchange.to.as_ref()?.cluster);
         let from = self.servers.get(server)?.host;
-        self.tables.node(&cluster, to, from)
+        self.tables.redirect_target(&cluster, to, from)
+    }
+
+    /// Whether the connection that this request pinned may be let go again: nothing of its client
+    /// has followed it there. (Where the request goes for once, what follows would not.)
+    fn may_be_unpinned(
+        &self,
+        exchange: &Exchange,
+        server: ServerKey,
+        to: Option<(&Node, bool)>,
+    ) -> bool {
+        let alone = || {
+            let server = self.servers.get(server);
+            server.is_some_and(|server| server.attempts.len() == 1)
+        };
+        let pinned = exchange.repeat.as_ref().is_some_and(|it| it.pinned);
+        pinned && !matches!(to, Some((_, true))) && alone()
+    }
+
+    fn unpin(&mut self, key: ExchangeKey, server: ServerKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if let Some(repeat) = &mut exchange.repeat
+            && std::mem::take(&mut repeat.pinned)
+            && let Some(client) = self.clients.get_mut(exchange.client)
+            && client.pin == Some(server)
+        {
+            client.pin = None;
+        }
+    }
+
+    fn suspect_of(&mut self, server: ServerKey) {
+        if let Some(server) = self.servers.get(server) {
+            self.suspect(server.host);
+        }
+    }
+
+    /// Whether a later request of the same client may have been sent that this one, sent again,
+    /// would be behind of.
+    fn is_followed(&self, key: ExchangeKey) -> bool {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return false;
+        };
+        let Some(client) = self.clients.get(exchange.client) else {
+            return false;
+        };
+        let turn = self.turn(exchange);
+        client.keeps_order()
+            && client.flights.iter().any(|other| {
+                let other = self.exchanges.get(*other).filter(|_| *other != key);
+                other.is_some_and(|other| {
+                    other.gather.is_none()
+                        && self.turn(other) > turn
+                        && may_concern_the_same(&exchange.constraint, &other.constraint)
+                })
+            })
+    }
+
+    /// The turn of a request, or of the one that it is a part of.
+    fn turn(&self, exchange: &Exchange) -> Option<u64> {
+        match exchange.own.as_ref().map(|own| own.purpose) {
+            Some(Purpose::Part { of, .. }) => self.exchanges.get(of)?.turn,
+            _ => exchange.turn,
+        }
     }
 
     /// The server has answered, but not the client.
@@ -173,6 +273,7 @@ impl Engine {
         };
         let pause = FIRST_WAIT * (1 << repeat.waits);
         repeat.waits += 1;
+        repeat.redirects = 0;
         exchange.chosen = 0;
         let due = self.now + pause.mul_f64(jitter);
         self.timers.set(due, Timer::Again(key));
@@ -196,5 +297,15 @@ impl Engine {
         } else {
             self.spare.give(request);
         }
+    }
+}
+
+/// Whether the order of two requests may matter.
+fn may_concern_the_same(one: &Constraint, other: &Constraint) -> bool {
+    match (one, other) {
+        (Constraint::Shard { slot: one, .. }, Constraint::Shard { slot: other, .. }) => {
+            one == other
+        }
+        _ => true,
     }
 }

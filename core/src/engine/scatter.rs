@@ -59,14 +59,18 @@ impl Engine {
         }
         let client = self.clients.get(exchange.client)?;
         let service = self.tables.service(client.service)?;
-        if !to.cluster.is_divided() && !service.divided {
-            return None;
-        }
         let frame = Frame {
             bytes,
             whole,
             memo: &exchange.memo,
         };
+        // What has no key is divided by nothing but the cluster that it is routed to.
+        let key = service.key_attribute.map(AttributeKey::Known);
+        let keyed = || key.is_some_and(|key| client.codec.attribute(frame, &key).is_some());
+        let divided = to.cluster.is_divided() || (service.divided && keyed());
+        if !divided {
+            return None;
+        }
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
         let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
             let route = service.select(|attribute| match attribute {

@@ -24,7 +24,7 @@ pub(super) enum Owner {
         replica: bool,
     },
     Nobody,
-    /// The endpoints have not said yet.
+    /// The endpoints have not said yet, or say that there is none for now.
     Unknown,
 }
 
@@ -70,6 +70,13 @@ impl HashTable {
         match self {
             Self::Maglev(table) => table.index(hash),
             Self::Ring(ring) => ring.index(hash),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Maglev(table) => table.members().len(),
+            Self::Ring(ring) => ring.members().len(),
         }
     }
 
@@ -151,8 +158,12 @@ impl Shards {
         (slot <= *last).then_some(*shard)
     }
 
-    /// A server said that another owns the slot now.
-    pub(super) fn moved(&mut self, slot: u32, host: HostKey) {
+    /// A server said that another owns the slot now. False: that was known.
+    pub(super) fn moved(&mut self, slot: u32, host: HostKey) -> bool {
+        let owner = self.shard(slot).and_then(|n| self.shards.get(n as usize));
+        if owner.is_some_and(|owner| owner.primary == Some(host)) {
+            return false;
+        }
         let known = self
             .shards
             .iter()
@@ -169,7 +180,7 @@ impl Shards {
             shard.primary = Some(host);
         }
         let Ok(index) = u32::try_from(index) else {
-            return;
+            return true;
         };
         let mut ranges = Vec::with_capacity(self.ranges.len() + 2);
         for (first, last, shard) in self.ranges.drain(..) {
@@ -187,6 +198,22 @@ impl Shards {
         ranges.push((slot, slot, index));
         ranges.sort_unstable();
         self.ranges = ranges;
+        true
+    }
+
+    /// A shard whose primary can be asked: of all, one that is taken by chance.
+    fn any(&self, seed: usize, hosts: &SlotMap<HostKey, Host>) -> Owner {
+        let primaries = self.shards.iter().filter_map(|shard| shard.primary);
+        let mut primaries: Vec<HostKey> = primaries.collect();
+        let usable = |key: &HostKey| hosts.get(*key).is_some_and(|host| !host.avoided());
+        if primaries.iter().any(usable) {
+            primaries.retain(usable);
+        }
+        let host = primaries.get(seed % primaries.len().max(1));
+        host.map_or(Owner::Unknown, |host| Owner::Is {
+            host: *host,
+            replica: false,
+        })
     }
 
     /// The endpoint to ask for what `shard` owns; later tries are offered others where the role
@@ -226,14 +253,27 @@ impl Shards {
             Role::PreferReplica => replica()
                 .filter(|_| shard.replicas.iter().any(usable))
                 .or(primary),
-            Role::Any if seed % (shard.replicas.len() + 1) == 0 && fine => primary,
+            Role::Any if seed.is_multiple_of(shard.replicas.len() + 1) && fine => primary,
             Role::Any => replica().or(primary),
         }
-        .unwrap_or(Owner::Nobody)
+        .unwrap_or(match role {
+            Role::Replica => Owner::Nobody,
+            // It has none for as long as it takes the others to agree on the next.
+            _ => Owner::Unknown,
+        })
     }
 }
 
 impl Division {
+    /// Whether there is more than one owner.
+    pub(super) fn divides(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Hashed(_, table) => table.borrow().len() > 1,
+            Self::Learned(_) => true,
+        }
+    }
+
     /// The endpoints that may be asked now: what a missing one had goes to the others.
     pub(super) fn rehash(&self, members: impl Iterator<Item = (HostKey, String, u32)>) {
         if let Self::Hashed(kind, table) = self {
@@ -250,6 +290,7 @@ impl Division {
     ) -> Owner {
         match self {
             Self::None => Owner::Anybody,
+            Self::Hashed(..) if !self.divides() => Owner::Anybody,
             Self::Hashed(_, table) => match constraint {
                 Constraint::Shard { hash, .. } => {
                     let host = table.borrow().at(*hash);
@@ -265,16 +306,12 @@ impl Division {
                 let Some(shards) = map.as_ref() else {
                     return Owner::Unknown;
                 };
-                let (shard, role) = match constraint {
-                    Constraint::Shard { slot, role, .. } => (shards.shard(*slot), *role),
-                    _ => {
-                        let all = u32::try_from(shards.shards.len()).unwrap_or(u32::MAX);
-                        let any = u32::try_from(seed % 65_536).unwrap_or(0);
-                        (any.checked_rem(all), Role::Primary)
-                    }
+                let Constraint::Shard { slot, role, .. } = constraint else {
+                    return shards.any(seed, hosts);
                 };
-                shard.map_or(Owner::Nobody, |shard| {
-                    shards.choose(shard, role, seed, hosts)
+                let shard = shards.shard(*slot);
+                shard.map_or(Owner::Unknown, |shard| {
+                    shards.choose(shard, *role, seed, hosts)
                 })
             }
         }

@@ -57,8 +57,7 @@ impl Engine {
                 discovery.asking = true;
                 discovery.asked += 1;
                 let (turn, to) = (discovery.asked, Rc::clone(&discovery.to));
-                let known = to.cluster.informants();
-                let aim = known.get(turn % known.len().max(1)).copied();
+                let aim = self.tables.informant(&to.cluster, turn);
                 self.probe(key, (to, aim), &own);
             }
         }
@@ -84,9 +83,10 @@ impl Engine {
         let cluster = Rc::clone(&discovery.to.cluster);
         if let (Some(event), Some(from)) = (event, asked) {
             let tables = &mut self.tables;
-            let shards = Shards::new(&event, |node| tables.node(&cluster, node, from));
+            let shards = Shards::new(&event, |node| tables.member(&cluster, node, from));
             let gone = tables.set_shards(&cluster, shards);
             self.withdraw_hosts(&gone);
+            self.hold_clients_of(&cluster);
         }
         self.poll_topology(key);
     }
@@ -101,16 +101,81 @@ impl Engine {
             self.poll_topology(key);
         }
     }
+
+    /// An endpoint did not serve what it should: its cluster may have changed.
+    pub(super) fn suspect(&mut self, host: HostKey) {
+        let Some(host) = self.tables.hosts.get(host) else {
+            return;
+        };
+        let node = node_of(&host.address);
+        if let Some(cluster) = self.tables.clusters.get(&*host.cluster).map(Rc::clone) {
+            self.suspect_cluster(&cluster, Some(&node));
+        }
+    }
+
+    /// The same, where it is not known of whom.
+    pub(super) fn suspect_cluster(&mut self, cluster: &Cluster, node: Option<&Node>) {
+        let Some(key) = cluster.topology() else {
+            return;
+        };
+        if let Some(discovery) = self.tables.topologies.get_mut(key) {
+            discovery.machine.suspect(node);
+            self.poll_topology(key);
+        }
+    }
 }
 
 impl Tables {
-    /// The endpoint that a server calls so. `from` is the server: a node without a host is it.
-    pub(super) fn node(
+    /// Who is asked next how the keys are divided: of all in turn, but not of those that fail.
+    fn informant(&self, cluster: &Cluster, turn: usize) -> Option<HostKey> {
+        let mut known = cluster.informants();
+        let fails = |key: &HostKey| self.hosts.get(*key).is_none_or(|host| host.failing);
+        if !known.iter().all(fails) {
+            known.retain(|key| !fails(key));
+        }
+        known.get(turn % known.len().max(1)).copied()
+    }
+
+    /// The endpoint that a redirect of `from` names.
+    pub(super) fn redirect_target(
         &mut self,
         cluster: &Cluster,
         node: &Node,
         from: HostKey,
     ) -> Option<HostKey> {
+        let topology = cluster.topology().and_then(|key| self.topologies.get(key));
+        let known = topology.and_then(|it| it.machine.known_as(node));
+        let address = self.address(known.as_ref().unwrap_or(node), from)?;
+        if let Some(host) = self.host_at(cluster, &address) {
+            return Some(host);
+        }
+        let listed: HashSet<HostKey> = cluster.known_hosts().collect();
+        let unknown = self
+            .hosts
+            .iter()
+            .filter(|(key, host)| host.cluster == cluster.name && !listed.contains(key));
+        if unknown.count() >= cluster.most_unknown {
+            return None;
+        }
+        self.add_learned_host(cluster, address, from)
+    }
+
+    /// The endpoint of a node of the cluster, as `from` has named it.
+    fn member(&mut self, cluster: &Cluster, node: &Node, from: HostKey) -> Option<HostKey> {
+        let address = self.address(node, from)?;
+        let known = self.host_at(cluster, &address);
+        known.or_else(|| self.add_learned_host(cluster, address, from))
+    }
+
+    fn host_at(&self, cluster: &Cluster, address: &Address) -> Option<HostKey> {
+        let mut hosts = self.hosts.iter();
+        hosts
+            .find(|(_, host)| host.cluster == cluster.name && host.address == *address)
+            .map(|(key, _)| key)
+    }
+
+    /// Where a node is, as `from` calls it: without a host it is where `from` is.
+    fn address(&self, node: &Node, from: HostKey) -> Option<Address> {
         let ip = if node.host.is_empty() {
             match &self.hosts.get(from)?.address {
                 Address::Tcp(address) => address.ip(),
@@ -120,13 +185,7 @@ impl Tables {
             let host = node.host.trim_start_matches('[').trim_end_matches(']');
             host.parse::<IpAddr>().ok()?
         };
-        let address = Address::Tcp((ip, node.port).into());
-        let known = self
-            .hosts
-            .iter()
-            .find(|(_, host)| host.cluster == cluster.name && host.address == address)
-            .map(|(key, _)| key);
-        known.or_else(|| self.add_learned_host(cluster, address, from))
+        Some(Address::Tcp((ip, node.port).into()))
     }
 
     /// An endpoint that only the servers know. What is not known of it is as for the one that
@@ -137,14 +196,6 @@ impl Tables {
         address: Address,
         from: HostKey,
     ) -> Option<HostKey> {
-        let listed: HashSet<HostKey> = cluster.known_hosts().collect();
-        let unknown = self
-            .hosts
-            .iter()
-            .filter(|(key, host)| host.cluster == cluster.name && !listed.contains(key));
-        if unknown.count() >= cluster.most_unknown {
-            return None;
-        }
         let known = self.hosts.get(from)?;
         let mut host = Host::new(&cluster.name, address, Locality::default(), &known.metrics);
         host.dial = known.dial;

@@ -5,6 +5,7 @@ use meltemi_codec::{Pin, Request};
 use super::{
     ClientKey, Engine, ExchangeKey,
     client::{Incoming, Parked, Phase},
+    tables::Cluster,
 };
 
 impl Engine {
@@ -42,6 +43,27 @@ impl Engine {
                 .flights
                 .iter()
                 .all(|flight| self.is_on_own(key, *flight))
+    }
+
+    /// What is known of the cluster has changed: a later request of a client may go elsewhere than
+    /// an earlier one that is still on its way, and must not overtake it. So nothing more is read of
+    /// those that are owed something by the cluster, until they are owed nothing.
+    pub(super) fn hold_clients_of(&mut self, cluster: &Cluster) {
+        let exchanges = &self.exchanges;
+        let concerned = |key: &ExchangeKey| {
+            let exchange = exchanges.get(*key);
+            exchange.is_some_and(|exchange| {
+                let to = exchange.to.as_ref();
+                exchange.pin != Pin::UntilReply
+                    && to.is_some_and(|to| to.cluster.name == cluster.name)
+            })
+        };
+        for client in self.clients.values_mut() {
+            if client.keeps_order() && client.pin.is_none() && client.flights.iter().any(concerned)
+            {
+                client.waiting = true;
+            }
+        }
     }
 
     /// Whether a request is on a connection that serves its client alone: others of its kind may
@@ -85,10 +107,10 @@ impl Engine {
         if !client.flights.is_empty() {
             return;
         }
-        client.waiting = false;
-        if let Some(own) = client.asks.take() {
-            return self.ask(key, *own);
+        if let Some(question) = client.question.take() {
+            return self.ask(key, *question);
         }
+        client.waiting = false;
         if let Some(parked) = client.parked.take() {
             client.incoming = Incoming::Message;
             let Parked {

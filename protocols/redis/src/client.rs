@@ -156,7 +156,7 @@ impl Client {
         if let Some(event) = self.within_transaction(asked, out) {
             return event;
         }
-        if self.state.restricted() {
+        if self.state.restricted() && asked.class != Class::Quit {
             return self.within_subscription(asked, out);
         }
         match asked.class {
@@ -204,8 +204,8 @@ impl Downstream for Client {
             return Ok(self.incomplete(input));
         };
         if self.scan.too_large() {
-            let event = self.refused();
-            let event = self.heard(event, Class::Plain, (out, 0));
+            let (event, start) = (self.refused(), out.len());
+            let event = self.heard(event, Class::Plain, (out, start));
             return Ok(self.message(event));
         }
         let whole = self.scan.is_whole();

@@ -1,7 +1,8 @@
 //! The codec of a connection to a server.
 
+mod confirmation;
 mod opening;
-mod outcome;
+pub(crate) mod outcome;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -10,10 +11,15 @@ use meltemi_codec::{
     Outcome, Response, Size, Upstream,
 };
 
-use self::opening::{Words, words};
+use self::{
+    confirmation::{
+        confirmation, confirmed, first_word, is_message, is_of_nothing, still_subscribed,
+    },
+    opening::{Words, words},
+};
 use crate::{
     memo::{self, Kind, Tag},
-    resp::{Reply, ReplyScan, Scanned, inline, reply, write},
+    resp::{ReplyScan, Scanned, inline, reply, write},
     session::Who,
     settings::Settings,
 };
@@ -155,7 +161,7 @@ impl Server {
                         Said::Confirmation(kind)
                     }
                     // The server takes a shard channel back whose slot has moved.
-                    Some(Kind::Sunsubscribe) if subscribed => Said::Push,
+                    Some(_) if subscribed => Said::Push,
                     _ => Said::Reply { error: false },
                 }
             }
@@ -239,7 +245,13 @@ impl Server {
                 true
             }
             Kind::Monitor | Kind::Replication => error,
-            kind if confirmation(kind).is_some() => error || nth >= tag.count,
+            Kind::Hello2 | Kind::Hello3 if !error => {
+                self.who.resp3 = tag.kind == Kind::Hello3;
+                true
+            }
+            kind if confirmation(kind).is_some() => {
+                error || nth >= tag.count || is_of_nothing(bytes)
+            }
             _ => true,
         }
     }
@@ -351,66 +363,5 @@ impl Upstream for Server {
         write::command(&[b"PING", BEAT], out);
         self.due += 1;
         true
-    }
-}
-
-/// The first word of an aggregate, where that is a string.
-fn first_word(aggregate: &[u8]) -> Option<&[u8]> {
-    let (Reply::Push(mut fields) | Reply::Array(mut fields)) = Reply::parse(aggregate)? else {
-        return Some(b"");
-    };
-    if fields.left() == Some(0) {
-        return Some(b"");
-    }
-    let element = fields.next()?;
-    let line = memchr::memchr(b'\r', element)?;
-    match element.first()? {
-        b'$' if element.get(1..line) != Some(b"?") => element
-            .get(line + 2..element.len().saturating_sub(2))
-            .or(Some(b"")),
-        b'+' => element.get(1..line),
-        _ => Some(b""),
-    }
-}
-
-/// The request that a word confirms.
-fn confirmed(word: &[u8]) -> Option<Kind> {
-    Some(match word {
-        b"subscribe" => Kind::Subscribe,
-        b"unsubscribe" => Kind::Unsubscribe,
-        b"psubscribe" => Kind::Psubscribe,
-        b"punsubscribe" => Kind::Punsubscribe,
-        b"ssubscribe" => Kind::Ssubscribe,
-        b"sunsubscribe" => Kind::Sunsubscribe,
-        _ => return None,
-    })
-}
-
-/// A request whose answers are confirmations.
-fn confirmation(kind: Kind) -> Option<Kind> {
-    let confirms = matches!(
-        kind,
-        Kind::Subscribe
-            | Kind::Unsubscribe
-            | Kind::Psubscribe
-            | Kind::Punsubscribe
-            | Kind::Ssubscribe
-            | Kind::Sunsubscribe
-    );
-    confirms.then_some(kind)
-}
-
-fn is_message(word: &[u8]) -> bool {
-    matches!(word, b"message" | b"pmessage" | b"smessage")
-}
-
-/// Whether a confirmation says that a subscription is left: its last field counts them.
-fn still_subscribed(confirmation: &[u8]) -> bool {
-    match Reply::parse(confirmation) {
-        Some(Reply::Push(fields) | Reply::Array(fields)) => {
-            let count = fields.last().and_then(Reply::parse);
-            !matches!(count, Some(Reply::Integer(0)))
-        }
-        _ => true,
     }
 }

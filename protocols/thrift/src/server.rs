@@ -77,8 +77,9 @@ impl Server {
         }
         if !call.is_answered_by(layout) {
             return Err(Malformed {
-                reason: "an answer has another sequence number than the oldest call: \
-                         the connection is out of step",
+                reason: "an answer has another sequence number than the oldest call: the connection \
+                         is out of step (for servers that answer out of order there is the setting \
+                         `correlation: id`)",
             });
         }
         Ok(At::InOrder { skip: 0 })

@@ -99,7 +99,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// Whether it takes connections; false where it ended, since its port was taken.
-fn answers(process: &Process, address: SocketAddr) -> bool {
+pub(super) fn answers(process: &Process, address: SocketAddr) -> bool {
     until("redis-server answers", || {
         let lines = process.lines().join("\n");
         if lines.contains("Address already in use") || lines.contains("Failed listening") {

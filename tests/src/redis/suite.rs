@@ -14,8 +14,8 @@ pub struct Suite {
     home: PathBuf,
 }
 
-/// What became of each test, by its name.
-pub type Verdicts = BTreeMap<String, Verdict>;
+/// What became of each test, by its name; a name may stand for several.
+pub type Verdicts = BTreeMap<String, Vec<Verdict>>;
 
 /// What became of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,10 @@ impl Suite {
             .output()
             .expect("the suite runs");
         let text = String::from_utf8_lossy(&output.stdout);
-        let verdicts = text.lines().filter_map(verdict).collect();
+        let mut verdicts = Verdicts::new();
+        for (name, verdict) in text.lines().filter_map(verdict) {
+            verdicts.entry(name).or_default().push(verdict);
+        }
         if !output.status.success() {
             eprintln!(
                 "{unit}: the suite ended with {}\n{}",

@@ -15,14 +15,18 @@ impl Wire {
     /// When nobody listens.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("somebody listens");
-        stream.set_nodelay(true).expect("a socket option");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a socket option");
-        Self {
+        Self::try_connect(address).expect("somebody listens")
+    }
+
+    /// A connection, where somebody listens.
+    #[must_use]
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_nodelay(true).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(Self {
             reader: BufReader::new(stream),
-        }
+        })
     }
 
     /// Writes bytes as they are.
@@ -46,6 +50,37 @@ impl Wire {
     pub fn call(&mut self, words: &str) -> String {
         self.command(words);
         self.reply()
+    }
+
+    /// Writes a command and reads its reply; none where the connection ends first.
+    pub fn try_call(&mut self, words: &str) -> Option<String> {
+        let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        self.reader.get_mut().write_all(&encode(&words)).ok()?;
+        self.try_reply()
+    }
+
+    /// The next line, without its end.
+    ///
+    /// # Panics
+    /// When the connection ends first.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line);
+        assert!(
+            read.is_ok_and(|read| read > 0),
+            "a line before the end of the connection"
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// The next bytes, as many as there is room for.
+    ///
+    /// # Panics
+    /// When the connection ends first.
+    pub fn read(&mut self, bytes: &mut [u8]) {
+        self.reader
+            .read_exact(bytes)
+            .expect("bytes before the end of the connection");
     }
 
     /// The next reply, in the words of redis-cli, nested replies in brackets.

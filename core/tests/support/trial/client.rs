@@ -84,6 +84,11 @@ impl Client {
                         Some(FromClient::Refused { request, .. }) => {
                             self.owe(request, None, heard.cut)
                         }
+                        // What it goes on with depends on an answer that is not heard here.
+                        Some(FromClient::Ask(_)) => {
+                            self.vague = true;
+                            return;
+                        }
                         Some(FromClient::Cancel { id }) => {
                             self.cancelled.insert(id);
                         }

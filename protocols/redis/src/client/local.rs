@@ -37,11 +37,21 @@ impl Client {
     /// Makes the request's connection the client's own, with its name.
     pub(super) fn keep(&mut self, draft: &mut Draft) {
         draft.request.pin = Pin::UntilClose;
-        if self.state.own {
+        if !self.state.own {
+            self.pins(draft);
+            self.state.own = true;
+            self.state.unnamed = self.state.name.is_some();
+        }
+        self.introduce(draft);
+    }
+
+    /// Tells a server that does not know it yet the client's name; but not within a transaction,
+    /// whose answer would have one more element.
+    pub(super) fn introduce(&mut self, draft: &mut Draft) {
+        if !self.state.unnamed || self.state.begun() {
             return;
         }
-        self.pins(draft);
-        self.state.own = true;
+        self.state.unnamed = false;
         if let Some(name) = &self.state.name {
             let mut words = Vec::new();
             write::command(&[b"CLIENT", b"SETNAME", name], &mut words);
@@ -97,6 +107,10 @@ impl Client {
         if asked.class == Class::Reset && self.state.stream == Stream::Monitor {
             draft.tag.kind = Kind::Renew;
             self.state.reset(self.settings.asked.is_none());
+        }
+        if self.settings.asked.is_some() && matches!(asked.class, Class::Auth | Class::Hello) {
+            // Its password is the proxy's, and not the server's to see.
+            draft.replace(&[b"PING"]);
         }
         draft.request.answers = Answers::None;
         FromClient::Request(draft.finish())

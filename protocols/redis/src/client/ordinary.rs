@@ -19,6 +19,7 @@ impl Client {
         if runs_script(asked) && !self.state.pinned() {
             draft.request.pin = Pin::UntilReply;
         }
+        self.introduce(&mut draft);
         FromClient::Request(draft.finish())
     }
 

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) channels: Subscriptions,
     /// Whether a connection to a server is this client's until it leaves.
     pub(super) own: bool,
+    /// Whether that connection is still to be told the client's name.
+    pub(super) unnamed: bool,
     pub(super) stream: Stream,
     /// `READONLY`: it reads from replicas.
     pub(super) reads_replicas: bool,
@@ -103,6 +105,7 @@ impl State {
             watching: false,
             channels: Subscriptions::default(),
             own: false,
+            unnamed: false,
             stream: Stream::None,
             reads_replicas: false,
             blocked: 0,
@@ -192,6 +195,12 @@ impl State {
         match tag.kind {
             Kind::Multi if error && matches!(self.transaction, Transaction::Begun { .. }) => {
                 self.transaction = Transaction::None;
+            }
+            Kind::Subscribe | Kind::Psubscribe | Kind::Ssubscribe => {
+                self.channels.answered(error);
+                if error && tag.has(memo::PINS) {
+                    self.channels = Subscriptions::default();
+                }
             }
             Kind::Hello2 | Kind::Hello3 if !error && tag.count == self.resets => {
                 self.who.resp3 = tag.kind == Kind::Hello3;

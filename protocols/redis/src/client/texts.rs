@@ -38,3 +38,4 @@ pub(super) const REPLY_QUEUED: &str = "CLIENT REPLY within a transaction is not 
 pub(super) const NO_PROTO: &[u8] = b"NOPROTO unsupported protocol version";
 pub(super) const VERSION: &[u8] = b"ERR Protocol version is not an integer or out of range";
 pub(super) const LOST: &[u8] = b"ERR proxy: the connection of the transaction was lost";
+pub(super) const LOGIN_QUEUED: &str = "AUTH and HELLO within a transaction are not supported";

@@ -1,15 +1,19 @@
 //! The nodes of a Redis Cluster, learned from the nodes.
 //!
 //! `CLUSTER SHARDS` is asked for, `CLUSTER SLOTS` where a server does not know that (before 7.0).
-//! What they say is asked again every [`REFRESH`]; at once when a request was redirected, but not
-//! within [`CALM`] of the answer before. (Envoy's redis cluster refreshes every 5 s too, and on
+//! What they say is asked again every [`REFRESH`]; at once when a request was redirected or not
+//! served, but not within [`CALM`] of the answer before. (Envoy's redis cluster refreshes every 5 s too, and on
 //! redirects after 5 of them and not within 5 s, `redirect_refresh_threshold` and
 //! `redirect_refresh_interval`: during a failover its clients pay a redirect for each request
-//! until then.) Where nobody answers the interval doubles from [`RETRY`] up to [`REFRESH`].
+//! until then.) Where nobody answers the interval doubles from [`RETRY`] up to [`REFRESH`], and up to [`CALM`] as long as
+//! there are requests.
+//!
+//! A node that tells its name and its address is known by its address: names would have to be
+//! looked up. Redirects that name it are understood all the same.
 
 mod answer;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use meltemi_codec::{Constraint, Node, OwnRequest, Probe, Request, Topology, TopologyEvent};
 
@@ -22,6 +26,12 @@ pub const CALM: Duration = Duration::from_secs(1);
 /// From the first question without an answer to the next.
 pub const RETRY: Duration = Duration::from_millis(250);
 
+/// Questions without an answer after which the next waits for [`CALM`].
+const WAITED_FOR: u32 = 3;
+
+/// What is known under the name of a node.
+type Names = HashMap<Node, Node>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct ClusterTopology {
@@ -33,6 +43,8 @@ pub struct ClusterTopology {
     passed: Duration,
     idle: Option<Duration>,
     known: Option<TopologyEvent>,
+    /// The names of nodes whose addresses were told too, by what they are known as.
+    names: Names,
     failures: u32,
 }
 
@@ -67,6 +79,7 @@ impl ClusterTopology {
             passed: Duration::ZERO,
             idle: None,
             known: None,
+            names: Names::new(),
             failures: 0,
         }
     }
@@ -143,15 +156,17 @@ impl Topology for ClusterTopology {
     fn answered(&mut self, node: &Node, answer: Option<&[u8]>) -> Option<TopologyEvent> {
         let reply = answer.and_then(Reply::parse);
         let refused = reply.as_ref().is_some_and(Reply::is_error);
+        let mut names = Names::new();
         let event = reply.and_then(|reply| match self.ask {
-            Ask::Shards => answer::shards(&reply, node),
-            Ask::Slots => answer::slots(&reply, node),
+            Ask::Shards => answer::shards(&reply, node, &mut names),
+            Ask::Slots => answer::slots(&reply, node, &mut names),
         });
         let Some(event) = event else {
             self.failed(refused);
             return None;
         };
         self.failures = 0;
+        self.names = names;
         self.enter(State::Fresh);
         let new = self.known.as_ref() != Some(&event);
         self.known = Some(event);
@@ -161,9 +176,20 @@ impl Topology for ClusterTopology {
     fn redirected(&mut self, _key: u32, _to: &Node) {
         // Whoever follows redirects may have changed its own map: the next answer counts as new.
         self.known = None;
-        if self.state == State::Fresh {
-            self.state = State::Stale;
+        self.suspect(None);
+    }
+
+    fn suspect(&mut self, _node: Option<&Node>) {
+        match self.state {
+            State::Fresh => self.state = State::Stale,
+            // Somebody waits for it, so it is not asked ever less often.
+            State::Failed => self.failures = self.failures.min(WAITED_FOR),
+            State::Now | State::Asked | State::Stale => {}
         }
+    }
+
+    fn known_as(&self, node: &Node) -> Option<Node> {
+        self.names.get(node).cloned()
     }
 }
 

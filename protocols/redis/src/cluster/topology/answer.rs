@@ -4,10 +4,11 @@
 //! <https://redis.io/docs/latest/commands/cluster-slots/>. An entry that cannot be read is left out:
 //! a part of the map serves better than none, and a redirect corrects the rest.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use meltemi_codec::{Node, Role, TopologyEvent};
 
+use super::Names;
 use crate::{cluster::slot::SLOTS, resp::Reply};
 
 /// A shard as it was told.
@@ -20,7 +21,7 @@ struct Shard {
 
 /// `CLUSTER SHARDS`. `None` where the reply names no owner of any slot: no node of a cluster said
 /// it, or one that has not met the others.
-pub(super) fn shards(reply: &Reply<'_>, asked: &Node) -> Option<TopologyEvent> {
+pub(super) fn shards(reply: &Reply<'_>, asked: &Node, names: &mut Names) -> Option<TopologyEvent> {
     let shards = reply.items().filter_map(|shard| {
         let slots: Vec<i64> = shard
             .field(b"slots")?
@@ -36,7 +37,7 @@ pub(super) fn shards(reply: &Reply<'_>, asked: &Node) -> Option<TopologyEvent> {
                 .collect(),
             nodes: nodes
                 .items()
-                .filter_map(|it| shard_node(&it, asked))
+                .filter_map(|it| shard_node(&it, asked, names))
                 .collect(),
         })
     });
@@ -44,23 +45,20 @@ pub(super) fn shards(reply: &Reply<'_>, asked: &Node) -> Option<TopologyEvent> {
 }
 
 /// A node of `CLUSTER SHARDS`, unless it is failed, loading or in a state that is not known here.
-fn shard_node(node: &Reply<'_>, asked: &Node) -> Option<(Node, Role)> {
+fn shard_node(node: &Reply<'_>, asked: &Node, names: &mut Names) -> Option<(Node, Role)> {
     if node
         .field(b"health")
         .is_some_and(|health| health.text() != Some(b"online"))
     {
         return None;
     }
-    let ip = node.field(b"ip");
-    let host = host(node.field(b"endpoint").as_ref(), ip.as_ref(), asked);
+    let (endpoint, ip) = (node.field(b"endpoint"), node.field(b"ip"));
     // A server with TLS alone has no other port.
     let port = |name: &[u8]| port(node.field(name)?.number()?);
     let role = node.field(b"role")?;
+    let port = port(b"port").or_else(|| port(b"tls-port"))?;
     Some((
-        Node {
-            host,
-            port: port(b"port").or_else(|| port(b"tls-port"))?,
-        },
+        named(endpoint.as_ref(), ip.as_ref(), (asked, port), names),
         match role.text()? {
             b"master" | b"primary" => Role::Primary,
             _ => Role::Replica,
@@ -69,7 +67,7 @@ fn shard_node(node: &Reply<'_>, asked: &Node) -> Option<(Node, Role)> {
 }
 
 /// `CLUSTER SLOTS`, which names only nodes that serve.
-pub(super) fn slots(reply: &Reply<'_>, asked: &Node) -> Option<TopologyEvent> {
+pub(super) fn slots(reply: &Reply<'_>, asked: &Node, names: &mut Names) -> Option<TopologyEvent> {
     let mut shards: Vec<Shard> = Vec::new();
     let mut known: HashMap<Node, usize> = HashMap::new();
     for entry in reply.items() {
@@ -78,7 +76,7 @@ pub(super) fn slots(reply: &Reply<'_>, asked: &Node) -> Option<TopologyEvent> {
         let (Some(from), Some(to)) = (bound(), bound()) else {
             continue;
         };
-        let nodes = fields.map(|node| slot_node(&node, asked));
+        let nodes = fields.map(|node| slot_node(&node, asked, names));
         let roles = std::iter::once(Role::Primary).chain(std::iter::repeat(Role::Replica));
         let nodes: Vec<(Node, Role)> = nodes
             .zip(roles)
@@ -100,28 +98,37 @@ pub(super) fn slots(reply: &Reply<'_>, asked: &Node) -> Option<TopologyEvent> {
 }
 
 /// Endpoint, port, id (from 4.0), metadata (from 7.0): names and values in turn.
-fn slot_node(node: &Reply<'_>, asked: &Node) -> Option<Node> {
+fn slot_node(node: &Reply<'_>, asked: &Node, names: &mut Names) -> Option<Node> {
     let mut fields = node.items();
     let endpoint = fields.next();
     let port = port(fields.next()?.number()?)?;
     let ip = fields.nth(1).and_then(|metadata| metadata.field(b"ip"));
-    Some(Node {
-        host: host(endpoint.as_ref(), ip.as_ref(), asked),
-        port,
-    })
+    Some(named(endpoint.as_ref(), ip.as_ref(), (asked, port), names))
 }
 
 /// The preferred endpoint. Null and the empty string are the host that was asked; `?` is a node
-/// whose name is to be used and that has none: its address, where it is told.
-fn host(endpoint: Option<&Reply<'_>>, ip: Option<&Reply<'_>>, asked: &Node) -> Box<str> {
-    let name = |reply: Option<&Reply<'_>>| {
+/// whose name is to be used and that has none: its address, where it is told. A name is known by
+/// its address, where that is told.
+fn named(
+    endpoint: Option<&Reply<'_>>,
+    ip: Option<&Reply<'_>>,
+    (asked, port): (&Node, u16),
+    names: &mut Names,
+) -> Node {
+    let text = |reply: Option<&Reply<'_>>| {
         let text = str::from_utf8(reply?.text()?).ok()?;
-        (!text.is_empty() && text != "?").then(|| text.into())
+        (!text.is_empty()).then(|| Box::<str>::from(text))
     };
-    let unnamed = endpoint.and_then(Reply::text) == Some(b"?");
-    name(endpoint)
-        .or_else(|| name(ip.filter(|_| unnamed)))
-        .unwrap_or_else(|| asked.host.clone())
+    let node = |host| Node { host, port };
+    match (text(endpoint), text(ip)) {
+        (None, _) => node(asked.host.clone()),
+        (Some(name), ip) if &*name == "?" => node(ip.unwrap_or_else(|| asked.host.clone())),
+        (Some(name), Some(ip)) if name != ip && name.parse::<IpAddr>().is_err() => {
+            names.insert(node(name), node(ip.clone()));
+            node(ip)
+        }
+        (Some(name), _) => node(name),
+    }
 }
 
 fn port(number: i64) -> Option<u16> {

@@ -109,7 +109,10 @@ fn shards_are_read_in_both_protocols() {
 #[test]
 fn an_endpoint_is_a_name_or_the_host_that_was_asked() {
     let cases = [
-        ("endpoint redis-0.redis ip 10.0.0.1", "redis-0.redis:1"),
+        ("endpoint redis-0.redis", "redis-0.redis:1"),
+        ("endpoint redis-0.redis ip ''", "redis-0.redis:1"),
+        ("endpoint redis-0.redis ip 10.0.0.1", "10.0.0.1:1"),
+        ("endpoint 10.0.0.2 ip 10.0.0.1", "10.0.0.2:1"),
         ("endpoint nil ip 10.0.0.1", "asked:1"),
         ("endpoint '' ip ''", "asked:1"),
         ("endpoint ? ip 10.0.0.1", "10.0.0.1:1"),
@@ -128,6 +131,42 @@ fn an_endpoint_is_a_name_or_the_host_that_was_asked() {
                 "{endpoint}"
             );
         }
+    }
+}
+
+#[test]
+fn a_redirect_to_a_name_is_one_to_its_address() {
+    let mut topology = new();
+    assert_eq!(topology.known_as(&node("redis-0.redis:1")), None);
+    let shard = "[ { slots [ 0 9 ] nodes [
+        { endpoint redis-0.redis ip 10.0.0.1 port 1 role master } ] } ]";
+    learn(&mut topology, &resp2(shard)).unwrap();
+    assert_eq!(
+        topology.known_as(&node("redis-0.redis:1")),
+        Some(node("10.0.0.1:1"))
+    );
+    assert_eq!(topology.known_as(&node("redis-0.redis:2")), None);
+    assert_eq!(topology.known_as(&node("10.0.0.1:1")), None);
+}
+
+#[test]
+fn who_does_not_serve_is_asked_about_at_once_and_not_ever_less_often() {
+    let mut topology = new();
+    learn(&mut topology, &resp2(TWO_SHARDS));
+    assert!(question(&mut topology, Duration::ZERO).is_none());
+    topology.suspect(None);
+    assert!(question(&mut topology, CALM - MS).is_none());
+    assert!(question(&mut topology, CALM).is_some());
+    // What was known is not told again: only a redirect may have changed the core's map.
+    let same = topology.answered(&node("asked:1"), Some(&resp2(TWO_SHARDS)));
+    assert_eq!(same, None);
+    assert!(question(&mut topology, Duration::ZERO).is_none());
+    topology.suspect(Some(&node("10.0.0.1:1")));
+    for _ in 0..10 {
+        assert!(question(&mut topology, CALM).is_some());
+        assert_eq!(topology.answered(&node("asked:1"), None), None);
+        assert!(question(&mut topology, Duration::ZERO).is_none());
+        topology.suspect(None);
     }
 }
 
