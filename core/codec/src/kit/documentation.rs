@@ -28,8 +28,13 @@ pub fn documented(page: &Path, name: &str, table: &str) {
         fs::write(page, text).unwrap_or_else(|error| panic!("{shown}: {error}"));
         return;
     }
-    let differs = found.lines().zip(table.lines()).find(|(old, new)| old != new);
-    panic!("{shown}: `{name}` is out of date; run this test with MELTEMI_BLESS=1. It differs at {differs:?}");
+    let differs = found
+        .lines()
+        .zip(table.lines())
+        .find(|(old, new)| old != new);
+    panic!(
+        "{shown}: `{name}` is out of date; run this test with MELTEMI_BLESS=1. It differs at {differs:?}"
+    );
 }
 
 /// A protocol's attributes and their meaning, as Markdown.
