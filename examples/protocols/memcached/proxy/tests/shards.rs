@@ -44,7 +44,7 @@ fn a_get_of_many_keys_is_split_over_their_servers() {
     }
     assert_eq!(total, 90);
     let base64 = dialogue(proxy.address, &[b"mg a2V5Nw== b v\r\n".to_vec()]);
-    assert_eq!(text(&base64[0]), "VA 4 b\r\n0007\r\n");
+    assert_eq!(text(&base64[0]), "VA 4\r\n0007\r\n");
 
     let flushed = dialogue(proxy.address, &[b"flush_all\r\n".to_vec(), get]);
     assert_eq!(text(&flushed[0]), "OK\r\n");
