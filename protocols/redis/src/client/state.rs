@@ -135,7 +135,7 @@ impl State {
 
     /// Whether it is subscribed and speaks RESP2: the server refuses all other commands.
     pub(super) fn restricted(&self) -> bool {
-        !self.who.resp3 && self.channels.any()
+        !self.who.resp3 && self.channels.listens()
     }
 
     /// Becomes what a server has agreed to.
@@ -198,15 +198,9 @@ impl State {
             }
             Kind::Subscribe | Kind::Psubscribe | Kind::Ssubscribe => {
                 self.channels.answered(error);
-                if error && tag.has(memo::PINS) {
-                    self.channels = Subscriptions::default();
-                }
             }
             Kind::Hello2 | Kind::Hello3 if !error && tag.count == self.resets => {
                 self.who.resp3 = tag.kind == Kind::Hello3;
-            }
-            kind if kind.confirms() && error && tag.has(memo::PINS) => {
-                self.channels = Subscriptions::default();
             }
             Kind::Monitor | Kind::Replication if error => self.stream = Stream::None,
             _ => {}
