@@ -10,18 +10,21 @@
 //! judged there.
 
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use meltemi_tests::history::{Operation, linearizable};
-use meltemi_tests::redis::{Cluster, Server};
+use meltemi_tests::redis::{Cluster, Server, Wire};
 use meltemi_tests::{Meltemi, until};
 
 #[path = "redis_cluster_history/load.rs"]
 mod load;
+#[path = "redis_cluster_history/pipeline.rs"]
+mod pipeline;
 
 use load::Load;
+use pipeline::Pipeline;
 
 const CLIENTS: u64 = 6;
 
@@ -82,6 +85,42 @@ fn histories_are_linear_while_slots_move_and_primaries_change() {
     });
     judge(&load, &histories);
     load.report();
+}
+
+/// Requests that one client has sent are on their way to the old owner of a slot when the proxy hears
+/// of the new one, and some have to wait while others need not.
+#[test]
+fn pipelines_keep_their_order_while_slots_move() {
+    if !Server::is_installed() {
+        return;
+    }
+    let cluster = Cluster::start();
+    let manifests = cluster.manifests("opTimeout: 30s");
+    let meltemi = Meltemi::run(manifests.path());
+    let tags: Vec<String> = (0..6)
+        .map(|n| cluster.key_of(n % 3, &format!("pipe:{n}:")))
+        .collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let run = |tag: &String| {
+            let wire = Wire::connect(meltemi.address("default/edge/redis"));
+            let (pipeline, stop) = (Pipeline::new(wire, tag), &stop);
+            scope.spawn(move || pipeline.run(stop))
+        };
+        let pipelines: Vec<_> = tags.iter().map(run).collect();
+        for turn in 0..40 {
+            let slot = cluster.slot(&tags[turn % tags.len()]);
+            let from = cluster.owner(slot);
+            cluster.move_slot(slot, from, (from + 1 + turn % 2) % 3);
+            cluster.settle();
+        }
+        stop.store(true, Ordering::SeqCst);
+        for pipeline in pipelines {
+            let done = pipeline.join().expect("all answers were in order");
+            println!("{} batches, {} excused", done.batches, done.excused);
+            assert!(done.batches > 10, "{}", done.batches);
+        }
+    });
 }
 
 #[test]

@@ -26,6 +26,7 @@
 mod allocations;
 mod broken;
 mod corpus;
+mod documentation;
 mod excerpt;
 mod feed;
 mod fuzz;
@@ -38,6 +39,7 @@ use crate::protocol::Protocol;
 pub use allocations::allocations;
 pub use broken::Broken;
 pub use corpus::{Corpus, Sample};
+pub use documentation::{attribute_table, documented};
 pub use fuzz::{fuzz_downstream, fuzz_upstream};
 
 /// A rule that every protocol keeps.

@@ -154,9 +154,6 @@ pub enum Answers {
     Counted(u32),
     /// Any number, until one that is [`crate::Response::last`] (streams, `MONITOR`).
     UntilEnd,
-    /// One or none: that there is none is known when a later request on that connection is
-    /// answered ([`crate::At::InOrder`], quiet commands).
-    OneOrLater,
 }
 
 /// What a request does to the upstream connection it is sent on.

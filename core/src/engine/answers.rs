@@ -241,13 +241,7 @@ impl Engine {
         let server = self.servers.get_mut(key)?;
         let attempt = match response.at {
             At::Id(id) => server.attempts.find(id)?,
-            At::InOrder { skip } => {
-                for _ in 0..skip {
-                    self.pass_over(key)?;
-                }
-                let server = self.servers.get(key)?;
-                *server.fifo.front()?
-            }
+            At::InOrder => *server.fifo.front()?,
         };
         let server = self.servers.get_mut(key)?;
         let entry = server.attempts.get_mut(attempt)?;
@@ -270,16 +264,6 @@ impl Engine {
             return None;
         }
         Some((attempt, exchange, over))
-    }
-
-    /// The oldest request wanted an answer only if there was something to say, and there was not.
-    fn pass_over(&mut self, key: ServerKey) -> Option<()> {
-        let server = self.servers.get_mut(key)?;
-        let quiet = server.fifo.pop_front()?;
-        let attempt = server.attempts.remove(quiet)?;
-        self.answer_ends(attempt.exchange);
-        self.finish(attempt.exchange, End::of(&Outcome::Ok { code: 0 }));
-        Some(())
     }
 
     /// The server is done with an attempt.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
-use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, Part, Plan, Status};
+use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, OwnRequest, Plan, Status};
 
 use super::{
     Engine, ExchangeKey,
@@ -108,7 +108,7 @@ impl Engine {
             .collect()
     }
 
-    fn scatter(&mut self, key: ExchangeKey, parts: Vec<Part>, merge: Merge) {
+    fn scatter(&mut self, key: ExchangeKey, parts: Vec<OwnRequest>, merge: Merge) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -124,8 +124,7 @@ impl Engine {
         if none {
             return self.gathered(key);
         }
-        for (n, part) in parts.into_iter().enumerate() {
-            let mut own = part.own;
+        for (n, mut own) in parts.into_iter().enumerate() {
             // A part is asked in the state that its client asked in.
             own.request.session = own.request.session.or_else(|| session.clone());
             let memo = own.request.memo.clone();

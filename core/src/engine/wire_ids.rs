@@ -38,7 +38,7 @@ impl Attempt {
                 *left == 0
             }
             Answers::UntilEnd => last,
-            Answers::None | Answers::One | Answers::OneOrLater => true,
+            Answers::None | Answers::One => true,
         }
     }
 }

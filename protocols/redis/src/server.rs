@@ -217,7 +217,7 @@ impl Server {
         if last {
             self.progress = None;
         }
-        let at = At::InOrder { skip: 0 };
+        let at = At::InOrder;
         FromServer::Response(Response { at, last })
     }
 
@@ -321,7 +321,7 @@ impl Upstream for Server {
             .is_some_and(|tag| tag.kind == Kind::Replication);
         if self.raw || replicates && self.scan.taken() == 0 && input.first() != Some(&b'-') {
             self.raw = true;
-            let at = At::InOrder { skip: 0 };
+            let at = At::InOrder;
             let event = FromServer::Response(Response { at, last: false });
             let size = Size::Known(input.len() as u64);
             return Ok(Decoded::Message(Message { size, event }));

@@ -68,7 +68,7 @@ impl Server {
             return Ok(At::Id(layout.seq().into()));
         }
         let Some(call) = call else {
-            return Ok(At::InOrder { skip: 0 });
+            return Ok(At::InOrder);
         };
         if !call.dialect.encoding.reads(layout.dialect.encoding) {
             return Err(Malformed {
@@ -82,7 +82,7 @@ impl Server {
                          `correlation: id`)",
             });
         }
-        Ok(At::InOrder { skip: 0 })
+        Ok(At::InOrder)
     }
 }
 

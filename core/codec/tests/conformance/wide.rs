@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use meltemi_codec::{
     Answers, AttributeDef, AttributeKey, Constraint, Decoded, Downstream, Expected, Frame,
     FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Merge, Message, Open, Opening,
-    Outcome, OwnRequest, Part, Pin, Plan, Protocol, Request, Role, Scatter, ShardMap, Size, Sniff,
+    Outcome, OwnRequest, Pin, Plan, Protocol, Request, Role, Scatter, ShardMap, Size, Sniff,
     Status, Traits, Upstream,
     kit::{Corpus, Sample, rules, sample::InOrder},
 };
@@ -246,23 +246,20 @@ impl Scatter for Wide {
                 .fold(7, |hash, byte| hash * 31 + u64::from(byte))
         };
         let end = if self.0 == Flaw::HalfParts { "" } else { "\n" };
-        let part = |key: &&str| Part {
-            own: OwnRequest {
-                request: Request {
-                    constraint: match self.0 {
-                        Flaw::LostParts => Constraint::None,
-                        _ => Constraint::Shard {
-                            slot: 0,
-                            hash: hash(key),
-                            role: Role::Any,
-                        },
+        let part = |key: &&str| OwnRequest {
+            request: Request {
+                constraint: match self.0 {
+                    Flaw::LostParts => Constraint::None,
+                    _ => Constraint::Shard {
+                        slot: 0,
+                        hash: hash(key),
+                        role: Role::Any,
                     },
-                    answers: Answers::One,
-                    ..Request::unary(0, Memo::default())
                 },
-                bytes: format!("GET {key}{end}").into_bytes().into(),
+                answers: Answers::One,
+                ..Request::unary(0, Memo::default())
             },
-            items: Vec::new(),
+            bytes: format!("GET {key}{end}").into_bytes().into(),
         };
         match self.0 {
             Flaw::PlansAgain => return Plan::One(Constraint::Planned),

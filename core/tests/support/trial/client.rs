@@ -107,7 +107,7 @@ impl Client {
         let left = match request.answers {
             Answers::None => return,
             Answers::Counted(n) => n.max(1),
-            Answers::One | Answers::UntilEnd | Answers::OneOrLater => 1,
+            Answers::One | Answers::UntilEnd => 1,
         };
         self.hears.codec.expected.push_back(Owed {
             id: request.id,
@@ -151,7 +151,7 @@ impl Client {
         let place = match at {
             At::Id(id) if self.cancelled.contains(&id) => return,
             At::Id(id) => owed.iter().position(|owed| owed.id == id),
-            At::InOrder { skip } => (usize::from(skip) < owed.len()).then_some(usize::from(skip)),
+            At::InOrder => (!owed.is_empty()).then_some(0),
         };
         let Some(request) = place.and_then(|place| owed.get_mut(place)) else {
             assert!(self.vague, "an answer ({at:?}) for no request");

@@ -1,7 +1,7 @@
 //! Commands that concern several servers: a `get` of many keys, `flush_all`, `stats`.
 
 use meltemi_codec::{
-    Constraint, Frame, Merge, Outcome, OwnRequest, Part, Plan, Request, Scatter, ShardMap, Status,
+    Constraint, Frame, Merge, Outcome, OwnRequest, Plan, Request, Scatter, ShardMap, Status,
 };
 
 use crate::{
@@ -59,9 +59,9 @@ fn refuse(status: Status, message: &'static str) -> Plan {
 /// One part for each place that owns some of the keys.
 fn by_key(command: &Command<'_>, shards: &dyn ShardMap) -> Plan {
     let mut places: Vec<u32> = Vec::new();
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: Vec<OwnRequest> = Vec::new();
     let mut merge = Vec::new();
-    for (item, key) in command.keys().enumerate() {
+    for key in command.keys() {
         let Some(place) = shards.place(key, &|key| (0, key::hash(key))) else {
             return refuse(Status::NoHealthyUpstream, "nobody owns one of the keys");
         };
@@ -72,15 +72,15 @@ fn by_key(command: &Command<'_>, shards: &dyn ShardMap) -> Plan {
             parts.push(part(command.before_keys(), shard(key::hash(key))));
         }
         if let Some(part) = parts.get_mut(index) {
-            add(part, item, key);
+            add(part, key);
         }
         note(&mut merge, index, key);
     }
     if let [one] = &*parts {
-        return Plan::One(one.own.request.constraint.clone());
+        return Plan::One(one.request.constraint.clone());
     }
     for part in &mut parts {
-        part.own.bytes = ended(&part.own.bytes);
+        part.bytes = ended(&part.bytes);
     }
     Plan::Many {
         parts,
@@ -89,25 +89,20 @@ fn by_key(command: &Command<'_>, shards: &dyn ShardMap) -> Plan {
 }
 
 /// A command without its keys.
-fn part(beginning: &[u8], constraint: Constraint) -> Part {
+fn part(beginning: &[u8], constraint: Constraint) -> OwnRequest {
     let beginning = beginning.strip_suffix(b" ").unwrap_or(beginning);
-    Part {
-        own: OwnRequest {
-            request: Request {
-                constraint,
-                idempotent: beginning.starts_with(b"get"),
-                ..Request::unary(0, meltemi_codec::Memo::default())
-            },
-            bytes: beginning.into(),
+    OwnRequest {
+        request: Request {
+            constraint,
+            idempotent: beginning.starts_with(b"get"),
+            ..Request::unary(0, meltemi_codec::Memo::default())
         },
-        items: Vec::new(),
+        bytes: beginning.into(),
     }
 }
 
-fn add(part: &mut Part, item: usize, key: &[u8]) {
-    part.own.bytes = [&part.own.bytes, &b" "[..], key].concat().into();
-    let item = u32::try_from(item).unwrap_or(u32::MAX);
-    part.items.push(item..item.saturating_add(1));
+fn add(part: &mut OwnRequest, key: &[u8]) {
+    part.bytes = [&part.bytes, &b" "[..], key].concat().into();
 }
 
 fn ended(line: &[u8]) -> Box<[u8]> {
@@ -132,7 +127,7 @@ fn everywhere(command: &Command<'_>, request: Frame<'_>, shards: &dyn ShardMap) 
     let to = |(address, _, _): (&str, _, _)| {
         let constraint = Constraint::Endpoint(address.into());
         let mut part = part(&bytes, constraint);
-        part.own.bytes = bytes.clone().into();
+        part.bytes = bytes.clone().into();
         part
     };
     let parts: Vec<_> = (0..).map_while(|n| shards.node(n)).map(to).collect();

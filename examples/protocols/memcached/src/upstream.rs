@@ -84,7 +84,7 @@ impl Upstream for Server {
             FromServer::Answered
         } else {
             FromServer::Response(Response {
-                at: At::InOrder { skip: 0 },
+                at: At::InOrder,
                 last: true,
             })
         };

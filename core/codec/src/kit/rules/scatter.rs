@@ -4,15 +4,15 @@ use super::subject::{Asked, Subject};
 use crate::{
     downstream::FromClient,
     kit::{broken::Broken, corpus::Corpus},
-    message::{Answers, Constraint, Frame, Role},
+    message::{Answers, Constraint, Frame, OwnRequest, Role},
     protocol::Protocol,
     reply::{LocalReply, Status},
-    scatter::{Merge, Part, Plan, Scatter, ShardMap},
+    scatter::{Merge, Plan, Scatter, ShardMap},
     session::Opening,
     upstream::{FromServer, Outcome},
 };
 
-const PLAN: &str = "Scatter::plan, Plan, Part";
+const PLAN: &str = "Scatter::plan, Plan";
 const MERGE: &str = "Scatter::merge, Merge";
 
 /// A request of [`Constraint::Planned`] is planned the same way each time, over one shard and over
@@ -96,8 +96,8 @@ fn planned(
 }
 
 /// A part is a request like one of a client's.
-fn whole(subject: &Subject<'_>, part: &Part) -> Result<(), Broken> {
-    let bytes = &part.own.bytes;
+fn whole(subject: &Subject<'_>, part: &OwnRequest) -> Result<(), Broken> {
+    let bytes = &part.bytes;
     let broken = |found: String, expected: &str| {
         Err(Broken::new("", found, PLAN)
             .expected(expected)
@@ -112,7 +112,7 @@ fn whole(subject: &Subject<'_>, part: &Part) -> Result<(), Broken> {
             );
         }
     }
-    let request = &part.own.request;
+    let request = &part.request;
     match (request.answers, &request.constraint) {
         (Answers::One, Constraint::Shard { .. } | Constraint::Endpoint(_)) => Ok(()),
         (answers, constraint) => broken(
@@ -126,7 +126,7 @@ fn merged(
     subject: &Subject<'_>,
     asked: &Asked<'_>,
     scatter: &dyn Scatter,
-    (merge, parts): (&Merge, &[Part]),
+    (merge, parts): (&Merge, &[OwnRequest]),
 ) -> Result<(), Broken> {
     let mut codec = subject.protocol.downstream(subject.limits());
     let refusals: Vec<Vec<u8>> = parts
@@ -137,7 +137,7 @@ fn merged(
                 status: Status::NoHealthyUpstream,
                 message: "no endpoint",
             };
-            let request = &part.own.request;
+            let request = &part.request;
             codec.local_reply(request.id, &request.memo, reply, &mut out);
             out
         })
@@ -166,7 +166,7 @@ fn one(
     subject: &Subject<'_>,
     asked: &Asked<'_>,
     scatter: &dyn Scatter,
-    (merge, parts, answers): (&Merge, &[Part], &[&[u8]]),
+    (merge, parts, answers): (&Merge, &[OwnRequest], &[&[u8]]),
 ) -> Result<Outcome, Broken> {
     let frames: Vec<Frame<'_>> = parts
         .iter()
@@ -174,7 +174,7 @@ fn one(
         .map(|(part, bytes)| Frame {
             bytes,
             whole: true,
-            memo: &part.own.request.memo,
+            memo: &part.request.memo,
         })
         .collect();
     let mut out = Vec::new();

@@ -31,7 +31,7 @@ fn plan(line: &str, shards: u32) -> Plan {
 fn many(line: &str, shards: u32) -> (Vec<String>, Merge) {
     match plan(line, shards) {
         Plan::Many { parts, merge } => {
-            let text = |part: Part| String::from_utf8(part.own.bytes.into()).expect("text");
+            let text = |part: OwnRequest| String::from_utf8(part.bytes.into()).expect("text");
             (parts.into_iter().map(text).collect(), merge)
         }
         other => panic!("{line:?}: {other:?}"),

@@ -233,7 +233,7 @@ impl Upstream for Client {
                 FromServer::Answered
             }
             _ if is_answer => FromServer::Response(Response {
-                at: At::InOrder { skip: 0 },
+                at: At::InOrder,
                 last: true,
             }),
             _ => {
