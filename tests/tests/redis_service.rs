@@ -232,6 +232,49 @@ faults:
     assert!(clean, "{clients}");
 }
 
+/// What another proxy of Redis makes of these is one per key, refused, or wrong.
+#[test]
+fn a_command_is_sent_as_it_is() {
+    if !Server::is_installed() {
+        return;
+    }
+    let cache = Server::start(&[]);
+    let proxied = Proxied::start(&[("cache.demo", &cache)], "");
+    let mut client = proxied.connect();
+    client.command("MGET a b c d e f g h i j");
+    assert_eq!(client.reply().matches("(nil)").count(), 10);
+    let stats = cache.connect().call("INFO commandstats");
+    assert!(
+        stats.contains("cmdstat_mget:calls=1,") && !stats.contains("cmdstat_get:"),
+        "{stats}"
+    );
+    let time = client.call("TIME");
+    let microseconds = time.trim_matches(['[', ']']).split(' ').nth(1).unwrap();
+    assert!(microseconds.parse::<u32>().unwrap() < 1_000_000, "{time}");
+    client.send(b"*0\r\n*-1\r\n\r\nPING\r\n");
+    assert_eq!(client.reply(), "+PONG");
+    let hello = client.call("HELLO 3");
+    assert!(
+        hello.starts_with("{server redis version 7") && hello.contains("proto :3"),
+        "{hello}"
+    );
+    let id: u64 = client
+        .call("CLIENT ID")
+        .trim_start_matches(':')
+        .parse()
+        .unwrap();
+    assert!(
+        client
+            .call("CLIENT LIST")
+            .lines()
+            .any(|line| line.starts_with(&format!("id={id} ")))
+    );
+    assert_eq!(
+        client.call("COMMAND COUNT"),
+        cache.connect().call("COMMAND COUNT")
+    );
+}
+
 const AUTH: &str = "settings: { auth: { plain: { username: app, password: open-sesame } } }\n";
 
 fn passwords_are_asked_of_clients(proxied: &Proxied) {

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use meltemi_tests::redis::{Server, Wire, encode, manifests};
-use meltemi_tests::{Manifests, Meltemi, until};
+use meltemi_tests::{Manifests, Meltemi, Process, binary, until};
 
 struct Proxied {
     server: Server,
@@ -403,6 +404,29 @@ fn plain_clients_share_few_connections() {
         }
     }
     assert!(proxied.clients().len() <= 8, "{:?}", proxied.clients());
+}
+
+#[test]
+fn a_shells_limit_of_open_files_is_no_limit() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let manifests = manifests(&[server.address()]);
+    let mut shell = Command::new("sh");
+    shell
+        .args([
+            "-c",
+            "ulimit -S -n 100; exec \"$0\" run --admin 127.0.0.1:0 -f \"$1\"",
+        ])
+        .arg(binary())
+        .arg(manifests.path());
+    let meltemi = Meltemi::of(Process::spawn("meltemi", &mut shell));
+    let address = meltemi.address("default/edge/redis");
+    let mut clients: Vec<_> = (0..150).map(|_| Wire::connect(address)).collect();
+    for client in &mut clients {
+        assert_eq!(client.call("PING"), "+PONG");
+    }
 }
 
 #[test]

@@ -262,6 +262,15 @@ impl Engine {
         };
         client.phase = Phase::Closing;
         client.reading = false;
+        // Whatever its own connection keeps for it (a lock, a subscription), it is not coming back.
+        let pin = client.pin.filter(|_| client.flights.is_empty());
+        if let Some(pin) = pin {
+            client.pin = None;
+            self.close_server(pin);
+        }
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
         if client.outbox.is_empty() {
             self.close_client(key);
         }

@@ -180,10 +180,10 @@ impl Engine {
                 client.large.push(key);
             }
         }
-        // Nothing new joins the connection, so that it can be paused at the pace of this client;
-        // what is behind the answer already has to wait for it.
-        if let Some(server) = sent.and_then(|sent| self.servers.get_mut(sent.server)) {
-            server.owner = Some(client_key);
+        // Nothing new joins the connection, so that it can be paused at the pace of this client once
+        // nothing of others is on it.
+        if let Some(sent) = sent {
+            self.give_to(sent.server, client_key);
         }
     }
 
@@ -304,6 +304,13 @@ impl Engine {
             if let Some(server) = self.servers.get_mut(sent.server)
                 && server.owner == Some(key)
             {
+                // What others asked before the answer began is behind it: they do not wait for this
+                // client to read.
+                let of_another = |other: ExchangeKey| {
+                    let other = exchanges.get(other);
+                    other.is_some_and(|other| other.client != key)
+                };
+                let welcome = welcome || server.attempts.exchanges().any(of_another);
                 if welcome && !server.reading {
                     self.actions
                         .push_back(Action::Resume(ConnectionId::Server(sent.server)));

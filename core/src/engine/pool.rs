@@ -3,7 +3,7 @@
 use meltemi_codec::{Open, Pin, Sharing};
 
 use super::{
-    Action, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
+    Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
     lost::Loss,
     server::{Line, Server},
     tables::HostKey,
@@ -50,13 +50,20 @@ impl Engine {
         let Some(server_key) = found else {
             return Checkout::Full;
         };
-        if own && let Some(server) = self.servers.get_mut(server_key) {
-            server.owner = Some(client);
-            if let Some(host) = self.tables.hosts.get_mut(host) {
-                host.shared.retain(|other| *other != server_key);
-            }
+        if own {
+            self.give_to(server_key, client);
         }
         Checkout::Use(server_key)
+    }
+
+    /// From now on the connection serves this client alone: nothing of others joins it.
+    pub(super) fn give_to(&mut self, key: ServerKey, client: ClientKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.owner = Some(client);
+            if let Some(host) = self.tables.hosts.get_mut(server.host) {
+                host.shared.retain(|other| *other != key);
+            }
+        }
     }
 
     /// Opens another connection, if the limits allow one.

@@ -140,6 +140,11 @@ impl Attempts {
         self.narrow.is_none()
     }
 
+    /// The exchanges that they are of, over or not.
+    pub(super) fn exchanges(&self) -> impl Iterator<Item = ExchangeKey> {
+        self.table.values().map(|attempt| attempt.exchange)
+    }
+
     /// All of them, in the order in which they were written.
     pub(super) fn in_order(&self) -> Vec<(AttemptKey, Attempt)> {
         let mut all: Vec<_> = self

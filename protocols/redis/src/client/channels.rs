@@ -41,7 +41,7 @@ impl Subscriptions {
         self.held || self.listens()
     }
 
-    fn listens(&self) -> bool {
+    pub(super) fn listens(&self) -> bool {
         !(self.plain.is_empty() && self.patterns.is_empty() && self.shard.is_empty())
     }
 

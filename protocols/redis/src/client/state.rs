@@ -135,7 +135,7 @@ impl State {
 
     /// Whether it is subscribed and speaks RESP2: the server refuses all other commands.
     pub(super) fn restricted(&self) -> bool {
-        !self.who.resp3 && self.channels.any()
+        !self.who.resp3 && self.channels.listens()
     }
 
     /// Becomes what a server has agreed to.
