@@ -65,7 +65,8 @@ fn later_requests_do_not_overtake_one_that_is_on_its_way_to_an_old_owner() {
     );
     let late = format!("SET ki 2 {port}");
     first.command(&late);
-    assert_eq!(other.call("PING"), "+OK", "the proxy has read on");
+    let read_on = other.call(&format!("GET {{ki}}4 {port}"));
+    assert_eq!(read_on, "+OK", "the proxy has read on");
     nodes.turn();
     assert_eq!([first.reply(), first.reply()], ["+OK", "+OK"]);
     let at_new: Vec<_> = nodes

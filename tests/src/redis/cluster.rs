@@ -187,6 +187,9 @@ impl Cluster {
                 let mut wire = node.connect();
                 let state = wire.call("CLUSTER INFO");
                 let role = wire.call("ROLE");
+                if role.contains(" connect ") {
+                    node.replicate_again();
+                }
                 let shards = wire.call("CLUSTER SHARDS");
                 state.contains("cluster_state:ok")
                     && !role.contains("connect ")
@@ -242,6 +245,17 @@ pub fn manifests(seeds: &[SocketAddr], settings: &str) -> Manifests {
 }
 
 impl Node {
+    /// A replica may go on dialling the port that its primary has left, though it knows the new one.
+    fn replicate_again(&self) {
+        let mut wire = self.connect();
+        let nodes = wire.call("CLUSTER NODES");
+        let mut own = nodes.lines().filter(|line| line.contains("myself,slave"));
+        if let Some(primary) = own.next().and_then(|line| line.split(' ').nth(3)) {
+            // It refuses as long as it does not know the primary as one.
+            let _ = wire.call(&format!("CLUSTER REPLICATE {primary}"));
+        }
+    }
+
     /// Each node, whether it is a primary, and what it has, as this one knows it.
     fn view(&self) -> Vec<String> {
         let nodes = self.connect().call("CLUSTER NODES");

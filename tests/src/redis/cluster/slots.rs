@@ -85,6 +85,8 @@ impl Cluster {
                 "{reply}"
             );
         }
+        // Moved again before all have heard of it, a slot may end up with nobody.
+        self.settle();
     }
 
     /// Moves a slot with all of its keys, as `redis-cli --cluster reshard` does.
