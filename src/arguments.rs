@@ -7,10 +7,14 @@ use meltemi_core::access_log::Destination;
 use meltemi_policy::Locality;
 use tonic::transport::Uri;
 
+use crate::new_protocol::Name;
+
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
 #[derive(Debug, Parser)]
 #[command(name = "meltemi", version, arg_required_else_help = true)]
-#[command(after_help = "Try `meltemi demo`; then `meltemi check -f DIR` and `meltemi run -f DIR`.")]
+#[command(
+    after_help = "Try `meltemi demo`; then `meltemi check -f DIR` and `meltemi run -f DIR`. A protocol of your own: `meltemi new-protocol --help`."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -45,6 +49,45 @@ pub(crate) enum Command {
     /// and says who answers which calls. The manifests that it applies and the logs stay where it
     /// says, to be looked at. Ends with 0 if everything was seen as claimed, with 1 otherwise.
     Demo(Demo),
+    /// Writes a crate for a protocol of your own: a small complete codec with every hook explained
+    /// where it stands, its tests, and a `meltemi` binary that has it.
+    ///
+    /// The crate stands alone, outside of Meltemi's workspace. In it, `cargo test` runs the
+    /// conformance kit and sends a request through the proxy, `cargo run -- run -f manifests`
+    /// proxies the protocol, `cargo bench` says what a message costs and `cargo +nightly fuzz run
+    /// downstream` looks for inputs that break the codec.
+    ///
+    /// Which of the two templates: look at an answer of your protocol. If it carries a number that
+    /// the request had, and servers answer in any order, it is --by-id. If the first answer is
+    /// always that of the first request, it is --in-order.
+    #[command(after_help = "\
+Example:
+  meltemi new-protocol telemetry --in-order
+  cd telemetry
+  cargo test
+  cargo run -- run -f manifests
+
+docs/writing-a-protocol.md leads from there to routed traffic.")]
+    NewProtocol(NewProtocol),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewProtocol {
+    /// What the protocol is called: the crate, its ports (`tcp-NAME`) and the new directory.
+    pub(crate) name: Name,
+    /// Answers carry the id of their request, as Dubbo's do. This is the default.
+    #[arg(long, conflicts_with = "in_order")]
+    pub(crate) by_id: bool,
+    /// Answers come in the order of the requests, as Redis' do.
+    #[arg(long)]
+    pub(crate) in_order: bool,
+    /// Where to write it; a directory of the protocol's name unless told. It must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// A checkout of Meltemi to depend on; unless told, the one that this binary was built from,
+    /// or the repository where that is gone.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) meltemi: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,13 +1,27 @@
 //! The `meltemi` command, for a binary that names its protocols.
 //!
-//! A binary with protocols of its own is one line: `meltemi::main(vec![Arc::new(Mine), …])`.
+//! A binary with a protocol of its own beside those that come with Meltemi:
+//!
+//! ```no_run
+//! # use std::{process::ExitCode, sync::Arc};
+//! # use meltemi_codec::kit::sample::ById as Mine;
+//! fn main() -> ExitCode {
+//!     let mut protocols = meltemi::builtin();
+//!     protocols.push(Arc::new(Mine));
+//!     meltemi::main(protocols)
+//! }
+//! ```
+//!
+//! `meltemi new-protocol` writes one, with a codec to start from.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod builtin;
 mod check;
 mod demo;
 mod explain;
+mod new_protocol;
 mod output;
 mod proxy;
 mod run;
@@ -16,6 +30,7 @@ mod schemas;
 use std::{io::IsTerminal, process::ExitCode, sync::Arc};
 
 use arguments::{Arguments, Command};
+pub use builtin::builtin;
 use clap::Parser;
 use meltemi_codec::Protocol;
 use meltemi_core::protocols::Protocols;
@@ -36,6 +51,7 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
         Command::Check(check) => check::main(&check, &protocols),
         Command::Explain(explain) => explain::main(&explain, &protocols),
         Command::Demo(demo) => demo::main(&demo, &protocols),
+        Command::NewProtocol(new) => new_protocol::main(&new),
     };
     result.unwrap_or_else(|error| {
         output::tell(format_args!("error: {error:#}"));

@@ -9,6 +9,7 @@ use meltemi_core::{
     proxy::{self, Configuration, ProxyOptions},
     xds,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
@@ -34,12 +35,29 @@ pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     result
 }
 
+/// Raises the limit of open files to what the system allows: each client is one, and so is each
+/// connection to a server that a client has for itself. A shell's 1,024 are soon used up.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = ?limit.current, "the limit of open files cannot be raised");
+    }
+}
+
 /// Runs the data plane on what comes over `channel` until the process is told to end.
 pub(crate) async fn data_plane(
     channel: Channel,
     process: &Process,
     protocols: Arc<Protocols>,
 ) -> anyhow::Result<ExitCode> {
+    raise_open_files();
     let shutdown = proxy::termination().context("signals cannot be received")?;
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let stats = Arc::new(xds::Stats::default());

@@ -1,6 +1,6 @@
 //! What the control plane has to know of the protocols that this command has.
 
-use meltemi_controller::{AttributeDef, ProtocolSchema, Settings};
+use meltemi_controller::{AttributeDef, ProtocolSchema, RefusedSetting, Settings, SettingsCheck};
 use meltemi_core::protocols::Protocols;
 use meltemi_policy::Locality;
 
@@ -26,5 +26,22 @@ pub(crate) fn settings(
     let mut settings = Settings::new(schemas.collect());
     settings.root_namespace = root_namespace.to_owned();
     settings.locality = locality.clone();
+    settings.check = Some(check(protocols.clone()));
     settings
+}
+
+/// A plugin that is told what it does not take serves nobody: better said before.
+fn check(protocols: Protocols) -> SettingsCheck {
+    SettingsCheck::new(move |plugin, settings| {
+        let Some(protocol) = protocols.find(plugin) else {
+            return Ok(());
+        };
+        match protocol.configure(settings) {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(RefusedSetting {
+                name: refused.name.into(),
+                reason: refused.reason.to_owned(),
+            }),
+        }
+    })
 }

@@ -3,36 +3,42 @@
 mod envoy;
 mod haproxy;
 mod meltemi;
+mod nutcracker;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::frame::RequestTemplate;
 use crate::idle;
-use crate::process::{Process, START};
+use crate::process::{Process, START, own_command};
+use crate::wire::{Protocol, Request};
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// No proxy: the generator calls the upstream.
     Direct,
-    /// A bare id-remapping relay of frames: the ruler.
+    /// A bare relay that shares upstream connections: the ruler.
     Floor,
-    /// Envoy's dubbo_proxy, a route on interface and method.
+    /// Envoy's dubbo_proxy, redis_proxy or thrift_proxy, a route on the method where there are any.
     Envoy,
-    /// haproxy in TCP mode: it reads no frames and shares no connection.
+    /// nutcracker (twemproxy); Redis only.
+    Nutcracker,
+    /// haproxy in TCP mode: it reads no messages and shares no connection.
     Haproxy,
-    /// `meltemi proxy`, a route on interface and method.
+    /// `meltemi proxy`, a route on the method where there are any.
     Meltemi,
-    /// `meltemi proxy`, a route on `group`, which lies in the attachments.
+    /// `meltemi proxy`, a route on `group`, which lies in the attachments; Dubbo only.
     MeltemiGroup,
+    /// `meltemi proxy` whose clients share connections in order; Thrift only, where that is not
+    /// the default.
+    MeltemiPipeline,
 }
 
 impl Kind {
@@ -41,19 +47,45 @@ impl Kind {
             Self::Direct => "direct",
             Self::Floor => "floor",
             Self::Envoy => "envoy",
+            Self::Nutcracker => "nutcracker",
             Self::Haproxy => "haproxy",
             Self::Meltemi => "meltemi",
             Self::MeltemiGroup => "meltemi-group",
+            Self::MeltemiPipeline => "meltemi-pipeline",
+        }
+    }
+
+    /// Whether it can stand before upstreams of `protocol`.
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Nutcracker => protocol == Protocol::Redis,
+            Self::MeltemiGroup => protocol == Protocol::Dubbo,
+            Self::MeltemiPipeline => protocol == Protocol::Thrift,
+            _ => true,
         }
     }
 
     pub(crate) fn is_meltemi(self) -> bool {
-        matches!(self, Self::Meltemi | Self::MeltemiGroup)
+        matches!(
+            self,
+            Self::Meltemi | Self::MeltemiGroup | Self::MeltemiPipeline
+        )
     }
 
-    /// Open files that a client connection costs the proxy: haproxy opens one upstream for each.
-    pub(crate) fn files_per_connection(self) -> u64 {
-        if self == Self::Haproxy { 2 } else { 1 }
+    /// Whether its answers come in the order of the requests, as Thrift's servers answer and its
+    /// clients expect; Envoy sends each as soon as it has it.
+    pub(crate) fn keeps_order(self, protocol: Protocol) -> bool {
+        protocol == Protocol::Thrift && self != Self::Envoy
+    }
+
+    /// Open files that a client connection may cost the proxy: one more where each client has an
+    /// upstream connection of its own.
+    pub(crate) fn files_per_connection(self, protocol: Protocol) -> u64 {
+        match self {
+            Self::Haproxy => 2,
+            Self::Envoy | Self::Meltemi if protocol == Protocol::Thrift => 2,
+            _ => 1,
+        }
     }
 }
 
@@ -75,13 +107,23 @@ pub(crate) fn build(kinds: &[Kind]) -> Result<()> {
 /// What every contender is started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
-    pub(crate) upstream: SocketAddr,
+    pub(crate) protocol: Protocol,
+    /// At least one. Contenders that divide keys use all, the others the first.
+    pub(crate) endpoints: Vec<SocketAddr>,
     /// Upstream connections of the floor.
-    pub(crate) upstreams: usize,
+    pub(crate) upstreams: u32,
     /// For generated configuration and logs.
     pub(crate) dir: PathBuf,
     /// A command that starts the measured process, such as `valgrind --tool=callgrind`.
     pub(crate) wrap: Vec<String>,
+}
+
+impl Setup {
+    /// The endpoint of contenders that do not divide keys.
+    fn first(&self) -> Result<SocketAddr> {
+        let first = self.endpoints.first().copied();
+        first.ok_or_else(|| anyhow::anyhow!("there is no upstream"))
+    }
 }
 
 /// A running contender.
@@ -108,17 +150,20 @@ impl Contender {
         let mut started = match kind {
             Kind::Direct => Start::Running(Self {
                 kind,
-                target: setup.upstream,
+                target: setup.first()?,
                 proxy: None,
                 _companions: Vec::new(),
             }),
             Kind::Floor => Start::Running(start_floor(setup)?),
             Kind::Envoy => envoy::start(setup)?,
+            Kind::Nutcracker => nutcracker::start(setup)?,
             Kind::Haproxy => haproxy::start(setup)?,
-            Kind::Meltemi | Kind::MeltemiGroup => meltemi::start(kind, setup)?,
+            Kind::Meltemi | Kind::MeltemiGroup | Kind::MeltemiPipeline => {
+                meltemi::start(kind, setup)?
+            }
         };
         if let Start::Running(contender) = &mut started {
-            contender.wait_until_it_answers()?;
+            contender.wait_until_it_answers(setup.protocol)?;
         }
         Ok(started)
     }
@@ -137,13 +182,13 @@ impl Contender {
         self.proxy.as_mut().is_none_or(Process::is_running)
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<()> {
-        let template = RequestTemplate::new(128);
+    fn wait_until_it_answers(&mut self, protocol: Protocol) -> Result<()> {
+        let exchange = Request::probe(protocol).exchange();
         let deadline = Instant::now() + START;
         loop {
             let called = TcpStream::connect(self.target)
                 .map_err(Into::into)
-                .and_then(|mut stream| idle::call(&mut stream, &template, 0));
+                .and_then(|mut stream| idle::call(&mut stream, exchange.as_ref(), 0));
             match called {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline || !self.is_running() => {
@@ -152,7 +197,8 @@ impl Contender {
                         .as_ref()
                         .map(Process::log_tail)
                         .unwrap_or_default();
-                    bail!("{} does not answer: {error}{tail}", self.kind);
+                    let error = anyhow::Error::from(error);
+                    bail!("{} does not answer: {error:#}{tail}", self.kind);
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -160,27 +206,14 @@ impl Contender {
     }
 }
 
-/// Starts the echo upstream.
-pub(crate) fn start_echo(dir: &Path) -> Result<(Process, SocketAddr)> {
-    let mut command = own_command()?;
-    command.arg("echo");
-    let process = Process::start("echo", &command, dir)?;
-    let address = process.expect_line("listening ")?.parse()?;
-    Ok((process, address))
-}
-
 fn start_floor(setup: &Setup) -> Result<Contender> {
-    let mut command = wrapped(setup, &std::env::current_exe()?);
-    command.args(["relay", "--upstream", &setup.upstream.to_string()]);
+    let mut command = wrapped(setup, Path::new(own_command()?.get_program()));
+    command.args(["relay", "--protocol", setup.protocol.name()]);
+    command.args(["--upstream", &setup.first()?.to_string()]);
     command.args(["--upstreams", &setup.upstreams.to_string()]);
     let process = Process::start("floor", &command, &setup.dir)?;
     let target = process.expect_line("listening ")?.parse()?;
     Ok(Contender::behind(Kind::Floor, target, process))
-}
-
-fn own_command() -> Result<Command> {
-    let program = std::env::current_exe().context("find this program's own path")?;
-    Ok(Command::new(program))
 }
 
 /// `program`, started through the command of `--wrap` if there is one.
@@ -191,9 +224,4 @@ fn wrapped(setup: &Setup, program: &Path) -> Command {
     let mut command = Command::new(wrapper);
     command.args(arguments).arg(program);
     command
-}
-
-/// An address that was free a moment ago, for programs that cannot say which one they took.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,4 +1,4 @@
-//! The upstream: answers every request with its own argument.
+//! The upstream: answers every request with its own argument, or what its keys call for.
 
 use std::io;
 use std::net::TcpListener;
@@ -6,13 +6,21 @@ use std::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::frame::{self, Frame};
 use crate::link::{Inbound, Link, SCRATCH};
+use crate::wire::{Dubbo, Protocol, Redis, Thrift, Wire, split};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// Serves `listener` on this thread for as long as the process lives.
-pub fn run(listener: TcpListener) -> io::Result<()> {
+pub fn run(protocol: Protocol, listener: TcpListener) -> io::Result<()> {
+    match protocol {
+        Protocol::Dubbo => serve::<Dubbo>(listener),
+        Protocol::Redis => serve::<Redis>(listener),
+        Protocol::Thrift => serve::<Thrift>(listener),
+    }
+}
+
+fn serve<W: Wire>(listener: TcpListener) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let mut listener = mio::net::TcpListener::from_std(listener);
     let mut poll = Poll::new()?;
@@ -33,7 +41,7 @@ pub fn run(listener: TcpListener) -> io::Result<()> {
                     let Some(link) = clients.get_mut(key) else {
                         continue;
                     };
-                    if !answer(link, &mut scratch).unwrap_or(false) {
+                    if !answer::<W>(link, &mut scratch).unwrap_or(false) {
                         clients.remove(key);
                     }
                 }
@@ -60,7 +68,7 @@ fn accept(
 }
 
 /// Answers all that arrived; `false` when the peer is gone.
-fn answer(link: &mut Link, scratch: &mut [u8]) -> io::Result<bool> {
+fn answer<W: Wire>(link: &mut Link, scratch: &mut [u8]) -> io::Result<bool> {
     loop {
         let (bytes, more) = match link.read(scratch)? {
             Inbound::Closed => return Ok(false),
@@ -68,8 +76,8 @@ fn answer(link: &mut Link, scratch: &mut [u8]) -> io::Result<bool> {
             Inbound::Bytes { bytes, more } => (bytes, more),
         };
         let mut rest = bytes;
-        while let Some((request, after)) = Frame::split(rest).map_err(io::Error::other)? {
-            frame::append_answer(link.out(), request).map_err(io::Error::other)?;
+        while let Some((request, after)) = split::<W>(rest).map_err(io::Error::other)? {
+            W::append_answer(link.out(), request).map_err(io::Error::other)?;
             rest = after;
         }
         link.keep(rest);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::frame::{Frame, RequestTemplate};
 use crate::load::LoadError;
+use crate::wire::{Answers, Exchange, Request};
 
 /// Open connections. Dropping them resets each, so that none waits a minute in TIME_WAIT and
 /// takes a local port from the next contender.
@@ -19,14 +19,18 @@ pub(crate) struct Idle {
 impl Idle {
     /// Opens `count` connections and makes one checked call on each: a proxy allocates at the
     /// first request what it would not at the accept.
-    pub(crate) fn open(target: SocketAddr, count: u32) -> Result<Self, LoadError> {
-        let template = RequestTemplate::new(128);
+    pub(crate) fn open(
+        target: SocketAddr,
+        request: Request,
+        count: u32,
+    ) -> Result<Self, LoadError> {
+        let exchange = request.exchange();
         let mut idle = Self {
             connections: Vec::with_capacity(count as usize),
         };
         for number in 0..count {
             let mut stream = TcpStream::connect(target)?;
-            call(&mut stream, &template, number)?;
+            call(&mut stream, exchange.as_ref(), number)?;
             sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).map_err(io::Error::from)?;
             idle.connections.push(stream);
         }
@@ -41,13 +45,13 @@ impl Idle {
 /// One call over a blocking connection, its answer checked.
 pub(crate) fn call(
     stream: &mut TcpStream,
-    template: &RequestTemplate,
+    exchange: &dyn Exchange,
     number: u32,
 ) -> Result<(), LoadError> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut request = Vec::new();
-    template.append(&mut request, number, 0);
+    exchange.append_request(&mut request, number, 0);
     stream.write_all(&request)?;
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
@@ -57,9 +61,12 @@ pub(crate) fn call(
             return Err(LoadError::Closed);
         }
         answer.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        if let Some((frame, _)) = Frame::split(&answer).map_err(io::Error::other)? {
-            template.check(frame, number, 0)?;
-            return Ok(());
+        while let Some((first, rest)) = exchange.split(&answer).map_err(io::Error::other)? {
+            if exchange.answers(first)? != Answers::Nothing {
+                exchange.check(first, number, 0)?;
+                return Ok(());
+            }
+            answer = rest.to_vec();
         }
     }
 }

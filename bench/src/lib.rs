@@ -9,9 +9,10 @@ pub mod load;
 pub mod relay;
 
 mod contender;
-mod frame;
 mod idle;
 mod link;
 mod process;
 mod report;
 mod suite;
+mod upstream;
+mod wire;

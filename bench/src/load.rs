@@ -9,9 +9,9 @@ use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use thiserror::Error;
 
-pub use crate::frame::WrongAnswer;
-use crate::frame::{Frame, RequestTemplate};
 use crate::link::{Inbound, Link, SCRATCH};
+use crate::wire::{Answers, Exchange};
+pub use crate::wire::{Command, Protocol, Request, WrongAnswer};
 
 /// An answer later than this ends the run: a lost request must not hang it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,8 +22,9 @@ pub struct Work {
     pub connections: u32,
     /// Requests in flight on each connection.
     pub depth: u32,
-    /// Bytes of the string argument.
-    pub body: usize,
+    pub request: Request,
+    /// Whether an answer that overtook an older one is wrong, though its id tells whose it is.
+    pub in_order: bool,
 }
 
 /// When to stop sending: at the first that comes. Requests in flight are still awaited.
@@ -44,9 +45,9 @@ pub struct Sample {
 
 #[derive(Debug, Error)]
 pub enum LoadError {
-    #[error("socket: {0}")]
+    #[error("socket")]
     Io(#[from] io::Error),
-    #[error("wrong answer: {0}")]
+    #[error("wrong answer")]
     WrongAnswer(#[from] WrongAnswer),
     #[error("a connection was closed with requests in flight")]
     Closed,
@@ -59,13 +60,16 @@ pub struct Load {
     poll: Poll,
     events: Events,
     lanes: Vec<Lane>,
-    template: RequestTemplate,
+    exchange: Box<dyn Exchange>,
     scratch: Vec<u8>,
 }
 
 struct Lane {
     link: Link,
     number: u32,
+    /// The least number without an answer, where answers come in order.
+    oldest: u64,
+    in_order: bool,
     /// The request in flight in each slot; an id is congruent to its slot modulo the depth.
     slots: Vec<Slot>,
 }
@@ -106,6 +110,8 @@ impl Load {
                 Ok(Lane {
                     link,
                     number,
+                    oldest: 0,
+                    in_order: work.in_order,
                     slots,
                 })
             })
@@ -114,14 +120,9 @@ impl Load {
             poll,
             events: Events::with_capacity(1024),
             lanes,
-            template: RequestTemplate::new(work.body),
+            exchange: work.request.exchange(),
             scratch: vec![0; SCRATCH],
         })
-    }
-
-    /// Bytes of one request on the wire.
-    pub fn frame_len(&self) -> usize {
-        self.template.frame_len()
     }
 
     /// Sends for as long as `budget` says, then waits for what is in flight.
@@ -139,11 +140,9 @@ impl Load {
             to_send: budget.requests,
             in_flight: 0,
         };
+        let exchange = self.exchange.as_ref();
         for lane in &mut self.lanes {
-            let now = Instant::now();
-            for slot in 0..lane.slots.len() {
-                lane.send(slot, now, &self.template, &mut progress);
-            }
+            lane.fill(exchange, &mut progress);
             lane.link.flush()?;
         }
         while progress.in_flight > 0 {
@@ -160,7 +159,7 @@ impl Load {
             for event in &self.events {
                 let Token(number) = event.token();
                 if let Some(lane) = self.lanes.get_mut(number) {
-                    lane.turn(&mut self.scratch, &self.template, &mut progress)?;
+                    lane.turn(&mut self.scratch, exchange, &mut progress)?;
                 }
             }
         }
@@ -170,11 +169,21 @@ impl Load {
 }
 
 impl Lane {
+    /// Sends a request in each slot, in the order of their numbers.
+    fn fill(&mut self, exchange: &dyn Exchange, progress: &mut Progress) {
+        let now = Instant::now();
+        let depth = self.slots.len();
+        let first = (self.oldest % depth as u64) as usize;
+        for slot in first..first + depth {
+            self.send(slot % depth, now, exchange, progress);
+        }
+    }
+
     /// Reads what is there, sends a request for each answer, writes once.
     fn turn(
         &mut self,
         scratch: &mut [u8],
-        template: &RequestTemplate,
+        exchange: &dyn Exchange,
         progress: &mut Progress,
     ) -> Result<(), LoadError> {
         loop {
@@ -185,14 +194,19 @@ impl Lane {
             };
             let now = Instant::now();
             let mut rest = bytes;
-            while let Some((frame, after)) = Frame::split(rest).map_err(io::Error::other)? {
+            while let Some((answer, after)) = exchange.split(rest).map_err(io::Error::other)? {
                 rest = after;
-                // A proxy's own heartbeat or read-only event is not an answer.
-                if frame.is_event() {
-                    continue;
+                let id = match exchange.answers(answer)? {
+                    Answers::Nothing => continue,
+                    Answers::Id(id) => id,
+                    Answers::Oldest => self.oldest,
+                };
+                if self.in_order && id != self.oldest {
+                    return Err(WrongAnswer::OutOfOrder(id).into());
                 }
-                let slot = self.settle(frame, now, template, progress)?;
-                self.send(slot, now, template, progress);
+                let slot = self.settle(id, now, progress)?;
+                exchange.check(answer, self.number, id)?;
+                self.send(slot, now, exchange, progress);
             }
             self.link.keep(rest);
             if !more {
@@ -203,14 +217,13 @@ impl Lane {
         Ok(())
     }
 
+    /// Takes request `id` for answered, and gives its slot.
     fn settle(
         &mut self,
-        answer: Frame<'_>,
+        id: u64,
         now: Instant,
-        template: &RequestTemplate,
         progress: &mut Progress,
     ) -> Result<usize, WrongAnswer> {
-        let id = answer.id();
         let depth = self.slots.len() as u64;
         let index = (id % depth) as usize;
         let unknown = WrongAnswer::UnknownId(id);
@@ -220,8 +233,8 @@ impl Lane {
             .filter(|slot| slot.id == id)
             .ok_or(unknown)?;
         let sent = slot.sent.take().ok_or(WrongAnswer::UnknownId(id))?;
-        template.check(answer, self.number, id)?;
         slot.id = id.wrapping_add(depth);
+        self.oldest += 1;
         let nanoseconds = u64::try_from((now - sent).as_nanos()).unwrap_or(u64::MAX);
         progress.sample.latency.saturating_record(nanoseconds);
         progress.sample.requests += 1;
@@ -233,13 +246,13 @@ impl Lane {
         &mut self,
         index: usize,
         now: Instant,
-        template: &RequestTemplate,
+        exchange: &dyn Exchange,
         progress: &mut Progress,
     ) {
         let Some(slot) = self.slots.get_mut(index).filter(|_| progress.to_send > 0) else {
             return;
         };
-        template.append(self.link.out(), self.number, slot.id);
+        exchange.append_request(self.link.out(), self.number, slot.id);
         slot.sent = Some(now);
         progress.to_send -= 1;
         progress.in_flight += 1;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -165,12 +166,24 @@ impl Cpus {
     }
 }
 
-/// The path of `name` if PATH has it.
+/// The path of `name` if PATH has it, or /usr/sbin, where Debian keeps proxies and which the PATH
+/// of a plain user may lack.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
         .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_file())
+}
+
+pub(crate) fn own_command() -> Result<Command> {
+    let program = std::env::current_exe().context("find this program's own path")?;
+    Ok(Command::new(program))
+}
+
+/// An address that was free a moment ago, for programs that cannot say which one they took.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 fn threads(process: u32) -> Result<Vec<i32>> {
@@ -196,5 +209,7 @@ fn tied_to_this_process(command: &Command) -> Command {
         None => Command::new(command.get_program()),
     };
     tied.args(command.get_args());
+    // A backtrace would push the error out of the end of the log that is shown.
+    tied.env_remove("RUST_BACKTRACE");
     tied
 }

@@ -1,11 +1,14 @@
-//! The floor: a relay that remaps ids and does nothing else.
+//! The floor: a relay that gives each answer to whom it belongs and does nothing else.
 //!
 //! It is the ruler for a proxy that reads, decides and writes, so it does only what no such proxy
-//! can leave out: find frames, share an upstream connection by giving each request an id of its
-//! own, and give the answer its old id back. One thread; at most 64 KiB are read at once; what one
-//! turn of the reactor produced for a connection leaves in one write.
+//! can leave out: find messages, share an upstream connection, and tell whose an answer is. Where
+//! messages carry ids it gives each request one of its own and the answer its old one back
+//! ([`ById`]); where answers come in order it remembers the order ([`InOrder`]). One thread; at most
+//! 64 KiB are read at once; what one turn of the reactor produced for a connection leaves in one
+//! write.
 
-mod slots;
+mod by_id;
+mod in_order;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +17,10 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::frame::Frame;
+use self::by_id::ById;
+use self::in_order::InOrder;
 use crate::link::{Inbound, Link, SCRATCH};
-
-use self::slots::{Client, Origin, Slots};
+use crate::wire::{Protocol, Redis, Thrift, Wire, split};
 
 const LISTENER: Token = Token(0);
 const FIRST_UPSTREAM: usize = 1;
@@ -25,11 +28,45 @@ const FIRST_UPSTREAM: usize = 1;
 /// Relays between `listener` and `upstreams` connections to `upstream`, until an upstream
 /// connection ends.
 pub fn run(
+    protocol: Protocol,
     listener: std::net::TcpListener,
     upstream: SocketAddr,
     upstreams: usize,
 ) -> io::Result<()> {
-    let mut relay = Relay::new(listener, upstream, upstreams)?;
+    match protocol {
+        Protocol::Dubbo => relay::<ById>(listener, upstream, upstreams),
+        Protocol::Redis => relay::<InOrder<Redis>>(listener, upstream, upstreams),
+        Protocol::Thrift => relay::<InOrder<Thrift>>(listener, upstream, upstreams),
+    }
+}
+
+/// How the relay knows whose an answer is.
+trait Matching: Default {
+    type Wire: Wire;
+
+    /// Appends a request of `client` to `out`, the bytes for upstream connection `upstream`.
+    fn forward(&mut self, out: &mut Vec<u8>, request: &[u8], upstream: usize, client: Client);
+
+    /// Whose answer arrived on `upstream`, and the id that it is to have; `None` if nobody asked.
+    fn settle(&mut self, answer: &[u8], upstream: usize) -> Option<(Client, u64)>;
+
+    /// Appends `answer` to `out`, the bytes for its client.
+    fn deliver(out: &mut Vec<u8>, answer: &[u8], id: u64);
+}
+
+/// One accepted connection. `serial` tells it from an earlier one that had the same key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Client {
+    key: usize,
+    serial: u64,
+}
+
+fn relay<M: Matching>(
+    listener: std::net::TcpListener,
+    upstream: SocketAddr,
+    upstreams: usize,
+) -> io::Result<()> {
+    let mut relay = Relay::<M>::new(listener, upstream, upstreams)?;
     let mut events = Events::with_capacity(1024);
     let mut scratch = vec![0; SCRATCH];
     loop {
@@ -56,19 +93,19 @@ struct Downstream {
     serial: u64,
 }
 
-struct Relay {
+struct Relay<M> {
     poll: Poll,
     listener: TcpListener,
     clients: Slab<Downstream>,
     accepted: u64,
     first_client: usize,
     upstreams: Vec<Link>,
-    slots: Slots,
+    matching: M,
     touched_clients: Vec<usize>,
     touched_upstreams: Vec<usize>,
 }
 
-impl Relay {
+impl<M: Matching> Relay<M> {
     fn new(
         listener: std::net::TcpListener,
         upstream: SocketAddr,
@@ -94,7 +131,7 @@ impl Relay {
             accepted: 0,
             first_client: FIRST_UPSTREAM + upstreams.len(),
             upstreams,
-            slots: Slots::default(),
+            matching: M::default(),
             touched_clients: Vec::new(),
             touched_upstreams: Vec::new(),
         })
@@ -145,12 +182,9 @@ impl Relay {
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
             let mut rest = bytes;
-            while let Some((frame, after)) = Frame::split(rest).map_err(io::Error::other)? {
-                let id = self.slots.insert(Origin {
-                    client,
-                    id: frame.id(),
-                });
-                frame.append_with_id(upstream.out(), id);
+            while let Some((request, after)) = split::<M::Wire>(rest).map_err(io::Error::other)? {
+                self.matching
+                    .forward(upstream.out(), request, index, client);
                 rest = after;
             }
             downstream.link.keep(rest);
@@ -173,9 +207,9 @@ impl Relay {
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
             let mut rest = bytes;
-            while let Some((frame, after)) = Frame::split(rest).map_err(io::Error::other)? {
+            while let Some((answer, after)) = split::<M::Wire>(rest).map_err(io::Error::other)? {
                 rest = after;
-                let Some(Origin { client, id }) = self.slots.take(frame.id()) else {
+                let Some((client, id)) = self.matching.settle(answer, index) else {
                     continue;
                 };
                 let Some(downstream) = self.clients.get_mut(client.key) else {
@@ -184,7 +218,7 @@ impl Relay {
                 if downstream.serial != client.serial {
                     continue;
                 }
-                frame.append_with_id(downstream.link.out(), id);
+                M::deliver(downstream.link.out(), answer, id);
                 if !std::mem::replace(&mut downstream.link.queued, true) {
                     self.touched_clients.push(client.key);
                 }

@@ -1,11 +1,14 @@
 //! The tables that a person reads.
 
+mod target;
+
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use self::target::{Target, target};
 use crate::contender::Kind;
-use crate::suite::{Cell, Memory, Outcome, Row, Shape, Speed};
+use crate::suite::{Absent, Cell, Memory, Outcome, Row, Shape, Speed};
 
 /// What Meltemi is allowed to weigh with no connection, and for each idle one.
 const IDLE_TARGET: &str = "15 MB";
@@ -14,19 +17,17 @@ const CONNECTION_TARGET: &str = "4096 B";
 pub(crate) fn render(outcome: &Outcome) -> String {
     let mut text = String::new();
     for row in &outcome.rows {
-        let _ = writeln!(
-            text,
-            "{}, {} B argument\n{}\n",
-            title(row.shape),
-            row.body_bytes,
-            costs(row)
-        );
+        let _ = writeln!(text, "{}\n{}\n", title(row), costs(row, &outcome.absent));
     }
     if !outcome.memory.is_empty() {
         let _ = writeln!(text, "resident memory\n{}\n", memory(&outcome.memory));
     }
     for absent in &outcome.absent {
-        let _ = writeln!(text, "absent: {}: {}", absent.contender, absent.remedy);
+        let _ = writeln!(
+            text,
+            "{} is not installed: {}",
+            absent.contender, absent.remedy
+        );
     }
     for void in &outcome.void {
         let _ = writeln!(text, "void: {void}");
@@ -34,8 +35,8 @@ pub(crate) fn render(outcome: &Outcome) -> String {
     text
 }
 
-fn title(shape: Shape) -> String {
-    match shape {
+fn title(row: &Row) -> String {
+    let shape = match row.plan.shape {
         Shape {
             connections: 1,
             depth: 1,
@@ -43,47 +44,72 @@ fn title(shape: Shape) -> String {
         Shape { connections, depth } => {
             format!("{connections} connections, {depth} in flight each")
         }
-    }
+    };
+    let endpoints = match row.plan.endpoints {
+        1 => String::new(),
+        endpoints => format!(", {endpoints} endpoints that divide the keys"),
+    };
+    format!("{shape}, {}{endpoints}", row.plan.request)
 }
 
-fn costs(row: &Row) -> Table {
-    let mut table = table(&[
-        "contender",
-        "CPU µs/request",
-        "median",
-        "x floor",
-        "target",
-        "requests/s",
-        "p50 µs",
-        "p99 µs",
-        "p99.9 µs",
-    ]);
-    let floor = row
-        .cells
-        .iter()
-        .find(|c| c.contender == Kind::Floor)
-        .and_then(|c| least(&c.cost_us));
+fn costs(row: &Row, absent: &[Absent]) -> Table {
+    let rulers = rulers(row);
+    let mut header = vec!["contender".to_owned(), "CPU µs/request".to_owned()];
+    header.push("median".to_owned());
+    header.extend(rulers.iter().map(|ruler| format!("x {ruler}")));
+    header
+        .extend(["target", "requests/s", "p50 µs", "p99 µs", "p99.9 µs"].map(ToString::to_string));
+    let mut table = table(&header);
     for cell in &row.cells {
         let cost = least(&cell.cost_us);
-        let ratio = cost.zip(floor).map(|(cost, floor)| cost / floor);
         let speed = |field: fn(&Speed) -> f64| median_of(cell, field);
-        table.add_row([
+        let mut line = vec![
             cell.contender.to_string(),
-            number(cost, 2),
-            number(median(&cell.cost_us), 2),
-            number(ratio, 2),
-            target(cell.contender, row.shape),
+            micros(cost),
+            micros(median(&cell.cost_us)),
+        ];
+        line.extend(rulers.iter().map(|&ruler| {
+            let ratio = cost.zip(cost_of(row, ruler));
+            number(ratio.map(|(cost, ruler)| cost / ruler), 2)
+        }));
+        let target = target(cell.contender, &row.plan);
+        line.extend([
+            target.map_or_else(String::new, |target| target.to_string()),
             number(speed(|s| s.requests_per_second), 0),
             number(speed(|s| s.p50_us), 1),
             number(speed(|s| s.p99_us), 1),
             number(speed(|s| s.p999_us), 1),
         ]);
+        table.add_row(line);
+    }
+    for absent in absent {
+        table.add_row([absent.contender.name(), "not installed"]);
     }
     table
 }
 
+/// What the costs of a row are compared with: the floor, and what Meltemi's targets there name.
+fn rulers(row: &Row) -> Vec<Kind> {
+    let named = row
+        .cells
+        .iter()
+        .filter_map(|cell| target(cell.contender, &row.plan));
+    let mut rulers = vec![Kind::Floor];
+    for Target { of, .. } in named {
+        if !rulers.contains(&of) {
+            rulers.push(of);
+        }
+    }
+    rulers
+}
+
+fn cost_of(row: &Row, kind: Kind) -> Option<f64> {
+    let cell = row.cells.iter().find(|cell| cell.contender == kind)?;
+    least(&cell.cost_us)
+}
+
 fn memory(entries: &[Memory]) -> Table {
-    let mut table = table(&[
+    let header = [
         "contender",
         "idle MB",
         "target",
@@ -92,7 +118,8 @@ fn memory(entries: &[Memory]) -> Table {
         "MB",
         "B/connection",
         "target",
-    ]);
+    ];
+    let mut table = table(&header.map(ToString::to_string));
     for entry in entries {
         let ours = entry.contender.is_meltemi();
         let grown = entry.with_connections.saturating_sub(entry.idle);
@@ -112,21 +139,7 @@ fn memory(entries: &[Memory]) -> Table {
     table
 }
 
-/// The most that Meltemi may cost as a multiple of the floor.
-fn target(kind: Kind, shape: Shape) -> String {
-    let most = match shape {
-        _ if !kind.is_meltemi() => return String::new(),
-        Shape {
-            connections: 1,
-            depth: 1,
-        } => "1.15",
-        Shape { depth: 1, .. } => "1.25",
-        _ => "2.00",
-    };
-    most.to_owned()
-}
-
-fn table(header: &[&str]) -> Table {
+fn table(header: &[String]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {
@@ -137,6 +150,16 @@ fn table(header: &[&str]) -> Table {
 
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
+}
+
+/// With three figures at least, since ratios of deep rows lie between tenths of a microsecond.
+fn micros(value: Option<f64>) -> String {
+    let digits = if value.is_some_and(|value| value < 1.0) {
+        3
+    } else {
+        2
+    };
+    number(value, digits)
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
@@ -161,6 +184,8 @@ fn median(values: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::suite::RowPlan;
+    use crate::wire::Request;
 
     #[test]
     fn the_median_is_a_measured_value() {
@@ -182,15 +207,23 @@ mod tests {
             speed: Vec::new(),
         };
         let row = Row {
-            shape: "64x1".parse().unwrap(),
-            body_bytes: 128,
+            plan: RowPlan {
+                shape: "64x1".parse().unwrap(),
+                request: Request::Thrift { argument: 128 },
+                endpoints: 1,
+            },
             cells: vec![
                 cell(Kind::Direct, &[]),
                 cell(Kind::Floor, &[5.0, 4.0, 9.0]),
+                cell(Kind::Haproxy, &[10.0, 11.0]),
                 cell(Kind::Meltemi, &[7.0, 5.0, 6.0]),
             ],
         };
-        let text = costs(&row).to_string();
+        let absent = Absent {
+            contender: Kind::Envoy,
+            remedy: "install it".to_owned(),
+        };
+        let text = costs(&row, &[absent]).to_string();
         let line = |name| {
             let line: &str = text
                 .lines()
@@ -200,8 +233,10 @@ mod tests {
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(line("direct")[1..4], ["-", "-", "-"]);
-        assert_eq!(line("floor")[1..4], ["4.00", "5.00", "1.00"]);
-        assert_eq!(line("meltemi")[1..5], ["5.00", "6.00", "1.25", "1.25"]);
+        assert_eq!(line("direct")[1..5], ["-", "-", "-", "-"]);
+        assert_eq!(line("floor")[1..5], ["4.00", "5.00", "1.00", "0.40"]);
+        let meltemi = ["5.00", "6.00", "1.25", "0.50", "1.00", "haproxy"];
+        assert_eq!(line("meltemi")[1..7], meltemi);
+        assert_eq!(line("envoy")[1..], ["not", "installed"]);
     }
 }

@@ -1,78 +1,35 @@
 //! One run: contenders interleaved, round by round, so that a noisy minute falls on all of them.
 
-use std::fmt;
-use std::str::FromStr;
+mod outcome;
+mod row;
+mod shape;
+
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::{Serialize, Serializer};
-use thiserror::Error;
 
-use crate::contender::{Contender, Kind, Setup, Start, start_echo};
+pub(crate) use self::outcome::{Absent, Cell, Memory, Outcome, Row, Speed};
+pub(crate) use self::row::RowPlan;
+pub(crate) use self::shape::Shape;
+use crate::contender::{Contender, Kind, Setup, Start};
 use crate::idle::{self, Idle};
 use crate::load::{Budget, Load, Sample, Work};
 use crate::process::{Cpus, Process};
-
-/// Connections and requests in flight on each, written `64x16`; `serial` is `1x1`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Shape {
-    pub(crate) connections: u32,
-    pub(crate) depth: u32,
-}
-
-#[derive(Debug, Error)]
-#[error("expected `serial` or CONNECTIONSxDEPTH, such as 64x16")]
-pub(crate) struct ParseShapeError;
-
-impl FromStr for Shape {
-    type Err = ParseShapeError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "serial" {
-            return Ok(Self {
-                connections: 1,
-                depth: 1,
-            });
-        }
-        let (connections, depth) = text.split_once('x').ok_or(ParseShapeError)?;
-        let parse = |number: &str| {
-            number
-                .parse()
-                .ok()
-                .filter(|&n| n > 0)
-                .ok_or(ParseShapeError)
-        };
-        Ok(Self {
-            connections: parse(connections)?,
-            depth: parse(depth)?,
-        })
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self {
-                connections: 1,
-                depth: 1,
-            } => f.write_str("serial"),
-            Self { connections, depth } => write!(f, "{connections}x{depth}"),
-        }
-    }
-}
-
-impl Serialize for Shape {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+use crate::upstream::{Program, Upstream};
+use crate::wire::{Protocol, Request};
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    pub(crate) protocol: Protocol,
     pub(crate) contenders: Vec<Kind>,
-    pub(crate) shapes: Vec<Shape>,
-    pub(crate) bodies: Vec<usize>,
+    pub(crate) rows: Vec<RowPlan>,
+    pub(crate) upstream: Program,
+    /// Upstream connections of the floor; `None` for as many as Meltemi shares in each row.
+    pub(crate) upstreams: Option<u32>,
+    /// Whether a contender that is not on this machine ends the run.
+    pub(crate) require_all: bool,
     pub(crate) rounds: u32,
     pub(crate) warm_up: Duration,
     pub(crate) slice: Budget,
@@ -82,93 +39,29 @@ pub(crate) struct Plan {
     pub(crate) pin: Option<usize>,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) memory: Vec<Memory>,
-    pub(crate) absent: Vec<Absent>,
-    /// Slices that count for nothing: a wrong answer, a closed connection, a silent proxy.
-    pub(crate) void: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Row {
-    pub(crate) shape: Shape,
-    pub(crate) body_bytes: usize,
-    pub(crate) cells: Vec<Cell>,
-}
-
-/// One contender in one row: a value for each round that was not void.
-#[derive(Debug, Serialize)]
-pub(crate) struct Cell {
-    pub(crate) contender: Kind,
-    /// CPU time of the proxy for each request, in microseconds.
-    pub(crate) cost_us: Vec<f64>,
-    pub(crate) speed: Vec<Speed>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Speed {
-    pub(crate) requests_per_second: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-}
-
-/// Resident memory of a proxy, in bytes.
-#[derive(Debug, Serialize)]
-pub(crate) struct Memory {
-    pub(crate) contender: Kind,
-    /// After its start and one request.
-    pub(crate) idle: u64,
-    pub(crate) connections: u64,
-    pub(crate) with_connections: u64,
-    pub(crate) after_load: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Absent {
-    pub(crate) contender: Kind,
-    pub(crate) remedy: String,
-}
-
-pub(crate) fn run(plan: &Plan, mut setup: Setup) -> Result<Outcome> {
+/// Runs the rows, those with as many endpoints together: contenders are started for each number.
+pub(crate) fn run(plan: &Plan, dir: &Path) -> Result<Outcome> {
     let open_files = idle::raise_open_files().context("raise the limit of open files")?;
-    let (echo, upstream) = start_echo(&setup.dir)?;
-    setup.upstream = upstream;
-    let mut outcome = Outcome {
-        rows: Vec::new(),
-        memory: Vec::new(),
-        absent: Vec::new(),
-        void: Vec::new(),
-    };
-    let mut contenders = Vec::new();
-    for &kind in &plan.contenders {
-        match Contender::start(kind, &setup)? {
-            Start::Running(contender) => contenders.push(contender),
-            Start::Absent(remedy) => {
-                eprintln!("{kind} is absent: {remedy}");
-                outcome.absent.push(Absent {
-                    contender: kind,
-                    remedy,
-                });
-            }
+    let mut outcome = Outcome::default();
+    let mut counts: Vec<_> = plan.rows.iter().map(|row| row.endpoints).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    for (number, endpoints) in counts.into_iter().enumerate() {
+        let dir = dir.join(format!("{endpoints}-endpoints"));
+        std::fs::create_dir_all(&dir)?;
+        let mut stage = Stage::open(plan, endpoints, &dir, &mut outcome)?;
+        let first = number == 0;
+        if first {
+            stage.weigh_idle(open_files, &mut outcome)?;
         }
-    }
-    let mut stage = Stage {
-        plan,
-        setup,
-        echo,
-        contenders,
-    };
-    stage.weigh_idle(open_files, &mut outcome)?;
-    for &body in &plan.bodies {
-        for &shape in &plan.shapes {
-            let row = stage.row(shape, body, &mut outcome.void)?;
+        for row in plan.rows.iter().filter(|row| row.endpoints == endpoints) {
+            let row = stage.row(*row, &mut outcome.void)?;
             outcome.rows.push(row);
         }
+        if first {
+            stage.weigh_after_load(&mut outcome.memory)?;
+        }
     }
-    stage.weigh_after_load(&mut outcome.memory)?;
     Ok(outcome)
 }
 
@@ -176,22 +69,53 @@ pub(crate) fn run(plan: &Plan, mut setup: Setup) -> Result<Outcome> {
 struct Stage<'p> {
     plan: &'p Plan,
     setup: Setup,
-    echo: Process,
+    upstreams: Vec<Upstream>,
     contenders: Vec<Contender>,
 }
 
-impl Stage<'_> {
+impl<'p> Stage<'p> {
+    fn open(plan: &'p Plan, endpoints: usize, dir: &Path, outcome: &mut Outcome) -> Result<Self> {
+        let upstreams = (0..endpoints)
+            .map(|number| Upstream::start(&plan.upstream, number, dir))
+            .collect::<Result<Vec<_>>>()?;
+        let setup = Setup {
+            protocol: plan.protocol,
+            endpoints: upstreams.iter().map(|upstream| upstream.address).collect(),
+            upstreams: plan.upstreams.unwrap_or(1),
+            dir: dir.to_owned(),
+            wrap: Vec::new(),
+        };
+        let mut contenders = Vec::new();
+        for &kind in &plan.contenders {
+            match Contender::start(kind, &setup)? {
+                Start::Running(contender) => contenders.push(contender),
+                Start::Absent(remedy) if plan.require_all => {
+                    anyhow::bail!("{kind} is not installed: {remedy}")
+                }
+                Start::Absent(remedy) => outcome.is_absent(kind, remedy),
+            }
+        }
+        Ok(Self {
+            plan,
+            setup,
+            upstreams,
+            contenders,
+        })
+    }
+
     fn weigh_idle(&mut self, open_files: u64, outcome: &mut Outcome) -> Result<()> {
+        let protocol = self.plan.protocol;
         for index in 0..self.contenders.len() {
             let contender = &self.contenders[index];
             let Some(proxy) = &contender.proxy else {
                 continue;
             };
-            let most = open_files.saturating_sub(200) / contender.kind.files_per_connection();
+            let files = contender.kind.files_per_connection(protocol);
+            let most = open_files.saturating_sub(200) / files;
             let count = self.plan.idle.min(u32::try_from(most).unwrap_or(u32::MAX));
             let idle = proxy.resident()?;
             eprintln!("memory of {} with {count} idle connections", contender.kind);
-            match Idle::open(contender.target, count) {
+            match Idle::open(contender.target, Request::probe(protocol), count) {
                 Ok(held) => outcome.memory.push(Memory {
                     contender: contender.kind,
                     idle,
@@ -200,9 +124,9 @@ impl Stage<'_> {
                     after_load: None,
                 }),
                 Err(error) => {
-                    outcome
-                        .void
-                        .push(format!("{} idle connections: {error}", contender.kind));
+                    let error = anyhow::Error::from(error);
+                    let text = format!("{} idle connections: {error:#}", contender.kind);
+                    outcome.void.push(text);
                 }
             }
             // What the connections left behind must not count as memory after load.
@@ -221,7 +145,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn row(&mut self, shape: Shape, body: usize, void: &mut Vec<String>) -> Result<Row> {
+    fn row(&mut self, plan: RowPlan, void: &mut Vec<String>) -> Result<Row> {
+        self.fit_floor(&plan)?;
         let mut cells: Vec<_> = self
             .contenders
             .iter()
@@ -231,32 +156,39 @@ impl Stage<'_> {
                 speed: Vec::new(),
             })
             .collect();
-        let work = Work {
-            connections: shape.connections,
-            depth: shape.depth,
-            body,
-        };
         for round in 1..=self.plan.rounds {
             for (index, cell) in cells.iter_mut().enumerate() {
-                if let Err(error) = self.measure(index, work, cell) {
+                if let Err(error) = self.measure(index, &plan, cell) {
                     let kind = cell.contender;
-                    let text = format!("{shape}, {body} B, round {round}, {kind}: {error:#}");
+                    let text = format!("{plan}, round {round}, {kind}: {error:#}");
                     eprintln!("void: {text}");
                     void.push(text);
                     self.restart(index)?;
                 }
             }
-            eprintln!("{shape}, {body} B: round {round} of {}", self.plan.rounds);
+            eprintln!("{plan}: round {round} of {}", self.plan.rounds);
         }
-        Ok(Row {
-            shape,
-            body_bytes: body,
-            cells,
-        })
+        Ok(Row { plan, cells })
     }
 
-    fn measure(&mut self, index: usize, work: Work, cell: &mut Cell) -> Result<()> {
+    fn fit_floor(&mut self, row: &RowPlan) -> Result<()> {
+        let upstreams = self.plan.upstreams.unwrap_or(row.shared_connections());
+        let before = std::mem::replace(&mut self.setup.upstreams, upstreams);
+        let floor = self.contenders.iter().position(|c| c.kind == Kind::Floor);
+        match floor.filter(|_| before != upstreams) {
+            Some(index) => self.restart(index),
+            None => Ok(()),
+        }
+    }
+
+    fn measure(&mut self, index: usize, row: &RowPlan, cell: &mut Cell) -> Result<()> {
         let contender = &self.contenders[index];
+        let work = Work {
+            connections: row.shape.connections,
+            depth: row.shape.depth,
+            request: row.request,
+            in_order: contender.kind.keeps_order(self.plan.protocol),
+        };
         let costs_apart = self.plan.pin.is_some() && contender.proxy.is_some();
         if let Some(cpu) = self.plan.pin.filter(|_| costs_apart) {
             let (sample, cpu_time) = self.slice(contender, work, Cpus::One(cpu))?;
@@ -287,10 +219,8 @@ impl Stage<'_> {
     ) -> Result<(Sample, Option<Duration>)> {
         let proxy = contender.proxy.as_ref();
         let own = std::process::id();
-        for process in [own, self.echo.id()]
-            .into_iter()
-            .chain(proxy.map(Process::id))
-        {
+        let upstreams = self.upstreams.iter().map(|upstream| &upstream.process);
+        for process in upstreams.chain(proxy).map(Process::id).chain([own]) {
             cpus.place(process)?;
         }
         let mut load = Load::connect(contender.target, work)?;
@@ -328,21 +258,4 @@ impl Stage<'_> {
 
 fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shapes_read_as_they_print() {
-        for (text, connections, depth) in [("serial", 1, 1), ("64x1", 64, 1), ("64x16", 64, 16)] {
-            let shape: Shape = text.parse().unwrap();
-            assert_eq!(shape, Shape { connections, depth });
-            assert_eq!(shape.to_string(), text);
-        }
-        for wrong in ["", "64", "x", "0x1", "64x0", "64x-1"] {
-            assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
-        }
-    }
 }

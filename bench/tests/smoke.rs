@@ -2,39 +2,53 @@
 //! the command. No assertion on time.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::Command;
+use std::process;
 use std::time::Duration;
 
-use meltemi_bench::load::{Budget, Load, Work};
+use meltemi_bench::load::{Budget, Command, Load, Protocol, Request, Work};
 use meltemi_bench::{echo, relay};
 use serde_json::{Value, json};
 
-const REQUESTS: u64 = 2_000;
+const REQUESTS: u64 = 1_000;
 
 #[test]
 fn every_answer_reaches_its_own_request() {
-    let upstream = serve(|listener| echo::run(listener).unwrap());
-    let one = serve(move |listener| relay::run(listener, upstream, 1).unwrap());
-    let three = serve(move |listener| relay::run(listener, upstream, 3).unwrap());
-    for target in [upstream, one, three] {
-        for (connections, depth, body) in [(1, 1, 128), (16, 1, 1024), (16, 16, 128), (8, 64, 8192)]
-        {
-            let mut load = Load::connect(
-                target,
-                Work {
-                    connections,
-                    depth,
-                    body,
-                },
-            )
-            .unwrap();
+    for argument in [128, 1024, 8192] {
+        check(Protocol::Dubbo, Request::Dubbo { argument });
+        check(Protocol::Thrift, Request::Thrift { argument });
+    }
+    for command in [Command::Get, Command::Set, Command::Mget] {
+        check(Protocol::Redis, Request::Redis(command));
+    }
+}
+
+/// Sends `request` straight to the upstream, and through floors with one and with three upstream
+/// connections.
+fn check(protocol: Protocol, request: Request) {
+    let upstream =
+        serve(move |listener| echo::run(protocol, listener).expect("the upstream serves"));
+    let relay = |upstreams| {
+        serve(move |listener| {
+            relay::run(protocol, listener, upstream, upstreams).expect("the floor serves")
+        })
+    };
+    for target in [upstream, relay(1), relay(3)] {
+        for (connections, depth) in [(1, 1), (16, 1), (16, 16), (8, 64)] {
+            let work = Work {
+                connections,
+                depth,
+                request,
+                // The upstream answers in order, and so must floors whatever they go by.
+                in_order: true,
+            };
+            let mut load = Load::connect(target, work).expect("the target listens");
             // Twice, since a measured stretch follows a warm-up on the same connections.
             for _ in 0..2 {
                 let budget = Budget {
                     time: Duration::from_secs(60),
                     requests: REQUESTS,
                 };
-                let sample = load.run(budget).unwrap();
+                let sample = load.run(budget).expect("every answer is right");
                 assert_eq!(
                     (sample.requests, sample.latency.len()),
                     (REQUESTS, REQUESTS)
@@ -52,7 +66,8 @@ fn an_upstream_that_hangs_up_is_reported() {
         Work {
             connections: 1,
             depth: 1,
-            body: 128,
+            request: Request::Dubbo { argument: 128 },
+            in_order: false,
         },
     )
     .unwrap();
@@ -64,49 +79,87 @@ fn an_upstream_that_hangs_up_is_reported() {
 }
 
 #[test]
-fn the_command_runs_direct_and_floor() {
-    let output = Command::new(env!("CARGO_BIN_EXE_meltemi-bench"))
-        .args([
+fn the_commands_run_direct_and_floor() {
+    for (protocol, rows, requests) in [
+        (
             "dubbo",
-            "--only",
-            "direct,floor",
-            "--rows",
             "serial,8x4",
-            "--bodies",
-            "128",
-        ])
-        .args([
-            "--rounds",
-            "2",
-            "--seconds",
-            "60",
-            "--requests",
-            "500",
-            "--warm-up",
-            "0.01",
-        ])
-        .args(["--idle", "20", "--json"])
+            ["128 B argument", "1024 B argument"].as_slice(),
+        ),
+        ("thrift", "serial,8x4", &["128 B argument"]),
+    ] {
+        let outcome = run(protocol, rows);
+        let expected = requests
+            .iter()
+            .flat_map(|&request| [("serial", request, 1), ("8x4", request, 1)]);
+        assert_rows(&outcome, &expected.collect::<Vec<_>>());
+    }
+    let outcome = run("redis", "mget@2:8x4,get:serial,set:serial");
+    assert_rows(
+        &outcome,
+        &[
+            // Rows with as many servers are together.
+            ("serial", "GET of 64 B", 1),
+            ("serial", "SET of 64 B", 1),
+            ("8x4", "MGET of 100 keys, 64 B each", 2),
+        ],
+    );
+}
+
+fn run(protocol: &str, rows: &str) -> Value {
+    let output = process::Command::new(env!("CARGO_BIN_EXE_meltemi-bench"))
+        .args([protocol, "--only", "direct,floor", "--rows", rows])
+        .args(["--rounds", "2", "--seconds", "60", "--requests", "500"])
+        .args(["--warm-up", "0.01", "--idle", "20", "--json"])
         .output()
-        .unwrap();
+        .expect("the command starts");
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).expect("--json prints JSON")
+}
+
+fn assert_rows(outcome: &Value, expected: &[(&str, &str, u64)]) {
     assert_eq!(
         (&outcome["void"], &outcome["absent"]),
         (&json!([]), &json!([]))
     );
     assert_eq!(outcome["memory"][0]["connections"], 20);
-    for (row, shape) in ["serial", "8x4"].into_iter().enumerate() {
-        let row = &outcome["rows"][row];
-        assert_eq!(row["shape"], shape);
-        let rounds = |cell: usize, what: &str| row["cells"][cell][what].as_array().unwrap().len();
+    let rows = outcome["rows"].as_array().expect("rows are a list");
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let text = |field: &str| row[field].as_str().expect("a row is named");
+            let endpoints = row["endpoints"].as_u64().expect("a number");
+            (text("shape"), text("request"), endpoints)
+        })
+        .collect();
+    assert_eq!(shown, expected);
+    for row in rows {
+        let rounds = |cell: usize, what: &str| row["cells"][cell][what].as_array().map(Vec::len);
         // A direct call has no proxy, and so no CPU time of one.
-        assert_eq!((rounds(0, "cost_us"), rounds(0, "speed")), (0, 2));
-        assert_eq!((rounds(1, "cost_us"), rounds(1, "speed")), (2, 2));
+        assert_eq!(
+            (rounds(0, "cost_us"), rounds(0, "speed")),
+            (Some(0), Some(2))
+        );
+        assert_eq!(
+            (rounds(1, "cost_us"), rounds(1, "speed")),
+            (Some(2), Some(2))
+        );
     }
+}
+
+#[test]
+fn a_contender_that_does_not_speak_the_protocol_is_refused() {
+    let output = process::Command::new(env!("CARGO_BIN_EXE_meltemi-bench"))
+        .args(["dubbo", "--only", "floor,nutcracker"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("nutcracker does not speak dubbo"), "{said}");
 }
 
 /// Runs `server` on a thread that ends with the test process.

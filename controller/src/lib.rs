@@ -19,4 +19,4 @@ mod yaml;
 pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};
-pub use schema::{AttributeDef, ProtocolSchema, Settings};
+pub use schema::{AttributeDef, ProtocolSchema, RefusedSetting, Settings, SettingsCheck};

@@ -1,5 +1,8 @@
 //! What the control plane has to know of a protocol: it links no plugin, the caller tells it.
 
+use std::fmt;
+use std::sync::Arc;
+
 /// A protocol plugin, as far as rules can speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolSchema {
@@ -22,6 +25,39 @@ pub struct AttributeDef {
     pub description: String,
 }
 
+/// A setting that a plugin does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedSetting {
+    pub name: String,
+    /// What is wrong with it, and what would be right; without the value.
+    pub reason: String,
+}
+
+type Ask = dyn Fn(&str, &[(&str, &str)]) -> Result<(), RefusedSetting> + Send + Sync;
+
+/// Asks the plugins themselves about settings: only they know which there are.
+#[derive(Clone)]
+pub struct SettingsCheck(Arc<Ask>);
+
+impl SettingsCheck {
+    /// `ask` gets the id of a plugin, and settings by name.
+    pub fn new(
+        ask: impl Fn(&str, &[(&str, &str)]) -> Result<(), RefusedSetting> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    pub(crate) fn ask(&self, plugin: &str, settings: &[(&str, &str)]) -> Option<RefusedSetting> {
+        (self.0)(plugin, settings).err()
+    }
+}
+
+impl fmt::Debug for SettingsCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SettingsCheck")
+    }
+}
+
 /// What manifests are read against.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,6 +67,8 @@ pub struct Settings {
     /// Where the proxy runs that these manifests configure, as `region/zone/subzone`; empty where
     /// nobody said.
     pub locality: meltemi_policy::Locality,
+    /// None: what plugins are told is not checked.
+    pub check: Option<SettingsCheck>,
 }
 
 impl Settings {
@@ -41,6 +79,7 @@ impl Settings {
             protocols,
             root_namespace: "istio-system".to_owned(),
             locality: meltemi_policy::Locality::default(),
+            check: None,
         }
     }
 }

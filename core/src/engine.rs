@@ -26,6 +26,7 @@ mod mirror;
 mod observe;
 mod outbox;
 mod own;
+mod pin;
 mod pool;
 mod receive;
 mod repeat;
@@ -253,6 +254,7 @@ impl Engine {
             unrouted: service.unrouted.clone(),
             peer,
             over_limit,
+            answers_in_order: service.protocol.answers_in_order(),
         };
         let key = self.clients.insert(Client::new(codec, traits, home, now));
         let due = now + self.client_period(key);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Everything here is a test.
 
 #[path = "support/pair.rs"]
+#[allow(dead_code, reason = "shared by several test binaries")]
 mod pair;
 
 use std::io::Write;

@@ -2,12 +2,17 @@
 //! by hand.
 
 pub mod cluster;
+mod peers;
+mod proxied;
+pub mod script;
 mod scripted;
 mod server;
 mod suite;
 mod wire;
 
 pub use cluster::{Cluster, Node};
+pub use peers::peers;
+pub use proxied::Proxied;
 pub use scripted::{Asked, Scripted, pipeline};
 pub use server::Server;
 pub use suite::{Suite, Verdict, Verdicts};

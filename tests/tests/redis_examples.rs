@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use meltemi_tests::redis::{Server, Wire};
-use meltemi_tests::{Manifests, Meltemi, until};
+use meltemi_tests::{Manifests, Meltemi, binary, until};
 
 const SERVER: &str = "default/redis/tcp-redis";
 
@@ -138,4 +139,25 @@ fn a_password_that_changes_counts_for_new_clients_and_is_shown_nowhere() {
     }
     let (_, dump) = &shown[1];
     assert!(dump.contains("[redacted]"), "{dump}");
+}
+
+#[test]
+fn a_setting_that_redis_does_not_have_is_an_error() {
+    let manifests = Manifests::new();
+    manifests.write(
+        "protocol.yaml",
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+         metadata: {name: redis}\nspec: {protocol: redis, codec: redis, settings: {depth: 12}}\n",
+    );
+    let check = Command::new(binary())
+        .args(["check", "-f"])
+        .arg(manifests.path())
+        .output()
+        .expect("it runs");
+    assert_eq!(check.status.code(), Some(1));
+    let said = [check.stdout, check.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    for word in ["protocol.yaml:4:", "`depth`", "readPolicy"] {
+        assert!(said.contains(word), "no {word} in {said}");
+    }
 }

@@ -56,19 +56,15 @@ fn closed_port() -> u16 {
 #[test]
 fn without_a_route_the_method_is_unknown() {
     let Some(peers) = Peers::find() else { return };
-    let forms = Form::served(Python);
-    let server = peers.server(Python, "a", &forms);
+    let mut clients = Language::ALL.map(|language| (language, peers.client(language)));
+    let server = peers.server(Python, "a", &FORMS);
     for form in FORMS {
         let routes = format!(
             "- name: label\n  match: {{ attributes: {{ method: {{ exact: label }} }} }}\n  \
              route: [{{ destination: {{ host: {HOST}, subset: v1 }} }}]\n"
         );
         let proxied = Proxied::with_routes(&[("v1", server.port(form))], &routes);
-        for language in Language::ALL
-            .into_iter()
-            .filter(|it| form.is_spoken_by(*it))
-        {
-            let mut client = peers.client(language);
+        for (language, client) in clients.iter_mut().filter(|it| form.joins(it.0, Python)) {
             let calls = json!([
                 ["label"],
                 ["echoText", "x"],
@@ -119,16 +115,16 @@ fn without_an_endpoint_every_call_is_answered() {
 #[test]
 fn a_server_that_is_killed_in_a_call_costs_that_call() {
     let Some(peers) = Peers::find() else { return };
+    let mut clients = Language::ALL.map(|language| (language, peers.client(language)));
     for (server, form) in [
         (Python, Form::of("framed", "binary")),
         (Node, Form::of("buffered", "compact")),
         (Java, Form::of("framed", "json")),
     ] {
-        for language in Language::ALL {
+        for (language, client) in &mut clients {
             let mut killed = peers.server(server, "killed", &[form]);
             let port = killed.port(form);
             let proxied = Proxied::to(&[port]);
-            let mut client = peers.client(language);
             let calls = json!([["label"], ["slow", 60_000]]);
             client.order(&Client::connecting(proxied.port(), form, &calls));
             killed.has_begun();

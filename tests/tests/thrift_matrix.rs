@@ -109,7 +109,7 @@ fn each_client_sees_what_it_sees_directly(language: Language) {
     let calls = calls();
     let (mut sessions, mut oneways) = (0, 0);
     for (name, client) in &mut clients {
-        for form in forms.iter().filter(|form| form.is_spoken_by(*name)) {
+        for form in forms.iter().filter(|form| form.joins(*name, language)) {
             let direct = client.session(server.port(*form), *form, &calls);
             assert_right(&direct, *form, *name, language);
             let through = client.session(proxied.port(), *form, &calls);

@@ -45,18 +45,46 @@ fn the_method_chooses_the_server() {
     }
 }
 
+/// An argument, in each encoding that is read for it.
+#[test]
+fn an_argument_chooses_the_server() {
+    let Some(peers) = Peers::find() else { return };
+    let mut client = peers.client(Python);
+    let forms = [
+        Form::of("framed", "binary"),
+        Form::of("buffered", "compact"),
+        Form::of("header", "binary"),
+    ];
+    let v1 = peers.server(Python, "v1", &forms);
+    let v2 = peers.server(Python, "v2", &forms);
+    for form in forms {
+        let routes = route(
+            "seven",
+            "method: { exact: slow }, arg.1: { exact: '7' }",
+            "v2",
+        ) + &route("rest", "method: {}", "v1");
+        let servers = [("v1", v1.port(form)), ("v2", v2.port(form))];
+        let proxied = Proxied::with_routes(&servers, &routes);
+        let calls = json!([["slow", 7], ["slow", 8], ["slow", 7], ["label"]]);
+        let answers = client.session(proxied.port(), form, &calls);
+        let values = ["v2", "v1", "v2", "v1"].map(|value| json!({ "value": value }));
+        assert_eq!(answers, values, "{form}");
+    }
+}
+
 /// Services of one server that have moved apart: the clients, and their one connection, do not notice.
 #[test]
 fn the_service_of_a_multiplexed_call_chooses_the_server() {
     let Some(peers) = Peers::find() else { return };
-    for (transport, protocol) in [
-        ("framed", "compact"),
-        ("buffered", "binary"),
-        ("framed", "json"),
-    ] {
-        let form = Form::of(transport, protocol).multiplexed();
-        let v1 = peers.server(Node, "v1", &[form]);
-        let v2 = peers.server(Python, "v2", &[form]);
+    let mut clients = Language::ALL.map(|language| (language, peers.client(language)));
+    let forms = [
+        Form::of("framed", "compact").multiplexed(),
+        Form::of("buffered", "binary").multiplexed(),
+        Form::of("framed", "json").multiplexed(),
+    ];
+    let v1 = peers.server(Node, "v1", &forms);
+    let v2 = peers.server(Python, "v2", &forms);
+    for form in forms {
         let routes = route("twin", "service: { exact: Twin }", "v2")
             + &route(
                 "probe",
@@ -66,8 +94,7 @@ fn the_service_of_a_multiplexed_call_chooses_the_server() {
             + &route("rest", "service: { exact: Probe }", "v2");
         let servers = [("v1", v1.port(form)), ("v2", v2.port(form))];
         let proxied = Proxied::with_routes(&servers, &routes);
-        for language in Language::ALL {
-            let mut client = peers.client(language);
+        for (language, client) in &mut clients {
             let calls = json!([["label"], ["slow", 1], ["label"]]);
             let answers = client.session(proxied.port(), form, &calls);
             let values = ["v1", "v2", "v1"].map(|value| json!({ "value": value }));
@@ -180,6 +207,7 @@ fn echo_headers(mut stream: std::net::TcpStream, label: &[u8]) {
 #[test]
 fn exceptions_are_counted_by_whose_they_are() {
     let Some(peers) = Peers::find() else { return };
+    let mut client = peers.client(Java);
     for language in Language::ALL {
         let forms = [
             Form::of("framed", "binary"),
@@ -187,7 +215,6 @@ fn exceptions_are_counted_by_whose_they_are() {
             Form::of("framed", "json"),
         ];
         let server = peers.server(language, "a", &forms);
-        let mut client = peers.client(Java);
         for form in forms {
             let proxied = Proxied::to(&[server.port(form)]);
             let calls = json!([

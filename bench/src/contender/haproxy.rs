@@ -6,19 +6,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Contender, Kind, Setup, Start, free_address, wrapped};
-use crate::process::{Process, find_program};
+use super::{Contender, Kind, Setup, Start, wrapped};
+use crate::process::{Process, find_program, free_address};
 
 pub(super) fn start(setup: &Setup) -> Result<Start> {
     let named = std::env::var_os("MELTEMI_HAPROXY").map(PathBuf::from);
     let Some(program) = named.or_else(|| find_program("haproxy")) else {
         return Ok(Start::Absent(
-            "install the Debian package haproxy, or name the binary in MELTEMI_HAPROXY".to_owned(),
+            "run scripts/install-proxies, or name the binary in MELTEMI_HAPROXY".to_owned(),
         ));
     };
     let listen = free_address()?;
     let config = setup.dir.join("haproxy.cfg");
-    fs::write(&config, configuration(listen, setup.upstream))?;
+    fs::write(&config, configuration(listen, setup.first()?))?;
     let mut command = wrapped(setup, &program);
     command.args(["-db", "-q", "-f"]).arg(config);
     let process = Process::start(Kind::Haproxy.name(), &command, &setup.dir)?;

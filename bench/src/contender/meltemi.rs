@@ -1,15 +1,17 @@
 //! Meltemi: `meltemi proxy` with one worker, configured by `meltemi-controller` from manifests.
 
+mod manifest;
+
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use self::manifest::{SERVER, manifests};
 use super::{Contender, Kind, Setup, Start, wrapped};
-use crate::frame::{GROUP, INTERFACE, METHOD};
 use crate::process::Process;
+use crate::wire::Protocol;
 
 pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     let (Some(proxy), Some(controller)) = (sibling("meltemi"), sibling("meltemi-controller"))
@@ -20,15 +22,16 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
         ));
     };
     let name = kind.name();
-    let manifests = setup.dir.join(name);
-    fs::create_dir_all(&manifests)?;
-    fs::write(manifests.join("bench.yaml"), manifest(kind, setup.upstream))?;
+    let dir = setup.dir.join(name);
+    fs::create_dir_all(&dir)?;
+    fs::write(dir.join("bench.yaml"), manifests(kind, setup))?;
 
     let mut command = Command::new(controller);
     command
         .arg("-f")
-        .arg(&manifests)
-        .args(["--listen", "127.0.0.1:0"]);
+        .arg(&dir)
+        .args(["--listen", "127.0.0.1:0"])
+        .args(["--protocol", schema(setup.protocol)]);
     let controller = Process::start(&format!("{name}-controller"), &command, &setup.dir)?;
     let xds = controller.expect_line("xds ")?;
 
@@ -44,12 +47,21 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     ]);
     let proxy = Process::start(name, &command, &setup.dir)?;
     let target = proxy
-        .expect_line("listening default/bench/dubbo ")?
+        .expect_line(&format!("listening default/bench/{SERVER} "))?
         .parse()
         .context("the address that meltemi proxy printed")?;
     let mut contender = Contender::behind(kind, target, proxy);
     contender._companions.push(controller);
     Ok(Start::Running(contender))
+}
+
+/// The protocol as the controller is told of it, which has no plugins.
+fn schema(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Dubbo => "dubbo:interface",
+        Protocol::Redis => "redis",
+        Protocol::Thrift => "thrift:service",
+    }
 }
 
 /// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured.
@@ -82,60 +94,4 @@ pub(crate) fn build() -> Result<()> {
 fn sibling(name: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     Some(own.parent()?.join(name)).filter(|path: &PathBuf| Path::is_file(path))
-}
-
-/// Two routes, so that the attributes decide.
-fn manifest(kind: Kind, upstream: SocketAddr) -> String {
-    let matches = if kind == Kind::MeltemiGroup {
-        format!("group: {{exact: {GROUP}}}")
-    } else {
-        format!("interface: {{exact: {INTERFACE}}}, method: {{exact: {METHOD}}}")
-    };
-    let another = if kind == Kind::MeltemiGroup {
-        "group: {exact: another}".to_owned()
-    } else {
-        format!("interface: {{exact: {INTERFACE}}}, method: {{exact: another}}")
-    };
-    format!(
-        r#"apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {{name: bench}}
-spec:
-  servers:
-  - name: dubbo
-    bind: 127.0.0.1
-    port: {{number: 0, name: tcp-metaprotocol-dubbo, protocol: TCP}}
-    hosts: ["*"]
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: echo}}
-spec:
-  hosts: [echo.bench.test]
-  ports:
-  - {{number: 20880, name: tcp-metaprotocol-dubbo, protocol: TCP}}
-  resolution: STATIC
-  endpoints:
-  - address: {}
-    ports: {{tcp-metaprotocol-dubbo: {}}}
----
-apiVersion: metaprotocol.aeraki.io/v1alpha1
-kind: MetaRouter
-metadata: {{name: bench}}
-spec:
-  hosts: [echo.bench.test]
-  gateways: [bench]
-  routes:
-  - name: another
-    match: {{attributes: {{{another}}}}}
-    route:
-    - destination: {{host: echo.bench.test, port: {{number: 20880}}}}
-  - name: echo
-    match: {{attributes: {{{matches}}}}}
-    route:
-    - destination: {{host: echo.bench.test, port: {{number: 20880}}}}
-"#,
-        upstream.ip(),
-        upstream.port(),
-    )
 }

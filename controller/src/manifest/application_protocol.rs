@@ -13,7 +13,7 @@ pub(crate) struct ApplicationProtocol {
     /// The plugin, by Aeraki's codec name or by its own id.
     pub(crate) codec: Located<String>,
     /// What the plugin is told about each service of this protocol, by name.
-    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) settings: BTreeMap<String, Located<String>>,
 }
 
 impl ApplicationProtocol {
@@ -46,7 +46,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ApplicationProtocol
 }
 
 /// Which names there are, and what their values mean, the plugin says.
-fn settings(d: &mut Decoder, spec: &Fields<'_>) -> BTreeMap<String, String> {
+fn settings(d: &mut Decoder, spec: &Fields<'_>) -> BTreeMap<String, Located<String>> {
     let mut settings = BTreeMap::new();
     for entry in spec.map(d, "settings") {
         if entry.key.is_empty() {
@@ -56,7 +56,8 @@ fn settings(d: &mut Decoder, spec: &Fields<'_>) -> BTreeMap<String, String> {
         }
         let path = format!("spec.settings.{}", entry.key);
         if let Some(value) = d.scalar(&path, &entry.value) {
-            settings.insert(entry.key.clone(), value);
+            let at = entry.at;
+            settings.insert(entry.key.clone(), Located { value, at });
         }
     }
     settings

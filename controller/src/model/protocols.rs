@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Findings, Need, PortProtocol, Setting, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{Spec, nearest};
-use crate::schema::{ProtocolSchema, Settings};
+use crate::manifest::{ApplicationProtocol, Object, Spec, nearest};
+use crate::schema::{ProtocolSchema, RefusedSetting, Settings};
 
 /// Names of protocols in lower case.
 #[derive(Debug)]
@@ -47,8 +47,9 @@ impl Protocols {
             let plugin = spec.plugin();
             if ids().any(|id| id == plugin) {
                 let protocol = spec.protocol.value.to_lowercase();
+                check_settings(object, spec, settings, findings);
                 let settings = spec.settings.iter();
-                let settings = settings.map(|(name, value)| Setting::plain(name, value));
+                let settings = settings.map(|(name, value)| Setting::plain(name, &value.value));
                 settings_of.insert(protocol.clone(), settings.collect());
                 names.insert(protocol, plugin.to_owned());
                 continue;
@@ -136,6 +137,31 @@ impl Protocols {
         Diagnostic::error(Code::UnknownProtocol, message)
             .remedy("an ApplicationProtocol gives a name to a plugin's protocol")
     }
+}
+
+/// What the plugin does not take: it would serve none of its services.
+fn check_settings(
+    object: &Object,
+    spec: &ApplicationProtocol,
+    settings: &Settings,
+    findings: &mut Findings,
+) {
+    let given = spec.settings.iter();
+    let given: Vec<_> = given.map(|(n, v)| (n.as_str(), v.value.as_str())).collect();
+    let plugin = spec.plugin();
+    let refused = settings.check.as_ref().filter(|_| !given.is_empty());
+    let Some(refused) = refused.and_then(|check| check.ask(plugin, &given)) else {
+        return;
+    };
+    let RefusedSetting { name, reason } = refused;
+    let at = spec.settings.get(&name).map_or(object.at, |value| value.at);
+    let message = format!("the plugin `{plugin}` refuses the setting `{name}`: {reason}");
+    let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+    findings.at(
+        object,
+        at,
+        diagnostic.remedy("change the setting as it says, or remove it"),
+    );
 }
 
 /// The application protocol that a port's name speaks of.

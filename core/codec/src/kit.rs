@@ -17,7 +17,8 @@
 //!
 //! A sample is one message as it was on the wire; the samples of a direction, one after the other,
 //! are what one connection carried. A rule is a function that returns what is [`Broken`] in words:
-//! which sample, where in it, what was expected and which part of the contract says so.
+//! which sample, where in it, with the bytes around, what was expected and what was found, and
+//! which item of this crate says so.
 //!
 //! Two things need the plugin's own binary: a count of allocations needs its global allocator
 //! ([`allocations`]), fuzzing a fuzzer ([`fuzz_downstream`], [`fuzz_upstream`]).
@@ -25,6 +26,8 @@
 mod allocations;
 mod broken;
 mod corpus;
+mod documentation;
+mod excerpt;
 mod feed;
 mod fuzz;
 mod leg;
@@ -36,6 +39,7 @@ use crate::protocol::Protocol;
 pub use allocations::allocations;
 pub use broken::Broken;
 pub use corpus::{Corpus, Sample};
+pub use documentation::{attribute_table, documented};
 pub use fuzz::{fuzz_downstream, fuzz_upstream};
 
 /// A rule that every protocol keeps.
@@ -45,6 +49,7 @@ pub type Rule = fn(&dyn Protocol, &Corpus) -> Result<(), Broken>;
 ///
 /// # Panics
 /// Where the protocol breaks it; the message says how.
+#[track_caller]
 pub fn check(rule: Rule, protocol: &dyn Protocol, corpus: &Corpus) {
     if let Err(broken) = rule(protocol, corpus) {
         panic!("protocol `{}`: {broken}", protocol.id());
@@ -71,6 +76,10 @@ macro_rules! conformance {
             drain_is_understood,
             too_large_is_refused_at_its_head,
             large_messages_pass_by_their_head,
+            handshakes_end,
+            questions_consume_nothing,
+            pins_end,
+            scattered_requests_come_together,
             garbage_makes_progress,
         );
     };

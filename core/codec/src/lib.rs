@@ -48,7 +48,7 @@ pub use message::{
 };
 pub use protocol::{Correlation, Order, Protocol, SettingRefused, Sharing, Sniff, Traits};
 pub use reply::{LocalReply, Status};
-pub use scatter::{Merge, Part, Plan, Scatter, ShardMap};
+pub use scatter::{Merge, Plan, Scatter, ShardMap};
 pub use session::{Open, Opening, Session};
 pub use topology::{Node, Probe, Topology, TopologyEvent};
 pub use upstream::{At, Expected, FromServer, Outcome, Response, Upstream};

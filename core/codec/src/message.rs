@@ -103,6 +103,11 @@ pub struct Request {
     pub pin: Pin,
     /// The message's own deadline, counted from its arrival.
     pub deadline: Option<Duration>,
+    /// It waits for what happens elsewhere (a blocking command, a stream without end): that its
+    /// server is silent means nothing, and of the deadlines only its own counts. Given up, it takes
+    /// its connection along where that serves its client alone: what the server still gives to it
+    /// (an element that was popped) would have no reader.
+    pub waits: bool,
     /// Whether repeating it after it may have been executed does no harm, as the protocol says.
     pub idempotent: bool,
     /// Narrows which endpoint may be asked.
@@ -121,6 +126,7 @@ impl Request {
             answers: Answers::One,
             pin: Pin::None,
             deadline: None,
+            waits: false,
             idempotent: false,
             constraint: Constraint::None,
             session: None,
@@ -148,9 +154,6 @@ pub enum Answers {
     Counted(u32),
     /// Any number, until one that is [`crate::Response::last`] (streams, `MONITOR`).
     UntilEnd,
-    /// One or none: that there is none is known when a later request on that connection is
-    /// answered ([`crate::At::InOrder`], quiet commands).
-    OneOrLater,
 }
 
 /// What a request does to the upstream connection it is sent on.

@@ -54,6 +54,12 @@ pub trait Protocol: Send + Sync + 'static {
         })
     }
 
+    /// Whether a client reads its answers in the order of its requests. Where only the servers have
+    /// ids, or answer by them, the core puts the answers in order again.
+    fn answers_in_order(&self) -> bool {
+        !matches!(self.traits().correlation, Correlation::ById { .. })
+    }
+
     /// The attribute that says what a request asks to be done (a method, a command): metrics are
     /// kept for each of its values, of which the core bounds the number.
     fn operation_attribute(&self) -> Option<&'static str> {

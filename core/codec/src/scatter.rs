@@ -1,7 +1,5 @@
 //! One request that becomes several, and their answers that become one.
 
-use std::ops::Range;
-
 use crate::{
     message::{Constraint, Frame, OwnRequest, Role},
     reply::Status,
@@ -45,7 +43,7 @@ pub enum Plan {
     Many {
         /// The parts. A single one is how a request and its answer are rewritten with the shards
         /// in hand (a `SCAN` whose cursor wanders from shard to shard).
-        parts: Vec<Part>,
+        parts: Vec<OwnRequest>,
         /// How the answers become one.
         merge: Merge,
     },
@@ -56,15 +54,6 @@ pub enum Plan {
         /// Why, in the protocol's own words.
         message: &'static str,
     },
-}
-
-/// A request that the codec made of a part of a larger one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// The request; its constraint says where it goes.
-    pub own: OwnRequest,
-    /// Which of the original request's items it carries, for [`Scatter::merge`].
-    pub items: Vec<Range<u32>>,
 }
 
 /// How answers become one: opaque to the core, which hands it from plan to merge.

@@ -158,12 +158,8 @@ pub struct Response {
 pub enum At {
     /// By the id that [`Upstream::forward`] was given.
     Id(u64),
-    /// By order: the oldest unanswered request after `skip` of them that turned out to get no
-    /// answer ([`crate::Answers::OneOrLater`]).
-    InOrder {
-        /// How many requests are hereby known to stay unanswered.
-        skip: u16,
-    },
+    /// By order: the oldest unanswered request.
+    InOrder,
 }
 
 /// What an answer says of its request, and so whose fault it is if it was not served. A `code` is

@@ -5,6 +5,10 @@
 mod broken;
 #[path = "conformance/corpora.rs"]
 mod corpora;
+#[path = "conformance/flawed.rs"]
+mod flawed;
+#[path = "conformance/wide.rs"]
+mod wide;
 
 mod by_id {
     use super::corpora;

@@ -83,7 +83,7 @@ impl<T> Maglev<T> {
     }
 
     /// The members, in the order in which they were given.
-    pub fn members(&self) -> impl Iterator<Item = &T> {
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &T> {
         self.members.iter()
     }
 }

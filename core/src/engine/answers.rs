@@ -1,8 +1,6 @@
 //! A server's bytes become answers.
 
-use meltemi_codec::{
-    Answers, At, Decoded, Frame, FromServer, Message, Outcome, Pin, Response, Size,
-};
+use meltemi_codec::{Answers, At, Decoded, Frame, FromServer, Message, Outcome, Response, Size};
 
 use super::{
     Engine, ExchangeKey, ServerKey,
@@ -41,7 +39,13 @@ impl Engine {
             match server.codec.decode(rest, &waiting, &mut self.scratch) {
                 Err(malformed) => {
                     server.metrics.decode_error();
-                    tracing::warn!(reason = malformed.reason, "malformed answer");
+                    let host = self.tables.hosts.get(server.host);
+                    tracing::warn!(
+                        cluster = host.map(|host| tracing::field::display(&host.cluster)),
+                        endpoint = host.map(|host| tracing::field::display(&host.address)),
+                        reason = malformed.reason,
+                        "malformed answer"
+                    );
                     let loss = match server.handshake {
                         Some(_) => Loss::Handshake,
                         None => Loss::Malformed,
@@ -53,7 +57,10 @@ impl Engine {
                     server.need = need;
                     return consumed;
                 }
-                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Skip { len }) => {
+                    server.need = 0;
+                    consumed += len.max(1);
+                }
                 Ok(Decoded::Message(message)) => {
                     server.need = 0;
                     let (frame, whole) = extent(message.size, rest);
@@ -85,6 +92,9 @@ impl Engine {
             FromServer::GoAway { host: true } => self.host_leaving(key, true),
             FromServer::GoAway { host: false } => self.retire_server(key),
             FromServer::Refused => return self.server_refuses(key, frame),
+            FromServer::Push if !whole => {
+                return self.large_push_begins(key, frame, left);
+            }
             FromServer::Push => self.push_to_owner(key, frame),
             FromServer::Call(request) => self.call_client(key, &request, frame, whole),
         }
@@ -221,15 +231,6 @@ impl Engine {
         self.finish(key, end);
     }
 
-    fn release_pin(&mut self, key: ExchangeKey) {
-        if let Some(exchange) = self.exchanges.get(key)
-            && exchange.pin == Pin::Release
-            && let Some(client) = self.clients.get_mut(exchange.client)
-        {
-            client.pin = None;
-        }
-    }
-
     /// The attempt that an answer is for, its exchange if that still waits, and whether no other
     /// answer follows.
     fn answered_exchange(
@@ -240,13 +241,7 @@ impl Engine {
         let server = self.servers.get_mut(key)?;
         let attempt = match response.at {
             At::Id(id) => server.attempts.find(id)?,
-            At::InOrder { skip } => {
-                for _ in 0..skip {
-                    self.pass_over(key)?;
-                }
-                let server = self.servers.get(key)?;
-                *server.fifo.front()?
-            }
+            At::InOrder => *server.fifo.front()?,
         };
         let server = self.servers.get_mut(key)?;
         let entry = server.attempts.get_mut(attempt)?;
@@ -269,16 +264,6 @@ impl Engine {
             return None;
         }
         Some((attempt, exchange, over))
-    }
-
-    /// The oldest request wanted an answer only if there was something to say, and there was not.
-    fn pass_over(&mut self, key: ServerKey) -> Option<()> {
-        let server = self.servers.get_mut(key)?;
-        let quiet = server.fifo.pop_front()?;
-        let attempt = server.attempts.remove(quiet)?;
-        self.answer_ends(attempt.exchange);
-        self.finish(attempt.exchange, End::of(&Outcome::Ok { code: 0 }));
-        Some(())
     }
 
     /// The server is done with an attempt.

@@ -227,17 +227,4 @@ impl Engine {
         self.bind_pin(key, server_key);
         self.flush_request(key, server_key);
     }
-
-    fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return;
-        };
-        if matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease)
-            && let Some(client) = self.clients.get_mut(exchange.client)
-            && client.pin.replace(server) != Some(server)
-            && let Some(repeat) = &mut exchange.repeat
-        {
-            repeat.pinned = true;
-        }
-    }
 }

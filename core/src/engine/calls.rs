@@ -4,8 +4,8 @@ use meltemi_codec::{Answers, Frame, Memo, Request};
 use slotmap::{Key, KeyData};
 
 use super::{
-    ClientKey, Engine, ServerKey,
-    client::{Call, CallKey},
+    ClientKey, Engine, ExchangeKey, ServerKey,
+    client::{Call, CallKey, Held},
 };
 
 impl Engine {
@@ -16,10 +16,22 @@ impl Engine {
         let Some(client) = self.clients.get_mut(owner) else {
             return;
         };
-        let out = client.outbox.append(&mut self.spare);
-        let before = out.len();
-        client.codec.push(frame, out);
-        self.buffered += out.len() - before;
+        // Not into the middle of a large answer.
+        let out = if !client.large.is_empty() {
+            client.held.push(Held {
+                exchange: ExchangeKey::default(),
+                bytes: Vec::new(),
+                done: true,
+            });
+            client.held.last_mut().map(|held| &mut held.bytes)
+        } else {
+            Some(client.outbox.append(&mut self.spare))
+        };
+        if let Some(out) = out {
+            let before = out.len();
+            client.codec.push(frame, out);
+            self.buffered += out.len() - before;
+        }
         self.flush_client(owner);
     }
 

@@ -1,11 +1,16 @@
 //! A client's connection.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
-use meltemi_codec::{Correlation, Downstream, Order, Request, Traits};
+use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
-use super::{ExchangeKey, ServerKey, outbox::Outbox, tables::ServiceKey, timers::TimerKey};
+use super::{
+    ExchangeKey, ServerKey,
+    outbox::Outbox,
+    tables::{Destination, ServiceKey},
+    timers::TimerKey,
+};
 use crate::telemetry::{Series, ServiceMetrics};
 
 new_key_type! {
@@ -36,15 +41,20 @@ pub(super) struct Client {
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,
     pub(super) held: Vec<Held>,
-    /// Large answers that are under way.
+    /// Large answers that are under way. What answers nobody waits for them in `held`, where answers
+    /// are in order.
     pub(super) large: Vec<ExchangeKey>,
     /// A request that waits until the client is owed nothing: it goes to another connection, and
     /// must not overtake.
     pub(super) parked: Option<Box<Parked>>,
+    /// What its codec asks once it is owed nothing.
+    pub(super) question: Option<Box<OwnRequest>>,
     /// Nothing more is decoded until it is owed nothing.
     pub(super) waiting: bool,
     /// The connection that all its requests go to.
     pub(super) pin: Option<ServerKey>,
+    /// Where the pinned connection leads.
+    pub(super) pinned_to: Option<Rc<Destination>>,
     pub(super) calls: SlotMap<CallKey, Call>,
     pub(super) phase: Phase,
     pub(super) reading: bool,
@@ -225,6 +235,8 @@ pub(super) struct Home {
     pub(super) peer: Option<SocketAddr>,
     /// There are too many clients: it is told so instead of served.
     pub(super) over_limit: bool,
+    /// It reads its answers in the order of its requests.
+    pub(super) answers_in_order: bool,
 }
 
 impl Client {
@@ -234,7 +246,6 @@ impl Client {
         home: Home,
         now: Instant,
     ) -> Self {
-        let in_order = !matches!(traits.correlation, Correlation::ById { .. });
         Self {
             codec,
             traits,
@@ -249,13 +260,15 @@ impl Client {
             incoming: Incoming::Message,
             outbox: Outbox::default(),
             flights: Flights::default(),
-            lineup: in_order.then(Lineup::default),
+            lineup: home.answers_in_order.then(Lineup::default),
             writing: None,
             held: Vec::new(),
             large: Vec::new(),
             parked: None,
+            question: None,
             waiting: false,
             pin: None,
+            pinned_to: None,
             calls: SlotMap::with_key(),
             phase: Phase::Open,
             reading: true,
@@ -274,6 +287,16 @@ impl Client {
     pub(super) fn unsent_bytes(&self) -> usize {
         let waiting = self.lineup.as_ref().map_or(0, Lineup::waiting);
         self.outbox.len() + self.held_bytes() + waiting
+    }
+
+    /// Passes over as much of what is left to skip as is there; returns how much that is.
+    pub(super) fn skip(&mut self, left: u64, there: usize) -> usize {
+        let taken = left.min(there as u64);
+        self.incoming = match left - taken {
+            0 => Incoming::Message,
+            left => Incoming::Skip(left),
+        };
+        usize::try_from(taken).unwrap_or(there)
     }
 
     /// Whether it is owed something, or something of what it sent was not looked at yet.

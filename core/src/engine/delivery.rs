@@ -85,6 +85,10 @@ impl Engine {
             return;
         };
         exchange.answered = true;
+        self.large_is_over(key);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
         let turn = exchange.turn.take();
         let client_key = exchange.client;
         let Some(client) = self.clients.get_mut(client_key) else {
@@ -258,6 +262,15 @@ impl Engine {
         };
         client.phase = Phase::Closing;
         client.reading = false;
+        // Whatever its own connection keeps for it (a lock, a subscription), it is not coming back.
+        let pin = client.pin.filter(|_| client.flights.is_empty());
+        if let Some(pin) = pin {
+            client.pin = None;
+            self.close_server(pin);
+        }
+        let Some(client) = self.clients.get(key) else {
+            return;
+        };
         if client.outbox.is_empty() {
             self.close_client(key);
         }

@@ -20,6 +20,7 @@ impl Engine {
             if let Some(parked) = client.parked.take() {
                 self.buffered = self.buffered.saturating_sub(parked.bytes.len());
             }
+            client.question = None;
             client.waiting = false;
         }
         for key in self.exchanges.keys().collect::<Vec<_>>() {

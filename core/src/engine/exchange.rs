@@ -40,6 +40,8 @@ pub(super) struct Exchange {
     pub(super) pin: Pin,
     pub(super) constraint: Constraint,
     pub(super) session: Option<Session>,
+    /// As [`Request::waits`].
+    pub(super) waits: bool,
     pub(super) idempotent: bool,
     pub(super) exclusive: bool,
     /// The endpoint that it has to ask next.
@@ -113,6 +115,7 @@ impl Exchange {
             pin: request.pin,
             constraint: request.constraint,
             session: request.session,
+            waits: request.waits,
             idempotent: request.idempotent,
             exclusive: false,
             aim: None,
@@ -259,8 +262,12 @@ impl Engine {
             memo: &exchange.memo,
         };
         let codec = client.codec.as_ref();
-        let route = service.select(|attribute| codec.attribute(frame, attribute));
-        let route = route.ok_or(Status::NoRoute)?;
+        let Some(route) = service.select(|attribute| codec.attribute(frame, attribute)) else {
+            // What a pinned connection needs to be released has no key to be routed by.
+            let pinned = client.pin.is_some() && exchange.pin != Pin::Aside;
+            exchange.to = client.pinned_to.clone().filter(|_| pinned);
+            return exchange.to.as_ref().map(|_| ()).ok_or(Status::NoRoute);
+        };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.series = destination.series.clone();
         exchange.to = Some(Rc::clone(destination));
@@ -273,7 +280,8 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        let route = exchange.route.as_ref().and_then(|route| route.timeout);
+        let route = exchange.route.as_ref().filter(|_| !exchange.waits);
+        let route = route.and_then(|route| route.timeout);
         let limit = match (own, route) {
             (Some(own), Some(route)) => Some(own.min(route)),
             (own, route) => own.or(route),
@@ -305,7 +313,11 @@ impl Engine {
                 format!("the endpoint of {cluster} broke the protocol")
             }
             Status::Timeout => format!("no answer of {cluster} within the deadline"),
-            _ => format!("all connections to {cluster} are at their limit"),
+            _ => format!(
+                "all connections to {cluster} are at their limit: its `maxConnections`, or {} to one \
+                 endpoint that serve one client each",
+                self.settings.own_connections_per_endpoint
+            ),
         }
     }
 
@@ -362,9 +374,11 @@ impl Engine {
     /// Forgets an exchange and settles what it held.
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
         self.cut_request_short(key);
+        self.large_is_over(key);
         self.drop_parts(key);
         self.drop_delayed(key);
         self.leave_server(key);
+        self.drop_pin(key);
         let Some(mut exchange) = self.exchanges.remove(key) else {
             return;
         };
@@ -420,9 +434,16 @@ impl Engine {
         {
             attempt.memo = Some(Box::new(std::mem::take(&mut exchange.memo)));
         }
+        let waits = exchange.waits;
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempt_finished();
+        }
+        let unanswered = self.servers.get(sent.server).is_some_and(|server| {
+            server.owner.is_some() && server.attempts.get(sent.attempt).is_some()
+        });
+        if waits && unanswered {
+            return self.server_lost(sent.server, super::lost::Loss::Cut);
         }
         self.forget_attempt(sent.server, sent.attempt);
     }

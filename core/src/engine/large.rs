@@ -106,7 +106,9 @@ impl Engine {
         let incoming = server.incoming;
         let left = match incoming {
             server::Incoming::Message => return 0,
-            server::Incoming::Body { left, .. } | server::Incoming::Skip { left } => left,
+            server::Incoming::Body { left, .. }
+            | server::Incoming::Skip { left }
+            | server::Incoming::Push { left } => left,
         };
         let codec = &mut server.codec;
         let (taken, left) = match piece(left, input, |input| codec.body(input)) {
@@ -116,26 +118,11 @@ impl Engine {
                 return 0;
             }
         };
-        server.incoming = match (left, incoming) {
-            (None, _) => server::Incoming::Message,
-            (
-                Some(left),
-                server::Incoming::Body {
-                    exchange,
-                    attempt,
-                    end,
-                    over,
-                    ..
-                },
-            ) => server::Incoming::Body {
-                exchange,
-                attempt,
-                left,
-                end,
-                over,
-            },
-            (Some(left), _) => server::Incoming::Skip { left },
-        };
+        server.incoming = incoming.with_left(left);
+        if let server::Incoming::Push { .. } = incoming {
+            let bytes = input.get(..taken).unwrap_or_default();
+            self.more_to_push(key, bytes, left.is_none());
+        }
         if let server::Incoming::Body {
             exchange,
             attempt,
@@ -168,11 +155,10 @@ impl Engine {
             return;
         };
         let client_key = exchange.client;
-        let Some(client) = self.clients.get_mut(client_key) else {
-            return;
-        };
-        client.large.retain(|large| *large != key);
-        if client.writing == Some(key) {
+        self.large_is_over(key);
+        if let Some(client) = self.clients.get_mut(client_key)
+            && client.writing == Some(key)
+        {
             client.writing = None;
             self.write_held(client_key);
             self.flush_client(client_key);
@@ -190,12 +176,68 @@ impl Engine {
         let (client_key, sent) = (exchange.client, exchange.attempt);
         if let Some(client) = self.clients.get_mut(client_key) {
             client.writing.get_or_insert(key);
-            client.large.push(key);
+            if !client.large.contains(&key) {
+                client.large.push(key);
+            }
         }
-        // Nothing new joins the connection, so that it can be paused at the pace of this client;
-        // what is behind the answer already has to wait for it.
-        if let Some(server) = sent.and_then(|sent| self.servers.get_mut(sent.server)) {
-            server.owner = Some(client_key);
+        // Nothing new joins the connection, so that it can be paused at the pace of this client once
+        // nothing of others is on it.
+        if let Some(sent) = sent {
+            self.give_to(sent.server, client_key);
+        }
+    }
+
+    /// The large answer of an in-order client is complete, or given up: what answers nobody may
+    /// follow it.
+    pub(super) fn large_is_over(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(exchange.client) else {
+            return;
+        };
+        let Some(place) = client.large.iter().position(|large| *large == key) else {
+            return;
+        };
+        client.large.swap_remove(place);
+        if client.large.is_empty() && client.lineup.is_some() {
+            let out = client.outbox.append(&mut self.spare);
+            for held in client.held.drain(..) {
+                out.extend_from_slice(&held.bytes);
+            }
+        }
+    }
+
+    /// More of a large message of the server's own for its client.
+    fn more_to_push(&mut self, key: ServerKey, bytes: &[u8], last: bool) {
+        let most = self.settings.client_limit;
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        if server.push.len() + bytes.len() > most {
+            // Its client could not take it, and would wait for the rest of it for ever.
+            return self.server_lost(key, super::lost::Loss::Cut);
+        }
+        server.push.extend_from_slice(bytes);
+        self.buffered += bytes.len();
+        if last {
+            let push = std::mem::take(&mut server.push);
+            self.buffered = self.buffered.saturating_sub(push.len());
+            self.push_to_owner(key, &push);
+        }
+    }
+
+    /// The head of a large message of the server's own: it is passed on once it is whole.
+    pub(super) fn large_push_begins(&mut self, key: ServerKey, head: &[u8], left: Option<u64>) {
+        let Some(server) = self.servers.get_mut(key) else {
+            return;
+        };
+        server.incoming = match server.owner {
+            Some(_) => server::Incoming::Push { left },
+            None => server::Incoming::Skip { left },
+        };
+        if server.owner.is_some() {
+            self.more_to_push(key, head, false);
         }
     }
 
@@ -262,6 +304,13 @@ impl Engine {
             if let Some(server) = self.servers.get_mut(sent.server)
                 && server.owner == Some(key)
             {
+                // What others asked before the answer began is behind it: they do not wait for this
+                // client to read.
+                let of_another = |other: ExchangeKey| {
+                    let other = exchanges.get(other);
+                    other.is_some_and(|other| other.client != key)
+                };
+                let welcome = welcome || server.attempts.exchanges().any(of_another);
                 if welcome && !server.reading {
                     self.actions
                         .push_back(Action::Resume(ConnectionId::Server(sent.server)));

@@ -65,9 +65,7 @@ impl Engine {
 
     /// Whether its loss counts against its endpoint.
     fn forget_connection(&mut self, key: ServerKey, server: &Server, loss: Loss) -> bool {
-        self.buffered = self
-            .buffered
-            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
+        self.buffered = self.buffered.saturating_sub(server.buffered());
         for timer in [server.stall, server.head, server.gathering]
             .into_iter()
             .flatten()
@@ -87,7 +85,7 @@ impl Engine {
         let Some(host) = self.tables.hosts.get_mut(server.host) else {
             return false;
         };
-        host.connections.retain(|other| *other != key);
+        host.forget(key);
         if host.connections.is_empty() {
             host.leaving = false;
         }

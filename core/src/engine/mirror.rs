@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use meltemi_codec::{Answers, Constraint, OwnRequest, Pin, Request};
+use meltemi_codec::{Answers, OwnRequest, Pin, Request};
 use rand::Rng;
 
 use super::{ClientKey, Engine, ExchangeKey, own::Purpose, tables::Destination};
@@ -36,11 +36,8 @@ impl Engine {
             .clients
             .get(exchange.client)
             .is_none_or(|client| client.pin.is_some());
-        if !whole
-            || bound
-            || exchange.pin != Pin::None
-            || exchange.constraint == Constraint::Planned
-        {
+        let passing = matches!(exchange.pin, Pin::None | Pin::UntilReply) && !exchange.waits;
+        if !whole || bound || !passing {
             return;
         }
         if exchange
@@ -54,6 +51,7 @@ impl Engine {
         let own = OwnRequest {
             request: Request {
                 answers: exchange.answers,
+                pin: exchange.pin,
                 constraint: exchange.constraint.clone(),
                 session: exchange.session.clone(),
                 idempotent: exchange.idempotent,

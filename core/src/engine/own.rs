@@ -41,6 +41,7 @@ impl Engine {
         };
         client.waiting = true;
         if client.keeps_order() && !client.flights.is_empty() {
+            client.question = Some(Box::new(own));
             return;
         }
         let limit = self.settings.stall;

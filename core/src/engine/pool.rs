@@ -3,7 +3,7 @@
 use meltemi_codec::{Open, Pin, Sharing};
 
 use super::{
-    Action, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
+    Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
     lost::Loss,
     server::{Line, Server},
     tables::HostKey,
@@ -34,7 +34,7 @@ impl Engine {
             _ => self.settings.in_flight_per_connection,
         };
         let found = self.tables.hosts.get(host).and_then(|host| {
-            host.connections.iter().copied().find(|server| {
+            host.shared.iter().copied().find(|server| {
                 self.servers.get(*server).is_some_and(|server| {
                     if server.line != line {
                         false
@@ -50,26 +50,34 @@ impl Engine {
         let Some(server_key) = found else {
             return Checkout::Full;
         };
-        if own && let Some(server) = self.servers.get_mut(server_key) {
-            server.owner = Some(client);
+        if own {
+            self.give_to(server_key, client);
         }
         Checkout::Use(server_key)
     }
 
+    /// From now on the connection serves this client alone: nothing of others joins it.
+    pub(super) fn give_to(&mut self, key: ServerKey, client: ClientKey) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.owner = Some(client);
+            if let Some(host) = self.tables.hosts.get_mut(server.host) {
+                host.shared.retain(|other| *other != key);
+            }
+        }
+    }
+
     /// Opens another connection, if the limits allow one.
     fn open(&mut self, host_key: HostKey, own: bool, line: Line) -> Option<ServerKey> {
-        let host = self.tables.hosts.get_mut(host_key)?;
-        let owned = |key: &ServerKey| self.servers.get(*key).is_some_and(|s| s.owner.is_some());
-        let same = host.connections.iter().filter(|key| {
-            let other = self.servers.get(**key);
-            owned(key) == own && other.is_some_and(|other| own || other.line == line)
-        });
-        let most = if own {
-            self.settings.own_connections_per_endpoint
+        let host = self.tables.hosts.get(host_key)?;
+        let (open, most) = if own {
+            let owned = host.connections.len() - host.shared.len();
+            (owned, self.settings.own_connections_per_endpoint)
         } else {
-            self.settings.connections_per_endpoint
+            let same = |key: &&ServerKey| self.servers.get(**key).is_some_and(|s| s.line == line);
+            let same = host.shared.iter().filter(same).count();
+            (same, self.settings.connections_per_endpoint)
         };
-        if same.count() >= most || self.tables.is_full(host_key, self.settings.workers) {
+        if open >= most || !self.has_room(host_key) {
             return None;
         }
         let host = self.tables.hosts.get_mut(host_key)?;
@@ -83,6 +91,7 @@ impl Engine {
         let protocol = server.line.dialect.protocol.id();
         let key = self.servers.insert(server);
         host.connections.push(key);
+        host.shared.push(key);
         self.actions.push_back(Action::Connect {
             id: ConnectionId::Server(key),
             address: host.address.clone(),
@@ -91,6 +100,22 @@ impl Engine {
             timeout: host.dial.timeout,
         });
         Some(key)
+    }
+
+    /// Whether the cluster may have another connection. One that nobody uses, and that is of no use
+    /// to whoever asks, makes room.
+    fn has_room(&mut self, host: HostKey) -> bool {
+        if !self.tables.is_full(host, self.settings.workers) {
+            return true;
+        }
+        let idle = self.tables.hosts.get(host).and_then(|host| {
+            let mut shared = host.shared.iter();
+            shared.find(|key| self.servers.get(**key).is_some_and(Server::is_free))
+        });
+        if let Some(idle) = idle.copied() {
+            self.close_server(idle);
+        }
+        !self.tables.is_full(host, self.settings.workers)
     }
 
     pub(super) fn server_connected(&mut self, key: ServerKey) {
@@ -170,11 +195,9 @@ impl Engine {
         {
             self.timers.cancel(timer);
         }
-        self.buffered = self
-            .buffered
-            .saturating_sub(server.outbox.len() + server.held.len() + server.inbox.len());
+        self.buffered = self.buffered.saturating_sub(server.buffered());
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
-            host.connections.retain(|other| *other != key);
+            host.forget(key);
         }
         self.tables.drop_host_if_unused(server.host);
         self.actions

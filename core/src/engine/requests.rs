@@ -28,12 +28,7 @@ impl Engine {
                 Incoming::Message => {}
                 Incoming::Parked => return consumed,
                 Incoming::Skip(left) => {
-                    let taken = left.min(rest.len() as u64);
-                    client.incoming = match left - taken {
-                        0 => Incoming::Message,
-                        left => Incoming::Skip(left),
-                    };
-                    consumed += usize::try_from(taken).unwrap_or(rest.len());
+                    consumed += client.skip(left, rest.len());
                     if client.incoming != Incoming::Message {
                         return consumed;
                     }
@@ -62,7 +57,10 @@ impl Engine {
                     client.need = need;
                     return consumed;
                 }
-                Ok(Decoded::Skip { len }) => consumed += len.max(1),
+                Ok(Decoded::Skip { len }) => {
+                    client.need = 0;
+                    consumed += len.max(1);
+                }
                 Ok(Decoded::Message(message)) => {
                     client.need = 0;
                     let (frame, whole) = extent(message.size, rest);

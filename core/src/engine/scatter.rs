@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
-use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, Part, Plan, Status};
+use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, OwnRequest, Plan, Status};
 
 use super::{
     Engine, ExchangeKey,
@@ -59,14 +59,18 @@ impl Engine {
         }
         let client = self.clients.get(exchange.client)?;
         let service = self.tables.service(client.service)?;
-        if !to.cluster.is_divided() && !service.divided {
-            return None;
-        }
         let frame = Frame {
             bytes,
             whole,
             memo: &exchange.memo,
         };
+        // What has no key is divided by nothing but the cluster that it is routed to.
+        let key = service.key_attribute.map(AttributeKey::Known);
+        let keyed = || key.is_some_and(|key| client.codec.attribute(frame, &key).is_some());
+        let divided = to.cluster.is_divided() || (service.divided && keyed());
+        if !divided {
+            return None;
+        }
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
         let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
             let route = service.select(|attribute| match attribute {
@@ -104,7 +108,7 @@ impl Engine {
             .collect()
     }
 
-    fn scatter(&mut self, key: ExchangeKey, parts: Vec<Part>, merge: Merge) {
+    fn scatter(&mut self, key: ExchangeKey, parts: Vec<OwnRequest>, merge: Merge) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -120,8 +124,7 @@ impl Engine {
         if none {
             return self.gathered(key);
         }
-        for (n, part) in parts.into_iter().enumerate() {
-            let mut own = part.own;
+        for (n, mut own) in parts.into_iter().enumerate() {
             // A part is asked in the state that its client asked in.
             own.request.session = own.request.session.or_else(|| session.clone());
             let memo = own.request.memo.clone();

@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) inbox: Vec<u8>,
     pub(super) need: usize,
     pub(super) incoming: Incoming,
+    /// What there is of such a message.
+    pub(super) push: Vec<u8>,
     pub(super) outbox: Outbox,
     /// A large request is being written to it: what this leg itself has to say waits in `held`.
     pub(super) streaming: bool,
@@ -74,6 +76,8 @@ pub(super) enum Incoming {
     },
     /// The rest of a large message for nobody.
     Skip { left: Option<u64> },
+    /// The rest of a large message of the server's own for its client.
+    Push { left: Option<u64> },
 }
 
 /// What is spoken on a connection to a server.
@@ -83,6 +87,21 @@ pub(super) struct Line {
     pub(super) session: Option<Session>,
     /// The server is asked as one that follows another.
     pub(super) replica: bool,
+}
+
+impl Incoming {
+    /// The same, with so much left of it; `None`: it is complete.
+    pub(super) fn with_left(self, rest: Option<Option<u64>>) -> Self {
+        let Some(rest) = rest else {
+            return Self::Message;
+        };
+        let mut next = self;
+        match &mut next {
+            Self::Message => {}
+            Self::Body { left, .. } | Self::Skip { left } | Self::Push { left } => *left = rest,
+        }
+        next
+    }
 }
 
 impl Server {
@@ -117,6 +136,7 @@ impl Server {
             inbox: Vec::new(),
             need: 0,
             incoming: Incoming::Message,
+            push: Vec::new(),
             outbox: Outbox::default(),
             streaming: false,
             held: Vec::new(),
@@ -145,6 +165,11 @@ impl Server {
             Some(most) => unsent.get(..most).unwrap_or(unsent),
             None => unsent,
         }
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn buffered(&self) -> usize {
+        self.outbox.len() + self.held.len() + self.inbox.len() + self.push.len()
     }
 
     /// Whether one more client's request may join those that are on it.
@@ -310,10 +335,16 @@ impl Engine {
         if pinned {
             return;
         }
-        server.owner = None;
         server.reading = true;
+        let released = server.owner.take().is_some();
         if server.retiring {
-            self.close_server(key);
+            return self.close_server(key);
+        }
+        if released
+            && let Some(host) = self.tables.hosts.get_mut(server.host)
+            && !host.shared.contains(&key)
+        {
+            host.shared.push(key);
         }
     }
 
@@ -337,10 +368,23 @@ impl Engine {
         if server.fifo.is_empty() || !server.connected {
             return;
         }
-        if self.now.saturating_duration_since(server.last_read) >= self.settings.stall {
+        let silent = self.now.saturating_duration_since(server.last_read) >= self.settings.stall;
+        if silent && !self.is_waited_on(key) {
             return self.server_lost(key, super::lost::Loss::Reset);
         }
         self.watch_head(key);
+    }
+
+    /// Whether the oldest unanswered request waits for what happens elsewhere, so that nothing
+    /// follows from the server's silence.
+    fn is_waited_on(&self, key: ServerKey) -> bool {
+        let oldest = self.servers.get(key).and_then(|server| {
+            let front = server.fifo.front()?;
+            server.attempts.get(*front)
+        });
+        oldest
+            .and_then(|attempt| self.exchanges.get(attempt.exchange))
+            .is_some_and(|exchange| exchange.waits)
     }
 
     /// How long a silent connection is left alone.
@@ -369,7 +413,7 @@ impl Engine {
         }
         let mut due = server.last_read + period;
         if let Some(heartbeat) = server.traits.heartbeat {
-            if silent >= heartbeat * 3 {
+            if silent >= heartbeat * 3 && !self.is_waited_on(key) {
                 return self.server_lost(key, super::lost::Loss::Reset);
             }
             // In order, the next answers would be taken for the codec's own.

@@ -15,6 +15,8 @@ pub struct Settings {
     /// Shared upstream connections to one endpoint.
     pub connections_per_endpoint: usize,
     /// Upstream connections to one endpoint that belong to one client each (large messages, pins).
+    /// Without a proxy every client has one, so this allows what servers do by default: ten
+    /// thousand. Who wants fewer says so for the cluster (`maxConnections`).
     pub own_connections_per_endpoint: usize,
     /// Unanswered requests of one client before no more is read of it.
     pub in_flight_per_client: usize,
@@ -54,7 +56,7 @@ impl Default for Settings {
             in_flight_per_connection: 1024,
             unsent_per_connection: 256 * 1024,
             connections_per_endpoint: 8,
-            own_connections_per_endpoint: 64,
+            own_connections_per_endpoint: 10_000,
             in_flight_per_client: 4096,
             client_pause: 256 * 1024,
             client_limit: 16 * 1024 * 1024,

@@ -73,6 +73,13 @@ impl HashTable {
         }
     }
 
+    fn len(&self) -> usize {
+        match self {
+            Self::Maglev(table) => table.members().len(),
+            Self::Ring(ring) => ring.members().len(),
+        }
+    }
+
     fn members(&self) -> Vec<HostKey> {
         match self {
             Self::Maglev(table) => table.members().copied().collect(),
@@ -258,6 +265,15 @@ impl Shards {
 }
 
 impl Division {
+    /// Whether there is more than one owner.
+    pub(super) fn divides(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Hashed(_, table) => table.borrow().len() > 1,
+            Self::Learned(_) => true,
+        }
+    }
+
     /// The endpoints that may be asked now: what a missing one had goes to the others.
     pub(super) fn rehash(&self, members: impl Iterator<Item = (HostKey, String, u32)>) {
         if let Self::Hashed(kind, table) = self {
@@ -274,6 +290,7 @@ impl Division {
     ) -> Owner {
         match self {
             Self::None => Owner::Anybody,
+            Self::Hashed(..) if !self.divides() => Owner::Anybody,
             Self::Hashed(_, table) => match constraint {
                 Constraint::Shard { hash, .. } => {
                     let host = table.borrow().at(*hash);

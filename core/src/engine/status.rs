@@ -39,7 +39,7 @@ impl Engine {
         let clients = self.clients.values();
         let clients = clients.map(|client| client.unsent_bytes() + client.inbox.len());
         let servers = self.servers.values();
-        let servers = servers.map(|s| s.outbox.len() + s.held.len() + s.inbox.len());
+        let servers = servers.map(super::server::Server::buffered);
         let parked = self.clients.values().filter_map(|c| c.parked.as_ref());
         let parked = parked.map(|parked| parked.bytes.len());
         let exchanges = self.exchanges.values().map(|exchange| {

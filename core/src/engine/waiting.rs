@@ -21,13 +21,19 @@ impl Engine {
         if !whole {
             return true;
         }
+        let newest = self.exchanges.get(*newest);
+        if let Some(pin) = client.pin {
+            // All that is in flight is on the one side or on the other: what went to the other
+            // waited until nothing was.
+            let sent = newest.and_then(|newest| newest.attempt);
+            let pinned = sent.is_some_and(|sent| sent.server == pin);
+            // A state that the connection has lost with what is in flight counts too.
+            let other = newest.is_some_and(|newest| newest.session != request.session);
+            return other || pinned == (request.pin == Pin::Aside);
+        }
         if request.pin == Pin::Aside {
             return false;
         }
-        if client.pin.is_some() {
-            return false;
-        }
-        let newest = self.exchanges.get(*newest);
         if newest.is_some_and(|newest| newest.session != request.session) {
             return true;
         }
@@ -100,6 +106,9 @@ impl Engine {
         };
         if !client.flights.is_empty() {
             return;
+        }
+        if let Some(question) = client.question.take() {
+            return self.ask(key, *question);
         }
         client.waiting = false;
         if let Some(parked) = client.parked.take() {

@@ -38,7 +38,7 @@ impl Attempt {
                 *left == 0
             }
             Answers::UntilEnd => last,
-            Answers::None | Answers::One | Answers::OneOrLater => true,
+            Answers::None | Answers::One => true,
         }
     }
 }
@@ -138,6 +138,11 @@ impl Attempts {
     /// Whether an attempt may be forgotten before it is answered: its id never comes back.
     pub(super) fn forgets(&self) -> bool {
         self.narrow.is_none()
+    }
+
+    /// The exchanges that they are of, over or not.
+    pub(super) fn exchanges(&self) -> impl Iterator<Item = ExchangeKey> {
+        self.table.values().map(|attempt| attempt.exchange)
     }
 
     /// All of them, in the order in which they were written.

@@ -30,6 +30,11 @@ pub(crate) struct Pair {
     server: Option<ConnectionId>,
     /// What the client was sent.
     pub(crate) answers: Vec<u8>,
+    /// Whether it records what follows.
+    pub(crate) records: bool,
+    /// What each connection to the endpoint was sent.
+    pub(crate) asked: Vec<(ConnectionId, Vec<u8>)>,
+    pub(crate) closed: Vec<ConnectionId>,
 }
 
 impl Pair {
@@ -50,6 +55,9 @@ impl Pair {
             client,
             server: None,
             answers: Vec::new(),
+            records: false,
+            asked: Vec::new(),
+            closed: Vec::new(),
         }
     }
 
@@ -72,8 +80,33 @@ impl Pair {
         self.settle();
     }
 
+    /// The endpoint says something on one of its connections.
+    pub(crate) fn says(&mut self, server: ConnectionId, bytes: &[u8]) {
+        self.engine.received(server, bytes, self.now);
+        self.settle();
+    }
+
+    /// The connection to the endpoint that carried this request last.
+    pub(crate) fn carrier(&self, request: &[u8]) -> ConnectionId {
+        let mut asked = self.asked.iter().rev();
+        let carried =
+            |(_, bytes): &&(_, Vec<u8>)| bytes.windows(request.len()).any(|part| part == request);
+        asked.find(carried).expect("the request was sent").0
+    }
+
+    /// Time passes.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.engine.deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.engine.tick(self.now);
+            self.settle();
+        }
+        self.now = end;
+    }
+
     /// Does what the engine asks for.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(action) = self.engine.next_action() {
             match action {
                 Action::Connect { id, .. } => {
@@ -84,11 +117,14 @@ impl Pair {
                     let unsent = self.engine.unsent(id);
                     if id == self.client {
                         self.answers.extend_from_slice(unsent);
+                    } else if self.records {
+                        self.asked.push((id, unsent.to_vec()));
                     }
                     let n = unsent.len();
                     self.engine.sent(id, n, self.now);
                 }
-                Action::Resume(_) | Action::Close(_) | Action::Report(_) => {}
+                Action::Close(id) if self.records => self.closed.push(id),
+                Action::Close(_) | Action::Resume(_) | Action::Report(_) => {}
             }
         }
     }

@@ -156,8 +156,8 @@ impl Client {
         if let Some(event) = self.within_transaction(asked, out) {
             return event;
         }
-        if self.state.restricted() {
-            return self.within_subscription(asked);
+        if self.state.restricted() && asked.class != Class::Quit {
+            return self.within_subscription(asked, out);
         }
         match asked.class {
             Class::Quit => self.quit(out),
@@ -204,8 +204,8 @@ impl Downstream for Client {
             return Ok(self.incomplete(input));
         };
         if self.scan.too_large() {
-            let event = self.refused();
-            let event = self.heard(event, Class::Plain, (out, 0));
+            let (event, start) = (self.refused(), out.len());
+            let event = self.heard(event, Class::Plain, (out, start));
             return Ok(self.message(event));
         }
         let whole = self.scan.is_whole();
@@ -277,7 +277,7 @@ impl Downstream for Client {
         edits: &[Edit],
         out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
-        edit::edit(request, edits, out)
+        edit::edit(request, edits, &self.lessons, out)
     }
 
     fn constraint(&self, edited: Frame<'_>) -> Option<Constraint> {
@@ -317,6 +317,9 @@ impl Downstream for Client {
         self.state.answered(tag, true);
         if tag.has(memo::QUEUED) {
             self.state.not_queued(reply.status);
+        }
+        if tag.has(memo::PINS) {
+            self.state.not_pinned();
         }
         if !tag.has(memo::SILENT) {
             texts::write_local(reply.message, out);

@@ -76,6 +76,10 @@ pub(crate) const KEYED: u32 = 1 << 5;
 pub(crate) const LEARNED: u32 = 1 << 6;
 /// The client reads from replicas (`READONLY`).
 pub(crate) const REPLICAS: u32 = 1 << 7;
+/// It subscribes when its transaction is executed.
+pub(crate) const LISTENS: u32 = 1 << 9;
+/// The client had no connection of its own before this request.
+pub(crate) const PINS: u32 = 1 << 8;
 
 impl Kind {
     /// Whether its answers confirm a subscription, or its end.

@@ -1,7 +1,8 @@
 //! The codec of a connection to a server.
 
+mod confirmation;
 mod opening;
-mod outcome;
+pub(crate) mod outcome;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -10,10 +11,15 @@ use meltemi_codec::{
     Outcome, Response, Size, Upstream,
 };
 
-use self::opening::{Words, words};
+use self::{
+    confirmation::{
+        confirmation, confirmed, first_word, is_message, is_of_nothing, still_subscribed,
+    },
+    opening::{Words, words},
+};
 use crate::{
     memo::{self, Kind, Tag},
-    resp::{Reply, ReplyScan, Scanned, reply, write},
+    resp::{ReplyScan, Scanned, inline, reply, write},
     session::Who,
     settings::Settings,
 };
@@ -46,6 +52,9 @@ pub(crate) struct Server {
     /// Whether the connection is subscribed to channels or patterns, and to shard channels: the
     /// server counts them apart.
     subscribed: [bool; 2],
+    /// Whether a transaction may subscribe: of the confirmations of one command all but the first
+    /// come behind the answer to `EXEC`, and count for no command.
+    strays: bool,
     /// Whether what comes is a replication stream.
     raw: bool,
 }
@@ -76,6 +85,7 @@ impl Server {
             restoring: VecDeque::new(),
             progress: None,
             subscribed: [false; 2],
+            strays: false,
             raw: false,
         }
     }
@@ -140,15 +150,18 @@ impl Server {
                     _ => Said::Push,
                 }
             }
-            b'*' if !self.who.resp3 && (subscribed || confirms) => {
+            b'*' if !self.who.resp3 && (subscribed || confirms || self.strays) => {
                 let word = rest.and_then(first_word).unwrap_or_default();
                 match confirmed(word) {
-                    _ if subscribed && is_message(word) => Said::Push,
+                    _ if (subscribed || self.strays) && is_message(word) => Said::Push,
+                    Some(kind) if self.strays && waits.is_none_or(|tag| tag.kind != kind) => {
+                        Said::Push
+                    }
                     Some(kind) if waits.is_some_and(|tag| tag.kind == kind) => {
                         Said::Confirmation(kind)
                     }
                     // The server takes a shard channel back whose slot has moved.
-                    Some(Kind::Sunsubscribe) if subscribed => Said::Push,
+                    Some(_) if subscribed => Said::Push,
                     _ => Said::Reply { error: false },
                 }
             }
@@ -193,11 +206,18 @@ impl Server {
         if had < tag.before {
             return FromServer::Answered;
         }
+        if said == (Said::Reply { error: false }) {
+            match tag.kind {
+                Kind::Hello2 => self.who.resp3 = false,
+                Kind::Hello3 => self.who.resp3 = true,
+                _ => {}
+            }
+        }
         let last = self.is_last(tag, had - tag.before + 1, (said, bytes));
         if last {
             self.progress = None;
         }
-        let at = At::InOrder { skip: 0 };
+        let at = At::InOrder;
         FromServer::Response(Response { at, last })
     }
 
@@ -225,13 +245,20 @@ impl Server {
                 true
             }
             Kind::Monitor | Kind::Replication => error,
-            kind if confirmation(kind).is_some() => error || nth >= tag.count,
+            Kind::Hello2 | Kind::Hello3 if !error => {
+                self.who.resp3 = tag.kind == Kind::Hello3;
+                true
+            }
+            kind if confirmation(kind).is_some() => {
+                error || nth >= tag.count || is_of_nothing(bytes)
+            }
             _ => true,
         }
     }
 
     fn write(&mut self, request: Frame<'_>, out: &mut Vec<u8>) {
         let tag = Tag::unpack(request.memo);
+        self.strays |= tag.has(memo::LISTENS);
         let data = request.memo.data.as_deref().unwrap_or_default();
         if tag.has(memo::INSTEAD) {
             out.extend_from_slice(data);
@@ -240,7 +267,15 @@ impl Server {
         if tag.has(memo::AFTER) {
             out.extend_from_slice(data);
         }
-        out.extend_from_slice(request.bytes);
+        // A line is sent as an array: servers look no further in it than to a byte of 0, and then wait
+        // for its end while all others wait for them.
+        match request.bytes.first() {
+            Some(b'*') | None => out.extend_from_slice(request.bytes),
+            Some(_) => match inline::to_array(request.bytes) {
+                Some(array) => out.extend_from_slice(&array),
+                None => out.extend_from_slice(request.bytes),
+            },
+        }
         let who = match tag.kind {
             Kind::Restore => self.who.clone(),
             Kind::Renew => Who::default(),
@@ -286,7 +321,7 @@ impl Upstream for Server {
             .is_some_and(|tag| tag.kind == Kind::Replication);
         if self.raw || replicates && self.scan.taken() == 0 && input.first() != Some(&b'-') {
             self.raw = true;
-            let at = At::InOrder { skip: 0 };
+            let at = At::InOrder;
             let event = FromServer::Response(Response { at, last: false });
             let size = Size::Known(input.len() as u64);
             return Ok(Decoded::Message(Message { size, event }));
@@ -328,66 +363,5 @@ impl Upstream for Server {
         write::command(&[b"PING", BEAT], out);
         self.due += 1;
         true
-    }
-}
-
-/// The first word of an aggregate, where that is a string.
-fn first_word(aggregate: &[u8]) -> Option<&[u8]> {
-    let (Reply::Push(mut fields) | Reply::Array(mut fields)) = Reply::parse(aggregate)? else {
-        return Some(b"");
-    };
-    if fields.left() == Some(0) {
-        return Some(b"");
-    }
-    let element = fields.next()?;
-    let line = memchr::memchr(b'\r', element)?;
-    match element.first()? {
-        b'$' if element.get(1..line) != Some(b"?") => element
-            .get(line + 2..element.len().saturating_sub(2))
-            .or(Some(b"")),
-        b'+' => element.get(1..line),
-        _ => Some(b""),
-    }
-}
-
-/// The request that a word confirms.
-fn confirmed(word: &[u8]) -> Option<Kind> {
-    Some(match word {
-        b"subscribe" => Kind::Subscribe,
-        b"unsubscribe" => Kind::Unsubscribe,
-        b"psubscribe" => Kind::Psubscribe,
-        b"punsubscribe" => Kind::Punsubscribe,
-        b"ssubscribe" => Kind::Ssubscribe,
-        b"sunsubscribe" => Kind::Sunsubscribe,
-        _ => return None,
-    })
-}
-
-/// A request whose answers are confirmations.
-fn confirmation(kind: Kind) -> Option<Kind> {
-    let confirms = matches!(
-        kind,
-        Kind::Subscribe
-            | Kind::Unsubscribe
-            | Kind::Psubscribe
-            | Kind::Punsubscribe
-            | Kind::Ssubscribe
-            | Kind::Sunsubscribe
-    );
-    confirms.then_some(kind)
-}
-
-fn is_message(word: &[u8]) -> bool {
-    matches!(word, b"message" | b"pmessage" | b"smessage")
-}
-
-/// Whether a confirmation says that a subscription is left: its last field counts them.
-fn still_subscribed(confirmation: &[u8]) -> bool {
-    match Reply::parse(confirmation) {
-        Some(Reply::Push(fields) | Reply::Array(fields)) => {
-            let count = fields.last().and_then(Reply::parse);
-            !matches!(count, Some(Reply::Integer(0)))
-        }
-        _ => true,
     }
 }

@@ -128,7 +128,7 @@ impl Cluster {
             Plan::Many { parts, merge } => {
                 let answers: Vec<Vec<u8>> = parts
                     .iter()
-                    .map(|part| self.send(map, &part.own.request.constraint, &part.own.bytes))
+                    .map(|part| self.send(map, &part.request.constraint, &part.bytes))
                     .collect();
                 let frames: Vec<Frame<'_>> = answers.iter().map(|bytes| frame(bytes)).collect();
                 let mut out = Vec::new();

@@ -13,7 +13,10 @@ mod proxy;
 #[path = "support/words.rs"]
 mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use meltemi_redis::resp::{Arguments, Reply, ReplyScan, RequestScan, Scanned, inline};
 use proxy::{Peer, Proxy};
@@ -120,7 +123,7 @@ fn take(command: &[u8], replies: &mut VecDeque<Vec<u8>>) -> Vec<u8> {
 #[test]
 fn a_client_sees_what_it_saw_without_a_proxy() {
     for golden in golden::exchanges() {
-        let mut proxy = Proxy::new(Box::new(meltemi_redis::protocol()), Recorded::default());
+        let mut proxy = Proxy::new(Arc::new(meltemi_redis::protocol()), Recorded::default());
         for (n, step) in golden.steps.iter().enumerate() {
             let mut left = replies(&step.recv);
             for command in commands(&step.send) {
@@ -159,7 +162,7 @@ fn how_the_network_cuts_makes_no_difference() {
         .filter(|golden| golden.sent().len() < 2000)
     {
         let run = |pieces: usize| {
-            let mut proxy = Proxy::new(Box::new(meltemi_redis::protocol()), Recorded::default());
+            let mut proxy = Proxy::new(Arc::new(meltemi_redis::protocol()), Recorded::default());
             for step in &golden.steps {
                 let mut left = replies(&step.recv);
                 for command in commands(&step.send) {

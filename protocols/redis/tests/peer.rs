@@ -6,12 +6,16 @@
     reason = "a test fails by panicking, and does not use all that it shares"
 )]
 
+#[path = "peer/broken.rs"]
+mod broken;
 #[path = "peer/password.rs"]
 mod password;
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "peer/random.rs"]
+mod random;
 #[path = "peer/resp3.rs"]
 mod resp3;
 #[path = "peer/scenarios.rs"]
@@ -19,6 +23,10 @@ mod scenarios;
 #[path = "support/words.rs"]
 mod words;
 
+use std::sync::Arc;
+
+use broken::BROKEN;
+use meltemi_codec::Protocol;
 use password::PASSWORD;
 use peer::{Direct, RedisServer, messages, wait};
 use proxy::Proxy;
@@ -75,7 +83,7 @@ fn directly(server: &RedisServer, scenario: &Scenario, first: &str) -> Vec<Strin
 }
 
 fn proxied(server: &RedisServer, scenario: &Scenario, first: &str) -> Vec<String> {
-    let mut proxy = Proxy::new(Box::new(meltemi_redis::protocol()), server.links());
+    let mut proxy = Proxy::new(Arc::new(meltemi_redis::protocol()), server.links());
     let mut other = another(server, scenario);
     if !first.is_empty() {
         proxy.send(&cmd(first));
@@ -153,7 +161,7 @@ fn a_client_cannot_tell() {
     let Some(server) = RedisServer::start("codecs against a server", &options) else {
         return;
     };
-    for scenario in SCENARIOS {
+    for scenario in SCENARIOS.iter().chain(BROKEN) {
         compare(&server, scenario, "");
     }
     for scenario in RESP3 {
@@ -171,4 +179,49 @@ fn a_client_with_a_password_cannot_tell() {
     for scenario in PASSWORD {
         compare(&server, scenario, "");
     }
+}
+
+/// The proxy has a password for clients, and another one for the server.
+#[test]
+fn passwords_of_both_sides_are_their_own() {
+    let options = ["--requirepass", "secret"];
+    let Some(server) = RedisServer::start("passwords of both sides", &options) else {
+        return;
+    };
+    let settings = [("password", "front"), ("upstreamPassword", "secret")];
+    let protocol = || meltemi_redis::protocol().configure(&settings).unwrap();
+    let mut proxy = Proxy::new(protocol(), server.links());
+    for (line, said) in [
+        ("GET k", "-NOAUTH Authentication required.\r\n"),
+        (
+            "AUTH secret",
+            "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        ),
+        ("AUTH front", "+OK\r\n"),
+        ("SET k v", "+OK\r\n"),
+        ("SELECT 1", "+OK\r\n"),
+        ("GET k", "$-1\r\n"),
+        // A connection that is released after `RESET` serves the next as it was opened.
+        ("WATCH k", "+OK\r\n"),
+        ("RESET", "+RESET\r\n"),
+        ("AUTH front", "+OK\r\n"),
+        ("GET k", "$1\r\nv\r\n"),
+        ("SELECT 1", "+OK\r\n"),
+        ("SET k one", "+OK\r\n"),
+        ("GET k", "$3\r\none\r\n"),
+        // One of the client's own is a new client's.
+        ("CLIENT NO-EVICT on", "+OK\r\n"),
+        ("RESET", "+RESET\r\n"),
+        ("AUTH default front", "+OK\r\n"),
+        ("GET k", "$1\r\nv\r\n"),
+    ] {
+        proxy.send(&cmd(line));
+        wait(line, || {
+            proxy.work();
+            messages(&proxy.output) == 1
+        });
+        let seen = std::mem::take(&mut proxy.output);
+        assert_eq!(String::from_utf8(seen).unwrap(), said, "{line}");
+    }
+    assert_eq!(proxy.opened(), 2, "one for each database");
 }

@@ -12,8 +12,8 @@ mod shards;
 use std::{sync::Arc, time::Duration};
 
 use meltemi_codec::{
-    Constraint, Decoded, Downstream, Frame, FromClient, Limits, Part, Pin, Plan, Protocol, Role,
-    Status,
+    Constraint, Decoded, Downstream, Frame, FromClient, Limits, OwnRequest, Pin, Plan, Protocol,
+    Role, Status,
 };
 use meltemi_redis::{
     cluster::{refusal, slot},
@@ -74,7 +74,7 @@ impl Served {
 }
 
 fn roles(plan: Plan) -> Vec<Role> {
-    let constraint = |part: Part| match part.own.request.constraint {
+    let constraint = |part: OwnRequest| match part.request.constraint {
         Constraint::Shard { role, .. } => role,
         other => panic!("{other:?}"),
     };
@@ -158,9 +158,9 @@ fn a_wait_has_connections_and_time_of_its_own() {
         };
         assert_eq!(parts.len(), 3);
         for part in parts {
-            assert_eq!(part.own.request.pin, Pin::UntilReply);
-            assert_eq!(part.own.request.deadline, deadline);
-            assert!(!part.own.request.idempotent);
+            assert_eq!(part.request.pin, Pin::UntilReply);
+            assert_eq!(part.request.deadline, deadline);
+            assert!(!part.request.idempotent);
         }
     }
 }

@@ -11,18 +11,20 @@ const FRAMED: Way = messages::speech("framed", "binary");
 const BUFFERED: Way = messages::speech("buffered", "compact");
 const HEADER: Way = messages::speech("header", "binary");
 
+/// What a peer says.
+type Says = fn(Say<'_>) -> Vec<u8>;
+
 /// A way of speaking for each number.
 pub(crate) fn speech(choice: u8) -> Speech {
-    let (way, client, server): (Way, fn(Say<'_>) -> Vec<u8>, fn(Say<'_>) -> Vec<u8>) =
-        match choice % 3 {
-            0 => (FRAMED, |say| call(FRAMED, say), |say| answer(FRAMED, say)),
-            1 => (
-                BUFFERED,
-                |say| call(BUFFERED, say),
-                |say| answer(BUFFERED, say),
-            ),
-            _ => (HEADER, |say| call(HEADER, say), |say| answer(HEADER, say)),
-        };
+    let (way, client, server): (Way, Says, Says) = match choice % 3 {
+        0 => (FRAMED, |say| call(FRAMED, say), |say| answer(FRAMED, say)),
+        1 => (
+            BUFFERED,
+            |say| call(BUFFERED, say),
+            |say| answer(BUFFERED, say),
+        ),
+        _ => (HEADER, |say| call(HEADER, say), |say| answer(HEADER, say)),
+    };
     let settings = [("transport", way.transport), ("oneway", "note")];
     let depth = [("sharing", "pipeline"), ("depth", "3")];
     let mut all = settings.to_vec();

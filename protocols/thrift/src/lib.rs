@@ -82,6 +82,15 @@ impl Protocol for Thrift {
         attribute::SCHEMA
     }
 
+    /// Also where servers answer by number: who wrote a call first reads its answer first.
+    fn answers_in_order(&self) -> bool {
+        true
+    }
+
+    fn operation_attribute(&self) -> Option<&'static str> {
+        Some("method")
+    }
+
     fn service_attribute(&self) -> Option<&'static str> {
         Some("service")
     }

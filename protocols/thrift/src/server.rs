@@ -68,7 +68,7 @@ impl Server {
             return Ok(At::Id(layout.seq().into()));
         }
         let Some(call) = call else {
-            return Ok(At::InOrder { skip: 0 });
+            return Ok(At::InOrder);
         };
         if !call.dialect.encoding.reads(layout.dialect.encoding) {
             return Err(Malformed {
@@ -77,11 +77,12 @@ impl Server {
         }
         if !call.is_answered_by(layout) {
             return Err(Malformed {
-                reason: "an answer has another sequence number than the oldest call: \
-                         the connection is out of step",
+                reason: "an answer has another sequence number than the oldest call: the connection \
+                         is out of step (for servers that answer out of order there is the setting \
+                         `correlation: id`)",
             });
         }
-        Ok(At::InOrder { skip: 0 })
+        Ok(At::InOrder)
     }
 }
 

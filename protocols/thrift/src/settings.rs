@@ -57,8 +57,7 @@ pub const SETTINGS: &[SettingDef] = &[
         name: "correlation",
         values: "`order`, `id`",
         meaning: "`id` for servers that answer out of order: calls get numbers of the proxy's and \
-                  share connections. Answers come back in any order, so the clients must find theirs \
-                  by its number too, and use none twice at once.",
+                  share connections. Clients still read their answers in the order of their calls.",
     },
 ];
 

@@ -55,7 +55,7 @@ fn every_exchange_passes_and_has_the_outcome_that_its_client_saw() {
             continue;
         }
         let event = from_server(&mut *server, &golden.response, &asked.memo).unwrap();
-        let at = At::InOrder { skip: 0 };
+        let at = At::InOrder;
         let last = true;
         assert_eq!(event, FromServer::Response(Response { at, last }), "{name}");
         let found = outcome(&golden.response, &asked.memo);

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -42,11 +43,19 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_program("redis-server".as_ref(), arguments)
+    }
+
+    /// [`Self::start`] of another program of its kind.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_program(program: &Path, arguments: &[&str]) -> Self {
         // A port is free until somebody takes it: then the next one is tried.
         for _ in 0..20 {
             let port = free_port();
             let directory = TempDir::with_prefix("meltemi-redis-").expect("a temporary directory");
-            let mut command = Command::new("redis-server");
+            let mut command = Command::new(program);
             command
                 .current_dir(directory.path())
                 .args(["--bind", "127.0.0.1", "--port", &port.to_string()])

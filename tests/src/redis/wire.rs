@@ -40,6 +40,18 @@ impl Wire {
             .expect("the peer listens");
     }
 
+    /// Another handle to write with, for a thread of its own.
+    ///
+    /// # Panics
+    /// When the system has no more handles.
+    #[must_use]
+    pub fn writer(&self) -> TcpStream {
+        self.reader
+            .get_ref()
+            .try_clone()
+            .expect("a handle of the same socket")
+    }
+
     /// Writes a command, words separated by spaces.
     pub fn command(&mut self, words: &str) {
         let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();

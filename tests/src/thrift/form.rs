@@ -62,9 +62,15 @@ impl Form {
             .collect()
     }
 
-    /// Whether a client of this language has it.
+    /// Whether a client or server of this language has it.
     pub fn is_spoken_by(self, language: Language) -> bool {
-        self.transport != "header" || language == Language::Python
+        self.transport != "header" || language != Language::Java
+    }
+
+    /// Whether a client and a server of these languages understand each other: the headers of npm's library and of
+    /// Python's do not.
+    pub fn joins(self, client: Language, server: Language) -> bool {
+        self.is_spoken_by(client) && (self.transport != "header" || client == server)
     }
 
     /// npm's multiplexed processor cannot split a name that its lax protocol has read.

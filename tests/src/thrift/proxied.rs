@@ -1,5 +1,6 @@
 //! Meltemi before some Thrift servers.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -26,7 +27,23 @@ impl Proxied {
 
     /// Runs it before servers of these versions, each a subset. `routes` is the MetaRouter's list.
     pub fn with_routes(servers: &[(&str, u16)], routes: &str) -> Self {
+        Self::before(Manifests::thrift_gateway(), servers, routes)
+    }
+
+    /// [`Self::to`], where the protocol has settings.
+    pub fn with_settings(ports: &[u16], settings: &[(&str, &str)]) -> Self {
         let manifests = Manifests::thrift_gateway();
+        write_settings(&manifests, settings);
+        let endpoints: Vec<_> = ports.iter().map(|port| ("v1", *port)).collect();
+        Self::before(manifests, &endpoints, "")
+    }
+
+    /// Gives the protocol other settings.
+    pub fn settings(&self, settings: &[(&str, &str)]) {
+        write_settings(&self.manifests, settings);
+    }
+
+    fn before(manifests: Manifests, servers: &[(&str, u16)], routes: &str) -> Self {
         let endpoints = servers.iter().map(|&(version, port)| Endpoint {
             port,
             version,
@@ -103,4 +120,15 @@ impl Proxied {
         let kibibytes = kibibytes.and_then(|number| number.trim().parse::<u64>().ok());
         kibibytes.expect("a size in kB") * 1024
     }
+}
+
+fn write_settings(manifests: &Manifests, settings: &[(&str, &str)]) {
+    let mut text = String::from(
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\nmetadata:\n  name: thrift\n\
+         spec:\n  protocol: thrift\n  codec: thrift\n  settings:\n",
+    );
+    for (name, value) in settings {
+        let _ = writeln!(text, "    {name}: '{value}'");
+    }
+    manifests.write("protocol.yaml", &text);
 }

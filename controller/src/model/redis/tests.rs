@@ -6,6 +6,7 @@ use crate::check::Report;
 use crate::controller::Controller;
 use crate::fixture::{Fixture, REDIS_SERVICE, redis_settings};
 use crate::manifest::{ConsistentHash, Hidden, Simple};
+use crate::schema::{RefusedSetting, SettingsCheck};
 
 mod destinations;
 mod secrets;
@@ -241,6 +242,39 @@ fn an_application_protocol_tells_its_plugin_what_no_redis_service_overrules() {
     expected.extend(secrets);
     expected.extend(["readPolicy=REPLICA", "enableRedirection=false"]);
     settings(&expected);
+}
+
+#[test]
+fn a_setting_that_the_plugin_refuses_is_an_error_where_it_stands() {
+    let fixture = Fixture::redis();
+    fixture.write(
+        "protocol.yaml",
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+         metadata: {name: redis}\nspec:\n  protocol: redis\n  codec: redis\n  settings:\n    \
+         readPolicy: ANY\n    depth: 12\n",
+    );
+    let mut settings = redis_settings();
+    settings.check = Some(SettingsCheck::new(|plugin, settings| {
+        assert_eq!(plugin, "redis");
+        match settings.iter().find(|(name, _)| *name != "readPolicy") {
+            None => Ok(()),
+            Some((name, _)) => Err(RefusedSetting {
+                name: (*name).to_owned(),
+                reason: "there is readPolicy".to_owned(),
+            }),
+        }
+    }));
+    let report = crate::check::run(&fixture.paths(), settings.clone());
+    assert_eq!(report.errors(), 1, "{report}");
+    let text = fixture.anonymous(&report.to_string());
+    assert!(text.contains("--> protocol.yaml:9:5"), "{text}");
+    assert!(
+        text.contains("refuses the setting `depth`: there is readPolicy"),
+        "{text}"
+    );
+    fixture.edit("protocol.yaml", "    depth: 12\n", "");
+    let report = crate::check::run(&fixture.paths(), settings);
+    assert!(report.is_valid(), "{report}");
 }
 
 const ROUTER: &str = "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\

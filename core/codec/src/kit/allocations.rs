@@ -31,18 +31,22 @@ pub fn allocations(
         if taken <= allowed {
             return Ok(());
         }
-        let finding = format!("it takes {taken} allocations, allowed are {allowed}");
-        Err(Broken::new(place, finding, "a request costs no allocation").by("allocations"))
+        let found = format!("{taken} allocations");
+        Err(Broken::new(place, found, "kit::allocations, Memo::words")
+            .expected(format!("at most {allowed}, on a warm connection"))
+            .by("allocations"))
     };
     for asked in subject.asked()? {
         if asked.sample.bytes.len() <= SMALL {
-            checked(asked.place(), request(&subject, &asked.sample.bytes, count))?;
+            checked(asked.place(), request(&subject, &asked.sample.bytes, count))
+                .map_err(|broken| broken.shows(&asked.sample.bytes, 0))?;
         }
     }
     for (sample, _, memo) in subject.answered()? {
         if sample.bytes.len() <= SMALL && sample.to.is_some() {
             let place = format!("response `{}`", sample.name);
-            checked(place, response(&subject, &sample.bytes, &memo, count))?;
+            checked(place, response(&subject, &sample.bytes, &memo, count))
+                .map_err(|broken| broken.shows(&sample.bytes, 0))?;
         }
     }
     Ok(())

@@ -7,6 +7,8 @@ pub struct Corpus {
     pub requests: Vec<Sample>,
     /// What the server sent.
     pub responses: Vec<Sample>,
+    /// What a server says to a new connection before its first request, where it says something.
+    pub greetings: Vec<Sample>,
 }
 
 /// One message as it was on the wire, and what the plugin says of it.
@@ -45,6 +47,14 @@ impl Corpus {
     #[must_use]
     pub fn response(mut self, sample: Sample) -> Self {
         self.responses.push(sample);
+        self
+    }
+
+    /// With one more message of a server's side of the handshake, of which the last makes the
+    /// connection ready ([`crate::Open::Await`], [`crate::FromServer::Ready`]).
+    #[must_use]
+    pub fn greeting(mut self, sample: Sample) -> Self {
+        self.greetings.push(sample);
         self
     }
 }
@@ -101,16 +111,23 @@ pub(super) fn stream(samples: &[Sample]) -> Vec<u8> {
     stream
 }
 
-/// The sample that a place in [`stream`] is in, and how far into it, in words.
-pub(super) fn place(direction: &str, samples: &[Sample], at: usize) -> String {
+/// The sample that a place in [`stream`] is in, and how far into it.
+pub(super) fn find(samples: &[Sample], at: usize) -> Option<(&Sample, usize)> {
     let mut start = 0;
-    for sample in samples {
-        let end = start + sample.bytes.len();
-        if at < end {
+    samples.iter().find_map(|sample| {
+        let offset = at.checked_sub(start)?;
+        start += sample.bytes.len();
+        (offset < sample.bytes.len()).then_some((sample, offset))
+    })
+}
+
+/// The same in words.
+pub(super) fn place(direction: &str, samples: &[Sample], at: usize) -> String {
+    match find(samples, at) {
+        Some((sample, offset)) => {
             let (name, len) = (&sample.name, sample.bytes.len());
-            return format!("{direction} `{name}`, byte {} of {len}", at - start);
+            format!("{direction} `{name}`, byte {offset} of {len}")
         }
-        start = end;
+        None => format!("the end of the {direction}s"),
     }
-    format!("the end of the {direction}s")
 }

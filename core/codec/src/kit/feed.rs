@@ -57,7 +57,7 @@ pub(super) fn feed<L: Leg>(
         while let Some(rest) = stream.get(feed.start..end).filter(|rest| !rest.is_empty()) {
             let step = feed
                 .step(rest)
-                .map_err(|broken| broken.within(format!("byte {} of the stream", feed.start)))?;
+                .map_err(|broken| broken.shows(stream, feed.start).in_stream(feed.start))?;
             match step {
                 Step::Taken(n) => feed.start += n,
                 Step::Wait => break,
@@ -85,8 +85,9 @@ pub(super) fn added(out: &[u8]) -> Result<&[u8], Broken> {
         Broken::new(
             "",
             "the codec changed bytes of `out` that were there before; they belong to others",
-            "every hook appends to `out`",
+            "Downstream::decode: every hook appends to `out`",
         )
+        .expected("what was in `out` before the call, and what the codec adds behind it")
     })
 }
 
@@ -152,6 +153,7 @@ impl<L: Leg> Feed<'_, L> {
             Decoded::Message(message) => {
                 self.need = 0;
                 if self.leg.follow(&message.event) {
+                    check_question(message.size)?;
                     self.asked += 1;
                     check_asked(self.asked)?;
                     return Ok(Step::Taken(0));
@@ -175,8 +177,9 @@ impl<L: Leg> Feed<'_, L> {
             return Err(Broken::new(
                 "",
                 format!("`body` takes {n} bytes of {}", rest.len()),
-                "Body",
-            ));
+                "Body::More, Body::End",
+            )
+            .expected("no more than it was given"));
         }
         if piece == Body::End(n) {
             self.inside = Inside::Message;
@@ -242,8 +245,9 @@ pub(super) fn check_need(need: usize, len: usize, limits: Limits) -> Result<(), 
             format!(
                 "the codec has {len} bytes and says it needs {need}: it would be asked again with what it has, without end"
             ),
-            "Decoded::Incomplete: `need` is always more than the input holds",
-        ));
+            "Decoded::Incomplete",
+        )
+        .expected(format!("a `need` of more than the {len} bytes that it has")));
     }
     if need > limits.whole.max(HEAD) {
         return Err(Broken::new(
@@ -253,7 +257,11 @@ pub(super) fn check_need(need: usize, len: usize, limits: Limits) -> Result<(), 
                 limits.whole
             ),
             "Limits::needed",
-        ));
+        )
+        .expected(format!(
+            "a `need` of at most {}: of a larger message only the head is waited for",
+            limits.whole.max(HEAD)
+        )));
     }
     Ok(())
 }
@@ -265,8 +273,21 @@ fn check_skip(len: usize, rest: &[u8]) -> Result<(), Broken> {
     Err(Broken::new(
         "",
         format!("the codec skips {len} bytes of {}", rest.len()),
-        "Decoded::Skip: at least one byte, and no more than there are",
-    ))
+        "Decoded::Skip",
+    )
+    .expected("at least one byte, and no more than there are"))
+}
+
+fn check_question(size: Size) -> Result<(), Broken> {
+    if size == Size::Known(0) {
+        return Ok(());
+    }
+    Err(Broken::new(
+        "",
+        format!("a question that takes {size:?}"),
+        "FromClient::Ask",
+    )
+    .expected("`Size::Known(0)`: the bytes are decoded again when the answer is there"))
 }
 
 fn check_asked(times: u8) -> Result<(), Broken> {
@@ -276,8 +297,9 @@ fn check_asked(times: u8) -> Result<(), Broken> {
     Err(Broken::new(
         "",
         "the codec asks again and again about the same bytes though it got no answer",
-        "Downstream::learn: the codec must be able to go on without an answer",
-    ))
+        "Downstream::learn",
+    )
+    .expected("the message itself, now that the codec knows that there is no answer"))
 }
 
 fn check_size<L: Leg>(
@@ -289,15 +311,20 @@ fn check_size<L: Leg>(
         return Ok(());
     };
     let here = rest.len() as u64;
-    let (finding, read) = if size == 0 {
+    let (found, expected, read) = if size == 0 {
         (
             "a message of no bytes: it would be found again without end".to_owned(),
+            "at least one byte".to_owned(),
             "Size::Known",
         )
     } else if size > here && size <= limits.whole as u64 && !L::refuses(&message.event) {
         (
             format!("a message of {size} bytes was returned when {here} of them were there"),
-            "Limits::whole: up to that size a message is returned only when all of it is there",
+            format!(
+                "`Decoded::Incomplete` until all of it is there, up to `Limits::whole` ({})",
+                limits.whole
+            ),
+            "Limits::whole, Limits::needed",
         )
     } else if size > limits.frame && !L::refuses(&message.event) {
         (
@@ -305,10 +332,11 @@ fn check_size<L: Leg>(
                 "a message of {size} bytes was accepted, the limit is {}",
                 limits.frame
             ),
-            "Limits::frame",
+            "`FromClient::Refused` with `Status::TooLarge`, or `Malformed`".to_owned(),
+            "Limits::frame, FromClient::Refused",
         )
     } else {
         return Ok(());
     };
-    Err(Broken::new("", finding, read))
+    Err(Broken::new("", found, read).expected(expected))
 }

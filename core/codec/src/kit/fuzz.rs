@@ -4,6 +4,7 @@ use super::{
     broken::Broken,
     feed::{Seen, Transcript, feed},
     leg::{Client, Server, Waiting},
+    rules::seen,
 };
 use crate::{
     attribute::AttributeKey,
@@ -50,7 +51,7 @@ pub(super) fn downstream(protocol: &dyn Protocol, data: &[u8]) -> Result<(), Bro
     protocol.sniff(stream);
     let whole = feed(&mut Client::new(protocol, limits), stream, [])?;
     let cut = feed(&mut Client::new(protocol, limits), stream, cuts)?;
-    same(&whole, &cut, limits)?;
+    same(&whole, &cut, (stream, limits))?;
     let mut codec = protocol.downstream(limits);
     let mut out = Vec::new();
     for seen in &whole.seen {
@@ -92,7 +93,7 @@ pub(super) fn upstream(protocol: &dyn Protocol, data: &[u8]) -> Result<(), Broke
     };
     let whole = feed(&mut Server::new(protocol, limits, waiting()), stream, [])?;
     let cut = feed(&mut Server::new(protocol, limits, waiting()), stream, cuts)?;
-    same(&whole, &cut, limits)?;
+    same(&whole, &cut, (stream, limits))?;
     let mut codec = protocol.upstream(limits, &Opening::default());
     let mut client = protocol.downstream(limits);
     let mut out = Vec::new();
@@ -164,7 +165,7 @@ fn plan<'a>(
 fn same<Event: PartialEq + std::fmt::Debug>(
     whole: &Transcript<Event>,
     cut: &Transcript<Event>,
-    limits: Limits,
+    (stream, limits): (&[u8], Limits),
 ) -> Result<(), Broken> {
     let same = |(one, other): (&Seen<Event>, &Seen<Event>)| {
         let large = one.len > limits.whole || !one.whole || !other.whole;
@@ -179,10 +180,19 @@ fn same<Event: PartialEq + std::fmt::Debug>(
     if all && ends {
         return Ok(());
     }
-    let finding = format!("in one piece the codec sees {whole:?}, in pieces {cut:?}");
+    let mut both = whole.seen.iter().zip(&cut.seen);
+    let first = both.position(|both| !same(both));
+    let index = first.unwrap_or(whole.seen.len().min(cut.seen.len()));
+    let (one, other) = (whole.seen.get(index), cut.seen.get(index));
+    let at = one.or(other).map(|seen| seen.at);
+    let at = at.or(whole.malformed.or(cut.malformed).map(|(at, _)| at));
+    let at = at.unwrap_or(stream.len());
+    let place = format!("byte {at} of the stream, which arrives in pieces");
     Err(Broken::new(
-        "",
-        finding,
+        place,
+        seen(other, cut),
         "Downstream::decode, Upstream::decode",
-    ))
+    )
+    .expected(format!("as in one piece, {}", seen(one, whole)))
+    .shows(stream, at))
 }

@@ -125,10 +125,9 @@ impl Leg for Server {
 
     fn follow(&mut self, event: &FromServer) -> bool {
         if let FromServer::Response(response) = event
-            && let At::InOrder { skip } = response.at
+            && response.at == At::InOrder
         {
-            let over = self.waiting.0.len().min(usize::from(skip) + 1);
-            self.waiting.0.drain(..over);
+            self.waiting.0.pop_front();
         }
         false
     }

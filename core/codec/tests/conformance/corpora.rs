@@ -12,6 +12,7 @@ pub(crate) fn by_id() -> Corpus {
     Corpus {
         requests: by_id_requests(),
         responses: by_id_responses(),
+        greetings: Vec::new(),
     }
 }
 

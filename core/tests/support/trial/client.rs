@@ -84,6 +84,11 @@ impl Client {
                         Some(FromClient::Refused { request, .. }) => {
                             self.owe(request, None, heard.cut)
                         }
+                        // What it goes on with depends on an answer that is not heard here.
+                        Some(FromClient::Ask(_)) => {
+                            self.vague = true;
+                            return;
+                        }
                         Some(FromClient::Cancel { id }) => {
                             self.cancelled.insert(id);
                         }
@@ -102,7 +107,7 @@ impl Client {
         let left = match request.answers {
             Answers::None => return,
             Answers::Counted(n) => n.max(1),
-            Answers::One | Answers::UntilEnd | Answers::OneOrLater => 1,
+            Answers::One | Answers::UntilEnd => 1,
         };
         self.hears.codec.expected.push_back(Owed {
             id: request.id,
@@ -146,7 +151,7 @@ impl Client {
         let place = match at {
             At::Id(id) if self.cancelled.contains(&id) => return,
             At::Id(id) => owed.iter().position(|owed| owed.id == id),
-            At::InOrder { skip } => (usize::from(skip) < owed.len()).then_some(usize::from(skip)),
+            At::InOrder => (!owed.is_empty()).then_some(0),
         };
         let Some(request) = place.and_then(|place| owed.get_mut(place)) else {
             assert!(self.vague, "an answer ({at:?}) for no request");

@@ -98,8 +98,8 @@ impl Draft {
 
     /// What the server is sent instead of the client's words.
     pub(super) fn replace(&mut self, arguments: &[&[u8]]) {
+        // Behind what precedes it.
         self.tag.set(crate::memo::INSTEAD);
-        self.data.clear();
         write::command(arguments, &mut self.data);
     }
 

@@ -24,6 +24,7 @@ impl Client {
             // Pushes come to a client that waits, too.
             draft.request.pin = Pin::None;
         }
+        draft.request.waits = true;
         draft.tag.set(memo::BLOCKING);
         self.state.blocked += 1;
         FromClient::Request(draft.finish())

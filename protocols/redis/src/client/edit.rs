@@ -3,16 +3,18 @@
 use meltemi_codec::{Edit, EditRefused, Frame};
 
 use crate::{
-    command::{self, keys},
+    command::{self, KeySpec, keys},
+    lessons::Lessons,
     memo::{self, Tag},
     resp::{Arguments, inline, write},
 };
 
 /// Appends a request with the prefixes of its keys removed: the only thing of a command that has a
-/// name and may change.
+/// name and may change. Of a command that the table does not know, `lessons` tell where they are.
 pub(super) fn edit(
     request: Frame<'_>,
     edits: &[Edit],
+    lessons: &Lessons,
     out: &mut Vec<u8>,
 ) -> Result<(), EditRefused> {
     let mut prefixes = Vec::new();
@@ -42,20 +44,23 @@ pub(super) fn edit(
             &array
         }
     };
-    strip(bytes, request.whole, &prefixes, out)
-}
-
-fn strip(
-    bytes: &[u8],
-    whole: bool,
-    prefixes: &[(&[u8], bool)],
-    out: &mut Vec<u8>,
-) -> Result<(), EditRefused> {
     let arguments = Arguments::new(bytes).ok_or(EditRefused::Unreadable)?;
     let name = arguments.text(0).ok_or(EditRefused::Unreadable)?;
-    let command = command::find(name, arguments.text(1)).ok_or(EditRefused::Unreadable)?;
-    let mut keys: Vec<usize> = command
-        .keys
+    let sub = arguments.text(1);
+    if let Some(command) = command::find(name, sub) {
+        let keys = indexes(command.keys, &arguments);
+        return strip((bytes, request.whole), &keys, &prefixes, out);
+    }
+    let learned = lessons.get(name).flatten();
+    let learned = learned.as_ref().map(|learned| learned.within(sub));
+    let learned = learned.filter(|learned| learned.complete);
+    let keys = indexes(&learned.ok_or(EditRefused::Unreadable)?.keys, &arguments);
+    strip((bytes, request.whole), &keys, &prefixes, out)
+}
+
+/// Where the keys are, each once.
+fn indexes(specs: &[KeySpec], arguments: &Arguments<'_>) -> Vec<usize> {
+    let mut found: Vec<usize> = specs
         .iter()
         .filter(|spec| !spec.not_key)
         .flat_map(|spec| {
@@ -64,11 +69,21 @@ fn strip(
             })
         })
         .collect();
-    keys.sort_unstable();
-    keys.dedup();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn strip(
+    (bytes, whole): (&[u8], bool),
+    keys: &[usize],
+    prefixes: &[(&[u8], bool)],
+    out: &mut Vec<u8>,
+) -> Result<(), EditRefused> {
+    let arguments = Arguments::new(bytes).ok_or(EditRefused::Unreadable)?;
     let start = out.len();
     let mut copied = 0;
-    for index in keys {
+    for &index in keys {
         let (Some(key), Some(element)) = (arguments.text(index), arguments.element(index)) else {
             // The rest of the request passes unchanged.
             out.truncate(start);

@@ -10,7 +10,7 @@ use super::{
     texts,
 };
 use crate::{
-    memo::{Kind, Tag},
+    memo::{self, Kind, Tag},
     resp::write,
     server::BEAT,
     settings::Mode,
@@ -37,14 +37,33 @@ impl Client {
     /// Makes the request's connection the client's own, with its name.
     pub(super) fn keep(&mut self, draft: &mut Draft) {
         draft.request.pin = Pin::UntilClose;
-        if self.state.own {
+        if !self.state.own {
+            self.pins(draft);
+            self.state.own = true;
+            self.state.unnamed = self.state.name.is_some();
+        }
+        self.introduce(draft);
+    }
+
+    /// Tells a server that does not know it yet the client's name; but not within a transaction,
+    /// whose answer would have one more element.
+    pub(super) fn introduce(&mut self, draft: &mut Draft) {
+        if !self.state.unnamed || self.state.begun() {
             return;
         }
-        self.state.own = true;
+        self.state.unnamed = false;
         if let Some(name) = &self.state.name {
             let mut words = Vec::new();
             write::command(&[b"CLIENT", b"SETNAME", name], &mut words);
             draft.precede(&words, 1);
+        }
+    }
+
+    /// Remembers of a request whether it is the first to need a connection of the client's own: where
+    /// the server never has it, there is none.
+    pub(super) fn pins(&self, draft: &mut Draft) {
+        if !self.state.pinned() {
+            draft.tag.set(memo::PINS);
         }
     }
 
@@ -57,11 +76,13 @@ impl Client {
                 self.state.stream = Stream::Monitor;
                 draft.tag.kind = Kind::Monitor;
                 draft.request.answers = Answers::UntilEnd;
+                draft.request.waits = true;
             }
             Class::Replication => {
                 self.state.stream = Stream::Replication;
                 draft.tag.kind = Kind::Replication;
                 draft.request.answers = Answers::UntilEnd;
+                draft.request.waits = true;
             }
             // `REPLCONF ACK` and `GETACK` have none.
             _ => {
@@ -82,9 +103,14 @@ impl Client {
             return self.quit(out);
         }
         let mut draft = Draft::new(Tag::default());
+        draft.request.session.clone_from(&self.state.session);
         if asked.class == Class::Reset && self.state.stream == Stream::Monitor {
             draft.tag.kind = Kind::Renew;
             self.state.reset(self.settings.asked.is_none());
+        }
+        if self.settings.asked.is_some() && matches!(asked.class, Class::Auth | Class::Hello) {
+            // Its password is the proxy's, and not the server's to see.
+            draft.replace(&[b"PING"]);
         }
         draft.request.answers = Answers::None;
         FromClient::Request(draft.finish())

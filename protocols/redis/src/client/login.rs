@@ -121,10 +121,8 @@ impl Client {
                 None => {}
             }
         }
-        let mut bytes = Vec::new();
-        write::command(&[b"HELLO", if resp3 { b"3" } else { b"2" }], &mut bytes);
         if self.state.pinned() {
-            return self.hello_own(asked, resp3);
+            return self.hello_own(asked, resp3, words.name.as_deref());
         }
         let mut login = self.as_now();
         login.who.resp3 = resp3;
@@ -133,20 +131,32 @@ impl Client {
             login.user = Some(credentials.user().into());
             login.who.credentials = Some(credentials);
         }
+        let mut bytes = Vec::new();
+        write::command(&[b"HELLO", if resp3 { b"3" } else { b"2" }], &mut bytes);
         self.ask_session(login, &bytes)
     }
 
     /// On a connection of the client's own.
-    fn hello_own(&mut self, asked: &Asked<'_>, resp3: bool) -> FromClient {
+    fn hello_own(&mut self, asked: &Asked<'_>, resp3: bool, name: Option<&[u8]>) -> FromClient {
         let mut draft = self.draft(asked);
         draft.tag.kind = match resp3 {
             true => Kind::Hello3,
             false => Kind::Hello2,
         };
         self.keep(&mut draft);
+        // What follows in one write is judged by what this makes of the connection; a password may be
+        // wrong, and is waited for.
+        draft.tag.count = self.state.resets;
+        if asked.arguments.len() == 2 {
+            self.state.who.resp3 = resp3;
+        }
         if self.settings.asked.is_some() {
             // The password was the proxy's.
-            draft.replace(&[b"HELLO", if resp3 { b"3" } else { b"2" }]);
+            let version: &[u8] = if resp3 { b"3" } else { b"2" };
+            match name {
+                Some(name) => draft.replace(&[b"HELLO", version, b"SETNAME", name]),
+                None => draft.replace(&[b"HELLO", version]),
+            }
         }
         FromClient::Request(draft.finish())
     }
@@ -205,6 +215,7 @@ impl Client {
             true => Kind::Renew,
             false => Kind::Restore,
         }));
+        draft.request.session.clone_from(&self.state.session);
         if !self.state.own {
             draft.request.pin = Pin::Release;
         }

@@ -19,6 +19,7 @@ impl Client {
         if runs_script(asked) && !self.state.pinned() {
             draft.request.pin = Pin::UntilReply;
         }
+        self.introduce(&mut draft);
         FromClient::Request(draft.finish())
     }
 
@@ -27,8 +28,7 @@ impl Client {
         let mut draft = Draft::new(Tag::default());
         draft.request.session.clone_from(&self.state.session);
         if self.state.pinned() && !self.state.aside() {
-            let first = asked.table_keys().next();
-            draft.tag.key = first.map_or(0, index);
+            draft.tag.key = self.first_index(asked).map_or(0, index);
             return draft;
         }
         if self.state.aside() {
@@ -36,6 +36,15 @@ impl Client {
         }
         self.place(asked, &mut draft);
         draft
+    }
+
+    /// Where its first key is, by what is known without a question.
+    fn first_index(&self, asked: &Asked<'_>) -> Option<usize> {
+        if asked.command.is_some() {
+            return asked.table_keys().next();
+        }
+        let learned = self.lessons.get(asked.name()).flatten()?;
+        asked.keys(&learned.within(asked.argument(1)).keys).next()
     }
 
     /// Where it goes, by its keys.

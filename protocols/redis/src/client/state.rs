@@ -28,11 +28,15 @@ pub(super) struct State {
     pub(super) channels: Subscriptions,
     /// Whether a connection to a server is this client's until it leaves.
     pub(super) own: bool,
+    /// Whether that connection is still to be told the client's name.
+    pub(super) unnamed: bool,
     pub(super) stream: Stream,
     /// `READONLY`: it reads from replicas.
     pub(super) reads_replicas: bool,
     /// Blocking commands that are unanswered.
     pub(super) blocked: u32,
+    /// How often it has begun anew.
+    pub(super) resets: u32,
 }
 
 /// `CLIENT REPLY`.
@@ -101,9 +105,11 @@ impl State {
             watching: false,
             channels: Subscriptions::default(),
             own: false,
+            unnamed: false,
             stream: Stream::None,
             reads_replicas: false,
             blocked: 0,
+            resets: 0,
         }
     }
 
@@ -129,7 +135,7 @@ impl State {
 
     /// Whether it is subscribed and speaks RESP2: the server refuses all other commands.
     pub(super) fn restricted(&self) -> bool {
-        !self.who.resp3 && self.channels.any()
+        !self.who.resp3 && self.channels.listens()
     }
 
     /// Becomes what a server has agreed to.
@@ -144,9 +150,16 @@ impl State {
     /// What `RESET` does. A connection that is the client's own stays so.
     pub(super) fn reset(&mut self, authenticated: bool) {
         let (own, blocked) = (self.own, self.blocked);
+        let resets = self.resets.wrapping_add(1);
+        // `CLIENT REPLY SKIP` silences the answer to `RESET` too, `OFF` does not.
+        let skips = self.replies == Replies::Skip;
         *self = Self::new(authenticated);
         self.own = own;
         self.blocked = blocked;
+        self.resets = resets;
+        if skips {
+            self.replies = Replies::Skip;
+        }
     }
 
     /// A command of a transaction was answered by the proxy, so that the server does not have it.
@@ -167,6 +180,13 @@ impl State {
         self.poisoned = true;
     }
 
+    /// The request that was to pin a connection was answered by the proxy: what it asked for is not.
+    pub(super) fn not_pinned(&mut self) {
+        self.own = false;
+        self.watching = false;
+        self.channels = Subscriptions::default();
+    }
+
     /// A request was answered.
     pub(super) fn answered(&mut self, tag: Tag, error: bool) {
         if tag.has(memo::BLOCKING) {
@@ -176,7 +196,10 @@ impl State {
             Kind::Multi if error && matches!(self.transaction, Transaction::Begun { .. }) => {
                 self.transaction = Transaction::None;
             }
-            Kind::Hello2 | Kind::Hello3 if !error => {
+            Kind::Subscribe | Kind::Psubscribe | Kind::Ssubscribe => {
+                self.channels.answered(error);
+            }
+            Kind::Hello2 | Kind::Hello3 if !error && tag.count == self.resets => {
                 self.who.resp3 = tag.kind == Kind::Hello3;
             }
             Kind::Monitor | Kind::Replication if error => self.stream = Stream::None,

@@ -13,6 +13,14 @@ pub(super) fn write_local(message: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// Of a RESP2 client that is subscribed.
+pub(super) fn subscribed(command: &str) -> String {
+    format!(
+        "ERR Can't execute '{command}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+         are allowed in this context"
+    )
+}
+
 pub(super) const NO_AUTH: &[u8] = b"NOAUTH Authentication required.";
 pub(super) const HELLO_NO_AUTH: &[u8] = b"NOAUTH HELLO must be called with the client already \
     authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
@@ -30,3 +38,4 @@ pub(super) const REPLY_QUEUED: &str = "CLIENT REPLY within a transaction is not 
 pub(super) const NO_PROTO: &[u8] = b"NOPROTO unsupported protocol version";
 pub(super) const VERSION: &[u8] = b"ERR Protocol version is not an integer or out of range";
 pub(super) const LOST: &[u8] = b"ERR proxy: the connection of the transaction was lost";
+pub(super) const LOGIN_QUEUED: &str = "AUTH and HELLO within a transaction are not supported";

@@ -15,7 +15,7 @@ use super::{
     texts,
 };
 use crate::{
-    command::{Flags, RequestPolicy},
+    command::{Command, Flags, RequestPolicy},
     memo::{self, Kind, Tag},
     resp::{reply, write},
 };
@@ -118,6 +118,10 @@ impl Client {
         match asked.class {
             Class::Exec | Class::Discard if asked.takes() => self.end(asked.class),
             Class::ClientReply => refused(texts::REPLY_QUEUED),
+            // Its password is the proxy's, and not the server's to see.
+            Class::Auth | Class::Hello if self.settings.asked.is_some() => {
+                refused(texts::LOGIN_QUEUED)
+            }
             // They change the connection when the transaction is executed.
             Class::Auth
             | Class::Hello
@@ -136,6 +140,9 @@ impl Client {
             | Class::ClientSetinfo => {
                 let mut draft = self.queued(asked);
                 self.keep(&mut draft);
+                if matches!(asked.class, Class::Subscribe(_) | Class::Unsubscribe(_)) {
+                    draft.tag.set(memo::LISTENS);
+                }
                 FromClient::Request(draft.finish())
             }
             _ => FromClient::Request(self.queued(asked).finish()),
@@ -185,6 +192,7 @@ impl Client {
     pub(super) fn watch(&mut self, asked: &Asked<'_>) -> FromClient {
         let mut draft = self.draft(asked);
         draft.request.pin = self.standing();
+        self.pins(&mut draft);
         self.state.watching = true;
         FromClient::Request(draft.finish())
     }
@@ -199,13 +207,21 @@ impl Client {
 }
 
 /// Whether a command may be answered `+QUEUED` before its server is known: no server would find
-/// anything wrong with it, and it is for any.
+/// anything wrong with it, it is for any, and it is none that a policy would be about. The core
+/// sees nothing of it: what changes anything for anybody goes there by itself.
 fn is_kept(asked: &Asked<'_>) -> bool {
-    let plain = |command: &crate::command::Command| {
+    let plain = |command: &Command| {
+        let no = [
+            Flags::WRITE,
+            Flags::ADMIN,
+            Flags::PUBSUB,
+            Flags::NOSCRIPT,
+            Flags::NO_MULTI,
+        ];
         command.keys.is_empty()
             && command.request == RequestPolicy::Default
             && command.subcommands.is_empty()
-            && !command.flags.contains(Flags::NO_MULTI)
+            && !no.into_iter().any(|flag| command.flags.contains(flag))
     };
     let harmless = matches!(asked.class, Class::Plain | Class::Ping);
     harmless && asked.whole && asked.takes() && asked.command.is_some_and(plain)

@@ -1,8 +1,8 @@
 //! Commands with keys: to the shard that owns them, or a part to each.
 
-use std::{collections::HashMap, ops::Range};
+use std::collections::HashMap;
 
-use meltemi_codec::{Constraint, Frame, Part, Plan, Role, ShardMap};
+use meltemi_codec::{Constraint, Frame, Plan, Role, ShardMap};
 
 use super::{
     merge::How,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     command::{Find, KeySpec, ResponsePolicy, keys},
+    memo::Tag,
     resp::{Arguments, write},
 };
 
@@ -115,7 +116,7 @@ impl Division {
         let element = |n| of.request.bytes.get(of.arguments.element(n)?);
         let name = element(0).unwrap_or_default();
         let mut rest = (1..).map_while(element);
-        for (item, owner) in (0..).zip(&self.owners) {
+        for owner in &self.owners {
             let owner = usize::try_from(*owner).ok();
             let Some(body) = owner.and_then(|owner| bodies.get_mut(owner)) else {
                 continue;
@@ -124,14 +125,17 @@ impl Division {
                 body.bytes.extend_from_slice(argument);
                 body.arguments += 1;
             }
-            body.add(item);
         }
+        // By its first key a part finds its own route.
+        let mut first = Tag::default();
+        first.key = 1;
         let parts = bodies.into_iter().zip(self.constraints);
         Plan::Many {
             parts: parts
-                .map(|(body, constraint)| Part {
-                    items: body.items.clone(),
-                    ..part(of.idempotent, constraint, body.command(name))
+                .map(|(body, constraint)| {
+                    let mut part = part(of.idempotent, constraint, body.command(name));
+                    part.request.memo = first.pack(None);
+                    part
                 })
                 .collect(),
             merge: match response {
@@ -149,17 +153,9 @@ impl Division {
 struct Body {
     bytes: Vec<u8>,
     arguments: usize,
-    items: Vec<Range<u32>>,
 }
 
 impl Body {
-    fn add(&mut self, item: u32) {
-        match self.items.last_mut() {
-            Some(last) if last.end == item => last.end = item + 1,
-            _ => self.items.push(item..item + 1),
-        }
-    }
-
     /// The command of which `name` is the first element.
     fn command(&self, name: &[u8]) -> Box<[u8]> {
         let mut bytes = Vec::with_capacity(self.bytes.len() + name.len() + 32);

@@ -119,12 +119,11 @@ pub(super) fn merge(how: &Merge, parts: &[Frame<'_>], out: &mut Vec<u8>) -> Outc
         };
         if let Some(refusal) = parts.refusal(&how) {
             out.extend_from_slice(refusal.bytes);
-            // The shards' own outcomes were judged where they came from. What is left to say is
-            // whether the proxy could not ask one; never that another time may serve the request:
-            // other shards may have done their part of it.
-            return match refusal.bytes.starts_with(b"-ERR proxy: ") {
-                true => Outcome::SystemError { code: 0 },
-                false => Outcome::ApplicationError { code: 0 },
+            // Never that another time may serve the request: other shards may have done their part
+            // of it.
+            return match crate::server::outcome::of(refusal.bytes, false) {
+                Outcome::TryLater { code } => Outcome::ApplicationError { code },
+                outcome => outcome,
             };
         }
         if parts.merge(&how, out) {

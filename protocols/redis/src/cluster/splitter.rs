@@ -11,8 +11,7 @@ use std::{
 };
 
 use meltemi_codec::{
-    Constraint, Frame, Merge, Outcome, OwnRequest, Part, Pin, Plan, Request, Role, Scatter,
-    ShardMap,
+    Constraint, Frame, Merge, Outcome, OwnRequest, Pin, Plan, Request, Role, Scatter, ShardMap,
 };
 
 use super::{
@@ -137,7 +136,7 @@ impl Splitter {
             let constraint = Constraint::Endpoint((*address).into());
             let mut part = part(command.is_readonly(), constraint, request.bytes.into());
             if command.name == "wait" {
-                blocks(&mut part.own.request, arguments.text(2));
+                blocks(&mut part.request, arguments.text(2));
             }
             part
         };
@@ -243,14 +242,11 @@ pub(super) fn nodes(
 /// A part of a request. Its session is that of the whole, which the core knows; its memo is a plain
 /// request's: what is special about the whole (that the client wants no answer, say) is about the
 /// one answer.
-pub(super) fn part(idempotent: bool, constraint: Constraint, bytes: Box<[u8]>) -> Part {
+pub(super) fn part(idempotent: bool, constraint: Constraint, bytes: Box<[u8]>) -> OwnRequest {
     let mut request = Request::unary(0, Tag::default().pack(None));
     request.constraint = constraint;
     request.idempotent = idempotent;
-    Part {
-        own: OwnRequest { request, bytes },
-        items: Vec::new(),
-    }
+    OwnRequest { request, bytes }
 }
 
 /// `WAIT` blocks the connection that it is sent on, for so many milliseconds; 0: for ever.
@@ -260,6 +256,7 @@ fn blocks(request: &mut Request, timeout: Option<&[u8]>) {
     let timeout = timeout.and_then(number::integer);
     let timeout = timeout.and_then(|it| u64::try_from(it).ok());
     request.pin = Pin::UntilReply;
+    request.waits = true;
     request.deadline = timeout
         .filter(|it| *it != 0)
         .map(|it| Duration::from_millis(it).saturating_add(SLACK));

@@ -27,6 +27,15 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// A line that is a type's byte and a number, if all of it is there: the number, and how many bytes
+/// the line has.
+pub(super) fn line(kind: u8, bytes: &[u8]) -> Option<(i64, usize)> {
+    let rest = bytes.strip_prefix(&[kind])?;
+    let end = rest.iter().take(20).position(|byte| *byte == b'\r')?;
+    let value = integer(rest.get(..end)?)?;
+    (rest.get(end + 1) == Some(&b'\n')).then_some((value, end + 3))
+}
+
 /// Appends `value` in decimal.
 pub fn write(value: u64, out: &mut Vec<u8>) {
     let mut digits = [0_u8; 20];

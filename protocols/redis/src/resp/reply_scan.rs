@@ -1,15 +1,14 @@
 //! Where a reply ends, in either version of RESP.
 
+mod lines;
+
 use meltemi_codec::Malformed;
-use memchr::memchr;
 
 use super::{Scanned, number::Digits};
 
 /// How deep replies may nest. Redis' own are a few levels deep; a script's table may be as deep as
 /// Lua's stack (`LUAI_MAXCSTACK`, 8,000).
 pub const DEPTH: usize = 10_000;
-/// The longest line of a length or count: 64 bits in decimal, and its sign.
-const NUMBER_LINE: usize = 20;
 
 /// Finds the end of one reply; attributes (`|`) belong to the reply that they precede.
 #[derive(Clone, Debug)]
@@ -170,7 +169,10 @@ impl ReplyScan {
     fn step(&mut self, rest: &[u8]) -> Result<usize, Malformed> {
         let byte = rest.first().copied().unwrap_or_default();
         match self.state {
-            State::Type => self.kind(byte)?,
+            State::Type => match self.line_at_once(byte, rest)? {
+                Some(taken) => return Ok(taken),
+                None => self.kind(byte)?,
+            },
             State::Line { cr } => return Ok(self.line(rest, cr)),
             State::Number { kind, digits, cr } => self.number(kind, digits, (cr, byte))?,
             State::Data { left, chunk } => return self.data(rest, left, chunk),
@@ -187,111 +189,15 @@ impl ReplyScan {
         Ok(1)
     }
 
-    fn kind(&mut self, kind: u8) -> Result<(), Malformed> {
-        if self.open.is_empty() && kind != b'|' {
-            self.top = Some((kind, self.taken));
-        }
-        self.state = match kind {
-            b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(' => State::Line { cr: false },
-            b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' => State::Number {
-                kind,
-                digits: Digits::default(),
-                cr: false,
-            },
-            b'.' if matches!(self.open.last(), Some(Open { left: None, .. })) => {
-                // Its line end is that of a number without digits.
-                State::Number {
-                    kind,
-                    digits: Digits::default(),
-                    cr: false,
-                }
-            }
-            _ => return Err(malformed("no RESP type begins with this byte")),
-        };
-        Ok(())
-    }
-
-    fn line(&mut self, rest: &[u8], cr: bool) -> usize {
-        if cr && rest.first() == Some(&b'\n') {
-            self.head();
-            self.complete();
-            return 1;
-        }
-        // A CR that no LF follows is text, as hiredis has it.
-        match memchr(b'\r', rest) {
-            Some(at) => {
-                self.state = State::Line { cr: true };
-                at + 1
-            }
-            None => {
-                self.state = State::Line { cr: false };
-                rest.len()
-            }
-        }
-    }
-
-    fn number(&mut self, kind: u8, mut digits: Digits, at: (bool, u8)) -> Result<(), Malformed> {
-        match at {
-            (true, b'\n') => {
-                self.head();
-                return self.counted(kind, digits);
-            }
-            (true, _) => return Err(malformed("a line of a number without its LF")),
-            (false, b'\r') => {}
-            (false, _) if digits.len() >= NUMBER_LINE => {
-                return Err(malformed("a number of more than 64 bits"));
-            }
-            (false, byte) => digits.push(byte),
-        }
-        let cr = at.1 == b'\r';
-        self.state = State::Number { kind, digits, cr };
-        Ok(())
-    }
-
-    /// Goes on behind the line of a length or count.
-    fn counted(&mut self, kind: u8, digits: Digits) -> Result<(), Malformed> {
-        let wrong = malformed("a length that is no number, or a negative one");
-        if kind == b'.' {
-            if digits.len() > 0 {
-                return Err(malformed(
-                    "an end of a streamed aggregate that is not alone",
-                ));
-            }
-            self.close();
-            return Ok(());
-        }
-        if digits.is(b'?') && kind != b';' && kind != b'!' && kind != b'=' {
-            return match kind {
-                b'$' => {
-                    self.state = State::Chunk;
-                    Ok(())
-                }
-                _ => self.nest(None, kind == b'|'),
-            };
-        }
-        let value = digits.value().ok_or(wrong.clone())?;
-        if value == -1 && matches!(kind, b'$' | b'*') {
-            self.complete();
-            return Ok(());
-        }
-        let count = u64::try_from(value).map_err(|_| wrong)?;
-        match kind {
-            b'$' | b'!' | b'=' => {
-                let left = count.saturating_add(2);
-                self.state = State::Data { left, chunk: false };
-            }
-            b';' if count == 0 => self.complete(),
-            b';' => {
-                let left = count.saturating_add(2);
-                self.state = State::Data { left, chunk: true };
-            }
-            b'%' | b'|' => return self.nest(Some(count.saturating_mul(2)), kind == b'|'),
-            _ => return self.nest(Some(count), false),
-        }
-        Ok(())
-    }
-
     fn data(&mut self, rest: &[u8], left: u64, chunk: bool) -> Result<usize, Malformed> {
+        let whole = usize::try_from(left).ok().and_then(|left| rest.get(..left));
+        if let Some(whole) = whole
+            && !chunk
+            && whole.ends_with(b"\r\n")
+        {
+            self.complete();
+            return Ok(whole.len());
+        }
         // All but the line end.
         if left > 2 {
             let text = usize::try_from(left - 2).map_or(rest.len(), |n| n.min(rest.len()));

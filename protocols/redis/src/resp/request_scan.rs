@@ -3,7 +3,10 @@
 
 use memchr::memchr;
 
-use super::{Scanned, number::Digits};
+use super::{
+    Scanned,
+    number::{self, Digits},
+};
 
 /// The longest line of an inline command, and of a count or length, in bytes
 /// (`PROTO_INLINE_MAX_SIZE`).
@@ -110,6 +113,17 @@ enum Next {
     End,
 }
 
+impl Next {
+    /// Behind the line's end.
+    fn state(self) -> State {
+        match self {
+            Self::Argument => State::Length(None, Digits::default()),
+            Self::Data(n) => State::Data(n),
+            Self::End => State::End,
+        }
+    }
+}
+
 impl RequestScan {
     /// For the next request, of at most `frame` bytes. `locked`: of a client that still has to
     /// authenticate.
@@ -192,6 +206,9 @@ impl RequestScan {
     }
 
     fn step(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
+        if let Some(taken) = self.line_at_once(rest)? {
+            return Ok(taken);
+        }
         let byte = rest.first().copied().unwrap_or_default();
         match &mut self.state {
             State::Start if byte == b'*' => self.state = State::Count(Digits::default()),
@@ -201,13 +218,7 @@ impl RequestScan {
             }
             State::Inline => return self.inline(rest),
             State::Count(_) | State::Length(..) => return self.number(rest),
-            State::LineEnd(next) => {
-                self.state = match *next {
-                    Next::Argument => State::Length(None, Digits::default()),
-                    Next::Data(n) => State::Data(n),
-                    Next::End => State::End,
-                };
-            }
+            State::LineEnd(next) => self.state = next.state(),
             State::Data(n) => {
                 let taken = usize::try_from(*n).map_or(rest.len(), |n| n.min(rest.len()));
                 *n -= taken as u64;
@@ -223,6 +234,27 @@ impl RequestScan {
             State::End => return Ok(rest.len()),
         }
         Ok(1)
+    }
+
+    /// Reads a line with a number that is there as a whole, which is nearly always so. `None` where
+    /// it is not, or is out of the ordinary.
+    fn line_at_once(&mut self, rest: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let kind = match self.state {
+            State::Start => b'*',
+            State::Length(..) if self.line == 0 => b'$',
+            _ => return Ok(None),
+        };
+        let Some((value, taken)) = number::line(kind, rest) else {
+            return Ok(None);
+        };
+        let next = match kind {
+            b'*' => self.count(Some(value))?,
+            _ => self.length(None, Some(value))?,
+        };
+        self.state = State::LineEnd(next);
+        self.bounded(taken as u64 - 1)?;
+        self.state = next.state();
+        Ok(Some(taken))
     }
 
     fn inline(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
@@ -266,8 +298,12 @@ impl RequestScan {
             return Ok(text.len());
         }
         let next = match self.state {
-            State::Length(wrong, digits) => self.length(wrong, digits)?,
-            State::Count(digits) => self.count(digits)?,
+            State::Length(wrong, digits) => {
+                // An empty line has its CR in the place of `$`.
+                let wrong = wrong.or((self.line == 0).then_some(b'\r'));
+                self.length(wrong, digits.value())?
+            }
+            State::Count(digits) => self.count(digits.value())?,
             _ => Next::End,
         };
         self.line = 0;
@@ -288,9 +324,8 @@ impl RequestScan {
         }
     }
 
-    fn count(&mut self, digits: Digits) -> Result<Next, ProtocolError> {
-        let count = digits
-            .value()
+    fn count(&mut self, value: Option<i64>) -> Result<Next, ProtocolError> {
+        let count = value
             .filter(|count| *count <= i64::from(i32::MAX))
             .ok_or(ProtocolError::Count)?;
         if self.locked && count > LOCKED.0 {
@@ -303,14 +338,11 @@ impl RequestScan {
         })
     }
 
-    fn length(&mut self, wrong: Option<u8>, digits: Digits) -> Result<Next, ProtocolError> {
-        // An empty line has its CR in the place of `$`.
-        let wrong = wrong.or((self.line == 0).then_some(b'\r'));
+    fn length(&mut self, wrong: Option<u8>, value: Option<i64>) -> Result<Next, ProtocolError> {
         if let Some(byte) = wrong {
             return Err(ProtocolError::Dollar(char::from(byte)));
         }
-        let length = digits
-            .value()
+        let length = value
             .filter(|length| (0..=BULK).contains(length))
             .ok_or(ProtocolError::Length)?;
         if self.locked && length > LOCKED.1 {

@@ -8,7 +8,7 @@ use crate::resp::reply;
 const CODE: u32 = 0;
 
 /// What an answer says of its request.
-pub(super) fn of(response: &[u8], follows: bool) -> Outcome {
+pub(crate) fn of(response: &[u8], follows: bool) -> Outcome {
     let Some(error) = reply::error(response) else {
         return Outcome::Ok { code: CODE };
     };

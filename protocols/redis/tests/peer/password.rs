@@ -45,6 +45,8 @@ pub const PASSWORD: &[Scenario] = &[
             ("GET k", 1),
             ("SET k v", 1),
             ("SUBSCRIBE a b", 1),
+            ("UNSUBSCRIBE", 1),
+            ("SUBSCRIBE a b", 1),
             ("GET k", 1),
             ("MULTI", 1),
             ("SET k v", 1),

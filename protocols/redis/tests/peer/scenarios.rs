@@ -292,6 +292,20 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
     ),
     plain(
+        "a name and a transaction",
+        &[
+            ("CLIENT SETNAME n", 1),
+            ("MULTI", 1),
+            ("SELECT 0", 1),
+            ("SET k v", 1),
+            ("EXEC", 1),
+            ("CLIENT GETNAME", 1),
+            ("CLIENT SETNAME m", 1),
+            ("MULTI ;; CLIENT GETNAME ;; EXEC", 3),
+            ("CLIENT GETNAME", 1),
+        ],
+    ),
+    plain(
         "client reply",
         &[
             (
@@ -325,22 +339,8 @@ pub const SCENARIOS: &[Scenario] = &[
             ("raw SET k \"open\r\n", 1),
         ],
     ),
-    plain("a wrong count", &[("raw *x\r\n", 1)]),
-    plain("too large a count", &[("raw *3000000000\r\n", 1)]),
-    plain("no dollar", &[("raw *2\r\n$3\r\nGET\r\n:1\r\n", 1)]),
-    plain(
-        "a negative length",
-        &[("raw *2\r\n$3\r\nGET\r\n$-1\r\n", 1)],
-    ),
-    plain(
-        "too large a length",
-        &[("raw *2\r\n$3\r\nGET\r\n$2000000000\r\n", 1)],
-    ),
-    plain(
-        "a length that is none",
-        &[("raw *2\r\n$3\r\nGET\r\n$1x\r\n", 1)],
-    ),
     plain("quit", &[("SET k v ;; GET k ;; QUIT", 3)]),
+    plain("quit while subscribed", &[("SUBSCRIBE c ;; QUIT", 2)]),
     plain("quit in a transaction", &[("MULTI ;; SET k v ;; QUIT", 3)]),
     plain(
         "scripts",

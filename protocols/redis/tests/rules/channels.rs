@@ -51,6 +51,30 @@ fn one_error_answers_for_all_channels() {
 }
 
 #[test]
+fn channels_that_were_refused_are_not_counted() {
+    let mut client = client();
+    let kept = client.request("SUBSCRIBE a");
+    client.answer(&kept, &said('*', "subscribe", "a", 1));
+    let refused = client.request("SUBSCRIBE a b c");
+    client.answer(&refused, "-NOPERM no\r\n");
+    assert_eq!(client.request("UNSUBSCRIBE").answers, Answers::One);
+    let refused = client.request("SUBSCRIBE b c");
+    client.answer(&refused, "-NOPERM no\r\n");
+    assert_eq!(
+        client.request("GET k").pin,
+        Pin::None,
+        "the connection is held"
+    );
+    assert_eq!(client.request("UNSUBSCRIBE").pin, Pin::Release);
+    // Where the client did not wait for the error, the server says that there is nothing to leave.
+    client.request("SUBSCRIBE b c");
+    let all = client.request("UNSUBSCRIBE");
+    let mut server = server();
+    server.forward(1, &all, &cmd("UNSUBSCRIBE"));
+    assert!(server.answers("*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n"));
+}
+
+#[test]
 fn the_last_unsubscription_releases_the_connection() {
     let mut client = client();
     client.request("SUBSCRIBE a b");

@@ -210,6 +210,52 @@ fn on_a_connection_of_its_own_the_client_speaks_for_itself() {
 }
 
 #[test]
+fn the_proxys_password_does_not_reach_a_connection_of_the_clients_own() {
+    let protocol = configured(&[("password", "secret")]);
+    let mut client = Client::of(&*protocol);
+    client.told("AUTH secret");
+    client.told("CLIENT SETNAME me");
+    client.request("WATCH k");
+    let line = "HELLO 3 AUTH default secret SETNAME you";
+    let hello = client.request(line);
+    assert_eq!(hello.pin, Pin::UntilClose);
+    let (mut server, _, _) = Server::of(&*protocol, None, false);
+    let said = server.forward(1, &hello, &cmd(line));
+    let words = [cmd("CLIENT SETNAME me"), cmd("HELLO 3 SETNAME you")].concat();
+    assert_eq!(said.as_bytes(), words);
+    assert_eq!(server.hears("+OK\r\n"), meltemi_codec::FromServer::Answered);
+    assert!(server.answers("%0\r\n"));
+}
+
+#[test]
+fn the_proxys_password_reaches_no_server_in_any_state() {
+    let protocol = configured(&[("password", "secret")]);
+    for states in [
+        &["SUBSCRIBE c"][..],
+        &["WATCH k", "MULTI"],
+        &["MONITOR"],
+        &["WATCH k"],
+        &["CLIENT ID"],
+    ] {
+        for line in ["AUTH secret", "HELLO 3 AUTH default secret"] {
+            let mut client = Client::of(&*protocol);
+            client.told("AUTH secret");
+            for state in states {
+                client.request(state);
+            }
+            let said = match client.say(line) {
+                (FromClient::Request(request), _) => {
+                    let (mut server, _, _) = Server::of(&*protocol, None, false);
+                    server.forward(1, &request, &cmd(line))
+                }
+                _ => String::new(),
+            };
+            assert!(!said.contains("secret"), "{states:?}: {said}");
+        }
+    }
+}
+
+#[test]
 fn reset_makes_a_new_client_of_it() {
     let mut client = client();
     client.asks("HELLO 3 AUTH u p SETNAME me", Some("%0\r\n"));

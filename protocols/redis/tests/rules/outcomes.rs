@@ -2,10 +2,12 @@
 
 use meltemi_codec::{Memo, Node, Outcome};
 
-use crate::legs::{Server, configured, server, whole};
+use crate::legs::{Server, configured, whole};
 
 fn outcome(answer: &str) -> Outcome {
-    server()
+    let follows = configured(&[("enableRedirection", "true")]);
+    let (server, _, _) = Server::of(&*follows, None, false);
+    server
         .codec
         .outcome(whole(answer.as_bytes(), &Memo::default()))
 }
@@ -110,5 +112,13 @@ fn a_redirect_that_is_not_followed_is_an_answer() {
     let off = ("enableRedirection", "false");
     assert_eq!(of(&[off]), Outcome::ApplicationError { code: 0 });
     assert_eq!(of(&[off, ("mode", "CLUSTER")]), redirect("h", 1, false));
-    assert_eq!(of(&[("mode", "PROXY")]), redirect("h", 1, false));
+    assert_eq!(
+        of(&[("mode", "PROXY")]),
+        Outcome::ApplicationError { code: 0 },
+        "unless asked for, no request is kept to be sent again"
+    );
+    assert_eq!(
+        of(&[("enableRedirection", "true")]),
+        redirect("h", 1, false)
+    );
 }

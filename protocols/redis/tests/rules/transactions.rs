@@ -106,6 +106,22 @@ fn a_command_that_may_be_wrong_is_judged_by_the_server() {
     }
 }
 
+/// The core knows of a command what it is shown: a policy is about what it would see.
+#[test]
+fn what_a_policy_may_be_about_is_not_kept() {
+    for line in [
+        "PUBLISH c m",
+        "SWAPDB 0 1",
+        "CONFIG GET x",
+        "CLIENT LIST",
+        "ACL GETUSER u",
+    ] {
+        let mut client = client();
+        client.told("MULTI");
+        begun(&mut client, line);
+    }
+}
+
 #[test]
 fn where_the_server_refuses_the_transaction_is_aborted() {
     let mut client = client();

@@ -1,6 +1,6 @@
 //! What the core does with one client of this protocol, without sockets, time or choice.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use meltemi_codec::{
     Answers, Decoded, Downstream, Expected, Frame, FromClient, FromServer, Limits, LocalReply,
@@ -16,7 +16,7 @@ pub trait Peer {
 
 /// One client, and the connections that were opened for it.
 pub struct Proxy<P> {
-    protocol: Box<dyn Protocol>,
+    protocol: Arc<dyn Protocol>,
     down: Box<dyn Downstream>,
     pub peer: P,
     input: Vec<u8>,
@@ -66,7 +66,7 @@ fn limits(protocol: &dyn Protocol) -> Limits {
 }
 
 impl<P: Peer> Proxy<P> {
-    pub fn new(protocol: Box<dyn Protocol>, peer: P) -> Self {
+    pub fn new(protocol: Arc<dyn Protocol>, peer: P) -> Self {
         let down = protocol.downstream(limits(&*protocol));
         Self {
             protocol,

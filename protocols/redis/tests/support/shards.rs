@@ -113,8 +113,8 @@ pub(crate) fn answers(
             let answers: Vec<Vec<u8>> = parts
                 .iter()
                 .map(|part| {
-                    let shard = shards.shard(&part.own.request.constraint);
-                    execute(shard, &part.own.bytes)
+                    let shard = shards.shard(&part.request.constraint);
+                    execute(shard, &part.bytes)
                 })
                 .collect();
             let frames: Vec<Frame<'_>> = answers.iter().map(|bytes| frame(bytes)).collect();

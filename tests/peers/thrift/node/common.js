@@ -23,7 +23,20 @@ const PROTOCOLS = {
   json: thrift.TJSONProtocol,
 };
 
-exports.options = (transport, protocol) => ({
-  transport: TRANSPORTS[transport],
-  protocol: PROTOCOLS[protocol],
-});
+// What reads a header finds the protocol in it; what writes one has to be told.
+function CompactHeader(buffer, flushed) {
+  thrift.TFramedTransport.call(this, buffer, flushed);
+  this.setProtocolId(2);
+}
+util.inherits(CompactHeader, thrift.TFramedTransport);
+CompactHeader.receiver = thrift.TFramedTransport.receiver;
+
+exports.options = (transport, protocol) => {
+  if (transport !== "header") {
+    return { transport: TRANSPORTS[transport], protocol: PROTOCOLS[protocol] };
+  }
+  return {
+    transport: protocol === "compact" ? CompactHeader : thrift.TFramedTransport,
+    protocol: thrift.THeaderProtocol,
+  };
+};

@@ -1,6 +1,6 @@
 //! Sizes: what is too large is refused before it is there, what is large passes by its head.
 
-use super::subject::{Asked, Subject};
+use super::subject::{Asked, Subject, of_response};
 use crate::{
     downstream::FromClient,
     edit::Edit,
@@ -10,12 +10,15 @@ use crate::{
         feed::{SENT_BEFORE, added, check_need},
         leg::{Client, Leg, Server},
     },
-    message::{Body, Decoded, Frame, Limits, Memo, Size},
+    message::{Body, Decoded, Frame, Limits, Malformed, Memo, Size},
     protocol::Protocol,
     reply::Status,
     session::Opening,
     upstream::FromServer,
 };
+
+/// Questions that a codec may ask about one message.
+const QUESTIONS: u32 = 3;
 
 /// A message of one byte more than the limit is refused as soon as its head says so; one of
 /// exactly the limit is not.
@@ -33,8 +36,7 @@ pub fn too_large_is_refused_at_its_head(
                 if message.size == Size::Known(bytes.len() as u64)
                     && matches!(message.event, FromClient::Refused { status: Status::TooLarge, .. }))
         };
-        bounded(leg, subject.limits(), bytes, refused)
-            .map_err(|b| rule(b.within(asked.place())))?;
+        bounded(leg, subject.limits(), bytes, refused).map_err(|b| rule(asked.has(b)))?;
     }
     for (sample, event, _) in subject.answered().map_err(rule)? {
         if !matches!(event, FromServer::Response(_)) {
@@ -47,7 +49,7 @@ pub fn too_large_is_refused_at_its_head(
             Server::new(protocol, limits, waiting)
         };
         bounded(leg, subject.limits(), &sample.bytes, |_| false)
-            .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+            .map_err(|b| rule(of_response(sample)(b)))?;
     }
     Ok(())
 }
@@ -61,19 +63,14 @@ fn bounded<L: Leg>(
     refused: impl Fn(&Decoded<L::Event>) -> bool,
 ) -> Result<(), Broken> {
     let len = bytes.len() as u64;
-    let broken = |finding| {
-        Err(Broken::new(
-            "",
-            finding,
-            "Limits::frame, FromClient::Refused",
-        ))
-    };
+    let broken =
+        |found| Err(Broken::new("", found, "Limits::frame, FromClient::Refused").shows(bytes, 0));
     let (head, size) = head(&mut leg(nothing_whole(limits)), bytes);
     let just = Limits {
         frame: len,
         ..limits
     };
-    match leg(just).decode(bytes, &mut Vec::new()) {
+    match decode(&mut leg(just), bytes) {
         Ok(decoded) if !refused(&decoded) => {}
         other => {
             return broken(format!(
@@ -93,7 +90,7 @@ fn bounded<L: Leg>(
     let mut leg = leg(less);
     for cut in 1..=head {
         let (input, rest) = bytes.split_at(cut);
-        match leg.decode(input, &mut Vec::new()) {
+        match decode(&mut leg, input) {
             Ok(Decoded::Incomplete { .. }) => {}
             Ok(Decoded::Message(message)) if message.size == Size::Streamed => {
                 return match leg.body(rest) {
@@ -119,12 +116,23 @@ fn bounded<L: Leg>(
     ))
 }
 
+/// What a codec returns of `input` once its questions were not answered.
+fn decode<L: Leg>(leg: &mut L, input: &[u8]) -> Result<Decoded<L::Event>, Malformed> {
+    let mut left = QUESTIONS;
+    loop {
+        let decoded = leg.decode(input, &mut Vec::new())?;
+        match &decoded {
+            Decoded::Message(message) if left > 0 && leg.follow(&message.event) => left -= 1,
+            _ => return Ok(decoded),
+        }
+    }
+}
+
 /// How many bytes of a message a codec wants to see before it returns it, and with which size.
 fn head<L: Leg>(leg: &mut L, bytes: &[u8]) -> (usize, Option<Size>) {
     for cut in 1..=bytes.len() {
-        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+        match decode(leg, bytes.get(..cut).unwrap_or_default()) {
             Ok(Decoded::Incomplete { .. }) => {}
-            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
             Ok(Decoded::Message(message)) => return (cut, Some(message.size)),
             _ => return (cut, None),
         }
@@ -141,12 +149,12 @@ pub fn large_messages_pass_by_their_head(
     let subject = Subject::new(protocol, corpus);
     let rule = |broken: Broken| broken.by("large_messages_pass_by_their_head");
     for asked in subject.asked().map_err(rule)? {
-        request_by_head(&subject, &asked).map_err(|b| rule(b.within(asked.place())))?;
+        request_by_head(&subject, &asked).map_err(|b| rule(asked.has(b)))?;
     }
     for (sample, event, memo) in subject.answered().map_err(rule)? {
         if matches!(event, FromServer::Response(_)) {
             response_by_head(&subject, sample, &event, &memo)
-                .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+                .map_err(|b| rule(of_response(sample)(b)))?;
         }
     }
     Ok(())
@@ -162,9 +170,8 @@ fn nothing_whole(limits: Limits) -> Limits {
 /// What is returned of a message as soon as possible: how much it took, and what it is.
 fn by_head<L: Leg>(leg: &mut L, bytes: &[u8]) -> Result<(usize, L::Event), Broken> {
     for cut in 1..=bytes.len() {
-        match leg.decode(bytes.get(..cut).unwrap_or_default(), &mut Vec::new()) {
+        match decode(leg, bytes.get(..cut).unwrap_or_default()) {
             Ok(Decoded::Incomplete { need }) => check_need(need, cut, leg.limits())?,
-            Ok(Decoded::Message(message)) if leg.follow(&message.event) => {}
             Ok(Decoded::Message(message)) => {
                 let finding = match message.size {
                     Size::Known(size) if size != bytes.len() as u64 => {
@@ -211,8 +218,9 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
     if (request.id, request.answers, request.pin)
         != (asked.request.id, asked.request.answers, asked.request.pin)
     {
-        let finding = format!("it is {request:?}, but was {:?}", asked.request);
-        return Err(Broken::new(place, finding, READ));
+        return Err(Broken::new(place, format!("it is {request:?}"), READ)
+            .expected(format!("id, answers and pin of {:?}", asked.request))
+            .shows(bytes, cut));
     }
     let frame = Frame {
         bytes: head,
@@ -223,11 +231,11 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
     let attributes = subject.attributes(asked.sample, asked.frame());
     for ((name, known), (_, value)) in known.iter().zip(&attributes) {
         if known.is_some() && known != value {
-            return Err(Broken::new(
-                place,
-                format!("attribute `{name}` is {known:?}, but {value:?} by all of it"),
-                READ,
-            ));
+            return Err(
+                Broken::new(place, format!("attribute `{name}` is {known:?}"), READ)
+                    .expected(format!("{value:?}, as by all of it, or `None`"))
+                    .shows(bytes, cut),
+            );
         }
     }
     let id = subject.ids().first().copied().unwrap_or(1);
@@ -241,19 +249,26 @@ fn request_by_head(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broke
     };
     equal(forward(frame)?, rest, &forward(asked.frame())?)
         .map_err(|b| b.within(format!("{place}, forwarded")))?;
+    edited_by_head(subject, (frame, rest), asked.frame())
+        .map_err(|b| b.within(format!("{place}, edited")))
+}
+
+fn edited_by_head(
+    subject: &Subject<'_>,
+    (head, rest): (Frame<'_>, &[u8]),
+    whole: Frame<'_>,
+) -> Result<(), Broken> {
     let edit = |frame| {
         let edit = Edit::Set {
             name: "conformance-kit".into(),
             value: "v".into(),
         };
         let mut out = Vec::new();
-        let codec = subject.protocol.downstream(limits);
+        let codec = subject.protocol.downstream(nothing_whole(subject.limits()));
         codec.edit(frame, &[edit], &mut out).map(|()| out)
     };
-    match (edit(frame), edit(asked.frame())) {
-        (Ok(head), Ok(whole)) => {
-            equal(head, rest, &whole).map_err(|b| b.within(format!("{place}, edited")))
-        }
+    match (edit(head), edit(whole)) {
+        (Ok(head), Ok(whole)) => equal(head, rest, &whole),
         _ => Ok(()),
     }
 }
@@ -272,11 +287,9 @@ fn response_by_head(
     )?;
     let place = format!("by its first {cut} bytes");
     if found != *event {
-        return Err(Broken::new(
-            place,
-            format!("it is {found:?}, but was {event:?}"),
-            READ,
-        ));
+        return Err(Broken::new(place, format!("it is {found:?}"), READ)
+            .expected(format!("{event:?}, as by all of it"))
+            .shows(&sample.bytes, cut));
     }
     let (head, rest) = sample.bytes.split_at(cut);
     let whole = Frame {
@@ -291,16 +304,13 @@ fn response_by_head(
     };
     let codec = subject.protocol.upstream(limits, &Opening::default());
     if codec.outcome(frame) != codec.outcome(whole) {
-        let finding = format!(
-            "its outcome is {:?}, but {:?} by all of it",
-            codec.outcome(frame),
-            codec.outcome(whole)
-        );
-        return Err(Broken::new(
-            place,
-            finding,
-            "Upstream::outcome: decode returns no head that the outcome cannot be read from",
-        ));
+        let found = format!("the outcome {:?}", codec.outcome(frame));
+        return Err(Broken::new(place, found, "Upstream::outcome, Frame::whole")
+            .expected(format!(
+                "{:?}, as by all of it: `decode` returns no head that the outcome cannot be read from",
+                codec.outcome(whole)
+            ))
+            .shows(&sample.bytes, cut));
     }
     let id = subject.ids().first().copied().unwrap_or(1);
     let respond = |frame| {
@@ -320,7 +330,16 @@ fn equal(mut head: Vec<u8>, rest: &[u8], whole: &[u8]) -> Result<(), Broken> {
     if head == whole {
         return Ok(());
     }
-    let finding =
-        "the head as the codec writes it, and then the rest, is not what it writes of the whole";
-    Err(Broken::new("", finding, READ))
+    let at = head.iter().zip(whole).position(|(one, other)| one != other);
+    let at = at.unwrap_or(head.len().min(whole.len()));
+    let found = format!(
+        "the head as the codec writes it and then the rest, {} bytes, another from byte {at} on",
+        head.len()
+    );
+    Err(Broken::new("", found, READ)
+        .expected(format!(
+            "what the codec writes of the whole message, {} bytes",
+            whole.len()
+        ))
+        .shows(&head, at))
 }

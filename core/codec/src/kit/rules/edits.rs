@@ -2,7 +2,7 @@
 
 use super::{
     ids::facts,
-    subject::{Asked, Subject},
+    subject::{Asked, Subject, of_response},
 };
 use crate::{
     attribute::AttributeKey,
@@ -28,12 +28,12 @@ pub fn edits_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), 
     let subject = Subject::new(protocol, corpus);
     let rule = |broken: Broken| broken.by("edits_round_trip");
     for asked in subject.asked().map_err(rule)? {
-        edited(&subject, &asked).map_err(|b| rule(b.within(asked.place())))?;
+        edited(&subject, &asked).map_err(|b| rule(asked.has(b)))?;
     }
     for (sample, event, memo) in subject.answered().map_err(rule)? {
         if matches!(event, FromServer::Response(_)) {
             answer_edited(&subject, sample, &event, &memo)
-                .map_err(|b| rule(b.within(format!("response `{}`", sample.name))))?;
+                .map_err(|b| rule(of_response(sample)(b)))?;
         }
     }
     Ok(())
@@ -118,10 +118,15 @@ fn spliced(before: &[u8], after: &[u8]) -> Result<(), Broken> {
     if changed <= LENGTHS {
         return Ok(());
     }
-    let finding = format!(
+    let found = format!(
         "{changed} bytes elsewhere are not what they were: it was encoded again, not spliced"
     );
-    Err(Broken::new("", finding, READ))
+    let at = before.iter().zip(after).position(|(old, new)| old != new);
+    Err(Broken::new("what the codec has written", found, READ)
+        .expected(format!(
+            "the bytes of the message, one insertion, and at most {LENGTHS} bytes of lengths changed"
+        ))
+        .shows(after, at.unwrap_or(0)))
 }
 
 /// Set to another value and back, the message is the same.
@@ -160,11 +165,11 @@ fn written(done: Result<(), EditRefused>, out: &[u8]) -> Result<Option<Vec<u8>>,
         Ok(()) => Ok(Some(out.to_vec())),
         Err(_) if out.is_empty() => Ok(None),
         Err(refused) => {
-            let finding = format!(
+            let found = format!(
                 "the codec refuses ({refused}) and has written {} bytes",
                 out.len()
             );
-            Err(Broken::new("", finding, READ))
+            Err(Broken::new("", found, READ).expected("nothing written where it refuses"))
         }
     }
 }
@@ -172,12 +177,17 @@ fn written(done: Result<(), EditRefused>, out: &[u8]) -> Result<Option<Vec<u8>>,
 fn unchanged(subject: &Subject<'_>, asked: &Asked<'_>, bytes: &[u8]) -> Result<Request, Broken> {
     let request = match subject.read_request(bytes, READ)? {
         FromClient::Request(request) => request,
-        other => return Err(Broken::new("", format!("it is read as {other:?}"), READ)),
+        other => {
+            return Err(Broken::new("", format!("it is read as {other:?}"), READ)
+                .expected("`FromClient::Request`, as before")
+                .shows(bytes, 0));
+        }
     };
     let same_id = subject.in_order() || request.id == asked.request.id;
     if !same_id || facts(&request) != facts(&asked.request) {
-        let finding = format!("it is read as {request:?}, but was {:?}", asked.request);
-        return Err(Broken::new("", finding, READ));
+        return Err(Broken::new("", format!("it is read as {request:?}"), READ)
+            .expected(format!("but for the memo, {:?}", asked.request))
+            .shows(bytes, 0));
     }
     let frame = Frame {
         bytes,
@@ -187,8 +197,11 @@ fn unchanged(subject: &Subject<'_>, asked: &Asked<'_>, bytes: &[u8]) -> Result<R
     let before = subject.attributes(asked.sample, asked.frame());
     let after = subject.attributes(asked.sample, frame);
     if before != after {
-        let finding = format!("other attributes changed: they were {before:?} and are {after:?}");
-        return Err(Broken::new("", finding, READ));
+        return Err(
+            Broken::new("", format!("the other attributes {after:?}"), READ)
+                .expected(format!("the other attributes {before:?}"))
+                .shows(bytes, 0),
+        );
     }
     Ok(request)
 }
@@ -200,11 +213,11 @@ fn holds(subject: &Subject<'_>, frame: Frame<'_>, value: Option<&str>) -> Result
         return Ok(());
     }
     let found = found.as_deref().map(String::from_utf8_lossy);
-    Err(Broken::new(
-        "",
-        format!("afterwards `{NAME}` is {found:?}"),
-        READ,
-    ))
+    Err(
+        Broken::new("", format!("afterwards `{NAME}` is {found:?}"), READ)
+            .expected(format!("{value:?}"))
+            .shows(frame.bytes, 0),
+    )
 }
 
 fn answer_edited(

@@ -6,8 +6,8 @@ use super::subject::{Asked, Subject};
 use crate::{
     kit::{
         broken::Broken,
-        corpus::{Corpus, Sample, place, stream},
-        feed::{SENT_BEFORE, Transcript, feed},
+        corpus::{Corpus, Sample, find, place, stream},
+        feed::{SENT_BEFORE, Seen, Transcript, feed},
         leg::{Client, Leg, Server},
     },
     message::{Decoded, Size},
@@ -29,26 +29,31 @@ fn boundaries<Event: Debug>(
     samples: &[Sample],
     transcript: &Transcript<Event>,
 ) -> Result<(), Broken> {
-    const READ: &str = "a sample is one message as it was on the wire";
-    if let Some((at, reason)) = transcript.malformed {
-        let finding = format!("the codec calls it malformed: {reason}");
-        return Err(Broken::new(place(direction, samples, at), finding, READ));
-    }
+    const READ: &str = "kit::Sample::bytes, Size::Known";
+    let broken = |at: usize, found: String| {
+        Err(Broken::new("", found, READ)
+            .in_stream(at)
+            .in_samples(direction, samples))
+    };
     let mut start = 0;
     let mut seen = transcript.seen.iter();
     for sample in samples {
-        let finding = match seen.next() {
-            Some(seen) if (seen.at, seen.len) == (start, sample.bytes.len()) => None,
-            Some(seen) => Some(format!(
-                "the codec takes {} bytes for {:?}",
-                seen.len, seen.event
-            )),
-            None => Some("the codec waits for more".to_owned()),
-        };
-        if let Some(finding) = finding {
-            return Err(Broken::new(place(direction, samples, start), finding, READ));
+        let len = sample.bytes.len();
+        match (seen.next(), transcript.malformed) {
+            (Some(seen), _) if (seen.at, seen.len) == (start, len) => {}
+            (Some(seen), _) => {
+                let found = format!(
+                    "the codec takes {} of its {len} bytes, for {:?}",
+                    seen.len, seen.event
+                );
+                return broken(start, found);
+            }
+            (None, Some((at, reason))) => {
+                return broken(at, format!("the codec calls it malformed: {reason}"));
+            }
+            (None, None) => return broken(start, "the codec waits for more".to_owned()),
         }
-        start += sample.bytes.len();
+        start += len;
     }
     Ok(())
 }
@@ -59,13 +64,10 @@ pub fn attributes_are_found(protocol: &dyn Protocol, corpus: &Corpus) -> Result<
     let rule = |broken: Broken| broken.by("attributes_are_found");
     let asked = subject.asked().map_err(rule)?;
     for sample in &corpus.requests {
-        let broken = |finding: String| {
+        let broken = |found: String| {
             let place = format!("request `{}`", sample.name);
-            rule(Broken::new(
-                place,
-                finding,
-                "Downstream::attribute, Protocol::attributes",
-            ))
+            let read = "Downstream::attribute, Protocol::attributes";
+            rule(Broken::new(place, found, read).shows(&sample.bytes, 0))
         };
         let Some(asked) = asked.iter().find(|asked| asked.sample.name == sample.name) else {
             if sample.attributes.is_empty() {
@@ -172,7 +174,7 @@ fn passes(samples: &[Sample]) -> Vec<Vec<usize>> {
     (0..passes).map(cuts).collect()
 }
 
-fn same<Event: Debug + PartialEq>(
+pub(super) fn same<Event: Debug + PartialEq>(
     direction: &str,
     samples: &[Sample],
     whole: &Transcript<Event>,
@@ -189,22 +191,44 @@ fn same<Event: Debug + PartialEq>(
         .position(|(whole, cut)| whole != cut);
     let index = differs.unwrap_or(whole.seen.len().min(cut.seen.len()));
     let (one, other) = (whole.seen.get(index), cut.seen.get(index));
-    let at = one.or(other).map_or(usize::MAX, |seen| seen.at);
+    let end = |transcript: &Transcript<Event>| transcript.malformed.map(|(at, _)| at);
+    let at = one.or(other).map(|seen| seen.at);
+    let at = at.or(end(whole)).or(end(cut)).unwrap_or(usize::MAX);
     let within = cuts.iter().find(|cut| **cut > at);
     let place = match within {
         Some(cut) => format!(
-            "{}, cut at {}",
+            "{}, which arrives in two pieces, cut at {}",
             place(direction, samples, at),
             place(direction, samples, *cut)
         ),
-        None => format!("{}, byte by byte", place(direction, samples, at)),
+        None => format!(
+            "{}, which arrives byte by byte",
+            place(direction, samples, at)
+        ),
     };
-    let finding = format!(
-        "in one piece the codec sees {one:?} and then {:?}; in pieces {other:?} and then {:?}",
-        whole.malformed, cut.malformed
-    );
-    let read = "Downstream::decode: no state changes when more input is asked for, and `need` is no more than the message has";
-    Err(Broken::new(place, finding, read))
+    let (shown, mark) = find(samples, within.map_or(at, |cut| *cut))
+        .map_or((&[][..], 0), |(sample, offset)| (&*sample.bytes, offset));
+    let read = "Downstream::decode, Upstream::decode, Decoded::Incomplete";
+    Err(Broken::new(place, seen(other, cut), read)
+        .expected(format!("as in one piece, {}", seen(one, whole)))
+        .shows(shown, mark))
+}
+
+/// What a codec made of the bytes at a place, in words.
+pub(in crate::kit) fn seen<Event: Debug>(
+    message: Option<&Seen<Event>>,
+    transcript: &Transcript<Event>,
+) -> String {
+    match (message, transcript.malformed) {
+        (Some(seen), _) => format!(
+            "{} bytes for {:?}, answered with {} bytes",
+            seen.len,
+            seen.event,
+            seen.out.len()
+        ),
+        (None, Some((_, reason))) => format!("an error: {reason}"),
+        (None, None) => "nothing: the codec waits for more".to_owned(),
+    }
 }
 
 /// A message that is not all there is never a message nor an error: more is asked for, no more
@@ -232,8 +256,13 @@ fn truncated<L: Leg>(leg: &mut L, direction: &str, samples: &[Sample]) -> Result
                     )
                 };
                 let prefix = sample.bytes.get(..cut).unwrap_or_default();
-                more(leg, prefix, len).map_err(|finding| {
-                    Broken::new(place(), finding, "Decoded::Incomplete, Limits::whole")
+                more(leg, prefix, len).map_err(|found| {
+                    Broken::new(place(), found, "Decoded::Incomplete, Limits::whole")
+                        .expected(format!(
+                            "`Decoded::Incomplete` with a `need` of {} to {len}",
+                            cut + 1
+                        ))
+                        .shows(&sample.bytes, cut)
                 })?;
             }
         }
@@ -287,9 +316,9 @@ pub fn sniffing_knows_its_own(protocol: &dyn Protocol, corpus: &Corpus) -> Resul
             other => format!("it is {other:?}"),
         };
         let place = format!("request `{}`, its first {cut} bytes of {len}", first.name);
-        return Err(
-            Broken::new(place, finding, "Protocol::sniff, Sniff").by("sniffing_knows_its_own")
-        );
+        return Err(Broken::new(place, finding, "Protocol::sniff, Sniff")
+            .shows(&first.bytes, cut)
+            .by("sniffing_knows_its_own"));
     }
     Ok(())
 }

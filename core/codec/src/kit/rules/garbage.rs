@@ -22,21 +22,71 @@ pub fn garbage_makes_progress(protocol: &dyn Protocol, corpus: &Corpus) -> Resul
     let mut random = Random(0x6d65_6c74_656d_6921);
     for round in 0..ROUNDS {
         let data = garbage(&mut random, round, &corpus.requests);
-        survives(&data, || fuzz::downstream(protocol, &data))?;
+        survives(data, "fuzz_downstream", |data| {
+            fuzz::downstream(protocol, data)
+        })?;
         let data = garbage(&mut random, round, &corpus.responses);
-        survives(&data, || fuzz::upstream(protocol, &data))?;
+        survives(data, "fuzz_upstream", |data| fuzz::upstream(protocol, data))?;
     }
     Ok(())
 }
 
-fn survives(data: &[u8], run: impl FnOnce() -> Result<(), Broken>) -> Result<(), Broken> {
+const PANIC: &str = "the codec panics (the panic's own message is above)";
+
+fn survives(
+    data: Vec<u8>,
+    function: &str,
+    run: impl Fn(&[u8]) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    let caught = |data: &[u8]| {
+        catch_unwind(AssertUnwindSafe(|| run(data))).unwrap_or_else(|_| {
+            let found = PANIC;
+            let stream = data.get(2..).unwrap_or_default();
+            Err(Broken::new("", found, "Downstream::decode, Malformed")
+                .expected("no panic, whatever the input")
+                .shows(stream, 0))
+        })
+    };
+    let Err(broken) = caught(&data) else {
+        return Ok(());
+    };
+    // A panic says itself where it is, and would say so at each attempt.
+    let (data, broken) = if broken.found() == PANIC {
+        (data, broken)
+    } else {
+        shrunk(data, broken, caught)
+    };
     let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
-    let place = format!("input of the fuzz function, in hex: {hex}");
-    let done = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        let finding = "the codec panics (the panic's own message is above)";
-        Err(Broken::new("", finding, "no input may make a codec panic"))
-    });
-    done.map_err(|broken| broken.within(place).by("garbage_makes_progress"))
+    let place = format!("kit::{function} of these bytes, in hex: {hex}");
+    Err(broken.within(place).by("garbage_makes_progress"))
+}
+
+/// Attempts at a shorter input.
+const SHRINKS: u32 = 400;
+
+/// A shorter input with the same finding: who has to mend it should not have to look for it.
+fn shrunk(
+    data: Vec<u8>,
+    broken: Broken,
+    run: impl Fn(&[u8]) -> Result<(), Broken>,
+) -> (Vec<u8>, Broken) {
+    let (mut data, mut broken) = (data, broken);
+    let mut left = SHRINKS;
+    let mut piece = data.len() / 2;
+    while piece > 0 && left > 0 {
+        let mut at = 2;
+        while at < data.len() && left > 0 {
+            left -= 1;
+            let mut shorter = data.clone();
+            shorter.drain(at..data.len().min(at + piece));
+            match run(&shorter) {
+                Err(same) if same.is_like(&broken) => (data, broken) = (shorter, same),
+                _ => at += piece,
+            }
+        }
+        piece /= 2;
+    }
+    (data, broken)
 }
 
 /// The two bytes that choose limits and cuts, and a stream.

@@ -1,6 +1,6 @@
 //! Ids: a message under another id is the same message otherwise.
 
-use super::subject::{Asked, Subject};
+use super::subject::{Asked, Subject, of_response};
 use crate::{
     downstream::FromClient,
     kit::{
@@ -21,9 +21,8 @@ pub fn ids_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), Br
     let rule = |broken: Broken| broken.by("ids_round_trip");
     for asked in subject.asked().map_err(rule)? {
         for id in subject.ids() {
-            forwarded(&subject, &asked, id).map_err(|b| {
-                rule(b.within(format!("{} forwarded under id {id:#x}", asked.place())))
-            })?;
+            forwarded(&subject, &asked, id)
+                .map_err(|b| rule(asked.has(b.within(format!("forwarded under id {id:#x}")))))?;
         }
     }
     for (sample, event, memo) in subject.answered().map_err(rule)? {
@@ -32,10 +31,9 @@ pub fn ids_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), Br
         };
         for id in subject.ids() {
             responded(&subject, (sample, response.at, &memo), id).map_err(|b| {
-                rule(b.within(format!(
-                    "response `{}` given back under id {id:#x}",
-                    sample.name
-                )))
+                rule(of_response(sample)(
+                    b.within(format!("given back under id {id:#x}")),
+                ))
             })?;
         }
     }
@@ -58,22 +56,30 @@ fn forwarded(subject: &Subject<'_>, asked: &Asked<'_>, id: u64) -> Result<(), Br
     };
     let there = forward(id, &asked.sample.bytes)?;
     if there.is_empty() {
-        return Err(Broken::new("", "nothing was written", READ));
+        return Err(Broken::new("", "nothing was written", READ)
+            .expected("the request, as the server is to read it"));
     }
     if subject.in_order() {
         return Ok(());
     }
     let request = match subject.read_request(&there, READ)? {
         FromClient::Request(request) => request,
-        other => return Err(Broken::new("", format!("it is read as {other:?}"), READ)),
+        other => {
+            return Err(Broken::new("", format!("it is read as {other:?}"), READ)
+                .expected("`FromClient::Request`, by the plugin's own downstream codec")
+                .shows(&there, 0));
+        }
     };
     if request.id != id {
-        let finding = format!("it is read with id {:#x}", request.id);
-        return Err(Broken::new("", finding, READ));
+        let found = format!("it is read with id {:#x}", request.id);
+        return Err(Broken::new("", found, READ)
+            .expected(format!("the id {id:#x} in what was written"))
+            .shows(&there, 0));
     }
     if facts(&request) != facts(&asked.request) {
-        let finding = format!("it is read as {request:?}, but was {:?}", asked.request);
-        return Err(Broken::new("", finding, READ));
+        return Err(Broken::new("", format!("it is read as {request:?}"), READ)
+            .expected(format!("but for id and memo, {:?}", asked.request))
+            .shows(&there, 0));
     }
     let frame = Frame {
         bytes: &there,
@@ -85,11 +91,9 @@ fn forwarded(subject: &Subject<'_>, asked: &Asked<'_>, id: u64) -> Result<(), Br
         subject.attributes(asked.sample, frame),
     );
     if before != after {
-        return Err(Broken::new(
-            "",
-            format!("its attributes were {before:?} and are {after:?}"),
-            READ,
-        ));
+        return Err(Broken::new("", format!("the attributes {after:?}"), READ)
+            .expected(format!("the attributes {before:?}"))
+            .shows(&there, 0));
     }
     let (id, bytes) = (asked.request.id, &asked.sample.bytes);
     same(bytes, &forward(id, bytes)?, READ)?;
@@ -106,6 +110,17 @@ pub(super) fn facts(request: &Request) -> impl PartialEq + std::fmt::Debug + use
         &request.constraint,
         &request.session,
     )
+}
+
+/// Nothing was written of an answer.
+fn suppressed(sample: &Sample) -> Result<(), Broken> {
+    const READ: &str = "Downstream::respond, kit::Sample::silent";
+    if sample.silent {
+        return Ok(());
+    }
+    let found = "nothing was written: the client would wait for ever";
+    Err(Broken::new("", found, READ)
+        .expected("the answer; say `Sample::silent` of it if the client asked not to hear it"))
 }
 
 fn responded(
@@ -129,19 +144,15 @@ fn responded(
     };
     let there = respond(id, &sample.bytes)?;
     if there.is_empty() {
-        return if sample.silent {
-            Ok(())
-        } else {
-            Err(Broken::new(
-                "",
-                "nothing was written: the client would wait for ever",
-                "Downstream::respond; Sample::silent where the client asked for it",
-            ))
-        };
+        return suppressed(sample);
     }
     let response = match subject.read_response(&there, (memo, id), READ)? {
         FromServer::Response(response) => response,
-        other => return Err(Broken::new("", format!("it is read as {other:?}"), READ)),
+        other => {
+            return Err(Broken::new("", format!("it is read as {other:?}"), READ)
+                .expected("`FromServer::Response`, by the plugin's own upstream codec")
+                .shows(&there, 0));
+        }
     };
     let codec = subject
         .protocol
@@ -154,22 +165,21 @@ fn responded(
         })
     };
     if outcome(&there) != outcome(&sample.bytes) {
-        let finding = format!(
-            "its outcome was {:?} and is {:?}",
-            outcome(&sample.bytes),
-            outcome(&there)
+        return Err(
+            Broken::new("", format!("the outcome {:?}", outcome(&there)), READ)
+                .expected(format!("the outcome {:?}", outcome(&sample.bytes)))
+                .shows(&there, 0),
         );
-        return Err(Broken::new("", finding, READ));
     }
     let At::Id(before) = at else {
         return Ok(());
     };
     if response.at != At::Id(id) {
-        return Err(Broken::new(
-            "",
-            format!("it is read with {:?}", response.at),
-            READ,
-        ));
+        return Err(
+            Broken::new("", format!("it is read with {:?}", response.at), READ)
+                .expected(format!("the id {id:#x} in what was written"))
+                .shows(&there, 0),
+        );
     }
     same(&sample.bytes, &respond(before, &sample.bytes)?, READ)?;
     same(&sample.bytes, &respond(before, &there)?, READ)
@@ -184,14 +194,13 @@ fn same(before: &[u8], after: &[u8], read: &'static str) -> Result<(), Broken> {
         .zip(after)
         .position(|(before, after)| before != after);
     let at = at.unwrap_or(before.len().min(after.len()));
-    let finding = format!(
-        "under its first id it has {} bytes, had {}, and differs from byte {at}: {:?} was {:?}",
-        after.len(),
-        before.len(),
-        after.get(at),
-        before.get(at)
-    );
-    Err(Broken::new("", finding, read))
+    let byte = |bytes: &[u8]| match bytes.get(at) {
+        Some(byte) => format!("{byte:#04x} at byte {at} of {}", bytes.len()),
+        None => format!("an end after {at} bytes"),
+    };
+    Err(Broken::new("under its first id again", byte(after), read)
+        .expected(format!("what it was, {}", byte(before)))
+        .shows(after, at))
 }
 
 /// A request of the server's reaches the client under the core's id, and its answer the server
@@ -205,9 +214,10 @@ pub fn calls_round_trip(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(), 
         };
         let place = format!("the server's request `{}`", sample.name);
         for id in subject.ids() {
-            called(&subject, sample, &request, id).map_err(|b| rule(b.within(&place)))?;
+            called(&subject, sample, &request, id)
+                .map_err(|b| rule(b.within(&place).shows(&sample.bytes, 0)))?;
         }
-        refused(&subject, &request).map_err(|b| rule(b.within(&place)))?;
+        refused(&subject, &request).map_err(|b| rule(b.within(&place).shows(&sample.bytes, 0)))?;
     }
     let transcript = subject.requests(subject.limits()).map_err(rule)?;
     let bytes = crate::kit::corpus::stream(&corpus.requests);
@@ -252,7 +262,9 @@ fn called(
             "",
             format!("under id {id:#x} it is read as {other:?}"),
             READ,
-        )),
+        )
+        .expected("the same request under that id, by the plugin's own upstream codec")
+        .shows(there, 0)),
     }
 }
 
@@ -268,11 +280,10 @@ fn refused(subject: &Subject<'_>, request: &Request) -> Result<(), Broken> {
         .refuse(request, &mut out);
     match subject.read_request(added(&out)?, READ)? {
         FromClient::Response { id } if id == request.id => Ok(()),
-        other => Err(Broken::new(
-            "",
-            format!("its refusal is read as {other:?}"),
-            READ,
-        )),
+        other => Err(
+            Broken::new("", format!("its refusal is read as {other:?}"), READ)
+                .expected(format!("an answer under the server's id {:#x}", request.id)),
+        ),
     }
 }
 
@@ -294,6 +305,7 @@ fn call_answered(subject: &Subject<'_>, bytes: &[u8], id: u64) -> Result<(), Bro
             "",
             format!("under id {id:#x} it is read as {other:?}"),
             READ,
-        )),
+        )
+        .expected("an answer under that id, by the plugin's own downstream codec")),
     }
 }

@@ -55,8 +55,9 @@ fn beat<A: Leg, B: Leg>(
     const READ: &str = "Upstream::heartbeat, Downstream::heartbeat, FromServer::Answered";
     let bytes = added(out)?;
     if sent == bytes.is_empty() {
-        let finding = "true means that one was written, false that there is none";
-        return Err(Broken::new("", finding, READ));
+        let found = format!("{sent}, and {} bytes were written", bytes.len());
+        return Err(Broken::new("", found, READ)
+            .expected("true where a heartbeat was written, false where there is none"));
     }
     if !sent {
         return Ok(());
@@ -66,16 +67,23 @@ fn beat<A: Leg, B: Leg>(
         .seen
         .first()
         .map_or(Vec::new(), |seen| seen.out.clone());
-    let event = only(transcript, bytes.len(), READ)?;
+    let event = only(transcript, bytes, READ)?;
     if event != *answered || answer.is_empty() {
-        let finding = format!("the other codec does not answer it, but sees {event:?}");
-        return Err(Broken::new("", finding, READ));
+        let found = format!(
+            "the other codec sees {event:?} and writes {} bytes of answer",
+            answer.len()
+        );
+        return Err(Broken::new("", found, READ)
+            .expected(format!("{answered:?}, with an answer in `out`"))
+            .shows(bytes, 0));
     }
     let transcript = feed(from, &answer, [])?;
-    let event = only(transcript, answer.len(), READ)?;
+    let event = only(transcript, &answer, READ)?;
     if event != *settled {
-        let finding = format!("its answer is not taken for such, but for {event:?}");
-        return Err(Broken::new("", finding, READ));
+        let found = format!("{event:?}");
+        return Err(Broken::new("the heartbeat's answer", found, READ)
+            .expected(format!("{settled:?}: it ends at this leg"))
+            .shows(&answer, 0));
     }
     Ok(())
 }
@@ -92,20 +100,22 @@ pub fn drain_is_understood(protocol: &dyn Protocol, corpus: &Corpus) -> Result<(
     let drain = protocol.downstream(subject.limits()).drain(&mut out);
     let bytes = added(&out).map_err(within)?;
     if (drain == Drain::Announced) == bytes.is_empty() {
-        let finding = format!("the codec says {drain:?} and writes {} bytes", bytes.len());
-        return Err(within(Broken::new("", finding, READ)));
+        let found = format!("{drain:?}, and {} bytes were written", bytes.len());
+        return Err(within(Broken::new("", found, READ).expected(
+            "bytes with `Drain::Announced`, none with `Drain::WhenIdle`",
+        )));
     }
     if drain == Drain::WhenIdle {
         return Ok(());
     }
     let mut server = Server::new(protocol, subject.limits(), Waiting::default());
     let transcript = feed(&mut server, bytes, []).map_err(within)?;
-    match only(transcript, bytes.len(), READ).map_err(within)? {
+    match only(transcript, bytes, READ).map_err(within)? {
         FromServer::GoAway { .. } => Ok(()),
-        other => Err(within(Broken::new(
-            "",
-            format!("it is read as {other:?}"),
-            READ,
-        ))),
+        other => Err(within(
+            Broken::new("", format!("it is read as {other:?}"), READ)
+                .expected("`FromServer::GoAway`, by the plugin's own upstream codec")
+                .shows(bytes, 0),
+        )),
     }
 }

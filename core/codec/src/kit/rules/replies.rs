@@ -46,17 +46,33 @@ pub fn local_replies_are_read_back(protocol: &dyn Protocol, corpus: &Corpus) -> 
         for status in STATUSES {
             for message in ["no endpoint", "", "two\r\nlines\n", "größer ✓ 𝄞 \0", &long] {
                 let reply = LocalReply { status, message };
-                replied(&subject, &asked, reply).map_err(|b| {
-                    rule(b.within(format!("{}, {status:?} {message:?}", asked.place())))
-                })?;
+                replied(&subject, &asked, reply)
+                    .map_err(|b| rule(asked.has(b.within(format!("{status:?} {message:?}")))))?;
             }
         }
     }
     Ok(())
 }
 
+const READ: &str = "Downstream::local_reply, LocalReply";
+
+/// Whether there is an answer to be read, and as the codec and the sample say.
+fn written(sample: &Sample, said: Option<u32>, bytes: &[u8]) -> Result<bool, Broken> {
+    let found = match (said, bytes.is_empty()) {
+        (None, true) => return Ok(false),
+        (Some(_), true) if sample.silent => return Ok(false),
+        (None, false) => "the codec says that it has no words for it, and has written some",
+        (Some(_), true) => "nothing was written: the client would wait for ever",
+        (Some(_), false) if sample.silent => "the client asked not to hear the answer, and would",
+        (Some(_), false) => return Ok(true),
+    };
+    Err(Broken::new("", found, READ).expected(
+        "bytes and their code; nothing and a code where the client asked for silence \
+         (`Sample::silent`); or nothing and `None` where there are no words",
+    ))
+}
+
 fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> Result<(), Broken> {
-    const READ: &str = "Downstream::local_reply, LocalReply";
     let Request { id, ref memo, .. } = asked.request;
     let mut out = SENT_BEFORE.to_vec();
     let said = subject
@@ -64,30 +80,25 @@ fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> R
         .downstream(subject.limits())
         .local_reply(id, memo, reply, &mut out);
     let bytes = added(&out)?;
-    let finding = match (said, bytes.is_empty()) {
-        (None, true) => return Ok(()),
-        (Some(_), true) if asked.sample.silent => return Ok(()),
-        (None, false) => "the codec says that it has no words for it, and has written some",
-        (Some(_), true) => "nothing was written: the client would wait for ever",
-        (Some(_), false) if asked.sample.silent => {
-            "the client asked not to hear the answer, and would"
-        }
-        (Some(_), false) => "",
-    };
-    if !finding.is_empty() {
-        return Err(Broken::new("", finding, READ));
+    if !written(asked.sample, said, bytes)? {
+        return Ok(());
     }
     let event = subject.read_response(bytes, (memo, id), READ)?;
     let names_it = match &event {
         FromServer::Response(response) => match response.at {
             At::Id(read) => read == id,
-            At::InOrder { skip } => skip == 0,
+            At::InOrder => true,
         },
         _ => false,
     };
     if !names_it {
-        let finding = format!("for request {id:#x} it is read as {event:?}");
-        return Err(Broken::new("", finding, READ));
+        return Err(Broken::new(
+            "what the codec has written",
+            format!("it is read as {event:?}"),
+            READ,
+        )
+        .expected(format!("an answer to request {id:#x}"))
+        .shows(bytes, 0));
     }
     let codec = subject
         .protocol
@@ -107,7 +118,9 @@ fn replied(subject: &Subject<'_>, asked: &Asked<'_>, reply: LocalReply<'_>) -> R
         }
         _ => return Ok(()),
     };
-    Err(Broken::new("", finding, READ))
+    Err(Broken::new("what the codec has written", finding, READ)
+        .expected("an outcome that is no success, with the code that `local_reply` returns")
+        .shows(bytes, 0))
 }
 
 /// A request that wants no answer is known for it, also where it is refused, and nothing else is.
@@ -115,7 +128,7 @@ pub fn one_way_is_never_answered(protocol: &dyn Protocol, corpus: &Corpus) -> Re
     let subject = Subject::new(protocol, corpus);
     let rule = |broken: Broken| broken.by("one_way_is_never_answered");
     for asked in subject.asked().map_err(rule)? {
-        owed(asked.sample, &asked.request).map_err(|b| rule(b.within(asked.place())))?;
+        owed(asked.sample, &asked.request).map_err(|b| rule(asked.has(b)))?;
         let limits = Limits {
             frame: (asked.sample.bytes.len() as u64).saturating_sub(1),
             ..subject.limits()
@@ -144,5 +157,9 @@ fn owed(sample: &Sample, request: &Request) -> Result<(), Broken> {
         (true, _) => "it is one-way, the codec says that it is owed an answer",
         (false, _) => return Ok(()),
     };
-    Err(Broken::new("", finding, "Answers::None, Sample::one_way"))
+    Err(Broken::new(
+        "",
+        finding,
+        "Answers::None, kit::Sample::one_way",
+    ))
 }

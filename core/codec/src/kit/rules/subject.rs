@@ -32,6 +32,11 @@ impl Asked<'_> {
     pub(in crate::kit) fn place(&self) -> String {
         format!("request `{}`", self.sample.name)
     }
+
+    /// A finding about this request, with its bytes.
+    pub(in crate::kit) fn has(&self, broken: Broken) -> Broken {
+        broken.within(self.place()).shows(&self.sample.bytes, 0)
+    }
 }
 
 pub(in crate::kit) struct Subject<'a> {
@@ -91,6 +96,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Transcript<FromClient>, Broken> {
         let mut leg = Client::new(self.protocol, limits);
         feed(&mut leg, &stream(&self.corpus.requests), cuts)
+            .map_err(|broken| broken.in_samples("request", &self.corpus.requests))
     }
 
     pub(in crate::kit) fn responses_cut(
@@ -100,6 +106,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Transcript<FromServer>, Broken> {
         let mut leg = Server::new(self.protocol, limits, self.waiting(&self.corpus.responses)?);
         feed(&mut leg, &stream(&self.corpus.responses), cuts)
+            .map_err(|broken| broken.in_samples("response", &self.corpus.responses))
     }
 
     /// What the server of these answers was asked.
@@ -116,8 +123,9 @@ impl<'a> Subject<'a> {
                 Broken::new(
                     format!("response `{}`", sample.name),
                     format!("it answers `{to}`, which is no request of the corpus"),
-                    "Sample::answers",
+                    "kit::Sample::answers",
                 )
+                .expected("the name of one of the corpus' requests, which the codec takes for one")
             })?;
             waiting.0.push_back((memo, waiting.0.len() as u64 + 1));
         }
@@ -194,7 +202,7 @@ impl<'a> Subject<'a> {
         read: &'static str,
     ) -> Result<FromClient, Broken> {
         let mut leg = Client::new(self.protocol, self.limits());
-        only(feed(&mut leg, bytes, [])?, bytes.len(), read)
+        only(feed(&mut leg, bytes, [])?, bytes, read)
     }
 
     /// Reads bytes that should be one message of a server's, to a request with this memo.
@@ -206,40 +214,63 @@ impl<'a> Subject<'a> {
     ) -> Result<FromServer, Broken> {
         let waiting = Waiting([(memo.clone(), id)].into());
         let mut leg = Server::new(self.protocol, self.limits(), waiting);
-        only(feed(&mut leg, bytes, [])?, bytes.len(), read)
+        only(feed(&mut leg, bytes, [])?, bytes, read)
     }
 }
 
-/// The one event of a transcript.
+/// A finding about an answer, with its bytes.
+pub(in crate::kit) fn of_response(sample: &Sample) -> impl Fn(Broken) -> Broken + use<'_> {
+    |broken| {
+        broken
+            .within(format!("response `{}`", sample.name))
+            .shows(&sample.bytes, 0)
+    }
+}
+
+/// The one event of a transcript of `bytes`, which a codec has written.
 pub(in crate::kit) fn only<Event: std::fmt::Debug>(
     transcript: Transcript<Event>,
-    len: usize,
+    bytes: &[u8],
     read: &'static str,
 ) -> Result<Event, Broken> {
-    let finding = match (transcript.malformed, transcript.seen.len()) {
-        (Some((at, reason)), _) => {
-            format!("the codec of the other leg calls it malformed at byte {at} of {len}: {reason}")
-        }
-        (None, 0) => format!("the codec of the other leg waits for more than its {len} bytes"),
-        (None, 1) => String::new(),
-        (None, n) => format!("the codec of the other leg finds {n} messages in it"),
+    let len = bytes.len();
+    let broken = |found: String, at: usize| {
+        Err(Broken::new("what the codec has written", found, read)
+            .expected("one message that the codec of the other leg can read")
+            .shows(bytes, at))
     };
+    if let Some((at, reason)) = transcript.malformed {
+        let found = format!(
+            "the codec of the other leg calls it malformed at byte {at} of {len}: {reason}"
+        );
+        return broken(found, at);
+    }
+    let count = transcript.seen.len();
     let mut seen = transcript.seen.into_iter();
-    match seen.next() {
-        Some(Seen {
-            at: 0,
-            len: taken,
-            event: Some(event),
-            ..
-        }) if taken == len && finding.is_empty() => Ok(event),
-        Some(seen) if finding.is_empty() => Err(Broken::new(
-            "",
+    match (seen.next(), seen.next()) {
+        (None, _) => broken(
+            format!("the codec of the other leg waits for more than its {len} bytes"),
+            len,
+        ),
+        (_, Some(second)) => broken(
+            format!("the codec of the other leg finds {count} messages in it"),
+            second.at,
+        ),
+        (
+            Some(Seen {
+                at: 0,
+                len: taken,
+                event: Some(event),
+                ..
+            }),
+            None,
+        ) if taken == len => Ok(event),
+        (Some(seen), None) => broken(
             format!(
                 "the codec of the other leg reads {} of its {len} bytes",
                 seen.len
             ),
-            read,
-        )),
-        _ => Err(Broken::new("", finding, read)),
+            seen.at + seen.len,
+        ),
     }
 }

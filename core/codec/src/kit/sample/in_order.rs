@@ -13,8 +13,8 @@
 //!
 //! Verbs with a meaning to the proxy: `GET` may be repeated; `NOTE` is not answered; `SIZE` is
 //! answered with the `*N` of a payload that does not follow, so that the answer cannot be read
-//! without its request; `SUB n` is answered n times; `HOLD` pins and `FREE` releases; `PING` and
-//! `QUIT` are answered by the proxy. `deadline=MS` is the request's deadline. An empty line is
+//! without its request; `SUB n` is answered n times; `HOLD` pins and `FREE` releases; `POP` waits
+//! for what another client brings; `PING` and `QUIT` are answered by the proxy. `deadline=MS` is the request's deadline. An empty line is
 //! nothing at all.
 
 mod codec;

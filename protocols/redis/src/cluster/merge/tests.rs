@@ -192,7 +192,7 @@ fn an_error_of_one_shard_is_the_error_of_all() {
     let answer = merged(&How::Sum, &[":1\r\n", unasked]);
     assert_eq!(
         answer,
-        (unasked.to_owned(), Outcome::SystemError { code: 0 })
+        (unasked.to_owned(), Outcome::RequestError { code: 0 })
     );
     let blob = "!5\r\nERR x\r\n";
     assert_eq!(merged(&How::Sum, &[":1\r\n", blob]).0, blob);

@@ -233,7 +233,7 @@ impl Upstream for Client {
                 FromServer::Answered
             }
             _ if is_answer => FromServer::Response(Response {
-                at: At::InOrder { skip: 0 },
+                at: At::InOrder,
                 last: true,
             }),
             _ => {
@@ -309,6 +309,7 @@ fn request(line: &Line<'_>) -> Request {
         pin: match verb {
             "HOLD" => Pin::UntilRelease,
             "FREE" => Pin::Release,
+            "POP" => Pin::UntilReply,
             _ => Pin::None,
         },
         deadline: line
@@ -316,6 +317,7 @@ fn request(line: &Line<'_>) -> Request {
             .find(|(name, _)| *name == "deadline")
             .and_then(|(_, value)| value.parse().ok())
             .map(Duration::from_millis),
+        waits: verb == "POP",
         idempotent: verb == "GET",
         ..Request::unary(0, memo)
     }

@@ -1,0 +1,372 @@
+//! A cluster: its endpoints, who of them is asked, and how they are connected to.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use meltemi_codec::Constraint;
+use meltemi_policy::Locality;
+use slotmap::SlotMap;
+
+use super::{HostKey, Tables};
+use crate::{
+    balance::{Balancer, Run},
+    config::{self, Address, Snapshot},
+    engine::{
+        ServerKey, TopologyKey,
+        shards::{Division, Owner},
+    },
+    telemetry::{ClusterMetrics, WorkerTelemetry},
+};
+
+/// Endpoints and the balancer over them.
+pub(in crate::engine) struct Cluster {
+    pub(in crate::engine) name: Arc<str>,
+    hosts: Vec<HostKey>,
+    /// Who is asked first how the keys are divided.
+    seeds: Vec<HostKey>,
+    /// Endpoints that only a redirect has named.
+    pub(in crate::engine) most_unknown: usize,
+    pub(in crate::engine) division: Division,
+    /// `None`: the configuration does not have this cluster.
+    balancer: Option<RefCell<Balancer>>,
+}
+
+/// An endpoint of a cluster.
+pub(in crate::engine) struct Host {
+    pub(in crate::engine) cluster: Arc<str>,
+    pub(in crate::engine) address: Address,
+    pub(in crate::engine) locality: Locality,
+    pub(in crate::engine) dial: Dial,
+    pub(in crate::engine) metrics: ClusterMetrics,
+    /// Requests in flight of this worker.
+    pub(in crate::engine) active: u32,
+    pub(in crate::engine) connections: Vec<ServerKey>,
+    /// Those of them that serve no client alone.
+    pub(in crate::engine) shared: Vec<ServerKey>,
+    /// It said that it wants no new requests.
+    pub(in crate::engine) leaving: bool,
+    /// Its last report was a failure.
+    pub(in crate::engine) failing: bool,
+    weight: u32,
+    /// Its cluster's outlier detection took it out.
+    ejected: bool,
+    /// The configuration has it, or the other endpoints of its cluster do.
+    pub(in crate::engine) configured: bool,
+}
+
+/// How the endpoints of a cluster are connected to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine) struct Dial {
+    pub(in crate::engine) timeout: Duration,
+    pub(in crate::engine) keepalive: Option<config::Keepalive>,
+    /// Connections of all workers to the cluster.
+    pub(in crate::engine) most: Option<u32>,
+}
+
+impl Dial {
+    pub(super) fn of(config: &config::Cluster) -> Self {
+        Self {
+            timeout: config.connect_timeout,
+            keepalive: config.keepalive,
+            most: config.max_connections,
+        }
+    }
+}
+
+/// The endpoints that a request is offered.
+pub(in crate::engine) struct Candidates {
+    run: Run,
+    /// One that wants no new requests: better than none.
+    reluctant: Option<HostKey>,
+}
+
+impl Cluster {
+    pub(super) fn unknown(name: &str) -> Self {
+        Self {
+            name: Arc::from(name),
+            hosts: Vec::new(),
+            seeds: Vec::new(),
+            most_unknown: 0,
+            division: Division::None,
+            balancer: None,
+        }
+    }
+
+    /// Whether its endpoints have different keys.
+    pub(in crate::engine) fn is_divided(&self) -> bool {
+        self.division.divides()
+    }
+
+    /// Who is asked, given what the request says of its key and how many were asked already.
+    pub(in crate::engine) fn owner(
+        &self,
+        constraint: &Constraint,
+        (asked, random): (u8, u64),
+        hosts: &SlotMap<HostKey, Host>,
+    ) -> Owner {
+        if let Constraint::Endpoint(address) = constraint {
+            let named = self.known_hosts().find(|key| {
+                let host = hosts.get(*key);
+                host.is_some_and(|host| host.address.to_string() == **address)
+            });
+            return named.map_or(Owner::Nobody, |host| Owner::Is {
+                host,
+                replica: false,
+            });
+        }
+        let seed = usize::try_from(random >> 33).unwrap_or(0) + usize::from(asked);
+        self.division.owner(constraint, seed, hosts)
+    }
+
+    /// The endpoints that the configuration names, and those that were learned.
+    pub(in crate::engine) fn known_hosts(&self) -> impl Iterator<Item = HostKey> {
+        let learned = self.division.nodes().into_iter().map(|(host, ..)| host);
+        let mut known: Vec<HostKey> = self.seeds.iter().chain(&self.hosts).copied().collect();
+        known.extend(learned);
+        let mut seen = HashSet::new();
+        known.into_iter().filter(move |host| seen.insert(*host))
+    }
+
+    /// Who can be asked how the keys are divided.
+    pub(in crate::engine) fn informants(&self) -> Vec<HostKey> {
+        let learned = self.division.nodes().into_iter().map(|(host, ..)| host);
+        let first = match self.seeds.is_empty() {
+            true => &self.hosts,
+            false => &self.seeds,
+        };
+        first.iter().copied().chain(learned).collect()
+    }
+
+    /// A server said that another owns the slot now. False: that was known.
+    pub(in crate::engine) fn moved(&self, slot: u32, host: HostKey) -> bool {
+        let Division::Learned(learned) = &self.division else {
+            return false;
+        };
+        let mut map = learned.map.borrow_mut();
+        map.as_mut().is_some_and(|shards| shards.moved(slot, host))
+    }
+
+    /// What asks its servers how they divide the keys.
+    pub(in crate::engine) fn topology(&self) -> Option<TopologyKey> {
+        match &self.division {
+            Division::Learned(learned) => learned.topology.get(),
+            _ => None,
+        }
+    }
+
+    /// The candidates of one request.
+    pub(in crate::engine) fn candidates(&self, random: u64) -> Option<Candidates> {
+        Some(Candidates {
+            run: self.balancer.as_ref()?.borrow_mut().run(random),
+            reluctant: None,
+        })
+    }
+
+    /// The next candidate that wants requests; when there is none left, one that does not.
+    pub(in crate::engine) fn next(
+        &self,
+        candidates: &mut Candidates,
+        hosts: &SlotMap<HostKey, Host>,
+    ) -> Option<HostKey> {
+        let host = |index: usize| {
+            let key = *self.hosts.get(index)?;
+            Some((key, hosts.get(key)?))
+        };
+        let active = |index| host(index).map_or(0, |(_, host)| host.active);
+        let balancer = self.balancer.as_ref()?.borrow();
+        while let Some(index) = balancer.next(&mut candidates.run, active) {
+            match host(index) {
+                Some((key, host)) if host.leaving => {
+                    candidates.reluctant.get_or_insert(key);
+                }
+                Some((key, _)) => return Some(key),
+                None => {}
+            }
+        }
+        candidates.reluctant.take()
+    }
+
+    fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
+        self.division.rehash(self.hosts.iter().filter_map(|key| {
+            let host = hosts.get(*key).filter(|host| !host.ejected)?;
+            Some((*key, host.address.to_string(), host.weight))
+        }));
+        if let Some(balancer) = &self.balancer {
+            balancer.borrow_mut().set_ejected(|index| {
+                let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
+                host.is_some_and(|host| host.ejected)
+            });
+        }
+    }
+}
+
+impl Host {
+    /// A connection is gone.
+    pub(in crate::engine) fn forget(&mut self, key: ServerKey) {
+        self.connections.retain(|other| *other != key);
+        self.shared.retain(|other| *other != key);
+    }
+
+    /// It is better not asked now.
+    pub(in crate::engine) fn avoided(&self) -> bool {
+        self.ejected || self.leaving || self.failing
+    }
+
+    pub(in crate::engine) fn new(
+        cluster: &Arc<str>,
+        address: Address,
+        locality: Locality,
+        metrics: &ClusterMetrics,
+    ) -> Self {
+        Self {
+            cluster: Arc::clone(cluster),
+            address,
+            locality,
+            dial: Dial::default(),
+            metrics: metrics.clone(),
+            active: 0,
+            connections: Vec::new(),
+            shared: Vec::new(),
+            leaving: false,
+            failing: false,
+            weight: 1,
+            ejected: false,
+            configured: true,
+        }
+    }
+}
+
+/// The endpoints that there were before an update.
+type Known = HashMap<(Arc<str>, Address), HostKey>;
+
+impl Tables {
+    pub(super) fn update_clusters(
+        &mut self,
+        snapshot: &Snapshot,
+        telemetry: &WorkerTelemetry,
+        random: u64,
+    ) -> Vec<HostKey> {
+        let mut known: Known = self
+            .hosts
+            .iter()
+            .map(|(key, host)| ((Arc::clone(&host.cluster), host.address.clone()), key))
+            .collect();
+        let mut clusters = HashMap::new();
+        for (name, config) in &snapshot.clusters {
+            let name: Arc<str> = Arc::from(name.as_str());
+            let metrics = telemetry.cluster(&name);
+            let hosts = self.place_endpoints((&name, config), &metrics, &mut known);
+            let seeds = self.place_seeds((&name, config), &metrics, &mut known, &hosts);
+            let balancer = Balancer::new(config, &snapshot.locality, random);
+            let cluster = Cluster {
+                division: self.division(&name, config),
+                name: Arc::clone(&name),
+                hosts,
+                seeds,
+                most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
+                balancer: Some(RefCell::new(balancer)),
+            };
+            cluster.apply_ejections(&self.hosts);
+            clusters.insert(name.to_string(), Rc::new(cluster));
+        }
+        for cluster in clusters.values() {
+            // What was learned stays, whether the configuration names it or not.
+            let learned: HashSet<_> = cluster.known_hosts().collect();
+            known.retain(|_, host| !learned.contains(host));
+        }
+        self.clusters = clusters;
+        let gone: Vec<_> = known.into_values().collect();
+        for key in &gone {
+            if let Some(host) = self.hosts.get_mut(*key) {
+                host.configured = false;
+            }
+        }
+        gone
+    }
+
+    fn place_endpoints(
+        &mut self,
+        (name, config): (&Arc<str>, &config::Cluster),
+        metrics: &ClusterMetrics,
+        known: &mut Known,
+    ) -> Vec<HostKey> {
+        let mut hosts = Vec::with_capacity(config.endpoints.hosts.len());
+        for endpoint in &config.endpoints.hosts {
+            let key = self.place_host((name, config), &endpoint.address, metrics, known);
+            if let Some(host) = self.hosts.get_mut(key) {
+                host.weight = endpoint.weight;
+                host.locality = endpoint.locality.clone();
+            }
+            hosts.push(key);
+        }
+        hosts
+    }
+
+    /// Seeds may be endpoints that the configuration lists too.
+    fn place_seeds(
+        &mut self,
+        (name, config): (&Arc<str>, &config::Cluster),
+        metrics: &ClusterMetrics,
+        known: &mut Known,
+        hosts: &[HostKey],
+    ) -> Vec<HostKey> {
+        let listed = &config.endpoints.hosts;
+        let seeds = config.topology.iter().flat_map(|topology| &topology.seeds);
+        seeds
+            .map(|seed| {
+                let index = listed.iter().position(|listed| listed.address == *seed);
+                index
+                    .and_then(|index| hosts.get(index).copied())
+                    .unwrap_or_else(|| self.place_host((name, config), seed, metrics, known))
+            })
+            .collect()
+    }
+
+    /// The endpoint at this address, which may be an old acquaintance.
+    fn place_host(
+        &mut self,
+        (name, config): (&Arc<str>, &config::Cluster),
+        address: &Address,
+        metrics: &ClusterMetrics,
+        known: &mut Known,
+    ) -> HostKey {
+        let key = known
+            .remove(&(Arc::clone(name), address.clone()))
+            .unwrap_or_else(|| {
+                let host = Host::new(name, address.clone(), Locality::default(), metrics);
+                self.hosts.insert(host)
+            });
+        if let Some(host) = self.hosts.get_mut(key) {
+            host.dial = Dial::of(config);
+            host.configured = true;
+        }
+        key
+    }
+
+    pub(in crate::engine) fn set_ejected(&mut self, name: &str, ejected: &[Address]) {
+        let Some(cluster) = self.clusters.get(name) else {
+            return;
+        };
+        for key in &cluster.hosts {
+            if let Some(host) = self.hosts.get_mut(*key) {
+                host.ejected = ejected.contains(&host.address);
+            }
+        }
+        cluster.apply_ejections(&self.hosts);
+    }
+
+    /// Forgets an endpoint that is withdrawn and has no connection left.
+    pub(in crate::engine) fn drop_host_if_unused(&mut self, key: HostKey) {
+        let unused = self.hosts.get(key).is_some_and(|host| {
+            !host.configured && host.connections.is_empty() && host.active == 0
+        });
+        if unused {
+            self.hosts.remove(key);
+        }
+    }
+}

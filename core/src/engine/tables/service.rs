@@ -1,0 +1,310 @@
+//! What the connections of a service are served with: its protocol, its routes, where they lead.
+
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
+use meltemi_policy::{Condition, RouteTable, WeightedCycle};
+
+use super::{Cluster, Tables};
+use crate::{
+    config::{self, Snapshot},
+    engine::mirror::Mirror,
+    telemetry::{Series, ServiceMetrics, WorkerTelemetry},
+};
+
+/// What the connections of a service are served with.
+pub(in crate::engine) struct Service {
+    pub(in crate::engine) name: Arc<str>,
+    pub(in crate::engine) protocol: Arc<dyn Protocol>,
+    /// The protocol's own attributes, for the access log.
+    pub(in crate::engine) known: Vec<AttributeKey>,
+    pub(super) routes: RouteTable<Rc<Route>>,
+    keys: Vec<AttributeKey>,
+    /// Which of the protocol's attributes says what datum a request concerns.
+    pub(in crate::engine) key_attribute: Option<u16>,
+    /// The one that says what a request asks to be done.
+    pub(in crate::engine) operation_attribute: Option<AttributeKey>,
+    pub(in crate::engine) faults: Vec<config::Fault>,
+    /// Its routes lead to several clusters.
+    pub(in crate::engine) divided: bool,
+    pub(in crate::engine) metrics: ServiceMetrics,
+    /// Of requests that no route matched.
+    pub(in crate::engine) unrouted: Series,
+}
+
+/// Where requests go, and how long they may take.
+pub(in crate::engine) struct Route {
+    pub(in crate::engine) name: String,
+    pub(in crate::engine) owner: String,
+    pub(in crate::engine) timeout: Option<Duration>,
+    pub(in crate::engine) edits: Vec<Edit>,
+    pub(in crate::engine) mirrors: Vec<Mirror>,
+    pub(super) destinations: Vec<Rc<Destination>>,
+    weights: WeightedCycle,
+    /// Starts anywhere, so that workers and restarts do not walk in step.
+    turn: Cell<u64>,
+}
+
+/// One of a route's clusters, as the route's service speaks with it.
+pub(in crate::engine) struct Destination {
+    pub(in crate::engine) cluster: Rc<Cluster>,
+    pub(in crate::engine) dialect: Rc<Dialect>,
+    pub(in crate::engine) buffering: Option<config::Buffering>,
+    pub(in crate::engine) series: Series,
+}
+
+/// A protocol with its settings, as it is spoken with endpoints. Two are equal where their
+/// connections may be shared.
+pub(in crate::engine) struct Dialect {
+    pub(in crate::engine) protocol: Arc<dyn Protocol>,
+    pub(in crate::engine) traits: Traits,
+    /// Its answers may send a request elsewhere.
+    pub(in crate::engine) redirects: bool,
+    settings: Vec<config::Setting>,
+    id: usize,
+}
+
+impl PartialEq for Dialect {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Dialect {}
+
+impl std::fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.protocol.id(), self.id)
+    }
+}
+
+/// What the rule changes in requests.
+fn edits(rule: &config::Route) -> Vec<Edit> {
+    let removed = rule.remove_prefix.iter();
+    removed
+        .map(|removed| Edit::StripPrefix {
+            name: removed.attribute.as_str().into(),
+            prefix: removed.prefix.as_str().into(),
+            ignore_case: rule.matches.iter().any(|matched| {
+                matched.name == removed.attribute
+                    && matches!(matched.condition, Condition::PrefixIgnoreCase(_))
+            }),
+        })
+        .collect()
+}
+
+/// A protocol as settings want it.
+fn configured(
+    plain: &Arc<dyn Protocol>,
+    settings: &[config::Setting],
+) -> Result<Arc<dyn Protocol>, SettingRefused> {
+    if settings.is_empty() {
+        return Ok(Arc::clone(plain));
+    }
+    let pairs: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|setting| (setting.name.as_str(), setting.value.as_str()))
+        .collect();
+    plain.configure(&pairs)
+}
+
+impl Service {
+    /// The first route that matches.
+    pub(in crate::engine) fn select<'m>(
+        &self,
+        attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
+    ) -> Option<Rc<Route>> {
+        let (_, route) = self
+            .routes
+            .select(|index| attribute(self.keys.get(index)?))?;
+        Some(Rc::clone(route))
+    }
+}
+
+impl Route {
+    /// The destination of the next request: over time, exactly by weight.
+    pub(in crate::engine) fn destination(&self) -> Option<&Rc<Destination>> {
+        let next = self.next_destination();
+        self.turn.set(self.turn.get().wrapping_add(1));
+        next
+    }
+
+    /// What [`Route::destination`] would say.
+    pub(in crate::engine) fn next_destination(&self) -> Option<&Rc<Destination>> {
+        self.destinations.get(self.weights.at(self.turn.get()))
+    }
+}
+
+impl Tables {
+    /// The service's protocol as it is spoken with each cluster that its routes name.
+    fn dialects_of(
+        &mut self,
+        service: &config::Service,
+        rules: &[Arc<config::Route>],
+        plain: &Arc<dyn Protocol>,
+        snapshot: &Snapshot,
+    ) -> HashMap<String, Rc<Dialect>> {
+        let mut dialects = HashMap::new();
+        let mirrors = |rule: &Arc<config::Route>| -> Vec<String> {
+            rule.mirrors.iter().map(|to| to.cluster.clone()).collect()
+        };
+        let named = rules.iter().flat_map(|rule| {
+            let to = rule.destinations.iter().map(|to| to.cluster.clone());
+            to.chain(mirrors(rule))
+        });
+        for cluster in named {
+            let config = snapshot.clusters.get(&cluster);
+            let own = config.map_or(&[][..], |config| config.settings.as_slice());
+            let settings: Vec<_> = service.settings.iter().chain(own).cloned().collect();
+            match self.dialect(plain, settings) {
+                Ok(dialect) => {
+                    dialects.insert(cluster, dialect);
+                }
+                Err(error) => tracing::error!(%cluster, %error,
+                    "the protocol cannot be configured so: the cluster is not asked"),
+            }
+        }
+        dialects
+    }
+
+    /// The protocol with these settings. It keeps its identity as long as the worker runs.
+    fn dialect(
+        &mut self,
+        plain: &Arc<dyn Protocol>,
+        settings: Vec<config::Setting>,
+    ) -> Result<Rc<Dialect>, SettingRefused> {
+        let id = self.dialects.len();
+        let known = self
+            .dialects
+            .iter()
+            .find(|dialect| dialect.protocol.id() == plain.id() && dialect.settings == settings);
+        if let Some(known) = known {
+            return Ok(Rc::clone(known));
+        }
+        let protocol = configured(plain, &settings)?;
+        let dialect = Rc::new(Dialect {
+            traits: protocol.traits(),
+            redirects: protocol.redirects(),
+            protocol,
+            settings,
+            id,
+        });
+        self.dialects.push(Rc::clone(&dialect));
+        Ok(dialect)
+    }
+
+    pub(super) fn build_service(
+        &mut self,
+        service: &config::Service,
+        snapshot: &Snapshot,
+        telemetry: &WorkerTelemetry,
+        random: u64,
+    ) -> Option<Service> {
+        let Some(plain) = self.protocols.find(&service.protocol).cloned() else {
+            tracing::error!(service = %service.name, protocol = %service.protocol,
+                "no such protocol in this build: the service is not served");
+            return None;
+        };
+        let protocol = configured(&plain, &service.settings)
+            .inspect_err(|error| {
+                tracing::error!(service = %service.name, protocol = %service.protocol, %error,
+                    "the protocol cannot be configured so: the service is not served");
+            })
+            .ok()?;
+        let config = snapshot.routes.get(&service.route_config);
+        let rules = config
+            .map(|config| config.routes.as_slice())
+            .unwrap_or_default();
+        let dialects = self.dialects_of(service, rules, &plain, snapshot);
+        let compiled = rules.iter().filter_map(|rule| {
+            let route = self.build_route(rule, (service, &dialects), telemetry, random)?;
+            Some((rule.matches.clone(), Rc::new(route)))
+        });
+        let led_to: HashSet<&str> = rules
+            .iter()
+            .flat_map(|rule| rule.destinations.iter().map(|to| to.cluster.as_str()))
+            .collect();
+        let routes = match RouteTable::new(compiled) {
+            Ok(routes) => routes,
+            Err(error) => {
+                tracing::error!(service = %service.name, %error, "routes do not compile");
+                return None;
+            }
+        };
+        let schema = protocol.attributes();
+        let resolve = |name: &String| AttributeKey::resolve(schema, name);
+        Some(Service {
+            name: Arc::from(service.name.as_str()),
+            keys: routes.attributes().iter().map(resolve).collect(),
+            known: (0..schema.len())
+                .filter_map(|index| Some(AttributeKey::Known(u16::try_from(index).ok()?)))
+                .collect(),
+            routes,
+            operation_attribute: protocol
+                .operation_attribute()
+                .map(|name| AttributeKey::resolve(schema, name)),
+            faults: service.faults.clone(),
+            key_attribute: protocol.key_attribute().and_then(|name| {
+                match AttributeKey::resolve(schema, name) {
+                    AttributeKey::Known(index) => Some(index),
+                    AttributeKey::Other(_) => None,
+                }
+            }),
+            divided: led_to.len() > 1,
+            metrics: telemetry.service(&service.name),
+            unrouted: telemetry.series(&service.name, "", ""),
+            protocol,
+        })
+    }
+
+    fn build_route(
+        &self,
+        rule: &config::Route,
+        (service, dialects): (&config::Service, &HashMap<String, Rc<Dialect>>),
+        telemetry: &WorkerTelemetry,
+        random: u64,
+    ) -> Option<Route> {
+        let (service, buffering) = (&service.name, service.buffering);
+        let weights: Vec<u32> = rule.destinations.iter().map(|to| to.weight).collect();
+        let to = |name: &String| {
+            let cluster = self.clusters.get(name).cloned();
+            Some(Rc::new(Destination {
+                cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
+                dialect: Rc::clone(dialects.get(name)?),
+                buffering,
+                series: telemetry.series(service, &rule.name, name),
+            }))
+        };
+        let destinations = rule.destinations.iter();
+        let destinations = destinations
+            .map(|destination| to(&destination.cluster))
+            .collect::<Option<_>>()?;
+        Some(Route {
+            name: rule.name.clone(),
+            owner: rule.owner.clone(),
+            timeout: rule.timeout,
+            edits: edits(rule),
+            mirrors: rule
+                .mirrors
+                .iter()
+                .filter_map(|mirror| {
+                    Some(Mirror {
+                        to: to(&mirror.cluster)?,
+                        share: mirror.share,
+                        exclude_idempotent: mirror.exclude_idempotent,
+                    })
+                })
+                .collect(),
+            destinations,
+            weights: WeightedCycle::new(&weights).ok()?,
+            turn: Cell::new(random),
+        })
+    }
+}
