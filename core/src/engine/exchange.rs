@@ -180,6 +180,12 @@ impl Engine {
             self.fail(key, status);
             return Some(key);
         }
+        if self.is_astray(key, bytes, whole) {
+            let message = "its key belongs to another server than the connection that this client \
+                           has for itself";
+            self.answer(key, Status::Unsupported, message);
+            return Some(key);
+        }
         self.set_deadline(key, deadline);
         if !self.faulted(key, bytes, whole) {
             self.serve(key, bytes, whole);

@@ -1,8 +1,8 @@
 //! The connection that all requests of a client go to, for as long as one of them says.
 
-use meltemi_codec::Pin;
+use meltemi_codec::{AttributeKey, Frame, Pin, Plan};
 
-use super::{Engine, ExchangeKey, ServerKey, lost::Loss};
+use super::{Engine, ExchangeKey, ServerKey, lost::Loss, shards::Owner};
 
 impl Engine {
     /// A request was sent that the requests behind it have to follow.
@@ -33,6 +33,53 @@ impl Engine {
             {
                 earlier.pin = Pin::None;
             }
+        }
+    }
+
+    /// Whether a request that has to follow its client's pin is about keys that are elsewhere: by the
+    /// service's routes, or by the hash that divides the cluster. (Servers that divide their keys
+    /// themselves say so themselves.)
+    pub(super) fn is_astray(&self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return false;
+        };
+        let Some(client) = self.clients.get(exchange.client) else {
+            return false;
+        };
+        let (Some(pin), Some(to)) = (client.pin, &client.pinned_to) else {
+            return false;
+        };
+        let hashed = to.cluster.is_hashed();
+        let service = self.tables.service(client.service);
+        let divided = service.is_some_and(|service| service.divided);
+        if exchange.pin == Pin::Aside || exchange.own.is_some() || !(divided || hashed) {
+            return false;
+        }
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        let key_attribute = service.and_then(|service| service.key_attribute);
+        let keyed = key_attribute.is_some_and(|key| {
+            let key = AttributeKey::Known(key);
+            client.codec.attribute(frame, &key).is_some()
+        });
+        if !keyed {
+            return false;
+        }
+        let route = exchange.route.as_ref();
+        if route.is_some_and(|route| !route.leads_to(&to.cluster)) {
+            return true;
+        }
+        match self.plan_of(key, bytes, true) {
+            None => false,
+            Some(Plan::One(constraint)) => {
+                let owner = to.cluster.owner(&constraint, (0, 0), &self.tables.hosts);
+                let pinned = self.servers.get(pin).map(|server| server.host);
+                hashed && matches!(owner, Owner::Is { host, .. } if Some(host) != pinned)
+            }
+            Some(Plan::Many { .. } | Plan::Refuse { .. }) => true,
         }
     }
 

@@ -110,7 +110,7 @@ impl Engine {
             }
             FromClient::Goodbye => {
                 self.answered_here(key);
-                self.client_ended(key);
+                self.client_says_goodbye(key);
             }
             FromClient::Response { id } => self.call_answered(key, id, frame, whole),
             FromClient::Cancel { id } => {
@@ -151,6 +151,14 @@ impl Engine {
         }
     }
 
+    /// The client leaves once it has its answers; what it has sent behind its goodbye is not read.
+    fn client_says_goodbye(&mut self, key: ClientKey) {
+        self.finish_client(key);
+        if let Some(client) = self.clients.get_mut(key) {
+            client.incoming = Incoming::Skip(u64::MAX);
+        }
+    }
+
     /// The client sends no more.
     pub(super) fn client_ended(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {
@@ -164,6 +172,14 @@ impl Engine {
         {
             return self.abandon_client(key);
         }
+        self.finish_client(key);
+    }
+
+    /// It gets the answers that it is owed, then its connection closes.
+    fn finish_client(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key).filter(|c| c.phase == Phase::Open) else {
+            return;
+        };
         client.phase = Phase::Finishing;
         client.reading = false;
         if !client.is_busy() {

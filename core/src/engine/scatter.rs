@@ -53,10 +53,17 @@ impl Engine {
 
     fn plan(&self, key: ExchangeKey, bytes: &[u8], whole: bool) -> Option<Plan> {
         let exchange = self.exchanges.get(key)?;
-        let to = exchange.to.as_ref().filter(|_| whole)?;
         if exchange.constraint != Constraint::Planned || exchange.own.is_some() {
             return None;
         }
+        self.plan_of(key, bytes, whole)
+    }
+
+    /// How the request would be served if its client had no connection of its own; `None` where
+    /// there is nothing to divide.
+    pub(super) fn plan_of(&self, key: ExchangeKey, bytes: &[u8], whole: bool) -> Option<Plan> {
+        let exchange = self.exchanges.get(key)?;
+        let to = exchange.to.as_ref()?;
         let client = self.clients.get(exchange.client)?;
         let service = self.tables.service(client.service)?;
         let frame = Frame {
@@ -70,6 +77,13 @@ impl Engine {
         let divided = to.cluster.is_divided() || (service.divided && keyed());
         if !divided {
             return None;
+        }
+        if !whole {
+            // Whose keys are behind its head nobody has seen.
+            return Some(Plan::Refuse {
+                status: Status::TooLarge,
+                message: "the request is too large to be divided among shards",
+            });
         }
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
         let locate = |value: &[u8], shard_key: &ShardKey<'_>| {

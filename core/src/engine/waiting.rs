@@ -4,7 +4,7 @@ use meltemi_codec::{Pin, Request};
 
 use super::{
     ClientKey, Engine, ExchangeKey,
-    client::{Incoming, Parked, Phase},
+    client::{Client, Incoming, Parked, Phase},
     tables::Cluster,
 };
 
@@ -29,6 +29,9 @@ impl Engine {
             let pinned = sent.is_some_and(|sent| sent.server == pin);
             // A state that the connection has lost with what is in flight counts too.
             let other = newest.is_some_and(|newest| newest.session != request.session);
+            if self.is_being_released(client) {
+                return true;
+            }
             return other || pinned == (request.pin == Pin::Aside);
         }
         if request.pin == Pin::Aside {
@@ -43,6 +46,19 @@ impl Engine {
                 .flights
                 .iter()
                 .all(|flight| self.is_on_own(key, *flight))
+    }
+
+    /// Whether the client's pin is about to end, and what follows may belong elsewhere.
+    fn is_being_released(&self, client: &Client) -> bool {
+        let to = client.pinned_to.as_ref();
+        let service = self.tables.service(client.service);
+        let divided = to.is_some_and(|to| to.cluster.is_divided())
+            || service.is_some_and(|service| service.divided);
+        divided
+            && client.flights.iter().any(|flight| {
+                let flight = self.exchanges.get(*flight);
+                flight.is_some_and(|flight| flight.pin == Pin::Release)
+            })
     }
 
     /// What is known of the cluster has changed: a later request of a client may go elsewhere than

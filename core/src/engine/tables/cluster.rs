@@ -102,6 +102,11 @@ impl Cluster {
         self.division.divides()
     }
 
+    /// Whether a hash divides its keys, which its endpoints know nothing of.
+    pub(in crate::engine) fn is_hashed(&self) -> bool {
+        matches!(self.division, Division::Hashed(..)) && self.division.divides()
+    }
+
     /// Who is asked, given what the request says of its key and how many were asked already.
     pub(in crate::engine) fn owner(
         &self,

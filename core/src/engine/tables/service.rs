@@ -136,6 +136,12 @@ impl Route {
         next
     }
 
+    /// Whether some of its requests go to this cluster.
+    pub(in crate::engine) fn leads_to(&self, cluster: &Cluster) -> bool {
+        let mut destinations = self.destinations.iter();
+        destinations.any(|to| to.cluster.name == cluster.name)
+    }
+
     /// What [`Route::destination`] would say.
     pub(in crate::engine) fn next_destination(&self) -> Option<&Rc<Destination>> {
         self.destinations.get(self.weights.at(self.turn.get()))
