@@ -16,12 +16,12 @@ impl Engine {
         let Some(client) = self.clients.get_mut(exchange.client) else {
             return;
         };
-        client.pinned_to.clone_from(&exchange.to);
         let before = client.pin.replace(server);
-        if before != Some(server)
-            && let Some(repeat) = &mut exchange.repeat
-        {
-            repeat.pinned = true;
+        if before != Some(server) {
+            client.pinned_to.clone_from(&exchange.to);
+            if let Some(repeat) = &mut exchange.repeat {
+                repeat.pinned = true;
+            }
         }
         if before.is_none() {
             return;
