@@ -150,9 +150,10 @@ pub enum Answers {
     None,
     /// One.
     One,
-    /// Exactly this many (a `SUBSCRIBE` of n channels).
+    /// Exactly this many, whatever they say.
     Counted(u32),
-    /// Any number, until one that is [`crate::Response::last`] (streams, `MONITOR`).
+    /// Any number, until one that is [`crate::Response::last`] (streams, `MONITOR`, a `SUBSCRIBE` of n
+    /// channels, which one error answers as well).
     UntilEnd,
 }
 

@@ -1,5 +1,7 @@
 //! An attempt: a request is sent to an endpoint, on a connection that may carry it.
 
+use std::rc::Rc;
+
 use meltemi_codec::{Answers, Frame, Pin, Status};
 use rand::Rng;
 
@@ -7,9 +9,8 @@ use super::{
     Engine, ExchangeKey, ServerKey,
     exchange::{Exchange, Sent},
     pool::Checkout,
-    server::Line,
     shards::Owner,
-    tables::HostKey,
+    tables::{Destination, HostKey},
 };
 
 /// Where a request goes next.
@@ -75,7 +76,7 @@ impl Engine {
             return None;
         }
         self.newest_flight(key, |_, other| {
-            let same = |other: &std::rc::Rc<super::tables::Destination>| {
+            let same = |other: &Rc<Destination>| {
                 other.cluster.name == to.cluster.name && other.dialect == to.dialect
             };
             other.to.as_ref().is_some_and(same)
@@ -102,7 +103,6 @@ impl Engine {
         if !client.keeps_order() {
             return None;
         }
-        let line = self.line(exchange)?;
         client.flights.iter().rev().find_map(|other| {
             let other = self.exchanges.get(*other).filter(|_| *other != key)?;
             let sent = other.attempt?;
@@ -110,17 +110,7 @@ impl Engine {
                 return None;
             }
             let server = self.servers.get(sent.server)?;
-            (server.line == line).then_some(sent.server)
-        })
-    }
-
-    /// What has to be spoken on a connection that carries this request.
-    pub(super) fn line(&self, exchange: &Exchange) -> Option<Line> {
-        let to = exchange.to.as_ref()?;
-        Some(Line {
-            dialect: std::rc::Rc::clone(&to.dialect),
-            session: exchange.session.clone(),
-            replica: exchange.replica,
+            server.line.carries(exchange).then_some(sent.server)
         })
     }
 
@@ -151,7 +141,7 @@ impl Engine {
             }
             Owner::Nobody => return Next::Nobody,
             Owner::Unknown => {
-                let cluster = std::rc::Rc::clone(cluster);
+                let cluster = Rc::clone(cluster);
                 self.suspect_cluster(&cluster, None);
                 return Next::Unknown;
             }

@@ -52,7 +52,8 @@ pub(super) struct Exchange {
     pub(super) gather: Option<Box<Gather>>,
     /// What waits for a delay that was injected.
     pub(super) delayed: Option<Box<Delayed>>,
-    pub(super) series: Series,
+    /// Of a client's own request.
+    pub(super) series: Option<Series>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
     pub(super) candidates: Option<Candidates>,
@@ -103,7 +104,7 @@ impl End {
 }
 
 impl Exchange {
-    pub(super) fn new(client: ClientKey, request: Request, series: Series, now: Instant) -> Self {
+    pub(super) fn new(client: ClientKey, request: Request, now: Instant) -> Self {
         Self {
             client,
             own: None,
@@ -123,7 +124,7 @@ impl Exchange {
             repeat: None,
             gather: None,
             delayed: None,
-            series,
+            series: None,
             route: None,
             to: None,
             candidates: None,
@@ -230,7 +231,8 @@ impl Engine {
         let client = self.clients.get_mut(client_key)?;
         client.metrics.request_started();
         let owed = request.answers != Answers::None;
-        let mut exchange = Exchange::new(client_key, request, client.unrouted.clone(), self.now);
+        let mut exchange = Exchange::new(client_key, request, self.now);
+        exchange.series = Some(client.unrouted.clone());
         exchange.request_bytes = bytes as u64;
         exchange.turn = client
             .lineup
@@ -275,7 +277,9 @@ impl Engine {
             return exchange.to.as_ref().map(|_| ()).ok_or(Status::NoRoute);
         };
         let destination = route.destination().ok_or(Status::NoRoute)?;
-        exchange.series = destination.series.clone();
+        if exchange.own.is_none() {
+            exchange.series = Some(destination.series.clone());
+        }
         exchange.to = Some(Rc::clone(destination));
         exchange.route = Some(Rc::clone(&route));
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
@@ -391,6 +395,9 @@ impl Engine {
         if let Some(timer) = exchange.deadline {
             self.timers.cancel(timer);
         }
+        if let Some(repeat) = exchange.repeat.take() {
+            self.drop_kept(*repeat);
+        }
         match &exchange.own {
             Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
             None => self.record(&mut exchange, end),
@@ -411,14 +418,16 @@ impl Engine {
     /// Counts what a client's request came to.
     fn record(&mut self, exchange: &mut Exchange, end: End) {
         let duration = self.now.saturating_duration_since(exchange.started);
-        exchange.series.record(Answered {
-            outcome: end.outcome,
-            code: end.code,
-            flag: end.flag,
-            duration,
-            request_bytes: exchange.request_bytes,
-            response_bytes: exchange.response_bytes,
-        });
+        if let Some(series) = &exchange.series {
+            series.record(Answered {
+                outcome: end.outcome,
+                code: end.code,
+                flag: end.flag,
+                duration,
+                request_bytes: exchange.request_bytes,
+                response_bytes: exchange.response_bytes,
+            });
+        }
         self.observed(exchange, end, duration);
         if let Some(client) = self.clients.get(exchange.client) {
             client.metrics.request_finished();

@@ -59,11 +59,7 @@ impl Engine {
         own: &OwnRequest,
         purpose: Purpose,
     ) -> ExchangeKey {
-        let series = match self.clients.get(client) {
-            Some(client) => client.unrouted.clone(),
-            None => self.telemetry.series("", "", ""),
-        };
-        let mut exchange = Exchange::new(client, own.request.clone(), series, self.now);
+        let mut exchange = Exchange::new(client, own.request.clone(), self.now);
         exchange.own = Some(Box::new(Own {
             purpose,
             answer: self.spare.take(),

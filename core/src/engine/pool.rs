@@ -21,11 +21,11 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return Checkout::Full;
         };
-        let Some(line) = self.line(exchange) else {
+        let Some(to) = &exchange.to else {
             return Checkout::Full;
         };
         let client = exchange.client;
-        let sharing = line.dialect.traits.sharing;
+        let sharing = to.dialect.traits.sharing;
         let own = exchange.exclusive
             || !matches!(exchange.pin, Pin::None | Pin::Aside)
             || matches!(sharing, Sharing::PerClient | Sharing::Exclusive);
@@ -36,7 +36,7 @@ impl Engine {
         let found = self.tables.hosts.get(host).and_then(|host| {
             host.shared.iter().copied().find(|server| {
                 self.servers.get(*server).is_some_and(|server| {
-                    if server.line != line {
+                    if !server.line.carries(exchange) {
                         false
                     } else if own {
                         server.is_free()
@@ -46,7 +46,11 @@ impl Engine {
                 })
             })
         });
-        let found = found.or_else(|| self.open(host, own, line));
+        let line = match found {
+            Some(_) => None,
+            None => Line::of(exchange),
+        };
+        let found = found.or_else(|| self.open(host, own, line?));
         let Some(server_key) = found else {
             return Checkout::Full;
         };

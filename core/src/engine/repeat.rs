@@ -1,12 +1,15 @@
 //! Requests that are sent again: to where an answer points, or later.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use meltemi_codec::{Constraint, LocalReply, Node, Outcome, Status};
 use rand::Rng;
 
 use super::{
-    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, tables::HostKey,
+    Engine, ExchangeKey, ServerKey, Timer,
+    exchange::Exchange,
+    own::Purpose,
+    tables::{Destination, HostKey},
     wire_ids::AttemptKey,
 };
 
@@ -19,6 +22,13 @@ pub(super) struct Repeat {
     pub(super) once: bool,
     /// It is the one that its client's connection is pinned since.
     pub(super) pinned: bool,
+}
+
+impl Repeat {
+    /// Bytes that it keeps.
+    pub(super) fn len(&self) -> usize {
+        self.request.len()
+    }
 }
 
 /// Redirects that a request follows without a pause: each is a change that the proxy had not heard
@@ -34,10 +44,11 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        let redirects = |to: &std::rc::Rc<super::tables::Destination>| to.dialect.redirects;
+        let redirects = |to: &Rc<Destination>| to.dialect.redirects;
         if whole && exchange.to.as_ref().is_some_and(redirects) {
             let mut request = self.spare.take();
             request.extend_from_slice(bytes);
+            self.buffered += request.len();
             exchange.repeat = Some(Box::new(Repeat {
                 request,
                 redirects: 0,
@@ -97,7 +108,7 @@ impl Engine {
     /// What a redirect says of the cluster. Returns the endpoint that it names.
     fn note_redirect(&mut self, key: ExchangeKey, server: ServerKey, to: &Node) -> Option<HostKey> {
         let exchange = self.exchanges.get(key)?;
-        let cluster = std::rc::Rc::clone(&exchange.to.as_ref()?.cluster);
+        let cluster = Rc::clone(&exchange.to.as_ref()?.cluster);
         let from = self.servers.get(server)?.host;
         let constraint = exchange.constraint.clone();
         let host = self.tables.redirect_target(&cluster, to, from)?;
@@ -167,7 +178,7 @@ impl Engine {
         to: &Node,
     ) -> Option<HostKey> {
         let exchange = self.exchanges.get(key)?;
-        let cluster = std::rc::Rc::clone(&exchange.to.as_ref()?.cluster);
+        let cluster = Rc::clone(&exchange.to.as_ref()?.cluster);
         let from = self.servers.get(server)?.host;
         self.tables.redirect_target(&cluster, to, from)
     }
@@ -295,8 +306,15 @@ impl Engine {
         if let Some(repeat) = self.exchanges.get_mut(key).and_then(|e| e.repeat.as_mut()) {
             repeat.request = request;
         } else {
+            self.buffered = self.buffered.saturating_sub(request.len());
             self.spare.give(request);
         }
+    }
+
+    /// The exchange is over: its request is not sent again.
+    pub(super) fn drop_kept(&mut self, repeat: Repeat) {
+        self.buffered = self.buffered.saturating_sub(repeat.request.len());
+        self.spare.give(repeat.request);
     }
 }
 

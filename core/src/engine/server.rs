@@ -104,6 +104,25 @@ impl Incoming {
     }
 }
 
+impl Line {
+    /// What has to be spoken on a connection that carries this request.
+    pub(super) fn of(exchange: &Exchange) -> Option<Self> {
+        Some(Self {
+            dialect: Rc::clone(&exchange.to.as_ref()?.dialect),
+            session: exchange.session.clone(),
+            replica: exchange.replica,
+        })
+    }
+
+    /// Whether a request may go on this connection.
+    pub(super) fn carries(&self, exchange: &Exchange) -> bool {
+        let to = exchange.to.as_ref();
+        to.is_some_and(|to| to.dialect == self.dialect)
+            && self.session == exchange.session
+            && self.replica == exchange.replica
+    }
+}
+
 impl Server {
     pub(super) fn new(
         line: Line,

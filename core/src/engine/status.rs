@@ -46,7 +46,8 @@ impl Engine {
             let answer = exchange.own.as_ref().map_or(0, |own| own.answer.len());
             let parts = exchange.gather.iter().flat_map(|gather| &gather.parts);
             let delayed = exchange.delayed.as_ref().map_or(0, |delayed| delayed.len());
-            answer + delayed + parts.map(|part| part.bytes.len()).sum::<usize>()
+            let kept = exchange.repeat.as_ref().map_or(0, |repeat| repeat.len());
+            answer + delayed + kept + parts.map(|part| part.bytes.len()).sum::<usize>()
         });
         clients.sum::<usize>()
             + servers.sum::<usize>()
