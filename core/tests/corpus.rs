@@ -5,9 +5,9 @@
 #[path = "support/fuzz.rs"]
 mod fuzz;
 
-use std::fs;
 use std::path::Path;
 
+use meltemi_codec::kit::replay;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -15,11 +15,7 @@ use proptest::prelude::*;
 fn targets_hold_over_the_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for (name, target) in fuzz::TARGETS {
-        let mut inputs = 0;
-        for entry in fs::read_dir(corpus.join(name)).unwrap() {
-            target(&fs::read(entry.unwrap().path()).unwrap());
-            inputs += 1;
-        }
+        let inputs = replay(&corpus.join(name), target);
         assert!(inputs > 5, "{name} has {inputs} inputs");
     }
 }

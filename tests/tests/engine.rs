@@ -44,7 +44,7 @@ proptest! {
     }
 
     #[test]
-    fn redis_holds(choices in vec(any::<u8>(), 0..600)) {
-        support::trial::run(&[redis::speech()], &choices);
+    fn redis_holds(follows in any::<bool>(), choices in vec(any::<u8>(), 0..600)) {
+        support::trial::run(&[redis::speech(follows)], &choices);
     }
 }

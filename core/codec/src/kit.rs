@@ -31,6 +31,7 @@ mod excerpt;
 mod feed;
 mod fuzz;
 mod leg;
+mod replay;
 pub mod rules;
 pub mod sample;
 
@@ -41,6 +42,7 @@ pub use broken::Broken;
 pub use corpus::{Corpus, Sample};
 pub use documentation::{attribute_table, documented};
 pub use fuzz::{fuzz_downstream, fuzz_upstream};
+pub use replay::replay;
 
 /// A rule that every protocol keeps.
 pub type Rule = fn(&dyn Protocol, &Corpus) -> Result<(), Broken>;

@@ -1,12 +1,15 @@
 //! Redis, spoken: commands that go on shared connections, on ones of their own, and in between.
 
-use std::sync::Arc;
+use meltemi_codec::Protocol;
 
 use crate::support::trial::{PLAIN, Say, Speech};
 
-pub(crate) fn speech() -> Speech {
+/// Where redirects are followed, requests are kept until they are answered.
+pub(crate) fn speech(follows: bool) -> Speech {
+    let follows = if follows { "true" } else { "false" };
+    let protocol = meltemi_redis::protocol().configure(&[("enableRedirection", follows)]);
     Speech {
-        protocol: Arc::new(meltemi_redis::protocol()),
+        protocol: protocol.expect("the setting is right"),
         client: command,
         server: reply,
     }

@@ -10,9 +10,9 @@
 #[path = "support/golden.rs"]
 mod golden;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use meltemi_codec::kit::{fuzz_downstream, fuzz_upstream};
+use meltemi_codec::kit::{fuzz_downstream, fuzz_upstream, replay};
 use proptest::{collection::vec, prelude::*};
 
 /// A target's name, which is its corpus folder's too, and its body.
@@ -34,11 +34,7 @@ const PLANS: [[u8; 2]; 4] = [[0, 6], [1, 13], [2, 30], [15, 40]];
 fn targets_hold_over_the_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for (name, target) in TARGETS {
-        let mut inputs = 0;
-        for entry in fs::read_dir(corpus.join(name)).unwrap() {
-            target(&fs::read(entry.unwrap().path()).unwrap());
-            inputs += 1;
-        }
+        let inputs = replay(&corpus.join(name), target);
         assert!(inputs > 5, "{name} has {inputs} inputs");
     }
 }

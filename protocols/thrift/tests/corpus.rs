@@ -16,9 +16,9 @@ mod samples;
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use meltemi_codec::kit::Sample;
+use meltemi_codec::kit::{Sample, replay};
 use proptest::{collection::vec, prelude::*};
 
 /// A target's name, which is its corpus folder's too, and its body.
@@ -44,11 +44,7 @@ fn all() -> Vec<Sample> {
 fn targets_hold_over_the_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     for (name, target) in TARGETS {
-        let mut inputs = 0;
-        for entry in fs::read_dir(corpus.join(name)).unwrap() {
-            target(&fs::read(entry.unwrap().path()).unwrap());
-            inputs += 1;
-        }
+        let inputs = replay(&corpus.join(name), target);
         assert!(inputs > 5, "{name} has {inputs} inputs");
     }
 }

@@ -1,4 +1,4 @@
-//! The engine between clients and servers that speak Redis, or do not.
+//! The engine between clients and servers that speak Redis, or do not. The first byte chooses how.
 #![no_main]
 
 #[path = "../speech.rs"]
@@ -8,4 +8,8 @@ mod support {
     pub(crate) mod trial;
 }
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| support::trial::run(&[speech::speech()], data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Some((choice, data)) = data.split_first() {
+        support::trial::run(&[speech::speech(choice & 1 == 1)], data);
+    }
+});
