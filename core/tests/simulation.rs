@@ -7,6 +7,8 @@
 
 #[path = "simulation/client.rs"]
 mod client;
+#[path = "simulation/config.rs"]
+mod config;
 #[path = "simulation/server.rs"]
 mod server;
 #[path = "simulation/wire.rs"]

@@ -28,23 +28,15 @@ fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
         })
         .collect();
     Cluster {
-        name: "outbound|1||test".into(),
         lb,
-        hashing: None,
         connect_timeout: Duration::from_secs(1),
-        keepalive: None,
-        max_connections: None,
-        max_unknown_nodes: 100,
-        outlier: None,
         panic_threshold: 0,
         locality: LocalityRule::nearest_first(),
-        settings: Vec::new(),
-        topology: None,
-        eds_name: "outbound|1||test".into(),
         endpoints: Arc::new(Endpoints {
             hosts,
             overprovisioning: 140,
         }),
+        ..Cluster::new("outbound|1||test")
     }
 }
 

@@ -89,6 +89,29 @@ pub struct OutlierDetection {
     pub max_ejection_percent: u32,
 }
 
+impl Cluster {
+    /// A cluster without endpoints, all else as Envoy has it by default.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            lb: LbPolicy::default(),
+            hashing: None,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            keepalive: None,
+            max_connections: None,
+            max_unknown_nodes: DEFAULT_UNKNOWN_NODES,
+            outlier: None,
+            panic_threshold: DEFAULT_PANIC_THRESHOLD,
+            locality: LocalityRule::default(),
+            settings: Vec::new(),
+            topology: None,
+            eds_name: name.into(),
+            endpoints: Arc::default(),
+        }
+    }
+}
+
 impl TryFrom<proto::Cluster> for Cluster {
     type Error = Invalid;
 

@@ -100,6 +100,23 @@ impl RouteConfig {
 }
 
 impl Route {
+    /// A route of this name that takes every request to one cluster.
+    #[must_use]
+    pub fn new(name: &str, cluster: &str) -> Self {
+        Self {
+            name: name.into(),
+            owner: String::new(),
+            matches: Vec::new(),
+            destinations: vec![WeightedCluster {
+                cluster: cluster.into(),
+                weight: 1,
+            }],
+            timeout: None,
+            remove_prefix: None,
+            mirrors: Vec::new(),
+        }
+    }
+
     fn parse(route: proto::Route) -> Result<Self, Invalid> {
         // Dropping a mutation would change what the server sees, and nobody would know.
         for (field, mutations) in [

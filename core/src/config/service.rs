@@ -41,6 +41,24 @@ pub struct Buffering {
     pub timeout: Duration,
 }
 
+impl Service {
+    /// A service whose protocol and routes have these names, and nothing more.
+    #[must_use]
+    pub fn new(name: &str, protocol: &str, route_config: &str) -> Self {
+        Self {
+            name: name.into(),
+            protocol: protocol.into(),
+            application_protocol: protocol.into(),
+            route_config: route_config.into(),
+            settings: Vec::new(),
+            faults: Vec::new(),
+            operation_metrics: false,
+            slow_request_threshold: None,
+            buffering: None,
+        }
+    }
+}
+
 impl TryFrom<proto::Service> for Service {
     type Error = Invalid;
 

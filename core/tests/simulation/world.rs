@@ -9,24 +9,21 @@ use std::{
 
 use meltemi_codec::kit::sample::{ById, InOrder};
 use meltemi_core::{
-    config::{
-        Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route,
-        RouteConfig, Service, Snapshot, WeightedCluster,
-    },
-    engine::{Action, ConnectionId, Engine, Settings},
+    config::{Address, Endpoint, Health, LbPolicy},
+    engine::{Action, ConnectionId, Engine},
     protocols::Protocols,
     telemetry::Telemetry,
 };
-use meltemi_policy::{Locality, LocalityRule};
+use meltemi_policy::Locality;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
     client::Client,
+    config::{LISTENER, snapshot, tight_settings},
     server::{Manners, ServerConnection},
     wire::Dialect,
 };
 
-const LISTENER: &str = "default/gateway/server";
 /// Bytes that the engine may hold in these schedules, whatever happens.
 const BUFFERED: usize = 16 * 1024 * 1024;
 
@@ -567,92 +564,5 @@ impl World {
         self.pass(Duration::from_millis(20));
         self.settle_actions();
         self.check();
-    }
-}
-
-fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
-    let name = "outbound|1||echo.default".to_owned();
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: "default/echo".into(),
-    };
-    let service = Service {
-        name: "default/echo".into(),
-        protocol: dialect.protocol().into(),
-        application_protocol: dialect.protocol().into(),
-        route_config: "echo".into(),
-        settings: Vec::new(),
-        faults: Vec::new(),
-        operation_metrics: true,
-        slow_request_threshold: Some(Duration::from_millis(20)),
-        buffering: None,
-    };
-    let route = Route {
-        name: "all".into(),
-        owner: String::new(),
-        matches: Vec::new(),
-        destinations: vec![WeightedCluster {
-            cluster: name.clone(),
-            weight: 1,
-        }],
-        timeout: Some(Duration::from_millis(300)),
-        remove_prefix: None,
-        mirrors: Vec::new(),
-    };
-    let cluster = cluster(&name, hosts, lb);
-    Snapshot {
-        listeners: [(listener.name.clone(), Arc::new(listener))].into(),
-        services: [(service.name.clone(), Arc::new(service))].into(),
-        routes: [(
-            "echo".to_owned(),
-            Arc::new(RouteConfig {
-                name: "echo".into(),
-                routes: vec![Arc::new(route)],
-            }),
-        )]
-        .into(),
-        clusters: [(name, Arc::new(cluster))].into(),
-        ..Snapshot::default()
-    }
-}
-
-fn cluster(name: &str, hosts: Vec<Endpoint>, lb: LbPolicy) -> Cluster {
-    Cluster {
-        name: name.to_owned(),
-        lb,
-        hashing: None,
-        connect_timeout: Duration::from_secs(1),
-        keepalive: None,
-        max_connections: None,
-        max_unknown_nodes: 100,
-        outlier: None,
-        panic_threshold: 50,
-        locality: LocalityRule::default(),
-        settings: Vec::new(),
-        topology: None,
-        eds_name: name.to_owned(),
-        endpoints: Arc::new(Endpoints {
-            hosts,
-            overprovisioning: 140,
-        }),
-    }
-}
-
-/// Limits so tight that every one of them is met.
-fn tight_settings(random: &mut SmallRng) -> Settings {
-    Settings {
-        whole: 4096,
-        in_flight_per_connection: random.random_range(1..20),
-        unsent_per_connection: 8192,
-        connections_per_endpoint: random.random_range(1..4),
-        own_connections_per_endpoint: random.random_range(1..4),
-        in_flight_per_client: 40,
-        client_pause: 4096,
-        client_limit: 256 * 1024,
-        buffered: 1024 * 1024,
-        stall: Duration::from_secs(2),
-        drain_quiet: Duration::from_millis(100),
-        ..Settings::default()
     }
 }

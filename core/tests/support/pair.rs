@@ -9,12 +9,12 @@ use meltemi_codec::Protocol;
 use meltemi_codec::kit::sample::{ById, InOrder};
 use meltemi_core::config::{
     Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route, RouteConfig,
-    Service, Snapshot, WeightedCluster,
+    Service, Snapshot,
 };
 use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
 use meltemi_core::protocols::Protocols;
 use meltemi_core::telemetry::Telemetry;
-use meltemi_policy::{Locality, LocalityRule};
+use meltemi_policy::Locality;
 
 pub(crate) const SERVICE: &str = "default/cache";
 pub(crate) const PEER: &str = "192.0.2.7:40000";
@@ -132,15 +132,8 @@ impl Pair {
 
 fn snapshot(change: impl FnOnce(&mut Service)) -> Snapshot {
     let mut service = Service {
-        name: SERVICE.into(),
-        protocol: "sample-in-order".into(),
         application_protocol: "sample".into(),
-        route_config: "cache".into(),
-        settings: Vec::new(),
-        faults: Vec::new(),
-        operation_metrics: false,
-        slow_request_threshold: None,
-        buffering: None,
+        ..Service::new(SERVICE, "sample-in-order", "cache")
     };
     change(&mut service);
     let listener = Listener {
@@ -148,18 +141,7 @@ fn snapshot(change: impl FnOnce(&mut Service)) -> Snapshot {
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         service: SERVICE.into(),
     };
-    let route = Route {
-        name: "all".into(),
-        owner: String::new(),
-        matches: Vec::new(),
-        destinations: vec![WeightedCluster {
-            cluster: CLUSTER.into(),
-            weight: 1,
-        }],
-        timeout: None,
-        remove_prefix: None,
-        mirrors: Vec::new(),
-    };
+    let route = Route::new("all", CLUSTER);
     let routes = RouteConfig {
         name: "cache".into(),
         routes: vec![Arc::new(route)],
@@ -183,22 +165,12 @@ fn cluster() -> Cluster {
         labels: [].into(),
     };
     Cluster {
-        name: CLUSTER.into(),
         lb: LbPolicy::RoundRobin,
-        hashing: None,
         connect_timeout: Duration::from_secs(1),
-        keepalive: None,
-        max_connections: None,
-        max_unknown_nodes: 100,
-        outlier: None,
-        panic_threshold: 50,
-        locality: LocalityRule::default(),
-        settings: Vec::new(),
-        topology: None,
-        eds_name: CLUSTER.into(),
         endpoints: Arc::new(Endpoints {
             hosts: vec![endpoint],
             overprovisioning: 140,
         }),
+        ..Cluster::new(CLUSTER)
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use super::fragile::Fragile;
 use crate::config::{
     Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, OutlierDetection,
-    Route, RouteConfig, Service, Snapshot, WeightedCluster,
+    Route, RouteConfig, Service, Snapshot,
 };
 use crate::proxy::{Configuration, Proxy, ProxyOptions, RunError};
 
@@ -311,30 +311,15 @@ pub(super) const CLUSTER: &str = "outbound|20880||echo.default";
 
 fn service() -> Service {
     Service {
-        name: "default/echo".into(),
-        protocol: "sample-by-id".into(),
         application_protocol: "sample".into(),
-        route_config: "echo-routes".into(),
-        settings: Vec::new(),
-        faults: Vec::new(),
-        operation_metrics: false,
-        slow_request_threshold: None,
-        buffering: None,
+        ..Service::new("default/echo", "sample-by-id", "echo-routes")
     }
 }
 
 fn routes() -> RouteConfig {
     let route = Route {
-        name: "all".into(),
         owner: "MetaRouter/default/echo".into(),
-        matches: Vec::new(),
-        destinations: vec![WeightedCluster {
-            cluster: CLUSTER.into(),
-            weight: 1,
-        }],
-        timeout: None,
-        remove_prefix: None,
-        mirrors: Vec::new(),
+        ..Route::new("all", CLUSTER)
     };
     RouteConfig {
         name: "echo-routes".into(),
@@ -352,13 +337,7 @@ fn cluster(endpoints: &[Address]) -> Cluster {
         labels: [("version".to_owned(), "v1".to_owned())].into(),
     });
     Cluster {
-        name: CLUSTER.into(),
         lb: LbPolicy::RoundRobin,
-        hashing: None,
-        connect_timeout: Duration::from_secs(5),
-        keepalive: None,
-        max_connections: None,
-        max_unknown_nodes: 100,
         outlier: Some(OutlierDetection {
             consecutive_errors: 1,
             interval: Duration::from_secs(3600),
@@ -368,12 +347,10 @@ fn cluster(endpoints: &[Address]) -> Cluster {
         }),
         panic_threshold: 0,
         locality: LocalityRule::nearest_first(),
-        settings: Vec::new(),
-        topology: None,
-        eds_name: CLUSTER.into(),
         endpoints: Arc::new(Endpoints {
             hosts: hosts.collect(),
             ..Endpoints::default()
         }),
+        ..Cluster::new(CLUSTER)
     }
 }

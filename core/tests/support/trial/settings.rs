@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use meltemi_core::config::{
     Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route, RouteConfig,
-    Service, Snapshot, WeightedCluster,
+    Service, Snapshot,
 };
 use meltemi_core::engine::Settings;
-use meltemi_policy::{Locality, LocalityRule};
+use meltemi_policy::Locality;
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
 pub(crate) const CLUSTER: &str = "outbound|1||echo.default";
@@ -62,17 +62,7 @@ pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         service: "default/echo".into(),
     };
-    let service = Service {
-        name: "default/echo".into(),
-        protocol: protocol.into(),
-        application_protocol: protocol.into(),
-        route_config: "echo".into(),
-        settings: Vec::new(),
-        faults: Vec::new(),
-        operation_metrics: false,
-        slow_request_threshold: None,
-        buffering: None,
-    };
+    let service = Service::new("default/echo", protocol, "echo");
     let routes = RouteConfig {
         name: "echo".into(),
         routes: vec![Arc::new(route(shape))],
@@ -97,16 +87,8 @@ pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
 
 fn route(shape: u8) -> Route {
     Route {
-        name: "all".into(),
-        owner: String::new(),
-        matches: Vec::new(),
-        destinations: vec![WeightedCluster {
-            cluster: CLUSTER.into(),
-            weight: 1,
-        }],
         timeout: (shape >> 3 & 1 == 0).then_some(Duration::from_millis(300)),
-        remove_prefix: None,
-        mirrors: Vec::new(),
+        ..Route::new("all", CLUSTER)
     }
 }
 
@@ -125,26 +107,16 @@ fn cluster(shape: u8, endpoints: u8) -> Cluster {
         labels: BTreeMap::new(),
     };
     Cluster {
-        name: CLUSTER.into(),
         lb: match shape % 3 {
             0 => LbPolicy::RoundRobin,
             1 => LbPolicy::LeastRequest,
             _ => LbPolicy::Random,
         },
-        hashing: None,
         connect_timeout: Duration::from_secs(1),
-        keepalive: None,
-        max_connections: None,
-        max_unknown_nodes: 100,
-        outlier: None,
-        panic_threshold: 50,
-        locality: LocalityRule::default(),
-        settings: Vec::new(),
-        topology: None,
-        eds_name: CLUSTER.into(),
         endpoints: Arc::new(Endpoints {
             hosts: addresses(endpoints).into_iter().map(host).collect(),
             overprovisioning: 140,
         }),
+        ..Cluster::new(CLUSTER)
     }
 }
