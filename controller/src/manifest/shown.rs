@@ -46,7 +46,7 @@ pub(super) fn file(
     let is_broken = documents.iter().any(Result::is_err);
     let text = if is_broken && mentions_secrets(&file.text) {
         String::new()
-    } else if secrets.places.is_empty() {
+    } else if secrets.places.is_empty() && secrets.holders.is_empty() {
         return file.clone();
     } else {
         secrets.blot(&file.text)
@@ -79,6 +79,11 @@ fn is_secret_object(entries: &[Entry]) -> bool {
 #[derive(Default)]
 struct Secrets {
     places: Vec<Position>,
+    /// Where each key of the file stands.
+    keys: Vec<Position>,
+    /// Keys that hold a secret: what stands between one and the next key is hidden with its value,
+    /// which a slip may have turned into a comment, a tag or an anchor.
+    holders: Vec<Position>,
     /// Lines of values: an anchor may stand where nothing else says that it is a secret.
     values: Vec<String>,
 }
@@ -97,6 +102,10 @@ impl Secrets {
                         true => !PUBLIC_KEYS.contains(&entry.key.as_str()),
                         false => is_secret || names_secret(&entry.key),
                     };
+                    self.keys.push(entry.at);
+                    if holds_secret {
+                        self.holders.push(entry.at);
+                    }
                     match &entry.value.value {
                         Value::Map(within) if entry.key == AUTH => self.find_auth(within),
                         _ => self.find(&entry.value, holds_secret),
@@ -121,20 +130,32 @@ impl Secrets {
 
     fn find_auth(&mut self, entries: &[Entry]) {
         for entry in entries {
+            self.keys.push(entry.at);
             self.find(&entry.value, entry.key != REFERENCE);
         }
     }
 
     fn blot(mut self, text: &str) -> String {
         let mut blotted: Vec<char> = text.chars().collect();
+        let length = blotted.len();
         let starts = line_starts(&blotted);
-        for place in &self.places {
+        let span = |place: &Position| {
             let line = starts.get(place.line.saturating_sub(1) as usize);
             let start = line.map_or(0, |line| line + place.column.saturating_sub(1) as usize);
             let end = start.saturating_add(place.width as usize);
-            let length = blotted.len();
-            let span = start.min(length)..end.min(length);
-            blotted[span].iter_mut().for_each(blot);
+            start.min(length)..end.min(length)
+        };
+        let mut keys: Vec<usize> = self.keys.iter().map(|key| span(key).start).collect();
+        keys.sort_unstable();
+        for holder in self.holders.iter().map(span) {
+            let next = keys.partition_point(|key| *key < holder.end);
+            let end = keys.get(next).copied().unwrap_or(length);
+            if let Some(held) = blotted.get_mut(holder.end..end) {
+                within_structure(held).iter_mut().for_each(blot);
+            }
+        }
+        for place in self.places.iter().map(span) {
+            blotted[place].iter_mut().for_each(blot);
         }
         let mut text: String = blotted.into_iter().collect();
         // The longest first: a shorter one may be a part of it.
@@ -147,6 +168,18 @@ impl Secrets {
         }
         text
     }
+}
+
+/// What stands between a key and the next without the marks of mappings and lists around it.
+fn within_structure(held: &mut [char]) -> &mut [char] {
+    let opens = |c: &char| c.is_whitespace() || matches!(c, ':' | '{' | '[');
+    let closes = |c: &char| c.is_whitespace() || matches!(c, '}' | ']' | ',');
+    let start = held.iter().position(|c| !opens(c)).unwrap_or(held.len());
+    let end = held
+        .iter()
+        .rposition(|c| !closes(c))
+        .map_or(start, |last| last + 1);
+    held.get_mut(start..end).unwrap_or_default()
 }
 
 fn blot(c: &mut char) {
@@ -199,6 +232,11 @@ mod tests {
             "pasword: hunter2",
             "spec: [hunter2\npassword: hunter2",
             "{stringData: {a: hunter2}",
+            "stringData:\n  password: &hunter2\nkind: Secret\n",
+            "stringData:\n  password: !hunter2\n",
+            "stringData:\n  password: #hunter2\n  username: app\n",
+            "stringData: &hunter2\n  password: a # hunter\nkind: Secret\n",
+            "spec: {auth: {plain: {password: &hunter2 }, x: 1}}",
         ];
         for text in rows {
             let shown = shown(text);
