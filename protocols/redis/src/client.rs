@@ -31,7 +31,7 @@ use self::{
 use crate::{
     lessons::Lessons,
     memo::{self, Kind, Tag},
-    resp::{Arguments, ProtocolError, RequestScan, Scanned, inline, write},
+    resp::{Arguments, ProtocolError, RequestScan, Scanned, inline, reply, write},
     settings::Settings,
 };
 
@@ -220,7 +220,7 @@ impl Downstream for Client {
                 &array
             }
         };
-        let arguments = Arguments::new(bytes);
+        let arguments = Arguments::scanned(bytes, &self.scan);
         let asked = match arguments {
             None if whole => {
                 self.rescan();
@@ -292,7 +292,7 @@ impl Downstream for Client {
 
     fn respond(&mut self, _id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
         let tag = Tag::unpack(response.memo);
-        let error = crate::resp::reply::error(response.bytes).is_some();
+        let error = reply::error(response.bytes).is_some();
         self.state.answered(tag, error);
         // Confirmations of subscriptions are pushes to a server: `CLIENT REPLY OFF` does not stop them.
         let pushed = tag.kind.confirms() && !error;

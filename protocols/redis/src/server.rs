@@ -172,8 +172,12 @@ impl Server {
     }
 
     /// What a message is to the core.
-    fn event(&mut self, bytes: &[u8], expected: &dyn Expected) -> FromServer {
-        let waits = expected.memo(0).map(Tag::unpack);
+    fn event(
+        &mut self,
+        bytes: &[u8],
+        expected: &dyn Expected,
+        waits: Option<Tag>,
+    ) -> FromServer {
         let said = self.said(bytes, waits);
         if said == Said::Push {
             return FromServer::Push;
@@ -192,12 +196,16 @@ impl Server {
             self.due -= 1;
             return FromServer::Answered;
         }
+        let tag = waits.unwrap_or_default();
+        if tag.kind == Kind::Plain && tag.before == 0 && self.asking.is_empty() {
+            let at = At::InOrder;
+            return FromServer::Response(Response { at, last: true });
+        }
         let id = expected.id(0);
         if id.is_some() && self.asking.front() == id.as_ref() {
             self.asking.pop_front();
             return FromServer::Answered;
         }
-        let tag = waits.unwrap_or_default();
         let had = match self.progress {
             Some((of, had)) if Some(of) == id => had,
             _ => 0,
@@ -315,10 +323,8 @@ impl Upstream for Server {
         _out: &mut Vec<u8>,
     ) -> Result<Decoded<FromServer>, Malformed> {
         // What answers `SYNC` is no RESP, but for an error.
-        let replicates = expected
-            .memo(0)
-            .map(Tag::unpack)
-            .is_some_and(|tag| tag.kind == Kind::Replication);
+        let waits = expected.memo(0).map(Tag::unpack);
+        let replicates = waits.is_some_and(|tag| tag.kind == Kind::Replication);
         if self.raw || replicates && self.scan.taken() == 0 && input.first() != Some(&b'-') {
             self.raw = true;
             let at = At::InOrder;
@@ -335,7 +341,7 @@ impl Upstream for Server {
             };
             return Ok(Decoded::Incomplete { need });
         };
-        let event = self.event(front, expected);
+        let event = self.event(front, expected, waits);
         let size = self.scan.size().map_or(Size::Streamed, Size::Known);
         if size != Size::Streamed {
             self.scan.restart();

@@ -1,6 +1,7 @@
 //! Where a key lives: its slot in a Redis Cluster, its hash elsewhere.
 
 use meltemi_codec::{Constraint, Role};
+use memchr::memchr;
 
 /// How many slots a Redis Cluster has.
 pub const SLOTS: u32 = 16384;
@@ -16,9 +17,8 @@ pub fn slot(key: &[u8]) -> u32 {
 #[must_use]
 pub fn tag(key: &[u8]) -> &[u8] {
     let tagged = || {
-        let open = key.iter().position(|byte| *byte == b'{')?;
-        let inside = key.get(open + 1..)?;
-        let close = inside.iter().position(|byte| *byte == b'}')?;
+        let inside = key.get(memchr(b'{', key)? + 1..)?;
+        let close = memchr(b'}', inside)?;
         inside.get(..close).filter(|tag| !tag.is_empty())
     };
     tagged().unwrap_or(key)
@@ -52,9 +52,10 @@ pub fn hash(bytes: &[u8]) -> u64 {
 /// (`enableHashtagging` of Envoy's redis_proxy).
 #[must_use]
 pub fn shard(key: &[u8], tags: bool, role: Role) -> Constraint {
+    let tag = tag(key);
     Constraint::Shard {
-        slot: slot(key),
-        hash: hash_of(key, tags),
+        slot: u32::from(crc16(tag)) % SLOTS,
+        hash: hash(if tags { tag } else { key }),
         role,
     }
 }
@@ -65,36 +66,48 @@ pub fn hash_of(key: &[u8], tags: bool) -> u64 {
     hash(if tags { tag(key) } else { key })
 }
 
-/// CRC-16/XMODEM: polynomial 0x1021, from 0, nothing reflected.
+/// CRC-16/XMODEM: polynomial 0x1021, from 0, nothing reflected. Four bytes at a time, each by a
+/// table that has shifted it past those behind it.
 fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
+    let entry = |table: &[u16; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
+    let [one, two, three, four] = &TABLES;
+    let (words, rest) = bytes.as_chunks::<4>();
+    let crc = words.iter().fold(0_u16, |crc, [a, b, c, d]| {
         let [high, low] = crc.to_be_bytes();
-        let entry = TABLE.get(usize::from(high ^ byte)).copied().unwrap_or(0);
-        u16::from_be_bytes([low, 0]) ^ entry
+        entry(four, high ^ a) ^ entry(three, low ^ b) ^ entry(two, *c) ^ entry(one, *d)
+    });
+    rest.iter().fold(crc, |crc, byte| {
+        let [high, low] = crc.to_be_bytes();
+        u16::from_be_bytes([low, 0]) ^ entry(one, high ^ byte)
     })
 }
 
-static TABLE: [u16; 256] = table();
+/// The checksum of each byte, and of each byte that one, two or three bytes of 0 follow.
+static TABLES: [[u16; 256]; 4] = tables();
 
 #[expect(clippy::indexing_slicing, reason = "const fn knows no iterators")]
-const fn table() -> [u16; 256] {
-    let mut table = [0; 256];
+const fn tables() -> [[u16; 256]; 4] {
+    let mut tables = [[0; 256]; 4];
     let mut byte = 0;
-    while byte < table.len() {
+    while byte < 256 {
         let mut crc = (byte as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            let carry = crc & 0x8000 != 0;
-            crc <<= 1;
-            if carry {
-                crc ^= 0x1021;
+        let mut table = 0;
+        while table < 4 {
+            let mut bit = 0;
+            while bit < 8 {
+                let carry = crc & 0x8000 != 0;
+                crc <<= 1;
+                if carry {
+                    crc ^= 0x1021;
+                }
+                bit += 1;
             }
-            bit += 1;
+            tables[table][byte] = crc;
+            table += 1;
         }
-        table[byte] = crc;
         byte += 1;
     }
-    table
+    tables
 }
 
 #[cfg(test)]
@@ -105,6 +118,14 @@ mod tests {
     fn the_checksum_is_that_of_the_cluster_specification() {
         assert_eq!(crc16(b"123456789"), 0x31C3);
         assert_eq!(crc16(b""), 0);
+        for length in 0..9 {
+            let bytes = b"\xff\x00{:Zq\x80~".get(..length).unwrap();
+            let bitwise = bytes.iter().fold(0_u16, |crc, byte| {
+                let crc = crc ^ u16::from(*byte) << 8;
+                (0..8).fold(crc, |crc, _| crc << 1 ^ (0x1021 * (crc >> 15)))
+            });
+            assert_eq!(crc16(bytes), bitwise, "{length}");
+        }
     }
 
     /// What `CLUSTER KEYSLOT` of redis-server 7.0.15 says.

@@ -148,6 +148,14 @@ impl KeySpec {
         )
     }
 
+    /// The one argument that it finds, where that can be no other.
+    pub(crate) fn only(&self) -> Option<usize> {
+        match (&self.begin, self.find) {
+            (Begin::Index(index), Find::Range { last: 0, .. }) => Some(usize::from(*index)),
+            _ => None,
+        }
+    }
+
     /// First and last key and the distance between keys.
     fn run<'a>(
         &self,

@@ -4,7 +4,10 @@ use std::{borrow::Cow, cell::Cell, ops::Range};
 
 use memchr::memchr;
 
-use super::{inline, number};
+use super::{
+    inline, number,
+    request_scan::{RequestScan, Spans},
+};
 
 /// The arguments of a request, the command's name among them as the first.
 ///
@@ -22,6 +25,8 @@ enum Form {
         first: usize,
         /// An argument's number, and where it begins.
         reached: Cell<(usize, usize)>,
+        /// The first ones, if somebody has looked at them before.
+        seen: Spans,
     },
     Inline {
         count: usize,
@@ -36,15 +41,32 @@ impl<'a> Arguments<'a> {
     /// are unbalanced.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        Self::seen(bytes, Spans::default())
+    }
+
+    /// As [`Arguments::new`], of the request that `scan` has found the end of.
+    #[must_use]
+    pub fn scanned(bytes: &'a [u8], scan: &RequestScan) -> Option<Self> {
+        Self::seen(bytes, scan.spans())
+    }
+
+    fn seen(bytes: &'a [u8], seen: Spans) -> Option<Self> {
         let form = match bytes.split_first()? {
             (b'*', rest) => {
-                let end = memchr(b'\r', rest)?;
-                let count = usize::try_from(number::integer(rest.get(..end)?)?).ok()?;
-                let first = end + 3;
+                let short = number::short_line(b'*', bytes, 0);
+                let (count, first) = match short {
+                    Some(short) => short,
+                    None => {
+                        let end = memchr(b'\r', rest)?;
+                        let count = number::integer(rest.get(..end)?)?;
+                        (usize::try_from(count).ok()?, end + 3)
+                    }
+                };
                 Form::Array {
                     count,
                     first,
                     reached: Cell::new((0, first)),
+                    seen,
                 }
             }
             _ => {
@@ -97,10 +119,19 @@ impl<'a> Arguments<'a> {
     /// in an inline request too.
     #[must_use]
     pub fn span(&self, n: usize) -> Option<Range<usize>> {
+        match &self.form {
+            Form::Array { seen, .. } => seen.get(n).or_else(|| self.walk(n)),
+            Form::Inline { .. } => None,
+        }
+    }
+
+    /// [`Arguments::span`], from where the last walk came to.
+    fn walk(&self, n: usize) -> Option<Range<usize>> {
         let Form::Array {
             count,
             first,
             reached,
+            ..
         } = &self.form
         else {
             return None;
@@ -126,7 +157,7 @@ impl<'a> Arguments<'a> {
     /// Where the `n`th argument begins and ends with its length and line ends.
     #[must_use]
     pub fn element(&self, n: usize) -> Option<Range<usize>> {
-        let text = self.span(n)?;
+        let text = self.walk(n)?;
         match &self.form {
             Form::Array { reached, .. } => Some(reached.get().1..text.end + 2),
             Form::Inline { .. } => None,
@@ -151,6 +182,9 @@ impl<'a> Arguments<'a> {
 
     /// Where the text of the argument that begins at `at` lies, whether it is there or not.
     fn text_at(&self, at: usize) -> Option<Range<usize>> {
+        if let Some((length, start)) = number::short_line(b'$', self.bytes, at) {
+            return Some(start..start + length);
+        }
         let rest = self.bytes.get(at..)?.strip_prefix(b"$")?;
         let end = memchr(b'\r', rest)?;
         let length = usize::try_from(number::integer(rest.get(..end)?)?).ok()?;

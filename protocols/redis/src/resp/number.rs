@@ -30,10 +30,36 @@ pub fn integer(text: &[u8]) -> Option<i64> {
 /// A line that is a type's byte and a number, if all of it is there: the number, and how many bytes
 /// the line has.
 pub(super) fn line(kind: u8, bytes: &[u8]) -> Option<(i64, usize)> {
+    if let Some((value, end)) = short_line(kind, bytes, 0) {
+        return Some((i64::try_from(value).ok()?, end));
+    }
     let rest = bytes.strip_prefix(&[kind])?;
     let end = rest.iter().take(20).position(|byte| *byte == b'\r')?;
     let value = integer(rest.get(..end)?)?;
     (rest.get(end + 1) == Some(&b'\n')).then_some((value, end + 3))
+}
+
+/// A line at `at` that is a type's byte and a number of at most seven digits: the number, and where
+/// what follows the line begins. `None`: it is not all there, or out of the ordinary.
+#[inline]
+pub(super) fn short_line(kind: u8, bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let digit = |byte: u8| Some(usize::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let (first, rest) = match bytes.get(at..)? {
+        [found, first, rest @ ..] if *found == kind => (*first, rest),
+        _ => return None,
+    };
+    let mut value = digit(first)?;
+    for (index, byte) in rest.iter().take(7).enumerate() {
+        if *byte == b'\r' {
+            let ends = rest.get(index + 1) == Some(&b'\n');
+            return ends.then_some((value, at + index + 4));
+        }
+        if first == b'0' {
+            return None;
+        }
+        value = value * 10 + digit(*byte)?;
+    }
+    None
 }
 
 /// Appends `value` in decimal.
@@ -88,7 +114,7 @@ impl Digits {
 
 #[cfg(test)]
 mod tests {
-    use super::{Digits, integer, write};
+    use super::{Digits, integer, line, short_line, write};
 
     #[test]
     fn numbers_are_as_strict_as_in_redis() {
@@ -114,6 +140,21 @@ mod tests {
             let mut digits = Digits::default();
             text.bytes().for_each(|byte| digits.push(byte));
             assert_eq!(digits.value(), value, "{text:?}, digit by digit");
+        }
+    }
+
+    #[test]
+    fn short_lines_are_lines() {
+        for text in [
+            "$0\r\n", "$7\r\nx", "$1234567\r\n", "$64\r\n", "$00\r\n", "$01\r\n", "$-1\r\n", "$\r\n", "$6",
+            "$64\r", "$64\rx", "$6x\r\n", "*6\r\n", "", "$12345678\r\n",
+        ] {
+            let behind = format!("ab{text}");
+            let short = short_line(b'$', behind.as_bytes(), 2);
+            let whole = line(b'$', text.as_bytes()).map(|(value, end)| (value, end + 2));
+            let within = whole.filter(|(value, _)| (0..10_000_000).contains(value));
+            let short = short.map(|(value, end)| (value as i64, end));
+            assert_eq!(short, within, "{text:?}");
         }
     }
 

@@ -132,6 +132,9 @@ impl<'a> Reply<'a> {
 /// will do.
 #[must_use]
 pub fn error(bytes: &[u8]) -> Option<&[u8]> {
+    if !matches!(bytes.first()?, b'-' | b'!' | b'|') {
+        return None;
+    }
     match Reply::parse(bytes) {
         Some(Reply::Error(text)) => Some(text),
         Some(_) => None,

@@ -4,7 +4,10 @@ mod lines;
 
 use meltemi_codec::Malformed;
 
-use super::{Scanned, number::Digits};
+use super::{
+    Scanned,
+    number::{self, Digits},
+};
 
 /// How deep replies may nest. Redis' own are a few levels deep; a script's table may be as deep as
 /// Lua's stack (`LUAI_MAXCSTACK`, 8,000).
@@ -91,6 +94,12 @@ impl ReplyScan {
     /// # Errors
     /// [`Malformed`] where they are no reply.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Scanned, Malformed> {
+        if self.state == State::Type
+            && self.taken == 0
+            && let Some(end) = self.string_at_once(bytes)
+        {
+            return Ok(Scanned::End(end));
+        }
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let taken = self.step(rest)?;
@@ -101,6 +110,19 @@ impl ReplyScan {
             }
         }
         Ok(Scanned::More)
+    }
+
+    /// Finds the end of a reply that is a bulk string and there as a whole, as most are. `None`,
+    /// and nothing has changed: it has to be looked at step by step.
+    fn string_at_once(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (length, start) = number::short_line(b'$', bytes, 0)?;
+        let end = start + length;
+        bytes.get(end..)?.starts_with(b"\r\n").then_some(())?;
+        self.top = Some((b'$', 0));
+        self.headed = true;
+        self.taken = end as u64 + 2;
+        self.state = State::End;
+        Some(end + 2)
     }
 
     /// Bytes of the reply so far.

@@ -1,6 +1,8 @@
 //! Where a request ends: an array of bulk strings, or an inline line
 //! (`processMultibulkBuffer`, `processInlineBuffer` of Redis' `networking.c`).
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use super::{
@@ -86,6 +88,32 @@ pub struct RequestScan {
     line: usize,
     /// Whether the client still has to authenticate: it may send only little.
     locked: bool,
+    /// Where the first arguments are, of a request that was found at once.
+    spans: Spans,
+}
+
+/// Where the first arguments of a request lie, as far as somebody has seen them: start and length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spans {
+    known: u8,
+    places: [(u32, u32); 3],
+}
+
+impl Spans {
+    fn push(&mut self, start: usize, length: usize) {
+        let place = self.places.get_mut(usize::from(self.known));
+        if let (Some(place), Ok(start), Ok(length)) =
+            (place, u32::try_from(start), u32::try_from(length))
+        {
+            *place = (start, length);
+            self.known += 1;
+        }
+    }
+
+    pub(super) fn get(&self, n: usize) -> Option<Range<usize>> {
+        let (start, length) = *self.places.get(n).filter(|_| n < usize::from(self.known))?;
+        Some(start as usize..start as usize + length as usize)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +165,7 @@ impl RequestScan {
             left: 0,
             line: 0,
             locked,
+            spans: Spans::default(),
         }
     }
 
@@ -145,6 +174,11 @@ impl RequestScan {
     /// # Errors
     /// [`ProtocolError`] where Redis would write one and close the connection.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Scanned, ProtocolError> {
+        if self.state == State::Start
+            && let Some(end) = self.all_at_once(bytes)
+        {
+            return Ok(Scanned::End(end));
+        }
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let taken = self.step(rest)?;
@@ -203,6 +237,33 @@ impl RequestScan {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.state == State::End
+    }
+
+    /// Finds the end of an array that is there as a whole and breaks no rule, as nearly all are.
+    /// `None`, and nothing has changed: it has to be looked at step by step.
+    fn all_at_once(&mut self, bytes: &[u8]) -> Option<usize> {
+        let (count, mut at) = number::short_line(b'*', bytes, 0)?;
+        let mut spans = Spans::default();
+        for _ in 0..count {
+            let (length, start) = number::short_line(b'$', bytes, at)?;
+            spans.push(start, length);
+            at = start + length + 2;
+            if at > bytes.len() {
+                return None;
+            }
+        }
+        if self.locked || count == 0 || at as u64 > self.frame {
+            return None;
+        }
+        self.spans = spans;
+        self.taken = at as u64;
+        self.state = State::End;
+        Some(at)
+    }
+
+    /// Where the first arguments are, as far as that is known without another look.
+    pub(super) fn spans(&self) -> Spans {
+        self.spans
     }
 
     fn step(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
