@@ -26,7 +26,8 @@ const ONE_IN: u32 = 16;
 #[derive(Debug)]
 pub struct HotKeys {
     sketch: Sketch,
-    halved: Instant,
+    /// When its counts are to be halved.
+    due: Instant,
     /// Requests since then that were counted without a choice.
     all: u32,
     /// Requests that are passed over before the next one is counted.
@@ -39,7 +40,7 @@ impl HotKeys {
     pub fn new(now: Instant) -> Self {
         Self {
             sketch: Sketch::new(COUNTERS),
-            halved: now,
+            due: now + HALVING,
             all: 0,
             skip: 0,
         }
@@ -74,13 +75,13 @@ impl HotKeys {
     }
 
     fn halve(&mut self, now: Instant) {
-        let since = now.saturating_duration_since(self.halved);
-        if since < HALVING {
+        if now < self.due {
             return;
         }
-        let times = u32::try_from(since.as_secs() / HALVING.as_secs()).unwrap_or(u32::MAX);
+        let since = now.saturating_duration_since(self.due);
+        let times = u32::try_from(since.as_secs() / HALVING.as_secs() + 1).unwrap_or(u32::MAX);
         self.sketch.halve(times);
-        self.halved += HALVING * times;
+        self.due += HALVING * times;
         self.all = 0;
     }
 }

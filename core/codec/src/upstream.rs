@@ -141,7 +141,7 @@ pub enum FromServer {
     /// A message that answers nobody, for the client of a pinned connection.
     Push,
     /// A request of the server's for the client of a pinned connection.
-    Call(Request),
+    Call(Box<Request>),
 }
 
 /// An answer, as far as the core has to know it before it has found the request.

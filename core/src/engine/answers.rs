@@ -8,6 +8,7 @@ use super::{
     lost::Loss,
     receive::extent,
     server::{Incoming, Waiting},
+    tables::HostKey,
     wire_ids::AttemptKey,
 };
 
@@ -151,6 +152,7 @@ impl Engine {
         }
         match rest {
             Some(left) => {
+                self.flush_answer(exchange_key);
                 if let Some(server) = self.servers.get_mut(key) {
                     server.incoming = Incoming::Body {
                         exchange: exchange_key,
@@ -162,7 +164,7 @@ impl Engine {
                 }
             }
             None if over => self.answers_end((key, attempt), exchange_key, end),
-            None => {}
+            None => self.flush_answer(exchange_key),
         }
     }
 
@@ -214,11 +216,10 @@ impl Engine {
         exchange: ExchangeKey,
         end: End,
     ) {
-        let host = self.servers.get(server).map(|server| server.host);
+        let host = self.attempt_over(server, attempt);
         if let (Some(host), Some(success)) = (host, end.outcome.credits_endpoint()) {
             self.report(host, success);
         }
-        self.attempt_over(server, attempt);
         self.release_pin(exchange);
         self.exchange_answered(exchange, end);
     }
@@ -243,7 +244,6 @@ impl Engine {
             At::Id(id) => server.attempts.find(id)?,
             At::InOrder => *server.fifo.front()?,
         };
-        let server = self.servers.get_mut(key)?;
         let entry = server.attempts.get_mut(attempt)?;
         if entry.answers == Answers::None {
             // Nobody asked for it.
@@ -266,14 +266,14 @@ impl Engine {
         Some((attempt, exchange, over))
     }
 
-    /// The server is done with an attempt.
-    pub(super) fn attempt_over(&mut self, key: ServerKey, attempt: AttemptKey) {
-        if let Some(server) = self.servers.get_mut(key) {
-            server.attempts.remove(attempt);
-            if server.fifo.front() == Some(&attempt) {
-                server.fifo.pop_front();
-            }
-            server.last_used = self.now;
+    /// The server is done with an attempt. Returns which endpoint that is.
+    pub(super) fn attempt_over(&mut self, key: ServerKey, attempt: AttemptKey) -> Option<HostKey> {
+        let server = self.servers.get_mut(key)?;
+        server.attempts.remove(attempt);
+        if server.fifo.front() == Some(&attempt) {
+            server.fifo.pop_front();
         }
+        server.last_used = self.now;
+        Some(server.host)
     }
 }

@@ -34,7 +34,8 @@ impl Engine {
             if exchange.chosen > self.settings.further_candidates {
                 break;
             }
-            if let Some(server) = self.pinned(exchange).or_else(|| self.followed(key)) {
+            let behind = self.pinned(exchange);
+            if let Some(server) = behind.or_else(|| self.followed(key, exchange)) {
                 return self.send(key, server, bytes, whole);
             }
             let host = match self.next_host(key) {
@@ -69,15 +70,15 @@ impl Engine {
 
     /// The connection of the client's newest unanswered request to the cluster: what follows it
     /// must not overtake it.
-    fn followed(&self, key: ExchangeKey) -> Option<ServerKey> {
-        let exchange = self.exchanges.get(key)?;
+    fn followed(&self, key: ExchangeKey, exchange: &Exchange) -> Option<ServerKey> {
         let to = exchange.to.as_ref()?;
         if to.cluster.is_divided() {
             return None;
         }
-        self.newest_flight(key, |_, other| {
+        self.newest_flight((key, exchange), |_, other| {
             let same = |other: &Rc<Destination>| {
-                other.cluster.name == to.cluster.name && other.dialect == to.dialect
+                Rc::ptr_eq(other, to)
+                    || other.cluster.name == to.cluster.name && other.dialect == to.dialect
             };
             other.to.as_ref().is_some_and(same)
         })
@@ -90,15 +91,14 @@ impl Engine {
         if !to.cluster.is_divided() {
             return None;
         }
-        self.newest_flight(key, |sent, _| sent.host == host)
+        self.newest_flight((key, exchange), |sent, _| sent.host == host)
     }
 
     fn newest_flight(
         &self,
-        key: ExchangeKey,
+        (key, exchange): (ExchangeKey, &Exchange),
         same: impl Fn(Sent, &Exchange) -> bool,
     ) -> Option<ServerKey> {
-        let exchange = self.exchanges.get(key)?;
         let client = self.clients.get(exchange.client)?;
         if !client.keeps_order() {
             return None;
@@ -173,10 +173,8 @@ impl Engine {
         ) else {
             return;
         };
-        let before = server.outbox.len();
-        let (attempt, id) = server
-            .attempts
-            .add(key, exchange.answers, server.outbox.end());
+        let start = server.outbox.end();
+        let (attempt, id) = server.attempts.add(key, exchange.answers, start);
         let frame = Frame {
             bytes,
             whole,
@@ -199,7 +197,7 @@ impl Engine {
             _ if server.in_order => server.fifo.push_back(attempt),
             _ => {}
         }
-        self.buffered += server.outbox.len() - before;
+        self.buffered += usize::try_from(end - start).unwrap_or(usize::MAX);
         server.streaming = !whole;
         exchange.attempt = Some(Sent {
             server: server_key,
@@ -210,11 +208,24 @@ impl Engine {
             host.active += 1;
             host.metrics.attempt_started();
         }
-        if server.in_order {
+        let is_noted = exchange.log.is_some() || exchange.observed.is_some();
+        let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);
+        let is_gathered = exchange
+            .to
+            .as_ref()
+            .is_some_and(|to| to.buffering.is_some());
+        if server.in_order && server.head.is_none() {
             self.watch_head(server_key);
         }
-        self.log_attempt(key);
-        self.bind_pin(key, server_key);
-        self.flush_request(key, server_key);
+        if is_noted {
+            self.log_attempt(key);
+        }
+        if pins {
+            self.bind_pin(key, server_key);
+        }
+        match is_gathered {
+            true => self.flush_request(key, server_key),
+            false => self.flush_server(server_key),
+        }
     }
 }

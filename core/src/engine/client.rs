@@ -168,6 +168,8 @@ pub(super) struct Lineup {
     turns: VecDeque<Turn>,
     /// The number of the front turn.
     first: u64,
+    /// Bytes of answers that wait for their turn.
+    waiting: usize,
 }
 
 #[derive(Debug, Default)]
@@ -183,7 +185,8 @@ impl Lineup {
         self.first + self.turns.len() as u64 - 1
     }
 
-    /// Where to write the answer whose turn this is; `None`: to the connection.
+    /// Where to write the answer whose turn this is; `None`: to the connection. What is written is
+    /// to be told ([`Lineup::waits`]).
     pub(super) fn place(&mut self, turn: u64) -> Option<&mut Vec<u8>> {
         let index = usize::try_from(turn.checked_sub(self.first)?).ok()?;
         (index > 0)
@@ -192,14 +195,26 @@ impl Lineup {
             .map(|turn| &mut turn.bytes)
     }
 
+    /// So many bytes were written of an answer with this turn.
+    pub(super) fn waits(&mut self, turn: u64, bytes: usize) {
+        if !self.is_front(turn) {
+            self.waiting += bytes;
+        }
+    }
+
     /// Whether what is written of this answer leaves at once.
     pub(super) fn is_front(&self, turn: u64) -> bool {
         turn <= self.first
     }
 
-    /// Forgets what waits of an answer. False: it has its turn now, and what was written has left.
-    pub(super) fn forget(&mut self, turn: u64) -> bool {
-        self.place(turn).map(Vec::clear).is_some()
+    /// Forgets what waits of an answer, and says how much that was. `None`: it has its turn now, and
+    /// what was written has left.
+    pub(super) fn forget(&mut self, turn: u64) -> Option<usize> {
+        let bytes = self.place(turn)?;
+        let forgotten = bytes.len();
+        bytes.clear();
+        self.waiting -= forgotten;
+        Some(forgotten)
     }
 
     /// The turn is over: whatever may follow now goes to `out`.
@@ -215,14 +230,10 @@ impl Lineup {
             self.turns.pop_front();
             self.first += 1;
             if let Some(next) = self.turns.front_mut() {
+                self.waiting -= next.bytes.len();
                 out.append(&mut next.bytes);
             }
         }
-    }
-
-    /// Bytes of answers that wait for their turn.
-    fn waiting(&self) -> usize {
-        self.turns.iter().map(|turn| turn.bytes.len()).sum()
     }
 }
 
@@ -285,7 +296,7 @@ impl Client {
 
     /// Bytes of answers that have not left.
     pub(super) fn unsent_bytes(&self) -> usize {
-        let waiting = self.lineup.as_ref().map_or(0, Lineup::waiting);
+        let waiting = self.lineup.as_ref().map_or(0, |lineup| lineup.waiting);
         self.outbox.len() + self.held_bytes() + waiting
     }
 
@@ -304,6 +315,16 @@ impl Client {
         !self.flights.is_empty() || self.parked.is_some() || self.waiting
     }
 
+    /// Whether a large request of its, or a large answer to it, is under way.
+    pub(super) fn has_large(&self) -> bool {
+        !self.large.is_empty() || matches!(self.incoming, Incoming::Body { .. })
+    }
+
+    /// Whether what is in its outbox is still to be flushed, which is then up to the caller.
+    pub(super) fn take_flush(&mut self) -> bool {
+        !self.outbox.is_empty() && !std::mem::replace(&mut self.outbox.flushing, true)
+    }
+
     pub(super) fn keeps_order(&self) -> bool {
         self.traits.order == Order::PerClient
     }
@@ -319,9 +340,12 @@ mod tests {
         let mut out = Vec::new();
         let (first, second, third) = (lineup.join(), lineup.join(), lineup.join());
         lineup.place(third).unwrap().extend_from_slice(b"3");
+        lineup.waits(third, 1);
         lineup.leave(third, &mut out);
         lineup.place(second).unwrap().extend_from_slice(b"2");
-        assert_eq!((out.as_slice(), lineup.waiting()), (&b""[..], 2));
+        lineup.waits(second, 1);
+        lineup.waits(first, 7);
+        assert_eq!((out.as_slice(), lineup.waiting), (&b""[..], 2));
         assert!(
             lineup.place(first).is_none(),
             "the front writes to the connection"
@@ -333,7 +357,7 @@ mod tests {
         out.extend_from_slice(b"b");
         lineup.leave(second, &mut out);
         assert_eq!(out, b"12b3");
-        assert_eq!(lineup.join(), 3);
+        assert_eq!((lineup.join(), lineup.waiting), (3, 0));
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn hold(held: &mut Vec<Held>, exchange: ExchangeKey) -> Option<&mut Vec<u8>> {
 }
 
 impl Engine {
-    /// Lets the client's codec write an answer, or a part of one, into its place.
+    /// Lets the client's codec write an answer, or a part of one, into its place. A flush is up to
+    /// the caller, unless the exchange ends now.
     pub(super) fn deliver(
         &mut self,
         key: ExchangeKey,
@@ -75,8 +76,16 @@ impl Engine {
         let grown = out.len() - before;
         exchange.response_bytes += grown as u64;
         self.buffered += grown;
-        let key = exchange.client;
-        self.flush_client(key);
+        if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
+            lineup.waits(turn, grown);
+        }
+    }
+
+    /// Sends on what there is of an answer that goes on.
+    pub(super) fn flush_answer(&mut self, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.get(key) {
+            self.flush_client(exchange.client);
+        }
     }
 
     /// The answer is complete: whatever waited for it may follow.
@@ -85,12 +94,9 @@ impl Engine {
             return;
         };
         exchange.answered = true;
-        self.large_is_over(key);
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return;
-        };
         let turn = exchange.turn.take();
         let client_key = exchange.client;
+        self.large_is_over(client_key, key);
         let Some(client) = self.clients.get_mut(client_key) else {
             return;
         };
@@ -103,7 +109,6 @@ impl Engine {
         } else if let Some(held) = client.held.iter_mut().find(|held| held.exchange == key) {
             held.done = true;
         }
-        self.flush_client(client_key);
     }
 
     /// A large answer is complete: what is whole behind it follows, then the next large one.
@@ -137,9 +142,9 @@ impl Engine {
             return true;
         }
         if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
-            let waiting = lineup.place(turn).map_or(0, |bytes| bytes.len());
-            self.buffered = self.buffered.saturating_sub(waiting);
-            return lineup.forget(turn);
+            let forgotten = lineup.forget(turn);
+            self.buffered = self.buffered.saturating_sub(forgotten.unwrap_or(0));
+            return forgotten.is_some();
         }
         if client.writing == Some(key) {
             return false;
@@ -162,6 +167,7 @@ impl Engine {
         match &mut client.lineup {
             Some(lineup) => {
                 let turn = lineup.join();
+                lineup.waits(turn, self.scratch.len());
                 match lineup.place(turn) {
                     Some(buffer) => buffer.append(&mut self.scratch),
                     None => client
@@ -192,8 +198,7 @@ impl Engine {
         if client.unsent_bytes() > self.settings.client_limit {
             return self.abandon_client(key);
         }
-        if !client.outbox.flushing && !client.outbox.is_empty() {
-            client.outbox.flushing = true;
+        if client.take_flush() {
             self.actions
                 .push_back(Action::Flush(ConnectionId::Client(key)));
         }
@@ -223,36 +228,44 @@ impl Engine {
 
     /// Stops or resumes reading of a client, and of the server whose large answer it is reading.
     pub(super) fn reconsider_client(&mut self, key: ClientKey) {
-        let window = self.request_window_open(key);
-        let Some(client) = self.clients.get_mut(key) else {
+        let Some(client) = self.clients.get(key) else {
             return;
         };
-        let welcome = window
+        let welcome = self.request_window_open(client)
             && client.outbox.len() <= self.settings.client_pause
             && client.flights.len() < self.settings.in_flight_per_client
             && client.phase == Phase::Open;
-        if welcome && !client.reading {
-            self.actions
-                .push_back(Action::Resume(ConnectionId::Client(key)));
+        let is_paced = !client.large.is_empty();
+        if welcome != client.reading {
+            if welcome {
+                self.actions
+                    .push_back(Action::Resume(ConnectionId::Client(key)));
+            }
+            if let Some(client) = self.clients.get_mut(key) {
+                client.reading = welcome;
+            }
         }
-        client.reading = welcome;
-        self.reconsider_writers(key);
+        if is_paced {
+            self.reconsider_writers(key);
+        }
     }
 
-    /// An answer was delivered or given up: a client that only waited for that may go.
+    /// An answer was delivered or given up: it leaves, and a client that only waited for it may go.
     pub(super) fn client_settled(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get(key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         if client.flights.is_empty() && client.is_busy() {
             self.unparked.push(key);
         }
-        let over = client.phase == Phase::Finishing && !client.is_busy();
-        if over {
-            self.close_after_flush(key);
-        } else {
-            self.reconsider_client(key);
+        if client.phase != Phase::Finishing || client.is_busy() {
+            return self.flush_client(key);
         }
+        if client.take_flush() {
+            self.actions
+                .push_back(Action::Flush(ConnectionId::Client(key)));
+        }
+        self.close_after_flush(key);
     }
 
     /// Closes once everything has left.

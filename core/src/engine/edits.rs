@@ -13,10 +13,7 @@ impl Engine {
         whole: bool,
     ) -> Option<Vec<u8>> {
         let exchange = self.exchanges.get_mut(key)?;
-        let route = exchange
-            .route
-            .as_ref()
-            .filter(|route| !route.edits.is_empty())?;
+        let route = exchange.route.as_ref()?;
         let codec = &self.clients.get(exchange.client)?.codec;
         let frame = Frame {
             bytes,

@@ -10,7 +10,8 @@ use meltemi_codec::{
 };
 
 use super::{
-    ClientKey, Engine, ExchangeKey, ServerKey, Timer,
+    Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
+    client::Client,
     faults::Delayed,
     log::Draft,
     observe::Observed,
@@ -21,7 +22,7 @@ use super::{
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
-use crate::telemetry::{Answered, OutcomeLabel, ResponseFlag, Series};
+use crate::telemetry::{Answered, OutcomeLabel, ResponseFlag};
 
 /// A request in flight. It holds its route and cluster, not the configuration that they came from.
 pub(super) struct Exchange {
@@ -52,8 +53,6 @@ pub(super) struct Exchange {
     pub(super) gather: Option<Box<Gather>>,
     /// What waits for a delay that was injected.
     pub(super) delayed: Option<Box<Delayed>>,
-    /// Of a client's own request.
-    pub(super) series: Option<Series>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
     pub(super) candidates: Option<Candidates>,
@@ -124,7 +123,6 @@ impl Exchange {
             repeat: None,
             gather: None,
             delayed: None,
-            series: None,
             route: None,
             to: None,
             candidates: None,
@@ -138,6 +136,11 @@ impl Exchange {
             log: None,
             observed: None,
         }
+    }
+
+    /// Whether something hangs on it that its end has to clear up.
+    fn is_entangled(&self) -> bool {
+        self.gather.is_some() || self.delayed.is_some() || self.pin == Pin::Release
     }
 
     pub(super) fn is_probe(&self) -> bool {
@@ -203,9 +206,19 @@ impl Engine {
 
     /// Sends a request, or a part of one, as its route wants it.
     pub(super) fn dispatch(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
-        let edited = self.edited(key, bytes, whole);
+        let route = self.exchanges.get(key).and_then(|e| e.route.as_ref());
+        let (edits, mirrors) = route.map_or((false, false), |route| {
+            (!route.edits.is_empty(), !route.mirrors.is_empty())
+        });
+        let edited = if edits {
+            self.edited(key, bytes, whole)
+        } else {
+            None
+        };
         let bytes = edited.as_deref().unwrap_or(bytes);
-        self.mirror(key, bytes, whole);
+        if mirrors {
+            self.mirror(key, bytes, whole);
+        }
         self.keep_for_repetition(key, bytes, whole);
         self.attempt(key, bytes, whole);
         if let Some(edited) = edited {
@@ -232,7 +245,6 @@ impl Engine {
         client.metrics.request_started();
         let owed = request.answers != Answers::None;
         let mut exchange = Exchange::new(client_key, request, self.now);
-        exchange.series = Some(client.unrouted.clone());
         exchange.request_bytes = bytes as u64;
         exchange.turn = client
             .lineup
@@ -277,9 +289,6 @@ impl Engine {
             return exchange.to.as_ref().map(|_| ()).ok_or(Status::NoRoute);
         };
         let destination = route.destination().ok_or(Status::NoRoute)?;
-        if exchange.own.is_none() {
-            exchange.series = Some(destination.series.clone());
-        }
         exchange.to = Some(Rc::clone(destination));
         exchange.route = Some(Rc::clone(&route));
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
@@ -383,12 +392,21 @@ impl Engine {
 
     /// Forgets an exchange and settles what it held.
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
-        self.cut_request_short(key);
-        self.large_is_over(key);
-        self.drop_parts(key);
-        self.drop_delayed(key);
-        self.leave_server(key);
-        self.drop_pin(key);
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let client_key = exchange.client;
+        let client = self.clients.get(client_key);
+        if exchange.is_entangled() || client.is_some_and(Client::has_large) {
+            self.cut_request_short(key);
+            self.large_is_over(client_key, key);
+            self.drop_parts(key);
+            self.drop_delayed(key);
+            self.leave_server(key);
+            self.drop_pin(key);
+        } else if exchange.attempt.is_some() {
+            self.leave_server(key);
+        }
         let Some(mut exchange) = self.exchanges.remove(key) else {
             return;
         };
@@ -402,7 +420,6 @@ impl Engine {
             Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
             None => self.record(&mut exchange, end),
         }
-        let client_key = exchange.client;
         if let Some(client) = self.clients.get_mut(client_key)
             && let Some(moved) = client.flights.remove(exchange.place)
             && let Some(moved) = self.exchanges.get_mut(moved)
@@ -418,7 +435,9 @@ impl Engine {
     /// Counts what a client's request came to.
     fn record(&mut self, exchange: &mut Exchange, end: End) {
         let duration = self.now.saturating_duration_since(exchange.started);
-        if let Some(series) = &exchange.series {
+        let client = self.clients.get(exchange.client);
+        let routed = exchange.to.as_ref().map(|to| &to.series);
+        if let Some(series) = routed.or(client.map(|client| &client.unrouted)) {
             series.record(Answered {
                 outcome: end.outcome,
                 code: end.code,
@@ -428,14 +447,14 @@ impl Engine {
                 response_bytes: exchange.response_bytes,
             });
         }
-        self.observed(exchange, end, duration);
-        if let Some(client) = self.clients.get(exchange.client) {
+        if let Some(client) = client {
             client.metrics.request_finished();
         }
+        self.observed(exchange, end, duration);
     }
 
-    /// The exchange no longer waits for its attempt; the attempt stays as a tombstone where its
-    /// answer could not be told from another's.
+    /// The exchange no longer waits for its attempt; one that is unanswered stays as a tombstone where
+    /// its answer could not be told from another's.
     fn leave_server(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -443,21 +462,25 @@ impl Engine {
         let Some(sent) = exchange.attempt.take() else {
             return;
         };
-        if let Some(server) = self.servers.get_mut(sent.server)
-            && server.in_order
-            && let Some(attempt) = server.attempts.get_mut(sent.attempt)
-        {
-            attempt.memo = Some(Box::new(std::mem::take(&mut exchange.memo)));
-        }
-        let waits = exchange.waits;
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempt_finished();
         }
-        let unanswered = self.servers.get(sent.server).is_some_and(|server| {
-            server.owner.is_some() && server.attempts.get(sent.attempt).is_some()
-        });
-        if waits && unanswered {
+        let Some(server) = self.servers.get_mut(sent.server) else {
+            return;
+        };
+        if !std::mem::replace(&mut server.reading, true) {
+            // It was paused for the sake of this exchange's client.
+            self.actions
+                .push_back(Action::Resume(ConnectionId::Server(sent.server)));
+        }
+        let Some(attempt) = server.attempts.get_mut(sent.attempt) else {
+            return;
+        };
+        if server.in_order {
+            attempt.memo = Some(Box::new(std::mem::take(&mut exchange.memo)));
+        }
+        if exchange.waits && server.owner.is_some() {
             return self.server_lost(sent.server, super::lost::Loss::Cut);
         }
         self.forget_attempt(sent.server, sent.attempt);

@@ -4,7 +4,7 @@ use meltemi_codec::{Body, Request};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey,
-    client::{self, Phase},
+    client::{self, Client, Phase},
     server,
 };
 
@@ -141,7 +141,7 @@ impl Engine {
                 false => self.deliver(exchange, |_, _, out| out.extend_from_slice(bytes)),
             }
             match left {
-                Some(_) => {}
+                Some(_) => self.flush_answer(exchange),
                 None if over => self.answers_end((key, attempt), exchange, end),
                 None => self.large_answer_ends(exchange),
             }
@@ -155,14 +155,14 @@ impl Engine {
             return;
         };
         let client_key = exchange.client;
-        self.large_is_over(key);
+        self.large_is_over(client_key, key);
         if let Some(client) = self.clients.get_mut(client_key)
             && client.writing == Some(key)
         {
             client.writing = None;
             self.write_held(client_key);
-            self.flush_client(client_key);
         }
+        self.flush_client(client_key);
     }
 
     /// From now on the client's connection carries this answer alone; its deadline is met.
@@ -189,11 +189,8 @@ impl Engine {
 
     /// The large answer of an in-order client is complete, or given up: what answers nobody may
     /// follow it.
-    pub(super) fn large_is_over(&mut self, key: ExchangeKey) {
-        let Some(exchange) = self.exchanges.get(key) else {
-            return;
-        };
-        let Some(client) = self.clients.get_mut(exchange.client) else {
+    pub(super) fn large_is_over(&mut self, client: ClientKey, key: ExchangeKey) {
+        let Some(client) = self.clients.get_mut(client) else {
             return;
         };
         let Some(place) = client.large.iter().position(|large| *large == key) else {
@@ -263,10 +260,7 @@ impl Engine {
     }
 
     /// Whether the server of the client's arriving request can take more of it.
-    pub(super) fn request_window_open(&self, key: ClientKey) -> bool {
-        let Some(client) = self.clients.get(key) else {
-            return false;
-        };
+    pub(super) fn request_window_open(&self, client: &Client) -> bool {
         let client::Incoming::Body { exchange, .. } = client.incoming else {
             return true;
         };
@@ -281,7 +275,7 @@ impl Engine {
     /// has still to read: of the one whose turn it is, by what is to be sent; of others, by all that
     /// waits.
     pub(super) fn reconsider_writers(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get_mut(key).filter(|c| !c.large.is_empty()) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
         let exchanges = &self.exchanges;

@@ -25,11 +25,7 @@ impl Engine {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
-        let Some(route) = exchange
-            .route
-            .as_ref()
-            .filter(|route| !route.mirrors.is_empty())
-        else {
+        let Some(route) = exchange.route.as_ref() else {
             return;
         };
         let bound = self

@@ -320,16 +320,11 @@ impl Engine {
         }
     }
 
-    /// An exchange no longer waits for this attempt.
+    /// An exchange no longer waits for this unanswered attempt.
     pub(super) fn forget_attempt(&mut self, key: ServerKey, attempt: AttemptKey) {
         let Some(server) = self.servers.get_mut(key) else {
             return;
         };
-        if !std::mem::replace(&mut server.reading, true) {
-            // It was paused for the sake of this exchange's client.
-            self.actions
-                .push_back(Action::Resume(ConnectionId::Server(key)));
-        }
         if server.attempts.forgets() && !server.in_order && !server.one_way.contains(&attempt) {
             server.attempts.remove(attempt);
         }

@@ -93,21 +93,21 @@ impl Attempts {
         answers: Answers,
         start: u64,
     ) -> (AttemptKey, u64) {
-        let key = self.table.insert(Attempt {
-            exchange,
-            start,
-            end: start,
-            id: 0,
-            answers,
-            memo: None,
+        let mut id = 0;
+        let key = self.table.insert_with_key(|key| {
+            id = match &mut self.narrow {
+                None => key.data().as_ffi(),
+                Some(narrow) => narrow.take(key),
+            };
+            Attempt {
+                exchange,
+                start,
+                end: start,
+                id,
+                answers,
+                memo: None,
+            }
         });
-        let id = match &mut self.narrow {
-            None => key.data().as_ffi(),
-            Some(narrow) => narrow.take(key),
-        };
-        if let Some(attempt) = self.table.get_mut(key) {
-            attempt.id = id;
-        }
         (key, id)
     }
 

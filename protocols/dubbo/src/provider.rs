@@ -62,10 +62,12 @@ impl Upstream for Provider {
                 last: true,
             }),
             Kind::Request | Kind::Oneway => match Call::read(&arrived, 0) {
-                Ok(call) => FromServer::Call(call.request),
+                Ok(call) => FromServer::Call(Box::new(call.request)),
                 Err(Unreadable::HeadCut { need }) => return Ok(Decoded::Incomplete { need }),
                 // The consumer that it is for may judge it.
-                Err(Unreadable::Broken(_)) => FromServer::Call(Call::of_header(&header, 0).request),
+                Err(Unreadable::Broken(_)) => {
+                    FromServer::Call(Box::new(Call::of_header(&header, 0).request))
+                }
             },
             Kind::Event { .. } => match answer_event(&arrived, out) {
                 reply::Event::Readonly => FromServer::GoAway { host: true },

@@ -172,12 +172,7 @@ impl Server {
     }
 
     /// What a message is to the core.
-    fn event(
-        &mut self,
-        bytes: &[u8],
-        expected: &dyn Expected,
-        waits: Option<Tag>,
-    ) -> FromServer {
+    fn event(&mut self, bytes: &[u8], expected: &dyn Expected, waits: Option<Tag>) -> FromServer {
         let said = self.said(bytes, waits);
         if said == Said::Push {
             return FromServer::Push;

@@ -146,8 +146,21 @@ mod tests {
     #[test]
     fn short_lines_are_lines() {
         for text in [
-            "$0\r\n", "$7\r\nx", "$1234567\r\n", "$64\r\n", "$00\r\n", "$01\r\n", "$-1\r\n", "$\r\n", "$6",
-            "$64\r", "$64\rx", "$6x\r\n", "*6\r\n", "", "$12345678\r\n",
+            "$0\r\n",
+            "$7\r\nx",
+            "$1234567\r\n",
+            "$64\r\n",
+            "$00\r\n",
+            "$01\r\n",
+            "$-1\r\n",
+            "$\r\n",
+            "$6",
+            "$64\r",
+            "$64\rx",
+            "$6x\r\n",
+            "*6\r\n",
+            "",
+            "$12345678\r\n",
         ] {
             let behind = format!("ab{text}");
             let short = short_line(b'$', behind.as_bytes(), 2);

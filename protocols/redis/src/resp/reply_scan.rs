@@ -94,7 +94,7 @@ impl ReplyScan {
     /// # Errors
     /// [`Malformed`] where they are no reply.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Scanned, Malformed> {
-        if self.state == State::Type
+        if matches!(self.state, State::Type)
             && self.taken == 0
             && let Some(end) = self.string_at_once(bytes)
         {

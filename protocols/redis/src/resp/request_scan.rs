@@ -174,7 +174,7 @@ impl RequestScan {
     /// # Errors
     /// [`ProtocolError`] where Redis would write one and close the connection.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Scanned, ProtocolError> {
-        if self.state == State::Start
+        if matches!(self.state, State::Start)
             && let Some(end) = self.all_at_once(bytes)
         {
             return Ok(Scanned::End(end));
@@ -236,7 +236,7 @@ impl RequestScan {
     /// Whether all of it was there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.state == State::End
+        matches!(self.state, State::End)
     }
 
     /// Finds the end of an array that is there as a whole and breaks no rule, as nearly all are.

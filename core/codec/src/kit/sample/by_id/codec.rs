@@ -162,7 +162,7 @@ impl Upstream for Client {
             Kind::GoAway => FromServer::GoAway { host: false },
             Kind::GoAwayHost => FromServer::GoAway { host: true },
             Kind::ComeBack => FromServer::ComeBack,
-            Kind::Request | Kind::OneWay => FromServer::Call(request(header)),
+            Kind::Request | Kind::OneWay => FromServer::Call(Box::new(request(header))),
             Kind::Cancel => {
                 return Err(Malformed {
                     reason: "a server sent what only a client sends",
