@@ -11,6 +11,7 @@
 
 mod answers;
 mod attempt;
+mod boxes;
 mod calls;
 mod client;
 mod delivery;
@@ -57,6 +58,7 @@ use crate::{
     protocols::Protocols,
     telemetry::WorkerTelemetry,
 };
+use boxes::Boxes;
 use client::{Client, Home};
 use exchange::Exchange;
 use observe::Observer;
@@ -65,7 +67,7 @@ use outbox::Spare;
 use server::Server;
 pub use settings::Settings;
 pub use status::{HostStatus, WorkerStatus};
-use tables::Tables;
+use tables::{Candidates, Tables};
 use timers::Timers;
 
 new_key_type! {
@@ -158,6 +160,7 @@ pub struct Engine {
     timers: Timers<Timer>,
     actions: VecDeque<Action>,
     spare: Spare,
+    spare_candidates: Boxes<Candidates>,
     scratch: Vec<u8>,
     buffered: usize,
     /// Clients whose parked request may go.
@@ -190,6 +193,7 @@ impl Engine {
             timers: Timers::new(now),
             actions: VecDeque::new(),
             spare: Spare::default(),
+            spare_candidates: Boxes::default(),
             scratch: Vec::new(),
             buffered: 0,
             unparked: Vec::new(),

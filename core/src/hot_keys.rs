@@ -19,8 +19,11 @@ pub const LONGEST_KEY: usize = 256;
 pub const HALVING: Duration = Duration::from_secs(60);
 /// So many requests of a minute are all counted: where there is little traffic, samples say little.
 const ALL_OF: u32 = 1024;
-/// Of those behind them one in so many.
+/// Of those behind them one in so many, up to so many samples.
 const ONE_IN: u32 = 16;
+const SAMPLES: u32 = 16 * ALL_OF;
+/// And of all others: where there is much traffic, few samples say enough.
+const RARELY_ONE_IN: u32 = 64;
 
 /// The most frequent keys of one service, as one worker sees them.
 #[derive(Debug)]
@@ -28,8 +31,8 @@ pub struct HotKeys {
     sketch: Sketch,
     /// When its counts are to be halved.
     due: Instant,
-    /// Requests since then that were counted without a choice.
-    all: u32,
+    /// Requests that were counted since the last halving.
+    samples: u32,
     /// Requests that are passed over before the next one is counted.
     skip: u32,
 }
@@ -41,7 +44,7 @@ impl HotKeys {
         Self {
             sketch: Sketch::new(COUNTERS),
             due: now + HALVING,
-            all: 0,
+            samples: 0,
             skip: 0,
         }
     }
@@ -50,17 +53,22 @@ impl HotKeys {
     /// drawn only then: a fixed step would count one key alone of clients that repeat themselves.
     pub fn sampled(&mut self, now: Instant, random: impl FnOnce() -> u32) -> Option<u32> {
         self.halve(now);
-        if self.all < ALL_OF {
-            self.all += 1;
+        if self.samples < ALL_OF {
+            self.samples += 1;
             return Some(1);
         }
         if self.skip > 0 {
             self.skip -= 1;
             return None;
         }
+        let one_in = match self.samples {
+            0..SAMPLES => ONE_IN,
+            _ => RARELY_ONE_IN,
+        };
+        self.samples = self.samples.saturating_add(1);
         // From 0 to twice the mean, evenly.
-        self.skip = random() % (2 * ONE_IN - 1);
-        Some(ONE_IN)
+        self.skip = random() % (2 * one_in - 1);
+        Some(one_in)
     }
 
     /// Counts a key that was [`HotKeys::sampled`].
@@ -82,7 +90,7 @@ impl HotKeys {
         let times = u32::try_from(since.as_secs() / HALVING.as_secs() + 1).unwrap_or(u32::MAX);
         self.sketch.halve(times);
         self.due += HALVING * times;
-        self.all = 0;
+        self.samples = 0;
     }
 }
 

@@ -140,6 +140,9 @@ impl<T> RouteTable<T> {
         &self,
         lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>,
     ) -> Option<(usize, &T)> {
+        if self.rules.first().is_some_and(Vec::is_empty) {
+            return Some((0, self.targets.first()?));
+        }
         let mut values = Values::new(lookup);
         let rule = self.index.first_match(&mut values)?;
         Some((rule, self.targets.get(rule)?))

@@ -72,6 +72,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn server_message(
         &mut self,
         key: ServerKey,
@@ -112,6 +113,7 @@ impl Engine {
     }
 
     /// An answer finds its exchange. `rest` is `Some` where more of it is to come.
+    #[inline]
     fn server_answered(
         &mut self,
         key: ServerKey,
@@ -169,6 +171,7 @@ impl Engine {
     }
 
     /// An answer, or its head, goes to whoever waits for it.
+    #[inline]
     fn pass_down(&mut self, key: ExchangeKey, frame: &[u8], whole: bool) {
         let own = self.exchanges.get(key).is_some_and(|e| e.own.is_some());
         if own {
@@ -210,6 +213,7 @@ impl Engine {
     }
 
     /// The last answer is complete.
+    #[inline]
     pub(super) fn answers_end(
         &mut self,
         (server, attempt): (ServerKey, AttemptKey),
@@ -224,6 +228,7 @@ impl Engine {
         self.exchange_answered(exchange, end);
     }
 
+    #[inline]
     fn exchange_answered(&mut self, key: ExchangeKey, end: End) {
         if self.exchanges.get(key).is_some_and(|e| e.own.is_some()) {
             return self.own_ends(key, end);
@@ -234,6 +239,7 @@ impl Engine {
 
     /// The attempt that an answer is for, its exchange if that still waits, and whether no other
     /// answer follows.
+    #[inline]
     fn answered_exchange(
         &mut self,
         key: ServerKey,
@@ -267,6 +273,7 @@ impl Engine {
     }
 
     /// The server is done with an attempt. Returns which endpoint that is.
+    #[inline]
     pub(super) fn attempt_over(&mut self, key: ServerKey, attempt: AttemptKey) -> Option<HostKey> {
         let server = self.servers.get_mut(key)?;
         server.attempts.remove(attempt);

@@ -61,6 +61,7 @@ impl Engine {
     }
 
     /// The connection that all requests of its client go to, if there is one.
+    #[inline]
     fn pinned(&self, exchange: &Exchange) -> Option<ServerKey> {
         let key = self.clients.get(exchange.client)?.pin?;
         let pinned = self.servers.get(key)?;
@@ -70,6 +71,7 @@ impl Engine {
 
     /// The connection of the client's newest unanswered request to the cluster: what follows it
     /// must not overtake it.
+    #[inline]
     fn followed(&self, key: ExchangeKey, exchange: &Exchange) -> Option<ServerKey> {
         let to = exchange.to.as_ref()?;
         if to.cluster.is_divided() {
@@ -94,6 +96,7 @@ impl Engine {
         self.newest_flight((key, exchange), |sent, _| sent.host == host)
     }
 
+    #[inline]
     fn newest_flight(
         &self,
         (key, exchange): (ExchangeKey, &Exchange),
@@ -147,7 +150,8 @@ impl Engine {
             }
             Owner::Anybody => {
                 if exchange.candidates.is_none() {
-                    exchange.candidates = cluster.candidates(random);
+                    let fresh = cluster.candidates(random);
+                    exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
                 }
                 let candidates = exchange.candidates.as_mut();
                 match candidates.and_then(|them| cluster.next(them, &self.tables.hosts)) {
@@ -166,6 +170,7 @@ impl Engine {
     }
 
     /// Writes the request to a connection.
+    #[inline]
     fn send(&mut self, key: ExchangeKey, server_key: ServerKey, bytes: &[u8], whole: bool) {
         let (Some(exchange), Some(server)) = (
             self.exchanges.get_mut(key),

@@ -1,6 +1,8 @@
 //! A client's connection.
 
-use std::{collections::VecDeque, net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque, net::SocketAddr, num::NonZeroU64, rc::Rc, sync::Arc, time::Instant,
+};
 
 use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
@@ -137,6 +139,7 @@ impl Flights {
     }
 
     /// Returns the entry's place.
+    #[inline]
     pub(super) fn add(&mut self, id: u64, exchange: ExchangeKey) -> u32 {
         self.ids.push(id);
         self.exchanges.push(exchange);
@@ -144,6 +147,7 @@ impl Flights {
     }
 
     /// Returns the exchange that has moved to this place, if one has.
+    #[inline]
     pub(super) fn remove(&mut self, place: u32) -> Option<ExchangeKey> {
         let place = place as usize;
         if place < self.exchanges.len() {
@@ -163,7 +167,7 @@ impl Flights {
 }
 
 /// The answers' turns of an in-order connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lineup {
     turns: VecDeque<Turn>,
     /// The number of the front turn.
@@ -178,17 +182,29 @@ struct Turn {
     done: bool,
 }
 
+impl Default for Lineup {
+    fn default() -> Self {
+        Self {
+            turns: VecDeque::new(),
+            first: 1,
+            waiting: 0,
+        }
+    }
+}
+
 impl Lineup {
-    /// The number of a new last turn.
-    pub(super) fn join(&mut self) -> u64 {
+    /// The number of a new last turn, from one.
+    #[inline]
+    pub(super) fn join(&mut self) -> NonZeroU64 {
         self.turns.push_back(Turn::default());
-        self.first + self.turns.len() as u64 - 1
+        NonZeroU64::MIN.saturating_add(self.first + self.turns.len() as u64 - 2)
     }
 
     /// Where to write the answer whose turn this is; `None`: to the connection. What is written is
     /// to be told ([`Lineup::waits`]).
-    pub(super) fn place(&mut self, turn: u64) -> Option<&mut Vec<u8>> {
-        let index = usize::try_from(turn.checked_sub(self.first)?).ok()?;
+    #[inline]
+    pub(super) fn place(&mut self, turn: NonZeroU64) -> Option<&mut Vec<u8>> {
+        let index = self.index(turn)?;
         (index > 0)
             .then(|| self.turns.get_mut(index))
             .flatten()
@@ -196,20 +212,27 @@ impl Lineup {
     }
 
     /// So many bytes were written of an answer with this turn.
-    pub(super) fn waits(&mut self, turn: u64, bytes: usize) {
+    #[inline]
+    pub(super) fn waits(&mut self, turn: NonZeroU64, bytes: usize) {
         if !self.is_front(turn) {
             self.waiting += bytes;
         }
     }
 
     /// Whether what is written of this answer leaves at once.
-    pub(super) fn is_front(&self, turn: u64) -> bool {
-        turn <= self.first
+    #[inline]
+    pub(super) fn is_front(&self, turn: NonZeroU64) -> bool {
+        turn.get() <= self.first
+    }
+
+    #[inline]
+    fn index(&self, turn: NonZeroU64) -> Option<usize> {
+        usize::try_from(turn.get().checked_sub(self.first)?).ok()
     }
 
     /// Forgets what waits of an answer, and says how much that was. `None`: it has its turn now, and
     /// what was written has left.
-    pub(super) fn forget(&mut self, turn: u64) -> Option<usize> {
+    pub(super) fn forget(&mut self, turn: NonZeroU64) -> Option<usize> {
         let bytes = self.place(turn)?;
         let forgotten = bytes.len();
         bytes.clear();
@@ -218,18 +241,21 @@ impl Lineup {
     }
 
     /// The turn is over: whatever may follow now goes to `out`.
-    pub(super) fn leave(&mut self, turn: u64, out: &mut Vec<u8>) {
-        if let Some(turn) = turn
-            .checked_sub(self.first)
-            .and_then(|index| usize::try_from(index).ok())
-            .and_then(|index| self.turns.get_mut(index))
-        {
+    #[inline]
+    pub(super) fn leave(&mut self, turn: NonZeroU64, out: &mut Vec<u8>) {
+        let index = self.index(turn);
+        if let Some(turn) = index.and_then(|index| self.turns.get_mut(index)) {
             turn.done = true;
+        }
+        if index != Some(0) {
+            return;
         }
         while self.turns.front().is_some_and(|turn| turn.done) {
             self.turns.pop_front();
             self.first += 1;
-            if let Some(next) = self.turns.front_mut() {
+            if let Some(next) = self.turns.front_mut()
+                && !next.bytes.is_empty()
+            {
                 self.waiting -= next.bytes.len();
                 out.append(&mut next.bytes);
             }
@@ -295,6 +321,7 @@ impl Client {
     }
 
     /// Bytes of answers that have not left.
+    #[inline]
     pub(super) fn unsent_bytes(&self) -> usize {
         let waiting = self.lineup.as_ref().map_or(0, |lineup| lineup.waiting);
         self.outbox.len() + self.held_bytes() + waiting
@@ -311,16 +338,19 @@ impl Client {
     }
 
     /// Whether it is owed something, or something of what it sent was not looked at yet.
+    #[inline]
     pub(super) fn is_busy(&self) -> bool {
         !self.flights.is_empty() || self.parked.is_some() || self.waiting
     }
 
     /// Whether a large request of its, or a large answer to it, is under way.
+    #[inline]
     pub(super) fn has_large(&self) -> bool {
         !self.large.is_empty() || matches!(self.incoming, Incoming::Body { .. })
     }
 
     /// Whether what is in its outbox is still to be flushed, which is then up to the caller.
+    #[inline]
     pub(super) fn take_flush(&mut self) -> bool {
         !self.outbox.is_empty() && !std::mem::replace(&mut self.outbox.flushing, true)
     }
@@ -357,7 +387,7 @@ mod tests {
         out.extend_from_slice(b"b");
         lineup.leave(second, &mut out);
         assert_eq!(out, b"12b3");
-        assert_eq!((lineup.join(), lineup.waiting), (3, 0));
+        assert_eq!((lineup.join().get(), lineup.waiting), (4, 0));
     }
 
     #[test]

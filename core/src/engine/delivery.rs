@@ -1,5 +1,7 @@
 //! Bytes towards a client: in its turn, under its limits.
 
+use std::num::NonZeroU64;
+
 use meltemi_codec::{Downstream, Memo};
 
 use super::{
@@ -18,11 +20,12 @@ pub(super) struct Owed<'a> {
 }
 
 /// The buffer that an answer with this turn is written to.
+#[inline]
 pub(super) fn place<'a>(
     client: &'a mut Client,
     spare: &mut Spare,
     key: ExchangeKey,
-    turn: Option<u64>,
+    turn: Option<NonZeroU64>,
 ) -> (&'a mut dyn Downstream, &'a mut Vec<u8>) {
     let codec = client.codec.as_mut();
     let waiting = match (&mut client.lineup, turn) {
@@ -55,6 +58,7 @@ fn hold(held: &mut Vec<Held>, exchange: ExchangeKey) -> Option<&mut Vec<u8>> {
 impl Engine {
     /// Lets the client's codec write an answer, or a part of one, into its place. A flush is up to
     /// the caller, unless the exchange ends now.
+    #[inline]
     pub(super) fn deliver(
         &mut self,
         key: ExchangeKey,
@@ -89,6 +93,7 @@ impl Engine {
     }
 
     /// The answer is complete: whatever waited for it may follow.
+    #[inline]
     pub(super) fn answer_ends(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -191,6 +196,7 @@ impl Engine {
     }
 
     /// Asks for a flush, and enforces the client's limits.
+    #[inline]
     pub(super) fn flush_client(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
@@ -227,6 +233,7 @@ impl Engine {
     }
 
     /// Stops or resumes reading of a client, and of the server whose large answer it is reading.
+    #[inline]
     pub(super) fn reconsider_client(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get(key) else {
             return;
@@ -251,6 +258,7 @@ impl Engine {
     }
 
     /// An answer was delivered or given up: it leaves, and a client that only waited for it may go.
+    #[inline]
     pub(super) fn client_settled(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {
             return;

@@ -1,6 +1,7 @@
 //! A request from its arrival to its last answer: route, cluster, endpoint, attempts.
 
 use std::{
+    num::NonZeroU64,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ pub(super) struct Exchange {
     /// Its place among the client's flights.
     pub(super) place: u32,
     /// Its turn, where answers are in order.
-    pub(super) turn: Option<u64>,
+    pub(super) turn: Option<NonZeroU64>,
     pub(super) memo: Memo,
     pub(super) answers: Answers,
     pub(super) pin: Pin,
@@ -55,7 +56,7 @@ pub(super) struct Exchange {
     pub(super) delayed: Option<Box<Delayed>>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
-    pub(super) candidates: Option<Candidates>,
+    pub(super) candidates: Option<Box<Candidates>>,
     /// Endpoints that were chosen so far.
     pub(super) chosen: u8,
     pub(super) attempt: Option<Sent>,
@@ -198,6 +199,7 @@ impl Engine {
     }
 
     /// Serves a request that has its route: in one place, or in parts.
+    #[inline]
     pub(super) fn serve(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         if !self.scattered(key, bytes, whole) {
             self.dispatch(key, bytes, whole);
@@ -205,6 +207,7 @@ impl Engine {
     }
 
     /// Sends a request, or a part of one, as its route wants it.
+    #[inline]
     pub(super) fn dispatch(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         let route = self.exchanges.get(key).and_then(|e| e.route.as_ref());
         let (edits, mirrors) = route.map_or((false, false), |route| {
@@ -227,6 +230,7 @@ impl Engine {
     }
 
     /// Enters the request among what its client is owed.
+    #[inline]
     pub(super) fn admit(
         &mut self,
         client_key: ClientKey,
@@ -255,6 +259,7 @@ impl Engine {
     }
 
     /// Gives an exchange its key, and its place among what its client is owed.
+    #[inline]
     pub(super) fn enter(&mut self, exchange: Exchange) -> ExchangeKey {
         let (client, id) = (exchange.client, exchange.id);
         let key = self.exchanges.insert(exchange);
@@ -267,6 +272,7 @@ impl Engine {
     }
 
     /// Finds the request's route and its cluster.
+    #[inline]
     pub(super) fn route(
         &mut self,
         key: ExchangeKey,
@@ -295,6 +301,7 @@ impl Engine {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn set_deadline(&mut self, key: ExchangeKey, own: Option<Duration>) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -391,6 +398,7 @@ impl Engine {
     }
 
     /// Forgets an exchange and settles what it held.
+    #[inline]
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
@@ -413,6 +421,9 @@ impl Engine {
         if let Some(timer) = exchange.deadline {
             self.timers.cancel(timer);
         }
+        if let Some(candidates) = exchange.candidates.take() {
+            self.spare_candidates.give(candidates);
+        }
         if let Some(repeat) = exchange.repeat.take() {
             self.drop_kept(*repeat);
         }
@@ -433,6 +444,7 @@ impl Engine {
     }
 
     /// Counts what a client's request came to.
+    #[inline]
     fn record(&mut self, exchange: &mut Exchange, end: End) {
         let duration = self.now.saturating_duration_since(exchange.started);
         let client = self.clients.get(exchange.client);
@@ -455,6 +467,7 @@ impl Engine {
 
     /// The exchange no longer waits for its attempt; one that is unanswered stays as a tombstone where
     /// its answer could not be told from another's.
+    #[inline]
     fn leave_server(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;

@@ -189,6 +189,7 @@ impl Engine {
 
     /// The large answer of an in-order client is complete, or given up: what answers nobody may
     /// follow it.
+    #[inline]
     pub(super) fn large_is_over(&mut self, client: ClientKey, key: ExchangeKey) {
         let Some(client) = self.clients.get_mut(client) else {
             return;
@@ -260,6 +261,7 @@ impl Engine {
     }
 
     /// Whether the server of the client's arriving request can take more of it.
+    #[inline]
     pub(super) fn request_window_open(&self, client: &Client) -> bool {
         let client::Incoming::Body { exchange, .. } = client.incoming else {
             return true;

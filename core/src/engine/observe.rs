@@ -18,6 +18,7 @@ use slotmap::SecondaryMap;
 
 use super::{
     Engine, ExchangeKey,
+    boxes::Boxes,
     exchange::{End, Exchange},
     tables::{HostKey, ServiceKey},
 };
@@ -28,8 +29,6 @@ use crate::{
 };
 use slow::{Allowance, Excerpt};
 
-/// Boxes that are kept for later requests.
-const SPARE: usize = 1024;
 /// Bytes of an operation in a line about a slow request.
 const OPERATION: usize = 64;
 /// Bytes of a key in it.
@@ -39,8 +38,7 @@ const KEY: usize = 128;
 #[derive(Default)]
 pub(super) struct Observer {
     services: SecondaryMap<ServiceKey, Watch>,
-    #[expect(clippy::vec_box, reason = "the boxes are what is used again")]
-    spare: Vec<Box<Observed>>,
+    spare: Boxes<Observed>,
     slow: Allowance,
 }
 
@@ -134,6 +132,7 @@ impl Engine {
     }
 
     /// A client's request has arrived: looks at what it is about.
+    #[inline]
     pub(super) fn observe(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -169,7 +168,7 @@ impl Engine {
             return;
         }
         let operation = attribute(&watch.operation);
-        let mut observed = self.observer.spare.pop().unwrap_or_default();
+        let mut observed = self.observer.spare.used().unwrap_or_default();
         let operations = watch.operations.as_ref();
         observed.operation = operations.map(|all| all.resolve(operation.as_deref()));
         observed.asked = None;
@@ -186,6 +185,7 @@ impl Engine {
     }
 
     /// Counts a request that is over by its operation, and logs it if it was slow.
+    #[inline]
     pub(super) fn observed(&mut self, exchange: &mut Exchange, end: End, duration: Duration) {
         let Some(mut observed) = exchange.observed.take() else {
             return;
@@ -198,9 +198,7 @@ impl Engine {
         {
             self.log_slow(exchange, &observed, (end, duration), suppressed);
         }
-        if self.observer.spare.len() < SPARE {
-            self.observer.spare.push(observed);
-        }
+        self.observer.spare.give(observed);
     }
 
     /// Nothing of a request but its key is shown: arguments may be secrets.

@@ -11,10 +11,12 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    #[inline]
     pub(super) fn unsent(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
@@ -29,11 +31,13 @@ impl Outbox {
     }
 
     /// The position of the next byte that is appended.
+    #[inline]
     pub(super) fn end(&self) -> u64 {
         self.sent + self.len() as u64
     }
 
     /// The buffer to append to.
+    #[inline]
     pub(super) fn append(&mut self, spare: &mut Spare) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
             self.bytes = spare.take();

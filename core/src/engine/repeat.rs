@@ -1,6 +1,6 @@
 //! Requests that are sent again: to where an answer points, or later.
 
-use std::{rc::Rc, time::Duration};
+use std::{num::NonZeroU64, rc::Rc, time::Duration};
 
 use meltemi_codec::{Constraint, LocalReply, Node, Outcome, Status};
 use rand::Rng;
@@ -240,7 +240,7 @@ impl Engine {
     }
 
     /// The turn of a request, or of the one that it is a part of.
-    fn turn(&self, exchange: &Exchange) -> Option<u64> {
+    fn turn(&self, exchange: &Exchange) -> Option<NonZeroU64> {
         match exchange.own.as_ref().map(|own| own.purpose) {
             Some(Purpose::Part { of, .. }) => self.exchanges.get(of)?.turn,
             _ => exchange.turn,

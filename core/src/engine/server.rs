@@ -174,6 +174,7 @@ impl Server {
     }
 
     /// What may be sent now.
+    #[inline]
     pub(super) fn sendable(&self) -> &[u8] {
         let unsent = match self.connected {
             true => self.outbox.unsent(),
@@ -232,6 +233,7 @@ impl Expected for Waiting<'_> {
 }
 
 impl Engine {
+    #[inline]
     pub(super) fn flush_server(&mut self, key: ServerKey) {
         if let Some(server) = self.servers.get_mut(key)
             && !server.outbox.flushing

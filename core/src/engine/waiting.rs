@@ -11,6 +11,7 @@ use super::{
 impl Engine {
     /// Whether a request has to wait until its client is owed nothing: it goes to another
     /// connection than what is in flight, and the protocol's requests keep their order.
+    #[inline]
     pub(super) fn has_to_wait(&self, key: ClientKey, request: &Request, whole: bool) -> bool {
         let Some(client) = self.clients.get(key).filter(|client| client.keeps_order()) else {
             return false;

@@ -1,15 +1,18 @@
 //! The ids of the attempts on one upstream connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use meltemi_codec::{Answers, Correlation, Memo};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
 use super::ExchangeKey;
 
+/// One sending of a request on one connection. The connection has no other of this key, ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AttemptKey(u64);
+
 new_key_type! {
-    /// One sending of a request on one connection.
-    pub(super) struct AttemptKey;
+    struct SlotKey;
 }
 
 /// A request that was written to a connection and is not over there.
@@ -49,8 +52,27 @@ impl Attempt {
 /// count up, and skip what is reserved or still unanswered.
 #[derive(Debug)]
 pub(super) struct Attempts {
-    table: SlotMap<AttemptKey, Attempt>,
+    table: Table,
     narrow: Option<Narrow>,
+}
+
+#[derive(Debug)]
+enum Table {
+    /// Answers come in any order.
+    AnyOrder(SlotMap<SlotKey, Attempt>),
+    /// Answers come one after the other, so that what was sent first is over first.
+    InOrder(Line),
+}
+
+/// Attempts by the number of their sending.
+#[derive(Debug, Default)]
+struct Line {
+    /// The number of the front.
+    first: u64,
+    /// From the oldest that is not over on.
+    attempts: VecDeque<Option<Attempt>>,
+    /// Those of them that are not over.
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -59,6 +81,43 @@ struct Narrow {
     reserved: &'static [u64],
     next: u64,
     used: HashMap<u64, AttemptKey>,
+}
+
+impl AttemptKey {
+    fn slot(self) -> SlotKey {
+        SlotKey::from(KeyData::from_ffi(self.0))
+    }
+}
+
+impl Line {
+    #[inline]
+    fn index(&self, key: AttemptKey) -> Option<usize> {
+        usize::try_from(key.0.checked_sub(self.first)?).ok()
+    }
+
+    #[inline]
+    fn push(&mut self, attempt: impl FnOnce(AttemptKey) -> Attempt) -> AttemptKey {
+        let key = AttemptKey(self.first + self.attempts.len() as u64);
+        self.attempts.push_back(Some(attempt(key)));
+        self.left += 1;
+        key
+    }
+
+    #[inline]
+    fn remove(&mut self, key: AttemptKey) {
+        let index = self.index(key);
+        let Some(attempt) = index.and_then(|index| self.attempts.get_mut(index)) else {
+            return;
+        };
+        if attempt.is_some() {
+            *attempt = None;
+            self.left -= 1;
+        }
+        while let Some(None) = self.attempts.front() {
+            self.attempts.pop_front();
+            self.first += 1;
+        }
+    }
 }
 
 impl Attempts {
@@ -72,67 +131,100 @@ impl Attempts {
             }),
             _ => None,
         };
-        Self {
-            table: SlotMap::with_key(),
-            narrow,
+        let table = match correlation {
+            Correlation::ById { .. } => Table::AnyOrder(SlotMap::with_key()),
+            _ => Table::InOrder(Line::default()),
+        };
+        Self { table, narrow }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match &self.table {
+            Table::AnyOrder(table) => table.len(),
+            Table::InOrder(line) => line.left,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.table.len()
-    }
-
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
     }
 
     /// Enters an attempt whose bytes will start at `start`; its id is in the entry.
+    #[inline]
     pub(super) fn add(
         &mut self,
         exchange: ExchangeKey,
         answers: Answers,
         start: u64,
     ) -> (AttemptKey, u64) {
-        let mut id = 0;
-        let key = self.table.insert_with_key(|key| {
-            id = match &mut self.narrow {
-                None => key.data().as_ffi(),
-                Some(narrow) => narrow.take(key),
-            };
-            Attempt {
-                exchange,
-                start,
-                end: start,
-                id,
-                answers,
-                memo: None,
+        let entry = |id| Attempt {
+            exchange,
+            start,
+            end: start,
+            id,
+            answers,
+            memo: None,
+        };
+        match &mut self.table {
+            Table::InOrder(line) => {
+                let key = line.push(|key| entry(key.0));
+                (key, key.0)
             }
-        });
-        (key, id)
+            Table::AnyOrder(table) => {
+                let mut id = 0;
+                let slot = table.insert_with_key(|slot| {
+                    let key = AttemptKey(slot.data().as_ffi());
+                    id = match &mut self.narrow {
+                        None => key.0,
+                        Some(narrow) => narrow.take(key),
+                    };
+                    entry(id)
+                });
+                (AttemptKey(slot.data().as_ffi()), id)
+            }
+        }
     }
 
     pub(super) fn find(&self, id: u64) -> Option<AttemptKey> {
         match &self.narrow {
-            None => Some(AttemptKey::from(KeyData::from_ffi(id)))
-                .filter(|key| key.data().as_ffi() == id && self.table.contains_key(*key)),
+            None => Some(AttemptKey(id))
+                .filter(|key| key.slot().data().as_ffi() == id && self.get(*key).is_some()),
             Some(narrow) => narrow.used.get(&id).copied(),
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, key: AttemptKey) -> Option<&Attempt> {
-        self.table.get(key)
-    }
-
-    pub(super) fn get_mut(&mut self, key: AttemptKey) -> Option<&mut Attempt> {
-        self.table.get_mut(key)
-    }
-
-    pub(super) fn remove(&mut self, key: AttemptKey) -> Option<Attempt> {
-        let attempt = self.table.remove(key)?;
-        if let Some(narrow) = &mut self.narrow {
-            narrow.used.remove(&attempt.id);
+        match &self.table {
+            Table::AnyOrder(table) => table.get(key.slot()),
+            Table::InOrder(line) => line.attempts.get(line.index(key)?)?.as_ref(),
         }
-        Some(attempt)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: AttemptKey) -> Option<&mut Attempt> {
+        match &mut self.table {
+            Table::AnyOrder(table) => table.get_mut(key.slot()),
+            Table::InOrder(line) => {
+                let index = line.index(key)?;
+                line.attempts.get_mut(index)?.as_mut()
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, key: AttemptKey) {
+        match &mut self.table {
+            Table::AnyOrder(table) => {
+                let removed = table.remove(key.slot());
+                if let (Some(narrow), Some(removed)) = (&mut self.narrow, removed) {
+                    narrow.used.remove(&removed.id);
+                }
+            }
+            Table::InOrder(line) => line.remove(key),
+        }
     }
 
     /// Whether an attempt may be forgotten before it is answered: its id never comes back.
@@ -142,16 +234,26 @@ impl Attempts {
 
     /// The exchanges that they are of, over or not.
     pub(super) fn exchanges(&self) -> impl Iterator<Item = ExchangeKey> {
-        self.table.values().map(|attempt| attempt.exchange)
+        let (any, line) = match &self.table {
+            Table::AnyOrder(table) => (Some(table.values()), None),
+            Table::InOrder(line) => (None, Some(line.attempts.iter().flatten())),
+        };
+        let all = any.into_iter().flatten().chain(line.into_iter().flatten());
+        all.map(|attempt| attempt.exchange)
     }
 
     /// All of them, in the order in which they were written.
     pub(super) fn in_order(&self) -> Vec<(AttemptKey, Attempt)> {
-        let mut all: Vec<_> = self
-            .table
-            .iter()
-            .map(|(key, attempt)| (key, attempt.clone()))
-            .collect();
+        let mut all: Vec<_> = match &self.table {
+            Table::AnyOrder(table) => table
+                .iter()
+                .map(|(slot, attempt)| (AttemptKey(slot.data().as_ffi()), attempt.clone()))
+                .collect(),
+            Table::InOrder(line) => (line.first..)
+                .zip(&line.attempts)
+                .filter_map(|(number, attempt)| Some((AttemptKey(number), attempt.clone()?)))
+                .collect(),
+        };
         all.sort_by_key(|(_, attempt)| attempt.start);
         all
     }
@@ -201,5 +303,22 @@ mod tests {
         let (_, zero) = attempts.add(ExchangeKey::default(), Answers::One, 2);
         let (_, one_again) = attempts.add(ExchangeKey::default(), Answers::One, 3);
         assert_eq!([one, three, zero, one_again], [1, 3, 0, 1]);
+    }
+
+    #[test]
+    fn what_is_over_in_the_middle_of_a_line_leaves_with_those_before_it() {
+        let mut attempts = Attempts::new(Correlation::InOrder);
+        let mut add = |start| attempts.add(ExchangeKey::default(), Answers::One, start).0;
+        let (first, second, third) = (add(0), add(1), add(2));
+        attempts.remove(second);
+        attempts.remove(second);
+        assert!(attempts.get(second).is_none());
+        assert_eq!((attempts.len(), attempts.in_order().len()), (2, 2));
+        attempts.remove(first);
+        assert_eq!(attempts.get(third).map(|it| it.start), Some(2));
+        attempts.remove(third);
+        assert!(attempts.is_empty());
+        let (fourth, id) = attempts.add(ExchangeKey::default(), Answers::One, 3);
+        assert!(fourth != third && attempts.get_mut(fourth).is_some_and(|it| it.id == id));
     }
 }

@@ -10,6 +10,7 @@ mod front;
 mod local;
 mod login;
 mod ordinary;
+mod plain;
 mod state;
 mod texts;
 mod transaction;
@@ -25,6 +26,7 @@ use meltemi_codec::{
 use self::{
     asked::Asked,
     class::Class,
+    plain::Plain,
     state::{Replies, State, Stream},
     unknown::Known,
 };
@@ -51,6 +53,8 @@ pub(crate) struct Client {
     answer: Option<Box<[u8]>>,
     /// What was learned of the command at hand.
     known: Known,
+    /// The command of the last request that went the plain way, which is often that of the next.
+    last: Option<Plain>,
 }
 
 /// What a codec asks a server of its own accord.
@@ -84,6 +88,7 @@ impl Client {
             question: None,
             answer: None,
             known: Known::No,
+            last: None,
         }
     }
 
@@ -199,6 +204,9 @@ impl Downstream for Client {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Decoded<FromClient>, Malformed> {
+        if let Some(request) = self.plain(input) {
+            return Ok(request);
+        }
         let front = self.front(input).map_err(|error| malformed(error, out))?;
         let Some(front) = front else {
             return Ok(self.incomplete(input));
@@ -291,6 +299,9 @@ impl Downstream for Client {
     }
 
     fn respond(&mut self, _id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
+        if memo::is_plain(response.memo) {
+            return out.extend_from_slice(response.bytes);
+        }
         let tag = Tag::unpack(response.memo);
         let error = reply::error(response.bytes).is_some();
         self.state.answered(tag, error);

@@ -39,6 +39,27 @@ pub struct Command {
 }
 
 impl Command {
+    /// Whether this is its name, in whatever case.
+    pub(crate) fn is_named(&self, name: &[u8]) -> bool {
+        let own = self.name.as_bytes();
+        let mut letters = own.iter().zip(name);
+        own.len() == name.len() && letters.all(|(own, name)| *own == name.to_ascii_lowercase())
+    }
+
+    /// Which argument is the key of a command that is about one key, simply reads or changes it, and
+    /// is simply sent to where it is.
+    pub(crate) fn only_key(&self) -> Option<usize> {
+        let [spec] = self.keys else {
+            return None;
+        };
+        let has = |flag| self.flags.contains(flag);
+        let is_about_data = has(Flags::READONLY) || has(Flags::WRITE);
+        let out_of_the_ordinary = Flags::BLOCKING.or(Flags::PUBSUB).or(Flags::MOVABLEKEYS);
+        let is_ordinary = is_about_data && !self.flags.intersects(out_of_the_ordinary);
+        let takes = is_ordinary && self.subcommands.is_empty() && !spec.not_key;
+        spec.only().filter(|_| takes)
+    }
+
     /// Whether a request of `argc` arguments has as many as the command takes.
     #[must_use]
     pub fn takes(&self, argc: usize) -> bool {

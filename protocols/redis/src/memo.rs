@@ -81,6 +81,19 @@ pub(crate) const LISTENS: u32 = 1 << 9;
 /// The client had no connection of its own before this request.
 pub(crate) const PINS: u32 = 1 << 8;
 
+/// Whether a request is nothing out of the ordinary: its one answer goes to its client as it is.
+#[inline]
+pub(crate) fn is_plain(memo: &Memo) -> bool {
+    let [first, before, ..] = memo.words;
+    first == 0 && before == 0
+}
+
+impl From<Tag> for Memo {
+    fn from(tag: Tag) -> Self {
+        tag.pack(None)
+    }
+}
+
 impl Kind {
     /// Whether its answers confirm a subscription, or its end.
     pub(crate) fn confirms(self) -> bool {
@@ -112,6 +125,7 @@ impl Tag {
         self.flags |= flag;
     }
 
+    #[inline]
     pub(crate) fn pack(self, data: Option<Box<[u8]>>) -> Memo {
         Memo {
             words: [

@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     memo::{self, Kind, Tag},
-    resp::{ReplyScan, Scanned, inline, reply, write},
+    resp::{ReplyScan, Scanned, inline, reply, reply_scan, write},
     session::Who,
     settings::Settings,
 };
@@ -88,6 +88,17 @@ impl Server {
             strays: false,
             raw: false,
         }
+    }
+
+    /// The end of a string that is there as a whole, and can be nothing but the answer to the oldest
+    /// request.
+    fn plain(&self, input: &[u8]) -> Option<usize> {
+        let awaits_others = self.handshake.due > 0 || self.due > 0 || !self.asking.is_empty();
+        if self.raw || awaits_others || self.scan.taken() > 0 {
+            return None;
+        }
+        let end = reply_scan::string(input)?;
+        (end as u64 <= self.limits.frame).then_some(end)
     }
 
     /// Reads on; `None` where more is needed.
@@ -260,6 +271,9 @@ impl Server {
     }
 
     fn write(&mut self, request: Frame<'_>, out: &mut Vec<u8>) {
+        if memo::is_plain(request.memo) && request.bytes.starts_with(b"*") {
+            return out.extend_from_slice(request.bytes);
+        }
         let tag = Tag::unpack(request.memo);
         self.strays |= tag.has(memo::LISTENS);
         let data = request.memo.data.as_deref().unwrap_or_default();
@@ -318,7 +332,16 @@ impl Upstream for Server {
         _out: &mut Vec<u8>,
     ) -> Result<Decoded<FromServer>, Malformed> {
         // What answers `SYNC` is no RESP, but for an error.
-        let waits = expected.memo(0).map(Tag::unpack);
+        let waits = expected.memo(0);
+        if waits.is_none_or(memo::is_plain)
+            && let Some(end) = self.plain(input)
+        {
+            let at = At::InOrder;
+            let event = FromServer::Response(Response { at, last: true });
+            let size = Size::Known(end as u64);
+            return Ok(Decoded::Message(Message { size, event }));
+        }
+        let waits = waits.map(Tag::unpack);
         let replicates = waits.is_some_and(|tag| tag.kind == Kind::Replication);
         if self.raw || replicates && self.scan.taken() == 0 && input.first() != Some(&b'-') {
             self.raw = true;

@@ -131,6 +131,9 @@ impl Service {
 impl Route {
     /// The destination of the next request: over time, exactly by weight.
     pub(in crate::engine) fn destination(&self) -> Option<&Rc<Destination>> {
+        if let [only] = self.destinations.as_slice() {
+            return Some(only);
+        }
         let next = self.next_destination();
         self.turn.set(self.turn.get().wrapping_add(1));
         next

@@ -23,7 +23,7 @@ pub fn find(name: &[u8], sub: Option<&[u8]>) -> Option<&'static Command> {
     let command = loop {
         let index = usize::from(*INDEX.get(place)?).checked_sub(1)?;
         let command = COMMANDS.get(index)?;
-        if is(command.name.as_bytes(), name) {
+        if command.is_named(name) {
             break command;
         }
         place = (place + 1) % PLACES;
@@ -38,12 +38,6 @@ pub fn find(name: &[u8], sub: Option<&[u8]>) -> Option<&'static Command> {
         name.eq_ignore_ascii_case(sub)
     };
     Some(command.subcommands.iter().find(own).unwrap_or(command))
-}
-
-/// Whether `name` is the lower-case `word`, which has a few letters.
-fn is(word: &[u8], name: &[u8]) -> bool {
-    let mut letters = word.iter().zip(name);
-    word.len() == name.len() && letters.all(|(word, name)| *word == name.to_ascii_lowercase())
 }
 
 /// FNV-1a over the name in lower case.

@@ -74,6 +74,12 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
+    /// Whether any of `other` is set.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// The flag that servers call so, or nothing where only newer servers know it.
     #[must_use]
     pub fn named(name: &[u8]) -> Self {

@@ -48,6 +48,13 @@ pub(super) fn short_line(kind: u8, bytes: &[u8], at: usize) -> Option<(usize, us
         [found, first, rest @ ..] if *found == kind => (*first, rest),
         _ => return None,
     };
+    match rest {
+        [b'\r', b'\n', ..] => return Some((digit(first)?, at + 4)),
+        [second, b'\r', b'\n', ..] if first != b'0' => {
+            return Some((digit(first)? * 10 + digit(*second)?, at + 5));
+        }
+        _ => {}
+    }
     let mut value = digit(first)?;
     for (index, byte) in rest.iter().take(7).enumerate() {
         if *byte == b'\r' {

@@ -58,6 +58,14 @@ fn malformed(reason: &'static str) -> Malformed {
     Malformed { reason }
 }
 
+/// The end of a reply that is a bulk string and there as a whole, as most are. `None`: it has to be
+/// looked at step by step.
+pub(crate) fn string(bytes: &[u8]) -> Option<usize> {
+    let (length, start) = number::short_line(b'$', bytes, 0)?;
+    let end = start + length;
+    bytes.get(end..)?.starts_with(b"\r\n").then_some(end + 2)
+}
+
 impl Default for ReplyScan {
     /// That looks at every byte.
     fn default() -> Self {
@@ -112,17 +120,13 @@ impl ReplyScan {
         Ok(Scanned::More)
     }
 
-    /// Finds the end of a reply that is a bulk string and there as a whole, as most are. `None`,
-    /// and nothing has changed: it has to be looked at step by step.
     fn string_at_once(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (length, start) = number::short_line(b'$', bytes, 0)?;
-        let end = start + length;
-        bytes.get(end..)?.starts_with(b"\r\n").then_some(())?;
+        let end = string(bytes)?;
         self.top = Some((b'$', 0));
         self.headed = true;
-        self.taken = end as u64 + 2;
+        self.taken = end as u64;
         self.state = State::End;
-        Some(end + 2)
+        Some(end)
     }
 
     /// Bytes of the reply so far.

@@ -99,6 +99,39 @@ pub(super) struct Spans {
     places: [(u32, u32); 3],
 }
 
+/// An array that is there as a whole and breaks no rule, as nearly all requests are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole {
+    /// Where it ends.
+    pub(crate) end: usize,
+    /// How many arguments it has: one or more.
+    pub(crate) count: usize,
+    spans: Spans,
+}
+
+impl Whole {
+    /// The request at the front of `bytes`. `None`: it has to be looked at step by step, or it is
+    /// larger than `frame` bytes.
+    pub(crate) fn at(bytes: &[u8], frame: u64) -> Option<Self> {
+        let (count, mut end) = number::short_line(b'*', bytes, 0)?;
+        let mut spans = Spans::default();
+        for _ in 0..count {
+            let (length, start) = number::short_line(b'$', bytes, end)?;
+            spans.push(start, length);
+            end = start + length + 2;
+            if end > bytes.len() {
+                return None;
+            }
+        }
+        (count > 0 && end as u64 <= frame).then_some(Self { end, count, spans })
+    }
+
+    /// Where the `n`th argument lies; of the first ones only.
+    pub(crate) fn span(&self, n: usize) -> Option<Range<usize>> {
+        self.spans.get(n)
+    }
+}
+
 impl Spans {
     fn push(&mut self, start: usize, length: usize) {
         let place = self.places.get_mut(usize::from(self.known));
@@ -239,26 +272,15 @@ impl RequestScan {
         matches!(self.state, State::End)
     }
 
-    /// Finds the end of an array that is there as a whole and breaks no rule, as nearly all are.
-    /// `None`, and nothing has changed: it has to be looked at step by step.
     fn all_at_once(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (count, mut at) = number::short_line(b'*', bytes, 0)?;
-        let mut spans = Spans::default();
-        for _ in 0..count {
-            let (length, start) = number::short_line(b'$', bytes, at)?;
-            spans.push(start, length);
-            at = start + length + 2;
-            if at > bytes.len() {
-                return None;
-            }
-        }
-        if self.locked || count == 0 || at as u64 > self.frame {
+        if self.locked {
             return None;
         }
-        self.spans = spans;
-        self.taken = at as u64;
+        let whole = Whole::at(bytes, self.frame)?;
+        self.spans = whole.spans;
+        self.taken = whole.end as u64;
         self.state = State::End;
-        Some(at)
+        Some(whole.end)
     }
 
     /// Where the first arguments are, as far as that is known without another look.
