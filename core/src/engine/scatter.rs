@@ -1,6 +1,10 @@
 //! A request that concerns several shards: it is served in parts, and their answers become one.
 
-use std::{borrow::Cow, cell::RefCell, rc::Rc};
+use std::{
+    borrow::Cow,
+    cell::{LazyCell, RefCell},
+    rc::Rc,
+};
 
 use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, OwnRequest, Plan, Status};
 
@@ -8,7 +12,7 @@ use super::{
     Engine, ExchangeKey,
     exchange::End,
     own::Purpose,
-    shards::{ShardKey, View},
+    shards::{Node, ShardKey, View},
     tables::{Cluster, Destination},
 };
 use crate::telemetry::ResponseFlag;
@@ -99,22 +103,25 @@ impl Engine {
             let (slot, hash) = shard_key(route.sent_key(value));
             let shard = cluster.division.shard(slot, hash)?;
             let mut clusters = clusters.borrow_mut();
-            let known = clusters.iter().position(|known| known.name == cluster.name);
+            let same =
+                |known: &Rc<Cluster>| Rc::ptr_eq(known, &cluster) || known.name == cluster.name;
+            let known = clusters.iter().position(same);
             let index = known.unwrap_or_else(|| {
                 clusters.push(cluster);
                 clusters.len() - 1
             });
             Some((index, shard))
         };
+        let nodes = || self.nodes_of(to);
         let view = View {
-            nodes: self.nodes_of(to),
+            nodes: LazyCell::new(&nodes),
             locate: &locate,
             places: RefCell::default(),
         };
         Some(to.dialect.protocol.scatter()?.plan(frame, &view))
     }
 
-    fn nodes_of(&self, to: &Destination) -> Vec<(String, u32, meltemi_codec::Role)> {
+    fn nodes_of(&self, to: &Destination) -> Vec<Node> {
         let nodes = to.cluster.division.nodes().into_iter();
         nodes
             .filter_map(|(host, shard, role)| {

@@ -1,6 +1,6 @@
 //! How a cluster's endpoints divide the keys: by what they say, by a hash, or not at all.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, LazyCell, RefCell};
 
 use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
 use meltemi_policy::{Maglev, Ring};
@@ -361,9 +361,12 @@ pub(super) type ShardKey<'a> = dyn Fn(&[u8]) -> (u32, u64) + 'a;
 /// The number of a cluster, and the shard of a key there.
 type Locate<'a> = dyn Fn(&[u8], &ShardKey<'_>) -> Option<(usize, u32)> + 'a;
 
+/// A node's address, its shard and its role there.
+pub(super) type Node = (String, u32, Role);
+
 /// What a plan is made with.
 pub(super) struct View<'a> {
-    pub(super) nodes: Vec<(String, u32, Role)>,
+    pub(super) nodes: LazyCell<Vec<Node>, &'a dyn Fn() -> Vec<Node>>,
     /// The cluster and the shard of a key, by the routes of the service.
     pub(super) locate: &'a Locate<'a>,
     /// Numbers of the places that were asked for.

@@ -6,7 +6,7 @@ use crate::{
     call::CallMemo,
     detect::{self, LONGEST_FRAME},
     dialect::{Dialect, Encoding, Transport},
-    head::Head,
+    head::{Head, Kind, LONGEST_NAME},
     header::{Header, THEADER, TTHEADER},
     reader::{Cut, Reader},
 };
@@ -64,6 +64,11 @@ pub(crate) struct Layout {
 impl Front {
     /// Looks at `input`, which begins at a message's first byte.
     pub(crate) fn of(input: &[u8], expect: Expect, limits: Limits) -> Result<Self, Malformed> {
+        if let Some(layout) = Layout::plain(input, expect)
+            && layout.size.is_some_and(|size| size <= limits.frame)
+        {
+            return Ok(Self::Message(layout));
+        }
         let (transport, size) = match extent(input, expect.transport) {
             Ok((Transport::Framed, Some(len @ 4))) => return Ok(Self::Empty { len: len as usize }),
             Ok(extent) => extent,
@@ -99,9 +104,53 @@ impl Front {
 impl Layout {
     /// Reads a frame, or the head of one, that was read before.
     pub(crate) fn again(bytes: &[u8], expect: Expect) -> Option<Self> {
+        if let Some(plain) = Self::plain(bytes, expect) {
+            return Some(plain);
+        }
         let (transport, size) = extent(bytes, expect.transport).ok()?;
         let there = size.and_then(|size| bytes.get(..usize::try_from(size).ok()?));
         Self::read(there.unwrap_or(bytes), transport, size, expect.encoding).ok()
+    }
+
+    /// A message of the strict binary protocol in a frame that is there as a whole, as most are.
+    /// `None`: it has to be read step by step.
+    fn plain(bytes: &[u8], expect: Expect) -> Option<Self> {
+        let dialect = Dialect {
+            transport: Transport::Framed,
+            encoding: Encoding::Binary,
+        };
+        let binary = |named: Encoding| named.reads(dialect.encoding);
+        if expect.transport != Some(dialect.transport) || !expect.encoding.is_none_or(binary) {
+            return None;
+        }
+        let (length, rest) = bytes.split_first_chunk()?;
+        let length = u32::from_be_bytes(*length);
+        let (version, rest) = rest.split_first_chunk()?;
+        let [0x80, 1, _, kind] = *version else {
+            return None;
+        };
+        let (name, rest) = rest.split_first_chunk()?;
+        let name = usize::try_from(u32::from_be_bytes(*name)).ok()?;
+        let seq = rest.get(name..)?.first_chunk()?;
+        let (start, size) = (12, u64::from(length) + 4);
+        let body = start + name + seq.len();
+        let is_whole = bytes.len() as u64 >= size && size >= body as u64;
+        if length > LONGEST_FRAME || name > LONGEST_NAME || !is_whole {
+            return None;
+        }
+        Some(Self {
+            dialect,
+            size: Some(size),
+            header: None,
+            inner: false,
+            head: Some(Head {
+                kind: Kind::of(kind).ok()?,
+                name: start..start + name,
+                seq: u32::from_be_bytes(*seq),
+                seq_at: start + name..body,
+                body,
+            }),
+        })
     }
 
     fn read(

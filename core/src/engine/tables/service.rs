@@ -131,9 +131,6 @@ impl Service {
 impl Route {
     /// The destination of the next request: over time, exactly by weight.
     pub(in crate::engine) fn destination(&self) -> Option<&Rc<Destination>> {
-        if let [only] = self.destinations.as_slice() {
-            return Some(only);
-        }
         let next = self.next_destination();
         self.turn.set(self.turn.get().wrapping_add(1));
         next
@@ -147,6 +144,9 @@ impl Route {
 
     /// What [`Route::destination`] would say.
     pub(in crate::engine) fn next_destination(&self) -> Option<&Rc<Destination>> {
+        if let [only] = self.destinations.as_slice() {
+            return Some(only);
+        }
         self.destinations.get(self.weights.at(self.turn.get()))
     }
 }

@@ -95,24 +95,27 @@ struct Division {
 
 impl Division {
     fn new(owners: Vec<Owner>) -> Self {
-        let mut known = HashMap::new();
+        let mut parts = Parts::default();
         let mut division = Self {
             constraints: Vec::new(),
             owners: Vec::with_capacity(owners.len()),
         };
         for owner in owners {
-            let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-            let number = *known.entry(owner.unit).or_insert(next);
-            if number == next {
+            let number = parts.number(owner.unit);
+            if number == division.constraints.len() {
                 division.constraints.push(owner.constraint);
             }
-            division.owners.push(number);
+            division
+                .owners
+                .push(u32::try_from(number).unwrap_or(u32::MAX));
         }
         division
     }
 
     fn plan(self, of: &Keyed<'_>, step: usize, response: ResponsePolicy) -> Plan {
-        let mut bodies = vec![Body::default(); self.constraints.len()];
+        let bytes = of.request.bytes.len() / self.constraints.len().max(1);
+        let room = bytes + bytes / 4;
+        let mut bodies: Vec<Body> = self.constraints.iter().map(|_| Body::of(room)).collect();
         let element = |n| of.request.bytes.get(of.arguments.element(n)?);
         let name = element(0).unwrap_or_default();
         let mut rest = (1..).map_while(element);
@@ -133,7 +136,7 @@ impl Division {
         Plan::Many {
             parts: parts
                 .map(|(body, constraint)| {
-                    let mut part = part(of.idempotent, constraint, body.command(name));
+                    let mut part = part(of.idempotent, constraint, body.into_command(name));
                     part.request.memo = first.pack(None);
                     part
                 })
@@ -148,20 +151,50 @@ impl Division {
     }
 }
 
+/// The parts by what one command may have. There are as many as shards, which are few, or as many as
+/// slots.
+#[derive(Default)]
+struct Parts {
+    few: Vec<(u32, u32)>,
+    many: HashMap<(u32, u32), usize>,
+}
+
+impl Parts {
+    const FEW: usize = 16;
+
+    fn number(&mut self, unit: (u32, u32)) -> usize {
+        if let Some(known) = self.few.iter().position(|known| *known == unit) {
+            return known;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(unit);
+            return self.few.len() - 1;
+        }
+        let next = Self::FEW + self.many.len();
+        *self.many.entry(unit).or_insert(next)
+    }
+}
+
 /// A part's arguments but for the command's name.
-#[derive(Clone, Default)]
 struct Body {
     bytes: Vec<u8>,
     arguments: usize,
 }
 
 impl Body {
+    /// With room for so many bytes.
+    fn of(room: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(room),
+            arguments: 0,
+        }
+    }
+
     /// The command of which `name` is the first element.
-    fn command(&self, name: &[u8]) -> Box<[u8]> {
-        let mut bytes = Vec::with_capacity(self.bytes.len() + name.len() + 32);
-        write::array(1 + self.arguments, &mut bytes);
-        bytes.extend_from_slice(name);
-        bytes.extend_from_slice(&self.bytes);
-        bytes.into()
+    fn into_command(self, name: &[u8]) -> Box<[u8]> {
+        let mut head = Vec::with_capacity(32);
+        write::array(1 + self.arguments, &mut head);
+        head.extend_from_slice(name);
+        [head, self.bytes].concat().into()
     }
 }

@@ -68,18 +68,16 @@ pub fn hash(bytes: &[u8]) -> u64 {
 /// (`enableHashtagging` of Envoy's redis_proxy).
 #[must_use]
 pub fn shard(key: &[u8], tags: bool, role: Role) -> Constraint {
-    let tag = tag(key);
-    Constraint::Shard {
-        slot: u32::from(crc16(tag)) % SLOTS,
-        hash: hash(if tags { tag } else { key }),
-        role,
-    }
+    let (slot, hash) = slot_and_hash(key, tags);
+    Constraint::Shard { slot, hash, role }
 }
 
-/// The hash of a key, or of its tag alone.
+/// The slot of a key, and its hash or that of its tag alone.
 #[must_use]
-pub fn hash_of(key: &[u8], tags: bool) -> u64 {
-    hash(if tags { tag(key) } else { key })
+pub fn slot_and_hash(key: &[u8], tags: bool) -> (u32, u64) {
+    let tag = tag(key);
+    let slot = u32::from(crc16(tag)) % SLOTS;
+    (slot, hash(if tags { tag } else { key }))
 }
 
 /// CRC-16/XMODEM: polynomial 0x1021, from 0, nothing reflected. Four bytes at a time, each by a

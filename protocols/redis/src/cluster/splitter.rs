@@ -87,18 +87,25 @@ impl Splitter {
     /// Who owns a key; a request for it goes to a node of this role. `None`: nobody.
     pub(super) fn owner(&self, key: &[u8], role: Role, shards: &dyn ShardMap) -> Option<Owner> {
         // A route may send it without its prefix: then that is what has a slot.
-        let slot = Cell::new(0);
+        let found = Cell::new((0, 0));
+        let whole = Cell::new(false);
         let place = shards.place(key, &|sent| {
-            slot.set(slot::slot(sent));
-            (slot.get(), slot::hash_of(sent, self.tags))
+            found.set(slot::slot_and_hash(sent, self.tags));
+            whole.set(sent.len() == key.len());
+            found.get()
         })?;
+        let unit = match self.unit {
+            Unit::Slot => (place, found.get().0),
+            Unit::Shard => (place, 0),
+        };
+        let (slot, hash) = match whole.get() {
+            true => found.get(),
+            false => slot::slot_and_hash(key, self.tags),
+        };
         Some(Owner {
             place,
-            unit: match self.unit {
-                Unit::Slot => (place, slot.get()),
-                Unit::Shard => (place, 0),
-            },
-            constraint: slot::shard(key, self.tags, role),
+            unit,
+            constraint: Constraint::Shard { slot, hash, role },
         })
     }
 

@@ -23,14 +23,23 @@ enum Form {
     Array {
         count: usize,
         first: usize,
-        /// An argument's number, and where it begins.
-        reached: Cell<(usize, usize)>,
+        /// The argument that was looked at last, if any.
+        reached: Cell<Option<Reached>>,
         /// The first ones, if somebody has looked at them before.
         seen: Spans,
     },
     Inline {
         count: usize,
     },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    index: usize,
+    /// Where it begins, and where its text does and ends.
+    at: usize,
+    start: usize,
+    end: usize,
 }
 
 impl<'a> Arguments<'a> {
@@ -65,7 +74,7 @@ impl<'a> Arguments<'a> {
                 Form::Array {
                     count,
                     first,
-                    reached: Cell::new((0, first)),
+                    reached: Cell::new(None),
                     seen,
                 }
             }
@@ -120,13 +129,16 @@ impl<'a> Arguments<'a> {
     #[must_use]
     pub fn span(&self, n: usize) -> Option<Range<usize>> {
         match &self.form {
-            Form::Array { seen, .. } => seen.get(n).or_else(|| self.walk(n)),
+            Form::Array { seen, .. } => seen.get(n).or_else(|| {
+                let found = self.walk(n)?;
+                Some(found.start..found.end)
+            }),
             Form::Inline { .. } => None,
         }
     }
 
-    /// [`Arguments::span`], from where the last walk came to.
-    fn walk(&self, n: usize) -> Option<Range<usize>> {
+    /// The `n`th argument, from where the last walk came to.
+    fn walk(&self, n: usize) -> Option<Reached> {
         let Form::Array {
             count,
             first,
@@ -139,29 +151,31 @@ impl<'a> Arguments<'a> {
         if n >= *count {
             return None;
         }
-        let (mut index, mut at) = reached.get();
-        if n < index {
-            (index, at) = (0, *first);
-        }
+        let mut here = reached.get().filter(|reached| reached.index <= n);
         loop {
-            let text = self.text_at(at)?;
-            if index == n {
-                reached.set((index, at));
-                return (text.end <= self.bytes.len()).then_some(text);
-            }
-            index += 1;
-            at = text.end + 2;
+            let (index, at) = match here {
+                Some(here) if here.index == n => {
+                    reached.set(Some(here));
+                    return (here.end <= self.bytes.len()).then_some(here);
+                }
+                Some(here) => (here.index + 1, here.end + 2),
+                None => (0, *first),
+            };
+            let Range { start, end } = self.text_at(at)?;
+            here = Some(Reached {
+                index,
+                at,
+                start,
+                end,
+            });
         }
     }
 
     /// Where the `n`th argument begins and ends with its length and line ends.
     #[must_use]
     pub fn element(&self, n: usize) -> Option<Range<usize>> {
-        let text = self.walk(n)?;
-        match &self.form {
-            Form::Array { reached, .. } => Some(reached.get().1..text.end + 2),
-            Form::Inline { .. } => None,
-        }
+        let found = self.walk(n)?;
+        Some(found.at..found.end + 2)
     }
 
     /// All of them, from number `n` on, as far as the bytes go.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use super::{ReplyScan, Scanned, number};
+use super::{ReplyScan, Scanned, number, reply_scan};
 
 /// A reply, of either version of RESP.
 #[derive(Clone, Debug)]
@@ -74,7 +74,12 @@ impl<'a> Iterator for Elements<'a> {
             None if self.rest.first() == Some(&b'.') => return None,
             None => {}
         }
-        let Ok(Scanned::End(end)) = ReplyScan::default().feed(self.rest) else {
+        let end =
+            reply_scan::string(self.rest).or_else(|| match ReplyScan::default().feed(self.rest) {
+                Ok(Scanned::End(end)) => Some(end),
+                _ => None,
+            });
+        let Some(end) = end else {
             self.rest = &[];
             return None;
         };

@@ -110,10 +110,13 @@ impl ReplyScan {
         }
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let taken = self.step(rest)?;
+            let taken = match self.strings_at_once(rest) {
+                0 => self.step(rest)?,
+                taken => taken,
+            };
             at += taken;
             self.taken += taken as u64;
-            if self.state == State::End {
+            if matches!(self.state, State::End) {
                 return Ok(Scanned::End(at));
             }
         }
@@ -127,6 +130,21 @@ impl ReplyScan {
         self.taken = end as u64;
         self.state = State::End;
         Some(end)
+    }
+
+    /// Passes over elements that are strings and there as a whole, but for the last one of their
+    /// aggregate. Returns how many bytes they take.
+    fn strings_at_once(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        if let (State::Type, Some(Open { left, .. })) = (self.state, self.open.last_mut()) {
+            while let Some(left) = left.as_mut().filter(|left| **left > 1)
+                && let Some(end) = string(bytes.get(taken..).unwrap_or_default())
+            {
+                *left -= 1;
+                taken += end;
+            }
+        }
+        taken
     }
 
     /// Bytes of the reply so far.

@@ -48,7 +48,7 @@ impl Shards {
     }
 
     pub(crate) fn owner(&self, key: &[u8], tags: bool) -> usize {
-        let place = self.place(key, &|key| (slot::slot(key), slot::hash_of(key, tags)));
+        let place = self.place(key, &|key| slot::slot_and_hash(key, tags));
         place.unwrap() as usize
     }
 
