@@ -171,7 +171,7 @@ impl Engine {
     }
 
     /// An answer, or its head, goes to whoever waits for it.
-    #[inline]
+    #[inline(always)]
     fn pass_down(&mut self, key: ExchangeKey, frame: &[u8], whole: bool) {
         let own = self.exchanges.get(key).is_some_and(|e| e.own.is_some());
         if own {
@@ -213,7 +213,7 @@ impl Engine {
     }
 
     /// The last answer is complete.
-    #[inline]
+    #[inline(always)]
     pub(super) fn answers_end(
         &mut self,
         (server, attempt): (ServerKey, AttemptKey),
@@ -228,7 +228,7 @@ impl Engine {
         self.exchange_answered(exchange, end);
     }
 
-    #[inline]
+    #[inline(always)]
     fn exchange_answered(&mut self, key: ExchangeKey, end: End) {
         if self.exchanges.get(key).is_some_and(|e| e.own.is_some()) {
             return self.own_ends(key, end);
@@ -273,7 +273,7 @@ impl Engine {
     }
 
     /// The server is done with an attempt. Returns which endpoint that is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn attempt_over(&mut self, key: ServerKey, attempt: AttemptKey) -> Option<HostKey> {
         let server = self.servers.get_mut(key)?;
         server.attempts.remove(attempt);

@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// The connection that all requests of its client go to, if there is one.
-    #[inline]
+    #[inline(always)]
     fn pinned(&self, exchange: &Exchange) -> Option<ServerKey> {
         let key = self.clients.get(exchange.client)?.pin?;
         let pinned = self.servers.get(key)?;
@@ -71,7 +71,7 @@ impl Engine {
 
     /// The connection of the client's newest unanswered request to the cluster: what follows it
     /// must not overtake it.
-    #[inline]
+    #[inline(always)]
     fn followed(&self, key: ExchangeKey, exchange: &Exchange) -> Option<ServerKey> {
         let to = exchange.to.as_ref()?;
         if to.cluster.is_divided() {
@@ -96,7 +96,7 @@ impl Engine {
         self.newest_flight((key, exchange), |sent, _| sent.host == host)
     }
 
-    #[inline]
+    #[inline(always)]
     fn newest_flight(
         &self,
         (key, exchange): (ExchangeKey, &Exchange),
@@ -170,7 +170,7 @@ impl Engine {
     }
 
     /// Writes the request to a connection.
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, key: ExchangeKey, server_key: ServerKey, bytes: &[u8], whole: bool) {
         let (Some(exchange), Some(server)) = (
             self.exchanges.get_mut(key),

@@ -241,7 +241,7 @@ impl Lineup {
     }
 
     /// The turn is over: whatever may follow now goes to `out`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&mut self, turn: NonZeroU64, out: &mut Vec<u8>) {
         let index = self.index(turn);
         if let Some(turn) = index.and_then(|index| self.turns.get_mut(index)) {

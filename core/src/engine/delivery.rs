@@ -20,7 +20,7 @@ pub(super) struct Owed<'a> {
 }
 
 /// The buffer that an answer with this turn is written to.
-#[inline]
+#[inline(always)]
 pub(super) fn place<'a>(
     client: &'a mut Client,
     spare: &mut Spare,
@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// The answer is complete: whatever waited for it may follow.
-    #[inline]
+    #[inline(always)]
     pub(super) fn answer_ends(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// Stops or resumes reading of a client, and of the server whose large answer it is reading.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reconsider_client(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get(key) else {
             return;

@@ -104,6 +104,7 @@ impl End {
 }
 
 impl Exchange {
+    #[inline(always)]
     pub(super) fn new(client: ClientKey, request: Request, now: Instant) -> Self {
         Self {
             client,
@@ -199,7 +200,7 @@ impl Engine {
     }
 
     /// Serves a request that has its route: in one place, or in parts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn serve(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         if !self.scattered(key, bytes, whole) {
             self.dispatch(key, bytes, whole);
@@ -207,7 +208,7 @@ impl Engine {
     }
 
     /// Sends a request, or a part of one, as its route wants it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn dispatch(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         let route = self.exchanges.get(key).and_then(|e| e.route.as_ref());
         let (edits, mirrors) = route.map_or((false, false), |route| {
@@ -230,7 +231,7 @@ impl Engine {
     }
 
     /// Enters the request among what its client is owed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(
         &mut self,
         client_key: ClientKey,
@@ -248,18 +249,19 @@ impl Engine {
         let client = self.clients.get_mut(client_key)?;
         client.metrics.request_started();
         let owed = request.answers != Answers::None;
-        let mut exchange = Exchange::new(client_key, request, self.now);
-        exchange.request_bytes = bytes as u64;
-        exchange.turn = client
-            .lineup
-            .as_mut()
-            .filter(|_| owed)
-            .map(super::client::Lineup::join);
-        Some(self.enter(exchange))
+        let lineup = client.lineup.as_mut().filter(|_| owed);
+        let turn = lineup.map(super::client::Lineup::join);
+        let (id, now) = (request.id, self.now);
+        Some(self.exchanges.insert_with_key(|key| Exchange {
+            place: client.flights.add(id, key),
+            turn,
+            request_bytes: bytes as u64,
+            ..Exchange::new(client_key, request, now)
+        }))
     }
 
     /// Gives an exchange its key, and its place among what its client is owed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&mut self, exchange: Exchange) -> ExchangeKey {
         let (client, id) = (exchange.client, exchange.id);
         let key = self.exchanges.insert(exchange);
@@ -272,7 +274,7 @@ impl Engine {
     }
 
     /// Finds the request's route and its cluster.
-    #[inline]
+    #[inline(always)]
     pub(super) fn route(
         &mut self,
         key: ExchangeKey,
@@ -301,7 +303,7 @@ impl Engine {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_deadline(&mut self, key: ExchangeKey, own: Option<Duration>) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -467,7 +469,7 @@ impl Engine {
 
     /// The exchange no longer waits for its attempt; one that is unanswered stays as a tombstone where
     /// its answer could not be told from another's.
-    #[inline]
+    #[inline(always)]
     fn leave_server(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;

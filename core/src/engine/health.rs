@@ -5,7 +5,7 @@ use super::{Action, Engine, HostReport, tables::HostKey};
 impl Engine {
     /// An attempt ended well or badly, by the doing of its endpoint. Of a row of successes only
     /// the first after a failure is told.
-    #[inline]
+    #[inline(always)]
     pub(super) fn report(&mut self, host: HostKey, success: bool) {
         let Some(host) = self.tables.hosts.get_mut(host) else {
             return;

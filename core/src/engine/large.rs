@@ -261,7 +261,7 @@ impl Engine {
     }
 
     /// Whether the server of the client's arriving request can take more of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn request_window_open(&self, client: &Client) -> bool {
         let client::Incoming::Body { exchange, .. } = client.incoming else {
             return true;

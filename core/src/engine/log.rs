@@ -22,7 +22,7 @@ pub(super) struct Draft {
 
 impl Engine {
     /// Opens the exchange's line, with the protocol's own attributes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn open_log(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         if self.telemetry.access_log().is_none() {
             return;

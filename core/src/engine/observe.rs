@@ -132,7 +132,7 @@ impl Engine {
     }
 
     /// A client's request has arrived: looks at what it is about.
-    #[inline]
+    #[inline(always)]
     pub(super) fn observe(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;

@@ -90,12 +90,12 @@ impl AttemptKey {
 }
 
 impl Line {
-    #[inline]
+    #[inline(always)]
     fn index(&self, key: AttemptKey) -> Option<usize> {
         usize::try_from(key.0.checked_sub(self.first)?).ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, attempt: impl FnOnce(AttemptKey) -> Attempt) -> AttemptKey {
         let key = AttemptKey(self.first + self.attempts.len() as u64);
         self.attempts.push_back(Some(attempt(key)));
@@ -103,7 +103,7 @@ impl Line {
         key
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, key: AttemptKey) {
         let index = self.index(key);
         let Some(attempt) = index.and_then(|index| self.attempts.get_mut(index)) else {
@@ -152,7 +152,7 @@ impl Attempts {
     }
 
     /// Enters an attempt whose bytes will start at `start`; its id is in the entry.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(
         &mut self,
         exchange: ExchangeKey,
@@ -195,7 +195,7 @@ impl Attempts {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, key: AttemptKey) -> Option<&Attempt> {
         match &self.table {
             Table::AnyOrder(table) => table.get(key.slot()),
@@ -203,7 +203,7 @@ impl Attempts {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get_mut(&mut self, key: AttemptKey) -> Option<&mut Attempt> {
         match &mut self.table {
             Table::AnyOrder(table) => table.get_mut(key.slot()),
@@ -214,7 +214,7 @@ impl Attempts {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn remove(&mut self, key: AttemptKey) {
         match &mut self.table {
             Table::AnyOrder(table) => {
