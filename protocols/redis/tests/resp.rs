@@ -250,3 +250,19 @@ fn the_limit_of_a_request_is_known_at_its_last_length() {
     assert_eq!(feed(126, middle).0, Err(ProtocolError::TooLarge));
     assert_eq!(feed(4, "PING\r\n").0, Err(ProtocolError::TooLarge));
 }
+
+/// As Redis 7.0 answers `EXEC` to a client that has published to itself.
+#[test]
+fn a_message_between_elements_is_none_of_them() {
+    let message = b"*3\r\n+OK\r\n>3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nm\r\n:1\r\n$1\r\n1\r\n";
+    let confirmation = b"*2\r\n>3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n$1\r\n1\r\n";
+    for answer in [&message[..], confirmation] {
+        for cut in 0..answer.len() {
+            let (head, rest) = answer.split_at(cut);
+            let mut scan = ReplyScan::default();
+            assert_eq!(scan.feed(head), Ok(Scanned::More));
+            let behind = [rest, b"+PONG\r\n"].concat();
+            assert_eq!(scan.feed(&behind), Ok(Scanned::End(rest.len())), "{cut}");
+        }
+    }
+}

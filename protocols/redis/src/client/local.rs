@@ -74,12 +74,14 @@ impl Client {
         match asked.class {
             Class::Monitor => {
                 self.state.stream = Stream::Monitor;
+                self.state.streams = false;
                 draft.tag.kind = Kind::Monitor;
                 draft.request.answers = Answers::UntilEnd;
                 draft.request.waits = true;
             }
             Class::Replication => {
                 self.state.stream = Stream::Replication;
+                self.state.streams = false;
                 draft.tag.kind = Kind::Replication;
                 draft.request.answers = Answers::UntilEnd;
                 draft.request.waits = true;
@@ -112,7 +114,11 @@ impl Client {
             // Its password is the proxy's, and not the server's to see.
             draft.replace(&[b"PING"]);
         }
-        draft.request.answers = Answers::None;
+        match self.state.streams || draft.tag.kind == Kind::Renew {
+            true => draft.request.answers = Answers::None,
+            // If the server refuses the stream, it answers this; if not, nobody will.
+            false => draft.request.waits = true,
+        }
         FromClient::Request(draft.finish())
     }
 

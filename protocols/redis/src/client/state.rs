@@ -31,6 +31,8 @@ pub(super) struct State {
     /// Whether that connection is still to be told the client's name.
     pub(super) unnamed: bool,
     pub(super) stream: Stream,
+    /// Whether the server has agreed to the stream.
+    pub(super) streams: bool,
     /// `READONLY`: it reads from replicas.
     pub(super) reads_replicas: bool,
     /// Blocking commands that are unanswered.
@@ -107,6 +109,7 @@ impl State {
             own: false,
             unnamed: false,
             stream: Stream::None,
+            streams: false,
             reads_replicas: false,
             blocked: 0,
             resets: 0,
@@ -203,6 +206,7 @@ impl State {
                 self.who.resp3 = tag.kind == Kind::Hello3;
             }
             Kind::Monitor | Kind::Replication if error => self.stream = Stream::None,
+            Kind::Monitor | Kind::Replication => self.streams = true,
             _ => {}
         }
     }

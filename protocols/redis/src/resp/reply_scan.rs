@@ -50,8 +50,10 @@ enum State {
 struct Open {
     /// Elements that are not complete; `None` where a `.` ends them.
     left: Option<u64>,
-    /// Whether it precedes an element, instead of being one.
+    /// Whether it precedes an element, instead of being one: an attribute, or some pushes.
     attribute: bool,
+    /// Whether it is a push within another reply whose first word was not seen yet.
+    unjudged: bool,
 }
 
 fn malformed(reason: &'static str) -> Malformed {
@@ -136,7 +138,13 @@ impl ReplyScan {
     /// aggregate. Returns how many bytes they take.
     fn strings_at_once(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
-        if let (State::Type, Some(Open { left, .. })) = (self.state, self.open.last_mut()) {
+        if let State::Type = self.state
+            && let Some(Open {
+                left,
+                unjudged: false,
+                ..
+            }) = self.open.last_mut()
+        {
             while let Some(left) = left.as_mut().filter(|left| **left > 1)
                 && let Some(end) = string(bytes.get(taken..).unwrap_or_default())
             {
@@ -262,11 +270,15 @@ impl ReplyScan {
         Ok(1)
     }
 
-    fn nest(&mut self, left: Option<u64>, attribute: bool) -> Result<(), Malformed> {
+    fn nest(&mut self, left: Option<u64>, kind: u8) -> Result<(), Malformed> {
         if self.open.len() >= DEPTH {
             return Err(malformed("a reply that nests deeper than 10,000 levels"));
         }
-        self.open.push(Open { left, attribute });
+        self.open.push(Open {
+            left,
+            attribute: kind == b'|',
+            unjudged: kind == b'>' && !self.open.is_empty(),
+        });
         self.state = State::Type;
         if left == Some(0) {
             self.close();
@@ -292,6 +304,7 @@ impl ReplyScan {
                 self.state = State::End;
                 return;
             };
+            inner.unjudged = false;
             match &mut inner.left {
                 None => return,
                 Some(left) if *left > 1 => {

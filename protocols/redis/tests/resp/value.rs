@@ -54,7 +54,8 @@ pub fn value() -> impl Strategy<Value = Value> {
             many.clone().prop_map(Value::Array),
             many.clone().prop_map(Value::StreamedArray),
             many.clone().prop_map(Value::Set),
-            many.prop_map(Value::Push),
+            // One that counts: some do not.
+            many.prop_map(|it| Value::Push([vec![Value::Bulk(b"subscribe".into())], it].concat())),
             pairs.clone().prop_map(Value::Map),
             pairs.clone().prop_map(Value::StreamedMap),
             (pairs, inner).prop_map(|(pairs, value)| Value::Attributed(pairs, Box::new(value))),

@@ -142,6 +142,9 @@ fn monitor_has_no_end_but_reset() {
     server.forward(1, &monitor, &cmd("MONITOR"));
     assert!(!server.answers("+OK\r\n"));
     assert!(!server.answers("+1339518083.107412 [0 127.0.0.1:60866] \"keys\" \"*\"\r\n"));
+    // Whether the server has agreed the client's side knows with its first answer.
+    assert_eq!(client.request("PING").answers, Answers::One);
+    client.answer(&monitor, "+OK\r\n");
     assert_eq!(client.request("PING").answers, Answers::None);
     let reset = client.request("RESET");
     assert_eq!(reset.answers, Answers::None);
@@ -157,11 +160,15 @@ fn monitor_has_no_end_but_reset() {
 fn a_server_may_refuse_to_be_monitored() {
     let mut client = client();
     let monitor = client.request("MONITOR");
+    let behind = client.request("GET k");
     let mut server = server();
     server.forward(1, &monitor, &cmd("MONITOR"));
+    server.forward(2, &behind, &cmd("GET k"));
     assert!(server.answers("-NOPERM no\r\n"));
     client.answer(&monitor, "-NOPERM no\r\n");
     assert_eq!(client.request("PING").answers, Answers::One);
+    assert!(server.answers("$-1\r\n"));
+    assert_eq!(client.answer(&behind, "$-1\r\n"), "$-1\r\n");
 }
 
 #[test]
@@ -182,6 +189,7 @@ fn a_replication_stream_is_no_resp() {
     ] {
         assert!(!server.answers(bytes), "{bytes:?}");
     }
+    client.answer(&psync, "\n");
     assert_eq!(client.request("REPLCONF ACK 0").answers, Answers::None);
     assert_eq!(client.codec.end_of_file(), EndOfFile::Abandon);
 }

@@ -133,7 +133,7 @@ impl ReplyScan {
                 self.state = State::Chunk;
                 return Ok(());
             }
-            return self.nest(None, kind == b'|');
+            return self.nest(None, kind);
         }
         self.counted(kind, digits.value().ok_or(malformed(NO_LENGTH))?)
     }
@@ -147,6 +147,7 @@ impl ReplyScan {
         let count = u64::try_from(value).map_err(|_| malformed(NO_LENGTH))?;
         match kind {
             b'$' | b'!' | b'=' => {
+                self.judge_push(count);
                 let left = count.saturating_add(2);
                 self.state = State::Data { left, chunk: false };
             }
@@ -155,9 +156,22 @@ impl ReplyScan {
                 let left = count.saturating_add(2);
                 self.state = State::Data { left, chunk: true };
             }
-            b'%' | b'|' => return self.nest(Some(count.saturating_mul(2)), kind == b'|'),
-            _ => return self.nest(Some(count), false),
+            b'%' | b'|' => return self.nest(Some(count.saturating_mul(2)), kind),
+            _ => return self.nest(Some(count), kind),
         }
         Ok(())
+    }
+
+    /// A push begins between the elements of another reply. The specification says that there are no
+    /// such; but what a transaction publishes to a channel of its own client, Redis 7.0 puts into the
+    /// answer to `EXEC`, and does not count it. (The answers to its `SUBSCRIBE`s are pushes that count.)
+    /// `length` is that of its first word.
+    pub(super) fn judge_push(&mut self, length: u64) {
+        if let Some(push) = self.open.last_mut().filter(|open| open.unjudged) {
+            push.unjudged = false;
+            let message = b"message".len() as u64;
+            // `pmessage` and `smessage` too; no other word is as short.
+            push.attribute = length == message || length == message + 1;
+        }
     }
 }
