@@ -163,6 +163,7 @@ pub enum Drain {
 pub enum EndOfFile {
     /// It still wants the answers that it is owed.
     Finish,
-    /// It is gone.
+    /// It is gone: what it waits for ([`crate::Request::waits`]) is given up at once, and nothing behind
+    /// that is looked at. Other answers that it is owed it still gets.
     Abandon,
 }

@@ -147,8 +147,8 @@ impl Engine {
         }
         let end = End::of(&outcome);
         match outcome {
-            Outcome::Redirect { .. } if whole && self.is_of_learned(exchange_key) => {
-                self.refuse_redirect(exchange_key);
+            Outcome::Redirect { once, .. } if whole && self.is_of_learned(exchange_key) => {
+                self.refuse_redirect(exchange_key, key, once);
             }
             _ => self.pass_down(exchange_key, frame, whole),
         }

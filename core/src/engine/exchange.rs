@@ -17,6 +17,7 @@ use super::{
     log::Draft,
     observe::Observed,
     own::{Own, Purpose},
+    pin::ASTRAY,
     repeat::Repeat,
     scatter::Gather,
     tables::{Candidates, Destination, HostKey, Route},
@@ -187,9 +188,7 @@ impl Engine {
             return Some(key);
         }
         if self.is_astray(key, bytes, whole) {
-            let message = "its key belongs to another server than the connection that this client \
-                           has for itself";
-            self.answer(key, Status::Unsupported, message);
+            self.answer(key, Status::Unsupported, ASTRAY);
             return Some(key);
         }
         self.set_deadline(key, deadline);

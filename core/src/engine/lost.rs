@@ -53,9 +53,12 @@ impl Engine {
             && let Some(client) = self.clients.get_mut(owner)
             && client.pin == Some(key)
         {
-            // What the server knew of this client is gone: it has to start anew.
             client.pin = None;
-            self.close_after_flush(owner);
+            // What the server knew of this client is gone: it has to start anew. Of one that was
+            // never there its codec knows that it knows nothing.
+            if !matches!(loss, Loss::Connect | Loss::Handshake) {
+                self.close_after_flush(owner);
+            }
         }
         if blamed {
             self.suspect(server.host);

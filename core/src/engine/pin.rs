@@ -4,6 +4,10 @@ use meltemi_codec::{AttributeKey, Frame, Pin, Plan};
 
 use super::{Engine, ExchangeKey, ServerKey, lost::Loss, shards::Owner};
 
+/// What a request is told that has to follow its client's pin and belongs elsewhere.
+pub(super) const ASTRAY: &str =
+    "its key belongs to another server than the connection that this client has for itself";
+
 impl Engine {
     /// A request was sent that the requests behind it have to follow.
     pub(super) fn bind_pin(&mut self, key: ExchangeKey, server: ServerKey) {

@@ -9,6 +9,7 @@ use super::{
     Engine, ExchangeKey, ServerKey, Timer,
     exchange::Exchange,
     own::Purpose,
+    pin::ASTRAY,
     tables::{Destination, HostKey},
     wire_ids::AttemptKey,
 };
@@ -161,11 +162,20 @@ impl Engine {
     /// A redirect that is not followed: the request is too large to be sent again, what its client
     /// did before is on that connection, or it was sent to and fro. To the client all endpoints are
     /// one server, so it is not told of another.
-    pub(super) fn refuse_redirect(&mut self, key: ExchangeKey) {
+    pub(super) fn refuse_redirect(&mut self, key: ExchangeKey, by: ServerKey, once: bool) {
+        let exchange = self.exchanges.get(key);
+        let client = exchange.and_then(|exchange| self.clients.get(exchange.client));
+        let is_astray = !once && client.is_some_and(|client| client.pin == Some(by));
         self.deliver(key, |codec, request, out| {
-            let reply = LocalReply {
-                status: Status::Overloaded,
-                message: "its key is moving to another server; try again",
+            let reply = match is_astray {
+                true => LocalReply {
+                    status: Status::Unsupported,
+                    message: ASTRAY,
+                },
+                false => LocalReply {
+                    status: Status::Overloaded,
+                    message: "its key is moving to another server; try again",
+                },
             };
             codec.local_reply(request.id, request.memo, reply, out);
         });

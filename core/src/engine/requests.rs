@@ -3,7 +3,7 @@
 use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Size};
 
 use super::{
-    ClientKey, Engine, Timer,
+    ClientKey, Engine, ExchangeKey, Timer,
     client::{Incoming, Phase},
     exchange::End,
     receive::extent,
@@ -167,12 +167,35 @@ impl Engine {
         if client.phase != Phase::Open {
             return;
         }
-        if matches!(client.incoming, Incoming::Body { .. })
-            || client.codec.end_of_file() == EndOfFile::Abandon
-        {
+        if matches!(client.incoming, Incoming::Body { .. }) {
             return self.abandon_client(key);
         }
+        if client.codec.end_of_file() == EndOfFile::Abandon {
+            self.stop_waiting(key);
+        }
         self.finish_client(key);
+    }
+
+    /// Gives up what a client that is gone waited for, as its server would: what is popped for it
+    /// would have no reader. What it sent behind that the server would not have looked at.
+    fn stop_waiting(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let exchanges = &self.exchanges;
+        let waits = |flight: &ExchangeKey| exchanges.get(*flight).is_some_and(|it| it.waits);
+        let waiting: Vec<_> = client.flights.iter().copied().filter(waits).collect();
+        if !waiting.is_empty() || client.parked.as_ref().is_some_and(|it| it.request.waits) {
+            let parked = client.parked.take();
+            let parked = parked.map_or(0, |parked| parked.bytes.len());
+            self.buffered = self.buffered.saturating_sub(parked);
+            client.question = None;
+            client.waiting = false;
+            client.incoming = Incoming::Skip(u64::MAX);
+        }
+        for flight in waiting {
+            self.finish(flight, End::local(ResponseFlag::ClientDisconnected));
+        }
     }
 
     /// It gets the answers that it is owed, then its connection closes.

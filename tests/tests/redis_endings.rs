@@ -1,0 +1,99 @@
+//! What a client hears at the end: of its own connection, of the server, of what it may not do.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use meltemi_tests::Meltemi;
+use meltemi_tests::redis::{Server, Wire, manifests, pipeline};
+
+/// All that comes back to a client that sends these commands at once and closes its sending side.
+fn heard(address: SocketAddr, commands: &[&str]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&pipeline(commands)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+#[test]
+fn a_client_that_says_no_more_gets_what_it_is_owed() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let manifests = manifests(&[server.address()]);
+    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1"]);
+    let address = meltemi.address("default/edge/redis");
+    let mut admin = server.connect();
+    admin.call("ACL SETUSER u on >p ~* &* +@all -monitor -psync -sync");
+    let rows: [&[&str]; 9] = [
+        &["SET a 1", "GET a", "BLPOP nothing 0"],
+        &["SET a 1", "GET a", "BLPOP nothing 0", "SET a 2"],
+        &["SUBSCRIBE c", "PING"],
+        &["HELLO 3", "SUBSCRIBE c", "GET a", "PING"],
+        &["MULTI", "SET a 3", "EXEC", "GET a"],
+        &["AUTH u p", "MONITOR", "PING", "GET a"],
+        &["AUTH u p", "SYNC", "PING", "GET a"],
+        &["AUTH u p", "PSYNC ? -1", "PING", "GET a"],
+        &[
+            "HELLO 3",
+            "SUBSCRIBE c",
+            "MULTI",
+            "PUBLISH c m",
+            "GET a",
+            "EXEC",
+            "PING",
+        ],
+    ];
+    for row in rows {
+        // The number of a connection is its own.
+        let without_id = |answers: String| match answers.split_once("\r\nid\r\n:") {
+            Some((head, rest)) => format!("{head}{}", rest.trim_start_matches(char::is_numeric)),
+            None => answers,
+        };
+        let direct = without_id(heard(server.address(), row));
+        assert_eq!(without_id(heard(address, row)), direct, "{row:?}");
+    }
+    let mut other = server.connect();
+    assert_eq!(other.call("RPUSH nothing x"), ":1");
+    assert_eq!(
+        other.call("LPOP nothing"),
+        "x",
+        "nobody waits for it any more"
+    );
+}
+
+#[test]
+fn without_a_server_every_command_is_told_so() {
+    let gone = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let manifests = manifests(&[gone]);
+    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1"]);
+    let address = meltemi.address("default/edge/redis");
+    let rows: [&[&str]; 6] = [
+        &["SET a 1", "MULTI", "SET a 1", "EXEC", "GET a"],
+        &["WATCH a", "MULTI", "GET a", "EXEC"],
+        &["SELECT 1", "AUTH a b", "HELLO 3"],
+        &["SUBSCRIBE c", "GET a"],
+        &["BLPOP a 0", "GET a"],
+        &["MONITOR", "GET a"],
+    ];
+    for row in rows {
+        let mut client = Wire::connect(address);
+        client.send(&pipeline(row));
+        // The connection stays.
+        client.command("ECHO x");
+        for command in row.iter().chain(&["ECHO x"]) {
+            let answer = client.reply();
+            let begins = *command == "MULTI" && answer == "+OK";
+            assert!(
+                begins || answer.starts_with("-ERR proxy: "),
+                "{row:?}: {answer}"
+            );
+        }
+    }
+}
