@@ -6,6 +6,9 @@ use std::str::FromStr;
 const PLACEHOLDER: &str = "myproto";
 const PLACEHOLDER_TYPE: &str = "MyProto";
 
+/// What stands before a protocol in the name of a port (Aeraki's).
+const PORTS: &str = "metaprotocol";
+
 /// The longest name.
 const LONGEST: usize = 32;
 
@@ -168,6 +171,12 @@ impl FromStr for Name {
                  `my{text}`"
             ));
         }
+        if text == PORTS {
+            return Err(format!(
+                "`{PORTS}` in the name of a port says that a protocol's name follows, as in \
+                 tcp-{PORTS}-dubbo; another name, for instance `my{PORTS}`"
+            ));
+        }
         if TAKEN.contains(&text) || text.starts_with("meltemi") {
             return Err(format!(
                 "no crate of yours can have this name, since Rust, Cargo or Meltemi has it; for \
@@ -201,6 +210,7 @@ mod tests {
             ("match", "`matchproto`"),
             ("std", "`stdproto`"),
             ("meltemi", "`proto`"),
+            ("metaprotocol", "`mymetaprotocol`"),
         ] {
             let refused = text.parse::<Name>().unwrap_err();
             assert!(refused.contains(remedy), "{text}: {refused}");
