@@ -64,6 +64,7 @@ use exchange::Exchange;
 use observe::Observer;
 pub use observe::ServiceKeys;
 use outbox::Spare;
+use repeat::Repeat;
 use server::Server;
 pub use settings::Settings;
 pub use status::{HostStatus, WorkerStatus};
@@ -151,7 +152,10 @@ pub struct Engine {
     settings: Settings,
     telemetry: WorkerTelemetry,
     random: SmallRng,
+    origin: Instant,
     now: Instant,
+    /// Nanoseconds from `origin` to `now`: what durations are measured with.
+    elapsed: u64,
     tables: Tables,
     observer: Observer,
     clients: SlotMap<ClientKey, Client>,
@@ -161,10 +165,13 @@ pub struct Engine {
     actions: VecDeque<Action>,
     spare: Spare,
     spare_candidates: Boxes<Candidates>,
+    spare_repeats: Boxes<Repeat>,
     scratch: Vec<u8>,
     buffered: usize,
     /// Clients whose parked request may go.
     unparked: Vec<ClientKey>,
+    /// Clients that were answered in this turn: what they got leaves at its end.
+    answered: Vec<ClientKey>,
     draining: bool,
     /// Copies of requests in flight.
     mirrors: usize,
@@ -184,7 +191,9 @@ impl Engine {
             settings,
             telemetry,
             random: SmallRng::seed_from_u64(seed),
+            origin: now,
             now,
+            elapsed: 0,
             tables: Tables::new(protocols),
             observer: Observer::default(),
             clients: SlotMap::with_key(),
@@ -194,18 +203,26 @@ impl Engine {
             actions: VecDeque::new(),
             spare: Spare::default(),
             spare_candidates: Boxes::default(),
+            spare_repeats: Boxes::default(),
             scratch: Vec::new(),
             buffered: 0,
             unparked: Vec::new(),
+            answered: Vec::new(),
             draining: false,
             mirrors: 0,
         }
     }
 
+    fn at(&mut self, now: Instant) {
+        self.now = now;
+        let elapsed = now.saturating_duration_since(self.origin).as_nanos();
+        self.elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+    }
+
     /// Replaces the configuration. Requests in flight keep the one that decided them; clients of
     /// a listener that is gone are asked to leave.
     pub fn configure(&mut self, snapshot: &Snapshot, now: Instant) {
-        self.now = now;
+        self.at(now);
         let gone = self
             .tables
             .update(snapshot, &self.telemetry, (self.random.random(), now));
@@ -237,7 +254,7 @@ impl Engine {
         peer: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
-        self.now = now;
+        self.at(now);
         // Above the limit a client is let in to be told so; far above it, nothing is left to tell it.
         let over_limit = self.clients.len() >= self.settings.clients;
         if self.draining || self.clients.len() >= self.settings.clients.saturating_mul(2) {
@@ -268,7 +285,7 @@ impl Engine {
 
     /// A connection that was asked for is there.
     pub fn connected(&mut self, id: ConnectionId, now: Instant) {
-        self.now = now;
+        self.at(now);
         if let ConnectionId::Server(key) = id {
             self.server_connected(key);
         }
@@ -276,7 +293,7 @@ impl Engine {
 
     /// A connection that was asked for cannot be made.
     pub fn connect_failed(&mut self, id: ConnectionId, now: Instant) {
-        self.now = now;
+        self.at(now);
         if let ConnectionId::Server(key) = id {
             self.server_lost(key, lost::Loss::Connect);
         }
@@ -294,7 +311,7 @@ impl Engine {
 
     /// Bytes arrived.
     pub fn received(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
-        self.now = now;
+        self.at(now);
         match id {
             ConnectionId::Client(key) => self.client_received(key, bytes),
             ConnectionId::Server(key) => self.server_received(key, bytes),
@@ -303,7 +320,7 @@ impl Engine {
 
     /// The peer will send no more.
     pub fn end_of_file(&mut self, id: ConnectionId, now: Instant) {
-        self.now = now;
+        self.at(now);
         match id {
             ConnectionId::Client(key) => self.client_ended(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
@@ -312,7 +329,7 @@ impl Engine {
 
     /// The connection broke.
     pub fn failed(&mut self, id: ConnectionId, now: Instant) {
-        self.now = now;
+        self.at(now);
         match id {
             ConnectionId::Client(key) => self.abandon_client(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
@@ -331,7 +348,7 @@ impl Engine {
 
     /// The first `n` of the unsent bytes were written.
     pub fn sent(&mut self, id: ConnectionId, n: usize, now: Instant) {
-        self.now = now;
+        self.at(now);
         match id {
             ConnectionId::Client(key) => self.client_sent(key, n),
             ConnectionId::Server(key) => self.server_sent(key, n),
@@ -340,9 +357,7 @@ impl Engine {
 
     /// What to do next. Call until there is nothing, after each turn.
     pub fn next_action(&mut self) -> Option<Action> {
-        while let Some(client) = self.unparked.pop() {
-            self.unpark(client);
-        }
+        self.end_turn();
         self.actions.pop_front()
     }
 
@@ -354,7 +369,7 @@ impl Engine {
 
     /// Lets deadlines pass.
     pub fn tick(&mut self, now: Instant) {
-        self.now = now;
+        self.at(now);
         while let Some(timer) = self.timers.expired(now) {
             match timer {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
@@ -376,7 +391,7 @@ impl Engine {
 
     /// Accepts nothing new, and asks every client to leave in its protocol's words.
     pub fn drain(&mut self, now: Instant) {
-        self.now = now;
+        self.at(now);
         self.draining = true;
         for key in self.clients.keys().collect::<Vec<_>>() {
             self.ask_to_leave(key);

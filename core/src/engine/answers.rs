@@ -1,6 +1,8 @@
 //! A server's bytes become answers.
 
-use meltemi_codec::{Answers, At, Decoded, Frame, FromServer, Message, Outcome, Response, Size};
+use meltemi_codec::{
+    Answers, At, Decoded, Frame, FromServer, Message, Outcome, Pin, Response, Size,
+};
 
 use super::{
     Engine, ExchangeKey, ServerKey,
@@ -136,6 +138,7 @@ impl Engine {
             return;
         };
         let whole = rest.is_none();
+        let is_own = exchange.own.is_some();
         let shown = Frame {
             bytes: frame,
             whole,
@@ -150,6 +153,7 @@ impl Engine {
             Outcome::Redirect { once, .. } if whole && self.is_of_learned(exchange_key) => {
                 self.refuse_redirect(exchange_key, key, once);
             }
+            _ if is_own => self.own_answer(exchange_key, frame),
             _ => self.pass_down(exchange_key, frame, whole),
         }
         match rest {
@@ -170,13 +174,9 @@ impl Engine {
         }
     }
 
-    /// An answer, or its head, goes to whoever waits for it.
+    /// An answer, or its head, goes to its client.
     #[inline(always)]
     fn pass_down(&mut self, key: ExchangeKey, frame: &[u8], whole: bool) {
-        let own = self.exchanges.get(key).is_some_and(|e| e.own.is_some());
-        if own {
-            return self.own_answer(key, frame);
-        }
         if !whole {
             self.large_answer_begins(key);
         }
@@ -204,7 +204,14 @@ impl Engine {
             if !waits {
                 continue;
             }
-            self.pass_down(exchange, frame, true);
+            let own = self
+                .exchanges
+                .get(exchange)
+                .is_some_and(|e| e.own.is_some());
+            match own {
+                true => self.own_answer(exchange, frame),
+                false => self.pass_down(exchange, frame, true),
+            }
             let end = End::of(&Outcome::RequestError { code: 0 });
             self.attempt_over(key, attempt);
             self.exchange_answered(exchange, end);
@@ -224,7 +231,12 @@ impl Engine {
         if let (Some(host), Some(success)) = (host, end.outcome.credits_endpoint()) {
             self.report(host, success);
         }
-        self.release_pin(exchange);
+        let Some(answered) = self.exchanges.get(exchange) else {
+            return;
+        };
+        if answered.pin == Pin::Release {
+            self.release_pin(exchange);
+        }
         self.exchange_answered(exchange, end);
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Client {
     pub(super) stall: Option<TimerKey>,
     /// It was asked to leave.
     pub(super) leaving: bool,
+    /// It was answered in this turn.
+    pub(super) answered: bool,
 }
 
 /// What the next bytes of a client are.
@@ -312,6 +314,7 @@ impl Client {
             last_read: now,
             stall: None,
             leaving: false,
+            answered: false,
         }
     }
 

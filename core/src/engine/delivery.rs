@@ -257,12 +257,41 @@ impl Engine {
         }
     }
 
-    /// An answer was delivered or given up: it leaves, and a client that only waited for it may go.
-    #[inline]
+    /// An answer was delivered or given up: at the end of the turn it leaves, with all others.
+    #[inline(always)]
     pub(super) fn client_settled(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key)
+            && !std::mem::replace(&mut client.answered, true)
+        {
+            self.answered.push(key);
+        }
+    }
+
+    /// What one event has brought about is complete: answers leave, and clients that only waited for
+    /// them may go.
+    pub(super) fn end_turn(&mut self) {
+        loop {
+            if !self.answered.is_empty() {
+                let mut answered = std::mem::take(&mut self.answered);
+                for client in answered.drain(..) {
+                    self.send_off(client);
+                }
+                if self.answered.is_empty() {
+                    self.answered = answered;
+                }
+            } else if let Some(client) = self.unparked.pop() {
+                self.unpark(client);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn send_off(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
+        client.answered = false;
         if client.flights.is_empty() && client.is_busy() {
             self.unparked.push(key);
         }

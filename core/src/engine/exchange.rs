@@ -1,10 +1,6 @@
 //! A request from its arrival to its last answer: route, cluster, endpoint, attempts.
 
-use std::{
-    num::NonZeroU64,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU64, rc::Rc, time::Duration};
 
 use meltemi_codec::{
     Answers, Constraint, Frame, LocalReply, Memo, Outcome, Pin, Request, Session, Sharing, Status,
@@ -61,7 +57,8 @@ pub(super) struct Exchange {
     /// Endpoints that were chosen so far.
     pub(super) chosen: u8,
     pub(super) attempt: Option<Sent>,
-    pub(super) started: Instant,
+    /// As [`Engine::elapsed`].
+    pub(super) started: u64,
     pub(super) deadline: Option<TimerKey>,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
@@ -76,6 +73,13 @@ pub(super) struct Sent {
     pub(super) server: ServerKey,
     pub(super) attempt: AttemptKey,
     pub(super) host: HostKey,
+}
+
+/// What routing has found out besides.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Routed {
+    /// Its service injects faults.
+    has_faults: bool,
 }
 
 /// How an exchange ended.
@@ -106,7 +110,7 @@ impl End {
 
 impl Exchange {
     #[inline(always)]
-    pub(super) fn new(client: ClientKey, request: Request, now: Instant) -> Self {
+    pub(super) fn new(client: ClientKey, request: Request, started: u64) -> Self {
         Self {
             client,
             own: None,
@@ -131,7 +135,7 @@ impl Exchange {
             candidates: None,
             chosen: 0,
             attempt: None,
-            started: now,
+            started,
             deadline: None,
             request_bytes: 0,
             response_bytes: 0,
@@ -162,6 +166,7 @@ impl Engine {
         whole: bool,
     ) -> Option<ExchangeKey> {
         let deadline = request.deadline;
+        let is_planned = request.constraint == Constraint::Planned;
         let key = self.admit(client, request, bytes.len())?;
         self.open_log(key, bytes, whole);
         self.observe(key, bytes, whole);
@@ -170,11 +175,11 @@ impl Engine {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
             return Some(key);
         }
-        if self
+        let (over_limit, has_pin) = self
             .clients
             .get(client)
-            .is_some_and(|client| client.over_limit)
-        {
+            .map_or((false, false), |it| (it.over_limit, it.pin.is_some()));
+        if over_limit {
             self.answer(
                 key,
                 Status::Overloaded,
@@ -183,17 +188,24 @@ impl Engine {
             self.close_after_flush(client);
             return Some(key);
         }
-        if let Err(status) = self.route(key, bytes, whole) {
-            self.fail(key, status);
-            return Some(key);
-        }
-        if self.is_astray(key, bytes, whole) {
+        let has_faults = match self.route(key, bytes, whole) {
+            Ok(routed) => routed.has_faults,
+            Err(status) => {
+                self.fail(key, status);
+                return Some(key);
+            }
+        };
+        if has_pin && self.is_astray(key, bytes, whole) {
             self.answer(key, Status::Unsupported, ASTRAY);
             return Some(key);
         }
         self.set_deadline(key, deadline);
-        if !self.faulted(key, bytes, whole) {
-            self.serve(key, bytes, whole);
+        if has_faults && self.faulted(key, bytes, whole) {
+            return Some(key);
+        }
+        match is_planned {
+            true => self.serve(key, bytes, whole),
+            false => self.dispatch(key, bytes, whole),
         }
         Some(key)
     }
@@ -209,10 +221,13 @@ impl Engine {
     /// Sends a request, or a part of one, as its route wants it.
     #[inline(always)]
     pub(super) fn dispatch(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
-        let route = self.exchanges.get(key).and_then(|e| e.route.as_ref());
-        let (edits, mirrors) = route.map_or((false, false), |route| {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
+        let (edits, mirrors) = exchange.route.as_ref().map_or((false, false), |route| {
             (!route.edits.is_empty(), !route.mirrors.is_empty())
         });
+        let redirects = exchange.to.as_ref().is_some_and(|to| to.dialect.redirects);
         let edited = if edits {
             self.edited(key, bytes, whole)
         } else {
@@ -222,7 +237,9 @@ impl Engine {
         if mirrors {
             self.mirror(key, bytes, whole);
         }
-        self.keep_for_repetition(key, bytes, whole);
+        if redirects && whole {
+            self.keep_for_repetition(key, bytes);
+        }
         self.attempt(key, bytes, whole);
         if let Some(edited) = edited {
             self.spare.give(edited);
@@ -250,12 +267,12 @@ impl Engine {
         let owed = request.answers != Answers::None;
         let lineup = client.lineup.as_mut().filter(|_| owed);
         let turn = lineup.map(super::client::Lineup::join);
-        let (id, now) = (request.id, self.now);
+        let (id, started) = (request.id, self.elapsed);
         Some(self.exchanges.insert_with_key(|key| Exchange {
             place: client.flights.add(id, key),
             turn,
             request_bytes: bytes as u64,
-            ..Exchange::new(client_key, request, now)
+            ..Exchange::new(client_key, request, started)
         }))
     }
 
@@ -279,10 +296,13 @@ impl Engine {
         key: ExchangeKey,
         bytes: &[u8],
         whole: bool,
-    ) -> Result<(), Status> {
+    ) -> Result<Routed, Status> {
         let exchange = self.exchanges.get_mut(key).ok_or(Status::NoRoute)?;
         let client = self.clients.get(exchange.client).ok_or(Status::NoRoute)?;
         let service = self.tables.service(client.service).ok_or(Status::NoRoute)?;
+        let routed = Routed {
+            has_faults: !service.faults.is_empty(),
+        };
         let frame = Frame {
             bytes,
             whole,
@@ -293,13 +313,13 @@ impl Engine {
             // What a pinned connection needs to be released has no key to be routed by.
             let pinned = client.pin.is_some() && exchange.pin != Pin::Aside;
             exchange.to = client.pinned_to.clone().filter(|_| pinned);
-            return exchange.to.as_ref().map(|_| ()).ok_or(Status::NoRoute);
+            return exchange.to.as_ref().map(|_| routed).ok_or(Status::NoRoute);
         };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.to = Some(Rc::clone(destination));
-        exchange.route = Some(Rc::clone(&route));
+        exchange.route = Some(route);
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
-        Ok(())
+        Ok(routed)
     }
 
     #[inline(always)]
@@ -426,7 +446,7 @@ impl Engine {
             self.spare_candidates.give(candidates);
         }
         if let Some(repeat) = exchange.repeat.take() {
-            self.drop_kept(*repeat);
+            self.drop_kept(repeat);
         }
         match &exchange.own {
             Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
@@ -447,7 +467,7 @@ impl Engine {
     /// Counts what a client's request came to.
     #[inline]
     fn record(&mut self, exchange: &mut Exchange, end: End) {
-        let duration = self.now.saturating_duration_since(exchange.started);
+        let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
         let client = self.clients.get(exchange.client);
         let routed = exchange.to.as_ref().map(|to| &to.series);
         if let Some(series) = routed.or(client.map(|client| &client.unrouted)) {

@@ -1,6 +1,6 @@
 //! The access log's line of an exchange, drawn up only where there is an access log.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Engine, ExchangeKey,
@@ -103,7 +103,7 @@ impl Engine {
             };
         }
         log.write(Entry {
-            start: exchange.started,
+            start: self.origin + Duration::from_nanos(exchange.started),
             service: service
                 .map(|service| service.name.to_string())
                 .unwrap_or_default(),
@@ -135,7 +135,7 @@ impl Engine {
                 .and_then(|client| client.peer)
                 .map(|peer| peer.to_string())
                 .unwrap_or_default(),
-            duration: self.now.saturating_duration_since(exchange.started),
+            duration: Duration::from_nanos(self.elapsed.saturating_sub(exchange.started)),
             upstream: asked.map(|asked| self.now.saturating_duration_since(asked)),
             request_bytes: exchange.request_bytes,
             response_bytes: exchange.response_bytes,

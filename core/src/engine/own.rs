@@ -59,7 +59,7 @@ impl Engine {
         own: &OwnRequest,
         purpose: Purpose,
     ) -> ExchangeKey {
-        let mut exchange = Exchange::new(client, own.request.clone(), self.now);
+        let mut exchange = Exchange::new(client, own.request.clone(), self.elapsed);
         exchange.own = Some(Box::new(Own {
             purpose,
             answer: self.spare.take(),

@@ -6,12 +6,8 @@ use meltemi_codec::{Constraint, LocalReply, Node, Outcome, Status};
 use rand::Rng;
 
 use super::{
-    Engine, ExchangeKey, ServerKey, Timer,
-    exchange::Exchange,
-    own::Purpose,
-    pin::ASTRAY,
-    tables::{Destination, HostKey},
-    wire_ids::AttemptKey,
+    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, pin::ASTRAY,
+    tables::HostKey, wire_ids::AttemptKey,
 };
 
 /// What is kept of an exchange whose request may have to be sent again.
@@ -41,23 +37,20 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 
 impl Engine {
     /// Keeps the request where its protocol's answers may send it elsewhere.
-    pub(super) fn keep_for_repetition(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+    pub(super) fn keep_for_repetition(&mut self, key: ExchangeKey, bytes: &[u8]) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        let redirects = |to: &Rc<Destination>| to.dialect.redirects;
-        if whole && exchange.to.as_ref().is_some_and(redirects) {
-            let mut request = self.spare.take();
-            request.extend_from_slice(bytes);
-            self.buffered += request.len();
-            exchange.repeat = Some(Box::new(Repeat {
-                request,
-                redirects: 0,
-                waits: 0,
-                once: false,
-                pinned: false,
-            }));
-        }
+        let mut request = self.spare.take();
+        request.extend_from_slice(bytes);
+        self.buffered += request.len();
+        exchange.repeat = Some(self.spare_repeats.put(Repeat {
+            request,
+            redirects: 0,
+            waits: 0,
+            once: false,
+            pinned: false,
+        }));
     }
 
     /// Whether an answer means that the request is sent again instead of being answered with it.
@@ -322,9 +315,11 @@ impl Engine {
     }
 
     /// The exchange is over: its request is not sent again.
-    pub(super) fn drop_kept(&mut self, repeat: Repeat) {
-        self.buffered = self.buffered.saturating_sub(repeat.request.len());
-        self.spare.give(repeat.request);
+    pub(super) fn drop_kept(&mut self, mut repeat: Box<Repeat>) {
+        let request = std::mem::take(&mut repeat.request);
+        self.buffered = self.buffered.saturating_sub(request.len());
+        self.spare.give(request);
+        self.spare_repeats.give(repeat);
     }
 }
 

@@ -160,7 +160,7 @@ impl Engine {
                 place.memo = memo;
             }
             match self.route(part, &own.bytes, true) {
-                Ok(()) => self.dispatch(part, &own.bytes, true),
+                Ok(_) => self.dispatch(part, &own.bytes, true),
                 Err(status) => self.fail(part, status),
             }
         }

@@ -14,6 +14,7 @@ pub fn slot(key: &[u8]) -> u32 {
 /// The part of a key that its slot is made of: what is between its first `{` and the next `}`,
 /// unless there is no such or nothing in between.
 #[must_use]
+#[inline]
 pub fn tag(key: &[u8]) -> &[u8] {
     let tagged = || {
         let inside = key.get(position(b'{', key)? + 1..)?;
@@ -24,6 +25,7 @@ pub fn tag(key: &[u8]) -> &[u8] {
 }
 
 /// Where a byte is first. Keys are short: a call of memchr costs more than they do.
+#[inline]
 fn position(byte: u8, key: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     // A byte of 0 is the lowest one that borrows when 1 is taken from each (Mycroft).
@@ -44,6 +46,7 @@ fn position(byte: u8, key: &[u8]) -> Option<usize> {
 /// of Envoy's `MurmurHash::murmurHash2` (that is, libstdc++'s `std::hash` of strings), so that a
 /// key stays where Envoy's redis_proxy put it.
 #[must_use]
+#[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
     const SEED: u64 = 0xc70f_6907;
     const MUL: u64 = 0xc6a4_a793_5bd1_e995;
@@ -74,6 +77,7 @@ pub fn shard(key: &[u8], tags: bool, role: Role) -> Constraint {
 
 /// The slot of a key, and its hash or that of its tag alone.
 #[must_use]
+#[inline]
 pub fn slot_and_hash(key: &[u8], tags: bool) -> (u32, u64) {
     let tag = tag(key);
     let slot = u32::from(crc16(tag)) % SLOTS;
@@ -82,6 +86,7 @@ pub fn slot_and_hash(key: &[u8], tags: bool) -> (u32, u64) {
 
 /// CRC-16/XMODEM: polynomial 0x1021, from 0, nothing reflected. Four bytes at a time, each by a
 /// table that has shifted it past those behind it.
+#[inline]
 fn crc16(bytes: &[u8]) -> u16 {
     let entry = |table: &[u16; 256], byte: u8| table.get(usize::from(byte)).copied().unwrap_or(0);
     let [one, two, three, four] = &TABLES;

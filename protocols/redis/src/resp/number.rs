@@ -41,7 +41,7 @@ pub(super) fn line(kind: u8, bytes: &[u8]) -> Option<(i64, usize)> {
 
 /// A line at `at` that is a type's byte and a number of at most seven digits: the number, and where
 /// what follows the line begins. `None`: it is not all there, or out of the ordinary.
-#[inline]
+#[inline(always)]
 pub(super) fn short_line(kind: u8, bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let digit = |byte: u8| Some(usize::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
     let (first, rest) = match bytes.get(at..)? {
