@@ -257,16 +257,6 @@ impl Engine {
         }
     }
 
-    /// An answer was delivered or given up: at the end of the turn it leaves, with all others.
-    #[inline(always)]
-    pub(super) fn client_settled(&mut self, key: ClientKey) {
-        if let Some(client) = self.clients.get_mut(key)
-            && !std::mem::replace(&mut client.answered, true)
-        {
-            self.answered.push(key);
-        }
-    }
-
     /// What one event has brought about is complete: answers leave, and clients that only waited for
     /// them may go.
     pub(super) fn end_turn(&mut self) {
@@ -287,6 +277,7 @@ impl Engine {
         }
     }
 
+    /// What a client was answered leaves.
     fn send_off(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key) else {
             return;

@@ -146,7 +146,7 @@ impl Exchange {
     }
 
     /// Whether something hangs on it that its end has to clear up.
-    fn is_entangled(&self) -> bool {
+    pub(super) fn is_entangled(&self) -> bool {
         self.gather.is_some() || self.delayed.is_some() || self.pin == Pin::Release
     }
 
@@ -436,6 +436,12 @@ impl Engine {
         } else if exchange.attempt.is_some() {
             self.leave_server(key);
         }
+        self.forget(key, end);
+    }
+
+    /// Forgets an exchange that holds nothing any more.
+    #[inline(always)]
+    pub(super) fn forget(&mut self, key: ExchangeKey, end: End) {
         let Some(mut exchange) = self.exchanges.remove(key) else {
             return;
         };
@@ -448,42 +454,27 @@ impl Engine {
         if let Some(repeat) = exchange.repeat.take() {
             self.drop_kept(repeat);
         }
+        let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
+        let client = self.clients.get_mut(exchange.client);
         match &exchange.own {
             Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
-            None => self.record(&mut exchange, end),
+            None => record(&exchange, client.as_deref(), (end, duration)),
         }
-        if let Some(client) = self.clients.get_mut(client_key)
-            && let Some(moved) = client.flights.remove(exchange.place)
-            && let Some(moved) = self.exchanges.get_mut(moved)
-        {
-            moved.place = exchange.place;
+        if let Some(client) = client {
+            if !std::mem::replace(&mut client.answered, true) {
+                self.answered.push(exchange.client);
+            }
+            let moved = client.flights.remove(exchange.place);
+            if let Some(moved) = moved.and_then(|moved| self.exchanges.get_mut(moved)) {
+                moved.place = exchange.place;
+            }
+        }
+        if exchange.observed.is_some() {
+            self.observed(&mut exchange, end, duration);
         }
         if exchange.log.is_some() {
             self.write_log(exchange, end);
         }
-        self.client_settled(client_key);
-    }
-
-    /// Counts what a client's request came to.
-    #[inline]
-    fn record(&mut self, exchange: &mut Exchange, end: End) {
-        let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
-        let client = self.clients.get(exchange.client);
-        let routed = exchange.to.as_ref().map(|to| &to.series);
-        if let Some(series) = routed.or(client.map(|client| &client.unrouted)) {
-            series.record(Answered {
-                outcome: end.outcome,
-                code: end.code,
-                flag: end.flag,
-                duration,
-                request_bytes: exchange.request_bytes,
-                response_bytes: exchange.response_bytes,
-            });
-        }
-        if let Some(client) = client {
-            client.metrics.request_finished();
-        }
-        self.observed(exchange, end, duration);
     }
 
     /// The exchange no longer waits for its attempt; one that is unanswered stays as a tombstone where
@@ -518,5 +509,23 @@ impl Engine {
             return self.server_lost(sent.server, super::lost::Loss::Cut);
         }
         self.forget_attempt(sent.server, sent.attempt);
+    }
+}
+
+/// Counts what a client's request came to.
+fn record(exchange: &Exchange, client: Option<&Client>, (end, duration): (End, Duration)) {
+    let routed = exchange.to.as_ref().map(|to| &to.series);
+    if let Some(series) = routed.or(client.map(|client| &client.unrouted)) {
+        series.record(Answered {
+            outcome: end.outcome,
+            code: end.code,
+            flag: end.flag,
+            duration,
+            request_bytes: exchange.request_bytes,
+            response_bytes: exchange.response_bytes,
+        });
+    }
+    if let Some(client) = client {
+        client.metrics.request_finished();
     }
 }

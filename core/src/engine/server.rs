@@ -187,6 +187,16 @@ impl Server {
         }
     }
 
+    /// It is done with an attempt.
+    #[inline(always)]
+    pub(super) fn over(&mut self, attempt: AttemptKey, now: Instant) {
+        self.attempts.remove(attempt);
+        if self.fifo.front() == Some(&attempt) {
+            self.fifo.pop_front();
+        }
+        self.last_used = now;
+    }
+
     /// Bytes that it holds.
     pub(super) fn buffered(&self) -> usize {
         self.outbox.len() + self.held.len() + self.inbox.len() + self.push.len()
