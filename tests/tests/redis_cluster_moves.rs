@@ -141,10 +141,16 @@ fn all_nodes_may_be_away_and_come_back_elsewhere() {
     println!("served {:?} after the start", started.elapsed());
     cluster.settle();
     for n in 2..6 {
-        cluster.node_mut(n).change_ports();
+        cluster.node_mut(n).kill();
     }
     for n in 2..6 {
-        assert!(cluster.node_mut(n).run());
+        // A port that was free a moment ago may be somebody else's now.
+        let node = cluster.node_mut(n);
+        let starts = (0..9).any(|_| {
+            node.change_ports();
+            node.run()
+        });
+        assert!(starts);
     }
     cluster.introduce(0);
     cluster.settle();
