@@ -19,6 +19,7 @@ mod drain;
 mod edits;
 mod exchange;
 mod faults;
+mod follow;
 mod health;
 mod large;
 mod log;

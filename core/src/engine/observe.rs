@@ -19,6 +19,7 @@ use slotmap::SecondaryMap;
 use super::{
     Engine, ExchangeKey,
     boxes::Boxes,
+    client::Client,
     exchange::{End, Exchange},
     tables::{HostKey, ServiceKey},
 };
@@ -107,6 +108,34 @@ impl Watch {
     /// Whether anything has to be kept until the request's end.
     fn keeps(&self) -> bool {
         self.operations.is_some() || self.slow.is_some()
+    }
+}
+
+impl Observer {
+    /// Whether anything has to be kept of the service's requests until their end.
+    pub(super) fn keeps(&self, service: ServiceKey) -> bool {
+        self.services.get(service).is_some_and(Watch::keeps)
+    }
+
+    /// Counts the key of a client's request, if it is one of those that are counted.
+    #[inline(always)]
+    pub(super) fn sample(
+        &mut self,
+        (client, request): (&Client, Frame<'_>),
+        now: Instant,
+        random: impl FnOnce() -> u32,
+    ) {
+        let watch = self.services.get_mut(client.service);
+        if let Some(Watch {
+            hot: Some(hot),
+            key: Some(key),
+            ..
+        }) = watch
+            && let Some(requests) = hot.sampled(now, random)
+            && let Some(key) = client.codec.attribute(request, key)
+        {
+            hot.count(&key, requests);
+        }
     }
 }
 

@@ -83,7 +83,13 @@ impl Engine {
             Size::Streamed => None,
         };
         match message.event {
-            FromClient::Request(request) => {
+            FromClient::Request(mut request) => {
+                if whole {
+                    request = match self.follow_newest(key, request, frame) {
+                        Ok(()) => return,
+                        Err(request) => request,
+                    };
+                }
                 if self.has_to_wait(key, &request, whole) {
                     return self.park(key, request, frame, (!whole).then_some(left));
                 }

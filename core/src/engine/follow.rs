@@ -1,0 +1,156 @@
+//! The short way of a request that follows another one of its client: of the same session, to the
+//! same destination, with nothing about either that is out of the ordinary.
+//!
+//! It does what `exchange` and `attempt` do, with one look at each of those concerned: the request
+//! before it went the long way, or followed one that did, and this one goes where that one went.
+
+use std::rc::Rc;
+
+use meltemi_codec::{Answers, Constraint, Frame, Memo, Pin, Request};
+use rand::Rng;
+
+use super::{
+    ClientKey, Engine, ServerKey, Timer,
+    client::Lineup,
+    exchange::{Exchange, Sent},
+    tables::{Destination, Route},
+};
+
+/// Where a request goes that follows another one.
+struct Way {
+    server: ServerKey,
+    route: Rc<Route>,
+    to: Rc<Destination>,
+}
+
+impl Engine {
+    /// Sends a request to where its client's newest one went.
+    ///
+    /// # Errors
+    /// The request: it has to go the long way, and nothing was done.
+    #[inline(always)]
+    pub(super) fn follow_newest(
+        &mut self,
+        key: ClientKey,
+        request: Request,
+        bytes: &[u8],
+    ) -> Result<(), Request> {
+        let way = match is_ordinary(&request) {
+            true => self.way_of_newest(key, &request, bytes),
+            false => None,
+        };
+        match way {
+            Some(way) => {
+                self.go(way, key, request, bytes);
+                Ok(())
+            }
+            None => Err(request),
+        }
+    }
+
+    fn way_of_newest(&self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
+        let client = self.clients.get(key)?;
+        let newest = self.exchanges.get(*client.flights.iter().next_back()?)?;
+        let sent = newest.attempt?;
+        let to = newest.to.as_ref()?;
+        let is_alike = newest.own.is_none()
+            && newest.pin == Pin::None
+            && newest.session == request.session
+            && !newest.exclusive
+            && !newest.replica;
+        let is_plain = !to.cluster.is_divided() && !to.dialect.redirects && to.buffering.is_none();
+        let is_in_order = client.keeps_order() && client.lineup.is_some();
+        let is_free = client.pin.is_none() && !client.over_limit;
+        let has_room = self.buffered <= self.settings.buffered
+            && self.exchanges.len() <= self.settings.in_flight;
+        let is_recorded =
+            self.telemetry.access_log().is_some() || self.observer.keeps(client.service);
+        if !(is_alike && is_plain && is_in_order && is_free && has_room) || is_recorded {
+            return None;
+        }
+        let service = self.tables.service(client.service)?;
+        let frame = whole(bytes, &request.memo);
+        let route = service.select(|attribute| client.codec.attribute(frame, attribute))?;
+        let next = route.next_destination()?;
+        let changes_nothing =
+            service.faults.is_empty() && route.edits.is_empty() && route.mirrors.is_empty();
+        let to = Rc::clone(to);
+        let leads_there = Rc::ptr_eq(next, &to);
+        (changes_nothing && leads_there).then_some(Way {
+            server: sent.server,
+            route,
+            to,
+        })
+    }
+
+    fn go(&mut self, way: Way, key: ClientKey, request: Request, bytes: &[u8]) {
+        let (Some(client), Some(server)) =
+            (self.clients.get_mut(key), self.servers.get_mut(way.server))
+        else {
+            return;
+        };
+        client.metrics.request_started();
+        let turn = client.lineup.as_mut().map(Lineup::join);
+        let asked = (&*client, whole(bytes, &request.memo));
+        let random = &mut self.random;
+        self.observer.sample(asked, self.now, || random.random());
+        way.route.destination();
+        let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
+        let start = server.outbox.end();
+        let (started, now) = (self.elapsed, self.now);
+        let (spare, timers) = (&mut self.spare, &mut self.timers);
+        self.exchanges.insert_with_key(|exchange| {
+            let (attempt, id) = server.attempts.add(exchange, Answers::One, start);
+            let out = server.outbox.append(spare);
+            server.codec.forward(id, whole(bytes, &request.memo), out);
+            if let Some(attempt) = server.attempts.get_mut(attempt) {
+                attempt.end = server.outbox.end();
+            }
+            if server.in_order {
+                server.fifo.push_back(attempt);
+            }
+            Exchange {
+                place: client.flights.add(request.id, exchange),
+                turn,
+                route: Some(way.route),
+                to: Some(way.to),
+                attempt: Some(Sent {
+                    server: server_key,
+                    attempt,
+                    host,
+                }),
+                deadline: timeout.map(|limit| timers.set(now + limit, Timer::Deadline(exchange))),
+                request_bytes: bytes.len() as u64,
+                ..Exchange::new(key, request, started)
+            }
+        });
+        let written = server.outbox.end() - start;
+        self.buffered += usize::try_from(written).unwrap_or(usize::MAX);
+        let is_watched = server.head.is_some() || !server.in_order;
+        if let Some(host) = self.tables.hosts.get_mut(host) {
+            host.active += 1;
+            host.metrics.attempt_started();
+        }
+        if !is_watched {
+            self.watch_head(server_key);
+        }
+        self.flush_server(server_key);
+    }
+}
+
+fn whole<'a>(bytes: &'a [u8], memo: &'a Memo) -> Frame<'a> {
+    let whole = true;
+    Frame { bytes, whole, memo }
+}
+
+/// Whether a request says nothing that would have to be looked at.
+fn is_ordinary(request: &Request) -> bool {
+    request.answers == Answers::One
+        && request.pin == Pin::None
+        && request.deadline.is_none()
+        && !request.waits
+        && matches!(
+            request.constraint,
+            Constraint::None | Constraint::Shard { .. }
+        )
+}
