@@ -96,34 +96,37 @@ impl Engine {
         self.observer.sample(asked, self.now, || random.random());
         way.route.destination();
         let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
-        let start = server.outbox.end();
-        let (started, now) = (self.elapsed, self.now);
-        let (spare, timers) = (&mut self.spare, &mut self.timers);
-        self.exchanges.insert_with_key(|exchange| {
-            let (attempt, id) = server.attempts.add(exchange, Answers::One, start);
-            let out = server.outbox.append(spare);
-            server.codec.forward(id, whole(bytes, &request.memo), out);
-            if let Some(attempt) = server.attempts.get_mut(attempt) {
-                attempt.end = server.outbox.end();
-            }
-            if server.in_order {
-                server.fifo.push_back(attempt);
-            }
-            Exchange {
-                place: client.flights.add(request.id, exchange),
-                turn,
-                route: Some(way.route),
-                to: Some(way.to),
-                attempt: Some(Sent {
-                    server: server_key,
-                    attempt,
-                    host,
-                }),
-                deadline: timeout.map(|limit| timers.set(now + limit, Timer::Deadline(exchange))),
-                request_bytes: bytes.len() as u64,
-                ..Exchange::new(key, request, started)
-            }
+        let id = request.id;
+        let exchange_key = self.exchanges.insert(Exchange {
+            turn,
+            route: Some(way.route),
+            to: Some(way.to),
+            request_bytes: bytes.len() as u64,
+            ..Exchange::new(key, request, self.elapsed)
         });
+        let Some(exchange) = self.exchanges.get_mut(exchange_key) else {
+            return;
+        };
+        exchange.place = client.flights.add(id, exchange_key);
+        let start = server.outbox.end();
+        let (attempt, id) = server.attempts.add(exchange_key, Answers::One, start);
+        let out = server.outbox.append(&mut self.spare);
+        server.codec.forward(id, whole(bytes, &exchange.memo), out);
+        if let Some(attempt) = server.attempts.get_mut(attempt) {
+            attempt.end = server.outbox.end();
+        }
+        if server.in_order {
+            server.fifo.push_back(attempt);
+        }
+        exchange.attempt = Some(Sent {
+            server: server_key,
+            attempt,
+            host,
+        });
+        if let Some(limit) = timeout {
+            let due = self.now + limit;
+            exchange.deadline = Some(self.timers.set(due, Timer::Deadline(exchange_key)));
+        }
         let written = server.outbox.end() - start;
         self.buffered += usize::try_from(written).unwrap_or(usize::MAX);
         let is_watched = server.head.is_some() || !server.in_order;
