@@ -4,7 +4,6 @@
 const MOST: usize = 1024;
 
 /// Boxes that nobody uses now.
-#[expect(clippy::vec_box, reason = "the boxes are what is used again")]
 pub(super) struct Boxes<T>(Vec<Box<T>>);
 
 impl<T> Default for Boxes<T> {
