@@ -215,10 +215,8 @@ impl Engine {
         }
         let is_noted = exchange.log.is_some() || exchange.observed.is_some();
         let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);
-        let is_gathered = exchange
-            .to
-            .as_ref()
-            .is_some_and(|to| to.buffering.is_some());
+        let to = exchange.to.as_ref();
+        let is_gathered = to.is_some_and(|to| to.buffering.is_some());
         if server.in_order && server.head.is_none() {
             self.watch_head(server_key);
         }

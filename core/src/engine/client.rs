@@ -198,8 +198,9 @@ impl Lineup {
     /// The number of a new last turn, from one.
     #[inline]
     pub(super) fn join(&mut self) -> NonZeroU64 {
+        let turn = self.first + self.turns.len() as u64;
         self.turns.push_back(Turn::default());
-        NonZeroU64::MIN.saturating_add(self.first + self.turns.len() as u64 - 2)
+        NonZeroU64::new(turn).unwrap_or(NonZeroU64::MIN)
     }
 
     /// Where to write the answer whose turn this is; `None`: to the connection. What is written is

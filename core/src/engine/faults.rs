@@ -17,7 +17,6 @@ pub(super) struct Delayed {
 impl Engine {
     /// Whether a fault keeps the request from being served now. One that is too large to be kept
     /// has none.
-    #[inline]
     pub(super) fn faulted(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
         let Some((delay, error)) = self.drawn_fault(key, bytes, whole) else {
             return false;

@@ -1,6 +1,6 @@
 //! A client's bytes become requests.
 
-use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Size};
+use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Request, Size};
 
 use super::{
     ClientKey, Engine, ExchangeKey, Timer,
@@ -83,20 +83,12 @@ impl Engine {
             Size::Streamed => None,
         };
         match message.event {
-            FromClient::Request(mut request) => {
-                if whole {
-                    request = match self.follow_newest(key, request, frame) {
-                        Ok(()) => return,
-                        Err(request) => request,
-                    };
+            FromClient::Request(request) if whole => self.client_request(key, request, frame),
+            FromClient::Request(request) => {
+                if self.has_to_wait(key, &request, false) {
+                    return self.park(key, request, frame, Some(left));
                 }
-                if self.has_to_wait(key, &request, whole) {
-                    return self.park(key, request, frame, (!whole).then_some(left));
-                }
-                if !whole {
-                    return self.start_large(key, request, frame, left);
-                }
-                let _ = self.start(key, request, frame, true);
+                self.start_large(key, request, frame, left);
             }
             FromClient::Refused {
                 request,
@@ -133,6 +125,18 @@ impl Engine {
                 self.client_malformed(key, "this build of the core does not carry streams");
             }
         }
+    }
+
+    /// A whole request goes behind the one before it, waits, or starts.
+    #[inline(always)]
+    fn client_request(&mut self, key: ClientKey, request: Request, frame: &[u8]) {
+        let Err(request) = self.follow_newest(key, request, frame) else {
+            return;
+        };
+        if self.has_to_wait(key, &request, true) {
+            return self.park(key, request, frame, None);
+        }
+        let _ = self.start(key, request, frame, true);
     }
 
     fn skip_rest(&mut self, key: ClientKey, left: u64) {

@@ -33,7 +33,6 @@ pub(super) struct Answered {
 
 impl Engine {
     /// Serves a request that may have to go to several places. False: it goes to one, like any.
-    #[inline]
     pub(super) fn scattered(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
         let Some(plan) = self.plan(key, bytes, whole) else {
             return false;
@@ -56,7 +55,6 @@ impl Engine {
         }
     }
 
-    #[inline]
     fn plan(&self, key: ExchangeKey, bytes: &[u8], whole: bool) -> Option<Plan> {
         let exchange = self.exchanges.get(key)?;
         if exchange.constraint != Constraint::Planned || exchange.own.is_some() {

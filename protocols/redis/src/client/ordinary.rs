@@ -66,14 +66,6 @@ impl Client {
         };
         let reads = flags.contains(Flags::READONLY);
         draft.request.idempotent = reads;
-        if let [spec] = specs
-            && let Some((first, key)) = spec.only().and_then(|n| Some((n, asked.argument(n)?)))
-            && !spec.not_key
-        {
-            draft.tag.key = index(first);
-            draft.request.constraint = self.shard(key, self.role(reads));
-            return;
-        }
         let mut keys = asked.keys(specs);
         let first = keys.next();
         let Some((first, key)) = first.and_then(|first| Some((first, asked.argument(first)?)))
@@ -126,10 +118,9 @@ fn runs_script(asked: &Asked<'_>) -> bool {
         "fcall",
         "fcall_ro",
     ];
-    let known = asked.command;
-    known.is_some_and(|known| {
-        known.flags.contains(Flags::MOVABLEKEYS) && SCRIPTS.contains(&known.name)
-    })
+    asked
+        .command
+        .is_some_and(|command| SCRIPTS.contains(&command.name))
 }
 
 fn index(n: usize) -> u32 {

@@ -1,6 +1,7 @@
 //! Where a key lives: its slot in a Redis Cluster, its hash elsewhere.
 
 use meltemi_codec::{Constraint, Role};
+use memchr::memchr;
 
 /// How many slots a Redis Cluster has.
 pub const SLOTS: u32 = 16384;
@@ -17,29 +18,11 @@ pub fn slot(key: &[u8]) -> u32 {
 #[inline]
 pub fn tag(key: &[u8]) -> &[u8] {
     let tagged = || {
-        let inside = key.get(position(b'{', key)? + 1..)?;
-        let close = position(b'}', inside)?;
+        let inside = key.get(memchr(b'{', key)? + 1..)?;
+        let close = memchr(b'}', inside)?;
         inside.get(..close).filter(|tag| !tag.is_empty())
     };
     tagged().unwrap_or(key)
-}
-
-/// Where a byte is first. Keys are short: a call of memchr costs more than they do.
-#[inline]
-fn position(byte: u8, key: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 255;
-    // A byte of 0 is the lowest one that borrows when 1 is taken from each (Mycroft).
-    let has_it = |word: &[u8; 8]| {
-        let zero_at_it = u64::from_le_bytes(*word) ^ (ONES * u64::from(byte));
-        zero_at_it.wrapping_sub(ONES) & !zero_at_it & (ONES * 0x80) != 0
-    };
-    let (words, rest) = key.as_chunks::<8>();
-    let from = match words.iter().position(has_it) {
-        Some(word) => word * 8,
-        None => key.len() - rest.len(),
-    };
-    let found = key.get(from..)?.iter().position(|found| *found == byte)?;
-    Some(from + found)
 }
 
 /// The hash by which load balancers choose where keys have no slots: MurmurHash64A with the seed
@@ -132,18 +115,6 @@ const fn tables() -> [[u16; 256]; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_byte_is_found_wherever_it_is() {
-        for length in 0..20 {
-            let mut key = vec![b'z'; length];
-            assert_eq!(position(b'{', &key), None);
-            for at in (0..length).rev() {
-                *key.get_mut(at).unwrap() = b'{';
-                assert_eq!(position(b'{', &key), Some(at), "{length}");
-            }
-        }
-    }
 
     #[test]
     fn the_checksum_is_that_of_the_cluster_specification() {
