@@ -228,7 +228,7 @@ impl Downstream for Client {
                 &array
             }
         };
-        let arguments = Arguments::scanned(bytes, &self.scan);
+        let arguments = Arguments::new(bytes);
         let asked = match arguments {
             None if whole => {
                 self.rescan();

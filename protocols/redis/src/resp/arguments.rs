@@ -4,10 +4,7 @@ use std::{borrow::Cow, cell::Cell, ops::Range};
 
 use memchr::memchr;
 
-use super::{
-    inline, number,
-    request_scan::{RequestScan, Spans},
-};
+use super::{inline, number};
 
 /// The arguments of a request, the command's name among them as the first.
 ///
@@ -25,8 +22,6 @@ enum Form {
         first: usize,
         /// The argument that was looked at last, if any.
         reached: Cell<Option<Reached>>,
-        /// The first ones, if somebody has looked at them before.
-        seen: Spans,
     },
     Inline {
         count: usize,
@@ -50,16 +45,6 @@ impl<'a> Arguments<'a> {
     /// are unbalanced.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        Self::seen(bytes, Spans::default())
-    }
-
-    /// As [`Arguments::new`], of the request that `scan` has found the end of.
-    #[must_use]
-    pub fn scanned(bytes: &'a [u8], scan: &RequestScan) -> Option<Self> {
-        Self::seen(bytes, scan.spans())
-    }
-
-    fn seen(bytes: &'a [u8], seen: Spans) -> Option<Self> {
         let form = match bytes.split_first()? {
             (b'*', rest) => {
                 let short = number::short_line(b'*', bytes, 0);
@@ -75,7 +60,6 @@ impl<'a> Arguments<'a> {
                     count,
                     first,
                     reached: Cell::new(None),
-                    seen,
                 }
             }
             _ => {
@@ -128,13 +112,8 @@ impl<'a> Arguments<'a> {
     /// in an inline request too.
     #[must_use]
     pub fn span(&self, n: usize) -> Option<Range<usize>> {
-        match &self.form {
-            Form::Array { seen, .. } => seen.get(n).or_else(|| {
-                let found = self.walk(n)?;
-                Some(found.start..found.end)
-            }),
-            Form::Inline { .. } => None,
-        }
+        let found = self.walk(n)?;
+        Some(found.start..found.end)
     }
 
     /// The `n`th argument, from where the last walk came to.
@@ -143,7 +122,6 @@ impl<'a> Arguments<'a> {
             count,
             first,
             reached,
-            ..
         } = &self.form
         else {
             return None;

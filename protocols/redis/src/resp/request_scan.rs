@@ -88,13 +88,11 @@ pub struct RequestScan {
     line: usize,
     /// Whether the client still has to authenticate: it may send only little.
     locked: bool,
-    /// Where the first arguments are, of a request that was found at once.
-    spans: Spans,
 }
 
 /// Where the first arguments of a request lie, as far as somebody has seen them: start and length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Spans {
+struct Spans {
     known: u8,
     places: [(u32, u32); 3],
 }
@@ -143,7 +141,7 @@ impl Spans {
         }
     }
 
-    pub(super) fn get(&self, n: usize) -> Option<Range<usize>> {
+    fn get(&self, n: usize) -> Option<Range<usize>> {
         let (start, length) = *self.places.get(n).filter(|_| n < usize::from(self.known))?;
         Some(start as usize..start as usize + length as usize)
     }
@@ -198,7 +196,6 @@ impl RequestScan {
             left: 0,
             line: 0,
             locked,
-            spans: Spans::default(),
         }
     }
 
@@ -277,15 +274,9 @@ impl RequestScan {
             return None;
         }
         let whole = Whole::at(bytes, self.frame)?;
-        self.spans = whole.spans;
         self.taken = whole.end as u64;
         self.state = State::End;
         Some(whole.end)
-    }
-
-    /// Where the first arguments are, as far as that is known without another look.
-    pub(super) fn spans(&self) -> Spans {
-        self.spans
     }
 
     fn step(&mut self, rest: &[u8]) -> Result<usize, ProtocolError> {
