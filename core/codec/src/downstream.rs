@@ -51,9 +51,10 @@ pub trait Downstream {
         Err(EditRefused::NoPlace)
     }
 
-    /// What [`Downstream::edit`] made of a request may belong elsewhere than what it was made of: its
-    /// constraint, or `None` where that is as before.
-    fn constraint(&self, _edited: Frame<'_>) -> Option<Constraint> {
+    /// The shard of a request's key: of one with [`Constraint::Key`] whose cluster divides its keys,
+    /// and of one that [`Downstream::edit`] has changed, which may belong elsewhere now. `None`: its
+    /// constraint stays as it is.
+    fn constraint(&self, _request: Frame<'_>) -> Option<Constraint> {
         None
     }
 

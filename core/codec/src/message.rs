@@ -187,7 +187,11 @@ pub enum Constraint {
     /// Any endpoint of the cluster.
     #[default]
     None,
-    /// The shard that owns a key.
+    /// The shard that owns the request's key. Where keys are divided the core asks
+    /// [`crate::Downstream::constraint`] for it; elsewhere any endpoint serves, and the key is not
+    /// looked at.
+    Key,
+    /// The shard that owns a key, known already.
     ///
     /// Where the endpoints told how they divide the key space ([`crate::Topology`]) the slot
     /// decides; where the cluster's load balancer hashes, the hash; elsewhere any endpoint serves.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use meltemi_codec::{Answers, Frame, Pin, Status};
+use meltemi_codec::{Answers, Constraint, Frame, Pin, Status};
 use rand::Rng;
 
 use super::{
@@ -27,6 +27,7 @@ impl Engine {
     /// under whatever id.
     pub(super) fn attempt(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
         let mut status = Status::NoHealthyUpstream;
+        self.look_up_shard(key, bytes, whole);
         loop {
             let Some(exchange) = self.exchanges.get(key) else {
                 return;
@@ -58,6 +59,28 @@ impl Engine {
         }
         let message = self.reason(key, status);
         self.answer(key, status, &message);
+    }
+
+    /// Where the request's key matters now, finds out whose it is.
+    #[inline(always)]
+    fn look_up_shard(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if exchange.constraint != Constraint::Key {
+            return;
+        }
+        let to = exchange.to.as_ref();
+        let divided = to.is_some_and(|to| to.cluster.is_divided());
+        let client = self.clients.get(exchange.client).filter(|_| divided);
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        if let Some(constraint) = client.and_then(|client| client.codec.constraint(frame)) {
+            exchange.constraint = constraint;
+        }
     }
 
     /// The connection that all requests of its client go to, if there is one.

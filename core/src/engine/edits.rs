@@ -1,6 +1,6 @@
 //! What a route changes in a request before it is sent.
 
-use meltemi_codec::{Edit, Frame};
+use meltemi_codec::{Constraint, Edit, Frame};
 
 use super::{Engine, ExchangeKey, tables::Route};
 
@@ -30,7 +30,9 @@ impl Engine {
             bytes: &edited,
             ..frame
         };
-        if let Some(constraint) = codec.constraint(frame) {
+        if exchange.constraint != Constraint::Key
+            && let Some(constraint) = codec.constraint(frame)
+        {
             exchange.constraint = constraint;
         }
         Some(edited)

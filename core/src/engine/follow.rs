@@ -154,6 +154,6 @@ fn is_ordinary(request: &Request) -> bool {
         && !request.waits
         && matches!(
             request.constraint,
-            Constraint::None | Constraint::Shard { .. }
+            Constraint::None | Constraint::Key | Constraint::Shard { .. }
         )
 }

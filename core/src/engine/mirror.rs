@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use meltemi_codec::{Answers, OwnRequest, Pin, Request};
+use meltemi_codec::{Answers, Constraint, Frame, OwnRequest, Pin, Request};
 use rand::Rng;
 
 use super::{ClientKey, Engine, ExchangeKey, own::Purpose, tables::Destination};
@@ -28,12 +28,12 @@ impl Engine {
         let Some(route) = exchange.route.as_ref() else {
             return;
         };
-        let bound = self
-            .clients
-            .get(exchange.client)
-            .is_none_or(|client| client.pin.is_some());
+        let client = self.clients.get(exchange.client);
+        let Some(client) = client.filter(|client| client.pin.is_none()) else {
+            return;
+        };
         let passing = matches!(exchange.pin, Pin::None | Pin::UntilReply) && !exchange.waits;
-        if !whole || bound || !passing {
+        if !whole || !passing {
             return;
         }
         if exchange
@@ -44,11 +44,21 @@ impl Engine {
             return;
         }
         let route = Rc::clone(route);
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        // Of what the copy's client asks nobody knows later whose it was.
+        let constraint = match &exchange.constraint {
+            Constraint::Key => client.codec.constraint(frame),
+            known => Some(known.clone()),
+        };
         let own = OwnRequest {
             request: Request {
                 answers: exchange.answers,
                 pin: exchange.pin,
-                constraint: exchange.constraint.clone(),
+                constraint: constraint.unwrap_or_default(),
                 session: exchange.session.clone(),
                 idempotent: exchange.idempotent,
                 ..Request::unary(exchange.id, exchange.memo.clone())

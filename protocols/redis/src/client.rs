@@ -288,14 +288,8 @@ impl Downstream for Client {
         edit::edit(request, edits, &self.lessons, out)
     }
 
-    fn constraint(&self, edited: Frame<'_>) -> Option<Constraint> {
-        let arguments = Arguments::new(edited.bytes)?;
-        let asked = Asked::new(edited.bytes, arguments, edited.whole)?;
-        let first = asked.table_keys().next()?;
-        let reads = asked
-            .command
-            .is_some_and(crate::command::Command::is_readonly);
-        Some(self.shard(asked.argument(first)?, self.role(reads)))
+    fn constraint(&self, request: Frame<'_>) -> Option<Constraint> {
+        self.shard_of(request)
     }
 
     fn respond(&mut self, _id: u64, response: Frame<'_>, out: &mut Vec<u8>) {

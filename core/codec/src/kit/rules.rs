@@ -66,7 +66,7 @@ pub(super) fn statement(rule: &str) -> &'static str {
         }
         "samples_are_messages" => "one message: all of the sample's bytes, no more and no less",
         "scattered_requests_come_together" => {
-            "parts that are whole requests, and one answer of their answers"
+            "a shard for each key, parts that are whole requests, and one answer of their answers"
         }
         "sniffing_knows_its_own" => "`Sniff::Yes`, or `Sniff::Need` of more bytes than there are",
         "too_large_is_refused_at_its_head" => {

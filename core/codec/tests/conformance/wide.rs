@@ -43,6 +43,8 @@ pub(crate) enum Flaw {
     AsideOfNothing,
     /// Nobody has the connection on which a server speaks.
     PinsNothing,
+    /// A key has no place.
+    KeysAnywhere,
     /// There is no plan.
     NoScatter,
     /// The plan is to make a plan.
@@ -151,6 +153,7 @@ impl Downstream for Client {
             let verb = input.split(|byte| *byte == b' ').next();
             match verb.unwrap_or_default() {
                 b"ALL" => request.constraint = Constraint::Planned,
+                b"GET" if self.flaw == Flaw::KeysAnywhere => request.constraint = Constraint::Key,
                 b"WAIT" => request.pin = Pin::UntilReply,
                 b"NOTE" if self.flaw == Flaw::HoldsForEver => request.pin = Pin::UntilReply,
                 b"GET" if self.flaw == Flaw::AsideOfNothing => request.pin = Pin::Aside,
@@ -360,6 +363,7 @@ finds! {
         AsideOfNothing "request `get`" "Pin::Aside",
         PinsNothing "the server's message `news`" "no recorded request pins";
     flawed_plans, scattered_requests_come_together:
+        KeysAnywhere "request `get`" "None",
         NoScatter "request `all`" "`Protocol::scatter` is `None`",
         PlansAgain "request `all`, over 1 shards" "Plan::One of `Planned`",
         NoParts "request `all`, over 1 shards" "without parts",

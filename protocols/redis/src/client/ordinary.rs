@@ -1,6 +1,6 @@
 //! Requests that are sent where their keys are.
 
-use meltemi_codec::{Constraint, FromClient, Pin, Role};
+use meltemi_codec::{Constraint, Frame, FromClient, Pin, Role};
 
 use super::{
     Client,
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     cluster::slot,
-    command::{Flags, KeySpec, RequestPolicy},
+    command::{Command, Flags, KeySpec, RequestPolicy},
     memo::{self, Tag},
+    resp::{Arguments, inline},
 };
 
 impl Client {
@@ -89,6 +90,7 @@ impl Client {
                 }
                 Constraint::Planned
             }
+            None if asked.command.is_some() => Constraint::Key,
             None => self.shard(key, self.role(reads)),
         };
     }
@@ -99,6 +101,22 @@ impl Client {
             (true, true) if self.settings.reads == Role::Primary => Role::PreferReplica,
             (true, _) => self.settings.reads,
         }
+    }
+
+    /// The shard of a request that has one key, by the table.
+    pub(super) fn shard_of(&self, request: Frame<'_>) -> Option<Constraint> {
+        let array;
+        let bytes = match request.bytes.first() {
+            Some(b'*') => request.bytes,
+            _ => {
+                array = inline::to_array(request.bytes)?;
+                &array
+            }
+        };
+        let asked = Asked::new(bytes, Arguments::new(bytes)?, request.whole)?;
+        let first = asked.table_keys().next()?;
+        let reads = asked.command.is_some_and(Command::is_readonly);
+        Some(self.shard(asked.argument(first)?, self.role(reads)))
     }
 
     pub(super) fn shard(&self, key: &[u8], role: Role) -> Constraint {

@@ -1,7 +1,7 @@
 //! The way of nearly all requests: there as a whole, of a command with one key, of a client that is
 //! in no state that a server would remember.
 
-use meltemi_codec::{Decoded, FromClient, Memo, Message, Request, Size};
+use meltemi_codec::{Constraint, Decoded, FromClient, Memo, Message, Request, Size};
 
 use super::{
     Client,
@@ -44,18 +44,16 @@ impl Client {
             Some(last) => last,
             None => *self.last.insert(Plain::named(name)?),
         };
-        let key = input.get(whole.span(plain.key)?)?;
         if !plain.command.takes(whole.count) {
             return None;
         }
-        let reads = plain.command.is_readonly();
         let mut tag = Tag::of(Kind::Plain);
         tag.key = u32::try_from(plain.key).ok()?;
         Some(Decoded::Message(Message {
             size: Size::Known(whole.end as u64),
             event: FromClient::Request(Request {
-                idempotent: reads,
-                constraint: self.shard(key, self.role(reads)),
+                idempotent: plain.command.is_readonly(),
+                constraint: Constraint::Key,
                 session: self.state.session.clone(),
                 ..Request::unary(0, Memo::from(tag))
             }),

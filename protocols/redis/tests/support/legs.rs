@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use meltemi_codec::{
-    AttributeKey, Decoded, Downstream, Expected, Frame, FromClient, FromServer, Limits, Memo,
-    Message, Open, Opening, OwnRequest, Protocol, Request, Session, Size, Upstream,
+    AttributeKey, Constraint, Decoded, Downstream, Expected, Frame, FromClient, FromServer, Limits,
+    Memo, Message, Open, Opening, OwnRequest, Protocol, Request, Session, Size, Upstream,
 };
 use meltemi_redis::Redis;
 
@@ -68,12 +68,25 @@ impl Client {
         }
     }
 
+    /// The request as it is sent where keys are divided.
+    fn located(&self, mut request: Request, line: &str) -> Request {
+        if request.constraint == Constraint::Key {
+            let frame = Frame {
+                bytes: &cmd(line),
+                whole: true,
+                memo: &request.memo,
+            };
+            request.constraint = self.codec.constraint(frame).expect("it has a key");
+        }
+        request
+    }
+
     /// A command that goes to a server.
     pub fn request(&mut self, line: &str) -> Request {
         match self.say(line) {
             (FromClient::Request(request), out) => {
                 assert_eq!(out, "");
-                request
+                self.located(request, line)
             }
             other => panic!("{line}: {other:?}"),
         }

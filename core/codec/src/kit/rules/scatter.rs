@@ -15,7 +15,8 @@ use crate::{
 const PLAN: &str = "Scatter::plan, Plan";
 const MERGE: &str = "Scatter::merge, Merge";
 
-/// A request of [`Constraint::Planned`] is planned the same way each time, over one shard and over
+/// A request of [`Constraint::Key`] has a shard when it is asked for. One of
+/// [`Constraint::Planned`] is planned the same way each time, over one shard and over
 /// many; each part is a whole request that goes to one place and is owed one answer; and whatever
 /// the parts are answered, refusals and answers of other requests too, the client gets one answer,
 /// which is no success where no part was one.
@@ -26,6 +27,9 @@ pub fn scattered_requests_come_together(
     let subject = Subject::new(protocol, corpus);
     let rule = |broken: Broken| broken.by("scattered_requests_come_together");
     for asked in subject.asked().map_err(rule)? {
+        if asked.request.constraint == Constraint::Key {
+            has_shard(&subject, &asked).map_err(|broken| rule(asked.has(broken)))?;
+        }
         if asked.request.constraint != Constraint::Planned {
             continue;
         }
@@ -40,6 +44,17 @@ pub fn scattered_requests_come_together(
         }
     }
     Ok(())
+}
+
+fn has_shard(subject: &Subject<'_>, asked: &Asked<'_>) -> Result<(), Broken> {
+    let codec = subject.protocol.downstream(subject.limits());
+    match codec.constraint(asked.frame()) {
+        Some(Constraint::Shard { .. } | Constraint::Endpoint(_)) => Ok(()),
+        other => Err(
+            Broken::new("", format!("{other:?}"), "Downstream::constraint")
+                .expected("`Constraint::Shard` of the key of a request that was `Constraint::Key`"),
+        ),
+    }
 }
 
 /// So many shards, each with one node.
@@ -114,7 +129,9 @@ fn whole(subject: &Subject<'_>, part: &OwnRequest) -> Result<(), Broken> {
     }
     let request = &part.request;
     match (request.answers, &request.constraint) {
-        (Answers::One, Constraint::Shard { .. } | Constraint::Endpoint(_)) => Ok(()),
+        (Answers::One, Constraint::Key | Constraint::Shard { .. } | Constraint::Endpoint(_)) => {
+            Ok(())
+        }
         (answers, constraint) => broken(
             format!("{answers:?}, to {constraint:?}"),
             "`Answers::One`, from the shard or the endpoint that its constraint names",
