@@ -25,6 +25,7 @@ mod large;
 mod log;
 mod lost;
 mod mirror;
+mod numbered;
 mod observe;
 mod outbox;
 mod own;

@@ -36,7 +36,6 @@ impl Engine {
             }
             self.scratch.clear();
             let waiting = Waiting {
-                fifo: &server.fifo,
                 attempts: &server.attempts,
                 exchanges: &self.exchanges,
             };
@@ -315,7 +314,7 @@ impl Engine {
         let server = self.servers.get_mut(key)?;
         let attempt = match response.at {
             At::Id(id) => server.attempts.find(id)?,
-            At::InOrder => *server.fifo.front()?,
+            At::InOrder => server.attempts.oldest()?.0,
         };
         let entry = server.attempts.get_mut(attempt)?;
         if entry.answers == Answers::None {

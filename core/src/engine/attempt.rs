@@ -222,7 +222,6 @@ impl Engine {
         }
         match exchange.answers {
             Answers::None => server.one_way.push_back(attempt),
-            _ if server.in_order => server.fifo.push_back(attempt),
             _ => {}
         }
         self.buffered += usize::try_from(end - start).unwrap_or(usize::MAX);

@@ -1,14 +1,13 @@
 //! A client's connection.
 
-use std::{
-    collections::VecDeque, net::SocketAddr, num::NonZeroU64, rc::Rc, sync::Arc, time::Instant,
-};
+use std::{net::SocketAddr, num::NonZeroU64, rc::Rc, sync::Arc, time::Instant};
 
 use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{
     ExchangeKey, ServerKey,
+    numbered::Numbered,
     outbox::Outbox,
     tables::{Destination, ServiceKey},
     timers::TimerKey,
@@ -171,9 +170,7 @@ impl Flights {
 /// The answers' turns of an in-order connection.
 #[derive(Debug)]
 pub(super) struct Lineup {
-    turns: VecDeque<Turn>,
-    /// The number of the front turn.
-    first: u64,
+    turns: Numbered<Turn>,
     /// Bytes of answers that wait for their turn.
     waiting: usize,
 }
@@ -187,8 +184,7 @@ struct Turn {
 impl Default for Lineup {
     fn default() -> Self {
         Self {
-            turns: VecDeque::new(),
-            first: 1,
+            turns: Numbered::from(1),
             waiting: 0,
         }
     }
@@ -198,8 +194,7 @@ impl Lineup {
     /// The number of a new last turn, from one.
     #[inline]
     pub(super) fn join(&mut self) -> NonZeroU64 {
-        let turn = self.first + self.turns.len() as u64;
-        self.turns.push_back(Turn::default());
+        let turn = self.turns.push(Turn::default());
         NonZeroU64::new(turn).unwrap_or(NonZeroU64::MIN)
     }
 
@@ -207,11 +202,10 @@ impl Lineup {
     /// to be told ([`Lineup::waits`]).
     #[inline]
     pub(super) fn place(&mut self, turn: NonZeroU64) -> Option<&mut Vec<u8>> {
-        let index = self.index(turn)?;
-        (index > 0)
-            .then(|| self.turns.get_mut(index))
-            .flatten()
-            .map(|turn| &mut turn.bytes)
+        if self.is_front(turn) {
+            return None;
+        }
+        self.turns.get_mut(turn.get()).map(|turn| &mut turn.bytes)
     }
 
     /// So many bytes were written of an answer with this turn.
@@ -225,12 +219,7 @@ impl Lineup {
     /// Whether what is written of this answer leaves at once.
     #[inline]
     pub(super) fn is_front(&self, turn: NonZeroU64) -> bool {
-        turn.get() <= self.first
-    }
-
-    #[inline]
-    fn index(&self, turn: NonZeroU64) -> Option<usize> {
-        usize::try_from(turn.get().checked_sub(self.first)?).ok()
+        self.turns.is_front(turn.get())
     }
 
     /// Forgets what waits of an answer, and says how much that was. `None`: it has its turn now, and
@@ -246,16 +235,11 @@ impl Lineup {
     /// The turn is over: whatever may follow now goes to `out`.
     #[inline(always)]
     pub(super) fn leave(&mut self, turn: NonZeroU64, out: &mut Vec<u8>) {
-        let index = self.index(turn);
-        if let Some(turn) = index.and_then(|index| self.turns.get_mut(index)) {
+        if let Some(turn) = self.turns.get_mut(turn.get()) {
             turn.done = true;
-        }
-        if index != Some(0) {
-            return;
         }
         while self.turns.front().is_some_and(|turn| turn.done) {
             self.turns.pop_front();
-            self.first += 1;
             if let Some(next) = self.turns.front_mut()
                 && !next.bytes.is_empty()
             {

@@ -115,9 +115,6 @@ impl Engine {
         if let Some(attempt) = server.attempts.get_mut(attempt) {
             attempt.end = server.outbox.end();
         }
-        if server.in_order {
-            server.fifo.push_back(attempt);
-        }
         exchange.attempt = Some(Sent {
             server: server_key,
             attempt,

@@ -42,8 +42,6 @@ pub(super) struct Server {
     pub(super) streaming: bool,
     pub(super) held: Vec<u8>,
     pub(super) attempts: Attempts,
-    /// Attempts in the order in which their answers come.
-    pub(super) fifo: VecDeque<AttemptKey>,
     /// Attempts that end when their last byte has left.
     pub(super) one_way: VecDeque<AttemptKey>,
     /// The one client that it serves for now.
@@ -160,7 +158,6 @@ impl Server {
             streaming: false,
             held: Vec::new(),
             attempts: Attempts::new(traits.correlation),
-            fifo: VecDeque::new(),
             one_way: VecDeque::new(),
             owner: None,
             retiring: false,
@@ -191,9 +188,6 @@ impl Server {
     #[inline(always)]
     pub(super) fn over(&mut self, attempt: AttemptKey, now: Instant) {
         self.attempts.remove(attempt);
-        if self.fifo.front() == Some(&attempt) {
-            self.fifo.pop_front();
-        }
         self.last_used = now;
     }
 
@@ -222,14 +216,13 @@ impl Server {
 
 /// The unanswered requests of an in-order connection, for its codec.
 pub(super) struct Waiting<'a> {
-    pub(super) fifo: &'a VecDeque<AttemptKey>,
     pub(super) attempts: &'a Attempts,
     pub(super) exchanges: &'a SlotMap<ExchangeKey, Exchange>,
 }
 
 impl Expected for Waiting<'_> {
     fn memo(&self, n: usize) -> Option<&Memo> {
-        let attempt = self.attempts.get(*self.fifo.get(n)?)?;
+        let (attempt, _) = self.attempts.behind_oldest(n)?;
         match self.exchanges.get(attempt.exchange) {
             Some(exchange) => Some(&exchange.memo),
             None => attempt.memo.as_deref(),
@@ -237,8 +230,8 @@ impl Expected for Waiting<'_> {
     }
 
     fn id(&self, n: usize) -> Option<u64> {
-        let attempt = self.attempts.get(*self.fifo.get(n)?)?;
-        Some(attempt.id)
+        let (_, id) = self.attempts.behind_oldest(n)?;
+        Some(id)
     }
 }
 
@@ -391,7 +384,7 @@ impl Engine {
             return;
         };
         server.head = None;
-        if server.fifo.is_empty() || !server.connected {
+        if server.attempts.oldest().is_none() || !server.connected {
             return;
         }
         let silent = self.now.saturating_duration_since(server.last_read) >= self.settings.stall;
@@ -404,12 +397,10 @@ impl Engine {
     /// Whether the oldest unanswered request waits for what happens elsewhere, so that nothing
     /// follows from the server's silence.
     fn is_waited_on(&self, key: ServerKey) -> bool {
-        let oldest = self.servers.get(key).and_then(|server| {
-            let front = server.fifo.front()?;
-            server.attempts.get(*front)
-        });
-        oldest
-            .and_then(|attempt| self.exchanges.get(attempt.exchange))
+        let server = self.servers.get(key);
+        server
+            .and_then(|server| server.attempts.oldest())
+            .and_then(|(_, attempt)| self.exchanges.get(attempt.exchange))
             .is_some_and(|exchange| exchange.waits)
     }
 
@@ -443,7 +434,7 @@ impl Engine {
                 return self.server_lost(key, super::lost::Loss::Reset);
             }
             // In order, the next answers would be taken for the codec's own.
-            let may_beat = !server.in_order || server.fifo.is_empty();
+            let may_beat = server.attempts.oldest().is_none();
             if silent >= heartbeat && may_beat {
                 self.say_to_server(key, |codec, out| {
                     // No attempt has this id: it is the largest, and slots count up from the smallest.

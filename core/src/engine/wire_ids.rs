@@ -1,11 +1,11 @@
 //! The ids of the attempts on one upstream connection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use meltemi_codec::{Answers, Correlation, Memo};
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
-use super::ExchangeKey;
+use super::{ExchangeKey, numbered::Numbered};
 
 /// One sending of a request on one connection. The connection has no other of this key, ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +24,22 @@ pub(super) struct Attempt {
     pub(super) start: u64,
     /// Where they end.
     pub(super) end: u64,
-    /// The id on the wire.
+    /// The id on the wire, of the first of its requests.
     pub(super) id: u64,
     /// What is still to come for it.
     pub(super) answers: Answers,
+    /// Requests that it is of, all unanswered: those behind the first have the ids behind its own.
+    pub(super) requests: u32,
     /// What its answer is read with, once the exchange has ended without it.
     pub(super) memo: Option<Box<Memo>>,
 }
 
 impl Attempt {
+    #[inline(always)]
+    fn left(&self) -> usize {
+        self.requests as usize
+    }
+
     /// An answer is there; `last` is what its codec says of it. True: no other follows.
     pub(super) fn answered(&mut self, last: bool) -> bool {
         match &mut self.answers {
@@ -64,14 +71,11 @@ enum Table {
     InOrder(Line),
 }
 
-/// Attempts by the number of their sending.
-#[derive(Debug, Default)]
+/// Attempts by the number of their sending, from the oldest that is not over on.
+#[derive(Debug)]
 struct Line {
-    /// The number of the front.
-    first: u64,
-    /// From the oldest that is not over on.
-    attempts: VecDeque<Option<Attempt>>,
-    /// Those of them that are not over.
+    attempts: Numbered<Option<Attempt>>,
+    /// Requests of those of them that are not over.
     left: usize,
 }
 
@@ -91,32 +95,21 @@ impl AttemptKey {
 
 impl Line {
     #[inline(always)]
-    fn index(&self, key: AttemptKey) -> Option<usize> {
-        usize::try_from(key.0.checked_sub(self.first)?).ok()
-    }
-
-    #[inline(always)]
-    fn push(&mut self, attempt: impl FnOnce(AttemptKey) -> Attempt) -> AttemptKey {
-        let key = AttemptKey(self.first + self.attempts.len() as u64);
-        self.attempts.push_back(Some(attempt(key)));
-        self.left += 1;
-        key
-    }
-
-    #[inline(always)]
     fn remove(&mut self, key: AttemptKey) {
-        let index = self.index(key);
-        let Some(attempt) = index.and_then(|index| self.attempts.get_mut(index)) else {
-            return;
-        };
-        if attempt.is_some() {
-            *attempt = None;
-            self.left -= 1;
-        }
+        let removed = self.attempts.get_mut(key.0).and_then(Option::take);
+        self.left -= removed.map_or(0, |removed| removed.left());
         while let Some(None) = self.attempts.front() {
             self.attempts.pop_front();
-            self.first += 1;
         }
+    }
+
+    /// Those that are answered one after the other, the oldest first.
+    #[inline(always)]
+    fn waiting(&self) -> impl Iterator<Item = (AttemptKey, &Attempt)> {
+        let all = self.attempts.iter();
+        let left =
+            all.filter_map(|(number, attempt)| Some((AttemptKey(number), attempt.as_ref()?)));
+        left.filter(|(_, attempt)| attempt.answers != Answers::None)
     }
 }
 
@@ -133,7 +126,10 @@ impl Attempts {
         };
         let table = match correlation {
             Correlation::ById { .. } => Table::AnyOrder(SlotMap::with_key()),
-            _ => Table::InOrder(Line::default()),
+            _ => Table::InOrder(Line {
+                attempts: Numbered::from(0),
+                left: 0,
+            }),
         };
         Self { table, narrow }
     }
@@ -165,12 +161,14 @@ impl Attempts {
             end: start,
             id,
             answers,
+            requests: 1,
             memo: None,
         };
         match &mut self.table {
             Table::InOrder(line) => {
-                let key = line.push(|key| entry(key.0));
-                (key, key.0)
+                let id = line.attempts.next();
+                line.left += 1;
+                (AttemptKey(line.attempts.push(Some(entry(id)))), id)
             }
             Table::AnyOrder(table) => {
                 let mut id = 0;
@@ -199,7 +197,7 @@ impl Attempts {
     pub(super) fn get(&self, key: AttemptKey) -> Option<&Attempt> {
         match &self.table {
             Table::AnyOrder(table) => table.get(key.slot()),
-            Table::InOrder(line) => line.attempts.get(line.index(key)?)?.as_ref(),
+            Table::InOrder(line) => line.attempts.get(key.0)?.as_ref(),
         }
     }
 
@@ -207,10 +205,7 @@ impl Attempts {
     pub(super) fn get_mut(&mut self, key: AttemptKey) -> Option<&mut Attempt> {
         match &mut self.table {
             Table::AnyOrder(table) => table.get_mut(key.slot()),
-            Table::InOrder(line) => {
-                let index = line.index(key)?;
-                line.attempts.get_mut(index)?.as_mut()
-            }
+            Table::InOrder(line) => line.attempts.get_mut(key.0)?.as_mut(),
         }
     }
 
@@ -227,6 +222,31 @@ impl Attempts {
         }
     }
 
+    /// The one whose answer comes next, where answers come in order.
+    #[inline(always)]
+    pub(super) fn oldest(&self) -> Option<(AttemptKey, &Attempt)> {
+        match &self.table {
+            Table::AnyOrder(_) => None,
+            Table::InOrder(line) => line.waiting().next(),
+        }
+    }
+
+    /// The request that is `n` places behind the one whose answer comes next: its attempt, its id.
+    #[inline(always)]
+    pub(super) fn behind_oldest(&self, n: usize) -> Option<(&Attempt, u64)> {
+        let Table::InOrder(line) = &self.table else {
+            return None;
+        };
+        let mut n = n;
+        line.waiting().find_map(|(_, attempt)| {
+            if n < attempt.left() {
+                return Some((attempt, attempt.id + n as u64));
+            }
+            n -= attempt.left();
+            None
+        })
+    }
+
     /// Whether an attempt may be forgotten before it is answered: its id never comes back.
     pub(super) fn forgets(&self) -> bool {
         self.narrow.is_none()
@@ -236,9 +256,11 @@ impl Attempts {
     pub(super) fn exchanges(&self) -> impl Iterator<Item = ExchangeKey> {
         let (any, line) = match &self.table {
             Table::AnyOrder(table) => (Some(table.values()), None),
-            Table::InOrder(line) => (None, Some(line.attempts.iter().flatten())),
+            Table::InOrder(line) => (None, Some(line.attempts.iter())),
         };
-        let all = any.into_iter().flatten().chain(line.into_iter().flatten());
+        let line = line.into_iter().flatten();
+        let line = line.filter_map(|(_, attempt)| attempt.as_ref());
+        let all = any.into_iter().flatten().chain(line);
         all.map(|attempt| attempt.exchange)
     }
 
@@ -249,10 +271,11 @@ impl Attempts {
                 .iter()
                 .map(|(slot, attempt)| (AttemptKey(slot.data().as_ffi()), attempt.clone()))
                 .collect(),
-            Table::InOrder(line) => (line.first..)
-                .zip(&line.attempts)
-                .filter_map(|(number, attempt)| Some((AttemptKey(number), attempt.clone()?)))
-                .collect(),
+            Table::InOrder(line) => {
+                let all = line.attempts.iter();
+                all.filter_map(|(number, attempt)| Some((AttemptKey(number), attempt.clone()?)))
+                    .collect()
+            }
         };
         all.sort_by_key(|(_, attempt)| attempt.start);
         all
