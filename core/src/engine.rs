@@ -34,6 +34,7 @@ mod pool;
 mod receive;
 mod repeat;
 mod requests;
+mod run;
 mod scatter;
 mod server;
 mod settings;
@@ -67,6 +68,7 @@ use observe::Observer;
 pub use observe::ServiceKeys;
 use outbox::Spare;
 use repeat::Repeat;
+use run::Run;
 use server::Server;
 pub use settings::Settings;
 pub use status::{HostStatus, WorkerStatus};
@@ -163,11 +165,14 @@ pub struct Engine {
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
     exchanges: SlotMap<ExchangeKey, Exchange>,
+    /// Requests beyond the first of each run.
+    riders: usize,
     timers: Timers<Timer>,
     actions: VecDeque<Action>,
     spare: Spare,
     spare_candidates: Boxes<Candidates>,
     spare_repeats: Boxes<Repeat>,
+    spare_runs: Boxes<Run>,
     scratch: Vec<u8>,
     buffered: usize,
     /// Clients whose parked request may go.
@@ -201,11 +206,13 @@ impl Engine {
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             exchanges: SlotMap::with_key(),
+            riders: 0,
             timers: Timers::new(now),
             actions: VecDeque::new(),
             spare: Spare::default(),
             spare_candidates: Boxes::default(),
             spare_repeats: Boxes::default(),
+            spare_runs: Boxes::default(),
             scratch: Vec::new(),
             buffered: 0,
             unparked: Vec::new(),
@@ -213,6 +220,11 @@ impl Engine {
             draining: false,
             mirrors: 0,
         }
+    }
+
+    /// Requests that are not over.
+    fn in_flight(&self) -> usize {
+        self.exchanges.len() + self.riders
     }
 
     fn at(&mut self, now: Instant) {

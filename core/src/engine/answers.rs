@@ -10,13 +10,27 @@ use super::{
     exchange::End,
     lost::Loss,
     receive::extent,
+    run::Settling,
     server::{Incoming, Waiting},
     tables::HostKey,
     wire_ids::AttemptKey,
 };
 
 impl Engine {
+    /// Handles what is whole in `input`; returns how much that was.
     pub(super) fn server_input(&mut self, key: ServerKey, input: &[u8]) -> usize {
+        let mut settling = None;
+        let consumed = self.read_answers(key, input, &mut settling);
+        self.end_settling(settling);
+        consumed
+    }
+
+    fn read_answers(
+        &mut self,
+        key: ServerKey,
+        input: &[u8],
+        settling: &mut Option<Settling>,
+    ) -> usize {
         let mut consumed = 0;
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -41,19 +55,8 @@ impl Engine {
             };
             match server.codec.decode(rest, &waiting, &mut self.scratch) {
                 Err(malformed) => {
-                    server.metrics.decode_error();
-                    let host = self.tables.hosts.get(server.host);
-                    tracing::warn!(
-                        cluster = host.map(|host| tracing::field::display(&host.cluster)),
-                        endpoint = host.map(|host| tracing::field::display(&host.address)),
-                        reason = malformed.reason,
-                        "malformed answer"
-                    );
-                    let loss = match server.handshake {
-                        Some(_) => Loss::Handshake,
-                        None => Loss::Malformed,
-                    };
-                    self.server_lost(key, loss);
+                    self.end_settling(settling.take());
+                    self.server_malformed(key, malformed.reason);
                     return input.len();
                 }
                 Ok(Decoded::Incomplete { need }) => {
@@ -68,10 +71,32 @@ impl Engine {
                     server.need = 0;
                     let (frame, whole) = extent(message.size, rest);
                     consumed += frame.len();
-                    self.server_message(key, message, frame, whole);
+                    if !(whole && self.settles(settling, key, &message.event, frame)) {
+                        self.end_settling(settling.take());
+                        self.server_message(key, message, frame, whole);
+                    }
                 }
             }
         }
+    }
+
+    fn server_malformed(&mut self, key: ServerKey, reason: &'static str) {
+        let Some(server) = self.servers.get(key) else {
+            return;
+        };
+        server.metrics.decode_error();
+        let host = self.tables.hosts.get(server.host);
+        tracing::warn!(
+            cluster = host.map(|host| tracing::field::display(&host.cluster)),
+            endpoint = host.map(|host| tracing::field::display(&host.address)),
+            reason,
+            "malformed answer"
+        );
+        let loss = match server.handshake {
+            Some(_) => Loss::Handshake,
+            None => Loss::Malformed,
+        };
+        self.server_lost(key, loss);
     }
 
     #[inline]
@@ -223,7 +248,7 @@ impl Engine {
         }
         server.over(attempt, self.now);
         host.active = host.active.saturating_sub(1);
-        host.metrics.attempt_finished();
+        host.metrics.attempts_finished(1);
         self.forget(key, end);
         true
     }
@@ -246,6 +271,7 @@ impl Engine {
 
     /// The server refuses what the connection was opened for: all that wait for it are told so.
     fn server_refuses(&mut self, key: ServerKey, frame: &[u8]) {
+        self.dissolve_runs(key);
         let Some(server) = self.servers.get(key) else {
             return;
         };
@@ -311,11 +337,16 @@ impl Engine {
         key: ServerKey,
         response: Response,
     ) -> Option<(AttemptKey, ExchangeKey, bool)> {
-        let server = self.servers.get_mut(key)?;
+        let server = self.servers.get(key)?;
         let attempt = match response.at {
             At::Id(id) => server.attempts.find(id)?,
-            At::InOrder => server.attempts.oldest()?.0,
+            At::InOrder => {
+                let (attempt, entry) = server.attempts.oldest()?;
+                self.peel(entry.exchange);
+                attempt
+            }
         };
+        let server = self.servers.get_mut(key)?;
         let entry = server.attempts.get_mut(attempt)?;
         if entry.answers == Answers::None {
             // Nobody asked for it.

@@ -233,7 +233,7 @@ impl Engine {
         });
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active += 1;
-            host.metrics.attempt_started();
+            host.metrics.attempts_started(1);
         }
         let is_noted = exchange.log.is_some() || exchange.observed.is_some();
         let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);

@@ -123,11 +123,14 @@ pub(super) struct Call {
 pub(super) struct Flights {
     ids: Vec<u64>,
     exchanges: Vec<ExchangeKey>,
+    /// Requests beyond the first of each run.
+    pub(super) riders: usize,
 }
 
 impl Flights {
+    /// How many requests there are.
     pub(super) fn len(&self) -> usize {
-        self.exchanges.len()
+        self.exchanges.len() + self.riders
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -196,6 +199,41 @@ impl Lineup {
     pub(super) fn join(&mut self) -> NonZeroU64 {
         let turn = self.turns.push(Turn::default());
         NonZeroU64::new(turn).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// The number of the last turn.
+    pub(super) fn last(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.turns.last()?)
+    }
+
+    /// The last turn is that of so many more requests.
+    pub(super) fn extend(&mut self, requests: usize) {
+        self.turns.extend(requests as u64);
+    }
+
+    /// A turn of several requests, of which all but the last `left` and the one before these are
+    /// answered, becomes one for that one, and one for those that are left.
+    pub(super) fn set_apart(
+        &mut self,
+        turn: NonZeroU64,
+        left: usize,
+    ) -> (Option<NonZeroU64>, Option<NonZeroU64>) {
+        let left = left as u64;
+        let mut own = turn.get();
+        let answered = self.turns.get_mut(own).filter(|it| !it.bytes.is_empty());
+        if let Some(answered) = answered {
+            // Whatever becomes of this one, those answers stand.
+            answered.done = true;
+            own = self
+                .turns
+                .split(own, left + 1, Turn::default())
+                .unwrap_or(own);
+        }
+        let rest = match left {
+            0 => None,
+            left => self.turns.split(own, left, Turn::default()),
+        };
+        (NonZeroU64::new(own), rest.and_then(NonZeroU64::new))
     }
 
     /// Where to write the answer whose turn this is; `None`: to the connection. What is written is
@@ -376,6 +414,39 @@ mod tests {
         lineup.leave(second, &mut out);
         assert_eq!(out, b"12b3");
         assert_eq!((lineup.join().get(), lineup.waiting), (4, 0));
+    }
+
+    #[test]
+    fn a_turn_of_several_requests_is_divided_without_losing_what_waits() {
+        let mut lineup = Lineup::default();
+        let mut out = Vec::new();
+        let (first, run) = (lineup.join(), lineup.join());
+        lineup.extend(3);
+        let behind = lineup.join();
+        let mut write = |lineup: &mut Lineup, turn, bytes: &[u8]| {
+            lineup.place(turn).unwrap().extend_from_slice(bytes);
+            lineup.waits(turn, bytes.len());
+        };
+        write(&mut lineup, run, b"a");
+        // One of four is answered; the second is set apart, and fails in the middle of its answer.
+        let (own, rest) = lineup.set_apart(run, 2);
+        let (own, rest) = (own.unwrap(), rest.unwrap());
+        write(&mut lineup, own, b"half");
+        assert_eq!(lineup.forget(own), Some(4));
+        write(&mut lineup, own, b"b");
+        write(&mut lineup, rest, b"c");
+        write(&mut lineup, behind, b"e");
+        for turn in [behind, own] {
+            lineup.leave(turn, &mut out);
+        }
+        // The last one of what is left gets a turn of its own too.
+        let (last, nobody) = lineup.set_apart(rest, 0);
+        assert_eq!(nobody, None);
+        write(&mut lineup, last.unwrap(), b"d");
+        lineup.leave(last.unwrap(), &mut out);
+        assert_eq!((out.as_slice(), lineup.waiting), (&b""[..], 5));
+        lineup.leave(first, &mut out);
+        assert_eq!((out.as_slice(), lineup.waiting), (&b"abcde"[..], 0));
     }
 
     #[test]

@@ -10,11 +10,13 @@ use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
     client::Client,
     faults::Delayed,
+    follow::is_ordinary,
     log::Draft,
     observe::Observed,
     own::{Own, Purpose},
     pin::ASTRAY,
     repeat::Repeat,
+    run::Run,
     scatter::Gather,
     tables::{Candidates, Destination, HostKey, Route},
     timers::TimerKey,
@@ -65,6 +67,10 @@ pub(super) struct Exchange {
     pub(super) answered: bool,
     pub(super) log: Option<Box<Draft>>,
     pub(super) observed: Option<Box<Observed>>,
+    /// The request said nothing that would have to be looked at.
+    pub(super) ordinary: bool,
+    /// It stands for several requests.
+    pub(super) run: Option<Box<Run>>,
 }
 
 /// Where an exchange's current attempt is.
@@ -112,6 +118,7 @@ impl Exchange {
     #[inline(always)]
     pub(super) fn new(client: ClientKey, request: Request, started: u64) -> Self {
         Self {
+            ordinary: is_ordinary(&request),
             client,
             own: None,
             id: request.id,
@@ -142,6 +149,7 @@ impl Exchange {
             answered: false,
             log: None,
             observed: None,
+            run: None,
         }
     }
 
@@ -170,8 +178,7 @@ impl Engine {
         let key = self.admit(client, request, bytes.len())?;
         self.open_log(key, bytes, whole);
         self.observe(key, bytes, whole);
-        if self.buffered > self.settings.buffered || self.exchanges.len() > self.settings.in_flight
-        {
+        if self.buffered > self.settings.buffered || self.in_flight() > self.settings.in_flight {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
             return Some(key);
         }
@@ -263,7 +270,7 @@ impl Engine {
             return None;
         }
         let client = self.clients.get_mut(client_key)?;
-        client.metrics.request_started();
+        client.metrics.requests_started(1);
         let owed = request.answers != Answers::None;
         let lineup = client.lineup.as_mut().filter(|_| owed);
         let turn = lineup.map(super::client::Lineup::join);
@@ -386,9 +393,14 @@ impl Engine {
         self.answer(key, status, &message);
     }
 
-    /// Answers in the proxy's own words and ends the exchange. A client that is in the middle of an
-    /// answer, or whose dialect has no words for it, cannot be told anything: its connection closes.
+    /// Answers in the proxy's own words and ends the exchange, for each request that it stands for.
     pub(super) fn answer(&mut self, key: ExchangeKey, status: Status, message: &str) {
+        self.each_of_run(key, |engine, one| engine.answer_one(one, status, message));
+    }
+
+    /// A client that is in the middle of an
+    /// answer, or whose dialect has no words for it, cannot be told anything: its connection closes.
+    fn answer_one(&mut self, key: ExchangeKey, status: Status, message: &str) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
@@ -418,9 +430,19 @@ impl Engine {
         self.finish(key, end);
     }
 
-    /// Forgets an exchange and settles what it held.
+    /// Forgets an exchange and settles what it held, for each request that it stands for.
     #[inline]
     pub(super) fn finish(&mut self, key: ExchangeKey, end: End) {
+        match self.exchanges.get(key) {
+            Some(exchange) if exchange.run.is_some() => {
+                self.each_of_run(key, |engine, one| engine.finish_one(one, end));
+            }
+            _ => self.finish_one(key, end),
+        }
+    }
+
+    #[inline]
+    fn finish_one(&mut self, key: ExchangeKey, end: End) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
@@ -439,12 +461,40 @@ impl Engine {
         self.forget(key, end);
     }
 
-    /// Forgets an exchange that holds nothing any more.
+    /// Forgets an exchange that holds nothing any more, and counts it.
     #[inline(always)]
     pub(super) fn forget(&mut self, key: ExchangeKey, end: End) {
-        let Some(mut exchange) = self.exchanges.remove(key) else {
+        let Some(mut exchange) = self.remove(key) else {
             return;
         };
+        let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
+        match &exchange.own {
+            Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
+            None => {
+                let answered = Answered {
+                    outcome: end.outcome,
+                    code: end.code,
+                    flag: end.flag,
+                    duration,
+                    requests: 1,
+                    request_bytes: exchange.request_bytes,
+                    response_bytes: exchange.response_bytes,
+                };
+                record(&exchange, self.clients.get(exchange.client), answered);
+            }
+        }
+        if exchange.observed.is_some() {
+            self.observed(&mut exchange, end, duration);
+        }
+        if exchange.log.is_some() {
+            self.write_log(exchange, end);
+        }
+    }
+
+    /// Takes an exchange out of wherever it is listed.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, key: ExchangeKey) -> Option<Exchange> {
+        let mut exchange = self.exchanges.remove(key)?;
         if let Some(timer) = exchange.deadline {
             self.timers.cancel(timer);
         }
@@ -454,13 +504,7 @@ impl Engine {
         if let Some(repeat) = exchange.repeat.take() {
             self.drop_kept(repeat);
         }
-        let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
-        let client = self.clients.get_mut(exchange.client);
-        match &exchange.own {
-            Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
-            None => record(&exchange, client.as_deref(), (end, duration)),
-        }
-        if let Some(client) = client {
+        if let Some(client) = self.clients.get_mut(exchange.client) {
             if !std::mem::replace(&mut client.answered, true) {
                 self.answered.push(exchange.client);
             }
@@ -469,12 +513,7 @@ impl Engine {
                 moved.place = exchange.place;
             }
         }
-        if exchange.observed.is_some() {
-            self.observed(&mut exchange, end, duration);
-        }
-        if exchange.log.is_some() {
-            self.write_log(exchange, end);
-        }
+        Some(exchange)
     }
 
     /// The exchange no longer waits for its attempt; one that is unanswered stays as a tombstone where
@@ -489,7 +528,7 @@ impl Engine {
         };
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
-            host.metrics.attempt_finished();
+            host.metrics.attempts_finished(1);
         }
         let Some(server) = self.servers.get_mut(sent.server) else {
             return;
@@ -512,20 +551,14 @@ impl Engine {
     }
 }
 
-/// Counts what a client's request came to.
-fn record(exchange: &Exchange, client: Option<&Client>, (end, duration): (End, Duration)) {
+/// Counts what a client's requests came to.
+#[inline(always)]
+pub(super) fn record(exchange: &Exchange, client: Option<&Client>, answered: Answered) {
     let routed = exchange.to.as_ref().map(|to| &to.series);
     if let Some(series) = routed.or(client.map(|client| &client.unrouted)) {
-        series.record(Answered {
-            outcome: end.outcome,
-            code: end.code,
-            flag: end.flag,
-            duration,
-            request_bytes: exchange.request_bytes,
-            response_bytes: exchange.response_bytes,
-        });
+        series.record(answered);
     }
     if let Some(client) = client {
-        client.metrics.request_finished();
+        client.metrics.requests_finished(answered.requests);
     }
 }

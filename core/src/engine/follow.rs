@@ -11,7 +11,7 @@ use rand::Rng;
 
 use super::{
     ClientKey, Engine, ServerKey, Timer,
-    client::Lineup,
+    client::{Client, Lineup},
     exchange::{Exchange, Sent},
     tables::{Destination, Route},
 };
@@ -51,6 +51,28 @@ impl Engine {
     fn way_of_newest(&self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
         let client = self.clients.get(key)?;
         let newest = self.exchanges.get(*client.flights.iter().next_back()?)?;
+        let sent = self.leads_behind(client, newest, request)?;
+        let to = newest.to.as_ref()?;
+        let service = self.tables.service(client.service)?;
+        let frame = whole(bytes, &request.memo);
+        let route = service.select(|attribute| client.codec.attribute(frame, attribute))?;
+        let leads_there = Rc::ptr_eq(route.next_destination()?, to);
+        (route.changes_nothing() && leads_there).then(|| Way {
+            server: sent.server,
+            to: Rc::clone(to),
+            route,
+        })
+    }
+
+    /// Where a client's newest request went, if nothing but another route would lead the next one
+    /// elsewhere.
+    #[inline(always)]
+    pub(super) fn leads_behind(
+        &self,
+        client: &Client,
+        newest: &Exchange,
+        request: &Request,
+    ) -> Option<Sent> {
         let sent = newest.attempt?;
         let to = newest.to.as_ref()?;
         let is_alike = newest.own.is_none()
@@ -61,26 +83,15 @@ impl Engine {
         let is_plain = !to.cluster.is_divided() && !to.dialect.redirects && to.buffering.is_none();
         let is_in_order = client.keeps_order() && client.lineup.is_some();
         let is_free = client.pin.is_none() && !client.over_limit;
-        let has_room = self.buffered <= self.settings.buffered
-            && self.exchanges.len() <= self.settings.in_flight;
+        let has_room =
+            self.buffered <= self.settings.buffered && self.in_flight() <= self.settings.in_flight;
         let is_recorded =
             self.telemetry.access_log().is_some() || self.observer.keeps(client.service);
         if !(is_alike && is_plain && is_in_order && is_free && has_room) || is_recorded {
             return None;
         }
         let service = self.tables.service(client.service)?;
-        let frame = whole(bytes, &request.memo);
-        let route = service.select(|attribute| client.codec.attribute(frame, attribute))?;
-        let next = route.next_destination()?;
-        let changes_nothing =
-            service.faults.is_empty() && route.edits.is_empty() && route.mirrors.is_empty();
-        let to = Rc::clone(to);
-        let leads_there = Rc::ptr_eq(next, &to);
-        (changes_nothing && leads_there).then_some(Way {
-            server: sent.server,
-            route,
-            to,
-        })
+        service.faults.is_empty().then_some(sent)
     }
 
     fn go(&mut self, way: Way, key: ClientKey, request: Request, bytes: &[u8]) {
@@ -89,7 +100,7 @@ impl Engine {
         else {
             return;
         };
-        client.metrics.request_started();
+        client.metrics.requests_started(1);
         let turn = client.lineup.as_mut().map(Lineup::join);
         let asked = (&*client, whole(bytes, &request.memo));
         let random = &mut self.random;
@@ -129,7 +140,7 @@ impl Engine {
         let is_watched = server.head.is_some() || !server.in_order;
         if let Some(host) = self.tables.hosts.get_mut(host) {
             host.active += 1;
-            host.metrics.attempt_started();
+            host.metrics.attempts_started(1);
         }
         if !is_watched {
             self.watch_head(server_key);
@@ -138,13 +149,15 @@ impl Engine {
     }
 }
 
-fn whole<'a>(bytes: &'a [u8], memo: &'a Memo) -> Frame<'a> {
+#[inline(always)]
+pub(super) fn whole<'a>(bytes: &'a [u8], memo: &'a Memo) -> Frame<'a> {
     let whole = true;
     Frame { bytes, whole, memo }
 }
 
 /// Whether a request says nothing that would have to be looked at.
-fn is_ordinary(request: &Request) -> bool {
+#[inline(always)]
+pub(super) fn is_ordinary(request: &Request) -> bool {
     request.answers == Answers::One
         && request.pin == Pin::None
         && request.deadline.is_none()

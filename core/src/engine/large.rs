@@ -254,7 +254,7 @@ impl Engine {
         if let Some(sent) = exchange.attempt.take() {
             if let Some(host) = self.tables.hosts.get_mut(sent.host) {
                 host.active = host.active.saturating_sub(1);
-                host.metrics.attempt_finished();
+                host.metrics.attempts_finished(1);
             }
             self.server_lost(sent.server, super::lost::Loss::Cut);
         }

@@ -39,6 +39,7 @@ impl Loss {
 
 impl Engine {
     pub(super) fn server_lost(&mut self, key: ServerKey, loss: Loss) {
+        self.dissolve_runs(key);
         let Some(server) = self.servers.remove(key) else {
             return;
         };
@@ -121,7 +122,7 @@ impl Engine {
             exchange.attempt = None;
             if let Some(host) = self.tables.hosts.get_mut(host) {
                 host.active = host.active.saturating_sub(1);
-                host.metrics.attempt_finished();
+                host.metrics.attempts_finished(1);
             }
         }
         waits

@@ -42,11 +42,11 @@ impl<T> Numbered<T> {
         first
     }
 
-    /// The last entry gets one more number: which.
+    /// The last entry gets `n` more numbers: the first of these.
     #[inline(always)]
-    pub(super) fn extend(&mut self) -> u64 {
+    pub(super) fn extend(&mut self, n: u64) -> u64 {
         let number = self.next;
-        self.next += 1;
+        self.next += n;
         number
     }
 
@@ -129,7 +129,7 @@ mod tests {
     fn an_entry_is_found_by_each_of_its_numbers() {
         let mut queue = Numbered::from(1);
         assert_eq!((queue.push('a'), queue.push('b')), (1, 2));
-        assert_eq!((queue.extend(), queue.extend()), (3, 4));
+        assert_eq!(queue.extend(2), 3);
         assert_eq!(queue.push('c'), 5);
         for (number, found) in [(0, None), (1, Some('a')), (2, Some('b')), (4, Some('b'))] {
             assert_eq!(queue.get(number).copied(), found, "{number}");
@@ -144,8 +144,7 @@ mod tests {
     fn a_split_entry_keeps_its_first_numbers() {
         let mut queue = Numbered::from(7);
         queue.push('a');
-        queue.extend();
-        queue.extend();
+        queue.extend(2);
         queue.push('z');
         assert_eq!(queue.split(7, 2, 'b'), Some(8));
         assert_eq!(queue.split(8, 2, 'c'), None, "it would have none left");

@@ -260,7 +260,7 @@ impl Engine {
             && let Some(host) = self.tables.hosts.get_mut(sent.host)
         {
             host.active = host.active.saturating_sub(1);
-            host.metrics.attempt_finished();
+            host.metrics.attempts_finished(1);
         }
         // What its client sends from now on must not overtake it.
         if let Some(client) = self.clients.get_mut(exchange.client)

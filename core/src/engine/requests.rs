@@ -7,12 +7,20 @@ use super::{
     client::{Incoming, Phase},
     exchange::End,
     receive::extent,
+    run::Joining,
 };
 use crate::telemetry::ResponseFlag;
 
 impl Engine {
     /// Handles what is whole in `input`; returns how much that was.
     pub(super) fn client_input(&mut self, key: ClientKey, input: &[u8]) -> usize {
+        let mut run = None;
+        let consumed = self.read_requests(key, input, &mut run);
+        self.end_joining(run);
+        consumed
+    }
+
+    fn read_requests(&mut self, key: ClientKey, input: &[u8], run: &mut Option<Joining>) -> usize {
         let mut consumed = 0;
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -49,6 +57,7 @@ impl Engine {
             self.scratch.clear();
             match client.codec.decode(rest, &mut self.scratch) {
                 Err(malformed) => {
+                    self.end_joining(run.take());
                     self.answered_here(key);
                     self.client_malformed(key, malformed.reason);
                     return input.len();
@@ -65,7 +74,16 @@ impl Engine {
                     client.need = 0;
                     let (frame, whole) = extent(message.size, rest);
                     consumed += frame.len();
-                    self.client_message(key, message, frame, whole);
+                    match message.event {
+                        FromClient::Request(request) if whole => {
+                            self.client_request(key, request, frame, run);
+                        }
+                        event => {
+                            self.end_joining(run.take());
+                            let size = message.size;
+                            self.client_message(key, Message { size, event }, frame, whole);
+                        }
+                    }
                 }
             }
         }
@@ -83,7 +101,7 @@ impl Engine {
             Size::Streamed => None,
         };
         match message.event {
-            FromClient::Request(request) if whole => self.client_request(key, request, frame),
+            // Of one that is whole see `client_request`.
             FromClient::Request(request) => {
                 if self.has_to_wait(key, &request, false) {
                     return self.park(key, request, frame, Some(left));
@@ -127,9 +145,19 @@ impl Engine {
         }
     }
 
-    /// A whole request goes behind the one before it, waits, or starts.
+    /// A whole request joins the one before it, goes behind it, waits, or starts.
     #[inline(always)]
-    fn client_request(&mut self, key: ClientKey, request: Request, frame: &[u8]) {
+    fn client_request(
+        &mut self,
+        key: ClientKey,
+        request: Request,
+        frame: &[u8],
+        run: &mut Option<Joining>,
+    ) {
+        let Err(request) = self.join(run, key, request, frame) else {
+            return;
+        };
+        self.end_joining(run.take());
         let Err(request) = self.follow_newest(key, request, frame) else {
             return;
         };

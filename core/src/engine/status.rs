@@ -62,7 +62,7 @@ impl Engine {
         WorkerStatus {
             clients: self.clients.len(),
             servers: self.servers.len(),
-            in_flight: self.exchanges.len(),
+            in_flight: self.in_flight(),
             buffered: self.buffered,
             hosts: self
                 .tables

@@ -29,17 +29,12 @@ pub(super) struct Attempt {
     /// What is still to come for it.
     pub(super) answers: Answers,
     /// Requests that it is of, all unanswered: those behind the first have the ids behind its own.
-    pub(super) requests: u32,
+    pub(super) requests: usize,
     /// What its answer is read with, once the exchange has ended without it.
     pub(super) memo: Option<Box<Memo>>,
 }
 
 impl Attempt {
-    #[inline(always)]
-    fn left(&self) -> usize {
-        self.requests as usize
-    }
-
     /// An answer is there; `last` is what its codec says of it. True: no other follows.
     pub(super) fn answered(&mut self, last: bool) -> bool {
         match &mut self.answers {
@@ -97,7 +92,7 @@ impl Line {
     #[inline(always)]
     fn remove(&mut self, key: AttemptKey) {
         let removed = self.attempts.get_mut(key.0).and_then(Option::take);
-        self.left -= removed.map_or(0, |removed| removed.left());
+        self.left -= removed.map_or(0, |removed| removed.requests);
         while let Some(None) = self.attempts.front() {
             self.attempts.pop_front();
         }
@@ -222,6 +217,74 @@ impl Attempts {
         }
     }
 
+    /// The one that was added last, where answers come in order.
+    pub(super) fn last(&self) -> Option<AttemptKey> {
+        match &self.table {
+            Table::AnyOrder(_) => None,
+            Table::InOrder(line) => line.attempts.last().map(AttemptKey),
+        }
+    }
+
+    /// The id of one more request of the last attempt, where answers come in order. [`Attempts::grow`]
+    /// has to tell of it.
+    #[inline(always)]
+    pub(super) fn extend(&mut self) -> u64 {
+        match &mut self.table {
+            Table::AnyOrder(_) => 0,
+            Table::InOrder(line) => line.attempts.extend(1),
+        }
+    }
+
+    /// An attempt is of `n` more requests, and ends here now.
+    pub(super) fn grow(&mut self, key: AttemptKey, n: usize, end: u64) {
+        if let Table::InOrder(line) = &mut self.table
+            && let Some(Some(attempt)) = line.attempts.get_mut(key.0)
+        {
+            attempt.requests += n;
+            attempt.end = end;
+            line.left += n;
+        }
+    }
+
+    /// The first request of an attempt is answered. Returns how many it still has.
+    #[inline(always)]
+    pub(super) fn answered(&mut self, key: AttemptKey) -> usize {
+        if let Table::InOrder(line) = &mut self.table
+            && let Some(Some(attempt)) = line.attempts.get_mut(key.0)
+        {
+            attempt.requests -= 1;
+            attempt.id += 1;
+            line.left -= 1;
+            return attempt.requests;
+        }
+        0
+    }
+
+    /// The first request of an attempt, which takes `size` bytes of it, is `exchange`'s from now on.
+    /// Returns the attempt of the others.
+    pub(super) fn split(
+        &mut self,
+        key: AttemptKey,
+        exchange: ExchangeKey,
+        size: u64,
+    ) -> Option<AttemptKey> {
+        let Table::InOrder(line) = &mut self.table else {
+            return None;
+        };
+        let first = line.attempts.get_mut(key.0)?.as_mut()?;
+        let rest = Attempt {
+            start: first.start + size,
+            id: first.id + 1,
+            requests: first.requests - 1,
+            ..first.clone()
+        };
+        first.exchange = exchange;
+        first.end = rest.start;
+        first.requests = 1;
+        let left = rest.requests as u64;
+        line.attempts.split(key.0, left, Some(rest)).map(AttemptKey)
+    }
+
     /// The one whose answer comes next, where answers come in order.
     #[inline(always)]
     pub(super) fn oldest(&self) -> Option<(AttemptKey, &Attempt)> {
@@ -239,10 +302,10 @@ impl Attempts {
         };
         let mut n = n;
         line.waiting().find_map(|(_, attempt)| {
-            if n < attempt.left() {
+            if n < attempt.requests {
                 return Some((attempt, attempt.id + n as u64));
             }
-            n -= attempt.left();
+            n -= attempt.requests;
             None
         })
     }
@@ -326,6 +389,37 @@ mod tests {
         let (_, zero) = attempts.add(ExchangeKey::default(), Answers::One, 2);
         let (_, one_again) = attempts.add(ExchangeKey::default(), Answers::One, 3);
         assert_eq!([one, three, zero, one_again], [1, 3, 0, 1]);
+    }
+
+    #[test]
+    fn an_attempt_of_several_requests_has_an_id_for_each() {
+        let mut attempts = Attempts::new(Correlation::InOrder);
+        let (run, id) = attempts.add(ExchangeKey::default(), Answers::One, 10);
+        assert_eq!([attempts.extend(), attempts.extend()], [id + 1, id + 2]);
+        attempts.grow(run, 2, 40);
+        let (_, next) = attempts.add(ExchangeKey::default(), Answers::One, 40);
+        assert_eq!((next, attempts.len()), (id + 3, 4));
+        assert_eq!(attempts.answered(run), 2);
+        let ids: Vec<_> = (0..4)
+            .filter_map(|n| Some(attempts.behind_oldest(n)?.1))
+            .collect();
+        assert_eq!(ids, [id + 1, id + 2, id + 3]);
+        // The next one is somebody else's from now on, and begins where the first ended.
+        attempts.get_mut(run).unwrap().start = 20;
+        let rest = attempts.split(run, ExchangeKey::default(), 7).unwrap();
+        let bounds = |key| {
+            attempts
+                .get(key)
+                .map(|it| (it.start, it.end, it.id, it.requests))
+        };
+        assert_eq!(bounds(run), Some((20, 27, id + 1, 1)));
+        assert_eq!(bounds(rest), Some((27, 40, id + 2, 1)));
+        assert_eq!(
+            (attempts.len(), attempts.last()),
+            (3, Some(AttemptKey(next)))
+        );
+        attempts.remove(run);
+        assert_eq!(attempts.oldest().map(|(key, _)| key), Some(rest));
     }
 
     #[test]

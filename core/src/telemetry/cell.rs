@@ -41,16 +41,17 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    pub(super) fn record(&self, duration: Duration) {
+    /// Records `n` durations that are the same.
+    pub(super) fn record(&self, duration: Duration, n: u64) {
         let nanoseconds = duration
             .as_secs()
             .saturating_mul(1_000_000_000)
             .saturating_add(u64::from(duration.subsec_nanos()));
-        self.nanoseconds.add(nanoseconds);
+        self.nanoseconds.add(nanoseconds.wrapping_mul(n));
         self.buckets
             .get(bucket(nanoseconds.div_ceil(1000)))
             .unwrap_or(&self.beyond)
-            .add(1);
+            .add(n);
     }
 
     /// Adds this histogram to `sum`.
@@ -121,9 +122,9 @@ mod tests {
     fn every_duration_is_counted_once() {
         let histogram = Histogram::default();
         for micros in [0, 16, 1000, 70_000_000] {
-            histogram.record(Duration::from_micros(micros));
+            histogram.record(Duration::from_micros(micros), 1);
         }
-        histogram.record(Duration::MAX);
+        histogram.record(Duration::MAX, 1);
         let mut sum = HistogramSum::default();
         histogram.add_to(&mut sum);
         assert_eq!(sum.count(), 5);

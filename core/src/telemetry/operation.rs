@@ -115,7 +115,7 @@ impl Operation {
     /// Records one exchange.
     pub fn record(&self, outcome: OutcomeLabel, duration: Duration) {
         let cells = &self.0.cells;
-        cells.duration.record(duration);
+        cells.duration.record(duration, 1);
         if let Some(cell) = cells.outcomes.get(outcome as usize) {
             cell.add(1);
         }

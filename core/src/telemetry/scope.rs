@@ -40,14 +40,14 @@ impl ServiceMetrics {
         self.0.refused.add(1);
     }
 
-    /// A request that is owed an answer arrived.
-    pub fn request_started(&self) {
-        self.0.in_flight.add(1);
+    /// So many requests arrived.
+    pub fn requests_started(&self, n: u64) {
+        self.0.in_flight.add(n);
     }
 
-    /// A request that had started is over.
-    pub fn request_finished(&self) {
-        self.0.in_flight.subtract(1);
+    /// So many requests that had started are over.
+    pub fn requests_finished(&self, n: u64) {
+        self.0.in_flight.subtract(n);
     }
 
     /// A client sent what cannot be read.
@@ -100,14 +100,14 @@ impl ClusterMetrics {
         self.0.connect_failures.add(1);
     }
 
-    /// A request was assigned to an endpoint.
-    pub fn attempt_started(&self) {
-        self.0.in_flight.add(1);
+    /// So many requests were assigned to an endpoint.
+    pub fn attempts_started(&self, n: u64) {
+        self.0.in_flight.add(n);
     }
 
-    /// An attempt that had started is over.
-    pub fn attempt_finished(&self) {
-        self.0.in_flight.subtract(1);
+    /// So many attempts that had started are over.
+    pub fn attempts_finished(&self, n: u64) {
+        self.0.in_flight.subtract(n);
     }
 
     /// A request goes to a further candidate, or again to the same.

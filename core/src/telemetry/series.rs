@@ -11,7 +11,7 @@ use super::{Codes, OutcomeLabel, ResponseFlag, lock};
 /// Ways to end that one series tells apart; what comes later has the code `other`.
 const MOST_ENDS: usize = 64;
 
-/// What to record of an exchange that is over.
+/// What to record of an exchange that is over, or of several that ended alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
     /// How it ended.
@@ -20,11 +20,13 @@ pub struct Answered {
     pub code: u32,
     /// Why it ended so.
     pub flag: ResponseFlag,
-    /// From the request's last byte to the answer's.
+    /// From the request's last byte to the answer's, of each.
     pub duration: Duration,
-    /// Of the request.
+    /// How many they are.
+    pub requests: u64,
+    /// Of all requests.
     pub request_bytes: u64,
-    /// Of the answer.
+    /// Of all answers.
     pub response_bytes: u64,
 }
 
@@ -52,23 +54,24 @@ impl Series {
         }))
     }
 
-    /// Records one exchange.
+    /// Records what is over.
     pub fn record(&self, answered: Answered) {
         let cells = &self.0.cells;
-        cells.duration.record(answered.duration);
+        cells.duration.record(answered.duration, answered.requests);
         cells.request_bytes.add(answered.request_bytes);
         cells.response_bytes.add(answered.response_bytes);
-        self.0.count(End {
+        let end = End {
             outcome: answered.outcome,
             code: Some(answered.code),
             flag: answered.flag,
-        });
+        };
+        self.0.count(end, answered.requests);
     }
 }
 
 impl Handle {
-    fn count(&self, end: End) {
-        if self.add(end) {
+    fn count(&self, end: End, n: u64) {
+        if self.add(end, n) {
             return;
         }
         let end = if self.admits(end) {
@@ -76,16 +79,16 @@ impl Handle {
         } else {
             End { code: None, ..end }
         };
-        if !self.add(end) {
-            self.introduce(end);
+        if !self.add(end, n) {
+            self.introduce(end, n);
         }
     }
 
-    fn add(&self, end: End) -> bool {
+    fn add(&self, end: End, n: u64) -> bool {
         let ends = self.ends.borrow();
         let known = ends.iter().find(|(known, _)| *known == end);
         if let Some((_, cell)) = known {
-            cell.add(1);
+            cell.add(n);
         }
         known.is_some()
     }
@@ -101,7 +104,7 @@ impl Handle {
     }
 
     /// The first exchange of this worker that ends so: the one time that the lock is taken.
-    fn introduce(&self, end: End) {
+    fn introduce(&self, end: End, n: u64) {
         let cell = {
             let mut shared = lock(&self.cells.ends);
             let known = shared.iter().find(|(known, _)| *known == end);
@@ -114,7 +117,7 @@ impl Handle {
                 }
             }
         };
-        cell.add(1);
+        cell.add(n);
         self.ends.borrow_mut().push((end, cell));
     }
 }

@@ -8,6 +8,7 @@ fn answered(code: u32) -> Answered {
         code,
         flag: ResponseFlag::None,
         duration: Duration::from_micros(100),
+        requests: 1,
         request_bytes: 10,
         response_bytes: 20,
     }

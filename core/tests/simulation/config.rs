@@ -19,7 +19,14 @@ use crate::wire::Dialect;
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
 
-pub(crate) fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> Snapshot {
+/// `watched`: the service's operations are counted and its slow requests told, so that no request goes
+/// the short ways.
+pub(crate) fn snapshot(
+    dialect: Dialect,
+    hosts: Vec<Endpoint>,
+    lb: LbPolicy,
+    watched: bool,
+) -> Snapshot {
     let name = "outbound|1||echo.default".to_owned();
     let listener = Listener {
         name: LISTENER.into(),
@@ -27,8 +34,8 @@ pub(crate) fn snapshot(dialect: Dialect, hosts: Vec<Endpoint>, lb: LbPolicy) -> 
         service: "default/echo".into(),
     };
     let service = Service {
-        operation_metrics: true,
-        slow_request_threshold: Some(Duration::from_millis(20)),
+        operation_metrics: watched,
+        slow_request_threshold: watched.then_some(Duration::from_millis(20)),
         ..Service::new("default/echo", dialect.protocol(), "echo")
     };
     let route = Route {

@@ -86,6 +86,8 @@ pub(crate) struct World {
     servers: Vec<ServerConnection>,
     connecting: Vec<(Duration, ConnectionId, Address)>,
     endpoints: u16,
+    /// As in [`snapshot`].
+    watched: bool,
     manners: Manners,
     nonces: u64,
     /// Who asked.
@@ -130,7 +132,6 @@ impl World {
         let mut world = Self {
             dialect,
             telemetry,
-            random,
             engine,
             start,
             now: Duration::ZERO,
@@ -140,6 +141,7 @@ impl World {
             servers: Vec::new(),
             connecting: Vec::new(),
             endpoints,
+            watched: random.random(),
             manners,
             nonces: 0,
             asker: HashMap::new(),
@@ -147,6 +149,7 @@ impl World {
             last_seen: HashMap::new(),
             draining: false,
             totals: Totals::default(),
+            random,
         };
         world.configure();
         world
@@ -160,12 +163,12 @@ impl World {
             self.check();
         }
         self.calm_down();
-        self.check_operations();
+        self.check_metrics();
         self.totals
     }
 
-    /// Every request is counted once by its route and once by its operation.
-    fn check_operations(&self) {
+    /// Every request is counted once, by its route, its duration and its operation.
+    fn check_metrics(&self) {
         let page = self.telemetry.render();
         let counted = |family: &str| -> u64 {
             let values = page.lines().filter_map(|line| {
@@ -174,11 +177,22 @@ impl World {
             });
             values.sum()
         };
-        assert_eq!(
-            counted("meltemi_operation_requests_total{"),
-            counted("meltemi_requests_total{"),
-            "requests by operation and by route"
+        let requests = counted("meltemi_requests_total{");
+        let timed = counted("meltemi_request_duration_seconds_count{");
+        assert_eq!(timed, requests, "requests by duration and by outcome");
+        let by_operation = counted("meltemi_operation_requests_total{");
+        let watched = if self.watched { requests } else { 0 };
+        assert_eq!(by_operation, watched, "requests by operation and by route");
+        let (answered, sent) = (
+            self.totals.answered,
+            self.totals.asked + self.totals.one_way,
         );
+        assert!(
+            (answered..=sent).contains(&requests),
+            "{requests} requests of {sent} were counted, of which {answered} were answered"
+        );
+        assert_eq!(counted("meltemi_requests_in_flight{"), 0);
+        assert_eq!(counted("meltemi_upstream_attempts_in_flight{"), 0);
     }
 
     fn instant(&self) -> Instant {
@@ -241,7 +255,12 @@ impl World {
         let Some(key) = self.some_client() else {
             return self.connect();
         };
-        for _ in 0..self.random.random_range(1..6) {
+        let most = if self.random.random_ratio(1, 4) {
+            24
+        } else {
+            6
+        };
+        for _ in 0..self.random.random_range(1..most) {
             let one_way = self.random.random_ratio(1, 8);
             let padding = match self.random.random_range(0..20) {
                 0 => self.random.random_range(4096..20_000),
@@ -458,7 +477,7 @@ impl World {
             1 => LbPolicy::LeastRequest,
             _ => LbPolicy::Random,
         };
-        let snapshot = snapshot(self.dialect, hosts, lb);
+        let snapshot = snapshot(self.dialect, hosts, lb, self.watched);
         let now = self.instant();
         self.engine.configure(&snapshot, now);
     }

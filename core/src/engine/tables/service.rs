@@ -136,6 +136,11 @@ impl Route {
         next
     }
 
+    /// Whether requests go on as they are, and nowhere besides.
+    pub(in crate::engine) fn changes_nothing(&self) -> bool {
+        self.edits.is_empty() && self.mirrors.is_empty()
+    }
+
     /// Whether some of its requests go to this cluster.
     pub(in crate::engine) fn leads_to(&self, cluster: &Cluster) -> bool {
         let mut destinations = self.destinations.iter();

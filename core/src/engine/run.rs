@@ -1,0 +1,259 @@
+//! A run: requests of one client that arrived together, go to one server one behind the other, and
+//! are alike in all but their bytes. One exchange stands for all of them, one attempt, one turn, one
+//! deadline; what is looked at of each is its route, its key if keys are counted, and its bytes.
+//!
+//! A run is for what is ordinary. Whatever is not takes a request out of it first ([`Engine::peel`]),
+//! so that nothing else has to know of runs.
+
+mod answers;
+mod peel;
+
+use std::rc::Rc;
+
+use meltemi_codec::Request;
+use rand::Rng;
+
+pub(super) use self::answers::Settling;
+use super::{
+    ClientKey, Engine, ExchangeKey, ServerKey,
+    client::Lineup,
+    exchange::Exchange,
+    follow::{is_ordinary, whole},
+};
+
+/// The requests of a run that are unanswered, and how large they are.
+#[derive(Default)]
+pub(super) struct Run {
+    sizes: Vec<Bytes>,
+    /// How many of these were answered, or are no longer part of it.
+    gone: usize,
+}
+
+/// Of a request in a run, what its client sent and what its server was sent.
+#[derive(Clone, Copy)]
+struct Bytes {
+    received: u32,
+    sent: u32,
+}
+
+/// A run that the next request of the same read may join.
+pub(super) struct Joining {
+    exchange: ExchangeKey,
+    server: ServerKey,
+    joined: u32,
+    received: u64,
+}
+
+impl Run {
+    /// Room for as many requests is kept for the next run.
+    const KEPT: usize = 256;
+
+    #[inline(always)]
+    fn add(&mut self, received: usize, sent: usize) {
+        // Whole messages are far smaller.
+        let bytes = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        self.sizes.push(Bytes {
+            received: bytes(received),
+            sent: bytes(sent),
+        });
+    }
+
+    fn left(&self) -> usize {
+        self.sizes.len() - self.gone
+    }
+
+    /// The oldest `n` are gone: what was received and sent of them.
+    fn leave(&mut self, n: usize) -> (u64, u64) {
+        let leaving = self.sizes.iter().skip(self.gone).take(n);
+        let sums = leaving.fold((0, 0), |(received, sent), bytes| {
+            (
+                received + u64::from(bytes.received),
+                sent + u64::from(bytes.sent),
+            )
+        });
+        self.gone += n;
+        sums
+    }
+
+    fn clear(&mut self) {
+        self.sizes.clear();
+        self.sizes.shrink_to(Self::KEPT);
+        self.gone = 0;
+    }
+}
+
+impl Exchange {
+    /// Whether a request that arrives now may be one of a run with it.
+    #[inline(always)]
+    fn is_like(&self, request: &Request, now: u64) -> bool {
+        self.started == now
+            && self.memo == request.memo
+            && self.memo.data.is_none()
+            && self.id == request.id
+            && self.session == request.session
+            && self.constraint == request.constraint
+    }
+
+    /// Whether nothing is kept of it that others of its run would not have.
+    fn is_bare(&self) -> bool {
+        self.ordinary
+            && self.log.is_none()
+            && self.observed.is_none()
+            && self.repeat.is_none()
+            && self.aim.is_none()
+            && !self.answered
+            && !self.is_entangled()
+    }
+}
+
+impl Engine {
+    /// Lets a whole request join the run that its client's newest request is, or begins.
+    ///
+    /// # Errors
+    /// The request: it is not like that one, and nothing was done.
+    #[inline(always)]
+    pub(super) fn join(
+        &mut self,
+        run: &mut Option<Joining>,
+        key: ClientKey,
+        request: Request,
+        bytes: &[u8],
+    ) -> Result<(), Request> {
+        if !is_ordinary(&request) {
+            return Err(request);
+        }
+        if run.is_none() {
+            *run = self.joinable(key, &request);
+        }
+        let joins = |run| self.joins(run, key, &request, bytes);
+        match run.as_mut().is_some_and(joins) {
+            true => Ok(()),
+            false => Err(request),
+        }
+    }
+
+    /// The client's newest request, where the next one may be one of a run with it.
+    fn joinable(&self, key: ClientKey, request: &Request) -> Option<Joining> {
+        let client = self.clients.get(key)?;
+        let newest_key = *client.flights.iter().next_back()?;
+        let newest = self.exchanges.get(newest_key)?;
+        if !newest.is_like(request, self.elapsed) || !newest.is_bare() {
+            return None;
+        }
+        let sent = self.leads_behind(client, newest, request)?;
+        let route = newest.route.as_ref().filter(|it| it.changes_nothing())?;
+        let server = self.servers.get(sent.server)?;
+        let attempt = server.attempts.get(sent.attempt)?;
+        let is_last_in_turn = client.lineup.as_ref().and_then(Lineup::last) == newest.turn;
+        let is_last_sent = server.attempts.last() == Some(sent.attempt)
+            && attempt.end == server.outbox.end()
+            && !server.streaming;
+        let is_timed = route.timeout.is_some() == newest.deadline.is_some();
+        (server.in_order && is_last_in_turn && is_last_sent && is_timed).then_some(Joining {
+            exchange: newest_key,
+            server: sent.server,
+            joined: 0,
+            received: 0,
+        })
+    }
+
+    /// False: it is not like the others.
+    #[inline(always)]
+    fn joins(
+        &mut self,
+        run: &mut Joining,
+        key: ClientKey,
+        request: &Request,
+        bytes: &[u8],
+    ) -> bool {
+        let (Some(exchange), Some(client), Some(server)) = (
+            self.exchanges.get_mut(run.exchange),
+            self.clients.get(key),
+            self.servers.get_mut(run.server),
+        ) else {
+            return false;
+        };
+        let Some(service) = self.tables.service(client.service) else {
+            return false;
+        };
+        if !exchange.is_like(request, self.elapsed) {
+            return false;
+        }
+        let frame = whole(bytes, &request.memo);
+        let codec = client.codec.as_ref();
+        let route = service.select(|attribute| codec.attribute(frame, attribute));
+        let leads_there = |route: &Rc<_>| {
+            exchange
+                .route
+                .as_ref()
+                .is_some_and(|it| Rc::ptr_eq(it, route))
+        };
+        let Some(route) = route.filter(|route| leads_there(route)) else {
+            return false;
+        };
+        let goes_there = |to| exchange.to.as_ref().is_some_and(|it| Rc::ptr_eq(it, to));
+        if !route.next_destination().is_some_and(goes_there) {
+            return false;
+        }
+        route.destination();
+        let random = &mut self.random;
+        self.observer
+            .sample((client, frame), self.now, || random.random());
+        let out = server.outbox.append(&mut self.spare);
+        let start = out.len();
+        server.codec.forward(server.attempts.extend(), frame, out);
+        let sent = out.len() - start;
+        let spare = &mut self.spare_runs;
+        let all = exchange.run.get_or_insert_with(|| {
+            let mut fresh = spare.used().unwrap_or_default();
+            if let Some(first) = server
+                .attempts
+                .last()
+                .and_then(|it| server.attempts.get(it))
+            {
+                let first = usize::try_from(first.end - first.start).unwrap_or(usize::MAX);
+                fresh.add(usize::try_from(exchange.request_bytes).unwrap_or(0), first);
+            }
+            fresh
+        });
+        all.add(bytes.len(), sent);
+        exchange.idempotent &= request.idempotent;
+        self.buffered += sent;
+        run.joined += 1;
+        run.received += bytes.len() as u64;
+        true
+    }
+
+    /// No more join: enters what has joined wherever a request is counted.
+    #[inline]
+    pub(super) fn end_joining(&mut self, run: Option<Joining>) {
+        let Some(run) = run.filter(|run| run.joined > 0) else {
+            return;
+        };
+        let (Some(exchange), Some(server)) = (
+            self.exchanges.get_mut(run.exchange),
+            self.servers.get_mut(run.server),
+        ) else {
+            return;
+        };
+        exchange.request_bytes += run.received;
+        let joined = run.joined as usize;
+        self.riders += joined;
+        if let Some(client) = self.clients.get_mut(exchange.client) {
+            client.metrics.requests_started(u64::from(run.joined));
+            client.flights.riders += joined;
+            if let Some(lineup) = &mut client.lineup {
+                lineup.extend(joined);
+            }
+        }
+        if let Some(sent) = exchange.attempt {
+            let end = server.outbox.end();
+            server.attempts.grow(sent.attempt, joined, end);
+        }
+        if let Some(host) = self.tables.hosts.get_mut(server.host) {
+            host.active += run.joined;
+            host.metrics.attempts_started(u64::from(run.joined));
+        }
+        self.flush_server(run.server);
+    }
+}

@@ -1,0 +1,181 @@
+//! Answers to the requests of a run: those of one read are counted together.
+
+use std::time::Duration;
+
+use meltemi_codec::{At, Frame, FromServer};
+
+use super::super::{
+    ClientKey, Engine, ExchangeKey, ServerKey,
+    delivery::place,
+    exchange::{End, record},
+    wire_ids::AttemptKey,
+};
+use crate::telemetry::Answered;
+
+/// Answers to a run that were passed on and are not counted yet.
+pub(in crate::engine) struct Settling {
+    exchange: ExchangeKey,
+    server: ServerKey,
+    attempt: AttemptKey,
+    client: ClientKey,
+    /// What each of them says.
+    end: Option<End>,
+    answers: u32,
+    response_bytes: u64,
+}
+
+impl Engine {
+    /// Passes a whole message on if it is an answer to the oldest request of a run, and nothing about
+    /// it is out of the ordinary.
+    #[inline(always)]
+    pub(in crate::engine) fn settles(
+        &mut self,
+        settling: &mut Option<Settling>,
+        key: ServerKey,
+        event: &FromServer,
+        frame: &[u8],
+    ) -> bool {
+        let FromServer::Response(response) = event else {
+            return false;
+        };
+        if response.at != At::InOrder {
+            return false;
+        }
+        if settling.is_none() {
+            *settling = self.run_at(key);
+        }
+        let Some(run) = settling else {
+            return false;
+        };
+        match self.answers_run(run, frame) {
+            Some(true) => true,
+            Some(false) => {
+                self.end_settling(settling.take());
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The run whose answers come next, if nothing holds them up.
+    fn run_at(&self, key: ServerKey) -> Option<Settling> {
+        let server = self.servers.get(key)?;
+        let (attempt, entry) = server.attempts.oldest().filter(|(_, it)| it.requests > 1)?;
+        let host = self.tables.hosts.get(server.host)?;
+        let exchange = self.exchanges.get(entry.exchange)?;
+        let client = self.clients.get(exchange.client)?;
+        let is_held_up = client.has_large() || client.writing.is_some() || !client.held.is_empty();
+        (!host.failing && !is_held_up && server.reading).then_some(Settling {
+            exchange: entry.exchange,
+            server: key,
+            attempt,
+            client: exchange.client,
+            end: None,
+            answers: 0,
+            response_bytes: 0,
+        })
+    }
+
+    /// Whether more answers are to come for the run. `None`: this one is not like the others.
+    #[inline(always)]
+    fn answers_run(&mut self, run: &mut Settling, frame: &[u8]) -> Option<bool> {
+        let server = self.servers.get_mut(run.server)?;
+        let exchange = self.exchanges.get(run.exchange)?;
+        let client = self.clients.get_mut(run.client)?;
+        let shown = Frame {
+            bytes: frame,
+            whole: true,
+            memo: &exchange.memo,
+        };
+        let end = End::of(&server.codec.outcome(shown));
+        let is_good = end.outcome.credits_endpoint() == Some(true);
+        if !is_good || run.end.is_some_and(|others| others != end) {
+            return None;
+        }
+        run.end = Some(end);
+        let (codec, out) = place(client, &mut self.spare, run.exchange, exchange.turn);
+        let before = out.len();
+        codec.respond(exchange.id, shown, out);
+        let grown = out.len() - before;
+        self.buffered += grown;
+        if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
+            lineup.waits(turn, grown);
+        }
+        run.answers += 1;
+        run.response_bytes += grown as u64;
+        Some(server.attempts.answered(run.attempt) > 0)
+    }
+
+    /// Counts answers that were passed on, and ends the run if they were its last.
+    #[inline]
+    pub(in crate::engine) fn end_settling(&mut self, settled: Option<Settling>) {
+        let Some(run) = settled else {
+            return;
+        };
+        let (Some(end), Some(exchange), Some(server)) = (
+            run.end,
+            self.exchanges.get_mut(run.exchange),
+            self.servers.get_mut(run.server),
+        ) else {
+            return;
+        };
+        let Some(all) = exchange.run.as_mut() else {
+            return;
+        };
+        let answers = run.answers as usize;
+        let (received, sent) = all.leave(answers);
+        let over = all.left() == 0;
+        exchange.request_bytes -= received;
+        server.last_used = self.now;
+        if let Some(attempt) = server.attempts.get_mut(run.attempt) {
+            attempt.start += sent;
+        }
+        let requests = u64::from(run.answers);
+        if let Some(host) = self.tables.hosts.get_mut(server.host) {
+            host.active = host.active.saturating_sub(run.answers);
+            host.metrics.attempts_finished(requests);
+        }
+        let client = self.clients.get_mut(run.client);
+        let answered = Answered {
+            outcome: end.outcome,
+            code: end.code,
+            flag: end.flag,
+            duration: Duration::from_nanos(self.elapsed.saturating_sub(exchange.started)),
+            requests,
+            request_bytes: received,
+            response_bytes: run.response_bytes,
+        };
+        record(exchange, client.as_deref(), answered);
+        // Its exchange stands for one of them.
+        let riders = answers - usize::from(over);
+        self.riders -= riders;
+        if let Some(client) = client {
+            client.flights.riders -= riders;
+            if !std::mem::replace(&mut client.answered, true) {
+                self.answered.push(run.client);
+            }
+        }
+        if over {
+            self.end_run(&run);
+        }
+    }
+
+    /// All of its requests are answered.
+    fn end_run(&mut self, run: &Settling) {
+        if let Some(server) = self.servers.get_mut(run.server) {
+            server.over(run.attempt, self.now);
+        }
+        let Some(mut exchange) = self.remove(run.exchange) else {
+            return;
+        };
+        if let Some(client) = self.clients.get_mut(run.client)
+            && let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn)
+        {
+            lineup.leave(turn, client.outbox.append(&mut self.spare));
+        }
+        if let Some(mut all) = exchange.run.take() {
+            all.clear();
+            self.spare_runs.give(all);
+        }
+    }
+}
