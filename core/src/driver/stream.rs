@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -73,15 +73,27 @@ impl Stream {
         read.map_ok(|()| buffer.filled().len())
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as the socket takes. Where it takes nothing, the task is woken when it does.
     pub(super) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+        loop {
+            // Nearly always it takes all: without a look at the task's budget.
+            let written = match self {
+                Self::Tcp(stream) => stream.try_write(bytes),
+                Self::Unix(stream) => stream.try_write(bytes),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+            let ready = match self {
+                Self::Tcp(stream) => stream.poll_write_ready(context),
+                Self::Unix(stream) => stream.poll_write_ready(context),
+            };
+            ready!(ready)?;
         }
     }
 

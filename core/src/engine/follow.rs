@@ -17,38 +17,24 @@ use super::{
 };
 
 /// Where a request goes that follows another one.
-struct Way {
+pub(super) struct Way {
     server: ServerKey,
     route: Rc<Route>,
     to: Rc<Destination>,
 }
 
 impl Engine {
-    /// Sends a request to where its client's newest one went.
-    ///
-    /// # Errors
-    /// The request: it has to go the long way, and nothing was done.
-    #[inline(always)]
-    pub(super) fn follow_newest(
-        &mut self,
+    /// Where a request goes that may follow its client's newest one. `None`: it has to go the long
+    /// way.
+    pub(super) fn way_of_newest(
+        &self,
         key: ClientKey,
-        request: Request,
+        request: &Request,
         bytes: &[u8],
-    ) -> Result<(), Request> {
-        let way = match is_ordinary(&request) {
-            true => self.way_of_newest(key, &request, bytes),
-            false => None,
-        };
-        match way {
-            Some(way) => {
-                self.go(way, key, request, bytes);
-                Ok(())
-            }
-            None => Err(request),
+    ) -> Option<Way> {
+        if !is_ordinary(request) {
+            return None;
         }
-    }
-
-    fn way_of_newest(&self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
         let client = self.clients.get(key)?;
         let newest = self.exchanges.get(*client.flights.iter().next_back()?)?;
         let sent = self.leads_behind(client, newest, request)?;
@@ -94,7 +80,8 @@ impl Engine {
         service.faults.is_empty().then_some(sent)
     }
 
-    fn go(&mut self, way: Way, key: ClientKey, request: Request, bytes: &[u8]) {
+    /// Sends a request on such a way.
+    pub(super) fn go(&mut self, way: Way, key: ClientKey, request: Request, bytes: &[u8]) {
         let (Some(client), Some(server)) =
             (self.clients.get_mut(key), self.servers.get_mut(way.server))
         else {

@@ -154,13 +154,13 @@ impl Engine {
         frame: &[u8],
         run: &mut Option<Joining>,
     ) {
-        let Err(request) = self.join(run, key, request, frame) else {
+        if self.join(run, key, &request, frame) {
             return;
-        };
+        }
         self.end_joining(run.take());
-        let Err(request) = self.follow_newest(key, request, frame) else {
-            return;
-        };
+        if let Some(way) = self.way_of_newest(key, &request, frame) {
+            return self.go(way, key, request, frame);
+        }
         if self.has_to_wait(key, &request, true) {
             return self.park(key, request, frame, None);
         }

@@ -107,29 +107,24 @@ impl Exchange {
 }
 
 impl Engine {
-    /// Lets a whole request join the run that its client's newest request is, or begins.
-    ///
-    /// # Errors
-    /// The request: it is not like that one, and nothing was done.
+    /// Lets a whole request join the run that its client's newest request is, or begins. False: it is
+    /// not like that one, and nothing was done.
     #[inline(always)]
     pub(super) fn join(
         &mut self,
         run: &mut Option<Joining>,
         key: ClientKey,
-        request: Request,
+        request: &Request,
         bytes: &[u8],
-    ) -> Result<(), Request> {
-        if !is_ordinary(&request) {
-            return Err(request);
+    ) -> bool {
+        if !is_ordinary(request) {
+            return false;
         }
         if run.is_none() {
-            *run = self.joinable(key, &request);
+            *run = self.joinable(key, request);
         }
-        let joins = |run| self.joins(run, key, &request, bytes);
-        match run.as_mut().is_some_and(joins) {
-            true => Ok(()),
-            false => Err(request),
-        }
+        run.as_mut()
+            .is_some_and(|run| self.joins(run, key, request, bytes))
     }
 
     /// The client's newest request, where the next one may be one of a run with it.

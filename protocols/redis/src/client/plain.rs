@@ -13,20 +13,42 @@ use crate::{
     resp::request_scan::Whole,
 };
 
-/// A command that may go this way.
+/// Requests that may go this way: with this command and so many arguments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
     command: &'static Command,
     /// Which argument is its key.
-    key: usize,
+    key: u32,
+    /// How many arguments there are behind the command's name.
+    arguments: usize,
+    /// How these requests begin: their first line, and the command's name.
+    front: [u8; FRONT],
+    length: usize,
 }
+
+/// Room for a first line of two digits and a name of twenty letters: longer ones are not kept.
+const FRONT: usize = 32;
 
 impl Plain {
     /// `None` where it may not.
-    fn named(name: &[u8]) -> Option<Self> {
-        let command = command::find(name, None)?;
-        let key = command.only_key()?;
-        Some(Self { command, key })
+    fn of(input: &[u8], whole: &Whole) -> Option<Self> {
+        let command = command::find(input.get(whole.name.clone())?, None)?;
+        let key = command.only_key().filter(|key| *key < whole.count)?;
+        let begins = input.get(..whole.name.end + 2)?;
+        let mut front = [0; FRONT];
+        front.get_mut(..begins.len())?.copy_from_slice(begins);
+        command.takes(whole.count).then_some(Self {
+            command,
+            key: u32::try_from(key).ok()?,
+            arguments: whole.count - 1,
+            front,
+            length: begins.len(),
+        })
+    }
+
+    fn begins(&self, input: &[u8]) -> bool {
+        let front = self.front.get(..self.length).unwrap_or_default();
+        input.starts_with(front)
     }
 }
 
@@ -37,20 +59,24 @@ impl Client {
         if !self.state.is_plain() || self.question.is_some() || self.scan.taken() > 0 {
             return None;
         }
-        let whole = Whole::at(input, self.limits.frame)?;
-        let name = input.get(whole.span(0)?)?;
-        let last = self.last.filter(|last| last.command.is_named(name));
-        let plain = match last {
-            Some(last) => last,
-            None => *self.last.insert(Plain::named(name)?),
+        let (plain, end) = match &self.last {
+            Some(last) if last.begins(input) => {
+                let end = Whole::behind(input, last.length, last.arguments)?;
+                (last, end)
+            }
+            _ => {
+                let whole = Whole::at(input, self.limits.frame)?;
+                let plain = Plain::of(input, &whole)?;
+                (&*self.last.insert(plain), whole.end)
+            }
         };
-        if !plain.command.takes(whole.count) {
+        if end as u64 > self.limits.frame {
             return None;
         }
         let mut tag = Tag::of(Kind::Plain);
-        tag.key = u32::try_from(plain.key).ok()?;
+        tag.key = plain.key;
         Some(Decoded::Message(Message {
-            size: Size::Known(whole.end as u64),
+            size: Size::Known(end as u64),
             event: FromClient::Request(Request {
                 idempotent: plain.command.is_readonly(),
                 constraint: Constraint::Key,

@@ -90,60 +90,36 @@ pub struct RequestScan {
     locked: bool,
 }
 
-/// Where the first arguments of a request lie, as far as somebody has seen them: start and length.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Spans {
-    known: u8,
-    places: [(u32, u32); 3],
-}
-
 /// An array that is there as a whole and breaks no rule, as nearly all requests are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Whole {
     /// Where it ends.
     pub(crate) end: usize,
     /// How many arguments it has: one or more.
     pub(crate) count: usize,
-    spans: Spans,
+    /// Where the first of them lies.
+    pub(crate) name: Range<usize>,
 }
 
 impl Whole {
     /// The request at the front of `bytes`. `None`: it has to be looked at step by step, or it is
     /// larger than `frame` bytes.
     pub(crate) fn at(bytes: &[u8], frame: u64) -> Option<Self> {
-        let (count, mut end) = number::short_line(b'*', bytes, 0)?;
-        let mut spans = Spans::default();
-        for _ in 0..count {
-            let (length, start) = number::short_line(b'$', bytes, end)?;
-            spans.push(start, length);
-            end = start + length + 2;
-            if end > bytes.len() {
-                return None;
-            }
+        let (count, at) = number::short_line(b'*', bytes, 0)?;
+        let (length, start) = number::short_line(b'$', bytes, at)?;
+        let name = start..start + length;
+        let end = Self::behind(bytes, name.end + 2, count.checked_sub(1)?)?;
+        (end as u64 <= frame).then_some(Self { end, count, name })
+    }
+
+    /// Where so many arguments end that begin at `at`, if they are there.
+    #[inline(always)]
+    pub(crate) fn behind(bytes: &[u8], mut at: usize, arguments: usize) -> Option<usize> {
+        for _ in 0..arguments {
+            let (length, start) = number::short_line(b'$', bytes, at)?;
+            at = start + length + 2;
         }
-        (count > 0 && end as u64 <= frame).then_some(Self { end, count, spans })
-    }
-
-    /// Where the `n`th argument lies; of the first ones only.
-    pub(crate) fn span(&self, n: usize) -> Option<Range<usize>> {
-        self.spans.get(n)
-    }
-}
-
-impl Spans {
-    fn push(&mut self, start: usize, length: usize) {
-        let place = self.places.get_mut(usize::from(self.known));
-        if let (Some(place), Ok(start), Ok(length)) =
-            (place, u32::try_from(start), u32::try_from(length))
-        {
-            *place = (start, length);
-            self.known += 1;
-        }
-    }
-
-    fn get(&self, n: usize) -> Option<Range<usize>> {
-        let (start, length) = *self.places.get(n).filter(|_| n < usize::from(self.known))?;
-        Some(start as usize..start as usize + length as usize)
+        (at <= bytes.len()).then_some(at)
     }
 }
 
