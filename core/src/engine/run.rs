@@ -10,7 +10,7 @@ mod peel;
 
 use std::rc::Rc;
 
-use meltemi_codec::Request;
+use meltemi_codec::{Memo, Request};
 use rand::Rng;
 
 pub(super) use self::answers::Settling;
@@ -21,18 +21,22 @@ use super::{
     follow::{is_ordinary, whole},
 };
 
-/// The requests of a run that are unanswered, and how large they are.
+/// The requests of a run that are unanswered.
 #[derive(Default)]
 pub(super) struct Run {
-    sizes: Vec<Bytes>,
+    riders: Vec<Rider>,
     /// How many of these were answered, or are no longer part of it.
     gone: usize,
 }
 
-/// Of a request in a run, what its client sent and what its server was sent.
-#[derive(Clone, Copy)]
-struct Bytes {
+/// A request in a run: what others of it do not have.
+#[derive(Default)]
+pub(super) struct Rider {
+    id: u64,
+    memo: Memo,
+    /// Bytes of it, as its client sent them.
     received: u32,
+    /// Bytes of it, as its server was sent them.
     sent: u32,
 }
 
@@ -49,35 +53,43 @@ impl Run {
     const KEPT: usize = 256;
 
     #[inline(always)]
-    fn add(&mut self, received: usize, sent: usize) {
+    fn add(&mut self, (id, memo): (u64, Memo), received: u64, sent: u64) {
         // Whole messages are far smaller.
         let bytes = |n| u32::try_from(n).unwrap_or(u32::MAX);
-        self.sizes.push(Bytes {
+        self.riders.push(Rider {
+            id,
+            memo,
             received: bytes(received),
             sent: bytes(sent),
         });
     }
 
     fn left(&self) -> usize {
-        self.sizes.len() - self.gone
+        self.riders.len() - self.gone
     }
 
-    /// The oldest `n` are gone: what was received and sent of them.
-    fn leave(&mut self, n: usize) -> (u64, u64) {
-        let leaving = self.sizes.iter().skip(self.gone).take(n);
-        let sums = leaving.fold((0, 0), |(received, sent), bytes| {
-            (
-                received + u64::from(bytes.received),
-                sent + u64::from(bytes.sent),
-            )
-        });
-        self.gone += n;
-        sums
+    /// The oldest one.
+    #[inline(always)]
+    fn front(&self) -> Option<&Rider> {
+        self.riders.get(self.gone)
+    }
+
+    /// What is kept of the request that is `n` places behind the oldest.
+    #[inline(always)]
+    pub(super) fn memo(&self, n: usize) -> Option<&Memo> {
+        self.riders.get(self.gone + n).map(|rider| &rider.memo)
+    }
+
+    /// The oldest one is no longer part of it.
+    fn leave(&mut self) -> Option<Rider> {
+        let rider = self.riders.get_mut(self.gone).map(std::mem::take);
+        self.gone += 1;
+        rider
     }
 
     fn clear(&mut self) {
-        self.sizes.clear();
-        self.sizes.shrink_to(Self::KEPT);
+        self.riders.clear();
+        self.riders.shrink_to(Self::KEPT);
         self.gone = 0;
     }
 }
@@ -87,9 +99,7 @@ impl Exchange {
     #[inline(always)]
     fn is_like(&self, request: &Request, now: u64) -> bool {
         self.started == now
-            && self.memo == request.memo
-            && self.memo.data.is_none()
-            && self.id == request.id
+            && request.memo.data.is_none()
             && self.session == request.session
             && self.constraint == request.constraint
     }
@@ -101,6 +111,7 @@ impl Exchange {
             && self.observed.is_none()
             && self.repeat.is_none()
             && self.aim.is_none()
+            && self.memo.data.is_none()
             && !self.answered
             && !self.is_entangled()
     }
@@ -199,19 +210,24 @@ impl Engine {
         server.codec.forward(server.attempts.extend(), frame, out);
         let sent = out.len() - start;
         let spare = &mut self.spare_runs;
-        let all = exchange.run.get_or_insert_with(|| {
-            let mut fresh = spare.used().unwrap_or_default();
-            if let Some(first) = server
-                .attempts
-                .last()
-                .and_then(|it| server.attempts.get(it))
-            {
-                let first = usize::try_from(first.end - first.start).unwrap_or(usize::MAX);
-                fresh.add(usize::try_from(exchange.request_bytes).unwrap_or(0), first);
+        let all = match &mut exchange.run {
+            Some(run) => run,
+            none => {
+                let mut fresh = spare.used().unwrap_or_default();
+                if let Some(first) = server
+                    .attempts
+                    .last()
+                    .and_then(|it| server.attempts.get(it))
+                {
+                    let memo = std::mem::take(&mut exchange.memo);
+                    let sent = first.end - first.start;
+                    fresh.add((exchange.id, memo), exchange.request_bytes, sent);
+                }
+                none.insert(fresh)
             }
-            fresh
-        });
-        all.add(bytes.len(), sent);
+        };
+        let memo = request.memo.clone();
+        all.add((request.id, memo), bytes.len() as u64, sent as u64);
         exchange.idempotent &= request.idempotent;
         self.buffered += sent;
         run.joined += 1;

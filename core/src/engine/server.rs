@@ -222,9 +222,12 @@ pub(super) struct Waiting<'a> {
 
 impl Expected for Waiting<'_> {
     fn memo(&self, n: usize) -> Option<&Memo> {
-        let (attempt, _) = self.attempts.behind_oldest(n)?;
+        let (attempt, id) = self.attempts.behind_oldest(n)?;
         match self.exchanges.get(attempt.exchange) {
-            Some(exchange) => Some(&exchange.memo),
+            Some(exchange) => match &exchange.run {
+                Some(run) => run.memo(usize::try_from(id - attempt.id).ok()?),
+                None => Some(&exchange.memo),
+            },
             None => attempt.memo.as_deref(),
         }
     }

@@ -21,6 +21,9 @@ pub(in crate::engine) struct Settling {
     /// What each of them says.
     end: Option<End>,
     answers: u32,
+    /// Bytes of the requests, received and sent, and of the answers.
+    received: u64,
+    sent: u64,
     response_bytes: u64,
 }
 
@@ -72,6 +75,8 @@ impl Engine {
             client: exchange.client,
             end: None,
             answers: 0,
+            received: 0,
+            sent: 0,
             response_bytes: 0,
         })
     }
@@ -80,12 +85,14 @@ impl Engine {
     #[inline(always)]
     fn answers_run(&mut self, run: &mut Settling, frame: &[u8]) -> Option<bool> {
         let server = self.servers.get_mut(run.server)?;
-        let exchange = self.exchanges.get(run.exchange)?;
+        let exchange = self.exchanges.get_mut(run.exchange)?;
         let client = self.clients.get_mut(run.client)?;
+        let all = exchange.run.as_mut()?;
+        let rider = all.front()?;
         let shown = Frame {
             bytes: frame,
             whole: true,
-            memo: &exchange.memo,
+            memo: &rider.memo,
         };
         let end = End::of(&server.codec.outcome(shown));
         let is_good = end.outcome.credits_endpoint() == Some(true);
@@ -95,14 +102,17 @@ impl Engine {
         run.end = Some(end);
         let (codec, out) = place(client, &mut self.spare, run.exchange, exchange.turn);
         let before = out.len();
-        codec.respond(exchange.id, shown, out);
+        codec.respond(rider.id, shown, out);
         let grown = out.len() - before;
         self.buffered += grown;
         if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
             lineup.waits(turn, grown);
         }
         run.answers += 1;
+        run.received += u64::from(rider.received);
+        run.sent += u64::from(rider.sent);
         run.response_bytes += grown as u64;
+        all.gone += 1;
         Some(server.attempts.answered(run.attempt) > 0)
     }
 
@@ -119,16 +129,12 @@ impl Engine {
         ) else {
             return;
         };
-        let Some(all) = exchange.run.as_mut() else {
-            return;
-        };
         let answers = run.answers as usize;
-        let (received, sent) = all.leave(answers);
-        let over = all.left() == 0;
-        exchange.request_bytes -= received;
+        let over = exchange.run.as_ref().is_none_or(|all| all.left() == 0);
+        exchange.request_bytes -= run.received;
         server.last_used = self.now;
         if let Some(attempt) = server.attempts.get_mut(run.attempt) {
-            attempt.start += sent;
+            attempt.start += run.sent;
         }
         let requests = u64::from(run.answers);
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
@@ -142,7 +148,7 @@ impl Engine {
             flag: end.flag,
             duration: Duration::from_nanos(self.elapsed.saturating_sub(exchange.started)),
             requests,
-            request_bytes: received,
+            request_bytes: run.received,
             response_bytes: run.response_bytes,
         };
         record(exchange, client.as_deref(), answered);

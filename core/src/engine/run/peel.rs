@@ -8,22 +8,23 @@ use super::super::{
     Engine, ExchangeKey, ServerKey, Timer,
     exchange::{Exchange, Sent},
 };
+use super::Rider;
 
 impl Exchange {
-    /// What it is to the oldest of its requests, of which so many bytes were received.
-    fn peeled(&self, received: u64) -> Self {
+    /// What it is to one of its requests.
+    fn peeled(&self, rider: Rider) -> Self {
         let request = Request {
             constraint: self.constraint.clone(),
             session: self.session.clone(),
             idempotent: self.idempotent,
-            ..Request::unary(self.id, self.memo.clone())
+            ..Request::unary(rider.id, rider.memo)
         };
         Self {
             route: self.route.clone(),
             to: self.to.clone(),
             chosen: self.chosen,
             attempt: self.attempt,
-            request_bytes: received,
+            request_bytes: u64::from(rider.received),
             ..Self::new(self.client, request, self.started)
         }
     }
@@ -37,7 +38,7 @@ impl Engine {
         let (run, sent) = (exchange.run.as_mut()?, exchange.attempt?);
         let client = self.clients.get_mut(exchange.client)?;
         let server = self.servers.get_mut(sent.server)?;
-        let (received, size) = run.leave(1);
+        let rider = run.leave()?;
         let left = run.left();
         let (own, rest) = match (&mut client.lineup, exchange.turn) {
             (Some(lineup), Some(turn)) => lineup.set_apart(turn, left),
@@ -45,20 +46,22 @@ impl Engine {
         };
         if left == 0 {
             exchange.turn = own;
+            exchange.id = rider.id;
+            exchange.memo = rider.memo;
             let mut run = exchange.run.take()?;
             run.clear();
             self.spare_runs.give(run);
             return Some(key);
         }
+        let (id, size) = (rider.id, u64::from(rider.sent));
         let peeled = Exchange {
             turn: own,
-            ..exchange.peeled(received)
+            ..exchange.peeled(rider)
         };
         let deadline = exchange.deadline.and(peeled.route.as_ref()?.timeout);
         let due = deadline.map(|limit| self.origin + Duration::from_nanos(peeled.started) + limit);
         exchange.turn = rest;
-        exchange.request_bytes -= received;
-        let id = exchange.id;
+        exchange.request_bytes -= peeled.request_bytes;
         let peeled = self.exchanges.insert(peeled);
         let attempt = server.attempts.split(sent.attempt, peeled, size)?;
         client.flights.riders -= 1;
