@@ -38,6 +38,7 @@ mod run;
 mod scatter;
 mod server;
 mod settings;
+mod settle;
 mod shards;
 mod status;
 mod tables;

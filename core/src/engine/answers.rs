@@ -6,12 +6,11 @@ use meltemi_codec::{
 
 use super::{
     Engine, ExchangeKey, ServerKey,
-    delivery::place,
     exchange::End,
     lost::Loss,
     receive::extent,
-    run::Settling,
     server::{Incoming, Waiting},
+    settle::Settling,
     tables::HostKey,
     wire_ids::AttemptKey,
 };
@@ -174,9 +173,6 @@ impl Engine {
             return;
         }
         let end = End::of(&outcome);
-        if whole && over && !is_own && self.settle((key, attempt), exchange_key, frame, end) {
-            return;
-        }
         match outcome {
             Outcome::Redirect { once, .. } if whole && self.is_of_learned(exchange_key) => {
                 self.refuse_redirect(exchange_key, key, once);
@@ -200,57 +196,6 @@ impl Engine {
             None if over => self.answers_end((key, attempt), exchange_key, end),
             None => self.flush_answer(exchange_key),
         }
-    }
-
-    /// The short way of a whole answer, the last one, of which nothing is out of the ordinary: what
-    /// [`Engine::pass_down`] and [`Engine::answers_end`] do, with one look at each of those concerned.
-    /// False, and nothing was done: it has to go the long way.
-    #[inline(always)]
-    fn settle(
-        &mut self,
-        (server_key, attempt): (ServerKey, AttemptKey),
-        key: ExchangeKey,
-        frame: &[u8],
-        end: End,
-    ) -> bool {
-        let Some(server) = self.servers.get_mut(server_key) else {
-            return false;
-        };
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return false;
-        };
-        let Some(client) = self.clients.get_mut(exchange.client) else {
-            return false;
-        };
-        let host = self.tables.hosts.get_mut(server.host);
-        let Some(host) = host.filter(|host| !host.failing) else {
-            return false;
-        };
-        let is_held_up = client.has_large() || client.writing.is_some() || !client.held.is_empty();
-        let is_good = end.outcome.credits_endpoint() == Some(true);
-        if !is_good || exchange.is_entangled() || is_held_up || !server.reading {
-            return false;
-        }
-        let (codec, out) = place(client, &mut self.spare, key, exchange.turn);
-        let before = out.len();
-        let shown = Frame {
-            bytes: frame,
-            whole: true,
-            memo: &exchange.memo,
-        };
-        codec.respond(exchange.id, shown, out);
-        let grown = out.len() - before;
-        self.buffered += grown;
-        exchange.response_bytes += grown as u64;
-        if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
-            lineup.waits(turn, grown);
-            lineup.leave(turn, client.outbox.append(&mut self.spare));
-        }
-        server.over(attempt, self.now);
-        host.active = host.active.saturating_sub(1);
-        host.metrics.attempts_finished(1);
-        self.forget(key, end);
-        true
     }
 
     /// An answer, or its head, goes to its client.

@@ -5,7 +5,6 @@
 //! A run is for what is ordinary. Whatever is not takes a request out of it first ([`Engine::peel`]),
 //! so that nothing else has to know of runs.
 
-mod answers;
 mod peel;
 
 use std::rc::Rc;
@@ -13,7 +12,6 @@ use std::rc::Rc;
 use meltemi_codec::{Memo, Request};
 use rand::Rng;
 
-pub(super) use self::answers::Settling;
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey,
     client::Lineup,
@@ -26,18 +24,18 @@ use super::{
 pub(super) struct Run {
     riders: Vec<Rider>,
     /// How many of these were answered, or are no longer part of it.
-    gone: usize,
+    pub(super) gone: usize,
 }
 
 /// A request in a run: what others of it do not have.
 #[derive(Default)]
 pub(super) struct Rider {
-    id: u64,
-    memo: Memo,
+    pub(super) id: u64,
+    pub(super) memo: Memo,
     /// Bytes of it, as its client sent them.
-    received: u32,
+    pub(super) received: u32,
     /// Bytes of it, as its server was sent them.
-    sent: u32,
+    pub(super) sent: u32,
 }
 
 /// A run that the next request of the same read may join.
@@ -64,13 +62,13 @@ impl Run {
         });
     }
 
-    fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.riders.len() - self.gone
     }
 
     /// The oldest one.
     #[inline(always)]
-    fn front(&self) -> Option<&Rider> {
+    pub(super) fn front(&self) -> Option<&Rider> {
         self.riders.get(self.gone)
     }
 
@@ -87,7 +85,7 @@ impl Run {
         rider
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.riders.clear();
         self.riders.shrink_to(Self::KEPT);
         self.gone = 0;

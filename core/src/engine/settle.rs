@@ -1,10 +1,11 @@
-//! Answers to the requests of a run: those of one read are counted together.
+//! The short way of answers: whole, good, the last ones, of which nothing is out of the ordinary. Those
+//! of one read to the requests of a run are counted together.
 
 use std::time::Duration;
 
-use meltemi_codec::{At, Frame, FromServer};
+use meltemi_codec::{Answers, At, Frame, FromServer};
 
-use super::super::{
+use super::{
     ClientKey, Engine, ExchangeKey, ServerKey,
     delivery::place,
     exchange::{End, record},
@@ -12,8 +13,8 @@ use super::super::{
 };
 use crate::telemetry::Answered;
 
-/// Answers to a run that were passed on and are not counted yet.
-pub(in crate::engine) struct Settling {
+/// Answers to an exchange that were passed on and are not counted yet.
+pub(super) struct Settling {
     exchange: ExchangeKey,
     server: ServerKey,
     attempt: AttemptKey,
@@ -28,10 +29,11 @@ pub(in crate::engine) struct Settling {
 }
 
 impl Engine {
-    /// Passes a whole message on if it is an answer to the oldest request of a run, and nothing about
-    /// it is out of the ordinary.
+    /// Passes a whole message on if it is an answer, and nothing about it or its request is out of the
+    /// ordinary: what `server_answered` would do, with one look at each of those concerned. False: it
+    /// has to go that way, and nothing was done.
     #[inline(always)]
-    pub(in crate::engine) fn settles(
+    pub(super) fn settles(
         &mut self,
         settling: &mut Option<Settling>,
         key: ServerKey,
@@ -41,16 +43,13 @@ impl Engine {
         let FromServer::Response(response) = event else {
             return false;
         };
-        if response.at != At::InOrder {
-            return false;
-        }
         if settling.is_none() {
-            *settling = self.run_at(key);
+            *settling = self.ordinary_at(key, response.at);
         }
         let Some(run) = settling else {
             return false;
         };
-        match self.answers_run(run, frame) {
+        match self.passes_on(run, frame) {
             Some(true) => true,
             Some(false) => {
                 self.end_settling(settling.take());
@@ -60,15 +59,31 @@ impl Engine {
         }
     }
 
-    /// The run whose answers come next, if nothing holds them up.
-    fn run_at(&self, key: ServerKey) -> Option<Settling> {
+    /// What an answer is for, if nothing hangs on that or holds the answer up.
+    #[inline(always)]
+    fn ordinary_at(&self, key: ServerKey, at: At) -> Option<Settling> {
         let server = self.servers.get(key)?;
-        let (attempt, entry) = server.attempts.oldest().filter(|(_, it)| it.requests > 1)?;
+        let (attempt, entry) = match at {
+            At::InOrder => server.attempts.oldest()?,
+            At::Id(id) => {
+                let attempt = server.attempts.find(id)?;
+                (attempt, server.attempts.get(attempt)?)
+            }
+        };
         let host = self.tables.hosts.get(server.host)?;
         let exchange = self.exchanges.get(entry.exchange)?;
         let client = self.clients.get(exchange.client)?;
+        let waits = exchange
+            .attempt
+            .is_some_and(|sent| sent.server == key && sent.attempt == attempt);
+        let is_plain = entry.answers == Answers::One
+            && exchange.own.is_none()
+            && exchange.log.is_none()
+            && exchange.observed.is_none()
+            && !exchange.is_entangled();
         let is_held_up = client.has_large() || client.writing.is_some() || !client.held.is_empty();
-        (!host.failing && !is_held_up && server.reading).then_some(Settling {
+        let is_free = !host.failing && !is_held_up && server.reading;
+        (waits && is_plain && is_free).then_some(Settling {
             exchange: entry.exchange,
             server: key,
             attempt,
@@ -81,18 +96,21 @@ impl Engine {
         })
     }
 
-    /// Whether more answers are to come for the run. `None`: this one is not like the others.
+    /// Whether more answers are to come for the same exchange. `None`: this one is not like the others.
     #[inline(always)]
-    fn answers_run(&mut self, run: &mut Settling, frame: &[u8]) -> Option<bool> {
+    fn passes_on(&mut self, run: &mut Settling, frame: &[u8]) -> Option<bool> {
         let server = self.servers.get_mut(run.server)?;
         let exchange = self.exchanges.get_mut(run.exchange)?;
         let client = self.clients.get_mut(run.client)?;
-        let all = exchange.run.as_mut()?;
-        let rider = all.front()?;
+        let rider = match &exchange.run {
+            Some(all) => Some(all.front()?),
+            None => None,
+        };
+        let (id, memo) = rider.map_or((exchange.id, &exchange.memo), |it| (it.id, &it.memo));
         let shown = Frame {
             bytes: frame,
             whole: true,
-            memo: &rider.memo,
+            memo,
         };
         let end = End::of(&server.codec.outcome(shown));
         let is_good = end.outcome.credits_endpoint() == Some(true);
@@ -102,23 +120,30 @@ impl Engine {
         run.end = Some(end);
         let (codec, out) = place(client, &mut self.spare, run.exchange, exchange.turn);
         let before = out.len();
-        codec.respond(rider.id, shown, out);
+        codec.respond(id, shown, out);
         let grown = out.len() - before;
         self.buffered += grown;
         if let (Some(lineup), Some(turn)) = (&mut client.lineup, exchange.turn) {
             lineup.waits(turn, grown);
         }
         run.answers += 1;
-        run.received += u64::from(rider.received);
-        run.sent += u64::from(rider.sent);
+        match rider {
+            Some(rider) => {
+                run.received += u64::from(rider.received);
+                run.sent += u64::from(rider.sent);
+            }
+            None => run.received = exchange.request_bytes,
+        }
         run.response_bytes += grown as u64;
-        all.gone += 1;
+        if let Some(all) = &mut exchange.run {
+            all.gone += 1;
+        }
         Some(server.attempts.answered(run.attempt) > 0)
     }
 
-    /// Counts answers that were passed on, and ends the run if they were its last.
+    /// Counts answers that were passed on, and ends the exchange if they were its last.
     #[inline]
-    pub(in crate::engine) fn end_settling(&mut self, settled: Option<Settling>) {
+    pub(super) fn end_settling(&mut self, settled: Option<Settling>) {
         let Some(run) = settled else {
             return;
         };
@@ -162,12 +187,12 @@ impl Engine {
             }
         }
         if over {
-            self.end_run(&run);
+            self.end_settled(&run);
         }
     }
 
-    /// All of its requests are answered.
-    fn end_run(&mut self, run: &Settling) {
+    /// All requests of the exchange are answered.
+    fn end_settled(&mut self, run: &Settling) {
         if let Some(server) = self.servers.get_mut(run.server) {
             server.over(run.attempt, self.now);
         }
