@@ -1,7 +1,8 @@
 //! One worker's connections and exchanges, as a state machine: bytes, events and time go in,
 //! bytes and [`Action`]s come out.
 //!
-//! A request's path: `receive` → `requests` (a client's bytes become requests) → `exchange` (a
+//! A request's path, where it is out of the ordinary (`run`, `follow` and `settle` are short ways for what
+//! is not): `receive` → `requests` (a client's bytes become requests) → `exchange` (a
 //! request finds its route, cluster and endpoint) → `pool` (the endpoint's connection) → `answers`
 //! (a server's bytes become answers, which find their exchange) → `delivery` (bytes to the client,
 //! in their turn). `tables` is the configuration that decides it.
@@ -17,11 +18,13 @@ mod client;
 mod delivery;
 mod drain;
 mod edits;
+mod end;
 mod exchange;
 mod faults;
 mod follow;
 mod health;
 mod large;
+mod lineup;
 mod log;
 mod lost;
 mod mirror;

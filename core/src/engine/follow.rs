@@ -11,8 +11,9 @@ use rand::Rng;
 
 use super::{
     ClientKey, Engine, ServerKey, Timer,
-    client::{Client, Lineup},
+    client::Client,
     exchange::{Exchange, Sent},
+    lineup::Lineup,
     tables::{Destination, Route},
 };
 

@@ -11,6 +11,15 @@ use super::{
 };
 use crate::telemetry::ResponseFlag;
 
+/// What is next of a client's bytes.
+enum Next {
+    Message,
+    /// So many were no beginning of a message.
+    PassedBy(usize),
+    /// Nothing, but for so many that were passed by.
+    Nothing(usize),
+}
+
 impl Engine {
     /// Handles what is whole in `input`; returns how much that was.
     pub(super) fn client_input(&mut self, key: ClientKey, input: &[u8]) -> usize {
@@ -24,36 +33,17 @@ impl Engine {
         let mut consumed = 0;
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
+            match self.comes_next(key, rest) {
+                Next::Message => {}
+                Next::PassedBy(taken) => {
+                    consumed += taken;
+                    continue;
+                }
+                Next::Nothing(taken) => return consumed + taken,
+            }
             let Some(client) = self.clients.get_mut(key) else {
                 return consumed;
             };
-            if client.phase == Phase::Closing
-                || (client.phase == Phase::Finishing && rest.is_empty())
-            {
-                return input.len();
-            }
-            match client.incoming {
-                Incoming::Message => {}
-                Incoming::Parked => return consumed,
-                Incoming::Skip(left) => {
-                    consumed += client.skip(left, rest.len());
-                    if client.incoming != Incoming::Message {
-                        return consumed;
-                    }
-                    continue;
-                }
-                Incoming::Body { .. } => {
-                    let taken = self.client_body(key, rest);
-                    consumed += taken;
-                    if taken == 0 {
-                        return consumed;
-                    }
-                    continue;
-                }
-            }
-            if client.waiting || rest.is_empty() || rest.len() < client.need {
-                return consumed;
-            }
             self.scratch.clear();
             match client.codec.decode(rest, &mut self.scratch) {
                 Err(malformed) => {
@@ -86,6 +76,35 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// What a client's next bytes are, with those passed by that are no beginning of a message.
+    #[inline(always)]
+    fn comes_next(&mut self, key: ClientKey, rest: &[u8]) -> Next {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Next::Nothing(0);
+        };
+        if client.phase == Phase::Closing || (client.phase == Phase::Finishing && rest.is_empty()) {
+            return Next::Nothing(rest.len());
+        }
+        match client.incoming {
+            Incoming::Message if client.waiting || rest.is_empty() || rest.len() < client.need => {
+                Next::Nothing(0)
+            }
+            Incoming::Message => Next::Message,
+            Incoming::Parked => Next::Nothing(0),
+            Incoming::Skip(left) => {
+                let taken = client.skip(left, rest.len());
+                match client.incoming {
+                    Incoming::Message => Next::PassedBy(taken),
+                    _ => Next::Nothing(taken),
+                }
+            }
+            Incoming::Body { .. } => match self.client_body(key, rest) {
+                0 => Next::Nothing(0),
+                taken => Next::PassedBy(taken),
+            },
         }
     }
 

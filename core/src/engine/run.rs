@@ -14,9 +14,11 @@ use rand::Rng;
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey,
-    client::Lineup,
+    boxes::Boxes,
     exchange::Exchange,
     follow::{is_ordinary, whole},
+    lineup::Lineup,
+    server::Server,
 };
 
 /// The requests of a run that are unanswered.
@@ -207,23 +209,7 @@ impl Engine {
         let start = out.len();
         server.codec.forward(server.attempts.extend(), frame, out);
         let sent = out.len() - start;
-        let spare = &mut self.spare_runs;
-        let all = match &mut exchange.run {
-            Some(run) => run,
-            none => {
-                let mut fresh = spare.used().unwrap_or_default();
-                if let Some(first) = server
-                    .attempts
-                    .last()
-                    .and_then(|it| server.attempts.get(it))
-                {
-                    let memo = std::mem::take(&mut exchange.memo);
-                    let sent = first.end - first.start;
-                    fresh.add((exchange.id, memo), exchange.request_bytes, sent);
-                }
-                none.insert(fresh)
-            }
-        };
+        let all = begun(exchange, server, &mut self.spare_runs);
         let memo = request.memo.clone();
         all.add((request.id, memo), bytes.len() as u64, sent as u64);
         exchange.idempotent &= request.idempotent;
@@ -264,5 +250,26 @@ impl Engine {
             host.metrics.attempts_started(u64::from(run.joined));
         }
         self.flush_server(run.server);
+    }
+}
+
+/// The run of an exchange, which begins with its one request.
+#[inline(always)]
+fn begun<'a>(exchange: &'a mut Exchange, server: &Server, spare: &mut Boxes<Run>) -> &'a mut Run {
+    match &mut exchange.run {
+        Some(run) => run,
+        none => {
+            let mut fresh = spare.used().unwrap_or_default();
+            let first = server
+                .attempts
+                .last()
+                .and_then(|it| server.attempts.get(it));
+            if let Some(first) = first {
+                let memo = std::mem::take(&mut exchange.memo);
+                let sent = first.end - first.start;
+                fresh.add((exchange.id, memo), exchange.request_bytes, sent);
+            }
+            none.insert(fresh)
+        }
     }
 }

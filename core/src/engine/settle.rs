@@ -6,9 +6,7 @@ use std::time::Duration;
 use meltemi_codec::{Answers, At, Frame, FromServer};
 
 use super::{
-    ClientKey, Engine, ExchangeKey, ServerKey,
-    delivery::place,
-    exchange::{End, record},
+    ClientKey, Engine, ExchangeKey, ServerKey, delivery::place, end::record, exchange::End,
     wire_ids::AttemptKey,
 };
 use crate::telemetry::Answered;
