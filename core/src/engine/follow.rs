@@ -1,12 +1,12 @@
-//! The short way of a request that follows another one of its client: of the same session, to the
-//! same destination, with nothing about either that is out of the ordinary.
+//! The short way of a request about which nothing is out of the ordinary: behind its client's newest,
+//! of the same session and to the same destination, or, where it need not keep behind any, to whichever
+//! endpoint is next.
 //!
-//! It does what `exchange` and `attempt` do, with one look at each of those concerned: the request
-//! before it went the long way, or followed one that did, and this one goes where that one went.
+//! It does what `exchange` and `attempt` do, with one look at each of those concerned.
 
 use std::rc::Rc;
 
-use meltemi_codec::{Answers, Constraint, Frame, Memo, Pin, Request};
+use meltemi_codec::{Answers, Constraint, Frame, Memo, Pin, Request, Sharing};
 use rand::Rng;
 
 use super::{
@@ -14,41 +14,100 @@ use super::{
     client::Client,
     exchange::{Exchange, Sent},
     lineup::Lineup,
-    tables::{Destination, Route},
+    server::Line,
+    tables::{Candidates, Destination, Route},
 };
 
-/// Where a request goes that follows another one.
+/// Where a request goes.
 pub(super) struct Way {
     server: ServerKey,
     route: Rc<Route>,
     to: Rc<Destination>,
+    /// Of the endpoints; `None` where it follows another request.
+    candidates: Option<Candidates>,
 }
 
 impl Engine {
-    /// Where a request goes that may follow its client's newest one. `None`: it has to go the long
-    /// way.
-    pub(super) fn way_of_newest(
-        &self,
+    /// Where a request goes that nothing keeps from going a short way.
+    #[inline(always)]
+    pub(super) fn short_way(
+        &mut self,
         key: ClientKey,
         request: &Request,
         bytes: &[u8],
     ) -> Option<Way> {
-        if !is_ordinary(request) {
-            return None;
+        let client = self.clients.get(key).filter(|_| is_ordinary(request))?;
+        match client.keeps_order() && !client.flights.is_empty() {
+            true => self.way_of_newest(client, request, bytes),
+            false => self.way_of_first(key, request, bytes),
         }
-        let client = self.clients.get(key)?;
+    }
+
+    /// Where its client's newest one went.
+    fn way_of_newest(&self, client: &Client, request: &Request, bytes: &[u8]) -> Option<Way> {
         let newest = self.exchanges.get(*client.flights.iter().next_back()?)?;
         let sent = self.leads_behind(client, newest, request)?;
         let to = newest.to.as_ref()?;
-        let service = self.tables.service(client.service)?;
-        let frame = whole(bytes, &request.memo);
-        let route = service.select(|attribute| client.codec.attribute(frame, attribute))?;
-        let leads_there = Rc::ptr_eq(route.next_destination()?, to);
-        (route.changes_nothing() && leads_there).then(|| Way {
+        let route = self.plain_route(client, request, bytes)?;
+        Rc::ptr_eq(route.next_destination()?, to).then(|| Way {
             server: sent.server,
             to: Rc::clone(to),
             route,
+            candidates: None,
         })
+    }
+
+    /// A connection to the endpoint that is next. A draw of the balancer is lost only where no
+    /// connection can be had.
+    fn way_of_first(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
+        let random = self.random.random();
+        let client = self.clients.get(key).filter(|it| self.is_unrecorded(it))?;
+        let is_twice = client.lineup.is_none() && client.flights.find(request.id).is_some();
+        let route = self
+            .plain_route(client, request, bytes)
+            .filter(|_| !is_twice)?;
+        let to = Rc::clone(route.next_destination().filter(|to| to.is_plain())?);
+        let sharing = to.dialect.traits.sharing;
+        if [sharing, client.traits.sharing].contains(&Sharing::Exclusive) {
+            return None;
+        }
+        let own = sharing == Sharing::PerClient;
+        let mut candidates = to.cluster.candidates(random)?;
+        let host = to.cluster.next(&mut candidates, &self.tables.hosts)?;
+        let carries = |line: &Line| line.is(&to.dialect, request.session.as_ref());
+        let server = match self.ready(host, (own, sharing), carries) {
+            Some(server) => server,
+            None => self.open(host, own, Line::new(&to.dialect, request.session.clone()))?,
+        };
+        if own {
+            self.give_to(server, key);
+        }
+        Some(Way {
+            server,
+            route,
+            to,
+            candidates: Some(candidates),
+        })
+    }
+
+    /// The route of a request, if it changes nothing and nothing of its service does.
+    #[inline(always)]
+    fn plain_route(&self, client: &Client, request: &Request, bytes: &[u8]) -> Option<Rc<Route>> {
+        let service = self.tables.service(client.service)?;
+        let frame = whole(bytes, &request.memo);
+        let route = service.select(|attribute| client.codec.attribute(frame, attribute))?;
+        (service.faults.is_empty() && route.changes_nothing()).then_some(route)
+    }
+
+    /// Whether nothing is kept of the client's requests, nothing binds them, and there is room.
+    #[inline(always)]
+    fn is_unrecorded(&self, client: &Client) -> bool {
+        client.pin.is_none()
+            && !client.over_limit
+            && self.buffered <= self.settings.buffered
+            && self.in_flight() <= self.settings.in_flight
+            && self.telemetry.access_log().is_none()
+            && !self.observer.keeps(client.service)
     }
 
     /// Where a client's newest request went, if nothing but another route would lead the next one
@@ -67,14 +126,8 @@ impl Engine {
             && newest.session == request.session
             && !newest.exclusive
             && !newest.replica;
-        let is_plain = !to.cluster.is_divided() && !to.dialect.redirects && to.buffering.is_none();
         let is_in_order = client.keeps_order() && client.lineup.is_some();
-        let is_free = client.pin.is_none() && !client.over_limit;
-        let has_room =
-            self.buffered <= self.settings.buffered && self.in_flight() <= self.settings.in_flight;
-        let is_recorded =
-            self.telemetry.access_log().is_some() || self.observer.keeps(client.service);
-        if !(is_alike && is_plain && is_in_order && is_free && has_room) || is_recorded {
+        if !(is_alike && is_in_order && to.is_plain() && self.is_unrecorded(client)) {
             return None;
         }
         let service = self.tables.service(client.service)?;
@@ -94,12 +147,17 @@ impl Engine {
         let random = &mut self.random;
         self.observer.sample(asked, self.now, || random.random());
         way.route.destination();
+        let chosen = u8::from(way.candidates.is_some());
+        let spare = &mut self.spare_candidates;
+        let candidates = way.candidates.map(|drawn| spare.put(drawn));
         let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
         let id = request.id;
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
             route: Some(way.route),
             to: Some(way.to),
+            candidates,
+            chosen,
             request_bytes: bytes.len() as u64,
             ..Exchange::new(key, request, self.elapsed)
         });

@@ -29,23 +29,7 @@ impl Engine {
         let own = exchange.exclusive
             || !matches!(exchange.pin, Pin::None | Pin::Aside)
             || matches!(sharing, Sharing::PerClient | Sharing::Exclusive);
-        let depth = match sharing {
-            Sharing::Pipeline { depth } => usize::from(depth),
-            _ => self.settings.in_flight_per_connection,
-        };
-        let found = self.tables.hosts.get(host).and_then(|host| {
-            host.shared.iter().copied().find(|server| {
-                self.servers.get(*server).is_some_and(|server| {
-                    if !server.line.carries(exchange) {
-                        false
-                    } else if own {
-                        server.is_free()
-                    } else {
-                        server.takes_more(depth, self.settings.unsent_per_connection)
-                    }
-                })
-            })
-        });
+        let found = self.ready(host, (own, sharing), |line| line.carries(exchange));
         let line = match found {
             Some(_) => None,
             None => Line::of(exchange),
@@ -60,6 +44,33 @@ impl Engine {
         Checkout::Use(server_key)
     }
 
+    /// A connection to the endpoint that may take a request more: one that nobody uses where the
+    /// request needs its own.
+    #[inline(always)]
+    pub(super) fn ready(
+        &self,
+        host: HostKey,
+        (own, sharing): (bool, Sharing),
+        carries: impl Fn(&Line) -> bool,
+    ) -> Option<ServerKey> {
+        let depth = match sharing {
+            Sharing::Pipeline { depth } => usize::from(depth),
+            _ => self.settings.in_flight_per_connection,
+        };
+        let host = self.tables.hosts.get(host)?;
+        host.shared.iter().copied().find(|server| {
+            self.servers.get(*server).is_some_and(|server| {
+                if !carries(&server.line) {
+                    false
+                } else if own {
+                    server.is_free()
+                } else {
+                    server.takes_more(depth, self.settings.unsent_per_connection)
+                }
+            })
+        })
+    }
+
     /// From now on the connection serves this client alone: nothing of others joins it.
     pub(super) fn give_to(&mut self, key: ServerKey, client: ClientKey) {
         if let Some(server) = self.servers.get_mut(key) {
@@ -71,7 +82,7 @@ impl Engine {
     }
 
     /// Opens another connection, if the limits allow one.
-    fn open(&mut self, host_key: HostKey, own: bool, line: Line) -> Option<ServerKey> {
+    pub(super) fn open(&mut self, host_key: HostKey, own: bool, line: Line) -> Option<ServerKey> {
         let host = self.tables.hosts.get(host_key)?;
         let (open, most) = if own {
             let owned = host.connections.len() - host.shared.len();

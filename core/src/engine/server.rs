@@ -112,6 +112,21 @@ impl Line {
         })
     }
 
+    /// What has to be spoken for a request in this session, of a primary.
+    pub(super) fn new(dialect: &Rc<Dialect>, session: Option<Session>) -> Self {
+        Self {
+            dialect: Rc::clone(dialect),
+            session,
+            replica: false,
+        }
+    }
+
+    /// Whether it is that.
+    #[inline(always)]
+    pub(super) fn is(&self, dialect: &Dialect, session: Option<&Session>) -> bool {
+        *self.dialect == *dialect && self.session.as_ref() == session && !self.replica
+    }
+
     /// Whether a request may go on this connection.
     pub(super) fn carries(&self, exchange: &Exchange) -> bool {
         let to = exchange.to.as_ref();

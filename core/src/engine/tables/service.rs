@@ -128,6 +128,13 @@ impl Service {
     }
 }
 
+impl Destination {
+    /// Whether any of its endpoints serves any request, at once and once.
+    pub(in crate::engine) fn is_plain(&self) -> bool {
+        !self.cluster.is_divided() && !self.dialect.redirects && self.buffering.is_none()
+    }
+}
+
 impl Route {
     /// The destination of the next request: over time, exactly by weight.
     pub(in crate::engine) fn destination(&self) -> Option<&Rc<Destination>> {

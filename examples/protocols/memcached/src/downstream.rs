@@ -87,6 +87,13 @@ impl Downstream for Client {
         }
     }
 
+    fn constraint(&self, request: Frame<'_>) -> Option<Constraint> {
+        let Ok(Front::Command(command)) = Command::front(request.bytes) else {
+            return None;
+        };
+        command.hash().map(shard)
+    }
+
     fn respond(&mut self, _id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
         let [hidden, ..] = response.memo.words;
         if hidden & (hidden::ALL | reply::part(response.bytes)) == 0 {
@@ -156,7 +163,8 @@ fn constraint(command: &Command<'_>) -> Constraint {
     match command.class {
         Class::Get | Class::GetAndTouch if command.keys().nth(1).is_some() => Constraint::Planned,
         Class::FlushAll | Class::Stats => Constraint::Planned,
-        _ => command.hash().map_or(Constraint::None, shard),
+        _ if command.keys().next().is_some() => Constraint::Key,
+        _ => Constraint::None,
     }
 }
 
