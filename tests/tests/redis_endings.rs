@@ -111,3 +111,84 @@ fn without_a_server_every_command_is_told_so() {
         }
     }
 }
+
+#[test]
+fn a_large_answer_that_nobody_wants_to_hear_is_not_heard() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxied = Proxied::start(&[("cache.demo", &server)], "");
+    let large = "v".repeat(300_000);
+    assert_eq!(server.connect().call(&format!("SET large {large}")), "+OK");
+    for row in [
+        &["CLIENT REPLY SKIP", "GET large", "PING"][..],
+        &["CLIENT REPLY SKIP", "MGET large large", "PING", "GET large"],
+        &[
+            "CLIENT REPLY OFF",
+            "GET large",
+            "PING",
+            "CLIENT REPLY ON",
+            "PING",
+        ],
+    ] {
+        let direct = heard(server.address(), row);
+        assert!(heard(proxied.address(), row) == direct, "{row:?}");
+    }
+}
+
+#[test]
+fn bad_bytes_behind_what_blocks_are_answered_in_their_turn() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxied = Proxied::start(&[("cache.demo", &server)], "");
+    let mut bytes = pipeline(&["RPUSH list x", "BLPOP list 1", "PING", "BLPOP none 0.05"]);
+    bytes.extend_from_slice(b"*1\r\n$zz\r\n");
+    let told = |address| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).unwrap();
+        all
+    };
+    assert_eq!(told(proxied.address()), told(server.address()));
+}
+
+#[test]
+fn what_a_client_had_for_itself_never_reaches_others() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxied = Proxied::start(&[("cache.demo", &server)], "");
+    let mut other = server.connect();
+    assert_eq!(other.call("SET key value"), "+OK");
+    let reads = pipeline(&["GET key"; 5]);
+    let expected = "$5\r\nvalue\r\n".repeat(5);
+    for pins in ["SUBSCRIBE channel", "WATCH key", "MULTI"] {
+        let leaving = pipeline(&["BLPOP list 0.05", "GET key", pins]);
+        let broken = [leaving.as_slice(), b"get \"a\r\n"].concat();
+        for round in 0..20 {
+            other.call("RPUSH list element");
+            // They ask while the one with a connection of its own is leaving.
+            let connect = || TcpStream::connect(proxied.address()).unwrap();
+            let (mut leaver, mut others) = (connect(), [connect(), connect()]);
+            match round % 2 {
+                0 => leaver.write_all(&leaving).unwrap(),
+                _ => leaver.write_all(&broken).unwrap(),
+            }
+            leaver.shutdown(Shutdown::Write).unwrap();
+            for stream in &mut others {
+                stream.write_all(&reads).unwrap();
+            }
+            for mut stream in others {
+                stream.shutdown(Shutdown::Write).unwrap();
+                let mut answers = String::new();
+                stream.read_to_string(&mut answers).unwrap();
+                assert_eq!(answers, expected, "{pins}, round {round}");
+            }
+        }
+    }
+}

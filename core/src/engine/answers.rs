@@ -173,12 +173,13 @@ impl Engine {
             return;
         }
         let end = End::of(&outcome);
+        let mut is_heard = true;
         match outcome {
             Outcome::Redirect { once, .. } if whole && self.is_of_learned(exchange_key) => {
                 self.refuse_redirect(exchange_key, key, once);
             }
             _ if is_own => self.own_answer(exchange_key, frame),
-            _ => self.pass_down(exchange_key, frame, whole),
+            _ => is_heard = self.pass_down(exchange_key, frame, whole),
         }
         match rest {
             Some(left) => {
@@ -190,6 +191,7 @@ impl Engine {
                         left,
                         end,
                         over,
+                        is_heard,
                     };
                 }
             }
@@ -198,20 +200,24 @@ impl Engine {
         }
     }
 
-    /// An answer, or its head, goes to its client.
+    /// An answer, or its head, goes to its client. False: the client is not to hear it.
     #[inline(always)]
-    fn pass_down(&mut self, key: ExchangeKey, frame: &[u8], whole: bool) {
+    fn pass_down(&mut self, key: ExchangeKey, frame: &[u8], whole: bool) -> bool {
         if !whole {
             self.large_answer_begins(key);
         }
+        let mut is_heard = true;
         self.deliver(key, |codec, request, out| {
+            let before = out.len();
             let frame = Frame {
                 bytes: frame,
                 whole,
                 memo: request.memo,
             };
             codec.respond(request.id, frame, out);
+            is_heard = out.len() > before;
         });
+        is_heard
     }
 
     /// The server refuses what the connection was opened for: all that wait for it are told so.
@@ -235,7 +241,9 @@ impl Engine {
                 .is_some_and(|e| e.own.is_some());
             match own {
                 true => self.own_answer(exchange, frame),
-                false => self.pass_down(exchange, frame, true),
+                false => {
+                    self.pass_down(exchange, frame, true);
+                }
             }
             let end = End::of(&Outcome::RequestError { code: 0 });
             self.attempt_over(key, attempt);

@@ -136,7 +136,10 @@ impl Engine {
                 return None;
             }
             let server = self.servers.get(sent.server)?;
-            server.line.carries(exchange).then_some(sent.server)
+            // What leaves something on a connection never goes to one that others use.
+            let is_its_own = server.owner == Some(exchange.client);
+            let goes = is_its_own || !exchange.needs_its_own();
+            (goes && server.line.carries(exchange)).then_some(sent.server)
         })
     }
 

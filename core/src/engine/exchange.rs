@@ -158,6 +158,11 @@ impl Exchange {
         self.gather.is_some() || self.delayed.is_some() || self.pin == Pin::Release
     }
 
+    /// Whether it goes on a connection that serves its client alone.
+    pub(super) fn needs_its_own(&self) -> bool {
+        self.exclusive || !matches!(self.pin, Pin::None | Pin::Aside)
+    }
+
     pub(super) fn is_probe(&self) -> bool {
         let own = self.own.as_ref();
         own.is_some_and(|own| matches!(own.purpose, Purpose::Probe(_)))

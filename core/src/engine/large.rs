@@ -128,10 +128,14 @@ impl Engine {
             attempt,
             end,
             over,
+            is_heard,
             ..
         } = incoming
         {
-            let bytes = input.get(..taken).unwrap_or_default();
+            let bytes = match is_heard {
+                true => input.get(..taken).unwrap_or_default(),
+                false => &[],
+            };
             match self
                 .exchanges
                 .get(exchange)

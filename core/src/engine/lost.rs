@@ -4,11 +4,13 @@ use meltemi_codec::Status;
 
 use super::{
     Action, ConnectionId, Engine, ExchangeKey, ServerKey, client,
+    exchange::End,
     outbox::Outbox,
     server::Server,
     tables::HostKey,
     wire_ids::{Attempt, AttemptKey},
 };
+use crate::telemetry::ResponseFlag;
 
 /// Why a connection to a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +130,15 @@ impl Engine {
         waits
     }
 
-    /// A request of which no byte has left goes to the next candidate; nothing else is repeated.
+    /// A request of which no byte has left goes to the next candidate; nothing else is repeated, and
+    /// nothing of a client that is gone.
     fn repeat_or_fail(&mut self, attempt: &Attempt, outbox: &Outbox, loss: Loss) {
+        if self.is_for_nobody(attempt.exchange) {
+            return self.finish(
+                attempt.exchange,
+                End::local(ResponseFlag::ClientDisconnected),
+            );
+        }
         let length = usize::try_from(attempt.end - attempt.start).unwrap_or(usize::MAX);
         match outbox
             .from(attempt.start)
@@ -143,6 +152,12 @@ impl Engine {
             }
             None => self.fail(attempt.exchange, loss.status()),
         }
+    }
+
+    fn is_for_nobody(&self, key: ExchangeKey) -> bool {
+        let client = self.exchanges.get(key).map(|exchange| exchange.client);
+        let client = client.and_then(|client| self.clients.get(client));
+        client.is_some_and(|client| client.phase == client::Phase::Closing)
     }
 
     fn is_kept(&self, key: ExchangeKey) -> bool {

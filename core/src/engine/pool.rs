@@ -1,6 +1,6 @@
 //! Connections to an endpoint: as few as the limits allow, shared unless a request needs its own.
 
-use meltemi_codec::{Open, Pin, Sharing};
+use meltemi_codec::{Open, Sharing};
 
 use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
@@ -26,9 +26,8 @@ impl Engine {
         };
         let client = exchange.client;
         let sharing = to.dialect.traits.sharing;
-        let own = exchange.exclusive
-            || !matches!(exchange.pin, Pin::None | Pin::Aside)
-            || matches!(sharing, Sharing::PerClient | Sharing::Exclusive);
+        let own =
+            exchange.needs_its_own() || matches!(sharing, Sharing::PerClient | Sharing::Exclusive);
         let found = self.ready(host, (own, sharing), |line| line.carries(exchange));
         let line = match found {
             Some(_) => None,

@@ -3,7 +3,7 @@
 use meltemi_codec::{Decoded, EndOfFile, FromClient, Message, Request, Size};
 
 use super::{
-    ClientKey, Engine, ExchangeKey, Timer,
+    ClientKey, Engine, Timer,
     client::{Incoming, Phase},
     exchange::End,
     receive::extent,
@@ -202,7 +202,11 @@ impl Engine {
         };
         client.metrics.decode_error();
         tracing::info!(listener = %client.listener, peer = ?client.peer, reason, "malformed request");
-        self.client_ended(key);
+        // It is still there: what it waits for is waited for.
+        match client.incoming {
+            Incoming::Body { .. } => return self.abandon_client(key),
+            _ => self.finish_client(key),
+        }
         if let Some(client) = self.clients.get_mut(key) {
             client.incoming = Incoming::Skip(u64::MAX);
         }
@@ -240,8 +244,19 @@ impl Engine {
             return;
         };
         let exchanges = &self.exchanges;
-        let waits = |flight: &ExchangeKey| exchanges.get(*flight).is_some_and(|it| it.waits);
-        let waiting: Vec<_> = client.flights.iter().copied().filter(waits).collect();
+        let flights = client.flights.iter();
+        let flights = flights.filter_map(|key| Some((*key, exchanges.get(*key)?)));
+        let flights: Vec<_> = flights
+            .map(|(key, flight)| (flight.turn, flight.waits, key))
+            .collect();
+        let waits = flights.iter().filter(|(_, waits, _)| *waits);
+        let first = waits.map(|(turn, ..)| *turn).min();
+        let behind = flights.into_iter().filter(|(turn, waits, _)| {
+            *waits || turn.is_some() && first.is_some_and(|first| *turn > first)
+        });
+        let mut waiting: Vec<_> = behind.map(|(turn, _, key)| (turn, key)).collect();
+        // The newest first: what goes with its connection has nothing behind it there then.
+        waiting.sort_by_key(|(turn, _)| std::cmp::Reverse(*turn));
         if !waiting.is_empty() || client.parked.as_ref().is_some_and(|it| it.request.waits) {
             let parked = client.parked.take();
             let parked = parked.map_or(0, |parked| parked.bytes.len());
@@ -250,7 +265,7 @@ impl Engine {
             client.waiting = false;
             client.incoming = Incoming::Skip(u64::MAX);
         }
-        for flight in waiting {
+        for (_, flight) in waiting {
             self.finish(flight, End::local(ResponseFlag::ClientDisconnected));
         }
     }

@@ -71,6 +71,8 @@ pub(super) enum Incoming {
         end: End,
         /// No other answer follows.
         over: bool,
+        /// Its client is to hear of it.
+        is_heard: bool,
     },
     /// The rest of a large message for nobody.
     Skip { left: Option<u64> },
