@@ -223,9 +223,8 @@ impl Engine {
         if let Some(attempt) = server.attempts.get_mut(attempt) {
             attempt.end = end;
         }
-        match exchange.answers {
-            Answers::None => server.one_way.push_back(attempt),
-            _ => {}
+        if exchange.answers == Answers::None {
+            server.one_way.push_back(attempt);
         }
         self.buffered += usize::try_from(end - start).unwrap_or(usize::MAX);
         server.streaming = !whole;

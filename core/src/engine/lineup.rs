@@ -165,7 +165,7 @@ mod tests {
         let (first, run) = (lineup.join(), lineup.join());
         lineup.extend(3);
         let behind = lineup.join();
-        let mut write = |lineup: &mut Lineup, turn, bytes: &[u8]| {
+        let write = |lineup: &mut Lineup, turn, bytes: &[u8]| {
             lineup.place(turn).unwrap().extend_from_slice(bytes);
             lineup.waits(turn, bytes.len());
         };
