@@ -61,7 +61,7 @@ impl Engine {
     /// connection can be had.
     fn way_of_first(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
         let random = self.random.random();
-        let client = self.clients.get(key).filter(|it| self.is_unrecorded(it))?;
+        let client = self.clients.get(key).filter(|it| self.is_unhindered(it))?;
         let is_twice = client.lineup.is_none() && client.flights.find(request.id).is_some();
         let route = self
             .plain_route(client, request, bytes)
@@ -101,7 +101,7 @@ impl Engine {
 
     /// Whether nothing is kept of the client's requests, nothing binds them, and there is room.
     #[inline(always)]
-    fn is_unrecorded(&self, client: &Client) -> bool {
+    fn is_unhindered(&self, client: &Client) -> bool {
         client.pin.is_none()
             && !client.over_limit
             && self.buffered <= self.settings.buffered
@@ -127,7 +127,7 @@ impl Engine {
             && !newest.exclusive
             && !newest.replica;
         let is_in_order = client.keeps_order() && client.lineup.is_some();
-        if !(is_alike && is_in_order && to.is_plain() && self.is_unrecorded(client)) {
+        if !(is_alike && is_in_order && to.is_plain() && self.is_unhindered(client)) {
             return None;
         }
         let service = self.tables.service(client.service)?;

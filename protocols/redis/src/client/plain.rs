@@ -26,7 +26,8 @@ pub(super) struct Plain {
     length: usize,
 }
 
-/// Room for a first line of two digits and a name of twenty letters: longer ones are not kept.
+/// Room for a first line of two digits and a name of twenty letters: what begins with more goes the long
+/// way.
 const FRONT: usize = 32;
 
 impl Plain {
