@@ -1,7 +1,7 @@
 //! Sockets, threads and timers for the engine: everything that touches the operating system.
 //!
-//! Each worker is a thread with a single-threaded runtime that owns its [`Engine`] and its
-//! connections outright. The dispatcher, on the caller's runtime, owns the listening sockets; it
+//! Each worker is a thread that owns its [`Engine`], its connections and the poll that tells which
+//! of them are ready outright. The dispatcher, on the caller's runtime, owns the listening sockets; it
 //! hands every accepted one to the worker with the fewest connections and forwards the
 //! configuration. Nothing else passes between threads, and nothing at all for a request.
 //!
@@ -13,6 +13,7 @@ mod listeners;
 mod outlier;
 mod socket;
 mod stream;
+mod transfer;
 mod turn;
 mod worker;
 mod workers;

@@ -1,243 +1,285 @@
-//! A connection's socket and the task that serves it.
+//! A connection's socket, and what is known of its readiness.
+//!
+//! The poll tells of changes only: that a socket became readable is told once, and is so until a
+//! read has found less than it asked for.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use slotmap::SecondaryMap;
-use tracing::debug;
+use mio::Token;
+use mio::event::Event;
+use slotmap::{Key, KeyData, SecondaryMap};
 
 use super::stream::Stream;
-use super::worker::Worker;
 use crate::engine::{ClientKey, ConnectionId, ServerKey};
-
-/// How long a client that was sent a last answer may take to close its side.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection of the engine and its socket.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) id: ConnectionId,
-    /// None while it is being connected, and after its end.
-    stream: RefCell<Option<Stream>>,
-    waker: RefCell<Option<Waker>>,
+    stream: Stream,
+    phase: Phase,
+    /// The socket may hold bytes.
+    readable: bool,
+    /// The peer will send no more: what a read leaves behind is not told again.
+    read_closed: bool,
+    /// The socket took all that it was given.
+    writable: bool,
     /// The turn's end will flush it.
-    pub(super) dirty: Cell<bool>,
-    /// The socket takes no more: the connection's own task goes on writing when it does.
-    blocked: Cell<bool>,
-    /// The peer will send no more.
-    ended: Cell<bool>,
-    /// The engine does not know it any more.
-    closed: Cell<bool>,
+    pub(super) dirty: bool,
+    /// Of a client.
+    load: Option<Load>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    Open,
+    /// All was read, or it broke.
+    Ended,
+}
+
+/// What came of an attempt to read.
+pub(super) enum Read {
+    /// There is nothing now.
+    Nothing,
+    Bytes(usize),
+    End,
+    Failed(io::Error),
 }
 
 /// What came of an attempt to write.
 pub(super) enum Written {
     Bytes(usize),
-    /// The task of the connection was told, or will find out.
+    /// The poll will tell when the socket takes more.
     Blocked,
     Failed,
 }
 
 impl Link {
-    pub(super) fn new(id: ConnectionId, stream: Option<Stream>) -> Rc<Self> {
-        Rc::new(Self {
-            id,
-            stream: RefCell::new(stream),
-            waker: RefCell::default(),
-            dirty: Cell::new(false),
-            blocked: Cell::new(false),
-            ended: Cell::new(false),
-            closed: Cell::new(false),
-        })
+    /// A client's.
+    pub(super) fn accepted(stream: Stream, load: Load) -> Self {
+        Self::new(stream, Phase::Open, Some(load))
     }
 
-    /// The socket of a connection that was being made.
-    pub(super) fn attach(&self, stream: Stream) {
-        self.stream.replace(Some(stream));
+    /// An endpoint's that is being connected.
+    pub(super) fn connecting(stream: Stream) -> Self {
+        Self::new(stream, Phase::Connecting, None)
     }
 
-    /// The engine let go of the connection: its task ends.
-    pub(super) fn close(&self) {
-        self.closed.set(true);
-        self.wake();
-    }
-
-    /// Runs the connection's task again.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
+    fn new(stream: Stream, phase: Phase, load: Option<Load>) -> Self {
+        Self {
+            stream,
+            phase,
+            readable: false,
+            read_closed: false,
+            writable: phase == Phase::Open,
+            dirty: false,
+            load,
         }
     }
 
-    /// Ends when the engine let go of the connection.
-    pub(super) async fn closed(&self) {
-        poll_fn(|context| {
-            self.register(context);
-            if self.closed.get() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+    /// Takes note of what the poll tells. True: the socket takes bytes again.
+    pub(super) fn note(&mut self, event: &Event) -> bool {
+        let broken = event.is_error();
+        self.readable |= event.is_readable() || event.is_read_closed() || broken;
+        self.read_closed |= event.is_read_closed() || broken;
+        let writable = event.is_writable() || broken;
+        self.phase == Phase::Open && writable && !std::mem::replace(&mut self.writable, true)
     }
 
-    /// Writes some of `bytes`. Where the socket does not take them, the connection's task is woken
-    /// when it does.
-    pub(super) fn write(&self, bytes: &[u8]) -> Written {
-        if self.blocked.get() {
-            return Written::Blocked;
-        }
-        let waker = self.waker.borrow();
-        let mut stream = self.stream.borrow_mut();
-        let (Some(waker), Some(stream)) = (&*waker, &mut *stream) else {
-            // Its task has not run yet.
-            self.blocked.set(true);
-            return Written::Blocked;
-        };
-        match stream.poll_write(&mut Context::from_waker(waker), bytes) {
-            Poll::Ready(Ok(n)) if n > 0 => Written::Bytes(n),
-            Poll::Ready(Ok(_) | Err(_)) => Written::Failed,
-            Poll::Pending => {
-                self.blocked.set(true);
-                Written::Blocked
-            }
-        }
+    pub(super) fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
     }
 
-    fn register(&self, context: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(context.waker()))
-        {
-            *waker = Some(context.waker().clone());
+    /// Whether the connection that was begun is there; from then on it can be used.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn establish(&mut self) -> io::Result<bool> {
+        let connected = self.stream.connected()?;
+        if connected {
+            self.phase = Phase::Open;
+            self.writable = true;
         }
+        Ok(connected)
     }
 
-    /// Serves the connection until the engine lets go of it.
-    pub(super) async fn serve(self: &Rc<Self>, worker: &Rc<Worker>) {
-        poll_fn(|context| self.poll_serve(worker, context)).await;
-        if let Some(stream) = self.stream.take()
-            && matches!(self.id, ConnectionId::Client(_))
-            && !self.ended.get()
-        {
-            // Boxed, so that it weighs on those only who get here.
-            Box::pin(linger(stream)).await;
-        }
+    /// Whether a read may find something.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable && self.phase == Phase::Open
     }
 
-    fn poll_serve(&self, worker: &Rc<Worker>, context: &mut Context<'_>) -> Poll<()> {
-        self.register(context);
-        if self.blocked.replace(false) {
-            worker.flush(self);
-        }
-        while !self.closed.get() {
-            if self.ended.get() || !worker.wants_read(self.id) {
-                return Poll::Pending;
-            }
-            if ready!(self.poll_receive(worker, context)) == Read::Full {
-                // The others first: at most one buffer a turn.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Reads once and tells the engine what came.
-    fn poll_receive(&self, worker: &Rc<Worker>, context: &mut Context<'_>) -> Poll<Read> {
-        let mut scratch = worker.scratch.borrow_mut();
-        let read = ready!(self.poll_read(context, &mut scratch));
-        let id = self.id;
-        Poll::Ready(match read {
-            Ok(n) if n > 0 => {
-                let bytes = scratch.get(..n).unwrap_or_default();
-                worker.event(|engine, now| engine.received(id, bytes, now));
-                worker.was_read(n);
-                if n == scratch.len() {
-                    Read::Full
-                } else {
-                    Read::Some
+    /// Reads what is there, at most as much as `buffer` takes.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.phase = Phase::Ended;
+                    return Read::End;
+                }
+                Ok(n) => {
+                    // Less than was asked for: there is no more, and what comes will be told.
+                    self.readable = n == buffer.len() || self.read_closed;
+                    return Read::Bytes(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Read::Nothing;
+                }
+                Err(error) => {
+                    self.phase = Phase::Ended;
+                    return Read::Failed(error);
                 }
             }
-            Ok(_) => {
-                self.ended.set(true);
-                worker.event(|engine, now| engine.end_of_file(id, now));
-                Read::End
-            }
-            Err(error) => {
-                debug!(?id, %error, "a connection broke");
-                self.ended.set(true);
-                worker.event(|engine, now| engine.failed(id, now));
-                Read::End
-            }
-        })
+        }
     }
 
-    fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        match &mut *self.stream.borrow_mut() {
-            Some(stream) => stream.poll_read(context, buffer),
-            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+    /// Writes some of `bytes`.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Written {
+        if !self.writable {
+            return Written::Blocked;
+        }
+        loop {
+            match self.stream.write(bytes) {
+                Ok(n) if n > 0 => return Written::Bytes(n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    return Written::Blocked;
+                }
+                Ok(_) | Err(_) => return Written::Failed,
+            }
         }
     }
 }
 
-/// What a read brought.
-#[derive(PartialEq, Eq)]
-enum Read {
-    /// Some bytes, and there are no more now.
-    Some,
-    /// As much as the buffer takes.
-    Full,
-    /// The peer's end, or an error.
-    End,
+/// A client that was sent its last answers: it may read them until it closes its side. A socket
+/// that is closed with unread bytes of the client resets the connection and takes with it what the
+/// client has not read.
+#[derive(Debug)]
+pub(super) struct Lingering {
+    stream: Stream,
+    _load: Option<Load>,
 }
 
-/// Lets the client read its last answers: a socket that is closed with unread bytes of the client
-/// resets the connection and takes with it what the client has not read.
-async fn linger(mut stream: Stream) {
-    let discard = async {
-        let mut buffer = [0; 1024];
-        poll_fn(|context| stream.poll_shutdown(context)).await?;
-        while poll_fn(|context| stream.poll_read(context, &mut buffer)).await? > 0 {}
-        Ok::<_, io::Error>(())
-    };
-    // However it ends, the socket is dropped.
-    let _ = tokio::time::timeout(LINGER, discard).await;
+impl Lingering {
+    /// `None`: the client has closed its side already.
+    pub(super) fn new(link: Link) -> Option<Self> {
+        let lingers = link.phase == Phase::Open && link.stream.shutdown().is_ok();
+        lingers.then_some(Self {
+            stream: link.stream,
+            _load: link.load,
+        })
+    }
+
+    /// Drops what the client still sends.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
+        match self.stream.read(buffer) {
+            Ok(0) => Read::End,
+            Ok(n) => Read::Bytes(n),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Read::Bytes(0),
+                io::ErrorKind::WouldBlock => Read::Nothing,
+                _ => Read::Failed(error),
+            },
+        }
+    }
+}
+
+/// A connection that the dispatcher counted; uncounts it in the end.
+#[derive(Debug)]
+pub(super) struct Load(pub(super) Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The connections of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    clients: SecondaryMap<ClientKey, Rc<Link>>,
-    servers: SecondaryMap<ServerKey, Rc<Link>>,
+    clients: SecondaryMap<ClientKey, Link>,
+    servers: SecondaryMap<ServerKey, Link>,
 }
 
 impl Links {
-    pub(super) fn insert(&mut self, link: &Rc<Link>) {
-        let link = Rc::clone(link);
-        match link.id {
+    pub(super) fn insert(&mut self, id: ConnectionId, link: Link) {
+        match id {
             ConnectionId::Client(key) => self.clients.insert(key, link),
             ConnectionId::Server(key) => self.servers.insert(key, link),
         };
     }
 
-    pub(super) fn find(&self, id: ConnectionId) -> Option<&Rc<Link>> {
+    pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {
         match id {
-            ConnectionId::Client(key) => self.clients.get(key),
-            ConnectionId::Server(key) => self.servers.get(key),
+            ConnectionId::Client(key) => self.clients.get_mut(key),
+            ConnectionId::Server(key) => self.servers.get_mut(key),
         }
     }
 
-    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Rc<Link>> {
+    pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Link> {
         match id {
             ConnectionId::Client(key) => self.clients.remove(key),
             ConnectionId::Server(key) => self.servers.remove(key),
+        }
+    }
+
+    pub(super) fn has_clients(&self) -> bool {
+        !self.clients.is_empty()
+    }
+}
+
+/// The name of a connection in the poll: version, index (below 2^31, as each has a file
+/// descriptor), and which of the two it is.
+pub(super) fn token(id: ConnectionId) -> Token {
+    let (key, kind) = match id {
+        ConnectionId::Client(key) => (key.data(), 0),
+        ConnectionId::Server(key) => (key.data(), 1),
+    };
+    let key = key.as_ffi();
+    let name = key & VERSION | (key << 1) & !VERSION | kind;
+    Token(usize::try_from(name).unwrap_or(usize::MAX))
+}
+
+/// The connection of this name, which may not be there any more.
+pub(super) fn connection(Token(name): Token) -> ConnectionId {
+    let name = name as u64;
+    let key = KeyData::from_ffi(name & VERSION | (name & !VERSION) >> 1);
+    match name & 1 {
+        0 => ConnectionId::Client(key.into()),
+        _ => ConnectionId::Server(key.into()),
+    }
+}
+
+/// The half of a key's number that tells those of one index apart.
+const VERSION: u64 = 0xffff_ffff_0000_0000;
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn a_token_names_one_connection() {
+        let mut clients = SlotMap::<ClientKey, ()>::with_key();
+        let mut servers = SlotMap::<ServerKey, ()>::with_key();
+        let mut seen = std::collections::HashSet::new();
+        for i in 0..100 {
+            let client = clients.insert(());
+            for id in [
+                ConnectionId::Client(client),
+                ConnectionId::Server(servers.insert(())),
+            ] {
+                assert_eq!(connection(token(id)), id);
+                assert!(seen.insert(token(id)));
+            }
+            if i % 3 == 0 {
+                clients.remove(client);
+            }
         }
     }
 }

@@ -1,17 +1,16 @@
 //! A connected socket of either kind.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::config::{Address, Keepalive};
 
-/// A connected socket, registered with the runtime of its worker.
+/// A socket that blocks nobody.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
@@ -25,6 +24,82 @@ pub(super) enum Accepted {
     Unix(std::os::unix::net::UnixStream),
 }
 
+impl Stream {
+    /// Begins to connect to an endpoint. The socket is writable when it is connected, or when it
+    /// failed to; see [`Self::connected`].
+    pub(super) fn connect(address: &Address, keepalive: Option<Keepalive>) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(*address)?;
+                stream.set_nodelay(true)?;
+                if let Some(keepalive) = keepalive {
+                    SockRef::from(&stream).set_tcp_keepalive(&probes(keepalive))?;
+                }
+                Ok(Self::Tcp(stream))
+            }
+            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+        }
+    }
+
+    /// Whether the connection that was begun is there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn connected(&self) -> io::Result<bool> {
+        let (error, peer) = match self {
+            Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+            Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+        };
+        match (error, peer) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(true),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Lets the poll of this registry tell, under this name, each time that the socket becomes
+    /// readable or writable.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Self::Tcp(stream) => stream.register(registry, token, both),
+            Self::Unix(stream) => stream.register(registry, token, both),
+        }
+    }
+
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) fn shutdown(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl From<Accepted> for Stream {
+    fn from(accepted: Accepted) -> Self {
+        match accepted {
+            Accepted::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)),
+            Accepted::Unix(stream) => Self::Unix(UnixStream::from_std(stream)),
+        }
+    }
+}
+
 fn probes(keepalive: Keepalive) -> TcpKeepalive {
     let mut probes = TcpKeepalive::new();
     if let Some(time) = keepalive.time {
@@ -36,84 +111,5 @@ fn probes(keepalive: Keepalive) -> TcpKeepalive {
     match keepalive.probes {
         Some(count) => probes.with_retries(count),
         None => probes,
-    }
-}
-
-impl Stream {
-    /// Connects to an endpoint.
-    pub(super) async fn connect(
-        address: &Address,
-        keepalive: Option<Keepalive>,
-    ) -> io::Result<Self> {
-        match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                if let Some(keepalive) = keepalive {
-                    SockRef::from(&stream).set_tcp_keepalive(&probes(keepalive))?;
-                }
-                Ok(Self::Tcp(stream))
-            }
-            Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
-        }
-    }
-
-    /// Reads what is there, at most as much as `buffer` takes. A read that does not fill the
-    /// buffer clears the socket's readiness, so that the next call costs no system call.
-    pub(super) fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
-        let read = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-        };
-        read.map_ok(|()| buffer.filled().len())
-    }
-
-    /// Writes as much as the socket takes. Where it takes nothing, the task is woken when it does.
-    pub(super) fn poll_write(
-        &mut self,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            // Nearly always it takes all: without a look at the task's budget.
-            let written = match self {
-                Self::Tcp(stream) => stream.try_write(bytes),
-                Self::Unix(stream) => stream.try_write(bytes),
-            };
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-            let ready = match self {
-                Self::Tcp(stream) => stream.poll_write_ready(context),
-                Self::Unix(stream) => stream.poll_write_ready(context),
-            };
-            ready!(ready)?;
-        }
-    }
-
-    /// Says that nothing more will be written.
-    pub(super) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
-
-impl TryFrom<Accepted> for Stream {
-    type Error = io::Error;
-
-    /// Registers the socket with the current runtime.
-    fn try_from(accepted: Accepted) -> io::Result<Self> {
-        match accepted {
-            Accepted::Tcp(stream) => TcpStream::from_std(stream).map(Self::Tcp),
-            Accepted::Unix(stream) => UnixStream::from_std(stream).map(Self::Unix),
-        }
     }
 }

@@ -4,13 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc as commands;
 use std::thread;
 use std::time::Instant;
 
+use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
 use super::stream::Accepted;
-use super::worker::{self, Command, Shared};
+use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::config::{Address, Snapshot};
 use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
@@ -31,7 +33,9 @@ pub(crate) struct Workers(Vec<Handle>);
 
 #[derive(Debug)]
 struct Handle {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: commands::Sender<Command>,
+    /// Tells it that there are some.
+    waker: Waker,
     load: Arc<AtomicUsize>,
 }
 
@@ -42,7 +46,7 @@ impl Workers {
     /// Starts a thread for each worker.
     ///
     /// # Errors
-    /// A thread cannot be made.
+    /// A thread cannot be made, or what tells it which connections are ready.
     pub(crate) fn start(options: WorkersOptions) -> io::Result<(Self, Vec<Ended>)> {
         let mut handles = Vec::new();
         let mut ends = Vec::new();
@@ -51,7 +55,9 @@ impl Workers {
             ..options.settings
         };
         for (number, telemetry) in options.telemetry.into_iter().enumerate() {
-            let (commands, receiver) = mpsc::unbounded_channel();
+            let (commands, receiver) = commands::channel();
+            let poll = Poll::new()?;
+            let waker = Waker::new(poll.registry(), COMMANDS)?;
             let load = Arc::new(AtomicUsize::new(0));
             let shared = Shared {
                 commands: receiver,
@@ -66,9 +72,13 @@ impl Workers {
                     let now = Instant::now();
                     let engine = Engine::new(settings, protocols, telemetry, rand::random(), now);
                     // Nobody waits any more where the process ends without a drain.
-                    let _ = ended.send(worker::run(engine, shared));
+                    let _ = ended.send(Worker::new(engine, poll, shared, now).run());
                 })?;
-            handles.push(Handle { commands, load });
+            handles.push(Handle {
+                commands,
+                waker,
+                load,
+            });
             ends.push(end);
         }
         Ok((Self(handles), ends))
@@ -148,6 +158,15 @@ impl Workers {
 impl Handle {
     fn tell(&self, command: Command) {
         // A worker that has ended closed its connections; it needs to be told nothing.
-        let _ = self.commands.send(command);
+        if self.commands.send(command).is_ok() {
+            // A wake-up that cannot be written is one of many that were not read.
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.tell(Command::Quit);
     }
 }

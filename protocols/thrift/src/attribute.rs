@@ -7,7 +7,7 @@ use meltemi_codec::{AttributeDef, AttributeKey, Frame};
 use crate::{
     argument,
     call::CallMemo,
-    dialect::{Encoding, Transport},
+    dialect::{Dialect, Encoding, Transport},
     frame::{Expect, Layout},
     head,
     header::{Infos, Key},
@@ -99,6 +99,10 @@ pub(crate) fn value<'a>(
                 Named::Type => "call",
                 Named::Transport => memo.dialect.transport.name(),
                 Named::Protocol => memo.dialect.encoding.name()?,
+                Named::Method if memo.dialect == Dialect::STRICT => {
+                    let (_, method) = head::split(head::strict_name(request.bytes)?);
+                    return Some(Cow::Borrowed(method));
+                }
                 Named::Method | Named::Service => {
                     let layout = Layout::again(request.bytes, expect)?;
                     return name(named, &layout, request.bytes, service);

@@ -1,5 +1,7 @@
 //! The codec of a client's connection.
 
+mod plain;
+
 use std::{borrow::Cow, sync::Arc};
 
 use meltemi_codec::{
@@ -7,6 +9,7 @@ use meltemi_codec::{
     LocalReply, Malformed, Memo, Message, Request, Session, Size, Status,
 };
 
+use self::plain::Plain;
 use crate::{
     attribute,
     call::{CallMemo, Names, renumber},
@@ -39,6 +42,8 @@ pub(crate) struct Client {
     names: Names,
     /// Of the newest call: most connections speak one way.
     session: Option<(Dialect, Session)>,
+    /// The newest call, if it was plain.
+    plain: Option<Plain>,
 }
 
 impl Client {
@@ -50,6 +55,7 @@ impl Client {
             unframed: Unframed::default(),
             names: Names::default(),
             session: None,
+            plain: None,
         }
     }
 
@@ -170,6 +176,11 @@ impl Downstream for Client {
         input: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Decoded<FromClient>, Malformed> {
+        if let Some(plain) = &self.plain
+            && let Some(call) = plain.again(input, self.limits)
+        {
+            return Ok(call);
+        }
         let expect = Expect {
             transport: self.transport.or(self.settings.expect.transport),
             ..self.settings.expect
@@ -204,6 +215,9 @@ impl Downstream for Client {
             Size::Streamed => 0,
         };
         let event = self.event(&call, known, out);
+        if let FromClient::Request(request) = &event {
+            self.plain = Plain::of(input, request);
+        }
         Ok(Decoded::Message(Message { size, event }))
     }
 

@@ -87,6 +87,12 @@ impl Encoding {
 }
 
 impl Dialect {
+    /// What most speak: the strict binary protocol in a frame.
+    pub(crate) const STRICT: Self = Self {
+        transport: Transport::Framed,
+        encoding: Encoding::Binary,
+    };
+
     /// As a byte that is not zero.
     pub(crate) fn pack(self) -> u8 {
         let position = |found: Option<usize>| found.map_or(0, |at| at as u8 + 1);

@@ -115,10 +115,7 @@ impl Layout {
     /// A message of the strict binary protocol in a frame that is there as a whole, as most are.
     /// `None`: it has to be read step by step.
     fn plain(bytes: &[u8], expect: Expect) -> Option<Self> {
-        let dialect = Dialect {
-            transport: Transport::Framed,
-            encoding: Encoding::Binary,
-        };
+        let dialect = Dialect::STRICT;
         let binary = |named: Encoding| named.reads(dialect.encoding);
         if expect.transport != Some(dialect.transport) || !expect.encoding.is_none_or(binary) {
             return None;

@@ -58,6 +58,13 @@ impl Kind {
     }
 }
 
+/// The name in a message of the strict binary protocol in a frame, which was read before.
+pub(crate) fn strict_name(bytes: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = bytes.split_at_checked(8)?;
+    let (length, rest) = rest.split_first_chunk()?;
+    rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)
+}
+
 impl Head {
     /// Reads the message that begins at `at`.
     pub(crate) fn read(encoding: Encoding, bytes: &[u8], at: usize) -> Result<Self, Cut> {

@@ -10,6 +10,7 @@ use crate::{
     head::{
         Kind,
         json::{integer, literal},
+        strict_name,
     },
     reader::{Cut, Reader},
 };
@@ -44,6 +45,22 @@ pub(crate) fn of(bytes: &[u8], layout: &Layout) -> Outcome {
         _ => result(encoding, &mut reader),
     };
     outcome.unwrap_or(Outcome::SystemError { code: 0 })
+}
+
+/// That an answer in the strict binary protocol in a frame returned, as most do. `None`: it has to
+/// be read step by step.
+pub(crate) fn returned(bytes: &[u8]) -> Option<Outcome> {
+    let (_, message) = bytes.split_at_checked(4)?;
+    let [0x80, 1, _, 2] = *message.first_chunk()? else {
+        return None;
+    };
+    let name = strict_name(bytes)?;
+    let result = bytes.get(12 + name.len() + 4..)?;
+    let is_returned = match result.first()? {
+        0 => true,
+        _ => result.get(1..3)? == [0, 0],
+    };
+    is_returned.then_some(Outcome::Ok { code: 0 })
 }
 
 /// Whose fault a TApplicationException is. The types that a server sends because of what it was
@@ -178,6 +195,43 @@ fn text(reader: &mut Reader<'_>) -> Result<(), Cut> {
             b'"' => return Ok(()),
             b'\\' => drop(reader.u8()?),
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dialect::Transport, frame::Expect};
+
+    /// An answer named `ab`.
+    fn strict(kind: u8, result: &[u8]) -> Vec<u8> {
+        let message = [&[0x80, 1, 0, kind, 0, 0, 0, 2], &b"ab"[..], &[0; 4], result].concat();
+        [&(message.len() as u32).to_be_bytes(), message.as_slice()].concat()
+    }
+
+    #[test]
+    fn a_returned_answer_is_seen_at_once_and_no_other() {
+        let expect = Expect {
+            transport: Some(Transport::Framed),
+            encoding: None,
+        };
+        let ok = Some(Outcome::Ok { code: 0 });
+        for (kind, result, at_once) in [
+            (2, &b"\0"[..], ok.clone()),
+            (2, b"\x0b\0\0\0\0\0\x01x\0", ok),
+            (2, b"\x0c\0\x01\0\0", None),
+            (2, b"\x0c\x01\0\0\0", None),
+            (2, b"\x0b\0", None),
+            (2, b"", None),
+            (3, b"\0", None),
+        ] {
+            let answer = strict(kind, result);
+            assert_eq!(returned(&answer), at_once, "{kind} {result:?}");
+            if let Some(outcome) = at_once {
+                let layout = Layout::again(&answer, expect).unwrap();
+                assert_eq!(of(&answer, &layout), outcome);
+            }
         }
     }
 }

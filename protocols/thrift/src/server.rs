@@ -91,13 +91,15 @@ type Reached = Result<Size, usize>;
 
 impl Upstream for Server {
     fn forward(&mut self, id: u64, request: Frame<'_>, out: &mut Vec<u8>) {
-        let memo = CallMemo::unpack(request.memo);
-        self.transport = Expect::of(memo).transport.or(self.transport);
         let bytes = request.bytes;
+        if self.transport.is_none() {
+            self.transport = Expect::of(CallMemo::unpack(request.memo)).transport;
+        }
         if !self.settings.by_id {
             out.extend_from_slice(bytes);
             return;
         }
+        let memo = CallMemo::unpack(request.memo);
         let Some(layout) = Layout::again(bytes, Expect::of(memo)) else {
             out.extend_from_slice(bytes);
             return;
@@ -146,6 +148,11 @@ impl Upstream for Server {
     }
 
     fn outcome(&self, response: Frame<'_>) -> Outcome {
+        if self.transport == Some(Transport::Framed)
+            && let Some(returned) = outcome::returned(response.bytes)
+        {
+            return returned;
+        }
         match self.layout(response) {
             Some(layout) => outcome::of(response.bytes, &layout),
             None => Outcome::SystemError { code: 0 },

@@ -1,0 +1,224 @@
+//! From the sockets to the engine and back.
+
+use std::cmp::Reverse;
+use std::io;
+use std::time::Duration;
+
+use mio::Token;
+use mio::event::Event;
+use tracing::debug;
+
+use super::link::{Lingering, Link, Load, Read, Written, connection, token};
+use super::stream::Stream;
+use super::worker::Worker;
+use crate::config::{Address, Keepalive};
+use crate::engine::ConnectionId;
+
+/// How long a client that was sent a last answer may take to close its side.
+const LINGER: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// The poll tells something of a connection.
+    pub(super) fn ready(&mut self, event: &Event) {
+        let id = connection(event.token());
+        let Some(link) = self.links.get_mut(id) else {
+            return self.discard(event.token());
+        };
+        let unblocked = link.note(event);
+        if link.is_connecting() {
+            return self.establish(id);
+        }
+        if unblocked {
+            self.flush(id);
+        }
+        self.receive(id);
+    }
+
+    /// A connection that was not read to its end in the turn before.
+    pub(super) fn go_on(&mut self, token: Token) {
+        let id = connection(token);
+        match self.links.get_mut(id) {
+            Some(_) => self.receive(id),
+            None => self.discard(token),
+        }
+    }
+
+    /// Reads until there is no more, at most one buffer: then it is the turn of others.
+    fn receive(&mut self, id: ConnectionId) {
+        while let Some(link) = self.links.get_mut(id)
+            && link.is_readable()
+            && self.engine.wants_read(id)
+        {
+            let now = self.turn.now();
+            match link.read(&mut self.scratch) {
+                Read::Nothing => return,
+                Read::Bytes(n) => {
+                    let bytes = self.scratch.get(..n).unwrap_or_default();
+                    self.engine.received(id, bytes, now);
+                    self.perform_all();
+                    if self.turn.read(n) {
+                        self.flush_all();
+                        self.turn.begin();
+                    }
+                    if n == self.scratch.len() {
+                        return self.again.push(token(id));
+                    }
+                }
+                Read::End => {
+                    self.engine.end_of_file(id, now);
+                    return self.perform_all();
+                }
+                Read::Failed(error) => {
+                    debug!(?id, %error, "a connection broke");
+                    self.engine.failed(id, now);
+                    return self.perform_all();
+                }
+            }
+        }
+    }
+
+    /// The engine wants to read it again.
+    pub(super) fn resume(&mut self, id: ConnectionId) {
+        // One that has nothing to read will be told of.
+        if self
+            .links
+            .get_mut(id)
+            .is_some_and(|link| link.is_readable())
+        {
+            self.again.push(token(id));
+        }
+    }
+
+    /// Writes what the connections have to send that were written to in this turn.
+    pub(super) fn flush_all(&mut self) {
+        while let Some(id) = self.turn.next_dirty() {
+            self.flush(id);
+        }
+    }
+
+    /// Writes what the connection has to send, as far as its socket takes it.
+    fn flush(&mut self, id: ConnectionId) {
+        while let Some(link) = self.links.get_mut(id) {
+            link.dirty = false;
+            let unsent = self.engine.unsent(id);
+            if unsent.is_empty() {
+                return;
+            }
+            let now = self.turn.now();
+            match link.write(unsent) {
+                Written::Bytes(n) => self.engine.sent(id, n, now),
+                Written::Blocked => return,
+                Written::Failed => {
+                    self.engine.failed(id, now);
+                    return self.perform_all();
+                }
+            }
+            self.perform_all();
+        }
+    }
+
+    /// A client has come.
+    pub(super) fn link_client(
+        &mut self,
+        id: ConnectionId,
+        mut stream: Stream,
+        load: Load,
+    ) -> io::Result<()> {
+        stream.register(self.poll.registry(), token(id))?;
+        self.links.insert(id, Link::accepted(stream, load));
+        Ok(())
+    }
+
+    /// Begins to connect to an endpoint.
+    pub(super) fn connect(
+        &mut self,
+        id: ConnectionId,
+        (address, keepalive): (&Address, Option<Keepalive>),
+        timeout: Duration,
+    ) {
+        let begun = Stream::connect(address, keepalive).and_then(|mut stream| {
+            stream.register(self.poll.registry(), token(id))?;
+            Ok(stream)
+        });
+        match begun {
+            Ok(stream) => {
+                self.links.insert(id, Link::connecting(stream));
+                self.limit(id, timeout);
+            }
+            Err(error) => self.connect_failed(id, &error),
+        }
+    }
+
+    fn establish(&mut self, id: ConnectionId) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        match link.establish() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.engine.connected(id, self.turn.now());
+                self.perform_all();
+                self.flush(id);
+                self.receive(id);
+            }
+            Err(error) => self.connect_failed(id, &error),
+        }
+    }
+
+    fn connect_failed(&mut self, id: ConnectionId, error: &io::Error) {
+        debug!(?id, %error, "cannot connect to an endpoint");
+        self.links.remove(id);
+        self.engine.connect_failed(id, self.turn.now());
+        self.perform_all();
+    }
+
+    /// The engine let go of the connection.
+    pub(super) fn close(&mut self, id: ConnectionId) {
+        let Some(link) = self.links.remove(id) else {
+            return;
+        };
+        if matches!(id, ConnectionId::Client(_))
+            && let Some(lingering) = Lingering::new(link)
+        {
+            self.lingering.insert(token(id), lingering);
+            self.limit(id, LINGER);
+            // What it has sent already is not told again.
+            self.again.push(token(id));
+        }
+    }
+
+    /// Drops what a client still sends that the engine let go, until it closes its side.
+    fn discard(&mut self, token: Token) {
+        let Some(lingering) = self.lingering.get_mut(&token) else {
+            return;
+        };
+        match lingering.read(&mut self.scratch) {
+            Read::Nothing => {}
+            Read::Bytes(_) => self.again.push(token),
+            Read::End | Read::Failed(_) => {
+                self.lingering.remove(&token);
+            }
+        }
+    }
+
+    fn limit(&mut self, id: ConnectionId, after: Duration) {
+        let at = self.turn.now() + after;
+        self.limits.push(Reverse((at, token(id))));
+    }
+
+    /// Gives up what took too long.
+    pub(super) fn pass_limits(&mut self) {
+        let now = self.turn.now();
+        while let Some(&Reverse((at, token))) = self.limits.peek()
+            && at <= now
+        {
+            self.limits.pop();
+            self.lingering.remove(&token);
+            let id = connection(token);
+            let link = self.links.get_mut(id);
+            if link.is_some_and(|link| link.is_connecting()) {
+                self.connect_failed(id, &io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
