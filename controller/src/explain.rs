@@ -20,7 +20,7 @@ mod request;
 mod treatment;
 
 pub use destination::{DestinationShare, EndpointShare, Tier};
-pub use treatment::{FaultShare, MirrorShare, Removed, Treatment};
+pub use treatment::{FaultShare, MirrorShare, Removed, Retried, Treatment};
 
 /// Which request.
 #[derive(Clone, Debug, Default)]

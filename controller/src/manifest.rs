@@ -24,11 +24,12 @@ mod shown;
 pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
-    ConsistentHash, DestinationRule, OutlierDetection, Simple, Subset, Tls, TrafficPolicy,
+    ConsistentHash, DestinationRule, OutlierDetection, RetryBudget, Simple, Subset, Tls,
+    TrafficPolicy,
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
-pub(crate) use meta_router::{Destination, MetaRouter, Route, StringMatch};
+pub(crate) use meta_router::{Destination, MetaRouter, Retries, RetryOn, Route, StringMatch};
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{

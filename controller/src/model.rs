@@ -10,7 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    ConsistentHash, Keepalive, Object, ObjectRef, OutlierDetection, Simple, Spec,
+    ConsistentHash, Keepalive, Object, ObjectRef, OutlierDetection, Retries, RetryBudget, Simple,
+    Spec,
 };
 use crate::schema::Settings;
 
@@ -117,6 +118,9 @@ pub(crate) struct Rule {
     pub(crate) timeout: Option<Duration>,
     pub(crate) remove_prefix: Option<RemovePrefix>,
     pub(crate) mirrors: Vec<Mirror>,
+    /// None: nothing is sent again of which a byte has left.
+    pub(crate) retries: Option<Retries>,
+    pub(crate) idempotent: bool,
 }
 
 impl Rule {
@@ -131,6 +135,8 @@ impl Rule {
             timeout: None,
             remove_prefix: None,
             mirrors: vec![],
+            retries: None,
+            idempotent: false,
         }
     }
 
@@ -184,6 +190,8 @@ pub(crate) struct Cluster {
     /// The seeds, where the endpoints are learned from the servers; none of them: `endpoints`.
     pub(crate) topology: Option<Vec<EndpointAddress>>,
     pub(crate) outlier: Option<OutlierDetection>,
+    /// None: the proxy's default.
+    pub(crate) retry_budget: Option<RetryBudget>,
     pub(crate) locality: LocalityState,
     pub(crate) endpoints: Vec<Endpoint>,
 }

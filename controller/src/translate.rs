@@ -118,6 +118,8 @@ fn wire_route(rule: &Rule) -> route::Route {
             timeout: rule.timeout.map(duration),
             remove_prefix: rule.remove_prefix.as_ref().map(policy::remove_prefix),
             mirrors: rule.mirrors.iter().map(policy::mirror).collect(),
+            retry_policy: rule.retries.as_ref().map(policy::retries),
+            idempotent: rule.idempotent,
         }),
         request_mutation: vec![],
         response_mutation: vec![],

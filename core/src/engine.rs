@@ -37,6 +37,7 @@ mod pool;
 mod receive;
 mod repeat;
 mod requests;
+mod retry;
 mod run;
 mod scatter;
 mod server;
@@ -142,6 +143,7 @@ pub struct HostReport {
 enum Timer {
     Deadline(ExchangeKey),
     Again(ExchangeKey),
+    Try(ExchangeKey),
     Delayed(ExchangeKey),
     Topology(TopologyKey),
     Client(ClientKey),
@@ -392,6 +394,7 @@ impl Engine {
             match timer {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
                 Timer::Again(key) => self.send_again(key),
+                Timer::Try(key) => self.try_timed_out(key),
                 Timer::Delayed(key) => self.delay_is_over(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),

@@ -90,6 +90,16 @@ impl Server {
         self.seen = self.process.line(self.seen, "that a call began", begun).1;
     }
 
+    /// SIGSTOP: it is there, and does nothing.
+    pub fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        self.process.signal("CONT");
+    }
+
     /// SIGKILL: it leaves without a word.
     pub fn crash(self) {
         drop(self);

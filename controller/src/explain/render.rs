@@ -78,6 +78,20 @@ impl fmt::Display for Treatment {
         if let Some(timeout) = &self.timeout {
             write!(f, "\n          waits {timeout} for the answer")?;
         }
+        if let Some(retries) = &self.retries {
+            write!(f, "\n          tries {} times at most,", retries.attempts)?;
+            write!(f, " after {}", retries.on.join(", "))?;
+            if let Some(each) = &retries.per_try_timeout {
+                write!(f, ", {each} each")?;
+            }
+            if let Some(longest) = &retries.longest {
+                write!(f, ": {longest} at worst")?;
+            }
+            if retries.idempotent_only {
+                let unless = "a request that may have been executed only where it is idempotent";
+                write!(f, "\n          repeats {unless}")?;
+            }
+        }
         for fault in &self.faults {
             write!(f, "\n          {}% are", fault.percentage)?;
             match (&fault.delay, &fault.error) {

@@ -211,3 +211,33 @@ fn a_host_of_several_namespaces_has_to_be_chosen() {
     let chosen = explained(&fixture, &query("default/greeter.shop:20880", &[]), "");
     assert_eq!(chosen.service, "default/greeter.shop");
 }
+
+#[test]
+fn how_often_and_how_long_a_request_is_tried_is_told() {
+    let fixture = Fixture::valid();
+    let retries = "retries: {attempts: 2, perTryTimeout: 200ms, retryOn: 'timeout, system-error', backoff: 50ms}";
+    fixture.edit(
+        "router.yaml",
+        "  - name: rest\n",
+        &format!("  - name: rest\n    {retries}\n"),
+    );
+    let explained = |fixture: &Fixture| {
+        let asked = query("greeter.shop", &[("method", "bye")]);
+        explained(fixture, &asked, "").to_string()
+    };
+    let told = explained(&fixture);
+    // Three tries of 200 ms, and pauses of 50 and 100 ms.
+    let tries = "tries 3 times at most, after timeout, system-error, 0.2s each: 0.75s at worst";
+    assert!(told.contains(tries), "{told}");
+    assert!(told.contains("only where it is idempotent"), "{told}");
+    fixture.edit(
+        "router.yaml",
+        retries,
+        "timeout: 500ms\n    idempotent: true\n    retries: {attempts: 9, perTryTimeout: 200ms}",
+    );
+    let told = explained(&fixture);
+    let tries =
+        "tries 10 times at most, after connect-failure, overloaded, 0.2s each: 0.5s at worst";
+    assert!(told.contains(tries), "{told}");
+    assert!(!told.contains("idempotent"), "{told}");
+}

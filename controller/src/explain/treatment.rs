@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Attribute;
+use crate::manifest::Retries;
 use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
 
 /// Nothing of it is there unless a rule asks for it.
@@ -15,11 +16,28 @@ pub struct Treatment {
     /// How long an answer is waited for, such as `1.5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retried>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<MirrorShare>,
+}
+
+/// When a request is sent again, and what it may come to at worst.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Retried {
+    /// Of the first sending and its repetitions.
+    pub attempts: u32,
+    pub on: Vec<&'static str>,
+    /// Whether only requests are repeated of which the protocol says that it does no harm.
+    pub idempotent_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_try_timeout: Option<String>,
+    /// How long a client waits at worst, as far as that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest: Option<String>,
 }
 
 /// A prefix that is taken off an attribute.
@@ -70,6 +88,7 @@ impl Treatment {
         Self {
             remove_prefix: removed.map(|removed| Removed::of(removed, attributes)),
             timeout: rule.timeout.map(seconds),
+            retries: rule.retries.as_ref().map(|it| Retried::of(it, rule)),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)
@@ -77,6 +96,31 @@ impl Treatment {
             mirrors: mirrors.collect(),
         }
     }
+}
+
+impl Retried {
+    fn of(retries: &Retries, rule: &Rule) -> Self {
+        let tries = retries.attempts + 1;
+        let pauses: Duration = (0..retries.attempts)
+            .map(|n| longest_pause(retries.backoff, n))
+            .sum();
+        let of_tries = retries.per_try_timeout.map(|it| it * tries + pauses);
+        let longest = [of_tries, rule.timeout].into_iter().flatten().min();
+        Self {
+            attempts: tries,
+            on: retries.on.iter().map(|on| on.name()).collect(),
+            idempotent_only: !retries.non_idempotent && !rule.idempotent,
+            per_try_timeout: retries.per_try_timeout.map(seconds),
+            longest: longest.map(seconds),
+        }
+    }
+}
+
+/// The longest pause before the repetition of this number, counted from 0: it doubles, up to ten
+/// times the first.
+fn longest_pause(first: Option<Duration>, number: u32) -> Duration {
+    let first = first.unwrap_or(Duration::from_millis(25));
+    first * 10.min(1 << number.min(4))
 }
 
 impl Removed {

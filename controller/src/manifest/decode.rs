@@ -274,20 +274,25 @@ impl<'n> Fields<'n> {
     pub(super) fn percent(&self, d: &mut Decoder, name: &str) -> Option<f64> {
         const PERCENT: &[Field] = &[Field::InForce("value")];
         let fields = d.fields(&self.path_of(name), self.node(name)?, PERCENT);
-        let Some(node) = fields.node("value") else {
+        if fields.node("value").is_none() {
             fields.missing(d, "value");
-            return None;
-        };
+        }
+        fields.percentage(d, "value")
+    }
+
+    /// A number from 0 to 100.
+    pub(super) fn percentage(&self, d: &mut Decoder, name: &str) -> Option<f64> {
+        let node = self.node(name)?;
+        let path = self.path_of(name);
         let value = match node.value {
             Value::Integer(value) => value as f64,
             Value::Float(value) => value,
             _ => {
-                d.wrong_type(&fields.path_of("value"), node, "a number");
+                d.wrong_type(&path, node, "a number");
                 return None;
             }
         };
         if !(0.0..=100.0).contains(&value) {
-            let path = fields.path_of("value");
             let message = format!("`{path}` must be from 0 to 100, not {value}");
             d.invalid(node.at, message, "write a number within these bounds");
             return None;

@@ -8,10 +8,12 @@ use crate::yaml::Node;
 
 mod hashing;
 mod outlier;
+mod retry_budget;
 mod tls;
 
 pub(crate) use hashing::ConsistentHash;
 pub(crate) use outlier::OutlierDetection;
+pub(crate) use retry_budget::RetryBudget;
 pub(crate) use tls::Tls;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +54,8 @@ pub(crate) struct Subset {
 pub(crate) struct TrafficPolicy {
     pub(crate) load_balancer: Option<LoadBalancer>,
     pub(crate) outlier_detection: Option<OutlierDetection>,
+    /// Never of a port alone.
+    pub(crate) retry_budget: Option<RetryBudget>,
     /// Where TLS is asked for.
     pub(crate) tls: Option<Tls>,
     pub(crate) ports: BTreeMap<u16, Located<Self>>,
@@ -99,10 +103,10 @@ const POLICY: &[Field] = &[
     Field::InForce("outlierDetection"),
     Field::InForce("tls"),
     Field::InForce("portLevelSettings"),
+    Field::InForce("retryBudget"),
     Field::NotYet("connectionPool"),
     Field::NotYet("tunnel"),
     Field::NotYet("proxyProtocol"),
-    Field::NotYet("retryBudget"),
 ];
 
 const PORT_POLICY: &[Field] = &[
@@ -210,6 +214,9 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
         outlier_detection: fields
             .node("outlierDetection")
             .map(|node| outlier::decode(d, node)),
+        retry_budget: fields
+            .node("retryBudget")
+            .map(|node| retry_budget::decode(d, node)),
         tls: fields.node("tls").map(|node| tls::decode(d, node)),
         ports: BTreeMap::new(),
     }

@@ -1,5 +1,9 @@
 //! `MetaRouter`: which requests of a service go where.
 
+mod retries;
+
+use std::time::Duration;
+
 use meltemi_policy::Condition;
 use meltemi_policy::route::{RegexRefusal, validate};
 
@@ -7,6 +11,8 @@ use super::decode::{Decoder, Field, Fields};
 use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::{Entry, Node, Value};
+
+pub(crate) use retries::{Retries, RetryOn};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MetaRouter {
@@ -26,6 +32,12 @@ pub(crate) struct Route {
     pub(crate) attributes: Vec<Attribute>,
     /// None only where another object says where requests go.
     pub(crate) destinations: Vec<Destination>,
+    /// From the end of a request to its answer; none: no limit.
+    pub(crate) timeout: Option<Duration>,
+    /// None: nothing is sent again of which a byte has left.
+    pub(crate) retries: Option<Retries>,
+    /// Repeating a request does no harm, whatever the protocol says.
+    pub(crate) idempotent: bool,
     pub(crate) mark: Mark,
 }
 
@@ -68,6 +80,9 @@ const ROUTE: &[Field] = &[
     Field::InForce("name"),
     Field::InForce("match"),
     Field::InForce("route"),
+    Field::InForce("timeout"),
+    Field::InForce("retries"),
+    Field::InForce("idempotent"),
     Field::NotYet("mirror"),
     Field::NotYet("mirrorPercentage"),
     Field::NotYet("requestMutation"),
@@ -140,6 +155,10 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         Some(node) => attributes(d, node),
         None => vec![],
     };
+    let timeout = fields.duration(d, "timeout");
+    let retries = fields.node("retries");
+    let retries = retries.and_then(|node| retries::decode(d, node, timeout));
+    let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
     let entries = fields.list(d, "route");
     let mut destinations: Vec<_> = entries
         .iter()
@@ -156,6 +175,9 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         name,
         attributes,
         destinations,
+        timeout,
+        retries,
+        idempotent,
         mark: Mark::new(node.at),
     })
 }

@@ -86,6 +86,7 @@ fn cluster(
         topology: None,
         locality: locality(&policy, service),
         outlier: policy.outlier_detection.clone(),
+        retry_budget: policy.retry_budget,
         endpoints,
     };
     if let Some(destination) = context.redis.of(service, port) {

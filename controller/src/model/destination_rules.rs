@@ -175,14 +175,18 @@ impl MergedRule {
 }
 
 /// Istio's `MergeTrafficPolicy`: each part of the narrower policy replaces the wider one's, but the
-/// settings of a port replace everything, and what they leave out is at its default.
+/// settings of a port replace everything that they can have, and what they leave out is at its default.
 fn merge(wide: TrafficPolicy, narrow: &TrafficPolicy, port: u16) -> TrafficPolicy {
     if let Some(settings) = narrow.ports.get(&port) {
-        return settings.value.clone();
+        return TrafficPolicy {
+            retry_budget: narrow.retry_budget.or(wide.retry_budget),
+            ..settings.value.clone()
+        };
     }
     TrafficPolicy {
         load_balancer: narrow.load_balancer.clone().or(wide.load_balancer),
         outlier_detection: narrow.outlier_detection.clone().or(wide.outlier_detection),
+        retry_budget: narrow.retry_budget.or(wide.retry_budget),
         tls: narrow.tls.clone().or(wide.tls),
         ports: BTreeMap::new(),
     }

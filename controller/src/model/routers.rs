@@ -148,7 +148,12 @@ impl Router<'_> {
                     })
                     .collect();
                 let name = route.name.clone().unwrap_or_default();
-                own(Some(i), name, conditions(route), destinations)
+                Rule {
+                    timeout: route.timeout,
+                    retries: route.retries.clone(),
+                    idempotent: route.idempotent,
+                    ..own(Some(i), name, conditions(route), destinations)
+                }
             })
             .collect()
     }

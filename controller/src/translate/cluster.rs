@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meltemi_policy::Locality;
 use meltemi_proto::envoy::config::cluster::v3 as wire;
-use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::{Thresholds, thresholds};
 use meltemi_proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
     MaglevLbConfig, RingHashLbConfig,
@@ -50,7 +50,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         connect_timeout: Some(duration(cluster.connect_timeout)),
         lb_policy: lb_policy.into(),
         lb_config,
-        circuit_breakers: cluster.max_connections.map(thresholds),
+        circuit_breakers: thresholds(cluster),
         upstream_connection_options: options,
         common_lb_config: cluster.outlier.as_ref().map(panic_threshold),
         outlier_detection: cluster.outlier.as_ref().map(outlier_detection),
@@ -120,13 +120,20 @@ fn seconds(duration: Duration) -> u32 {
     u32::try_from(rounded).unwrap_or(u32::MAX)
 }
 
-fn thresholds(max_connections: u32) -> wire::CircuitBreakers {
-    wire::CircuitBreakers {
+fn thresholds(cluster: &Cluster) -> Option<wire::CircuitBreakers> {
+    let (max_connections, budget) = (cluster.max_connections, cluster.retry_budget);
+    let retry_budget = budget.map(|budget| thresholds::RetryBudget {
+        budget_percent: budget.percent.map(|value| Percent { value }),
+        min_retry_concurrency: budget.min_concurrency,
+    });
+    let is_there = max_connections.is_some() || retry_budget.is_some();
+    is_there.then(|| wire::CircuitBreakers {
         thresholds: vec![Thresholds {
-            max_connections: Some(max_connections),
+            max_connections,
+            retry_budget,
             ..Thresholds::default()
         }],
-    }
+    })
 }
 
 fn topology(seeds: &[EndpointAddress]) -> own::Topology {

@@ -1,11 +1,12 @@
 //! What is done with requests and connections, in our own types.
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::retry_policy::Condition;
 use meltemi_proto::envoy::r#type::v3::Percent;
 use meltemi_proto::meltemi::config::v1 as own;
 
 use super::duration;
-use crate::manifest::{Buffering, Hidden};
+use crate::manifest::{Buffering, Hidden, Retries, RetryOn};
 use crate::model::{Fault, Mirror, RemovePrefix, Setting, SettingValue};
 
 pub(super) fn settings(settings: &[Setting]) -> Vec<own::Setting> {
@@ -52,6 +53,26 @@ pub(super) fn mirror(mirror: &Mirror) -> route::Mirror {
         cluster: mirror.cluster.to_string(),
         percentage: Some(percent(mirror.percentage)),
         exclude_idempotent: mirror.exclude_idempotent,
+    }
+}
+
+pub(super) fn retries(retries: &Retries) -> route::RetryPolicy {
+    route::RetryPolicy {
+        attempts: retries.attempts,
+        per_try_timeout: retries.per_try_timeout.map(duration),
+        retry_on: retries.on.iter().map(|on| condition(*on).into()).collect(),
+        backoff: retries.backoff.map(duration),
+        non_idempotent: retries.non_idempotent,
+    }
+}
+
+const fn condition(on: RetryOn) -> Condition {
+    match on {
+        RetryOn::ConnectFailure => Condition::ConnectFailure,
+        RetryOn::ResetBeforeBytes => Condition::ResetBeforeBytes,
+        RetryOn::SystemError => Condition::SystemError,
+        RetryOn::Overloaded => Condition::Overloaded,
+        RetryOn::Timeout => Condition::Timeout,
     }
 }
 

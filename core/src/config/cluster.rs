@@ -19,6 +19,7 @@ pub use hashing::Hashing;
 use super::address::Address;
 use super::duration::duration;
 use super::invalid::{Invalid, required};
+use super::retry::RetryBudget;
 use super::{Endpoints, Setting};
 
 /// Envoy's, where the cluster gives none.
@@ -43,6 +44,8 @@ pub struct Cluster {
     pub max_connections: Option<u32>,
     /// Of one worker, to servers that the cluster does not list and a redirection leads to.
     pub max_unknown_nodes: u32,
+    /// How many requests may be repetitions at a time.
+    pub retry_budget: RetryBudget,
     /// `None`: no endpoint is ever ejected.
     pub outlier: Option<OutlierDetection>,
     /// In percent: a tier with fewer healthy endpoints uses all of them; 0 never does.
@@ -101,6 +104,7 @@ impl Cluster {
             keepalive: None,
             max_connections: None,
             max_unknown_nodes: DEFAULT_UNKNOWN_NODES,
+            retry_budget: RetryBudget::default(),
             outlier: None,
             panic_threshold: DEFAULT_PANIC_THRESHOLD,
             locality: LocalityRule::default(),
@@ -136,13 +140,16 @@ impl TryFrom<proto::Cluster> for Cluster {
             .map(|timeout| duration("connect_timeout", timeout))
             .transpose()?
             .unwrap_or(DEFAULT_CONNECT_TIMEOUT);
+        let thresholds = connection::thresholds(cluster.circuit_breakers);
         Ok(Self {
             name,
             lb,
             hashing,
             connect_timeout,
             keepalive: keepalive(cluster.upstream_connection_options)?,
-            max_connections: connection::max_connections(cluster.circuit_breakers),
+            max_connections: thresholds.as_ref().and_then(|it| it.max_connections),
+            retry_budget: RetryBudget::parse(thresholds.and_then(|it| it.retry_budget))
+                .map_err(|e| e.within("circuit_breakers.thresholds.retry_budget"))?,
             max_unknown_nodes: policy.max_unknown_nodes,
             outlier: cluster
                 .outlier_detection

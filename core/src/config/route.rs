@@ -14,6 +14,7 @@ use meltemi_proto::meltemi::config::v1::SourceObject;
 
 use super::duration::duration;
 use super::invalid::{Invalid, required};
+use super::retry::RetryPolicy;
 use super::share::Share;
 
 /// The routes of a service, in the order in which they are tried.
@@ -40,6 +41,10 @@ pub struct Route {
     pub remove_prefix: Option<RemovePrefix>,
     /// Clusters that get a copy.
     pub mirrors: Vec<Mirror>,
+    /// `None`: nothing is sent again of which a byte has left.
+    pub retry: Option<RetryPolicy>,
+    /// Repeating a request does no harm, whatever the protocol says.
+    pub idempotent: bool,
 }
 
 /// What is taken off the values of an attribute before a request is sent.
@@ -114,6 +119,8 @@ impl Route {
             timeout: None,
             remove_prefix: None,
             mirrors: Vec::new(),
+            retry: None,
+            idempotent: false,
         }
     }
 
@@ -155,6 +162,12 @@ impl Route {
                 .transpose()
                 .map_err(|e| e.within("route.remove_prefix"))?,
             mirrors: mirrors(action.mirrors)?,
+            retry: action
+                .retry_policy
+                .map(RetryPolicy::parse)
+                .transpose()
+                .map_err(|e| e.within("route.retry_policy"))?,
+            idempotent: action.idempotent,
         })
     }
 }

@@ -16,6 +16,13 @@ impl Share {
         per_million: 1_000_000,
     };
 
+    /// So many percent, of which there are 100 at most.
+    pub(super) const fn percent_of(percent: u32) -> Self {
+        Self {
+            per_million: percent * 10_000,
+        }
+    }
+
     /// Of a million requests, so many: from 0 to 1,000,000.
     #[must_use]
     pub const fn per_million(self) -> u32 {

@@ -169,7 +169,11 @@ impl Engine {
             memo: &exchange.memo,
         };
         let outcome = server.codec.outcome(shown);
-        if whole && over && self.is_repeated(exchange_key, (key, attempt), &outcome) {
+        if whole
+            && over
+            && (self.is_repeated(exchange_key, (key, attempt), &outcome)
+                || self.answer_is_retried(exchange_key, (key, attempt), &outcome))
+        {
             return;
         }
         let end = End::of(&outcome);

@@ -12,6 +12,7 @@ use super::{
     shards::Owner,
     tables::{Destination, HostKey},
 };
+use crate::config::RetryOn;
 
 /// Where a request goes next.
 enum Next {
@@ -56,6 +57,9 @@ impl Engine {
         let exchange = self.exchanges.get(key);
         if exchange.is_some_and(|exchange| exchange.chosen > 0) && status != Status::Overloaded {
             status = Status::ConnectFailure;
+            if self.is_retried(key, RetryOn::ConnectFailure) {
+                return;
+            }
         }
         let message = self.reason(key, status);
         self.answer(key, status, &message);
@@ -175,12 +179,19 @@ impl Engine {
                 return Next::Unknown;
             }
             Owner::Anybody => {
-                if exchange.candidates.is_none() {
+                let is_first = exchange.chosen == 0 || exchange.candidates.is_none();
+                let mut next = exchange
+                    .candidates
+                    .as_mut()
+                    .and_then(|them| cluster.next(them, &self.tables.hosts));
+                // Nobody was asked yet, or all were and a repetition may ask anybody again.
+                if next.is_none() && is_first {
                     let fresh = cluster.candidates(random);
                     exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
+                    let candidates = exchange.candidates.as_mut();
+                    next = candidates.and_then(|them| cluster.next(them, &self.tables.hosts));
                 }
-                let candidates = exchange.candidates.as_mut();
-                match candidates.and_then(|them| cluster.next(them, &self.tables.hosts)) {
+                match next {
                     Some(host) => host,
                     None => return Next::Nobody,
                 }
@@ -237,6 +248,7 @@ impl Engine {
             host.active += 1;
             host.metrics.attempts_started(1);
         }
+        let is_limited = exchange.repeat.is_some();
         let is_noted = exchange.log.is_some() || exchange.observed.is_some();
         let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);
         let to = exchange.to.as_ref();
@@ -246,6 +258,9 @@ impl Engine {
         }
         if is_noted {
             self.log_attempt(key);
+        }
+        if is_limited {
+            self.limit_try(key);
         }
         if pins {
             self.bind_pin(key, server_key);

@@ -1,6 +1,6 @@
 //! A client's connection.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{net::SocketAddr, num::NonZeroU64, rc::Rc, sync::Arc, time::Instant};
 
 use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
@@ -39,6 +39,8 @@ pub(super) struct Client {
     pub(super) flights: Flights,
     /// The answers' turns, where the protocol is in order.
     pub(super) lineup: Option<Lineup>,
+    /// The newest turn that a request without one, since it is owed no answer, has come behind.
+    pub(super) outrun: Option<NonZeroU64>,
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,
     pub(super) held: Vec<Held>,
@@ -205,6 +207,7 @@ impl Client {
             outbox: Outbox::default(),
             flights: Flights::default(),
             lineup: home.answers_in_order.then(Lineup::default),
+            outrun: None,
             writing: None,
             held: Vec::new(),
             large: Vec::new(),

@@ -123,7 +123,7 @@ impl Engine {
             self.spare_candidates.give(candidates);
         }
         if let Some(repeat) = exchange.repeat.take() {
-            self.drop_kept(repeat);
+            self.drop_kept(repeat, exchange.to.as_deref());
         }
         if let Some(client) = self.clients.get_mut(exchange.client) {
             if !std::mem::replace(&mut client.answered, true) {
@@ -135,6 +135,15 @@ impl Engine {
             }
         }
         Some(exchange)
+    }
+
+    /// The exchange waits for another attempt instead of its current one.
+    pub(super) fn abandon_attempt(&mut self, key: ExchangeKey) {
+        let memo = self.exchanges.get(key).map(|it| it.memo.clone());
+        self.leave_server(key);
+        if let (Some(exchange), Some(memo)) = (self.exchanges.get_mut(key), memo) {
+            exchange.memo = memo;
+        }
     }
 
     /// The exchange no longer waits for its attempt; one that is unanswered stays as a tombstone where

@@ -249,7 +249,11 @@ impl Engine {
         if mirrors {
             self.mirror(key, bytes, whole);
         }
-        if redirects && whole {
+        let retries = self
+            .exchanges
+            .get(key)
+            .is_some_and(|exchange| exchange.may_be_retried(bytes.len()));
+        if (redirects || retries) && whole {
             self.keep_for_repetition(key, bytes);
         }
         self.attempt(key, bytes, whole);
@@ -277,6 +281,13 @@ impl Engine {
         let client = self.clients.get_mut(client_key)?;
         client.metrics.requests_started(1);
         let owed = request.answers != Answers::None;
+        if !owed {
+            client.outrun = client
+                .lineup
+                .as_ref()
+                .and_then(Lineup::last)
+                .max(client.outrun);
+        }
         let lineup = client.lineup.as_mut().filter(|_| owed);
         let turn = lineup.map(Lineup::join);
         let (id, started) = (request.id, self.elapsed);

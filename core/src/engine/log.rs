@@ -20,6 +20,16 @@ pub(super) struct Draft {
     asked: Option<Instant>,
 }
 
+impl Exchange {
+    /// Notes what became of an attempt that is not the last.
+    pub(super) fn note_failure(&mut self, word: &'static str) {
+        let log = self.log.as_mut();
+        if let Some(last) = log.and_then(|draft| draft.attempts.last_mut()) {
+            last.result = word;
+        }
+    }
+}
+
 impl Engine {
     /// Opens the exchange's line, with the protocol's own attributes.
     #[inline(always)]
@@ -71,7 +81,9 @@ impl Engine {
             return;
         };
         if let Some(host) = self.tables.hosts.get(sent.host) {
-            if let Some(last) = draft.attempts.last_mut() {
+            if let Some(last) = draft.attempts.last_mut()
+                && last.result == OutcomeLabel::Ok.as_str()
+            {
                 last.result = ResponseFlag::ConnectFailure.word();
             }
             draft.attempts.push(Attempt {

@@ -10,7 +10,7 @@ use super::{
     tables::HostKey,
     wire_ids::{Attempt, AttemptKey},
 };
-use crate::telemetry::ResponseFlag;
+use crate::{config::RetryOn, telemetry::ResponseFlag};
 
 /// Why a connection to a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,11 +150,15 @@ impl Engine {
                 let whole = !self.is_arriving(attempt.exchange);
                 self.attempt(attempt.exchange, bytes, whole);
             }
-            None => self.fail(attempt.exchange, loss.status()),
+            None => {
+                if !self.is_retried(attempt.exchange, RetryOn::ResetBeforeBytes) {
+                    self.fail(attempt.exchange, loss.status());
+                }
+            }
         }
     }
 
-    fn is_for_nobody(&self, key: ExchangeKey) -> bool {
+    pub(super) fn is_for_nobody(&self, key: ExchangeKey) -> bool {
         let client = self.exchanges.get(key).map(|exchange| exchange.client);
         let client = client.and_then(|client| self.clients.get(client));
         client.is_some_and(|client| client.phase == client::Phase::Closing)

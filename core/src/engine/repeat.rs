@@ -6,8 +6,13 @@ use meltemi_codec::{Constraint, LocalReply, Node, Outcome, Status};
 use rand::Rng;
 
 use super::{
-    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, pin::ASTRAY,
-    tables::HostKey, wire_ids::AttemptKey,
+    Engine, ExchangeKey, ServerKey, Timer,
+    exchange::Exchange,
+    own::Purpose,
+    pin::ASTRAY,
+    tables::{Destination, HostKey},
+    timers::TimerKey,
+    wire_ids::AttemptKey,
 };
 
 /// What is kept of an exchange whose request may have to be sent again.
@@ -19,6 +24,10 @@ pub(super) struct Repeat {
     pub(super) once: bool,
     /// It is the one that its client's connection is pinned since.
     pub(super) pinned: bool,
+    /// How often its route had it sent again. From the first time on its cluster counts it.
+    pub(super) retries: u32,
+    /// When its current attempt has taken too long.
+    pub(super) limit: Option<TimerKey>,
 }
 
 impl Repeat {
@@ -50,6 +59,8 @@ impl Engine {
             waits: 0,
             once: false,
             pinned: false,
+            retries: 0,
+            limit: None,
         }));
     }
 
@@ -65,7 +76,7 @@ impl Engine {
             Outcome::TryLater { .. } => None,
             _ => return false,
         };
-        let Some(exchange) = self.exchanges.get(key) else {
+        let Some(exchange) = self.exchanges.get(key).filter(|it| it.may_be_redirected()) else {
             return false;
         };
         let pinned = self
@@ -223,7 +234,7 @@ impl Engine {
 
     /// Whether a later request of the same client may have been sent that this one, sent again,
     /// would be behind of.
-    fn is_followed(&self, key: ExchangeKey) -> bool {
+    pub(super) fn is_followed(&self, key: ExchangeKey) -> bool {
         let Some(exchange) = self.exchanges.get(key) else {
             return false;
         };
@@ -231,15 +242,17 @@ impl Engine {
             return false;
         };
         let turn = self.turn(exchange);
-        client.keeps_order()
-            && client.flights.iter().any(|other| {
-                let other = self.exchanges.get(*other).filter(|_| *other != key);
-                other.is_some_and(|other| {
-                    other.gather.is_none()
-                        && self.turn(other) > turn
-                        && may_concern_the_same(&exchange.constraint, &other.constraint)
-                })
+        let follows = |other: &ExchangeKey| {
+            let other = self.exchanges.get(*other).filter(|_| *other != key);
+            other.is_some_and(|other| {
+                other.gather.is_none()
+                    && self.turn(other) > turn
+                    && may_concern_the_same(&exchange.constraint, &other.constraint)
             })
+        };
+        client.keeps_order()
+            && (client.outrun.is_some_and(|outrun| Some(outrun) >= turn)
+                || client.flights.iter().any(follows))
     }
 
     /// The turn of a request, or of the one that it is a part of.
@@ -251,7 +264,12 @@ impl Engine {
     }
 
     /// The server has answered, but not the client.
-    fn detach_answered(&mut self, key: ExchangeKey, server: ServerKey, attempt: AttemptKey) {
+    pub(super) fn detach_answered(
+        &mut self,
+        key: ExchangeKey,
+        server: ServerKey,
+        attempt: AttemptKey,
+    ) {
         self.attempt_over(server, attempt);
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -315,11 +333,25 @@ impl Engine {
     }
 
     /// The exchange is over: its request is not sent again.
-    pub(super) fn drop_kept(&mut self, mut repeat: Box<Repeat>) {
+    pub(super) fn drop_kept(&mut self, mut repeat: Box<Repeat>, to: Option<&Destination>) {
+        if let Some(limit) = repeat.limit.take() {
+            self.timers.cancel(limit);
+        }
+        let budget = to.and_then(|to| to.cluster.budget.as_ref());
+        if let Some(budget) = budget.filter(|_| repeat.retries > 0) {
+            budget.end();
+        }
         let request = std::mem::take(&mut repeat.request);
         self.buffered = self.buffered.saturating_sub(request.len());
         self.spare.give(request);
         self.spare_repeats.give(repeat);
+    }
+}
+
+impl Exchange {
+    /// Whether its cluster's answers may send it elsewhere, or ask for it again.
+    fn may_be_redirected(&self) -> bool {
+        self.to.as_ref().is_some_and(|to| to.dialect.redirects)
     }
 }
 

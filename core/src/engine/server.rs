@@ -307,6 +307,10 @@ impl Engine {
         }
         if server.sendable().is_empty() {
             server.outbox.flushing = false;
+            // What comes next is gathered for as long as this was.
+            if let Some(timer) = server.gathering.take() {
+                self.timers.cancel(timer);
+            }
         } else {
             let due = self.now + self.settings.stall;
             server.stall = Some(self.timers.set(due, Timer::ServerStall(key)));

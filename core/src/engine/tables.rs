@@ -3,6 +3,7 @@
 //! A new configuration replaces services, routes and clusters. Endpoints are keyed by cluster and
 //! address and survive every update that keeps the key, with their connections and counts.
 
+mod budget;
 mod cluster;
 mod service;
 

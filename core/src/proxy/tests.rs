@@ -1,6 +1,7 @@
 mod fragile;
 mod harness;
 mod moving;
+mod retries;
 mod watched;
 
 use std::io::{Read, Write};

@@ -8,8 +8,8 @@ use std::{
 
 use meltemi_core::{
     config::{
-        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, Route, RouteConfig, Service,
-        Snapshot,
+        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, RetryOn, RetryPolicy, Route,
+        RouteConfig, Service, Snapshot,
     },
     engine::Settings,
 };
@@ -19,14 +19,52 @@ use crate::wire::Dialect;
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
 
-/// `watched`: the service's operations are counted and its slow requests told, so that no request goes
-/// the short ways.
+/// What a schedule's service does besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Operations are counted and slow requests told, so that no request goes the short ways.
+    pub(crate) watched: bool,
+    /// How often a request is sent again, whatever came of it.
+    pub(crate) retries: u32,
+}
+
+impl Policy {
+    pub(crate) fn drawn(random: &mut SmallRng) -> Self {
+        let retried = random.random_ratio(1, 4);
+        Self {
+            watched: random.random(),
+            retries: if retried {
+                random.random_range(1..4)
+            } else {
+                0
+            },
+        }
+    }
+
+    fn retry(self) -> Option<RetryPolicy> {
+        (self.retries > 0).then(|| RetryPolicy {
+            attempts: self.retries,
+            per_try_timeout: Some(Duration::from_millis(80)),
+            on: vec![
+                RetryOn::ConnectFailure,
+                RetryOn::ResetBeforeBytes,
+                RetryOn::SystemError,
+                RetryOn::Overloaded,
+                RetryOn::Timeout,
+            ],
+            backoff: Duration::from_millis(5),
+            non_idempotent: true,
+        })
+    }
+}
+
 pub(crate) fn snapshot(
     dialect: Dialect,
     hosts: Vec<Endpoint>,
     lb: LbPolicy,
-    watched: bool,
+    policy: Policy,
 ) -> Snapshot {
+    let watched = policy.watched;
     let name = "outbound|1||echo.default".to_owned();
     let listener = Listener {
         name: LISTENER.into(),
@@ -40,6 +78,7 @@ pub(crate) fn snapshot(
     };
     let route = Route {
         timeout: Some(Duration::from_millis(300)),
+        retry: policy.retry(),
         ..Route::new("all", &name)
     };
     let cluster = cluster(&name, hosts, lb);

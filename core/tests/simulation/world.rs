@@ -1,7 +1,7 @@
 //! One schedule: everything that happens is drawn from its seed.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
     client::Client,
-    config::{LISTENER, snapshot, tight_settings},
+    config::{LISTENER, Policy, snapshot, tight_settings},
     server::{Manners, ServerConnection},
     wire::Dialect,
 };
@@ -39,6 +39,7 @@ pub(crate) struct Totals {
     pub(crate) configurations: u64,
     pub(crate) drains: u64,
     pub(crate) delivered: u64,
+    pub(crate) repeated: u64,
 }
 
 impl Totals {
@@ -52,6 +53,7 @@ impl Totals {
         self.configurations += other.configurations;
         self.drains += other.drains;
         self.delivered += other.delivered;
+        self.repeated += other.repeated;
     }
 
     pub(crate) fn assert_everything_happened(&self) {
@@ -63,6 +65,7 @@ impl Totals {
             ("clients that left", self.clients_gone),
             ("configuration changes", self.configurations),
             ("drains", self.drains),
+            ("requests sent again", self.repeated),
         ] {
             assert!(times > 0, "these schedules had no {what}");
         }
@@ -86,13 +89,13 @@ pub(crate) struct World {
     servers: Vec<ServerConnection>,
     connecting: Vec<(Duration, ConnectionId, Address)>,
     endpoints: u16,
-    /// As in [`snapshot`].
-    watched: bool,
+    policy: Policy,
     manners: Manners,
     nonces: u64,
     /// Who asked.
     asker: HashMap<u64, u64>,
-    seen: HashSet<u64>,
+    /// How often each request has reached a server.
+    seen: HashMap<u64, u32>,
     /// The last request of each client that reached each endpoint.
     last_seen: HashMap<(Address, u64), u64>,
     draining: bool,
@@ -141,11 +144,11 @@ impl World {
             servers: Vec::new(),
             connecting: Vec::new(),
             endpoints,
-            watched: random.random(),
+            policy: Policy::drawn(&mut random),
             manners,
             nonces: 0,
             asker: HashMap::new(),
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             last_seen: HashMap::new(),
             draining: false,
             totals: Totals::default(),
@@ -181,7 +184,7 @@ impl World {
         let timed = counted("meltemi_request_duration_seconds_count{");
         assert_eq!(timed, requests, "requests by duration and by outcome");
         let by_operation = counted("meltemi_operation_requests_total{");
-        let watched = if self.watched { requests } else { 0 };
+        let watched = if self.policy.watched { requests } else { 0 };
         assert_eq!(by_operation, watched, "requests by operation and by route");
         let (answered, sent) = (
             self.totals.answered,
@@ -346,13 +349,17 @@ impl World {
         true
     }
 
-    /// A request is whole at a server: never a second time, and in order where that is promised.
+    /// A request is whole at a server: never more often than it may, and in order where that is
+    /// promised.
     fn delivered(&mut self, nonce: u64, address: &Address) {
+        let times = self.seen.entry(nonce).or_default();
+        *times += 1;
         assert!(
-            self.seen.insert(nonce),
-            "request {nonce} was delivered twice"
+            *times <= 1 + self.policy.retries,
+            "request {nonce} was delivered {times} times"
         );
         self.totals.delivered += 1;
+        self.totals.repeated += u64::from(*times > 1);
         if self.dialect == Dialect::InOrder {
             let asker = self.asker[&nonce];
             let last = self.last_seen.insert((address.clone(), asker), nonce);
@@ -477,7 +484,7 @@ impl World {
             1 => LbPolicy::LeastRequest,
             _ => LbPolicy::Random,
         };
-        let snapshot = snapshot(self.dialect, hosts, lb, self.watched);
+        let snapshot = snapshot(self.dialect, hosts, lb, self.policy);
         let now = self.instant();
         self.engine.configure(&snapshot, now);
     }

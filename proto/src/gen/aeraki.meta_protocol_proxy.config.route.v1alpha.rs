@@ -81,6 +81,13 @@ pub struct RouteAction {
     /// Clusters that get a copy of requests; their answers are dropped.
     #[prost(message, repeated, tag = "1002")]
     pub mirrors: ::prost::alloc::vec::Vec<Mirror>,
+    /// Absent: nothing is sent again of which a byte has left.
+    #[prost(message, optional, tag = "1003")]
+    pub retry_policy: ::core::option::Option<RetryPolicy>,
+    /// Whether repeating a request does no harm even after it may have been executed, beside those of
+    /// which the protocol says so.
+    #[prost(bool, tag = "1004")]
+    pub idempotent: bool,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }
@@ -104,6 +111,91 @@ impl ::prost::Name for RouteAction {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAction"
+            .into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryPolicy {
+    /// How often a request is sent again, at most.
+    #[prost(uint32, tag = "1")]
+    pub attempts: u32,
+    /// Of each attempt, from its sending to its answer. Absent: no limit but the route's.
+    #[prost(message, optional, tag = "2")]
+    pub per_try_timeout: ::core::option::Option<::prost_types::Duration>,
+    #[prost(enumeration = "retry_policy::Condition", repeated, tag = "3")]
+    pub retry_on: ::prost::alloc::vec::Vec<i32>,
+    /// The longest pause before the first retry; it doubles with each. Absent: 25 ms.
+    #[prost(message, optional, tag = "4")]
+    pub backoff: ::core::option::Option<::prost_types::Duration>,
+    /// Whether requests that are not idempotent are sent again, too.
+    #[prost(bool, tag = "5")]
+    pub non_idempotent: bool,
+}
+/// Nested message and enum types in `RetryPolicy`.
+pub mod retry_policy {
+    /// What an attempt may come to so that the request is sent again.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Condition {
+        Unspecified = 0,
+        /// No connection can be made.
+        ConnectFailure = 1,
+        /// The connection ended behind the request, before any byte of the answer.
+        ResetBeforeBytes = 2,
+        /// The endpoint answered with an error of its own system.
+        SystemError = 3,
+        /// The endpoint asks for patience.
+        Overloaded = 4,
+        /// No answer within the time of the attempt.
+        Timeout = 5,
+    }
+    impl Condition {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CONDITION_UNSPECIFIED",
+                Self::ConnectFailure => "CONNECT_FAILURE",
+                Self::ResetBeforeBytes => "RESET_BEFORE_BYTES",
+                Self::SystemError => "SYSTEM_ERROR",
+                Self::Overloaded => "OVERLOADED",
+                Self::Timeout => "TIMEOUT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CONDITION_UNSPECIFIED" => Some(Self::Unspecified),
+                "CONNECT_FAILURE" => Some(Self::ConnectFailure),
+                "RESET_BEFORE_BYTES" => Some(Self::ResetBeforeBytes),
+                "SYSTEM_ERROR" => Some(Self::SystemError),
+                "OVERLOADED" => Some(Self::Overloaded),
+                "TIMEOUT" => Some(Self::Timeout),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for RetryPolicy {
+    const NAME: &'static str = "RetryPolicy";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.RetryPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RetryPolicy"
             .into()
     }
 }

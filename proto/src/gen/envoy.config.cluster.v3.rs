@@ -7,7 +7,7 @@ pub struct CircuitBreakers {
 }
 /// Nested message and enum types in `CircuitBreakers`.
 pub mod circuit_breakers {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
     pub struct Thresholds {
         #[prost(
             enumeration = "super::super::super::core::v3::RoutingPriority",
@@ -16,6 +16,33 @@ pub mod circuit_breakers {
         pub priority: i32,
         #[prost(message, optional, tag = "2")]
         pub max_connections: ::core::option::Option<u32>,
+        #[prost(message, optional, tag = "8")]
+        pub retry_budget: ::core::option::Option<thresholds::RetryBudget>,
+    }
+    /// Nested message and enum types in `Thresholds`.
+    pub mod thresholds {
+        #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+        pub struct RetryBudget {
+            /// Of the requests in flight, so many may be repetitions. 20 where it is not given.
+            #[prost(message, optional, tag = "1")]
+            pub budget_percent: ::core::option::Option<
+                super::super::super::super::super::r#type::v3::Percent,
+            >,
+            /// So many always may. 3 where it is not given.
+            #[prost(message, optional, tag = "2")]
+            pub min_retry_concurrency: ::core::option::Option<u32>,
+        }
+        impl ::prost::Name for RetryBudget {
+            const NAME: &'static str = "RetryBudget";
+            const PACKAGE: &'static str = "envoy.config.cluster.v3";
+            fn full_name() -> ::prost::alloc::string::String {
+                "envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget".into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "type.googleapis.com/envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget"
+                    .into()
+            }
+        }
     }
     impl ::prost::Name for Thresholds {
         const NAME: &'static str = "Thresholds";

@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 28] = [
     (
         "router.yaml",
         ROUTER,
@@ -119,6 +119,36 @@ const ROWS: [Row; 23] = [
         "  resolution",
         "  workloadSelector: {labels: {a: b}}\n  resolution",
         "remove the other",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - retries: {attempts: 2, retryOn: 'timeout,resets'}\n    name: hello",
+        "connect-failure",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - retries: {retryOn: timeout}\n    name: hello",
+        "add `attempts` to `retries`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - {timeout: 1s, retries: {attempts: 1, perTryTimeout: 2s}, name: hello}\n  - name: hello",
+        "make it shorter than `timeout`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - timeout: 0s\n    name: hello",
+        "write a number with h, m, s or ms",
+    ),
+    (
+        "rule.yaml",
+        "    outlierDetection: {consecutive5xxErrors: 3}",
+        "    retryBudget: {percent: 120}",
+        "write a number within these bounds",
     ),
 ];
 

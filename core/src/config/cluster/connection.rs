@@ -37,10 +37,9 @@ impl Keepalive {
     }
 }
 
-/// The limit on a cluster's connections: Envoy's threshold of the default priority, of which the
-/// first counts.
-pub(super) fn max_connections(breakers: Option<proto::CircuitBreakers>) -> Option<u32> {
+/// The limits of a cluster: Envoy's thresholds of the default priority, of which the first count.
+pub(super) fn thresholds(breakers: Option<proto::CircuitBreakers>) -> Option<Thresholds> {
     let thresholds = breakers.map_or_else(Vec::new, |breakers| breakers.thresholds);
-    let default = |t: &&Thresholds| t.priority() == RoutingPriority::Default;
-    thresholds.iter().find(default)?.max_connections
+    let default = |t: &Thresholds| t.priority() == RoutingPriority::Default;
+    thresholds.into_iter().find(default)
 }

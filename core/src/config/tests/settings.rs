@@ -134,6 +134,7 @@ fn cluster() -> cluster::Cluster {
     message.circuit_breakers = Some(cluster::CircuitBreakers {
         thresholds: vec![
             cluster::circuit_breakers::Thresholds {
+                retry_budget: None,
                 priority: core::RoutingPriority::High.into(),
                 max_connections: Some(1),
             },

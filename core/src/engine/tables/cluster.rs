@@ -12,7 +12,7 @@ use meltemi_codec::Constraint;
 use meltemi_policy::Locality;
 use slotmap::SlotMap;
 
-use super::{HostKey, Tables};
+use super::{HostKey, Tables, budget::Budget};
 use crate::{
     balance::{Balancer, Run},
     config::{self, Address, Snapshot},
@@ -32,7 +32,8 @@ pub(in crate::engine) struct Cluster {
     /// Endpoints that only a redirect has named.
     pub(in crate::engine) most_unknown: usize,
     pub(in crate::engine) division: Division,
-    /// `None`: the configuration does not have this cluster.
+    /// This and the balancer are `None` where the configuration does not have this cluster.
+    pub(in crate::engine) budget: Option<Budget>,
     balancer: Option<RefCell<Balancer>>,
 }
 
@@ -93,6 +94,7 @@ impl Cluster {
             seeds: Vec::new(),
             most_unknown: 0,
             division: Division::None,
+            budget: None,
             balancer: None,
         }
     }
@@ -162,6 +164,19 @@ impl Cluster {
             Division::Learned(learned) => learned.topology.get(),
             _ => None,
         }
+    }
+
+    /// Whether one more request of this worker may be a repetition.
+    pub(in crate::engine) fn allows_retry(
+        &self,
+        hosts: &SlotMap<HostKey, Host>,
+        workers: usize,
+    ) -> bool {
+        let active = self
+            .known_hosts()
+            .filter_map(|key| Some(hosts.get(key)?.active));
+        let budget = self.budget.as_ref();
+        budget.is_some_and(|budget| budget.allows(active.sum(), workers))
     }
 
     /// The candidates of one request.
@@ -268,11 +283,14 @@ impl Tables {
             let hosts = self.place_endpoints((&name, config), &metrics, &mut known);
             let seeds = self.place_seeds((&name, config), &metrics, &mut known, &hosts);
             let balancer = Balancer::new(config, &snapshot.locality, random);
+            let before = self.clusters.get(&*name);
+            let before = before.and_then(|cluster| cluster.budget.as_ref());
             let cluster = Cluster {
                 division: self.division(&name, config),
                 name: Arc::clone(&name),
                 hosts,
                 seeds,
+                budget: Some(Budget::new(config.retry_budget, metrics, before)),
                 most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
                 balancer: Some(RefCell::new(balancer)),
             };

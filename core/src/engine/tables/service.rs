@@ -46,6 +46,8 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) timeout: Option<Duration>,
     pub(in crate::engine) edits: Vec<Edit>,
     pub(in crate::engine) mirrors: Vec<Mirror>,
+    pub(in crate::engine) retry: Option<config::RetryPolicy>,
+    pub(in crate::engine) idempotent: bool,
     pub(super) destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
     /// Starts anywhere, so that workers and restarts do not walk in step.
@@ -143,9 +145,9 @@ impl Route {
         next
     }
 
-    /// Whether requests go on as they are, and nowhere besides.
+    /// Whether requests go on as they are, once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
-        self.edits.is_empty() && self.mirrors.is_empty()
+        self.edits.is_empty() && self.mirrors.is_empty() && self.retry.is_none()
     }
 
     /// Whether some of its requests go to this cluster.
@@ -323,6 +325,8 @@ impl Tables {
                     })
                 })
                 .collect(),
+            retry: rule.retry.clone(),
+            idempotent: rule.idempotent,
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,
             turn: Cell::new(random),

@@ -1,0 +1,210 @@
+//! Requests that are sent again because a route says so: after a failure that it names, as often as
+//! it allows, within the budget of the cluster.
+
+use meltemi_codec::{Answers, Outcome, Pin};
+use rand::Rng;
+
+use super::{
+    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, wire_ids::AttemptKey,
+};
+use crate::{
+    config::{RetryOn, RetryPolicy},
+    telemetry::OutcomeLabel,
+};
+
+/// Requests above this are sent once: more bytes are not kept for a repetition.
+const KEPT: usize = 64 * 1024;
+
+/// The pause doubles up to this multiple of the first.
+///
+/// Source of the rule: Envoy's `retry_back_off.max_interval`.
+const LONGEST: u32 = 10;
+
+impl RetryOn {
+    fn of(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::SystemError { .. } => Some(Self::SystemError),
+            Outcome::TryLater { .. } => Some(Self::Overloaded),
+            _ => None,
+        }
+    }
+
+    /// Whether the request may have been executed.
+    fn may_be_done(self) -> bool {
+        self != Self::ConnectFailure
+    }
+
+    /// In the access log's words.
+    fn word(self) -> &'static str {
+        match self {
+            Self::ConnectFailure => "connect_failure",
+            Self::ResetBeforeBytes => "upstream_reset",
+            Self::SystemError => OutcomeLabel::SystemError.as_str(),
+            Self::Overloaded => OutcomeLabel::TryLater.as_str(),
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+impl Exchange {
+    /// What its route says of repetitions.
+    pub(super) fn retry_policy(&self) -> Option<&RetryPolicy> {
+        self.route.as_ref()?.retry.as_ref()
+    }
+
+    /// Whether its request is kept for a repetition that its route may ask for.
+    pub(super) fn may_be_retried(&self, bytes: usize) -> bool {
+        self.retry_policy().is_some() && bytes <= KEPT && self.answers != Answers::None
+    }
+
+    /// Whether a byte of an answer has arrived.
+    fn is_being_answered(&self) -> bool {
+        let own = self.own.as_ref();
+        self.answered || self.response_bytes > 0 || own.is_some_and(|own| !own.answer.is_empty())
+    }
+
+    /// Whether its route asks for a repetition after such a failure, and its request bears it.
+    fn bears(&self, failure: RetryOn) -> bool {
+        let Some(policy) = self.retry_policy().filter(|it| it.on.contains(&failure)) else {
+            return false;
+        };
+        let harmless = self.idempotent
+            || policy.non_idempotent
+            || self.route.as_ref().is_some_and(|route| route.idempotent);
+        let purpose = self.own.as_ref().map(|own| own.purpose);
+        let is_passing = self.pin == Pin::None && !self.waits && !self.is_being_answered();
+        let left = self.repeat.as_ref();
+        left.is_some_and(|repeat| repeat.retries < policy.attempts)
+            && (harmless || !failure.may_be_done())
+            && is_passing
+            && matches!(purpose, None | Some(Purpose::Part { .. }))
+    }
+}
+
+impl Engine {
+    /// Whether the request of an attempt that failed is sent again instead of being answered. The
+    /// exchange does not wait for that attempt any more.
+    pub(super) fn is_retried(&mut self, key: ExchangeKey, failure: RetryOn) -> bool {
+        let may = self.may_retry(key, failure);
+        if may {
+            self.retry(key, failure);
+        }
+        may
+    }
+
+    fn may_retry(&self, key: ExchangeKey, failure: RetryOn) -> bool {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return false;
+        };
+        let pinned = self.clients.get(exchange.client);
+        let pinned = pinned.is_some_and(|client| client.pin.is_some());
+        exchange.bears(failure)
+            && !pinned
+            && !self.is_for_nobody(key)
+            && !self.is_followed(key)
+            && self.is_within_budget(exchange)
+    }
+
+    /// Whether the cluster may have another repetition under way, or has this one already.
+    fn is_within_budget(&self, exchange: &Exchange) -> bool {
+        let Some(to) = &exchange.to else {
+            return false;
+        };
+        let counted = exchange.repeat.as_ref().is_some_and(|it| it.retries > 0);
+        counted
+            || to
+                .cluster
+                .allows_retry(&self.tables.hosts, self.settings.workers)
+    }
+
+    fn retry(&mut self, key: ExchangeKey, failure: RetryOn) {
+        let jitter = self.random.random_range(0.0..1.0);
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let (Some(policy), Some(to)) = (exchange.retry_policy(), &exchange.to) else {
+            return;
+        };
+        let (first, longest) = (policy.backoff, policy.backoff * LONGEST);
+        let (Some(repeat), Some(budget)) = (exchange.repeat.as_mut(), &to.cluster.budget) else {
+            return;
+        };
+        if repeat.retries == 0 {
+            budget.begin();
+        }
+        budget.count();
+        let doubled = first.saturating_mul(1 << repeat.retries.min(LONGEST));
+        repeat.retries += 1;
+        exchange.chosen = 0;
+        exchange.note_failure(failure.word());
+        let pause = doubled.min(longest).mul_f64(jitter);
+        // What its client sends from now on must not overtake it.
+        if let Some(client) = self.clients.get_mut(exchange.client)
+            && client.keeps_order()
+        {
+            client.waiting = true;
+        }
+        self.timers.set(self.now + pause, Timer::Again(key));
+    }
+
+    /// Whether an answer is not passed on, and its request is sent again.
+    pub(super) fn answer_is_retried(
+        &mut self,
+        key: ExchangeKey,
+        (server, attempt): (ServerKey, AttemptKey),
+        outcome: &Outcome,
+    ) -> bool {
+        let Some(failure) = RetryOn::of(outcome).filter(|it| self.may_retry(key, *it)) else {
+            return false;
+        };
+        let host = self.servers.get(server).map(|server| server.host);
+        let success = OutcomeLabel::from(outcome).credits_endpoint();
+        if let (Some(host), Some(success)) = (host, success) {
+            self.report(host, success);
+        }
+        self.detach_answered(key, server, attempt);
+        self.retry(key, failure);
+        true
+    }
+
+    /// Limits the time of the attempt that has just been sent.
+    #[inline(always)]
+    pub(super) fn limit_try(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let limit = exchange.retry_policy().and_then(|it| it.per_try_timeout);
+        let (Some(limit), false) = (limit, exchange.waits) else {
+            return;
+        };
+        let Some(repeat) = &mut exchange.repeat else {
+            return;
+        };
+        let timer = self.timers.set(self.now + limit, Timer::Try(key));
+        if let Some(before) = repeat.limit.replace(timer) {
+            self.timers.cancel(before);
+        }
+    }
+
+    /// An attempt has taken too long.
+    pub(super) fn try_timed_out(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        if let Some(repeat) = &mut exchange.repeat {
+            repeat.limit = None;
+        }
+        let begun = exchange.is_being_answered();
+        let Some(sent) = exchange.attempt.filter(|_| !begun) else {
+            // It waits for the next one, or is being answered.
+            return;
+        };
+        if !self.may_retry(key, RetryOn::Timeout) {
+            return self.exchange_timed_out(key);
+        }
+        self.report(sent.host, false);
+        self.suspect(sent.host);
+        self.abandon_attempt(key);
+        self.retry(key, RetryOn::Timeout);
+    }
+}
