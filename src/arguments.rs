@@ -1,6 +1,11 @@
 //! What the command can be asked.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    str::FromStr,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meltemi_core::access_log::Destination;
@@ -172,6 +177,9 @@ pub(crate) struct Explain {
     /// An attribute of the request; repeatable.
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = attribute)]
     pub(crate) attributes: Vec<(String, String)>,
+    /// The IP address that the client's connection comes from, for routes that ask for its source.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) source: Option<IpAddr>,
     /// Where the proxy runs.
     #[arg(long, value_name = "REGION/ZONE/SUBZONE", default_value = "")]
     pub(crate) locality: Locality,

@@ -20,6 +20,7 @@ pub(crate) fn main(explain: &Explain, protocols: &Protocols) -> anyhow::Result<E
         service: explain.service.clone(),
         gateway: explain.gateway.clone(),
         attributes: explain.attributes.clone(),
+        source: explain.source,
     };
     let explanation = explain::run(&manifests.files, settings, &query)?;
     match explain.output.output {

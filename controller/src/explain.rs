@@ -1,20 +1,22 @@
 //! Where a request would go, and why: the route, those before it, and the endpoints by tier.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use meltemi_policy::route::{Failure, Verdict};
-use meltemi_policy::{Condition, RouteTable};
+use meltemi_policy::route::Verdict;
+use meltemi_policy::{Attribute as Asked, RouteTable};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::Report;
 use crate::controller::Controller;
-use crate::manifest::{Spec, one_of};
+use crate::manifest::Spec;
 use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
 mod destination;
+mod matching;
 mod render;
 mod request;
 mod treatment;
@@ -30,6 +32,8 @@ pub struct Query {
     /// `[NAMESPACE/]GATEWAY[/SERVER]`; may be left out where only one server routes the service.
     pub gateway: Option<String>,
     pub attributes: Vec<(String, String)>,
+    /// The address that the client's connection comes from.
+    pub source: Option<IpAddr>,
 }
 
 /// The answer.
@@ -41,12 +45,18 @@ pub struct Explanation {
     pub protocol: String,
     /// As asked, with what the service's annotation adds.
     pub attributes: Vec<Attribute>,
+    /// The client's address, where it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
     /// Where the proxy is.
     pub locality: String,
     /// The routes that came first and did not match, in their order.
     pub passed_over: Vec<PassedOver>,
     /// None: the client is told that there is no route.
     pub route: Option<RouteRef>,
+    /// Which of the route's alternatives the request is, where it has several; counted from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alternative: Option<usize>,
     pub destinations: Vec<DestinationShare>,
     /// What the route does besides.
     #[serde(flatten)]
@@ -156,22 +166,24 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         .iter()
         .find(|p| p.id == server.protocol.plugin);
     let attributes = request::attributes(service, schema, query)?;
-    let rules = server
-        .rules
-        .iter()
-        .map(|rule| (rule.conditions.clone(), rule));
+    let rules = server.rules.iter().map(|rule| (rule.matches(), rule));
     let table = RouteTable::new(rules).map_err(|refused| ExplainError::Routes {
         server: server.name.to_string(),
         reason: refused.to_string(),
     })?;
-    let values = |index: usize| {
-        let name = table.attributes().get(index)?;
-        let found = attributes.iter().find(|a| a.name == *name)?;
-        Some(Cow::Owned(found.value.clone().into_bytes()))
+    let source = query.source.map(|address| address.to_canonical());
+    let values = |index: usize| match table.attributes().get(index)? {
+        Asked::Message(name) => {
+            let found = attributes.iter().find(|a| a.name == *name)?;
+            Some(Cow::Owned(found.value.clone().into_bytes()))
+        }
+        Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
     };
     let explained = table.explain(values);
-    let taken = explained.matched.and_then(|i| server.rules.get(i));
-    let passed = explained.verdicts.iter().filter(|v| !v.failures.is_empty());
+    let matched = explained.matched;
+    let taken = matched.and_then(|taken| server.rules.get(taken.rule));
+    let passed = explained.verdicts.iter();
+    let passed = passed.filter(|verdict| matched.is_none_or(|taken| taken.rule != verdict.rule));
     let destinations = taken
         .map(|rule| rule.destinations.as_slice())
         .unwrap_or_default();
@@ -184,6 +196,8 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
             .filter_map(|verdict| passed_over(server, verdict))
             .collect(),
         route: taken.map(route_ref),
+        alternative: taken.and_then(|rule| matching::alternative(rule, matched?.alternative)),
+        source,
         destinations: destinations
             .iter()
             .map(|d| destination::share(model, d, &settings.locality))
@@ -197,34 +211,11 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
 }
 
 fn passed_over(server: &Server, verdict: &Verdict) -> Option<PassedOver> {
-    let route = route_ref(server.rules.get(verdict.rule)?);
+    let rule = server.rules.get(verdict.rule)?;
     Some(PassedOver {
-        route,
-        because: verdict.failures.iter().map(because).collect(),
+        route: route_ref(rule),
+        because: matching::because(rule, &verdict.failed),
     })
-}
-
-fn because(failure: &Failure) -> String {
-    let name = &failure.attribute;
-    let wanted = match &failure.condition {
-        Condition::Present => return format!("the request has no {name}"),
-        Condition::Exact(exact) => format!("`{exact}`"),
-        Condition::Prefix(prefix) => format!("a value that begins with `{prefix}`"),
-        Condition::PrefixIgnoreCase(prefix) => {
-            format!("a value that begins with `{prefix}`, in whatever case")
-        }
-        Condition::Regex(regex) => match failure.condition.values() {
-            Some(values) => one_of(&values),
-            None => format!("a value that matches `{regex}`"),
-        },
-    };
-    match &failure.actual {
-        Some(actual) => format!(
-            "{name} is `{}`, not {wanted}",
-            String::from_utf8_lossy(actual)
-        ),
-        None => format!("the request has no {name}, and it should be {wanted}"),
-    }
 }
 
 fn route_ref(rule: &Rule) -> RouteRef {

@@ -12,6 +12,7 @@ mod duration;
 mod gateway;
 mod gateways;
 mod id;
+mod matching;
 mod meta_router;
 mod metadata;
 mod name;
@@ -29,7 +30,8 @@ pub(crate) use destination_rule::{
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
-pub(crate) use meta_router::{Destination, MetaRouter, Retries, RetryOn, Route, StringMatch};
+pub(crate) use matching::{Alternative, Source};
+pub(crate) use meta_router::{Destination, MetaRouter, Retries, RetryOn};
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{

@@ -28,6 +28,7 @@ mod redis;
 mod routers;
 mod secrets;
 mod services;
+mod sources;
 
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use need::Need;
@@ -110,8 +111,8 @@ pub(crate) struct Rule {
     /// Which of its routes; none for an object without routes.
     pub(crate) route: Option<usize>,
     pub(crate) name: String,
-    /// All have to hold.
-    pub(crate) conditions: Vec<AttributeMatch>,
+    /// One has to hold; at least one.
+    pub(crate) alternatives: Vec<Alternative>,
     /// At least one; the weights of several add up to 100.
     pub(crate) destinations: Vec<WeightedCluster>,
     /// None: no limit.
@@ -123,14 +124,35 @@ pub(crate) struct Rule {
     pub(crate) idempotent: bool,
 }
 
+/// What requests of a rule may be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Alternative {
+    /// All have to hold.
+    Of(Vec<AttributeMatch>),
+    /// No request of its server can be: the reason, for people.
+    Never(String),
+}
+
 impl Rule {
+    /// The alternatives that requests can be like, as route tables have them.
+    pub(crate) fn matches(&self) -> Vec<Vec<AttributeMatch>> {
+        let possible = self
+            .alternatives
+            .iter()
+            .filter_map(|alternative| match alternative {
+                Alternative::Of(conditions) => Some(conditions.clone()),
+                Alternative::Never(_) => None,
+            });
+        possible.collect()
+    }
+
     /// A rule of an object that takes every request and leads nowhere yet.
     fn of(object: &Arc<Object>) -> Self {
         Self {
             source: object.clone(),
             route: None,
             name: String::new(),
-            conditions: vec![],
+            alternatives: vec![Alternative::Of(vec![])],
             destinations: vec![],
             timeout: None,
             remove_prefix: None,

@@ -9,20 +9,18 @@ use meltemi_proto::envoy::config::core::v3::socket_address::PortSpecifier;
 use meltemi_proto::envoy::config::listener::v3 as listener;
 use meltemi_proto::envoy::config::listener::v3::filter::ConfigType;
 use meltemi_proto::envoy::config::route::v3 as envoy_route;
-use meltemi_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use meltemi_proto::envoy::config::route::v3::weighted_cluster::ClusterWeight;
-use meltemi_proto::envoy::r#type::matcher::v3 as matcher;
-use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meltemi_proto::meltemi::config::v1 as own;
 use meltemi_proto::{Any, EXTENSION_NAME, SELF_RESOURCE};
 
-use meltemi_policy::{AttributeMatch, Condition, Locality};
+use meltemi_policy::Locality;
 
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
 mod cluster;
+mod matching;
 mod policy;
 
 /// All resources of a model. `locality` is that of the proxy: empty where it knows better itself.
@@ -98,21 +96,22 @@ fn service(server: &Server, name: &str) -> own::Service {
 fn routes(server: &Server, name: &str) -> route::RouteConfiguration {
     route::RouteConfiguration {
         name: name.to_owned(),
-        routes: server.rules.iter().map(wire_route).collect(),
+        routes: server.rules.iter().filter_map(wire_route).collect(),
     }
 }
 
-fn wire_route(rule: &Rule) -> route::Route {
-    let metadata = rule.conditions.iter().map(header_matcher).collect();
+/// None for a rule that no request can be for.
+fn wire_route(rule: &Rule) -> Option<route::Route> {
+    let matches = matching::wire_match(&rule.matches())?;
     let specifier = match rule.destinations.as_slice() {
         [only] => ClusterSpecifier::Cluster(only.cluster.to_string()),
         several => ClusterSpecifier::WeightedClusters(envoy_route::WeightedCluster {
             clusters: several.iter().map(cluster_weight).collect(),
         }),
     };
-    route::Route {
+    Some(route::Route {
         name: rule.name.clone(),
-        r#match: Some(route::RouteMatch { metadata }),
+        r#match: Some(matches),
         route: Some(route::RouteAction {
             cluster_specifier: Some(specifier),
             timeout: rule.timeout.map(duration),
@@ -124,38 +123,13 @@ fn wire_route(rule: &Rule) -> route::Route {
         request_mutation: vec![],
         response_mutation: vec![],
         source: Some(source_of(&rule.source)),
-    }
+    })
 }
 
 fn cluster_weight(destination: &WeightedCluster) -> ClusterWeight {
     ClusterWeight {
         name: destination.cluster.to_string(),
         weight: Some(destination.weight),
-    }
-}
-
-fn header_matcher(condition: &AttributeMatch) -> envoy_route::HeaderMatcher {
-    let pattern = match &condition.condition {
-        Condition::Present => None,
-        Condition::Exact(exact) => Some(MatchPattern::Exact(exact.clone())),
-        Condition::Prefix(prefix) | Condition::PrefixIgnoreCase(prefix) => {
-            Some(MatchPattern::Prefix(prefix.clone()))
-        }
-        Condition::Regex(regex) => Some(MatchPattern::SafeRegex(matcher::RegexMatcher {
-            regex: regex.clone(),
-        })),
-    };
-    let specifier = match pattern {
-        None => HeaderMatchSpecifier::PresentMatch(true),
-        pattern => HeaderMatchSpecifier::StringMatch(matcher::StringMatcher {
-            match_pattern: pattern,
-            ignore_case: matches!(condition.condition, Condition::PrefixIgnoreCase(_)),
-        }),
-    };
-    envoy_route::HeaderMatcher {
-        name: condition.name.clone(),
-        header_match_specifier: Some(specifier),
-        ..envoy_route::HeaderMatcher::default()
     }
 }
 

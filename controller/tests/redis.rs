@@ -141,8 +141,8 @@ async fn the_example_arrives_whole() {
     assert_eq!(service.faults[0].share.per_million(), 10_000);
 
     let routes = &snapshot.routes[SERVER].routes;
-    let prefix = Condition::Prefix("session:".to_owned());
-    assert_eq!(routes[0].matches[0].condition, prefix);
+    let prefix = Condition::Prefix("session:".into());
+    assert_eq!(routes[0].matches[0][0].condition, prefix);
     assert_eq!(routes[0].destinations[0].cluster, SESSIONS);
     let removed = routes[0].remove_prefix.as_ref().unwrap();
     assert_eq!((&*removed.attribute, &*removed.prefix), ("key", "session:"));

@@ -11,6 +11,7 @@ mod endpoints;
 mod fault;
 mod invalid;
 mod listener;
+mod matching;
 mod proxy;
 mod retry;
 mod route;

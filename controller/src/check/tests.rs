@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod matching;
 mod redis;
 mod remedies;
 mod secrets;
@@ -209,6 +210,7 @@ fn an_annotation_may_name_thousands_of_interfaces() {
     assert_eq!(rendered(&fixture), "4 objects: 0 errors, 0 warnings");
     let query = crate::explain::Query {
         service: "greeter.shop".to_owned(),
+        source: None,
         gateway: None,
         attributes: vec![("interface".to_owned(), names[2999].clone())],
     };

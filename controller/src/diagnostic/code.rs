@@ -70,8 +70,14 @@ codes! {
     InvalidRegex,
     /// Weights of one route that do not add up to 100.
     InvalidWeights,
+    /// A match without a condition, which takes every request.
+    MatchesEverything,
     /// An attribute that the protocol does not have.
     UnknownAttribute,
+    /// A condition on where requests come from that no known workload meets: it gets none.
+    UnknownSource,
+    /// A condition on a verified identity, which no listener knows yet: it gets no request.
+    IdentityUnavailable,
     /// A protocol or codec that no plugin implements: a warning unless a port has to be served.
     UnknownProtocol,
     /// A rule for a host of another namespace.

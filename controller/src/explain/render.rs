@@ -21,6 +21,9 @@ impl fmt::Display for Explanation {
                 attribute.name, attribute.value
             )?;
         }
+        if let Some(source) = &self.source {
+            writeln!(f, "source    {source}")?;
+        }
         let locality = if self.locality.is_empty() {
             "unknown"
         } else {
@@ -40,7 +43,11 @@ impl fmt::Display for Explanation {
                 note.try_for_each(|note| write!(f, "\n          {note}"))
             }
             Some(route) => {
-                write!(f, "\ntakes     {route}{}", self.treatment)?;
+                write!(f, "\ntakes     {route}")?;
+                if let Some(alternative) = self.alternative {
+                    write!(f, "\n          by its alternative {alternative}")?;
+                }
+                write!(f, "{}", self.treatment)?;
                 self.destinations
                     .iter()
                     .try_for_each(|d| write!(f, "\n\n{d}"))

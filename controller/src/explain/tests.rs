@@ -12,6 +12,7 @@ fn query(service: &str, attributes: &[(&str, &str)]) -> Query {
         service: service.to_owned(),
         gateway: None,
         attributes,
+        source: None,
     }
 }
 

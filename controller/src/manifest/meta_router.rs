@@ -4,13 +4,11 @@ mod retries;
 
 use std::time::Duration;
 
-use meltemi_policy::Condition;
-use meltemi_policy::route::{RegexRefusal, validate};
-
 use super::decode::{Decoder, Field, Fields};
+use super::matching::{self, Alternative};
 use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic, Position};
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::Node;
 
 pub(crate) use retries::{Retries, RetryOn};
 
@@ -28,8 +26,8 @@ pub(crate) struct MetaRouter {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Route {
     pub(crate) name: Option<String>,
-    /// All of them have to match; none: every request.
-    pub(crate) attributes: Vec<Attribute>,
+    /// One of them has to match; at least one.
+    pub(crate) alternatives: Vec<Alternative>,
     /// None only where another object says where requests go.
     pub(crate) destinations: Vec<Destination>,
     /// From the end of a request to its answer; none: no limit.
@@ -39,22 +37,6 @@ pub(crate) struct Route {
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
     pub(crate) mark: Mark,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Attribute {
-    pub(crate) name: Located<String>,
-    pub(crate) matcher: StringMatch,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum StringMatch {
-    /// `null`, `{}` and the regular expression `*` all mean this.
-    Present,
-    Exact(String),
-    Prefix(String),
-    /// Matches the whole value.
-    Regex(Located<String>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +61,7 @@ const META_ROUTER: &[Field] = &[
 const ROUTE: &[Field] = &[
     Field::InForce("name"),
     Field::InForce("match"),
+    Field::InForce("matches"),
     Field::InForce("route"),
     Field::InForce("timeout"),
     Field::InForce("retries"),
@@ -87,14 +70,6 @@ const ROUTE: &[Field] = &[
     Field::NotYet("mirrorPercentage"),
     Field::NotYet("requestMutation"),
     Field::NotYet("responseMutation"),
-];
-
-const MATCH: &[Field] = &[Field::InForce("attributes")];
-
-const STRING_MATCH: &[Field] = &[
-    Field::InForce("exact"),
-    Field::InForce("prefix"),
-    Field::InForce("regex"),
 ];
 
 const WEIGHTED: &[Field] = &[Field::InForce("destination"), Field::InForce("weight")];
@@ -151,10 +126,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         .string(d, "name")
         .map(|n| n.value)
         .filter(|n| !n.is_empty());
-    let attributes = match fields.node("match") {
-        Some(node) => attributes(d, node),
-        None => vec![],
-    };
+    let alternatives = matching::decode(d, &fields);
     let timeout = fields.duration(d, "timeout");
     let retries = fields.node("retries");
     let retries = retries.and_then(|node| retries::decode(d, node, timeout));
@@ -173,84 +145,13 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         .collect();
     Some(Route {
         name,
-        attributes,
+        alternatives,
         destinations,
         timeout,
         retries,
         idempotent,
         mark: Mark::new(node.at),
     })
-}
-
-fn attributes(d: &mut Decoder, node: &Node) -> Vec<Attribute> {
-    let fields = d.fields("match", node, MATCH);
-    let entries = fields.map(d, "attributes").iter();
-    entries.filter_map(|entry| attribute(d, entry)).collect()
-}
-
-fn attribute(d: &mut Decoder, entry: &Entry) -> Option<Attribute> {
-    if entry.key.is_empty() {
-        let remedy = "name the attribute whose value is matched";
-        d.invalid(entry.at, "an attribute without a name", remedy);
-        return None;
-    }
-    let name = Located {
-        value: entry.key.clone(),
-        at: entry.at,
-    };
-    let path = format!("attributes.{}", entry.key);
-    let fields = d.fields(&path, &entry.value, STRING_MATCH);
-    let exact = fields.string(d, "exact");
-    let prefix = fields.string(d, "prefix");
-    let regex = fields.string(d, "regex");
-    let matcher = match (exact, prefix, regex) {
-        (None, None, None) => StringMatch::Present,
-        (Some(exact), None, None) => StringMatch::Exact(exact.value),
-        (None, Some(prefix), None) => StringMatch::Prefix(prefix.value),
-        (None, None, Some(regex)) => compiled(d, regex)?,
-        _ => {
-            let message = format!("`{path}` takes one of exact, prefix and regex");
-            let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-            d.report(
-                entry.at,
-                diagnostic.remedy("a request that has to meet two conditions needs a regex"),
-            );
-            return None;
-        }
-    };
-    // A value of the wrong type must not read as presence: that would widen the route.
-    let is_string_match = matches!(entry.value.value, Value::Map(_) | Value::Null);
-    is_string_match.then_some(Attribute { name, matcher })
-}
-
-fn compiled(d: &mut Decoder, regex: Located<String>) -> Option<StringMatch> {
-    if regex.value.is_empty() {
-        d.invalid(
-            regex.at,
-            "an empty regular expression matches nothing but an empty value",
-            "write `{exact: \"\"}` if that is meant, and `{}` for any value",
-        );
-        return None;
-    }
-    // As the proxy compiles it, with its limits: what is accepted here is accepted there.
-    let Err(refusal) = validate(&Condition::Regex(regex.value.clone())) else {
-        return Some(StringMatch::Regex(regex));
-    };
-    let text = &regex.value;
-    let (message, remedy) = match refusal {
-        RegexRefusal::TooLarge { limit, .. } => (
-            format!("`{text}` is too large: compiled it takes more than {limit} bytes"),
-            "write a wider one: `+` for a count such as `{200}`, `[A-Za-z]` for `\\p{L}`",
-        ),
-        RegexRefusal::Invalid { message, .. } => (
-            format!("`{text}` is no regular expression: {message}"),
-            "write it in RE2's syntax; `*` alone means any value",
-        ),
-        RegexRefusal::Star => return Some(StringMatch::Present),
-    };
-    let diagnostic = Diagnostic::error(Code::InvalidRegex, message);
-    d.report(regex.at, diagnostic.remedy(remedy));
-    None
 }
 
 fn destination(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)> {

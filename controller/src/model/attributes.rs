@@ -14,7 +14,8 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     let known = || schema.attributes.iter().map(|a| a.name.as_str());
-    for attribute in router.routes.iter().flat_map(|r| &r.attributes) {
+    let alternatives = router.routes.iter().flat_map(|route| &route.alternatives);
+    for attribute in alternatives.flat_map(|alternative| &alternative.attributes) {
         let Located { value: name, at } = &attribute.name;
         if known().any(|k| k == name) {
             continue;

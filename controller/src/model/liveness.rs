@@ -15,10 +15,7 @@ pub(super) fn check(servers: &[Server], findings: &mut Findings) {
     // A route is dead only where it is dead on every server.
     let mut dead: BTreeMap<RouteKey, Option<(&Rule, &Rule)>> = BTreeMap::new();
     for server in servers {
-        let rules = server
-            .rules
-            .iter()
-            .map(|rule| (rule.conditions.clone(), ()));
+        let rules = server.rules.iter().map(|rule| (rule.matches(), ()));
         // Regular expressions were checked when the object was decoded.
         let Ok(table) = RouteTable::new(rules) else {
             continue;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use meltemi_policy::{AttributeMatch, Condition, Precedence};
+use meltemi_policy::{AttributeMatch, Condition, Precedence, Text};
 
 use super::attachment::Attachment;
 use super::secrets::{Credentials, credentials};
 use super::services::Service;
 use super::{
-    Context, Fault, Findings, Mirror, RemovePrefix, Rule, Server, ServerPolicy, Setting,
-    SettingValue, WeightedCluster, objects_of,
+    Alternative, Context, Fault, Findings, Mirror, RemovePrefix, Rule, Server, ServerPolicy,
+    Setting, SettingValue, WeightedCluster, objects_of,
 };
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
@@ -52,7 +52,7 @@ fn precedence(object: &Object) -> Precedence {
     Precedence::new(0, object.metadata.created, &id.namespace, &id.name)
 }
 
-/// Where a RedisService can say where requests go, a MetaRouter must not.
+/// Where a RedisService says where requests go, a MetaRouter must not.
 pub(super) fn refuse_destinations(
     object: &Object,
     router: &MetaRouter,
@@ -63,7 +63,8 @@ pub(super) fn refuse_destinations(
     for destination in destinations {
         let host = &destination.host;
         let message = format!(
-            "a MetaRouter names no destination on {}, a server for {PLUGIN}: `{}` has no effect",
+            "a MetaRouter names no destination on {}, whose RedisService says where requests go: \
+             `{}` has no effect",
             server.name, host.value
         );
         let diagnostic = Diagnostic::error(Code::UnexpectedDestination, message);
@@ -183,10 +184,12 @@ impl Rules<'_> {
             Rule {
                 route: Some(i),
                 name: prefix.clone().unwrap_or_default(),
-                conditions: prefix
-                    .map(|prefix| self.condition(prefix))
-                    .into_iter()
-                    .collect(),
+                alternatives: vec![Alternative::Of(
+                    prefix
+                        .map(|prefix| self.condition(prefix))
+                        .into_iter()
+                        .collect(),
+                )],
                 destinations: vec![WeightedCluster::only(of(&route.destination, findings))],
                 timeout: self.spec.settings.op_timeout,
                 remove_prefix: removed.map(|prefix| RemovePrefix {
@@ -211,13 +214,9 @@ impl Rules<'_> {
     }
 
     fn condition(&self, prefix: String) -> AttributeMatch {
-        AttributeMatch {
-            name: KEY.to_owned(),
-            condition: match self.spec.settings.case_insensitive {
-                true => Condition::PrefixIgnoreCase(prefix),
-                false => Condition::Prefix(prefix),
-            },
-        }
+        let ignore_case = self.spec.settings.case_insensitive;
+        let value = prefix;
+        AttributeMatch::new(KEY, Condition::Prefix(Text { value, ignore_case }))
     }
 
     /// What the RedisService says of a server, beyond where requests go.

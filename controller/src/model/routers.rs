@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use meltemi_policy::{AttributeMatch, Condition, Precedence};
+use meltemi_policy::{Attribute, AttributeMatch, Condition, Precedence};
 
 use super::attachment::Attachment;
 use super::protocols::schema;
 use super::services::Service;
-use super::{Context, Findings, Rule, Server, WeightedCluster, attributes, objects_of, redis};
+use super::sources::{self, Workloads};
+use super::{
+    Alternative, Context, Findings, Rule, Server, WeightedCluster, attributes, objects_of, redis,
+};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{Destination, MetaRouter, Object, Route, Spec, StringMatch, one_of};
+use crate::manifest::{self, Destination, MetaRouter, Object, Spec, one_of};
 
 /// Attaches each MetaRouter to the servers that it names, in the order of precedence.
 pub(super) fn attach(
@@ -21,10 +24,12 @@ pub(super) fn attach(
 ) {
     let mut routers: Vec<_> = objects_of!(objects, MetaRouter).collect();
     routers.sort_by_cached_key(|(object, router)| precedence(object, router));
+    let workloads = Workloads::new(objects);
     for (object, spec) in routers {
         let router = Router {
             object,
             spec,
+            workloads: &workloads,
             attachment: Attachment {
                 object,
                 host: &spec.host,
@@ -37,11 +42,14 @@ pub(super) fn attach(
         router.check_routes(service, findings);
         let Some(service) = service else { continue };
         router.check_attributes(service, findings);
+        sources::check(object, spec, &workloads, findings);
         let destinations = spec.routes.iter().flat_map(|r| &r.destinations);
         router.attachment.check_destinations(destinations, findings);
         let attached = router
             .attachment
             .servers(service, objects, servers, findings);
+        let named: Vec<&Server> = attached.iter().filter_map(|&i| servers.get(i)).collect();
+        sources::check_gateways(&router.attachment, spec, &named, findings);
         for i in attached {
             if let Some(server) = servers.get_mut(i) {
                 let rules = router.rules(service, server, findings);
@@ -63,6 +71,7 @@ fn precedence(object: &Object, router: &MetaRouter) -> Precedence {
 struct Router<'a> {
     object: &'a Arc<Object>,
     spec: &'a MetaRouter,
+    workloads: &'a Workloads<'a>,
     attachment: Attachment<'a>,
 }
 
@@ -102,30 +111,32 @@ impl Router<'_> {
     /// Its rules on one server, in their order.
     fn rules(&self, service: &Service, server: &Server, findings: &mut Findings) -> Vec<Rule> {
         let interface = self.interface_condition(service, server);
-        if let Some(AttributeMatch { name, .. }) = &interface {
-            self.check_interfaces(service, name, findings);
+        if let Some(interface) = &interface {
+            self.check_interfaces(service, &interface.attribute, findings);
         }
-        let own = |route, name, conditions: Vec<AttributeMatch>, destinations| Rule {
+        let all = || Alternative::Of(interface.iter().cloned().collect());
+        let own = |route, name, alternatives, destinations| Rule {
             route,
             name,
-            conditions: interface.iter().cloned().chain(conditions).collect(),
+            alternatives,
             destinations,
             ..Rule::of(self.object)
         };
+        let host = Destination {
+            host: self.spec.host.clone(),
+            subset: None,
+            port: None,
+            weight: 100,
+        };
         let is_redis = server.protocol.plugin == redis::PLUGIN;
-        if is_redis {
+        if is_redis && server.policy.source.is_some() {
             redis::refuse_destinations(self.object, self.spec, server, findings);
-            if server.policy.source.is_some() {
-                return vec![];
-            }
+            return vec![];
         }
-        if self.spec.routes.is_empty() || is_redis {
-            let host = Destination {
-                host: self.spec.host.clone(),
-                subset: None,
-                port: None,
-                weight: 100,
-            };
+        let routes = &self.spec.routes;
+        if routes.iter().all(|route| route.destinations.is_empty())
+            && (is_redis || routes.is_empty())
+        {
             let cluster = self.attachment.cluster(&host, service, server, findings);
             let destinations = vec![WeightedCluster::only(cluster)];
             // Several that add policy for one host do not hide each other.
@@ -133,42 +144,79 @@ impl Router<'_> {
             if is_redis && server.rules.iter().any(is_there) {
                 return vec![];
             }
-            return vec![own(None, String::new(), vec![], destinations)];
+            return vec![own(None, String::new(), vec![all()], destinations)];
         }
-        let routes = self.spec.routes.iter().enumerate();
-        // One without destinations is an error, and said.
-        let routes = routes.filter(|(_, route)| !route.destinations.is_empty());
+        let routes = routes.iter().enumerate();
+        // One without destinations is an error, and said, but where its host is what is meant.
+        let routes = routes.filter(|(_, route)| is_redis || !route.destinations.is_empty());
         routes
             .map(|(i, route)| {
-                let destinations = route.destinations.iter();
-                let destinations = destinations
-                    .map(|d| WeightedCluster {
-                        cluster: self.attachment.cluster(d, service, server, findings),
-                        weight: d.weight,
-                    })
-                    .collect();
+                let destinations = match route.destinations.as_slice() {
+                    [] => std::slice::from_ref(&host),
+                    several => several,
+                };
+                let destinations = destinations.iter().map(|d| WeightedCluster {
+                    cluster: self.attachment.cluster(d, service, server, findings),
+                    weight: d.weight,
+                });
+                let destinations = destinations.collect();
                 let name = route.name.clone().unwrap_or_default();
+                let alternatives = route.alternatives.iter();
+                let alternatives = alternatives
+                    .map(|alternative| self.alternative(alternative, interface.as_ref(), server));
                 Rule {
                     timeout: route.timeout,
                     retries: route.retries.clone(),
                     idempotent: route.idempotent,
-                    ..own(Some(i), name, conditions(route), destinations)
+                    ..own(Some(i), name, alternatives.collect(), destinations)
                 }
             })
             .collect()
     }
 
+    /// What an alternative of a route means on a server.
+    fn alternative(
+        &self,
+        written: &manifest::Alternative,
+        interface: Option<&AttributeMatch>,
+        server: &Server,
+    ) -> Alternative {
+        let attributes = written.attributes.iter().map(|a| a.matching.clone());
+        let mut conditions: Vec<_> = interface.cloned().into_iter().chain(attributes).collect();
+        let Some(source) = &written.source else {
+            return Alternative::Of(conditions);
+        };
+        if let Some(reason) = source.excludes(server, &self.object.id.namespace) {
+            return Alternative::Never(reason);
+        }
+        if source.is_of_workload() {
+            let addresses = self.workloads.addresses(source);
+            if addresses.is_empty() {
+                let reason = "no client that is known is what its source asks for";
+                return Alternative::Never(reason.to_owned());
+            }
+            let addresses = addresses.iter().map(String::as_str);
+            conditions.push(AttributeMatch::from_addresses(addresses));
+        }
+        Alternative::Of(conditions)
+    }
+
     /// A route that asks for an interface that its service does not have gets no request.
-    fn check_interfaces(&self, service: &Service, name: &str, findings: &mut Findings) {
-        let attributes = self.spec.routes.iter().flat_map(|r| &r.attributes);
-        for attribute in attributes.filter(|a| a.name.value == name) {
-            let condition = condition(&attribute.matcher);
+    fn check_interfaces(&self, service: &Service, name: &Attribute, findings: &mut Findings) {
+        let alternatives = self.spec.routes.iter().flat_map(|route| {
+            let several = route.alternatives.len() > 1;
+            let attributes = route.alternatives.iter().flat_map(|a| &a.attributes);
+            attributes.map(move |attribute| (attribute, several))
+        });
+        let of_interface = alternatives.filter(|(a, _)| a.matching.attribute == *name);
+        for (attribute, several) in of_interface {
             let interfaces = service.interfaces.iter().map(String::as_str);
-            if condition.holds_for_any(interfaces) {
+            if attribute.matching.holds_for_any(interfaces) {
                 continue;
             }
+            let what = if several { "alternative" } else { "route" };
             let message = format!(
-                "this route gets no request: the annotation `interface` of {} admits none of \
+                "this {what} gets no request: the annotation `interface` of {} admits none of \
                  these values of {name}",
                 service.host
             );
@@ -182,28 +230,8 @@ impl Router<'_> {
     fn interface_condition(&self, service: &Service, server: &Server) -> Option<AttributeMatch> {
         let schema = schema(self.context().settings, &server.protocol.plugin)?;
         let name = schema.service_attribute.clone()?;
-        let condition = match service.interfaces.as_slice() {
-            [] => return None,
-            [only] => Condition::Exact(only.clone()),
-            several => Condition::one_of(several.iter().map(String::as_str)),
-        };
-        Some(AttributeMatch { name, condition })
-    }
-}
-
-fn conditions(route: &Route) -> Vec<AttributeMatch> {
-    let conditions = route.attributes.iter().map(|attribute| AttributeMatch {
-        name: attribute.name.value.clone(),
-        condition: condition(&attribute.matcher),
-    });
-    conditions.collect()
-}
-
-fn condition(matcher: &StringMatch) -> Condition {
-    match matcher {
-        StringMatch::Present => Condition::Present,
-        StringMatch::Exact(exact) => Condition::Exact(exact.clone()),
-        StringMatch::Prefix(prefix) => Condition::Prefix(prefix.clone()),
-        StringMatch::Regex(regex) => Condition::Regex(regex.value.clone()),
+        let mut interfaces = service.interfaces.iter().map(String::as_str).peekable();
+        interfaces.peek()?;
+        Some(AttributeMatch::new(name, Condition::one_of(interfaces)))
     }
 }

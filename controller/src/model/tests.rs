@@ -32,14 +32,8 @@ fn in_force(fixture: &Fixture) -> Vec<String> {
 }
 
 fn line(rule: &Rule) -> String {
-    let conditions = rule.conditions.iter().map(|c| match &c.condition {
-        Condition::Present => c.name.clone(),
-        Condition::Exact(exact) => format!("{}={exact}", c.name),
-        Condition::Prefix(prefix) => format!("{}={prefix}*", c.name),
-        Condition::PrefixIgnoreCase(prefix) => format!("{}={prefix}* (any case)", c.name),
-        Condition::Regex(regex) => format!("{}~{regex}", c.name),
-    });
-    let conditions = conditions.collect::<Vec<_>>().join(",");
+    let alternatives: Vec<_> = rule.alternatives.iter().map(alternative).collect();
+    let conditions = alternatives.join(" | ");
     let destinations = rule
         .destinations
         .iter()
@@ -48,6 +42,42 @@ fn line(rule: &Rule) -> String {
     format!(
         "{} {} [{conditions}] {destinations}",
         rule.source.id.name, rule.name
+    )
+}
+
+fn alternative(alternative: &Alternative) -> String {
+    match alternative {
+        Alternative::Never(reason) => format!("never: {reason}"),
+        Alternative::Of(conditions) => {
+            let conditions: Vec<_> = conditions.iter().map(condition).collect();
+            conditions.join(",")
+        }
+    }
+}
+
+fn condition(matching: &AttributeMatch) -> String {
+    let AttributeMatch {
+        attribute: name,
+        condition,
+        invert,
+        absent_is_empty,
+    } = matching;
+    let text = match condition {
+        Condition::Present => name.to_string(),
+        Condition::Exact(text) => format!("{name}={}", text.value),
+        Condition::Prefix(text) => format!("{name}={}*", text.value),
+        Condition::Suffix(text) => format!("{name}=*{}", text.value),
+        Condition::Contains(text) => format!("{name}=*{}*", text.value),
+        Condition::Regex(regex) => format!("{name}~{regex}"),
+        Condition::Range(range) => format!("{name} in {range:?}"),
+    };
+    let any_case = condition.text().is_some_and(|text| text.ignore_case);
+    let flag = |is_set: bool, flag| if is_set { flag } else { "" };
+    format!(
+        "{}{text}{}{}",
+        flag(*invert, "!"),
+        flag(any_case, " (any case)"),
+        flag(*absent_is_empty, " (or none)")
     )
 }
 
@@ -90,7 +120,26 @@ fn every_kind_of_matcher() {
         ("{regex: 'say.*'}", "method~say.*"),
         ("{regex: '*'}", "method"),
         ("{}", "method"),
-        ("~", "method"),
+        ("{present: true}", "method"),
+        ("{present: false}", "!method"),
+        ("{present: true, invert: true}", "!method"),
+        ("{present: false, invert: true}", "method"),
+        ("{regex: '*', invert: true}", "!method"),
+        ("{suffix: Hello}", "method=*Hello"),
+        ("{contains: Hel}", "method=*Hel*"),
+        ("{exact: x, ignoreCase: true}", "method=x (any case)"),
+        ("{contains: x, ignoreCase: true}", "method=*x* (any case)"),
+        ("{exact: x, invert: true}", "!method=x (or none)"),
+        (
+            "{prefix: x, invert: true, ignoreCase: true}",
+            "!method=x* (any case) (or none)",
+        ),
+        ("{exact: x, invert: false}", "method=x"),
+        ("{range: {start: -1, end: 10}}", "method in -1..10"),
+        (
+            "{range: {start: -1, end: 10}, invert: true}",
+            "!method in -1..10 (or none)",
+        ),
     ];
     for (matcher, expected) in rows {
         let fixture = Fixture::valid();

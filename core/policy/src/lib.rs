@@ -21,5 +21,5 @@ pub use locality::{Locality, LocalityParseError, LocalityRule, RegionFailover};
 pub use maglev::Maglev;
 pub use precedence::Precedence;
 pub use ring::Ring;
-pub use route::{AttributeMatch, Condition, RouteTable};
+pub use route::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text};
 pub use weights::WeightedCycle;

@@ -1,68 +1,30 @@
-//! Which rule decides a request, by the attributes of its message.
+//! Which rule decides a request, by the attributes of its message and of its connection.
 
 mod alternation;
+mod condition;
 mod explain;
 mod index;
+mod leaf;
 mod matcher;
+mod pattern_set;
 mod shadow;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use smallvec::SmallVec;
 use thiserror::Error;
 
-pub use explain::{Explanation, Failure, Verdict};
+pub use condition::{Attribute, AttributeMatch, Condition, Text};
+pub use explain::{Explanation, Failure, Taken, Verdict};
 use index::Index;
 use matcher::Matcher;
 pub use shadow::Shadowed;
 
-/// A condition on one attribute of the message.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AttributeMatch {
-    pub name: String,
-    pub condition: Condition,
-}
-
-/// What an attribute's value must be; an absent attribute satisfies none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Condition {
-    Exact(String),
-    Prefix(String),
-    /// A prefix whose ASCII letters may be of either case.
-    PrefixIgnoreCase(String),
-    /// A regular expression that matches the whole value. One that is a mere alternation of texts
-    /// is looked up as a set, see [`Self::one_of`].
-    Regex(String),
-    Present,
-}
-
-impl Condition {
-    /// Whether one of these values satisfies it; if it does not compile, none does.
-    pub fn holds_for_any<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
-        let mut values = values.into_iter();
-        Matcher::new(self).is_ok_and(|matcher| values.any(|v| matcher.holds(v.as_bytes())))
-    }
-
-    /// The values that satisfy it, where it is a set of them; in order.
-    pub fn values(&self) -> Option<Vec<String>> {
-        let Self::Regex(pattern) = self else {
-            return None;
-        };
-        let values = alternation::values(pattern)?.into_iter();
-        let mut values: Vec<_> = values
-            .map(|value| String::from_utf8_lossy(&value).into_owned())
-            .collect();
-        values.sort_unstable();
-        Some(values)
-    }
-
-    /// One of these values. They are looked up, so that their number has no limit.
-    pub fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::Regex(alternation::pattern(values))
-    }
-}
+/// Conditions that all have to hold; none holds always.
+pub type Alternative = Vec<AttributeMatch>;
 
 /// A condition that cannot be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -70,7 +32,7 @@ impl Condition {
 pub struct RouteTableError {
     /// Index of the rule.
     pub rule: usize,
-    pub attribute: String,
+    pub attribute: Attribute,
     pub reason: RegexRefusal,
 }
 
@@ -94,27 +56,32 @@ pub fn validate(condition: &Condition) -> Result<(), RegexRefusal> {
 /// Ordered rules, compiled: the first that matches decides.
 ///
 /// Exact conditions are looked up together, so that a thousand routes on service and method cost
-/// what one does; only rules whose exact conditions hold have their prefixes and regular
-/// expressions tried.
+/// what one does; only rules whose exact conditions hold have the rest of theirs tried, and the
+/// regular expressions of several are searched for as one set.
 #[derive(Debug)]
 pub struct RouteTable<T> {
-    attributes: Vec<String>,
-    rules: Vec<Vec<AttributeMatch>>,
+    attributes: Vec<Attribute>,
+    rules: Vec<Vec<Alternative>>,
     targets: Vec<T>,
+    /// The first rule takes every request.
+    takes_all: bool,
     index: Index,
 }
 
 impl<T> RouteTable<T> {
-    /// Compiles rules in the order in which they are tried: each is the conditions that all have
-    /// to hold (none means every request) and what it leads to.
+    /// Compiles rules in the order in which they are tried: each is the alternatives of which one
+    /// has to hold (none: no request is the rule's), and what it leads to.
     pub fn new(
-        rules: impl IntoIterator<Item = (Vec<AttributeMatch>, T)>,
+        rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
     ) -> Result<Self, RouteTableError> {
-        let (rules, targets): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
+        let (rules, targets): (Vec<Vec<Alternative>>, _) = rules.into_iter().unzip();
         let attributes = attributes_of(&rules);
         let index = Index::new(&rules, &attributes)?;
         Ok(Self {
             attributes,
+            takes_all: rules
+                .first()
+                .is_some_and(|rule| rule.iter().any(Vec::is_empty)),
             rules,
             targets,
             index,
@@ -122,7 +89,7 @@ impl<T> RouteTable<T> {
     }
 
     /// The attributes that some rule names, each once.
-    pub fn attributes(&self) -> &[String] {
+    pub fn attributes(&self) -> &[Attribute] {
         &self.attributes
     }
 
@@ -134,13 +101,13 @@ impl<T> RouteTable<T> {
     /// The first rule that matches, with its position.
     ///
     /// `lookup` gives the value of the attribute at an index of [`Self::attributes`], `None` if the
-    /// message has none. It is called at most once for each attribute, and only for those on which
+    /// request has none. It is called at most once for each attribute, and only for those on which
     /// the decision hangs.
     pub fn select<'m>(
         &self,
         lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>,
     ) -> Option<(usize, &T)> {
-        if self.rules.first().is_some_and(Vec::is_empty) {
+        if self.takes_all {
             return Some((0, self.targets.first()?));
         }
         let mut values = Values::new(lookup);
@@ -151,30 +118,28 @@ impl<T> RouteTable<T> {
 
 /// The attributes in the order in which they are best looked at: those whose values are listed
 /// most often first, since these leave the fewest rules.
-fn attributes_of(rules: &[Vec<AttributeMatch>]) -> Vec<String> {
-    let mut counted: Vec<(&str, usize)> = Vec::new();
-    for matching in rules.iter().flatten() {
-        let exact = usize::from(index::values(&matching.condition).is_some());
-        match counted.iter_mut().find(|(name, _)| *name == matching.name) {
-            Some((_, count)) => *count += exact,
-            None => counted.push((&matching.name, exact)),
-        }
+fn attributes_of(rules: &[Vec<Alternative>]) -> Vec<Attribute> {
+    let mut counted: Vec<(&Attribute, usize)> = Vec::new();
+    let mut places: HashMap<&Attribute, usize> = HashMap::new();
+    for matching in rules.iter().flatten().flatten() {
+        let place = *places.entry(&matching.attribute).or_insert_with(|| {
+            counted.push((&matching.attribute, 0));
+            counted.len() - 1
+        });
+        counted[place].1 += usize::from(index::values(matching).is_some());
     }
     // Stable: equally frequent ones stay in the order of their first use.
     counted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    counted
-        .into_iter()
-        .map(|(name, _)| name.to_owned())
-        .collect()
+    counted.into_iter().map(|(name, _)| name.clone()).collect()
 }
 
-/// The values of one message, each fetched when it is first asked for.
+/// The values of one request, each fetched when it is first asked for.
 struct Values<'m, F> {
     lookup: F,
     slots: SmallVec<[Slot<'m>; 8]>,
 }
 
-/// What is known of one attribute: nothing yet, or its value if the message has one.
+/// What is known of one attribute: nothing yet, or its value if the request has one.
 type Slot<'m> = Option<Option<Cow<'m, [u8]>>>;
 
 impl<'m, F: FnMut(usize) -> Option<Cow<'m, [u8]>>> Values<'m, F> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meltemi_policy::{AttributeMatch, Condition, LocalityRule};
+use meltemi_policy::{Alternative, Attribute, AttributeMatch, Condition, LocalityRule};
 use serde_json::{Map, Value, json};
 
 use super::Sources;
@@ -137,7 +137,7 @@ fn route(route: &Route) -> Value {
     json!({
         "name": route.name,
         "owner": route.owner,
-        "match": route.matches.iter().map(attribute).collect::<Vec<_>>(),
+        "match": route.matches.iter().map(alternative).collect::<Vec<_>>(),
         "destinations": destinations.collect::<Vec<_>>(),
         "timeout": route.timeout.map(duration),
         "remove_prefix": route.remove_prefix.as_ref().map(|removed| json!({
@@ -156,17 +156,40 @@ fn mirror(mirror: &Mirror) -> Value {
     })
 }
 
+fn alternative(alternative: &Alternative) -> Value {
+    alternative.iter().map(attribute).collect()
+}
+
 fn attribute(matched: &AttributeMatch) -> Value {
-    let name = &matched.name;
-    match &matched.condition {
-        Condition::Exact(value) => json!({ "attribute": name, "exact": value }),
-        Condition::Prefix(value) => json!({ "attribute": name, "prefix": value }),
-        Condition::PrefixIgnoreCase(value) => {
-            json!({ "attribute": name, "prefix": value, "ignore_case": true })
+    let (kind, value) = match &matched.condition {
+        Condition::Exact(text) => ("exact", json!(text.value)),
+        Condition::Prefix(text) => ("prefix", json!(text.value)),
+        Condition::Suffix(text) => ("suffix", json!(text.value)),
+        Condition::Contains(text) => ("contains", json!(text.value)),
+        Condition::Regex(regex) => ("regex", json!(regex)),
+        Condition::Range(range) => ("range", json!({ "start": range.start, "end": range.end })),
+        Condition::Present => ("present", json!(true)),
+    };
+    let mut shown = Map::new();
+    match &matched.attribute {
+        Attribute::Message(name) => shown.insert("attribute".to_owned(), json!(name)),
+        Attribute::SourceAddress => shown.insert("source".to_owned(), json!("address")),
+    };
+    shown.insert(kind.to_owned(), value);
+    let ignore_case = matched
+        .condition
+        .text()
+        .is_some_and(|text| text.ignore_case);
+    for (flag, is_set) in [
+        ("ignore_case", ignore_case),
+        ("invert", matched.invert),
+        ("absent_is_empty", matched.absent_is_empty),
+    ] {
+        if is_set {
+            shown.insert(flag.to_owned(), json!(true));
         }
-        Condition::Regex(value) => json!({ "attribute": name, "regex": value }),
-        Condition::Present => json!({ "attribute": name, "present": true }),
     }
+    Value::Object(shown)
 }
 
 fn cluster(cluster: &Cluster) -> Value {

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::route::validate;
-use meltemi_policy::{AttributeMatch, Condition};
+use meltemi_policy::Alternative;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
-use meltemi_proto::envoy::config::route::v3::HeaderMatcher;
-use meltemi_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
-use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meltemi_proto::meltemi::config::v1::SourceObject;
 
 use super::duration::duration;
 use super::invalid::{Invalid, required};
+use super::matching::alternatives;
 use super::retry::RetryPolicy;
 use super::share::Share;
 
@@ -31,8 +28,8 @@ pub struct Route {
     pub name: String,
     /// `kind/namespace/name` of the object that it came from; empty if unknown.
     pub owner: String,
-    /// All of them must hold; none means every request.
-    pub matches: Vec<AttributeMatch>,
+    /// One of them must hold; at least one.
+    pub matches: Vec<Alternative>,
     /// At least one; the weights are relative and their sum is above zero.
     pub destinations: Vec<WeightedCluster>,
     /// From the request's last byte to the answer's; `None` is no limit.
@@ -111,7 +108,7 @@ impl Route {
         Self {
             name: name.into(),
             owner: String::new(),
-            matches: Vec::new(),
+            matches: vec![Alternative::new()],
             destinations: vec![WeightedCluster {
                 cluster: cluster.into(),
                 weight: 1,
@@ -134,15 +131,8 @@ impl Route {
                 return Err(Invalid::new(field, "is not supported"));
             }
         }
-        let matches = route
-            .r#match
-            .map_or_else(Vec::new, |m| m.metadata)
-            .into_iter()
-            .enumerate()
-            .map(|(i, matcher)| {
-                attribute_match(matcher).map_err(|e| e.within(&format!("match.metadata[{i}]")))
-            })
-            .collect::<Result<_, _>>()?;
+        let matches =
+            alternatives(route.r#match.unwrap_or_default()).map_err(|e| e.within("match"))?;
         let action = route
             .route
             .ok_or_else(|| Invalid::new("route", "is missing"))?;
@@ -195,55 +185,6 @@ fn mirrors(mirrors: Vec<proto::Mirror>) -> Result<Vec<Mirror>, Invalid> {
             parse(mirror).map_err(|e: Invalid| e.within(&format!("route.mirrors[{i}]")))
         })
         .collect()
-}
-
-fn attribute_match(matcher: HeaderMatcher) -> Result<AttributeMatch, Invalid> {
-    if matcher.invert_match {
-        return Err(Invalid::new("invert_match", "is not supported"));
-    }
-    let condition = match matcher.header_match_specifier {
-        Some(HeaderMatchSpecifier::PresentMatch(true)) => Condition::Present,
-        Some(HeaderMatchSpecifier::PresentMatch(false)) => {
-            return Err(Invalid::new("present_match", "false is not supported"));
-        }
-        Some(HeaderMatchSpecifier::StringMatch(matcher)) if matcher.ignore_case => {
-            match matcher.match_pattern {
-                Some(MatchPattern::Prefix(prefix)) => Condition::PrefixIgnoreCase(prefix),
-                _ => {
-                    let reason = "is supported with prefix only";
-                    return Err(Invalid::new("string_match.ignore_case", reason));
-                }
-            }
-        }
-        Some(HeaderMatchSpecifier::StringMatch(matcher)) => {
-            pattern(matcher.match_pattern).map_err(|e| e.within("string_match"))?
-        }
-        None => {
-            return Err(Invalid::new(
-                "header_match_specifier",
-                "is missing or unknown",
-            ));
-        }
-    };
-    validate(&condition).map_err(|e| Invalid::new("string_match", e.to_string()))?;
-    Ok(AttributeMatch {
-        name: required("name", matcher.name)?,
-        condition,
-    })
-}
-
-fn pattern(pattern: Option<MatchPattern>) -> Result<Condition, Invalid> {
-    match pattern {
-        Some(MatchPattern::Exact(value)) => Ok(Condition::Exact(value)),
-        Some(MatchPattern::Prefix(value)) => Ok(Condition::Prefix(value)),
-        Some(MatchPattern::SafeRegex(regex)) => {
-            Ok(Condition::Regex(required("safe_regex.regex", regex.regex)?))
-        }
-        Some(MatchPattern::Suffix(_) | MatchPattern::Contains(_)) | None => Err(Invalid::new(
-            "match_pattern",
-            "is none of exact, prefix and safe_regex",
-        )),
-    }
 }
 
 fn destinations(specifier: Option<ClusterSpecifier>) -> Result<Vec<WeightedCluster>, Invalid> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use meltemi_policy::{AttributeMatch, Condition, LocalityRule, RegionFailover};
+use meltemi_policy::{Alternative, AttributeMatch, Condition, LocalityRule, RegionFailover, Text};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::envoy::config::cluster::v3::{self as cluster, cluster as choices};
 use meltemi_proto::envoy::config::core::v3 as core;
@@ -17,6 +17,7 @@ use meltemi_proto::{Any, EXTENSION_NAME};
 
 use super::*;
 
+mod matching;
 mod settings;
 
 /// One edit of a valid message, and the complaint that it must lead to.
@@ -187,7 +188,7 @@ fn condition(name: &str, pattern: MatchPattern) -> matcher::HeaderMatcher {
             match_pattern: Some(pattern),
             ignore_case: false,
         })),
-        invert_match: false,
+        ..matcher::HeaderMatcher::default()
     }
 }
 
@@ -222,9 +223,10 @@ fn route_configuration() -> route::RouteConfiguration {
                     matcher::HeaderMatcher {
                         name: "user".to_owned(),
                         header_match_specifier: Some(HeaderMatchSpecifier::PresentMatch(true)),
-                        invert_match: false,
+                        ..matcher::HeaderMatcher::default()
                     },
                 ],
+                alternatives: vec![],
             }),
             route: Some(route::RouteAction {
                 cluster_specifier: weighted(&[80, 20]),
@@ -262,16 +264,13 @@ fn routes() {
     let parsed = RouteConfig::try_from(route_configuration()).expect("valid");
     let route = &parsed.routes[0];
     let matches = [
-        ("method", Condition::Exact("get".to_owned())),
-        ("group", Condition::Prefix("g".to_owned())),
+        ("method", Condition::Exact("get".into())),
+        ("group", Condition::Prefix("g".into())),
         ("version", Condition::Regex("1\\..*".to_owned())),
         ("user", Condition::Present),
     ];
-    let matches = matches.map(|(name, condition)| AttributeMatch {
-        name: name.to_owned(),
-        condition,
-    });
-    assert_eq!(route.matches, matches);
+    let matches = matches.map(|(name, condition)| AttributeMatch::new(name, condition));
+    assert_eq!(route.matches, [matches]);
     assert_eq!(route.owner, "MetaRouter/shop/orders");
     assert_eq!(route.timeout, Some(Duration::from_millis(1500)));
     assert_eq!(parsed.clusters().collect::<Vec<_>>(), ["c80", "c20"]);
@@ -303,15 +302,6 @@ fn refused_routes() {
             (
                 |c| matcher(c).name.clear(),
                 "routes[0].match.metadata[0].name: is missing",
-            ),
-            (
-                |c| matcher(c).invert_match = true,
-                "routes[0].match.metadata[0].invert_match: is not supported",
-            ),
-            (
-                |c| *matcher(c) = condition("a", MatchPattern::Suffix("s".to_owned())),
-                "routes[0].match.metadata[0].string_match.match_pattern: \
-                 is none of exact, prefix and safe_regex",
             ),
             (
                 |c| {

@@ -332,7 +332,9 @@ impl Engine {
             memo: &exchange.memo,
         };
         let codec = client.codec.as_ref();
-        let Some(route) = service.select(|attribute| codec.attribute(frame, attribute)) else {
+        let Some(route) = service.select(client.source(), |attribute| {
+            codec.attribute(frame, attribute)
+        }) else {
             // What a pinned connection needs to be released has no key to be routed by.
             let pinned = client.pin.is_some() && exchange.pin != Pin::Aside;
             exchange.to = client.pinned_to.clone().filter(|_| pinned);

@@ -187,7 +187,9 @@ impl Engine {
         }
         let frame = whole(bytes, &request.memo);
         let codec = client.codec.as_ref();
-        let route = service.select(|attribute| codec.attribute(frame, attribute));
+        let route = service.select(client.source(), |attribute| {
+            codec.attribute(frame, attribute)
+        });
         let leads_there = |route: &Rc<_>| {
             exchange
                 .route

@@ -51,13 +51,14 @@ impl ::prost::Name for Route {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteMatch {
-    /// Conditions on the message's attributes; all must hold. Of the matchers, exact, prefix and
-    /// safe_regex of string_match, and present_match, are understood, and ignore_case with prefix;
-    /// others are refused.
+    /// Conditions on the message's attributes; all must hold.
     #[prost(message, repeated, tag = "1")]
     pub metadata: ::prost::alloc::vec::Vec<
         super::super::super::super::super::envoy::config::route::v3::HeaderMatcher,
     >,
+    /// Where there are any, one must hold as well.
+    #[prost(message, repeated, tag = "1000")]
+    pub alternatives: ::prost::alloc::vec::Vec<RouteAlternative>,
 }
 impl ::prost::Name for RouteMatch {
     const NAME: &'static str = "RouteMatch";
@@ -67,6 +68,45 @@ impl ::prost::Name for RouteMatch {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteMatch"
+            .into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RouteAlternative {
+    /// Conditions on the message's attributes; all must hold.
+    #[prost(message, repeated, tag = "1")]
+    pub metadata: ::prost::alloc::vec::Vec<
+        super::super::super::super::super::envoy::config::route::v3::HeaderMatcher,
+    >,
+    /// Where the request must come from. Absent: from anywhere.
+    #[prost(message, optional, tag = "2")]
+    pub source: ::core::option::Option<RouteSource>,
+}
+impl ::prost::Name for RouteAlternative {
+    const NAME: &'static str = "RouteAlternative";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAlternative".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAlternative"
+            .into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RouteSource {
+    /// The client's connection comes from one of these IP addresses; at least one.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for RouteSource {
+    const NAME: &'static str = "RouteSource";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.RouteSource".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteSource"
             .into()
     }
 }

@@ -41,7 +41,9 @@ pub struct HeaderMatcher {
     pub name: ::prost::alloc::string::String,
     #[prost(bool, tag = "8")]
     pub invert_match: bool,
-    #[prost(oneof = "header_matcher::HeaderMatchSpecifier", tags = "7, 13")]
+    #[prost(bool, tag = "14")]
+    pub treat_missing_header_as_empty: bool,
+    #[prost(oneof = "header_matcher::HeaderMatchSpecifier", tags = "6, 7, 13")]
     pub header_match_specifier: ::core::option::Option<
         header_matcher::HeaderMatchSpecifier,
     >,
@@ -50,6 +52,8 @@ pub struct HeaderMatcher {
 pub mod header_matcher {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum HeaderMatchSpecifier {
+        #[prost(message, tag = "6")]
+        RangeMatch(super::super::super::super::r#type::v3::Int64Range),
         #[prost(bool, tag = "7")]
         PresentMatch(bool),
         #[prost(message, tag = "13")]

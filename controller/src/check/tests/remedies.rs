@@ -53,7 +53,7 @@ const ROWS: [Row; 28] = [
         "router.yaml",
         "{exact: sayHello}",
         "{regex: ''}",
-        "`{}` for any value",
+        "`{present: true}` for any value",
     ),
     (
         "router.yaml",

@@ -30,7 +30,7 @@ fn rules(model: &Model) -> Vec<String> {
 }
 
 fn line(rule: &Rule) -> String {
-    let conditions: Vec<_> = rule.conditions.iter().map(condition).collect();
+    let conditions: Vec<_> = rule.matches().iter().flatten().map(condition).collect();
     let mut line = format!(
         "[{}] -> {}",
         conditions.join(","),
@@ -51,10 +51,12 @@ fn line(rule: &Rule) -> String {
 }
 
 fn condition(matching: &AttributeMatch) -> String {
+    let name = &matching.attribute;
     match &matching.condition {
-        Condition::Prefix(prefix) => format!("{}={prefix}*", matching.name),
-        Condition::PrefixIgnoreCase(prefix) => format!("{}~{prefix}*", matching.name),
-        other => format!("{}: {other:?}", matching.name),
+        Condition::Prefix(prefix) if prefix.ignore_case => format!("{name}~{}*", prefix.value),
+        Condition::Prefix(prefix) => format!("{name}={}*", prefix.value),
+        Condition::Exact(exact) => format!("{name}={}", exact.value),
+        other => format!("{name}: {other:?}"),
     }
 }
 
@@ -303,6 +305,22 @@ fn a_meta_router_leads_nowhere_where_a_redis_service_decides() {
         "{exact: GET}}}\n",
         "{exact: GET}}}\n    route: [{destination: {host: cache.shop}}]\n",
     );
+    // Where nothing else says where requests go, it may: its host is what a route leaves out.
+    fixture.edit(
+        "router.yaml",
+        "  routes:\n",
+        "  routes:\n  - match: {attributes: {key: {exact: a}}}\n",
+    );
+    valid(&fixture, |model| {
+        assert_eq!(
+            rules(model),
+            [
+                "[key=a] -> outbound|6379||sessions.shop",
+                "[command=GET] -> outbound|6379||cache.shop",
+            ]
+        );
+    });
+    fixture.write("redis.yaml", REDIS_SERVICE);
     let (_, report) = loaded(&fixture);
     assert_eq!(report.errors(), 1, "{report}");
     let text = report.to_string();

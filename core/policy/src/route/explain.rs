@@ -2,32 +2,38 @@
 
 use std::borrow::Cow;
 
-use super::matcher::Matcher;
-use super::{AttributeMatch, Condition, RouteTable, Values};
+use super::matcher::Test;
+use super::{Alternative, AttributeMatch, RouteTable, Values};
 
 /// What each rule says, up to and including the one that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// In the order of the rules.
     pub verdicts: Vec<Verdict>,
-    /// The rule that decides; it is the last verdict.
-    pub matched: Option<usize>,
+    /// What decides; its rule is that of the last verdict.
+    pub matched: Option<Taken>,
+}
+
+/// A rule, and the first of its alternatives that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub rule: usize,
+    pub alternative: usize,
 }
 
 /// What one rule says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub rule: usize,
-    /// The conditions that do not hold, in their order; none for a rule that matches.
-    pub failures: Vec<Failure>,
+    /// Of each alternative that does not hold, up to the one that does, what fails.
+    pub failed: Vec<Vec<Failure>>,
 }
 
 /// A condition that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    pub attribute: String,
-    pub condition: Condition,
-    /// The message's value, `None` if it has none.
+    pub matching: AttributeMatch,
+    /// The request's value, `None` if it has none.
     pub actual: Option<Vec<u8>>,
 }
 
@@ -37,38 +43,42 @@ impl<T> RouteTable<T> {
     pub fn explain<'m>(&self, lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>) -> Explanation {
         let mut values = Values::new(lookup);
         let mut verdicts = Vec::new();
-        for (rule, matches) in self.rules.iter().enumerate() {
-            let failures: Vec<Failure> = matches
-                .iter()
-                .filter_map(|matching| {
-                    let attribute = self.attributes.iter().position(|a| *a == matching.name)?;
-                    failure(matching, values.value(attribute))
-                })
-                .collect();
-            let matched = failures.is_empty();
-            verdicts.push(Verdict { rule, failures });
-            if matched {
-                return Explanation {
-                    verdicts,
-                    matched: Some(rule),
-                };
+        let mut matched = None;
+        for (rule, alternatives) in self.rules.iter().enumerate() {
+            let mut failed = Vec::new();
+            for (alternative, conditions) in alternatives.iter().enumerate() {
+                let failures = self.failures(conditions, &mut values);
+                if failures.is_empty() {
+                    matched = Some(Taken { rule, alternative });
+                    break;
+                }
+                failed.push(failures);
+            }
+            verdicts.push(Verdict { rule, failed });
+            if matched.is_some() {
+                break;
             }
         }
-        Explanation {
-            verdicts,
-            matched: None,
-        }
+        Explanation { verdicts, matched }
+    }
+
+    fn failures<'m, F>(&self, conditions: &Alternative, values: &mut Values<'m, F>) -> Vec<Failure>
+    where
+        F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
+    {
+        let failing = conditions.iter().filter_map(|matching| {
+            let mut attributes = self.attributes.iter();
+            let attribute = attributes.position(|known| *known == matching.attribute)?;
+            failure(matching, values.value(attribute))
+        });
+        failing.collect()
     }
 }
 
 fn failure(matching: &AttributeMatch, value: Option<&[u8]>) -> Option<Failure> {
-    let matcher = Matcher::new(&matching.condition).expect("compiled with the table before");
-    if value.is_some_and(|value| matcher.holds(value)) {
-        return None;
-    }
-    Some(Failure {
-        attribute: matching.name.clone(),
-        condition: matching.condition.clone(),
+    let test = Test::new(matching).expect("compiled with the table before");
+    (!test.holds(value)).then(|| Failure {
+        matching: matching.clone(),
         actual: value.map(<[u8]>::to_vec),
     })
 }

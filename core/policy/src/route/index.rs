@@ -7,12 +7,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::matcher::Matcher;
-use super::{AttributeMatch, Condition, RouteTableError, Values, alternation};
+use super::leaf::{Leaf, Residual, Rule, Sets};
+use super::matcher::Test;
+use super::{
+    Alternative, Attribute, AttributeMatch, Condition, RouteTableError, Values, alternation,
+};
 
 /// In how many places one rule may stand; what would take more is looked up rule by rule.
 const PLACES: usize = 4096;
@@ -34,15 +37,9 @@ struct Shape {
 #[derive(Debug)]
 enum Node {
     Level(HashMap<Box<[u8]>, Self, BuildHasherDefault<ValueHasher>>),
-    /// Ascending.
-    Rules(Vec<Rule>),
-}
-
-#[derive(Clone, Debug)]
-struct Rule {
-    position: usize,
-    /// What is left to check after the values of the levels, by cost.
-    residual: Arc<[(usize, Matcher)]>,
+    /// A level of one value, which needs no hash.
+    Only(Box<[u8]>, Box<Self>),
+    Leaf(Leaf),
 }
 
 /// An attribute, and the values of it that a rule lists.
@@ -50,12 +47,20 @@ type Listed = (usize, Vec<Box<[u8]>>);
 
 impl Index {
     pub(super) fn new(
-        rules: &[Vec<AttributeMatch>],
-        attributes: &[String],
+        rules: &[Vec<Alternative>],
+        attributes: &[Attribute],
     ) -> Result<Self, RouteTableError> {
+        let places = attributes.iter().enumerate();
+        let places: HashMap<_, _> = places.map(|(place, name)| (name, place)).collect();
         let mut index = Self::default();
-        for (position, matches) in rules.iter().enumerate() {
-            index.insert(position, matches, attributes)?;
+        for (position, alternatives) in rules.iter().enumerate() {
+            for matches in alternatives {
+                index.insert(position, matches, &places)?;
+            }
+        }
+        let mut sets = Sets::default();
+        for shape in &mut index.shapes {
+            shape.root.settle(&mut sets);
         }
         Ok(index)
     }
@@ -64,35 +69,37 @@ impl Index {
         &mut self,
         position: usize,
         matches: &[AttributeMatch],
-        attributes: &[String],
+        places: &HashMap<&Attribute, usize>,
     ) -> Result<(), RouteTableError> {
         let mut listed: Vec<Listed> = Vec::new();
         let mut residual = Vec::new();
-        let mut places = 1;
-        for AttributeMatch { name, condition } in matches {
-            let attribute = attributes
-                .iter()
-                .position(|attribute| attribute == name)
+        let mut product = 1;
+        for matching in matches {
+            let attribute = *places
+                .get(&matching.attribute)
                 .expect("the attributes are those of the rules");
             let is_new = listed.iter().all(|&(seen, _)| seen != attribute);
-            match values(condition) {
-                Some(values) if is_new && places * values.len() <= PLACES => {
-                    places *= values.len();
+            match values(matching) {
+                Some(values) if is_new && product * values.len() <= PLACES => {
+                    product *= values.len();
                     listed.push((attribute, values));
                 }
                 _ => {
-                    let matcher = Matcher::new(condition).map_err(|reason| RouteTableError {
+                    let test = Test::new(matching).map_err(|reason| RouteTableError {
                         rule: position,
-                        attribute: name.clone(),
+                        attribute: matching.attribute.clone(),
                         reason,
                     })?;
-                    residual.push((attribute, matcher));
+                    residual.push((attribute, test));
                 }
             }
         }
         listed.sort_unstable_by_key(|&(attribute, _)| attribute);
-        residual.sort_by_key(|(attribute, matcher)| (matcher.is_regex(), *attribute));
-        let residual = residual.into();
+        residual.sort_by_key(|(attribute, test)| (test.is_regex(), *attribute));
+        let residual = residual.into_iter();
+        let residual = residual
+            .map(|(attribute, test)| (attribute, Residual::Alone(Rc::new(test))))
+            .collect();
         let shape = self.shape(position, listed.iter().map(|&(attribute, _)| attribute));
         shape.root.insert(&listed, &Rule { position, residual });
         Ok(())
@@ -136,37 +143,24 @@ impl Shape {
     {
         let mut node = &self.root;
         for &attribute in &self.attributes {
-            let Node::Level(next) = node else { return None };
-            node = next.get(values.value(attribute)?)?;
+            let value = values.value(attribute)?;
+            node = match node {
+                Node::Only(only, next) if **only == *value => next,
+                Node::Level(next) => next.get(value)?,
+                Node::Only(..) | Node::Leaf(_) => return None,
+            };
         }
-        let Node::Rules(rules) = node else {
-            return None;
-        };
-        rules
-            .iter()
-            .take_while(|rule| before.is_none_or(|before| rule.position < before))
-            .find(|rule| rule.holds(values))
-            .map(|rule| rule.position)
-    }
-}
-
-impl Rule {
-    fn holds<'m, F>(&self, values: &mut Values<'m, F>) -> bool
-    where
-        F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
-    {
-        self.residual.iter().all(|(attribute, matcher)| {
-            values
-                .value(*attribute)
-                .is_some_and(|value| matcher.holds(value))
-        })
+        match node {
+            Node::Leaf(leaf) => leaf.find(values, before),
+            Node::Only(..) | Node::Level(_) => None,
+        }
     }
 }
 
 impl Node {
     fn empty(levels: usize) -> Self {
         if levels == 0 {
-            Self::Rules(Vec::new())
+            Self::Leaf(Leaf::default())
         } else {
             Self::Level(HashMap::default())
         }
@@ -174,7 +168,7 @@ impl Node {
 
     fn insert(&mut self, listed: &[Listed], rule: &Rule) {
         match (self, listed.split_first()) {
-            (Self::Rules(rules), None) => rules.push(rule.clone()),
+            (Self::Leaf(leaf), None) => leaf.push(rule),
             (Self::Level(next), Some(((_, values), rest))) => {
                 for value in values {
                     next.entry(value.clone())
@@ -185,14 +179,32 @@ impl Node {
             _ => unreachable!("a shape has a level for each of its attributes"),
         }
     }
+
+    /// Gives everything the form in which it is looked up, when all rules are there.
+    fn settle(&mut self, sets: &mut Sets) {
+        match self {
+            Self::Leaf(leaf) => leaf.join(sets),
+            Self::Only(_, next) => next.settle(sets),
+            Self::Level(next) => {
+                next.values_mut().for_each(|node| node.settle(sets));
+                if next.len() == 1 {
+                    let only = next.drain().next();
+                    *self = only.map_or(Self::empty(1), |(value, node)| {
+                        Self::Only(value, Box::new(node))
+                    });
+                }
+            }
+        }
+    }
 }
 
-/// The values that a condition lists, each once.
-pub(super) fn values(condition: &Condition) -> Option<Vec<Box<[u8]>>> {
-    match condition {
-        Condition::Exact(value) => Some(vec![value.as_bytes().into()]),
+/// The values that a condition lists, each once, where nothing else satisfies it.
+pub(super) fn values(matching: &AttributeMatch) -> Option<Vec<Box<[u8]>>> {
+    match &matching.condition {
+        _ if matching.invert || matching.absent_is_empty => None,
+        Condition::Exact(text) if !text.ignore_case => Some(vec![text.value.as_bytes().into()]),
         Condition::Regex(pattern) => Some(alternation::values(pattern)?.into_iter().collect()),
-        Condition::Prefix(_) | Condition::PrefixIgnoreCase(_) | Condition::Present => None,
+        _ => None,
     }
 }
 

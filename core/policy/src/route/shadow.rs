@@ -1,7 +1,7 @@
 //! Rules that can never decide, since an earlier one takes all their requests.
 
-use super::matcher::Matcher;
-use super::{AttributeMatch, Condition, RouteTable};
+use super::matcher::Test;
+use super::{Alternative, AttributeMatch, Condition, RouteTable};
 
 /// A rule that never decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,63 +15,98 @@ impl<T> RouteTable<T> {
     /// The rules that can never match because one earlier rule is at least as wide.
     ///
     /// Sound but not complete: rules hidden only by several earlier ones together, or by a regular
-    /// expression that happens to include theirs, are not found.
+    /// expression that happens to include theirs, are not found. Nor are those without an
+    /// alternative, which nothing hides.
     pub fn shadowed(&self) -> Vec<Shadowed> {
-        let rules: Vec<Vec<Compiled<'_>>> = self.rules.iter().map(|rule| compile(rule)).collect();
+        let rules: Vec<Vec<Vec<Compiled<'_>>>> = self
+            .rules
+            .iter()
+            .map(|rule| rule.iter().map(compile).collect())
+            .collect();
         rules
             .iter()
             .enumerate()
+            .filter(|(_, narrow)| !narrow.is_empty())
             .filter_map(|(rule, narrow)| {
-                let by = rules[..rule].iter().position(|wide| covers(wide, narrow))?;
+                let by = rules[..rule].iter().position(|wide| takes(wide, narrow))?;
                 Some(Shadowed { rule, by })
             })
             .collect()
     }
 }
 
-/// A condition with its matcher, built once for all comparisons.
-type Compiled<'a> = (&'a AttributeMatch, Matcher);
+/// A condition with its test, built once for all comparisons.
+type Compiled<'a> = (&'a AttributeMatch, Test);
 
-fn compile(rule: &[AttributeMatch]) -> Vec<Compiled<'_>> {
-    rule.iter()
+fn compile(alternative: &Alternative) -> Vec<Compiled<'_>> {
+    alternative
+        .iter()
         .map(|matching| {
-            let matcher = Matcher::new(&matching.condition).expect("compiled with the table");
-            (matching, matcher)
+            let test = Test::new(matching).expect("compiled with the table");
+            (matching, test)
         })
         .collect()
 }
 
-/// Whether every message that satisfies `narrow` satisfies `wide`.
+/// Whether each alternative of `narrow` is covered by one of `wide`.
+fn takes(wide: &[Vec<Compiled<'_>>], narrow: &[Vec<Compiled<'_>>]) -> bool {
+    narrow
+        .iter()
+        .all(|narrow| wide.iter().any(|wide| covers(wide, narrow)))
+}
+
+/// Whether every request that satisfies `narrow` satisfies `wide`.
 fn covers(wide: &[Compiled<'_>], narrow: &[Compiled<'_>]) -> bool {
     wide.iter()
         .all(|condition| narrow.iter().any(|given| implies(given, condition)))
 }
 
-/// Whether every value that satisfies `given` satisfies `condition`.
-fn implies((given, values): &Compiled<'_>, (condition, matcher): &Compiled<'_>) -> bool {
-    if given.name != condition.name {
+/// Whether everything that satisfies `given` satisfies `condition`.
+fn implies((given, holding): &Compiled<'_>, (condition, test): &Compiled<'_>) -> bool {
+    if given.attribute != condition.attribute {
         return false;
     }
-    if given.condition == condition.condition {
+    if given == condition {
         return true;
     }
-    if let Matcher::OneOf(values) = values {
-        return values.iter().all(|value| matcher.holds(value));
+    if let Some(values) = holding.listed() {
+        return values.iter().all(|value| test.holds(Some(value)));
     }
-    match (&given.condition, &condition.condition) {
+    // What is inverted is known by itself only.
+    if given.invert || condition.invert || (holding.if_absent && !test.if_absent) {
+        return false;
+    }
+    includes(&given.condition, &condition.condition, test)
+}
+
+/// Whether every value that satisfies `given` satisfies `condition`.
+fn includes(given: &Condition, condition: &Condition, test: &Test) -> bool {
+    match (given, condition) {
         (_, Condition::Present) => true,
-        (_, Condition::Prefix(prefix) | Condition::PrefixIgnoreCase(prefix))
-            if prefix.is_empty() =>
+        (_, Condition::Prefix(text) | Condition::Suffix(text) | Condition::Contains(text))
+            if text.value.is_empty() =>
         {
             true
         }
-        (Condition::Prefix(value), Condition::Prefix(prefix)) => value.starts_with(prefix),
-        // Whatever case the value has, what it begins with ignores it.
-        (
-            Condition::Prefix(value) | Condition::PrefixIgnoreCase(value),
-            Condition::PrefixIgnoreCase(_),
-        ) => matcher.holds(value.as_bytes()),
-        (Condition::Exact(value), _) => matcher.holds(value.as_bytes()),
-        _ => false,
+        (Condition::Range(inner), Condition::Range(outer)) => {
+            outer.start <= inner.start && inner.end <= outer.end
+        }
+        (given, condition) if given == condition => true,
+        (given, condition) => {
+            let (Some(value), Some(text)) = (given.text(), condition.text()) else {
+                return false;
+            };
+            let is_part = matches!(
+                (given, condition),
+                (Condition::Exact(_), _)
+                    | (_, Condition::Contains(_))
+                    | (Condition::Prefix(_), Condition::Prefix(_))
+                    | (Condition::Suffix(_), Condition::Suffix(_))
+            );
+            // Whatever case the value has, what ignores case holds for it.
+            is_part
+                && (text.ignore_case || !value.ignore_case)
+                && test.holds(Some(value.value.as_bytes()))
+        }
     }
 }

@@ -290,8 +290,8 @@ fn prefixes_that_go_and_copies() {
     assert_eq!(clusters, ["c80", "c20", "copy", "writes"]);
     let route = &parsed.routes[0];
     assert_eq!(
-        route.matches[0].condition,
-        Condition::PrefixIgnoreCase("Cache:".to_owned())
+        route.matches[0][0].condition,
+        Condition::Prefix(Text::ignoring_case("Cache:"))
     );
     let removed = route.remove_prefix.as_ref().expect("one goes");
     assert_eq!((&*removed.attribute, &*removed.prefix), ("key", "Cache:"));
@@ -324,10 +324,10 @@ fn prefixes_that_go_and_copies() {
                     let Some(HeaderMatchSpecifier::StringMatch(string)) = specifier else {
                         panic!("a string is matched");
                     };
-                    string.match_pattern = Some(MatchPattern::Exact("a".to_owned()));
+                    string.match_pattern = Some(regex("a"));
                 },
-                "routes[0].match.metadata[0].string_match.ignore_case: is supported with prefix \
-                 only",
+                "routes[0].match.metadata[0].string_match.ignore_case: has no effect on \
+                 safe_regex: write (?i) into it",
             ),
         ],
     );

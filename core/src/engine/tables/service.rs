@@ -10,7 +10,7 @@ use std::{
 };
 
 use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
-use meltemi_policy::{Condition, RouteTable, WeightedCycle};
+use meltemi_policy::{Attribute, Condition, RouteTable, WeightedCycle};
 
 use super::{Cluster, Tables};
 use crate::{
@@ -26,7 +26,7 @@ pub(in crate::engine) struct Service {
     /// The protocol's own attributes, for the access log.
     pub(in crate::engine) known: Vec<AttributeKey>,
     pub(super) routes: RouteTable<Rc<Route>>,
-    keys: Vec<AttributeKey>,
+    keys: Vec<Key>,
     /// Which of the protocol's attributes says what datum a request concerns.
     pub(in crate::engine) key_attribute: Option<u16>,
     /// The one that says what a request asks to be done.
@@ -37,6 +37,12 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) metrics: ServiceMetrics,
     /// Of requests that no route matched.
     pub(in crate::engine) unrouted: Series,
+}
+
+/// What a route can ask of.
+enum Key {
+    Message(AttributeKey),
+    SourceAddress,
 }
 
 /// Where requests go, and how long they may take.
@@ -94,9 +100,9 @@ fn edits(rule: &config::Route) -> Vec<Edit> {
         .map(|removed| Edit::StripPrefix {
             name: removed.attribute.as_str().into(),
             prefix: removed.prefix.as_str().into(),
-            ignore_case: rule.matches.iter().any(|matched| {
-                matched.name == removed.attribute
-                    && matches!(matched.condition, Condition::PrefixIgnoreCase(_))
+            ignore_case: rule.matches.iter().flatten().any(|matched| {
+                matched.attribute.is_named(&removed.attribute)
+                    && matches!(&matched.condition, Condition::Prefix(text) if text.ignore_case)
             }),
         })
         .collect()
@@ -118,14 +124,16 @@ fn configured(
 }
 
 impl Service {
-    /// The first route that matches.
+    /// The first route that matches a request from this address.
     pub(in crate::engine) fn select<'m>(
         &self,
+        source: Option<&'m str>,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<Rc<Route>> {
-        let (_, route) = self
-            .routes
-            .select(|index| attribute(self.keys.get(index)?))?;
+        let (_, route) = self.routes.select(|index| match self.keys.get(index)? {
+            Key::Message(key) => attribute(key),
+            Key::SourceAddress => source.map(|address| Cow::Borrowed(address.as_bytes())),
+        })?;
         Some(Rc::clone(route))
     }
 }
@@ -262,7 +270,10 @@ impl Tables {
             }
         };
         let schema = protocol.attributes();
-        let resolve = |name: &String| AttributeKey::resolve(schema, name);
+        let resolve = |attribute: &Attribute| match attribute {
+            Attribute::Message(name) => Key::Message(AttributeKey::resolve(schema, name)),
+            Attribute::SourceAddress => Key::SourceAddress,
+        };
         Some(Service {
             name: Arc::from(service.name.as_str()),
             keys: routes.attributes().iter().map(resolve).collect(),
