@@ -14,6 +14,7 @@ mod peers;
 mod process;
 mod proxied;
 pub mod redis;
+mod source;
 pub mod thrift;
 mod wait;
 
@@ -22,4 +23,5 @@ pub use manifests::{Endpoint, Manifests};
 pub use meltemi::{Meltemi, binary};
 pub use process::Process;
 pub use proxied::Proxied;
+pub use source::connect_from;
 pub use wait::{PATIENCE, until};

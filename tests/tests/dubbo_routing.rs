@@ -72,6 +72,46 @@ fn attributes_choose_the_subset() {
 }
 
 #[test]
+fn any_of_several_alternatives_chooses_the_subset() {
+    let Some(peers) = Peers::find() else { return };
+    let (_v1, _v2, manifests) = two_versions(&peers);
+    manifests.routes(
+        HOST,
+        "- name: lane\n  matches:\n    \
+         - attributes: { lane: { suffix: -SEVEN, ignoreCase: true } }\n    \
+         - attributes: { lane: { range: { start: 5, end: 10 } }, method: { contains: reet } }\n    \
+         - attributes: { lane: { exact: blue } }\n      \
+           source: { principal: cluster.local/ns/default/sa/blue }\n  \
+         route: [{ destination: { host: probe.test, subset: v2 } }]\n\
+         - name: not-green\n  match: { attributes: { lane: { prefix: green, invert: true } } }\n  \
+         route: [{ destination: { host: probe.test, subset: v1 } }]\n\
+         - name: green\n  match: { attributes: { lane: { present: true } } }\n  \
+         route: [{ destination: { host: probe.test, subset: v2 } }]",
+    );
+    let meltemi = Meltemi::run(manifests.path());
+    let port = meltemi.address(SERVER).port();
+    for (lane, version) in [
+        (Some("canary-seven"), "v2"),
+        (Some("9"), "v2"),
+        (Some("10"), "v1"),
+        // Nobody is known to be the principal, so that nobody is.
+        (Some("blue"), "v1"),
+        (Some("greenish"), "v2"),
+        (None, "v1"),
+    ] {
+        let mut load = peers.load(V3_3_6, port, 4, lane);
+        let counts = clean_until(&mut load, "calls are answered", 20, |_| true);
+        assert_eq!(
+            counts.of(version),
+            counts.total(),
+            "lane {lane:?}: {counts:?}"
+        );
+        let last = load.stop();
+        assert!(last.is_clean(), "{last:?}");
+    }
+}
+
+#[test]
 fn weights_change_under_load_without_an_error() {
     let Some(peers) = Peers::find() else { return };
     let (_v1, _v2, manifests) = two_versions(&peers);

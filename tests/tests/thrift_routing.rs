@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use meltemi_tests::thrift::wire::{Message, Scripted, connect};
+use meltemi_tests::thrift::wire::{Message, Scripted, connect, number_field};
 use meltemi_tests::thrift::{Client, Form, HOST, Language, Peers, Proxied};
+use meltemi_tests::{connect_from, until};
 use serde_json::{Value, json};
 
 use Language::{Java, Node, Python};
@@ -131,7 +132,7 @@ fn weights_share_out_the_calls_of_one_connection() {
     let mut client = peers.client(Node);
     let split = |route: &str| proxied.metric(REQUESTS, &[&format!("route=\"{route}\"")]);
     // The change is in force once a call takes the route that it names.
-    meltemi_tests::until("the split is in force", || {
+    until("the split is in force", || {
         shares(&mut client, proxied.port(), 1);
         (split("split") > 0).then_some(())
     });
@@ -255,5 +256,69 @@ fn exceptions_are_counted_by_whose_they_are() {
                 proxied.counts(REQUESTS, &[&label], count);
             }
         }
+    }
+}
+
+/// Needs no peer: a call that is written by hand, from an address that a WorkloadEntry has.
+#[test]
+fn alternatives_and_clients_choose_the_server() {
+    let named = |label: &'static str| {
+        Scripted::start(move |mut stream| {
+            while let Ok(call) = Message::read(&mut stream) {
+                if stream.write_all(&call.reply(label).framed()).is_err() {
+                    return;
+                }
+            }
+        })
+    };
+    let (v1, v2) = (named("v1"), named("v2"));
+    let routes = format!(
+        "- name: v2\n  matches:\n  - attributes: {{ method: {{ contains: DER, ignoreCase: true }} }}\n  \
+         - attributes: {{ method: {{ prefix: get }}, arg.1: {{ range: {{ start: 5, end: 10 }} }} }}\n  \
+         - source: {{ labels: {{ app: batch }} }}\n    \
+           attributes: {{ method: {{ suffix: Late, invert: true }} }}\n  \
+         route: [{{ destination: {{ host: {HOST}, subset: v2 }} }}]\n\
+         - name: rest\n  route: [{{ destination: {{ host: {HOST}, subset: v1 }} }}]\n"
+    );
+    let proxied = Proxied::with_routes(&[("v1", v1.port()), ("v2", v2.port())], &routes);
+    proxied.manifests.write(
+        "batch.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: { name: batch }\n\
+         spec: { address: 127.0.0.9, labels: { app: batch } }\n",
+    );
+    let ask = |stream: &mut std::net::TcpStream, method: &str, argument: i32| {
+        let call = Message::call(method, 1, number_field(1, argument));
+        stream.write_all(&call.framed()).expect("meltemi reads");
+        let reply = Message::read(stream).expect("a reply");
+        reply.text(0).expect("a text").to_owned()
+    };
+    let from = |source: &str| {
+        let source = source.parse().expect("an address");
+        connect_from(source, proxied.address()).expect("meltemi listens")
+    };
+    let mut batch = from("127.0.0.9");
+    until("the batch is known", || {
+        (ask(&mut batch, "run", 0) == "v2").then_some(())
+    });
+    let mut other = from("127.0.0.10");
+    for (method, argument, [of_batch, of_other]) in [
+        ("run", 0, ["v2", "v1"]),
+        ("runLate", 0, ["v1", "v1"]),
+        ("orderLate", 0, ["v2", "v2"]),
+        ("getLate", 5, ["v2", "v2"]),
+        ("getLate", 10, ["v1", "v1"]),
+        ("putLate", 5, ["v1", "v1"]),
+    ] {
+        let asked = format!("{method}({argument})");
+        assert_eq!(
+            ask(&mut batch, method, argument),
+            of_batch,
+            "{asked} of the batch"
+        );
+        assert_eq!(
+            ask(&mut other, method, argument),
+            of_other,
+            "{asked} of another"
+        );
     }
 }

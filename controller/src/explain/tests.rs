@@ -242,3 +242,54 @@ fn how_often_and_how_long_a_request_is_tried_is_told() {
     assert!(told.contains(tries), "{told}");
     assert!(!told.contains("idempotent"), "{told}");
 }
+
+#[test]
+fn the_alternative_and_why_others_are_none_are_told() {
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "router.yaml",
+        "    match:\n      attributes:\n        method: {exact: sayHello}\n",
+        "    matches:\n    \
+         - attributes: {method: {suffix: HELLO, ignoreCase: true}, user: {exact: root, invert: true}}\n    \
+         - source: {principal: cluster.local/ns/a/sa/b}\n    \
+         - attributes: {age: {range: {start: 18, end: 100}}}\n      \
+           source: {labels: {version: v1}}\n",
+    );
+    fixture.edit(
+        "router.yaml",
+        "  - name: rest\n",
+        "  - name: other gateway\n    matches: [{source: {namespace: gone}}]\n    \
+         route: [{destination: {host: greeter.shop}}]\n  \
+         - name: nobody\n    match: {attributes: {user: {present: false}, m: {contains: x, invert: true}}}\n    \
+         route: [{destination: {host: greeter.shop}}]\n  - name: rest\n",
+    );
+    let ask = |attributes: &[(&str, &str)], source: &str| {
+        let mut query = query("greeter.shop", attributes);
+        query.source = source.parse().ok();
+        let explanation = explained(&fixture, &query, "");
+        (explanation.alternative, explanation)
+    };
+    let (none, explanation) = ask(
+        &[("method", "sayHello"), ("user", "root"), ("m", "axb")],
+        "",
+    );
+    assert_eq!(none, None);
+    insta::assert_snapshot!("alternatives", fixture.anonymous(&explanation.to_string()));
+    assert_eq!(ask(&[("method", "sayHello")], "").0, Some(1));
+    let (third, explanation) = ask(&[("age", "18"), ("user", "x")], "10.0.0.1");
+    assert_eq!(third, Some(3));
+    let text = explanation.to_string();
+    assert!(text.contains("by its alternative 3"), "{text}");
+    assert!(text.contains("source    10.0.0.1"), "{text}");
+    let json = serde_json::to_value(&explanation).unwrap();
+    assert_eq!(
+        (&json["alternative"], &json["source"]),
+        (&3.into(), &"10.0.0.1".into())
+    );
+    let (_, elsewhere) = ask(&[("age", "99"), ("user", "x")], "10.0.0.2");
+    let text = elsewhere.to_string();
+    assert!(
+        text.contains("alternative 3: the client's address is 10.0.0.2, not 10.0.0.1"),
+        "{text}"
+    );
+}

@@ -149,6 +149,72 @@ fn every_kind_of_matcher() {
     }
 }
 
+/// Of the endpoints of the fixture 10.0.0.1 is v1 in eu/a, and 10.0.0.2 v2 in eu/b.
+#[test]
+fn sources_are_addresses_that_nobody_else_has() {
+    let unknown = "never: no client that is known is what its source asks for";
+    let principal =
+        "never: it is for the principal a, and no listener verifies who its clients are";
+    let rows = [
+        ("{labels: {version: v1}}", "source address=10.0.0.1"),
+        ("{locality: eu}", r"source address~10\.0\.0\.1|10\.0\.0\.2"),
+        (
+            "{locality: eu/b, namespace: default}",
+            "source address=10.0.0.2",
+        ),
+        ("{locality: eu/b/x}", unknown),
+        ("{namespace: shared}", "source address=fd00::1"),
+        ("{labels: {app: both}}", "source address=10.0.0.9"),
+        ("{principal: a, labels: {version: v1}}", principal),
+        ("{gateway: edge}", ""),
+    ];
+    for (source, expected) in rows {
+        let fixture = Fixture::valid();
+        let workload = |name, namespace, address, app| {
+            let text = format!(
+                "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n\
+                 metadata: {{name: {name}, namespace: {namespace}}}\n\
+                 spec: {{address: '{address}', labels: {{app: {app}}}}}\n"
+            );
+            fixture.write(&format!("{name}.yaml"), &text);
+        };
+        workload("a", "shared", "fd00:0::1", "six");
+        // Two that share an address, with and without something in common.
+        workload("b", "x", "10.0.0.9", "both");
+        workload("c", "y", "10.0.0.9", "both");
+        workload("d", "shared", "10.0.0.10", "both");
+        workload("e", "default", "10.0.0.10", "another");
+        let matches = format!("matches: [{{source: {source}}}]\n");
+        let written = "match:\n      attributes:\n        method: {exact: sayHello}\n";
+        fixture.edit("router.yaml", written, &matches);
+        let line = &in_force(&fixture)[0];
+        assert!(line.contains(&format!("[{expected}]")), "{source}: {line}");
+    }
+}
+
+#[test]
+fn a_gateway_as_a_source_is_decided_before_any_request() {
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "gateway.yaml",
+        "  - {port",
+        "  - {name: b, port: {number: 0, name: tcp-dubbo}}\n  - {port",
+    );
+    let matches = "matches:\n    - source: {gateway: default/edge/b}\n    - attributes: {method: \
+                   {exact: x}}\n";
+    let written = "match:\n      attributes:\n        method: {exact: sayHello}\n";
+    fixture.edit("router.yaml", written, matches);
+    let lines = in_force(&fixture);
+    let never = "never: it is for requests that come in through default/edge/b";
+    let of = |server: &str, wanted: &str| {
+        let mut lines = lines.iter();
+        lines.any(|l| l.starts_with(&format!("{server}: greeter hello ")) && l.contains(wanted))
+    };
+    assert!(of("b", "[ | method=x]"), "{lines:?}");
+    let other = format!("[{never} | method=x]");
+    assert!(of("tcp-metaprotocol-dubbo", &other), "{lines:?}");
+}
+
 #[test]
 fn an_interface_annotation_restricts_every_rule() {
     let rows = [

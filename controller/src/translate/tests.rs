@@ -50,3 +50,41 @@ fn where_nobody_knows_the_proxys_locality_nothing_is_said_of_it() {
     let resources = resources(&Fixture::valid(), "");
     assert_eq!(resources.of_type(&own::Self_::type_url()).count(), 0);
 }
+
+/// The proxy reads what is written here into the conditions of the model.
+#[test]
+fn every_condition_arrives() {
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "router.yaml",
+        "    match:\n      attributes:\n        method: {exact: sayHello}\n",
+        "    matches:\n    \
+         - attributes: {a: {suffix: x}, b: {contains: x, ignoreCase: true}, c: {present: false}}\n    \
+         - attributes: {a: {range: {start: -1, end: 7}, invert: true}, b: {exact: x, invert: true}}\n      \
+           source: {locality: eu}\n    \
+         - source: {principal: nobody}\n    \
+         - source: {labels: {version: v1}}\n",
+    );
+    let mut controller = Controller::open(&fixture.paths(), settings());
+    let update = controller.load();
+    assert!(update.report.is_valid(), "{}", update.report);
+    let url = route::RouteConfiguration::type_url();
+    let (_, resource) = update.resources.of_type(&url).next().unwrap();
+    let message: route::RouteConfiguration = resource.body.unpack().unwrap();
+    assert_eq!(
+        message.routes[0]
+            .r#match
+            .as_ref()
+            .unwrap()
+            .alternatives
+            .len(),
+        3
+    );
+    let parsed = meltemi_core::config::RouteConfig::try_from(message).unwrap();
+    let model = controller.model();
+    assert_eq!(
+        parsed.routes[0].matches,
+        model.servers[0].rules[0].matches()
+    );
+    assert_eq!(parsed.routes.len(), 2);
+}

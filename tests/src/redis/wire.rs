@@ -24,9 +24,15 @@ impl Wire {
         let stream = TcpStream::connect(address).ok()?;
         stream.set_nodelay(true).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        Some(Self {
+        Some(Self::on(stream))
+    }
+
+    /// Speaks on a connection that is there.
+    #[must_use]
+    pub fn on(stream: TcpStream) -> Self {
+        Self {
             reader: BufReader::new(stream),
-        })
+        }
     }
 
     /// Writes bytes as they are.
