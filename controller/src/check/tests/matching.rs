@@ -24,131 +24,142 @@ fn matcher(matcher: &str) -> String {
     said(&MATCH.replace("{exact: sayHello}", matcher))
 }
 
+/// A condition on an attribute, the code, line and column of what is said, and parts of the message
+/// and of the remedy.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
+
+const ATTRIBUTES: [Row; 17] = [
+    (
+        "~",
+        "InvalidValue",
+        "11:9",
+        "null",
+        "write `{present: true}` for any value",
+    ),
+    (
+        "{exact: ~}",
+        "InvalidValue",
+        "11:18",
+        "null",
+        "give it a value",
+    ),
+    (
+        "{exact: x, invert: ~}",
+        "InvalidValue",
+        "11:28",
+        "null",
+        "give it a value",
+    ),
+    (
+        "{invert: true}",
+        "InvalidValue",
+        "11:18",
+        "nothing to act on",
+        "add one of exact",
+    ),
+    (
+        "{ignoreCase: true}",
+        "InvalidValue",
+        "11:18",
+        "nothing to act on",
+        "add one of exact",
+    ),
+    (
+        "{regex: a, ignoreCase: true}",
+        "InvalidValue",
+        "11:28",
+        "no effect on regex",
+        "(?i)",
+    ),
+    (
+        "{present: true, ignoreCase: true}",
+        "InvalidValue",
+        "11:33",
+        "no effect",
+        "remove it",
+    ),
+    (
+        "{suffix: ''}",
+        "InvalidValue",
+        "11:26",
+        "is empty",
+        "{present: true}",
+    ),
+    (
+        "{contains: ''}",
+        "InvalidValue",
+        "11:28",
+        "is empty",
+        "{present: true}",
+    ),
+    (
+        "{range: {start: 5, end: 5}}",
+        "InvalidValue",
+        "11:41",
+        "from 5 to 5",
+        "above the start",
+    ),
+    (
+        "{range: {start: 5}}",
+        "MissingField",
+        "11:25",
+        "range.end",
+        "add `end`",
+    ),
+    (
+        "{range: {start: a, end: 9}}",
+        "WrongType",
+        "11:33",
+        "whole number",
+        "without quotes",
+    ),
+    (
+        "{range: {start: 1, end: 9223372036854775808}}",
+        "InvalidYaml",
+        "11:41",
+        "too large",
+        "",
+    ),
+    (
+        "{present: 'yes'}",
+        "WrongType",
+        "11:27",
+        "true or false",
+        "without quotes",
+    ),
+    (
+        "{exact: a, suffix: b}",
+        "InvalidValue",
+        "11:9",
+        "takes one of",
+        "needs a regex",
+    ),
+    (
+        "{sufix: b}",
+        "UnknownField",
+        "11:18",
+        "did you mean `suffix`",
+        "the fields here are",
+    ),
+    (
+        "{regex: '[\\p{L}]{200}', invert: true}",
+        "InvalidRegex",
+        "11:25",
+        "too large",
+        "",
+    ),
+];
+
 /// Each is one error at the place given by line and column, with a part of its remedy.
 #[test]
 fn what_no_attribute_can_be() {
-    let rows = [
-        (
-            "~",
-            "InvalidValue",
-            "11:9",
-            "null",
-            "write `{present: true}` for any value",
-        ),
-        (
-            "{exact: ~}",
-            "InvalidValue",
-            "11:18",
-            "null",
-            "give it a value",
-        ),
-        (
-            "{exact: x, invert: ~}",
-            "InvalidValue",
-            "11:28",
-            "null",
-            "give it a value",
-        ),
-        (
-            "{invert: true}",
-            "InvalidValue",
-            "11:18",
-            "nothing to act on",
-            "add one of exact",
-        ),
-        (
-            "{ignoreCase: true}",
-            "InvalidValue",
-            "11:18",
-            "nothing to act on",
-            "add one of exact",
-        ),
-        (
-            "{regex: a, ignoreCase: true}",
-            "InvalidValue",
-            "11:28",
-            "no effect on regex",
-            "(?i)",
-        ),
-        (
-            "{present: true, ignoreCase: true}",
-            "InvalidValue",
-            "11:33",
-            "no effect",
-            "remove it",
-        ),
-        (
-            "{suffix: ''}",
-            "InvalidValue",
-            "11:26",
-            "is empty",
-            "{present: true}",
-        ),
-        (
-            "{contains: ''}",
-            "InvalidValue",
-            "11:28",
-            "is empty",
-            "{present: true}",
-        ),
-        (
-            "{range: {start: 5, end: 5}}",
-            "InvalidValue",
-            "11:41",
-            "from 5 to 5",
-            "above the start",
-        ),
-        (
-            "{range: {start: 5}}",
-            "MissingField",
-            "11:25",
-            "range.end",
-            "add `end`",
-        ),
-        (
-            "{range: {start: a, end: 9}}",
-            "WrongType",
-            "11:33",
-            "whole number",
-            "without quotes",
-        ),
-        (
-            "{range: {start: 1, end: 9223372036854775808}}",
-            "InvalidYaml",
-            "11:41",
-            "too large",
-            "",
-        ),
-        (
-            "{present: 'yes'}",
-            "WrongType",
-            "11:27",
-            "true or false",
-            "without quotes",
-        ),
-        (
-            "{exact: a, suffix: b}",
-            "InvalidValue",
-            "11:9",
-            "takes one of",
-            "needs a regex",
-        ),
-        (
-            "{sufix: b}",
-            "UnknownField",
-            "11:18",
-            "did you mean `suffix`",
-            "the fields here are",
-        ),
-        (
-            "{regex: '[\\p{L}]{200}', invert: true}",
-            "InvalidRegex",
-            "11:25",
-            "too large",
-            "",
-        ),
-    ];
-    for (written, code, place, message, remedy) in rows {
+    for (written, code, place, message, remedy) in ATTRIBUTES {
         let text = matcher(written);
         assert!(
             text.contains("3 objects: 1 error, 0 warnings"),

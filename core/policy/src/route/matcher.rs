@@ -18,7 +18,7 @@ const REGEX_CACHE_LIMIT: usize = 256 << 10;
 pub(super) enum Matcher {
     Text(Place, Box<[u8]>),
     TextIgnoreCase(Place, Box<[u8]>),
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     OneOf(HashSet<Box<[u8]>>),
     /// It matches whole values.
     Regex(Regex),
@@ -43,7 +43,9 @@ impl Matcher {
             Condition::Prefix(text) => Self::text(Place::Start, text),
             Condition::Suffix(text) => Self::text(Place::End, text),
             Condition::Contains(text) if text.ignore_case => Self::Search(search(&text.value)?),
-            Condition::Contains(text) => Self::Contains(Finder::new(&text.value).into_owned()),
+            Condition::Contains(text) => {
+                Self::Contains(Box::new(Finder::new(&text.value).into_owned()))
+            }
             Condition::Regex(pattern) => match alternation::values(pattern) {
                 Some(values) => Self::OneOf(values),
                 None => Self::Regex(compile(pattern)?),

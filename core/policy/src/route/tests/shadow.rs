@@ -1,0 +1,79 @@
+//! Rules and conditions that hide others.
+
+use super::*;
+
+#[test]
+fn shadowed_rules_are_found() {
+    // Behind a catch-all.
+    assert_eq!(
+        found(&[&[exact("a", "x")], &[], &[exact("a", "y")], &[]]),
+        [(2, 1), (3, 1)]
+    );
+    // Identical, in any order of conditions; a subset of them.
+    let both: &[_] = &[exact("a", "x"), prefix("b", "y")];
+    let swapped: &[_] = &[prefix("b", "y"), exact("a", "x")];
+    assert_eq!(found(&[both, swapped]), [(1, 0)]);
+    assert_eq!(found(&[&[exact("a", "x")], both]), [(1, 0)]);
+    assert_eq!(found(&[both, &[exact("a", "x")]]), []);
+}
+
+fn found(rules: &[&[AttributeMatch]]) -> Vec<(usize, usize)> {
+    table(rules)
+        .shadowed()
+        .iter()
+        .map(|s| (s.rule, s.by))
+        .collect()
+}
+
+#[test]
+fn a_condition_hides_another() {
+    for (wide, narrow, shadows) in [
+        (present("a"), exact("a", ""), true),
+        (present("a"), regex("a", "x"), true),
+        (prefix("a", ""), present("a"), true),
+        (prefix("a", "x"), prefix("a", "xy"), true),
+        (prefix("a", "xy"), prefix("a", "x"), false),
+        (prefix("a", "x"), exact("a", "xy"), true),
+        (prefix("a", "x"), regex("a", "xy"), false),
+        (regex("a", "x.*"), exact("a", "xy"), true),
+        (regex("a", "x"), exact("a", "xy"), false),
+        (regex("a", "x.*"), regex("a", "x.*"), true),
+        (regex("a", "x|y"), regex("a", "y|x"), true),
+        (regex("a", "x|y|z"), regex("a", "x|y"), true),
+        (regex("a", "x|y"), regex("a", "x|y|z"), false),
+        (regex("a", "x|y"), exact("a", "y"), true),
+        (prefix("a", "x"), regex("a", "xy|xz"), true),
+        (exact("a", "x"), exact("a", "y"), false),
+        (exact("a", "x"), present("a"), false),
+        (exact("a", "x"), exact("b", "x"), false),
+        (suffix("b"), suffix("ab"), true),
+        (suffix("ab"), suffix("b"), false),
+        (suffix("b"), contains("b"), false),
+        (contains("b"), prefix("a", "abc"), true),
+        (contains("b"), suffix("abc"), true),
+        (contains("b"), exact("a", "abc"), true),
+        (contains(any_case("B")), prefix("a", "abc"), true),
+        (
+            contains("b"),
+            matching("a", Condition::Prefix(any_case("abc"))),
+            false,
+        ),
+        (suffix(""), present("a"), true),
+        (contains(""), not(present("a")), false),
+        (range("a", 0..9), range("a", 1..9), true),
+        (range("a", 0..9), range("a", 1..10), false),
+        (range("a", 0..9), exact("a", " 8 "), true),
+        (not(exact("a", "x")), exact("a", "y"), true),
+        (not(exact("a", "x")), exact("a", "x"), false),
+        (not(exact("a", "x")), regex("a", "y|z"), true),
+        (not(exact("a", "x")), not(exact("a", "x")), true),
+        (not(exact("a", "x")), prefix("a", "y"), false),
+        (exact("a", ""), absent_is_empty(exact("a", "")), false),
+        (absent_is_empty(exact("a", "")), exact("a", ""), true),
+        (present("a"), absent_is_empty(prefix("a", "")), false),
+    ] {
+        let expected: &[(usize, usize)] = if shadows { &[(1, 0)] } else { &[] };
+        let rules = [std::slice::from_ref(&wide), std::slice::from_ref(&narrow)];
+        assert_eq!(found(&rules), expected, "{wide:?} {narrow:?}");
+    }
+}
