@@ -1,6 +1,7 @@
 //! What the command can be asked.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
@@ -9,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meltemi_core::access_log::Destination;
-use meltemi_policy::Locality;
+use meltemi_policy::{Locality, place::topology};
 use tonic::transport::Uri;
 
 use crate::new_protocol::Name;
@@ -180,9 +181,12 @@ pub(crate) struct Explain {
     /// The IP address that the client's connection comes from, for routes that ask for its source.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) source: Option<IpAddr>,
-    /// Where the proxy runs.
-    #[arg(long, value_name = "REGION/ZONE/SUBZONE", default_value = "")]
-    pub(crate) locality: Locality,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// An endpoint that counts as failed, as it stands in the answer; repeatable. Shows where its
+    /// requests would go.
+    #[arg(long = "failed", value_name = "ADDRESS")]
+    pub(crate) failed: Vec<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -229,9 +233,8 @@ pub(crate) struct Process {
     /// Where /ready, /metrics and the other admin pages are served; port 0 is the system's choice.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
     pub(crate) admin: SocketAddr,
-    /// Where this proxy runs: endpoints near it are preferred.
-    #[arg(long, value_name = "REGION/ZONE/SUBZONE", default_value = "")]
-    pub(crate) locality: Locality,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Worker threads; one for each processor unless told.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
@@ -241,6 +244,38 @@ pub(crate) struct Process {
     /// One JSON line for each exchange: a file, `-` for standard output, or `off`.
     #[arg(long, value_name = "PATH", default_value = "off")]
     pub(crate) access_log: Destination,
+}
+
+/// Where the proxy runs; a control plane may know it too, and what is said here wins.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Where the proxy runs: endpoints near it are preferred.
+    #[arg(long, value_name = "REGION/ZONE/SUBZONE", default_value = "")]
+    pub(crate) locality: Locality,
+    /// The labels of the proxy's workload, which `failoverPriority` compares with those of the
+    /// endpoints; its network is `topology.istio.io/network`. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// The node that the proxy runs on, as in the endpoints' label `kubernetes.io/hostname`:
+    /// `PreferSameNode` and a `failoverPriority` of that label ask for it.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+}
+
+impl Place {
+    /// What the proxy is called where it runs.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let node = self.node.iter();
+        let node = node.map(|name| (topology::HOSTNAME.to_owned(), name.clone()));
+        self.labels.iter().cloned().chain(node).collect()
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE, for instance version=v1".to_owned()),
+    }
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {

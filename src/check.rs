@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use meltemi_core::protocols::Protocols;
-use meltemi_policy::Locality;
 
 use crate::{
     arguments::{Check, Format},
@@ -12,7 +11,7 @@ use crate::{
 
 pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitCode> {
     let manifests = &check.manifests;
-    let settings = schemas::settings(protocols, &manifests.root_namespace, &Locality::default());
+    let settings = schemas::settings(protocols, &manifests.root_namespace, None);
     let report = meltemi_controller::check::run(&manifests.files, settings);
     match check.output.output {
         Format::Text => output::answer(&report)?,

@@ -15,12 +15,13 @@ const NO_ROUTE: u8 = 3;
 
 pub(crate) fn main(explain: &Explain, protocols: &Protocols) -> anyhow::Result<ExitCode> {
     let manifests = &explain.manifests;
-    let settings = schemas::settings(protocols, &manifests.root_namespace, &explain.locality);
+    let settings = schemas::settings(protocols, &manifests.root_namespace, Some(&explain.place));
     let query = Query {
         service: explain.service.clone(),
         gateway: explain.gateway.clone(),
         attributes: explain.attributes.clone(),
         source: explain.source,
+        failed: explain.failed.clone(),
     };
     let explanation = explain::run(&manifests.files, settings, &query)?;
     match explain.output.output {

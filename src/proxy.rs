@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use meltemi_core::{
-    config::Snapshot,
+    config::{self, Snapshot},
     protocols::Protocols,
     proxy::{self, Configuration, ProxyOptions},
     xds,
@@ -61,7 +61,11 @@ pub(crate) async fn data_plane(
     let shutdown = proxy::termination().context("signals cannot be received")?;
     let (publish, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let stats = Arc::new(xds::Stats::default());
-    let node = xds::node(format!("meltemi-{}", std::process::id()), &process.locality);
+    let own = config::Proxy {
+        locality: process.place.locality.clone(),
+        labels: process.place.labels(),
+    };
+    let node = xds::node(format!("meltemi-{}", std::process::id()), &own);
     let client = tokio::spawn(xds::run(channel, node, publish, Arc::clone(&stats)));
     let options = ProxyOptions {
         admin: Some(process.admin),

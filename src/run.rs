@@ -15,8 +15,8 @@ const REJECTIONS: usize = 64;
 
 pub(crate) fn main(arguments: Run, protocols: Arc<Protocols>) -> anyhow::Result<ExitCode> {
     let manifests = &arguments.manifests;
-    let locality = &arguments.process.locality;
-    let settings = schemas::settings(&protocols, &manifests.root_namespace, locality);
+    let place = &arguments.process.place;
+    let settings = schemas::settings(&protocols, &manifests.root_namespace, Some(place));
     let mut controller = Controller::open(&manifests.files, settings);
     let first = controller.load();
     if !first.report.diagnostics.is_empty() {

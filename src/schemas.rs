@@ -2,13 +2,14 @@
 
 use meltemi_controller::{AttributeDef, ProtocolSchema, RefusedSetting, Settings, SettingsCheck};
 use meltemi_core::protocols::Protocols;
-use meltemi_policy::Locality;
+
+use crate::arguments::Place;
 
 /// The settings that manifests are read with.
 pub(crate) fn settings(
     protocols: &Protocols,
     root_namespace: &str,
-    locality: &Locality,
+    place: Option<&Place>,
 ) -> Settings {
     let schemas = protocols.iter().map(|protocol| ProtocolSchema {
         id: protocol.id().to_owned(),
@@ -25,7 +26,10 @@ pub(crate) fn settings(
     });
     let mut settings = Settings::new(schemas.collect());
     settings.root_namespace = root_namespace.to_owned();
-    settings.locality = locality.clone();
+    if let Some(place) = place {
+        settings.locality = place.locality.clone();
+        settings.labels = place.labels();
+    }
     settings.check = Some(check(protocols.clone()));
     settings
 }

@@ -105,7 +105,7 @@ impl Controller {
             diagnostics: findings,
             objects: objects.len(),
         };
-        let resources = Arc::new(translate(&model, &self.settings.locality));
+        let resources = Arc::new(translate(&model, self.settings.place()));
         (self.model, self.objects) = (model, objects);
         Update { resources, report }
     }

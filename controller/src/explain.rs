@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::check::Report;
 use crate::controller::Controller;
-use crate::manifest::Spec;
+use crate::manifest::{Spec, one_of};
 use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
@@ -19,9 +19,10 @@ mod destination;
 mod matching;
 mod render;
 mod request;
+mod tiers;
 mod treatment;
 
-pub use destination::{DestinationShare, EndpointShare, Tier};
+pub use destination::{DestinationShare, EndpointShare, Health, Tier};
 pub use treatment::{FaultShare, MirrorShare, Removed, Retried, Treatment};
 
 /// Which request.
@@ -34,6 +35,8 @@ pub struct Query {
     pub attributes: Vec<(String, String)>,
     /// The address that the client's connection comes from.
     pub source: Option<IpAddr>,
+    /// Addresses of endpoints that are to count as failed.
+    pub failed: Vec<String>,
 }
 
 /// The answer.
@@ -136,6 +139,8 @@ pub enum ExplainError {
     RepeatedAttribute(String),
     #[error("{service} can be reached through several servers; choose one with --gateway: {known}")]
     SeveralServers { service: String, known: String },
+    #[error("no endpoint of the route has the address {address}; its endpoints are {known}")]
+    UnknownEndpoint { address: String, known: String },
     #[error("a proxy refuses the routes of {server}: {reason}")]
     Routes { server: String, reason: String },
 }
@@ -187,6 +192,11 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
     let destinations = taken
         .map(|rule| rule.destinations.as_slice())
         .unwrap_or_default();
+    let destinations: Vec<_> = destinations
+        .iter()
+        .map(|d| destination::share(model, d, settings.place(), &query.failed))
+        .collect();
+    are_known(&query.failed, &destinations)?;
     Ok(Explanation {
         service: format!("{}/{}", service.namespace, service.host),
         server: server.name.to_string(),
@@ -198,16 +208,28 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         route: taken.map(route_ref),
         alternative: taken.and_then(|rule| matching::alternative(rule, matched?.alternative)),
         source,
-        destinations: destinations
-            .iter()
-            .map(|d| destination::share(model, d, &settings.locality))
-            .collect(),
+        destinations,
         treatment: taken
             .map(|rule| Treatment::of(rule, server, model, &attributes))
             .unwrap_or_default(),
         note: request::note(service, schema, &attributes).filter(|_| taken.is_none()),
         attributes,
     })
+}
+
+/// What is to count as failed has to be there.
+fn are_known(failed: &[String], destinations: &[DestinationShare]) -> Result<(), ExplainError> {
+    let known: Vec<_> = destinations.iter().flat_map(|d| d.addresses()).collect();
+    match failed
+        .iter()
+        .find(|address| !known.contains(&address.as_str()))
+    {
+        None => Ok(()),
+        Some(address) => Err(ExplainError::UnknownEndpoint {
+            address: address.clone(),
+            known: one_of(&known),
+        }),
+    }
 }
 
 fn passed_over(server: &Server, verdict: &Verdict) -> Option<PassedOver> {

@@ -12,7 +12,9 @@ mod duration;
 mod gateway;
 mod gateways;
 mod id;
+mod locality;
 mod matching;
+mod mesh_config;
 mod meta_router;
 mod metadata;
 mod name;
@@ -30,7 +32,9 @@ pub(crate) use destination_rule::{
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
+pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
+pub(crate) use mesh_config::MeshConfig;
 pub(crate) use meta_router::{Destination, MetaRouter, Retries, RetryOn};
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
@@ -79,6 +83,9 @@ pub(crate) struct Object {
 pub(crate) enum Spec {
     MetaRouter(MetaRouter),
     ApplicationProtocol(ApplicationProtocol),
+    MeshConfig(MeshConfig),
+    /// What acts of it is in its metadata.
+    Namespace,
     Gateway(Gateway),
     ServiceEntry(ServiceEntry),
     WorkloadEntry(WorkloadEntry),

@@ -21,6 +21,7 @@ mod clusters;
 mod destination_rules;
 mod gateways;
 mod liveness;
+mod locality;
 mod need;
 mod policy;
 mod protocols;
@@ -29,8 +30,10 @@ mod routers;
 mod secrets;
 mod services;
 mod sources;
+mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
 pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
 use protocols::Protocols;
@@ -215,17 +218,9 @@ pub(crate) struct Cluster {
     /// None: the proxy's default.
     pub(crate) retry_budget: Option<RetryBudget>,
     pub(crate) locality: LocalityState,
+    /// In percent; none: the proxy's default.
+    pub(crate) panic_threshold: Option<u32>,
     pub(crate) endpoints: Vec<Endpoint>,
-}
-
-/// Whether the nearest endpoints are preferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LocalityState {
-    Active,
-    /// `localityLbSetting.enabled: false`.
-    Disabled,
-    /// Nothing permits failover (Istio's rule: outlier detection or a traffic distribution).
-    NothingPermits,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -313,6 +308,7 @@ struct Context<'a> {
     services: &'a Services,
     rules: &'a DestinationRules,
     redis: &'a redis::Destinations,
+    mesh: locality::Mesh,
 }
 
 /// Builds the model of all objects. It is whole even if there are findings: what they concern is
@@ -329,6 +325,7 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
         services: &services,
         rules: &rules,
         redis: &redis,
+        mesh: locality::Mesh::new(objects, settings, &mut findings),
     };
     let mut servers = gateways::servers(objects, &context, &mut findings);
     redis::attach(objects, &context, &mut servers, &mut findings);

@@ -1,5 +1,6 @@
 //! What the control plane has to know of a protocol: it links no plugin, the caller tells it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     /// Where the proxy runs that these manifests configure, as `region/zone/subzone`; empty where
     /// nobody said.
     pub locality: meltemi_policy::Locality,
+    /// The labels of its workload, its node and its network among them.
+    pub labels: BTreeMap<String, String>,
     /// None: what plugins are told is not checked.
     pub check: Option<SettingsCheck>,
 }
@@ -79,7 +82,16 @@ impl Settings {
             protocols,
             root_namespace: "istio-system".to_owned(),
             locality: meltemi_policy::Locality::default(),
+            labels: BTreeMap::new(),
             check: None,
+        }
+    }
+
+    /// Where the proxy runs, and what it is called there.
+    pub(crate) fn place(&self) -> meltemi_policy::Place<'_> {
+        meltemi_policy::Place {
+            locality: &self.locality,
+            labels: &self.labels,
         }
     }
 }

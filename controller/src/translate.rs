@@ -13,23 +13,24 @@ use meltemi_proto::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use meltemi_proto::meltemi::config::v1 as own;
 use meltemi_proto::{Any, EXTENSION_NAME, SELF_RESOURCE};
 
-use meltemi_policy::Locality;
+use meltemi_policy::{Locality, Place};
 
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
 mod cluster;
+mod locality;
 mod matching;
 mod policy;
 
-/// All resources of a model. `locality` is that of the proxy: empty where it knows better itself.
-pub(crate) fn translate(model: &Model, locality: &Locality) -> Resources {
+/// All resources of a model. `own` is the proxy: nameless where it knows better itself.
+pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
     let mut resources = Resources::new();
-    if !locality.is_empty() {
+    if !own.is_nameless() {
         let own = own::Self_ {
-            locality: Some(wire_locality(locality)),
-            ..own::Self_::default()
+            locality: Some(wire_locality(own.locality)),
+            labels: own.labels.clone(),
         };
         resources.insert(SELF_RESOURCE, &own);
     }

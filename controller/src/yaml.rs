@@ -147,13 +147,21 @@ fn limits() -> Options {
 
 impl Node {
     fn move_down(&mut self, lines: u32) {
-        self.at.line += lines;
+        self.move_into(|at| Position {
+            line: at.line + lines,
+            ..at
+        });
+    }
+
+    /// Gives it and all in it the places that these are in a text around it.
+    pub(crate) fn move_into(&mut self, place: impl Fn(Position) -> Position + Copy) {
+        self.at = place(self.at);
         match &mut self.value {
-            Value::List(items) => items.iter_mut().for_each(|n| n.move_down(lines)),
+            Value::List(items) => items.iter_mut().for_each(|n| n.move_into(place)),
             Value::Map(entries) => {
                 for entry in entries {
-                    entry.at.line += lines;
-                    entry.value.move_down(lines);
+                    entry.at = place(entry.at);
+                    entry.value.move_into(place);
                 }
             }
             _ => {}

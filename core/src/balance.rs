@@ -10,9 +10,8 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use meltemi_policy::load;
-use meltemi_policy::tiers::tiers;
-use meltemi_policy::{HostCounts, Locality, PriorityLoad};
+use meltemi_policy::placement::Group;
+use meltemi_policy::{HostCounts, Place, PriorityLoad, load};
 
 use crate::config::{Cluster, Health, LbPolicy};
 use draws::Draws;
@@ -26,9 +25,15 @@ pub struct Balancer {
     policy: LbPolicy,
     panic_threshold: u32,
     overprovisioning: u32,
-    weighs_localities: bool,
+    /// What the groups of seats weigh; `None`: the hosts of a tier are one pool.
+    group_weights: Option<Vec<u64>>,
+    weighted_health: bool,
+    /// How many endpoints the cluster has, members or not.
+    hosts: usize,
     members: Vec<Member>,
     tiers: usize,
+    /// The health of each tier, and the load that follows from it.
+    counts: Vec<HostCounts>,
     loads: Vec<PriorityLoad>,
     /// The healthy hosts of each tier, then the degraded hosts of each tier: the order in which
     /// pools stand in for one that has no host left.
@@ -38,7 +43,7 @@ pub struct Balancer {
     draws: Draws,
 }
 
-/// What does not change between ejections.
+/// An endpoint that may get requests; what does not change between ejections.
 #[derive(Debug)]
 struct Member {
     health: Health,
@@ -74,38 +79,44 @@ struct Sweep {
 /// So many candidates of a run are chosen by the policy; what follows is whoever is left.
 const PICKS: usize = 4;
 
+/// For a group that is not there, which a placement never names.
+const NOWHERE: Group = Group { tier: 0, weight: 0 };
+
 impl Balancer {
     /// A balancer for a client at `own`. `random` decides where round robin starts, so that workers
     /// do not walk in step.
-    pub fn new(cluster: &Cluster, own: &Locality, random: u64) -> Self {
+    pub fn new(cluster: &Cluster, own: Place<'_>, random: u64) -> Self {
         let hosts = &cluster.endpoints.hosts;
-        let tier_of = tiers(
-            own,
-            &cluster.locality,
-            hosts.iter().map(|host| &host.locality),
-        );
-        let mut localities: Vec<&Locality> = Vec::new();
+        let placement = cluster.placement(own);
+        let group_of = |index: usize| *placement.groups.get(index).unwrap_or(&NOWHERE);
         let members: Vec<Member> = hosts
             .iter()
-            .zip(tier_of)
+            .zip(&placement.members)
             .enumerate()
-            .map(|(host, (endpoint, tier))| Member {
-                health: endpoint.health,
-                tier,
-                seat: Seat {
-                    host,
-                    weight: endpoint.weight,
-                    locality: position_or_push(&mut localities, &endpoint.locality),
-                },
+            .filter_map(|(host, (endpoint, group))| {
+                let group = (*group)?;
+                Some(Member {
+                    health: endpoint.health,
+                    tier: group_of(group).tier,
+                    seat: Seat {
+                        host,
+                        weight: endpoint.weight,
+                        group,
+                    },
+                })
             })
             .collect();
+        let weights = placement.groups.iter().map(|group| group.weight);
         let mut balancer = Self {
             policy: cluster.lb,
             panic_threshold: cluster.panic_threshold,
             overprovisioning: cluster.endpoints.overprovisioning,
-            weighs_localities: cluster.locality.weighs_localities(),
+            group_weights: cluster.locality_weighted.then(|| weights.collect()),
+            weighted_health: cluster.endpoints.weighted_health,
+            hosts: hosts.len(),
             tiers: members.iter().map(|m| m.tier + 1).max().unwrap_or(0),
             members,
+            counts: Vec::new(),
             loads: Vec::new(),
             pools: Vec::new(),
             percents: Vec::new(),
@@ -120,13 +131,15 @@ impl Balancer {
         let health: Vec<Health> = self
             .members
             .iter()
-            .enumerate()
-            .map(|(host, member)| match member.health {
-                Health::Healthy | Health::Degraded if ejected(host) => Health::Unhealthy,
+            .map(|member| match member.health {
+                Health::Healthy | Health::Degraded if ejected(member.seat.host) => {
+                    Health::Unhealthy
+                }
                 health => health,
             })
             .collect();
-        self.loads = self.loads_of(&health);
+        self.counts = self.counts_of(&health);
+        self.loads = load::distribute(&self.counts, self.overprovisioning, self.panic_threshold);
         let healthy = (0..self.tiers).map(|tier| (tier, Health::Healthy));
         let degraded = (0..self.tiers).map(|tier| (tier, Health::Degraded));
         let mut draws = self.draws.clone();
@@ -152,18 +165,23 @@ impl Balancer {
         healthy.chain(degraded)
     }
 
-    fn loads_of(&self, health: &[Health]) -> Vec<PriorityLoad> {
+    fn counts_of(&self, health: &[Health]) -> Vec<HostCounts> {
         let mut counts = vec![HostCounts::default(); self.tiers];
         for (member, health) in self.members.iter().zip(health) {
             let tier = &mut counts[member.tier];
-            tier.total += 1;
+            let counted = match self.weighted_health {
+                true => member.seat.weight,
+                false => 1,
+            };
+            let add = |count: &mut u32| *count = count.saturating_add(counted);
+            add(&mut tier.total);
             match health {
-                Health::Healthy => tier.healthy += 1,
-                Health::Degraded => tier.degraded += 1,
+                Health::Healthy => add(&mut tier.healthy),
+                Health::Degraded => add(&mut tier.degraded),
                 Health::Unhealthy | Health::Draining => {}
             }
         }
-        load::distribute(&counts, self.overprovisioning, self.panic_threshold)
+        counts
     }
 
     /// The hosts of a tier that are of this kind; in panic, all of them as if they were healthy.
@@ -176,14 +194,14 @@ impl Balancer {
                 .map(|(member, _)| member.seat);
             return Pool::flat(seats.collect(), turn);
         }
-        if !self.weighs_localities {
+        let Some(weights) = &self.group_weights else {
             let seats = of_tier
                 .filter(|(_, health)| **health == kind)
                 .map(|(member, _)| member.seat);
             return Pool::flat(seats.collect(), turn);
-        }
+        };
         let seats = of_tier.map(|(member, health)| (member.seat, *health == kind));
-        Pool::by_locality(seats.collect(), self.overprovisioning, turn)
+        Pool::by_group(seats.collect(), (weights, self.overprovisioning), turn)
     }
 
     /// Starts the run of one request.
@@ -281,9 +299,18 @@ impl Balancer {
         }
     }
 
-    /// The tier of an endpoint: 0 is the nearest.
-    pub fn tier(&self, host: usize) -> Option<usize> {
-        self.members.get(host).map(|member| member.tier)
+    /// The tier of each endpoint: 0 is the nearest. `None`: it gets no requests.
+    pub fn host_tiers(&self) -> Vec<Option<usize>> {
+        let mut tiers = vec![None; self.hosts];
+        for member in &self.members {
+            tiers[member.seat.host] = Some(member.tier);
+        }
+        tiers
+    }
+
+    /// The health of each tier.
+    pub fn counts(&self) -> &[HostCounts] {
+        &self.counts
     }
 
     /// The load of each tier.
@@ -294,7 +321,7 @@ impl Balancer {
     /// The part of the requests, from 0 to 1, that has each endpoint as its first candidate, while
     /// all are equally busy.
     pub fn shares(&self) -> Vec<f64> {
-        let mut shares = vec![0.0; self.members.len()];
+        let mut shares = vec![0.0; self.hosts];
         for (pool, percent) in self.percent_of_pools() {
             for (host, share) in self.pools[pool].shares() {
                 shares[host] += share * f64::from(percent) / 100.0;
@@ -308,11 +335,4 @@ impl Run {
     fn has_picked(&self, host: usize) -> bool {
         self.picked[..self.picks].contains(&host)
     }
-}
-
-fn position_or_push<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
-    known.iter().position(|k| *k == value).unwrap_or_else(|| {
-        known.push(value);
-        known.len() - 1
-    })
 }

@@ -22,7 +22,7 @@ mod share;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use meltemi_policy::Locality;
+use meltemi_policy::{Locality, Place};
 
 pub use address::Address;
 pub use cluster::{Cluster, Hashing, Keepalive, LbPolicy, OutlierDetection, Topology};
@@ -59,6 +59,17 @@ pub struct Snapshot {
     pub labels: BTreeMap<String, String>,
     /// Changes with every published snapshot; for metrics, dumps and logs.
     pub version: String,
+}
+
+impl Snapshot {
+    /// Where this proxy runs, and what it is called there.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            locality: &self.locality,
+            labels: &self.labels,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod stats;
 mod subscriptions;
 mod table;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,13 +17,15 @@ use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::config::core::v3::node::UserAgentVersionType;
 use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use meltemi_proto::value::Kind;
+use meltemi_proto::{Struct, Value};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
-use crate::config::Snapshot;
+use crate::config::{Proxy, Snapshot};
 use backoff::Backoff;
 pub use channel::{Dialled, connect, in_memory};
 use stats::Told;
@@ -35,8 +38,10 @@ const MAX_RESPONSE: usize = 256 << 20;
 /// Enough for all that one response leads to.
 const REQUESTS: usize = 16;
 
-/// Who asks. `locality` wins over what the control plane says of this proxy, unless it is empty.
-pub fn node(id: impl Into<String>, locality: &meltemi_policy::Locality) -> Node {
+/// Who asks. What is known of it here wins over what the control plane says of this proxy: the
+/// locality, unless it is empty, and each label.
+pub fn node(id: impl Into<String>, own: &Proxy) -> Node {
+    let locality = &own.locality;
     Node {
         id: id.into(),
         user_agent_name: "meltemi".to_owned(),
@@ -50,8 +55,46 @@ pub fn node(id: impl Into<String>, locality: &meltemi_policy::Locality) -> Node 
                 sub_zone: locality.subzone.clone(),
             }
         }),
+        metadata: (!own.labels.is_empty()).then(|| metadata(&own.labels)),
         ..Node::default()
     }
+}
+
+/// Where Istio's agents put the labels of their workload.
+const LABELS: &str = "LABELS";
+
+fn metadata(labels: &BTreeMap<String, String>) -> Struct {
+    let string = |text: &String| Value {
+        kind: Some(Kind::StringValue(text.clone())),
+    };
+    let labels = labels
+        .iter()
+        .map(|(name, value)| (name.clone(), string(value)));
+    let labels = Value {
+        kind: Some(Kind::StructValue(Struct {
+            fields: labels.collect(),
+        })),
+    };
+    Struct {
+        fields: [(LABELS.to_owned(), labels)].into(),
+    }
+}
+
+/// The labels that a node says it has.
+fn labels(node: &Node) -> BTreeMap<String, String> {
+    let metadata = node.metadata.as_ref();
+    let labels = metadata.and_then(|metadata| metadata.fields.get(LABELS));
+    let Some(Kind::StructValue(labels)) = labels.and_then(|labels| labels.kind.as_ref()) else {
+        return BTreeMap::new();
+    };
+    let text = |value: &Value| match &value.kind {
+        Some(Kind::StringValue(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let labels = labels.fields.iter();
+    labels
+        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+        .collect()
 }
 
 /// Publishes each consistent state of the control plane, until nobody listens any more.

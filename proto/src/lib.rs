@@ -6,7 +6,7 @@
 mod any;
 mod setting;
 
-pub use prost_types::Duration;
+pub use prost_types::{Duration, Struct, Value, value};
 
 pub use any::{Any, UnpackError};
 pub use packages::{aeraki, envoy, google, meltemi};

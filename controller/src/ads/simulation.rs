@@ -8,9 +8,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use meltemi_core::config::{Address, Snapshot};
+use meltemi_core::config::{Address, Proxy, Snapshot};
 use meltemi_core::xds::{Subscriptions, node};
-use meltemi_policy::Locality;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::{
     Route, RouteAction, RouteConfiguration, route_action::ClusterSpecifier,
 };
@@ -311,7 +310,7 @@ impl Simulation {
             resources: world.resources(),
             worlds: vec![world],
             server: DeltaStream::default(),
-            client: Subscriptions::new(node("test", &Locality::default()), now),
+            client: Subscriptions::new(node("test", &Proxy::default()), now),
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             unanswered: HashMap::new(),

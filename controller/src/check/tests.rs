@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod locality;
 mod matching;
 mod redis;
 mod remedies;
@@ -210,9 +211,8 @@ fn an_annotation_may_name_thousands_of_interfaces() {
     assert_eq!(rendered(&fixture), "4 objects: 0 errors, 0 warnings");
     let query = crate::explain::Query {
         service: "greeter.shop".to_owned(),
-        source: None,
-        gateway: None,
         attributes: vec![("interface".to_owned(), names[2999].clone())],
+        ..crate::explain::Query::default()
     };
     let explained = crate::explain::run(&fixture.paths(), settings(), &query).unwrap();
     assert_eq!(explained.route.map(|r| r.name).as_deref(), Some("rest"));

@@ -1,10 +1,11 @@
 //! Which endpoints of a destination get what share, by the arithmetic of the proxy itself.
 
-use meltemi_policy::{Locality, LocalityRule, load, tiers};
+use meltemi_policy::{LocalityRule, Place};
 use serde::Serialize;
 
+use super::tiers::Endpoints;
 use crate::manifest::{ConsistentHash, Simple};
-use crate::model::{Cluster, Endpoint, LocalityState, Model, WeightedCluster};
+use crate::model::{Cluster, LocalityOrigin, LocalityState, Model, WeightedCluster};
 
 /// What a destination of the route gets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,40 +16,70 @@ pub struct DestinationShare {
     pub weight: u32,
     pub load_balancer: Option<&'static str>,
     /// Whether the nearest endpoints are preferred, and if not, why.
-    pub locality: Option<&'static str>,
+    pub locality: Option<String>,
     /// The nearest first; none where requests fail.
     pub tiers: Vec<Tier>,
+    /// Endpoints that get nothing, whatever happens to the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<EndpointShare>,
+}
+
+impl DestinationShare {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &str> {
+        let endpoints = self.tiers.iter().flat_map(|tier| &tier.endpoints);
+        endpoints.chain(&self.left_out).map(|e| e.address.as_str())
+    }
 }
 
 /// Endpoints of one distance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tier {
     pub priority: usize,
-    /// Percent of the destination's requests, while all endpoints are healthy.
+    /// Percent of the destination's requests.
     pub share: u32,
+    /// How the share follows from the health of the endpoints.
+    pub health: Health,
     pub endpoints: Vec<EndpointShare>,
+}
+
+/// The arithmetic of a tier's share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    pub healthy: u32,
+    pub total: u32,
+    /// Percent of all requests that its healthy endpoints could take: 1.4 times their part, unless
+    /// the factor is set otherwise.
+    pub capacity: u32,
+    /// Too few are healthy in all, and here: all of its endpoints are used.
+    pub panic: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndpointShare {
     pub address: String,
     pub locality: String,
-    /// Percent of the destination's requests, while all endpoints are healthy.
+    /// Percent of the destination's requests.
     pub share: f64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
 }
 
+/// `failed` are addresses of endpoints that are to count as ejected.
 pub(super) fn share(
     model: &Model,
     destination: &WeightedCluster,
-    own: &Locality,
+    own: Place<'_>,
+    failed: &[String],
 ) -> DestinationShare {
     let cluster = model.clusters.get(&destination.cluster);
+    let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
     DestinationShare {
         cluster: destination.cluster.to_string(),
         weight: destination.weight,
         load_balancer: cluster.map(balance),
-        locality: cluster.map(|c| locality(c.locality)),
-        tiers: cluster.map(|c| by_tier(c, own)).unwrap_or_default(),
+        locality: cluster.map(|c| locality(&c.locality)),
+        tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
+        left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
     }
 }
 
@@ -65,66 +96,46 @@ const fn balance(cluster: &Cluster) -> &'static str {
     }
 }
 
-const fn locality(state: LocalityState) -> &'static str {
+fn locality(state: &LocalityState) -> String {
     match state {
-        LocalityState::Active => "nearest first",
-        LocalityState::Disabled => "all localities alike: localityLbSetting.enabled is false",
+        LocalityState::Active { rule, by } => format!("{}{}", preference(rule), origin(*by)),
+        LocalityState::Disabled(by) => format!(
+            "all localities alike: localityLbSetting.enabled is false{}",
+            origin(*by)
+        ),
         LocalityState::NothingPermits => {
             "all localities alike: there is neither outlierDetection nor a traffic distribution"
+                .to_owned()
         }
     }
 }
 
-fn by_tier(cluster: &Cluster, own: &Locality) -> Vec<Tier> {
-    let rule = match cluster.locality {
-        LocalityState::Active => LocalityRule::nearest_first(),
-        LocalityState::Disabled | LocalityState::NothingPermits => LocalityRule::Inactive,
-    };
-    let endpoints = &cluster.endpoints;
-    let priorities = tiers::tiers(own, &rule, endpoints.iter().map(|e| &e.locality));
-    let count = priorities.iter().max().map_or(0, |last| last + 1);
-    let members = |tier: usize| {
-        let with_priority = endpoints.iter().zip(&priorities);
-        with_priority
-            .filter(move |(_, p)| **p == tier)
-            .map(|(e, _)| e)
-            .collect::<Vec<_>>()
-    };
-    let members: Vec<Vec<&Endpoint>> = (0..count).map(members).collect();
-    let hosts: Vec<load::HostCounts> = members
-        .iter()
-        .map(|m| u32::try_from(m.len()).unwrap_or(u32::MAX))
-        .map(|total| load::HostCounts {
-            total,
-            healthy: total,
-            degraded: 0,
-        })
-        .collect();
-    let threshold = cluster
-        .outlier
-        .as_ref()
-        .map_or(50, |o| o.min_health_percent.unwrap_or(0));
-    let loads = load::distribute(&hosts, load::DEFAULT_OVERPROVISIONING, threshold);
-    let tiers = members.into_iter().zip(loads).enumerate();
-    tiers
-        .map(|(priority, (members, load))| Tier {
-            priority,
-            share: load.healthy,
-            endpoints: shares(&members, load.healthy),
-        })
-        .collect()
+fn preference(rule: &LocalityRule) -> String {
+    match rule {
+        LocalityRule::Inactive => "all localities alike".to_owned(),
+        LocalityRule::Distribute(_) => "shares of localities by distribute".to_owned(),
+        LocalityRule::Failover { labels, regions } => {
+            let mut text = match labels.as_slice() {
+                [] => "nearest first".to_owned(),
+                labels => {
+                    let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
+                    format!("nearest first by {}", labels.join(", "))
+                }
+            };
+            for failover in regions {
+                text.push_str(&format!(", from {} to {}", failover.from, failover.to));
+            }
+            text
+        }
+    }
 }
 
-/// The endpoints of a tier are one pool, each drawn by its weight.
-fn shares(members: &[&Endpoint], tier: u32) -> Vec<EndpointShare> {
-    let total: u64 = members.iter().map(|e| u64::from(e.weight)).sum();
-    let share = |weight: u32| f64::from(tier) * f64::from(weight) / total as f64;
-    members
-        .iter()
-        .map(|endpoint| EndpointShare {
-            address: endpoint.address.to_string(),
-            locality: endpoint.locality.to_string(),
-            share: (share(endpoint.weight) * 10.0).round() / 10.0,
-        })
-        .collect()
+fn origin(by: LocalityOrigin) -> String {
+    match by {
+        LocalityOrigin::DestinationRule | LocalityOrigin::Default => String::new(),
+        LocalityOrigin::TrafficDistribution(distribution) => {
+            format!(" (trafficDistribution {})", distribution.word())
+        }
+        LocalityOrigin::Mesh => " (MeshConfig)".to_owned(),
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{DestinationShare, Explanation, RouteObject, RouteRef, Treatment};
+use super::{
+    DestinationShare, EndpointShare, Explanation, Health, RouteObject, RouteRef, Treatment,
+};
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,7 +129,7 @@ impl fmt::Display for Treatment {
 impl fmt::Display for DestinationShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>4}%     {}", self.weight, self.cluster)?;
-        let (Some(balance), Some(locality)) = (self.load_balancer, self.locality) else {
+        let (Some(balance), Some(locality)) = (self.load_balancer, &self.locality) else {
             return write!(f, "\n          requests fail: there is no such cluster");
         };
         write!(f, "\n          {balance}, {locality}")?;
@@ -136,15 +138,49 @@ impl fmt::Display for DestinationShare {
         }
         for tier in &self.tiers {
             write!(f, "\n          tier {}: {}%", tier.priority, tier.share)?;
-            for endpoint in &tier.endpoints {
-                let share = format!("{}%", endpoint.share);
-                write!(
-                    f,
-                    "\n            {share:>6}  {:<22} {}",
-                    endpoint.address, endpoint.locality
-                )?;
+            write!(f, "{}", tier.health)?;
+            if tier.share > 0 && tier.health.healthy == 0 && !tier.health.panic {
+                write!(f, ": requests fail")?;
             }
+            tier.endpoints.iter().try_for_each(|e| write!(f, "\n{e}"))?;
         }
-        Ok(())
+        if !self.left_out.is_empty() {
+            write!(
+                f,
+                "\n          left out, since `distribute` has no share for it:"
+            )?;
+        }
+        self.left_out.iter().try_for_each(|e| write!(f, "\n{e}"))
+    }
+}
+
+/// Only where there is something to calculate.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.healthy == self.total {
+            return Ok(());
+        }
+        let (healthy, total, capacity) = (self.healthy, self.total, self.capacity);
+        write!(
+            f,
+            ", {healthy} of {total} healthy, who could take {capacity}% "
+        )?;
+        write!(f, "(140 × {healthy} / {total}, at most 100)")?;
+        match self.panic {
+            true => write!(f, "; too few in all, so that all of them are used"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for EndpointShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = format!("{}%", self.share);
+        let (address, locality) = (&self.address, &self.locality);
+        write!(f, "            {share:>6}  {address:<22} {locality}")?;
+        match self.failed {
+            true => write!(f, " (failed)"),
+            false => Ok(()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, settings};
 
+mod locality;
 mod redis;
 
 fn query(service: &str, attributes: &[(&str, &str)]) -> Query {
@@ -10,9 +11,8 @@ fn query(service: &str, attributes: &[(&str, &str)]) -> Query {
         .collect();
     Query {
         service: service.to_owned(),
-        gateway: None,
         attributes,
-        source: None,
+        ..Query::default()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::decode::{Decoder, Field, Fields};
-use super::{Located, name};
+use super::locality::{self, LocalitySetting};
+use super::{Located, Mark, name};
 use crate::yaml::Node;
 
 mod hashing;
@@ -22,6 +23,10 @@ pub(crate) struct DestinationRule {
     pub(crate) host: Located<String>,
     pub(crate) policy: TrafficPolicy,
     pub(crate) subsets: Vec<Subset>,
+    /// Namespaces of the clients that it is for, `.` for its own, `*` for all; none: all.
+    pub(crate) export_to: Vec<Located<String>>,
+    /// It is for some clients only, of which none is a proxy of ours.
+    pub(crate) selector: Option<Mark>,
 }
 
 impl DestinationRule {
@@ -35,6 +40,12 @@ impl DestinationRule {
         let levels = self.policies().flat_map(TrafficPolicy::levels);
         let given = levels.filter_map(|p| p.tls.as_ref());
         given.filter(|tls| tls.is_asked_for())
+    }
+
+    /// What it says of localities, at whatever level.
+    pub(crate) fn locality_settings(&self) -> impl Iterator<Item = &LocalitySetting> {
+        let levels = self.policies().flat_map(TrafficPolicy::levels);
+        levels.filter_map(|p| p.load_balancer.as_ref()?.locality.as_ref())
     }
 
     pub(crate) fn asks_for_tls(&self) -> bool {
@@ -73,8 +84,7 @@ pub(crate) struct LoadBalancer {
     pub(crate) simple: Option<Simple>,
     /// Never beside `simple`.
     pub(crate) hash: Option<ConsistentHash>,
-    /// `localityLbSetting.enabled`, which can switch locality off.
-    pub(crate) locality_enabled: Option<bool>,
+    pub(crate) locality: Option<LocalitySetting>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +98,8 @@ const RULE: &[Field] = &[
     Field::InForce("host"),
     Field::InForce("trafficPolicy"),
     Field::InForce("subsets"),
-    Field::NotYet("exportTo"),
-    Field::NotYet("workloadSelector"),
+    Field::InForce("exportTo"),
+    Field::InForce("workloadSelector"),
 ];
 
 const SUBSET: &[Field] = &[
@@ -122,16 +132,10 @@ const PORT: &[Field] = &[Field::InForce("number")];
 const LOAD_BALANCER: &[Field] = &[
     Field::InForce("simple"),
     Field::InForce("localityLbSetting"),
+    Field::NotYet("zoneAwareLbSetting"),
     Field::InForce("consistentHash"),
     Field::NotYet("warmupDurationSecs"),
     Field::NotYet("warmup"),
-];
-
-const LOCALITY: &[Field] = &[
-    Field::InForce("enabled"),
-    Field::NotYet("distribute"),
-    Field::NotYet("failover"),
-    Field::NotYet("failoverPriority"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
@@ -160,7 +164,19 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
         host: host?,
         policy,
         subsets,
+        export_to: export_to(d, &fields),
+        selector: fields.entry("workloadSelector").map(|e| Mark::new(e.at)),
     })
+}
+
+/// `~` is nobody in Istio's ServiceEntries, and refused in its DestinationRules.
+fn export_to(d: &mut Decoder, fields: &Fields<'_>) -> Vec<Located<String>> {
+    let mut names = fields.strings(d, "exportTo");
+    names.retain(|to| {
+        ["*", "."].contains(&to.value.as_str())
+            || d.check_name("spec.exportTo", to, &name::NAMESPACE)
+    });
+    names
 }
 
 fn subset(d: &mut Decoder, node: &Node) -> Option<Subset> {
@@ -242,13 +258,9 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
                 None
             }
         });
-    let locality_enabled = fields.node("localityLbSetting").and_then(|node| {
-        d.fields("localityLbSetting", node, LOCALITY)
-            .boolean(d, "enabled")
-    });
     LoadBalancer {
         simple,
         hash: hashing::decode(d, &fields),
-        locality_enabled,
+        locality: locality::decode(d, &fields),
     }
 }

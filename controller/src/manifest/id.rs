@@ -9,6 +9,8 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     ApplicationProtocol,
+    ConfigMap,
+    Namespace,
     Gateway,
     ServiceEntry,
     WorkloadEntry,
@@ -22,6 +24,8 @@ pub enum Kind {
 impl Kind {
     pub(crate) const ALL: &[Self] = &[
         Self::ApplicationProtocol,
+        Self::ConfigMap,
+        Self::Namespace,
         Self::Gateway,
         Self::ServiceEntry,
         Self::WorkloadEntry,
@@ -35,6 +39,8 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ApplicationProtocol => "ApplicationProtocol",
+            Self::ConfigMap => "ConfigMap",
+            Self::Namespace => "Namespace",
             Self::Gateway => "Gateway",
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
@@ -51,7 +57,7 @@ impl Kind {
         match self {
             Self::ApplicationProtocol | Self::MetaRouter => "metaprotocol.aeraki.io",
             Self::RedisDestination | Self::RedisService => "redis.aeraki.io",
-            Self::Secret => "",
+            Self::ConfigMap | Self::Namespace | Self::Secret => "",
             _ => "networking.istio.io",
         }
     }
@@ -62,14 +68,14 @@ impl Kind {
             | Self::MetaRouter
             | Self::RedisDestination
             | Self::RedisService => &["v1alpha1"],
-            Self::Secret => &["v1"],
+            Self::ConfigMap | Self::Namespace | Self::Secret => &["v1"],
             _ => &["v1", "v1beta1", "v1alpha3"],
         }
     }
 
     /// Whether objects of this kind live in a namespace.
     pub(crate) const fn is_namespaced(self) -> bool {
-        !matches!(self, Self::ApplicationProtocol)
+        !matches!(self, Self::ApplicationProtocol | Self::Namespace)
     }
 }
 

@@ -6,8 +6,8 @@ use super::decode::{Decoder, Field, Fields, nearest};
 use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
-    Located, Object, Spec, application_protocol, destination_rule, gateway, meta_router, redis,
-    secret, service_entry, shown,
+    Located, Object, Spec, application_protocol, destination_rule, gateway, mesh_config,
+    meta_router, redis, secret, service_entry, shown,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::yaml::{self, Node};
@@ -74,6 +74,16 @@ const SECRET: &[Field] = &[
     Field::NoEffect("immutable"),
 ];
 
+/// Nor has a ConfigMap.
+const CONFIG_MAP: &[Field] = &[
+    Field::InForce("apiVersion"),
+    Field::InForce("kind"),
+    Field::InForce("metadata"),
+    Field::InForce("data"),
+    Field::NoEffect("binaryData"),
+    Field::NoEffect("immutable"),
+];
+
 const LIST: &[Field] = &[
     Field::InForce("apiVersion"),
     Field::InForce("kind"),
@@ -110,6 +120,7 @@ fn decode_document(
         return;
     };
     let fields = match known {
+        Kind::ConfigMap => d.fields("", node, CONFIG_MAP),
         Kind::Secret => d.fields("", node, SECRET),
         _ => d.fields("", node, OBJECT),
     };
@@ -256,8 +267,11 @@ fn decode_spec(
     object: &Fields<'_>,
     metadata: &Metadata,
 ) -> Option<Spec> {
-    if kind == Kind::Secret {
-        return Some(Spec::Secret(secret::decode(d, object)));
+    match kind {
+        Kind::Secret => return Some(Spec::Secret(secret::decode(d, object))),
+        Kind::ConfigMap => return config_map(d, object),
+        Kind::Namespace => return Some(Spec::Namespace),
+        _ => {}
     }
     let Some(spec) = object.node("spec") else {
         object.missing(d, "spec");
@@ -276,7 +290,22 @@ fn decode_spec(
         Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
         Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
         Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),
-        // It has no spec.
-        Kind::Secret => None,
+        // They have no spec.
+        Kind::Secret | Kind::ConfigMap | Kind::Namespace => None,
     }
+}
+
+/// Of all ConfigMaps one acts: that of the mesh.
+fn config_map(d: &mut Decoder, object: &Fields<'_>) -> Option<Spec> {
+    let name = d.object.as_ref().map(|id| id.name.clone());
+    let mesh = match name.as_deref() {
+        Some(mesh_config::NAME) => mesh_config::decode(d, object).map(Spec::MeshConfig),
+        _ => None,
+    };
+    if mesh.is_none() && !d.has_errors() {
+        let at = object.node("kind").map_or(object.at, |kind| kind.at);
+        let message = "this ConfigMap has no effect: only the field `mesh` of one named istio has";
+        d.report(at, Diagnostic::warning(Code::UnusedKind, message));
+    }
+    mesh
 }

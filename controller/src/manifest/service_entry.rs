@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use meltemi_policy::place::topology;
 use meltemi_policy::{Locality, LocalityParseError};
 
 use super::decode::{Decoder, Field, Fields};
@@ -74,7 +75,7 @@ const WORKLOAD_ENTRY: &[Field] = &[
     Field::InForce("labels"),
     Field::InForce("locality"),
     Field::InForce("weight"),
-    Field::NotYet("network"),
+    Field::InForce("network"),
     Field::NotYet("serviceAccount"),
 ];
 
@@ -237,10 +238,15 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
         }
         parsed.ok()
     });
+    let mut labels = fields.string_map(d, "labels");
+    // As Istio, which gives the workload this label.
+    if let Some(network) = fields.string(d, "network").filter(|n| !n.value.is_empty()) {
+        labels.insert(topology::NETWORK.to_owned(), network.value);
+    }
     Some(WorkloadEntry {
         address: address?,
         ports,
-        labels: fields.string_map(d, "labels"),
+        labels,
         locality: locality.unwrap_or_default(),
         weight,
     })

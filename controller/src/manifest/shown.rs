@@ -76,6 +76,13 @@ fn is_secret_object(entries: &[Entry]) -> bool {
     kind.is_some_and(|kind| matches!(&kind.value.value, Value::String(kind) if is_near(kind)))
 }
 
+/// Whose `data` is no secret.
+fn is_config_map(entries: &[Entry]) -> bool {
+    let kind = entries.iter().find(|entry| entry.key == "kind");
+    let name = Kind::ConfigMap.name();
+    kind.is_some_and(|kind| matches!(&kind.value.value, Value::String(kind) if kind == name))
+}
+
 #[derive(Default)]
 struct Secrets {
     places: Vec<Position>,
@@ -97,9 +104,11 @@ impl Secrets {
             }
             Value::Map(entries) => {
                 let is_object = is_secret_object(entries);
+                let is_public = is_config_map(entries);
                 for entry in entries {
                     let holds_secret = match is_object {
                         true => !PUBLIC_KEYS.contains(&entry.key.as_str()),
+                        false if is_public && entry.key == "data" => is_secret,
                         false => is_secret || names_secret(&entry.key),
                     };
                     self.keys.push(entry.at);
@@ -230,6 +239,8 @@ mod tests {
             "kind: SecretList\nitems: [{sdata: {a: hunter2}}]\n",
             "metadata: {annotations: {kubectl.kubernetes.io/last-applied-configuration: hunter2}}",
             "pasword: hunter2",
+            "kind: ConfigMap\ndata: {password: hunter2}\n",
+            "kind: ConfgMap\ndata: {x: hunter2}\n",
             "spec: [hunter2\npassword: hunter2",
             "{stringData: {a: hunter2}",
             "stringData:\n  password: &hunter2\nkind: Secret\n",
@@ -256,6 +267,7 @@ mod tests {
             "a: [1",
             "spec:\n  routes: []\n---\nx: y\n",
             "auth: {secret: {name: clients, passwordField: pw}}",
+            "kind: ConfigMap\ndata: {mesh: enabled}\n",
         ];
         for text in rows {
             assert_eq!(shown(text), text);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use meltemi_policy::{ClusterName, Locality, subset};
 
 use super::destination_rules::{MergedRule, refuse_tls};
+use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
-use super::{Cluster, Context, Findings, LocalityState, Rule, Server, Service};
-use crate::diagnostic::{Code, Diagnostic};
+use super::{Cluster, Context, Findings, Rule, Server, Service};
+use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
 /// Where no rule says anything.
@@ -84,7 +85,8 @@ fn cluster(
         max_unknown_nodes: None,
         settings: vec![],
         topology: None,
-        locality: locality(&policy, service),
+        locality: LocalityState::of(&policy, service, &context.mesh),
+        panic_threshold: locality::panic_threshold(&policy, service),
         outlier: policy.outlier_detection.clone(),
         retry_budget: policy.retry_budget,
         endpoints,
@@ -105,26 +107,16 @@ fn balance(policy: &TrafficPolicy) -> Simple {
         .unwrap_or(Simple::LeastRequest)
 }
 
-fn locality(policy: &TrafficPolicy, service: &Service) -> LocalityState {
-    let enabled = policy
-        .load_balancer
-        .as_ref()
-        .and_then(|lb| lb.locality_enabled);
-    if enabled == Some(false) {
-        LocalityState::Disabled
-    } else if policy.outlier_detection.is_some() || service.has_traffic_distribution {
-        LocalityState::Active
-    } else {
-        LocalityState::NothingPermits
-    }
-}
-
 /// Says where endpoints lie apart and nothing prefers the nearest: of a whole service, else of its
 /// subsets, which may have settings of their own.
 pub(super) fn check_localities(context: &Context<'_>, findings: &mut Findings) {
     for service in context.services.iter() {
         let rule = context.rules.of(service);
-        if let Some(inactive) = inactive(service, rule, None) {
+        let said = rule.is_some_and(|rule| check_failover(service, rule, findings));
+        if said {
+            continue;
+        }
+        if let Some(inactive) = inactive(service, rule, None, &context.mesh) {
             let source = rule.map_or(&service.source, |rule| &rule.source);
             let at = match &source.spec {
                 Spec::DestinationRule(rule) => rule.host.at,
@@ -135,21 +127,42 @@ pub(super) fn check_localities(context: &Context<'_>, findings: &mut Findings) {
         }
         let Some(rule) = rule else { continue };
         for subset in rule.subsets() {
-            if let Some(inactive) = inactive(service, Some(rule), Some(subset)) {
+            if let Some(inactive) = inactive(service, Some(rule), Some(subset), &context.mesh) {
                 findings.at(rule.source_of(subset), subset.name.at, inactive);
             }
         }
     }
 }
 
+/// Says where a failover is written for a port of the service, or of a subset, and cannot act. Each
+/// is said once.
+fn check_failover(service: &Service, rule: &MergedRule, findings: &mut Findings) -> bool {
+    let mut said: Vec<Position> = vec![];
+    let levels = || std::iter::once(None).chain(rule.subsets().iter().map(Some));
+    for port in service.ports.iter().filter(|p| p.protocol.is_some()) {
+        for subset in levels() {
+            let policy = rule.policy(subset, port.number);
+            let Some((setting, diagnostic)) = locality::unpermitted(&policy) else {
+                continue;
+            };
+            if !said.contains(&setting.mark.at) {
+                said.push(setting.mark.at);
+                findings.at(rule.setting(setting), setting.mark.at, diagnostic);
+            }
+        }
+    }
+    !said.is_empty()
+}
+
 fn inactive(
     service: &Service,
     rule: Option<&MergedRule>,
     subset: Option<&Subset>,
+    mesh: &Mesh,
 ) -> Option<Diagnostic> {
     let is_inactive = |port: &&Port| {
         let policy = rule.map(|rule| rule.policy(subset, port.number));
-        let state = locality(&policy.unwrap_or_default(), service);
+        let state = LocalityState::of(&policy.unwrap_or_default(), service, mesh);
         state == LocalityState::NothingPermits && localities(port, subset).len() > 1
     };
     let mut ports = service.ports.iter().filter(|p| p.protocol.is_some());

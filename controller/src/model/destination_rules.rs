@@ -7,16 +7,18 @@ use meltemi_policy::host;
 
 use super::{Findings, Service, Services, objects_of};
 use crate::index::Objects;
-use crate::manifest::{DestinationRule, Object, Spec, Subset, Tls, TrafficPolicy, nearest};
+use crate::manifest::{
+    DestinationRule, LocalitySetting, Located, Object, Spec, Subset, Tls, TrafficPolicy, nearest,
+};
 use crate::schema::Settings;
 
 mod checks;
 pub(super) use checks::refuse_tls;
 
-/// Rules by namespace and host; those of one host are merged.
+/// Rules by namespace and host; those of one host and for the same clients are merged.
 #[derive(Debug)]
 pub(crate) struct DestinationRules {
-    by_host: BTreeMap<(Arc<str>, String), MergedRule>,
+    by_host: BTreeMap<(Arc<str>, String), Vec<MergedRule>>,
     root: String,
 }
 
@@ -29,6 +31,7 @@ pub(crate) struct MergedRule {
     later: Vec<Arc<Object>>,
     policy: TrafficPolicy,
     subsets: Vec<Subset>,
+    export_to: Vec<Located<String>>,
 }
 
 impl DestinationRules {
@@ -46,6 +49,9 @@ impl DestinationRules {
             root: settings.root_namespace.clone(),
         };
         for (object, rule) in rules {
+            if checks::is_for_others((object, rule), findings) {
+                continue;
+            }
             let host = Self::host(object, rule, services);
             checks::targets((object, rule), &host, services, findings);
             merged.add(object, rule, host, findings);
@@ -75,18 +81,17 @@ impl DestinationRules {
         host: String,
         findings: &mut Findings,
     ) {
-        let Some(merged) = self
-            .by_host
-            .get_mut(&(object.id.namespace.clone(), host.clone()))
-        else {
-            let first = MergedRule {
+        let key = (object.id.namespace.clone(), host);
+        let of_host = self.by_host.entry(key).or_default();
+        let mut same_clients = of_host.iter_mut().filter(|m| m.export_to == rule.export_to);
+        let Some(merged) = same_clients.next() else {
+            of_host.push(MergedRule {
                 source: object.clone(),
                 later: vec![],
                 policy: rule.policy.clone(),
                 subsets: rule.subsets.clone(),
-            };
-            self.by_host
-                .insert((object.id.namespace.clone(), host), first);
+                export_to: rule.export_to.clone(),
+            });
             return;
         };
         checks::overruled((object, rule), merged, findings);
@@ -102,21 +107,42 @@ impl DestinationRules {
     }
 
     /// The rule for a service, looked up as for a client in its namespace: that namespace, then the
-    /// root namespace; in each the most specific host.
+    /// root namespace; in each the most specific host, of the rules that are exported to it.
     pub(crate) fn of(&self, service: &Service) -> Option<&MergedRule> {
         [&*service.namespace, self.root.as_str()]
             .into_iter()
             .find_map(|namespace| {
                 let rules: Vec<_> = self
-                    .by_host
                     .iter()
-                    .filter(|((ns, _), _)| **ns == *namespace)
+                    .filter(|(ns, _, rule)| {
+                        *ns == namespace && exports(&rule.export_to, ns, &service.namespace)
+                    })
                     .collect();
-                let hosts = rules.iter().map(|((_, host), _)| host.as_str());
+                let hosts = rules.iter().map(|(_, host, _)| *host);
                 let best = host::most_specific(&service.host, hosts)?;
-                rules.get(best).map(|(_, rule)| *rule)
+                rules.get(best).map(|(.., rule)| *rule)
             })
     }
+}
+
+impl DestinationRules {
+    /// All of them with their namespace and host.
+    fn iter(&self) -> impl Iterator<Item = (&str, &str, &MergedRule)> {
+        self.by_host.iter().flat_map(|((namespace, host), rules)| {
+            let of_host = rules.iter();
+            of_host.map(move |rule| (&**namespace, host.as_str(), rule))
+        })
+    }
+}
+
+/// Whether a rule of namespace `own` is for clients in `client`: `.` is its own, `*` are all.
+fn exports(to: &[Located<String>], own: &str, client: &str) -> bool {
+    let is_for = |to: &Located<String>| match to.value.as_str() {
+        "*" => true,
+        "." => own == client,
+        named => named == client,
+    };
+    to.is_empty() || to.iter().any(is_for)
 }
 
 impl MergedRule {
@@ -141,6 +167,17 @@ impl MergedRule {
             _ => false,
         };
         self.sources().find(asks).unwrap_or(&self.source)
+    }
+
+    /// The DestinationRule that a locality setting is written in.
+    pub(super) fn setting(&self, setting: &LocalitySetting) -> &Arc<Object> {
+        let is_in = |object: &&Arc<Object>| match &object.spec {
+            Spec::DestinationRule(rule) => rule
+                .locality_settings()
+                .any(|s| s == setting && s.mark.at == setting.mark.at),
+            _ => false,
+        };
+        self.sources().find(is_in).unwrap_or(&self.source)
     }
 
     pub(super) fn subsets(&self) -> &[Subset] {

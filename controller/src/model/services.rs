@@ -6,6 +6,7 @@ use std::sync::Arc;
 use meltemi_policy::{host, subset};
 
 use super::protocols::{PortName, Protocols};
+use super::traffic_distribution::{self, TrafficDistribution};
 use super::{Endpoint, EndpointAddress, Findings, PortProtocol, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
@@ -25,8 +26,8 @@ pub(crate) struct Service {
     pub(crate) ports: Vec<Port>,
     /// Values of the protocol's service attribute to which its rules are restricted.
     pub(crate) interfaces: Vec<String>,
-    /// Whether an annotation asks for the nearest endpoints.
-    pub(crate) has_traffic_distribution: bool,
+    /// What an annotation of it, or of its namespace, asks for.
+    pub(crate) distribution: Option<TrafficDistribution>,
     pub(crate) source: Arc<Object>,
     /// Where its host stands.
     pub(crate) at: Position,
@@ -42,8 +43,6 @@ pub(crate) struct Port {
 
 mod checks;
 
-const TRAFFIC_DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
-
 impl Services {
     pub(super) fn new(
         objects: &Objects,
@@ -57,12 +56,18 @@ impl Services {
             let workloads = workloads(object, entry, objects);
             checks::workloads(object, entry, &workloads, findings);
             checks::endpoint_ports(object, entry, findings);
-            checks::annotations(object, findings);
+            traffic_distribution::check(object, findings);
             for host in &entry.hosts {
-                let service = service(object, entry, host, protocols, &workloads);
+                let service = service((object, entry), host, objects, protocols, &workloads);
                 checks::interfaces(&service, settings, findings);
                 services.add(service, findings);
             }
+        }
+        for object in objects
+            .values()
+            .filter(|o| matches!(o.spec, Spec::Namespace))
+        {
+            traffic_distribution::check(object, findings);
         }
         checks::workload_ports(objects, findings);
         services.check_hosts(findings);
@@ -127,9 +132,9 @@ impl Service {
 }
 
 fn service(
-    object: &Arc<Object>,
-    entry: &ServiceEntry,
+    (object, entry): (&Arc<Object>, &ServiceEntry),
     host: &Located<String>,
+    objects: &Objects,
     protocols: &Protocols,
     workloads: &[Workload<'_>],
 ) -> Service {
@@ -155,8 +160,7 @@ fn service(
             .map(|i| i.trim().to_owned())
             .filter(|i| !i.is_empty())
             .collect(),
-        has_traffic_distribution: annotation(TRAFFIC_DISTRIBUTION)
-            .is_some_and(|a| a.value.to_lowercase().starts_with("prefer")),
+        distribution: TrafficDistribution::of(object, objects),
         source: object.clone(),
         at: host.at,
     }

@@ -21,12 +21,13 @@ fn in_force(fixture: &Fixture) -> Vec<String> {
             .iter()
             .map(|e| e.address.to_string())
             .collect();
-        format!(
-            "{name} {:?} {:?} [{}]",
-            cluster.balance,
-            cluster.locality,
-            endpoints.join(" ")
-        )
+        let locality = match &cluster.locality {
+            LocalityState::Active { .. } => "Active",
+            LocalityState::Disabled(_) => "Disabled",
+            LocalityState::NothingPermits => "NothingPermits",
+        };
+        let endpoints = endpoints.join(" ");
+        format!("{name} {:?} {locality} [{endpoints}]", cluster.balance)
     });
     rules.chain(clusters).collect()
 }

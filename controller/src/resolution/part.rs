@@ -58,9 +58,9 @@ pub(super) fn of(
                 rule.policy.clone()
             };
             Spec::DestinationRule(DestinationRule {
-                host: rule.host.clone(),
                 policy,
                 subsets,
+                ..rule.clone()
             })
         }
         _ => return Some(good.clone()),

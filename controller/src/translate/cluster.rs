@@ -7,20 +7,20 @@ use meltemi_policy::Locality;
 use meltemi_proto::envoy::config::cluster::v3 as wire;
 use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::{Thresholds, thresholds};
 use meltemi_proto::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
-    MaglevLbConfig, RingHashLbConfig,
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy, MaglevLbConfig,
+    RingHashLbConfig,
 };
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use meltemi_proto::envoy::config::endpoint::v3 as eds;
 use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
-use meltemi_proto::envoy::r#type::v3::Percent;
 use meltemi_proto::meltemi::config::v1 as own;
 
-use super::policy::settings;
+use super::locality;
+use super::policy::{percent, settings};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
 use crate::manifest::{ConsistentHash, Keepalive, OutlierDetection, Simple};
-use crate::model::{Cluster, Endpoint, EndpointAddress, LocalityState};
+use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
     let (lb_policy, lb_config) = balance(cluster);
@@ -29,7 +29,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         resource_api_version: core::ApiVersion::V3.into(),
     };
     let policy = own::ClusterPolicy {
-        locality: (cluster.locality == LocalityState::Active).then(own::LocalityRule::default),
+        locality: locality::rule(cluster.locality.rule()),
         settings: settings(&cluster.settings),
         topology: cluster.topology.as_deref().map(topology),
         max_unknown_nodes: cluster.max_unknown_nodes,
@@ -52,7 +52,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         lb_config,
         circuit_breakers: thresholds(cluster),
         upstream_connection_options: options,
-        common_lb_config: cluster.outlier.as_ref().map(panic_threshold),
+        common_lb_config: locality::common(cluster),
         outlier_detection: cluster.outlier.as_ref().map(outlier_detection),
         metadata: Some(metadata(&policy)),
         ..wire::Cluster::default()
@@ -82,14 +82,6 @@ fn balance(cluster: &Cluster) -> (LbPolicy, Option<LbConfig>) {
             };
             (policy, None)
         }
-    }
-}
-
-/// Istio sets it with outlier detection, and then to 0 unless told otherwise.
-fn panic_threshold(outlier: &OutlierDetection) -> CommonLbConfig {
-    let value = f64::from(outlier.min_health_percent.unwrap_or(0));
-    CommonLbConfig {
-        healthy_panic_threshold: Some(Percent { value }),
     }
 }
 
@@ -123,7 +115,7 @@ fn seconds(duration: Duration) -> u32 {
 fn thresholds(cluster: &Cluster) -> Option<wire::CircuitBreakers> {
     let (max_connections, budget) = (cluster.max_connections, cluster.retry_budget);
     let retry_budget = budget.map(|budget| thresholds::RetryBudget {
-        budget_percent: budget.percent.map(|value| Percent { value }),
+        budget_percent: budget.percent.map(percent),
         min_retry_concurrency: budget.min_concurrency,
     });
     let is_there = max_connections.is_some() || retry_budget.is_some();

@@ -76,6 +76,6 @@ const fn condition(on: RetryOn) -> Condition {
     }
 }
 
-const fn percent(value: f64) -> Percent {
+pub(super) const fn percent(value: f64) -> Percent {
     Percent { value }
 }

@@ -198,7 +198,7 @@ impl DataPlane {
     pub(crate) fn start(channel: tonic::transport::Channel) -> Self {
         let (publish, snapshots) = watch::channel(Arc::default());
         let stats = Arc::new(xds::Stats::default());
-        let node = xds::node("test", &meltemi_policy::Locality::default());
+        let node = xds::node("test", &meltemi_core::config::Proxy::default());
         tokio::spawn(xds::run(channel, node, publish, Arc::clone(&stats)));
         Self { snapshots, stats }
     }

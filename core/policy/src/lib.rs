@@ -8,17 +8,23 @@ pub mod host;
 pub mod load;
 mod locality;
 pub mod maglev;
+pub mod place;
+pub mod placement;
 pub mod precedence;
 pub mod ring;
 pub mod route;
 pub mod subset;
-pub mod tiers;
 pub mod weights;
 
 pub use cluster_name::ClusterName;
 pub use load::{HostCounts, PriorityLoad};
-pub use locality::{Locality, LocalityParseError, LocalityRule, RegionFailover};
+pub use locality::{
+    Distribution, Locality, LocalityParseError, LocalityPattern, LocalityRule, PatternError,
+    PriorityLabel, RegionFailover,
+};
 pub use maglev::Maglev;
+pub use place::Place;
+pub use placement::{Placed, Placement};
 pub use precedence::Precedence;
 pub use ring::Ring;
 pub use route::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text};

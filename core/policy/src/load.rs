@@ -60,6 +60,21 @@ pub fn distribute(
     loads
 }
 
+/// What a locality weighs within its tier, given how many of its hosts are available: Envoy's
+/// `effectiveLocalityWeight`, which does not round the part that is missing. Here it is counted in
+/// millionths.
+pub fn effective_weight(weight: u64, (available, total): (u32, u32), overprovisioning: u32) -> u64 {
+    const WHOLE: u64 = 1_000_000;
+    let scaled = WHOLE / 100 * u64::from(overprovisioning) * u64::from(available);
+    let part = scaled.checked_div(total.into()).unwrap_or(0);
+    weight.saturating_mul(part.min(WHOLE))
+}
+
+/// Percent of all load that the healthy hosts of a priority could take, at most 100.
+pub fn capacity(counts: &HostCounts, overprovisioning: u32) -> u32 {
+    Availability::of(counts, overprovisioning).healthy
+}
+
 /// Percent of its full load that a priority could take, at most 100.
 #[derive(Clone, Copy)]
 struct Availability {

@@ -1,9 +1,15 @@
 //! Where something runs, and the rule by which nearer places come first.
 
+mod pattern;
+mod rule;
+
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
+
+pub use pattern::{LocalityPattern, PatternError};
+pub use rule::{Distribution, LocalityRule, PriorityLabel, RegionFailover};
 
 /// A place: region, zone within it, subzone within that; written `region/zone/subzone`.
 ///
@@ -76,47 +82,6 @@ impl FromStr for Locality {
     }
 }
 
-/// How the distance between client and endpoint decides the order of endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum LocalityRule {
-    /// All endpoints are one tier: locality is disabled, or neither outlier detection nor a
-    /// traffic distribution permits failover.
-    #[default]
-    Inactive,
-    /// The nearest endpoints first, the next ones as these fail.
-    Failover {
-        /// Where a region fails over to; the first entry of the client's region decides.
-        regions: Vec<RegionFailover>,
-    },
-}
-
-impl LocalityRule {
-    /// Istio's default: same region, zone and subzone; same region and zone; same region; the rest.
-    pub fn nearest_first() -> Self {
-        Self::Failover {
-            regions: Vec::new(),
-        }
-    }
-
-    /// Whether localities of one tier share its load by weight and availability.
-    ///
-    /// Istio sets `locality_weighted_lb_config` only where failover is spelt out; without it the
-    /// hosts of a tier are one flat pool.
-    pub fn weighs_localities(&self) -> bool {
-        match self {
-            Self::Inactive => false,
-            Self::Failover { regions } => !regions.is_empty(),
-        }
-    }
-}
-
-/// One entry of `localityLbSetting.failover`: clients of region `from` prefer region `to` next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegionFailover {
-    pub from: String,
-    pub to: String,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,16 +100,5 @@ mod tests {
             assert_eq!(locality.to_string(), printed);
         }
         assert!("r/z/s/t".parse::<Locality>().is_err());
-    }
-
-    #[test]
-    fn only_spelt_out_failover_weighs_localities() {
-        assert!(!LocalityRule::Inactive.weighs_localities());
-        assert!(!LocalityRule::nearest_first().weighs_localities());
-        let regions = vec![RegionFailover {
-            from: "a".into(),
-            to: "b".into(),
-        }];
-        assert!(LocalityRule::Failover { regions }.weighs_localities());
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use meltemi_policy::tiers::tiers;
+use meltemi_policy::Place;
 use serde_json::{Map, Value, json};
 
 use super::{Sources, dump};
+use crate::balance::Balancer;
 use crate::config::{Address, Cluster, Health};
 use crate::engine::WorkerStatus;
 
@@ -28,14 +29,12 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     let workers = workers.unwrap_or_default();
     let uses = uses(&workers);
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
-        let tiers = tiers(
-            &snapshot.locality,
-            &cluster.locality,
-            cluster.endpoints.hosts.iter().map(|host| &host.locality),
-        );
+        let ejected = sources.ejected(name);
+        let balancer = balancer(cluster, snapshot.place(), &ejected);
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
-            "endpoints": endpoints(cluster, &tiers, &uses, &sources.ejected(name)),
+            "tiers": tiers(&balancer),
+            "endpoints": endpoints(cluster, &balancer, &uses, &ejected),
         });
         (name.clone(), page)
     });
@@ -44,15 +43,49 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     json!({ "clusters": clusters, "workers": workers })
 }
 
+/// One like the workers', who compute the same from the same.
+fn balancer(cluster: &Cluster, own: Place<'_>, ejected: &[Address]) -> Balancer {
+    let mut balancer = Balancer::new(cluster, own, 0);
+    let hosts = &cluster.endpoints.hosts;
+    balancer.set_ejected(|index| {
+        let host = hosts.get(index);
+        host.is_some_and(|host| ejected.contains(&host.address))
+    });
+    balancer
+}
+
+/// How healthy each tier is, and the percentage of the load that follows.
+fn tiers(balancer: &Balancer) -> Vec<Value> {
+    let tiers = balancer.counts().iter().zip(balancer.loads());
+    tiers
+        .map(|(counts, load)| {
+            json!({
+                "endpoints": counts.total,
+                "healthy": counts.healthy,
+                "degraded": counts.degraded,
+                "load": load.healthy + load.degraded,
+                "load_of_degraded": load.degraded,
+                "panic": load.panic,
+            })
+        })
+        .collect()
+}
+
 fn endpoints(
     cluster: &Cluster,
-    tiers: &[usize],
+    balancer: &Balancer,
     uses: &HashMap<(&str, &Address), Use>,
     ejected: &[Address],
 ) -> Vec<Value> {
-    let hosts = cluster.endpoints.hosts.iter().zip(tiers);
+    let tiers = balancer.host_tiers();
+    // Where a key decides, no endpoint has a share of its own.
+    let shares = match cluster.hashing {
+        None => balancer.shares().into_iter().map(Some).collect(),
+        Some(_) => vec![None; tiers.len()],
+    };
+    let hosts = cluster.endpoints.hosts.iter().zip(tiers).zip(shares);
     hosts
-        .map(|(host, tier)| {
+        .map(|((host, tier), share)| {
             let used = uses.get(&(cluster.name.as_str(), &host.address));
             let used = used.copied().unwrap_or_default();
             json!({
@@ -60,6 +93,7 @@ fn endpoints(
                 "hostname": host.hostname,
                 "locality": host.locality.to_string(),
                 "tier": tier,
+                "share": share.map(|share| (share * 10_000.0).round() / 100.0),
                 "weight": host.weight,
                 "health": health(host.health),
                 "ejected": ejected.contains(&host.address),

@@ -203,7 +203,9 @@ fn cluster(cluster: &Cluster) -> Value {
         "outlier_detection": cluster.outlier.as_ref().map(outlier),
         "panic_threshold_percent": cluster.panic_threshold,
         "overprovisioning_percent": cluster.endpoints.overprovisioning,
+        "weighted_priority_health": cluster.endpoints.weighted_health,
         "locality": locality_rule(&cluster.locality),
+        "locality_weighted": cluster.locality_weighted,
         "settings": plugin_settings(&cluster.settings),
         "topology": cluster.topology.as_ref().map(|topology| json!({
             "seeds": topology.seeds.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -249,11 +251,22 @@ fn outlier(outlier: &OutlierDetection) -> Value {
 fn locality_rule(rule: &LocalityRule) -> Value {
     match rule {
         LocalityRule::Inactive => Value::Null,
-        LocalityRule::Failover { regions } => {
+        LocalityRule::Failover { labels, regions } => {
             let regions = regions
                 .iter()
                 .map(|r| json!({ "from": r.from, "to": r.to }));
-            json!({ "failover": regions.collect::<Vec<_>>() })
+            json!({
+                "failover_priority": labels.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "failover": regions.collect::<Vec<_>>(),
+            })
+        }
+        LocalityRule::Distribute(distributions) => {
+            let distributions = distributions.iter().map(|entry| {
+                let to = entry.to.iter();
+                let to: Map<_, _> = to.map(|(to, n)| (to.to_string(), (*n).into())).collect();
+                json!({ "from": entry.from.to_string(), "to": to })
+            });
+            json!({ "distribute": distributions.collect::<Vec<_>>() })
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Hosts of one tier and one state of health, ready to be picked from.
 
-use meltemi_policy::WeightedCycle;
+use std::collections::BTreeMap;
+
+use meltemi_policy::{WeightedCycle, load};
 
 use super::draws::Draws;
 
@@ -9,8 +11,8 @@ use super::draws::Draws;
 pub(super) struct Seat {
     pub(super) host: usize,
     pub(super) weight: u32,
-    /// An id of its locality.
-    pub(super) locality: usize,
+    /// Its locality within its tier, as an index of the weights.
+    pub(super) group: usize,
 }
 
 #[derive(Debug)]
@@ -42,38 +44,39 @@ impl Pool {
         }
     }
 
-    /// The hosts marked `true`, a group for each locality.
+    /// The hosts marked `true`, in their groups.
     ///
-    /// A locality's weight is that of all its hosts, reduced by the part of them that is missing,
-    /// as in Envoy's locality weighted balancing.
-    pub(super) fn by_locality(seats: Vec<(Seat, bool)>, overprovisioning: u32, turn: u64) -> Self {
-        let mut localities: Vec<usize> = seats.iter().map(|(seat, _)| seat.locality).collect();
-        localities.sort_unstable();
-        localities.dedup();
+    /// The weight of a group is reduced by the part of its hosts that is missing, as in Envoy's
+    /// locality weighted balancing.
+    pub(super) fn by_group(
+        seats: Vec<(Seat, bool)>,
+        (weights, overprovisioning): (&[u64], u32),
+        turn: u64,
+    ) -> Self {
+        let mut by_group: BTreeMap<usize, (usize, Vec<Seat>)> = BTreeMap::new();
+        for (seat, here) in seats {
+            let (total, present) = by_group.entry(seat.group).or_default();
+            *total += 1;
+            present.extend(here.then_some(seat));
+        }
         let mut pool = Self {
             seats: Vec::new(),
             groups: Vec::new(),
             between_groups: None,
         };
-        let mut weights = Vec::new();
-        for locality in localities {
-            let all = seats.iter().filter(|(seat, _)| seat.locality == locality);
-            let total = all.clone().count() as u64;
-            let weight: u64 = all.clone().map(|(seat, _)| u64::from(seat.weight)).sum();
-            let present: Vec<Seat> = all
-                .filter(|(_, here)| *here)
-                .map(|(seat, _)| *seat)
-                .collect();
+        let mut effective = Vec::new();
+        for (index, (total, present)) in by_group {
             let Some(group) = Group::of(&present, pool.seats.len(), turn) else {
                 continue;
             };
-            let available = u64::from(overprovisioning) * present.len() as u64 / total;
-            weights.push(weight * available.min(100));
+            let weight = weights.get(index).copied().unwrap_or_default();
+            let hosts = (count(present.len()), count(total));
+            effective.push(load::effective_weight(weight, hosts, overprovisioning));
             pool.groups.push(group);
             pool.seats.extend(present);
         }
         if pool.groups.len() > 1 {
-            pool.between_groups = cycle(&weights);
+            pool.between_groups = cycle(&effective);
         }
         pool
     }
@@ -176,9 +179,15 @@ impl Group {
     }
 }
 
+fn count(hosts: usize) -> u32 {
+    u32::try_from(hosts).unwrap_or(u32::MAX)
+}
+
 /// Weights of any size, at the precision that a cycle has; `None` if there is none.
 fn cycle(weights: &[u64]) -> Option<WeightedCycle> {
-    let sum: u64 = weights.iter().sum();
+    let sum = weights
+        .iter()
+        .fold(0u64, |sum, weight| sum.saturating_add(*weight));
     let room = u64::from(u32::MAX) - weights.len() as u64;
     let scale = sum / room + 1;
     let weights: Vec<u32> = weights

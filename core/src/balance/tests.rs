@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{LocalityRule, RegionFailover};
+use meltemi_policy::{Distribution, LocalityRule, PriorityLabel, RegionFailover};
 use proptest::prelude::*;
 
 use super::*;
@@ -24,6 +24,7 @@ fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
             weight,
             locality: locality.parse().unwrap(),
             health,
+            priority: 0,
             labels: Default::default(),
         })
         .collect();
@@ -35,6 +36,7 @@ fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
         endpoints: Arc::new(Endpoints {
             hosts,
             overprovisioning: 140,
+            weighted_health: false,
         }),
         ..Cluster::new("outbound|1||test")
     }
@@ -48,7 +50,11 @@ fn healthy<'a>(localities: &[&'a str]) -> Vec<(&'a str, u32, Health)> {
 }
 
 fn balancer(cluster: &Cluster) -> Balancer {
-    Balancer::new(cluster, &"r1/z1".parse().unwrap(), 7)
+    let own = Place {
+        locality: &"r1/z1".parse().unwrap(),
+        labels: &Default::default(),
+    };
+    Balancer::new(cluster, own, 7)
 }
 
 fn first(balancer: &mut Balancer, random: u64) -> Option<usize> {
@@ -62,7 +68,7 @@ fn all(balancer: &mut Balancer, random: u64) -> Vec<usize> {
 }
 
 fn counts(balancer: &mut Balancer, requests: u64) -> Vec<u64> {
-    let mut counts = vec![0; balancer.members.len()];
+    let mut counts = vec![0; balancer.hosts];
     let mut seeds = Draws::new(1);
     for _ in 0..requests {
         counts[first(balancer, seeds.next()).unwrap()] += 1;
@@ -135,7 +141,7 @@ fn candidates_come_from_the_nearest_tiers_first() {
             let run = all(&mut balancer, random);
             let tiers: Vec<_> = run
                 .iter()
-                .map(|&host| balancer.tier(host).unwrap())
+                .map(|&host| balancer.host_tiers()[host].unwrap())
                 .collect();
             assert_eq!(tiers, [0, 0, 1, 1, 2, 2], "{lb:?} {run:?}");
             assert_eq!(BTreeSet::from_iter(run).len(), 6);
@@ -209,7 +215,9 @@ fn degraded_hosts_come_after_all_healthy_ones() {
 fn spelt_out_failover_shares_a_tier_between_localities() {
     let hosts = healthy(&["r2/a", "r2/b", "r2/a", "r2/b", "r2/a", "r1/x", "r3"]);
     let mut cluster = cluster(LbPolicy::RoundRobin, &hosts);
+    cluster.locality_weighted = true;
     cluster.locality = LocalityRule::Failover {
+        labels: vec![],
         regions: vec![RegionFailover {
             from: "r1".into(),
             to: "r2".into(),
@@ -224,6 +232,58 @@ fn spelt_out_failover_shares_a_tier_between_localities() {
     assert_shares(&balancer, &[whole, 0.0, whole, half, whole, 0.0, 0.0]);
     let counts = counts(&mut balancer, 10_000);
     assert!(counts[3].abs_diff(3182) < 200, "{counts:?}");
+}
+
+#[test]
+fn fixed_shares_are_kept_while_health_allows_it() {
+    let hosts = healthy(&["r1/z1", "r1/z1", "r1/z2", "r2", "r3"]);
+    let mut cluster = cluster(LbPolicy::RoundRobin, &hosts);
+    cluster.locality_weighted = true;
+    cluster.locality = distribute(&[("r1/z1/*", 80), ("r1/z2/*", 15), ("r2", 5)]);
+    let mut balancer = balancer(&cluster);
+    assert_shares(&balancer, &[0.4, 0.4, 0.15, 0.05, 0.0]);
+    assert_eq!(balancer.host_tiers()[4], None);
+    // One of two is worth 70 percent of the two; who has no share gets nothing even then.
+    balancer.set_ejected(|host| host == 0);
+    assert_shares(&balancer, &[0.0, 56.0 / 76.0, 15.0 / 76.0, 5.0 / 76.0, 0.0]);
+    balancer.set_ejected(|host| host < 4);
+    assert_eq!(all(&mut balancer, 3), [0; 0]);
+}
+
+#[test]
+fn a_third_of_a_locality_is_not_rounded() {
+    let hosts = healthy(&["r1/z1", "r1/z1", "r1/z1", "r1/z2"]);
+    let mut cluster = cluster(LbPolicy::Random, &hosts);
+    cluster.locality_weighted = true;
+    cluster.locality = distribute(&[("r1/z1", 50), ("r1/z2", 50)]);
+    let mut balancer = balancer(&cluster);
+    balancer.set_ejected(|host| host < 2);
+    let third = 1.4 / 3.0;
+    let shares = balancer.shares();
+    assert!(
+        (shares[2] - third / (third + 1.0)).abs() < 1e-5,
+        "{shares:?}"
+    );
+}
+
+#[test]
+fn health_by_weight_counts_weights() {
+    let hosts = [
+        ("r1/z1", 9, Health::Healthy),
+        ("r1/z1", 1, Health::Healthy),
+        ("r2", 1, Health::Healthy),
+    ];
+    let mut cluster = cluster(LbPolicy::Random, &hosts);
+    let load = |cluster: &Cluster| {
+        let mut balancer = balancer(cluster);
+        balancer.set_ejected(|host| host == 0);
+        balancer.loads()[0].healthy
+    };
+    assert_eq!(load(&cluster), 70);
+    let mut endpoints = (*cluster.endpoints).clone();
+    endpoints.weighted_health = true;
+    cluster.endpoints = Arc::new(endpoints);
+    assert_eq!(load(&cluster), 14);
 }
 
 #[test]
@@ -266,32 +326,67 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
         LbPolicy::LeastRequest,
         LbPolicy::Random,
     ]);
-    let regions = prop::sample::select(vec![vec![], vec![("r1", "r3")]]);
     let hosts = prop::collection::vec((locality, 1u32..20, any_health()), 0..14);
-    (hosts, lb, regions, prop::sample::select(vec![0, 50])).prop_map(
-        |(hosts, lb, regions, panic_threshold)| {
-            let mut cluster = cluster(lb, &hosts);
-            cluster.panic_threshold = panic_threshold;
-            cluster.locality = LocalityRule::Failover {
-                regions: regions
-                    .into_iter()
-                    .map(|(from, to)| RegionFailover {
-                        from: from.into(),
-                        to: to.into(),
-                    })
-                    .collect(),
-            };
-            cluster
-        },
+    let weighted = (any::<bool>(), any::<bool>());
+    (
+        hosts,
+        lb,
+        any_rule(),
+        prop::sample::select(vec![0, 50]),
+        weighted,
     )
+        .prop_map(
+            |(hosts, lb, rule, panic_threshold, (locality_weighted, weighted_health))| {
+                let mut cluster = cluster(lb, &hosts);
+                cluster.panic_threshold = panic_threshold;
+                cluster.locality = rule;
+                cluster.locality_weighted = locality_weighted;
+                let mut endpoints = (*cluster.endpoints).clone();
+                endpoints.weighted_health = weighted_health;
+                cluster.endpoints = Arc::new(endpoints);
+                cluster
+            },
+        )
+}
+
+fn any_rule() -> impl Strategy<Value = LocalityRule> {
+    let region = RegionFailover {
+        from: "r1".into(),
+        to: "r3".into(),
+    };
+    let zone = PriorityLabel::parse("topology.kubernetes.io/zone");
+    prop::sample::select(vec![
+        LocalityRule::Inactive,
+        LocalityRule::nearest_first(),
+        LocalityRule::Failover {
+            labels: vec![],
+            regions: vec![region.clone()],
+        },
+        LocalityRule::Failover {
+            labels: vec![zone],
+            regions: vec![region],
+        },
+        distribute(&[("r1/z1", 60), ("r1/z2", 10), ("r2", 30)]),
+    ])
+}
+
+fn distribute(to: &[(&str, u32)]) -> LocalityRule {
+    let to = to.iter().map(|&(to, share)| (to.parse().unwrap(), share));
+    LocalityRule::Distribute(vec![Distribution {
+        from: "*".parse().unwrap(),
+        to: to.collect(),
+    }])
 }
 
 /// The hosts that may be used at all: the available ones, and in a panicking tier all.
 fn usable(balancer: &Balancer, cluster: &Cluster, ejected: &[bool]) -> BTreeSet<usize> {
+    let tiers = balancer.host_tiers();
     let hosts = cluster.endpoints.hosts.iter().enumerate();
     hosts
         .filter(|&(index, host)| {
-            let tier = balancer.tier(index).unwrap();
+            let Some(tier) = tiers[index] else {
+                return false;
+            };
             match host.health {
                 Health::Draining => false,
                 Health::Unhealthy => balancer.loads()[tier].panic,
@@ -333,14 +428,17 @@ proptest! {
         let mut balancer = balancer(&cluster);
         balancer.set_ejected(|host| ejected[host]);
         let usable = usable(&balancer, &cluster, &ejected);
+        let tiers = balancer.host_tiers();
         let mut of_tier = vec![0.0; balancer.tiers];
         for (host, share) in balancer.shares().into_iter().enumerate() {
             prop_assert!(share == 0.0 || usable.contains(&host));
-            of_tier[balancer.tier(host).unwrap()] += share;
+            if let Some(tier) = tiers[host] {
+                of_tier[tier] += share;
+            }
         }
         for (tier, load) in balancer.loads().iter().enumerate() {
             // A tier of draining hosts alone has nobody to take its load, even in panic.
-            if usable.iter().any(|&host| balancer.tier(host) == Some(tier)) {
+            if usable.iter().any(|&host| tiers[host] == Some(tier)) {
                 let expected = f64::from(load.healthy + load.degraded) / 100.0;
                 prop_assert!((of_tier[tier] - expected).abs() < 1e-9);
             }

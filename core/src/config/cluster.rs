@@ -2,11 +2,12 @@
 
 mod connection;
 mod hashing;
+mod locality;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{LocalityRule, RegionFailover};
+use meltemi_policy::{LocalityRule, Place, Placed, Placement};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -51,6 +52,9 @@ pub struct Cluster {
     /// In percent: a tier with fewer healthy endpoints uses all of them; 0 never does.
     pub panic_threshold: u32,
     pub locality: LocalityRule,
+    /// Whether localities share the load of their tier by weight and availability; otherwise the
+    /// endpoints of a tier are one pool.
+    pub locality_weighted: bool,
     /// What the plugin is told about these servers.
     pub settings: Vec<Setting>,
     /// `None`: the endpoints are those of the control plane.
@@ -108,11 +112,26 @@ impl Cluster {
             outlier: None,
             panic_threshold: DEFAULT_PANIC_THRESHOLD,
             locality: LocalityRule::default(),
+            locality_weighted: false,
             settings: Vec::new(),
             topology: None,
             eds_name: name.into(),
             endpoints: Arc::default(),
         }
+    }
+
+    /// The tiers of its endpoints, and what their localities weigh there, for a proxy at `own`.
+    #[must_use]
+    pub fn placement(&self, own: Place<'_>) -> Placement {
+        let placed = self.endpoints.hosts.iter().map(|host| Placed {
+            place: Place {
+                locality: &host.locality,
+                labels: &host.labels,
+            },
+            priority: host.priority,
+            weight: host.weight,
+        });
+        Placement::new(own, &self.locality, placed)
     }
 }
 
@@ -157,8 +176,9 @@ impl TryFrom<proto::Cluster> for Cluster {
                     OutlierDetection::parse(outlier).map_err(|e| e.within("outlier_detection"))
                 })
                 .transpose()?,
-            panic_threshold: panic_threshold(cluster.common_lb_config)?,
+            panic_threshold: panic_threshold(cluster.common_lb_config.as_ref())?,
             locality: policy.locality,
+            locality_weighted: locality::is_weighted(cluster.common_lb_config.as_ref()),
             settings: policy.settings,
             topology: policy.topology,
             eds_name,
@@ -236,8 +256,8 @@ fn lb_policy(cluster: &proto::Cluster) -> Result<(LbPolicy, Option<Hashing>), In
     }
 }
 
-fn panic_threshold(common: Option<proto::cluster::CommonLbConfig>) -> Result<u32, Invalid> {
-    let Some(threshold) = common.and_then(|common| common.healthy_panic_threshold) else {
+fn panic_threshold(common: Option<&proto::cluster::CommonLbConfig>) -> Result<u32, Invalid> {
+    let Some(threshold) = common.and_then(|common| common.healthy_panic_threshold.as_ref()) else {
         return Ok(DEFAULT_PANIC_THRESHOLD);
     };
     let field = "common_lb_config.healthy_panic_threshold";
@@ -284,7 +304,7 @@ impl Policy {
             .transpose()?
             .unwrap_or_default();
         Ok(Self {
-            locality: locality_rule(policy.locality)?,
+            locality: locality::rule(policy.locality).map_err(|e| e.within("locality"))?,
             settings: Setting::parse_all(policy.settings)?,
             topology: policy.topology.map(Topology::parse).transpose()?,
             max_unknown_nodes: policy.max_unknown_nodes.unwrap_or(DEFAULT_UNKNOWN_NODES),
@@ -308,23 +328,4 @@ impl Topology {
             seeds: seeds.collect::<Result<_, _>>()?,
         })
     }
-}
-
-fn locality_rule(rule: Option<own::LocalityRule>) -> Result<LocalityRule, Invalid> {
-    let Some(rule) = rule else {
-        return Ok(LocalityRule::default());
-    };
-    if !rule.failover_priority.is_empty() || !rule.distribute.is_empty() {
-        let reason = "failover_priority and distribute are not supported";
-        return Err(Invalid::new("locality", reason));
-    }
-    let regions = rule.failover.into_iter();
-    Ok(LocalityRule::Failover {
-        regions: regions
-            .map(|failover| RegionFailover {
-                from: failover.from,
-                to: failover.to,
-            })
-            .collect(),
-    })
 }

@@ -23,6 +23,8 @@ pub struct Endpoints {
     pub hosts: Vec<Endpoint>,
     /// In percent, at least 1: how much of its own share each healthy endpoint may take.
     pub overprovisioning: u32,
+    /// Whether the health of a tier is that of its endpoints' weights, not of their number.
+    pub weighted_health: bool,
 }
 
 /// One place that requests can be sent to.
@@ -34,6 +36,8 @@ pub struct Endpoint {
     /// At least 1, relative to the others of its locality.
     pub weight: u32,
     pub locality: Locality,
+    /// Endpoints of priority 0 come first, before what the cluster's locality rule says.
+    pub priority: u32,
     pub health: Health,
     pub labels: BTreeMap<String, String>,
 }
@@ -54,6 +58,7 @@ impl Default for Endpoints {
         Self {
             hosts: Vec::new(),
             overprovisioning: DEFAULT_OVERPROVISIONING,
+            weighted_health: false,
         }
     }
 }
@@ -64,10 +69,10 @@ impl TryFrom<proto::ClusterLoadAssignment> for Endpoints {
     fn try_from(assignment: proto::ClusterLoadAssignment) -> Result<Self, Invalid> {
         let mut hosts = Vec::new();
         for (i, group) in assignment.endpoints.into_iter().enumerate() {
-            let locality = locality(group.locality);
+            let place = (locality(group.locality), group.priority);
             for (j, endpoint) in group.lb_endpoints.into_iter().enumerate() {
                 hosts.push(
-                    Endpoint::parse(endpoint, &locality)
+                    Endpoint::parse(endpoint, &place)
                         .map_err(|e| e.within(&format!("endpoints[{i}].lb_endpoints[{j}]")))?,
                 );
             }
@@ -79,9 +84,9 @@ impl TryFrom<proto::ClusterLoadAssignment> for Endpoints {
                 format!("{} occurs twice", twice.address),
             ));
         }
-        let overprovisioning = assignment
-            .policy
-            .and_then(|policy| policy.overprovisioning_factor)
+        let policy = assignment.policy.unwrap_or_default();
+        let overprovisioning = policy
+            .overprovisioning_factor
             .unwrap_or(DEFAULT_OVERPROVISIONING);
         if overprovisioning == 0 {
             return Err(Invalid::new(
@@ -92,12 +97,16 @@ impl TryFrom<proto::ClusterLoadAssignment> for Endpoints {
         Ok(Self {
             hosts,
             overprovisioning,
+            weighted_health: policy.weighted_priority_health,
         })
     }
 }
 
 impl Endpoint {
-    fn parse(lb_endpoint: proto::LbEndpoint, locality: &Locality) -> Result<Self, Invalid> {
+    fn parse(
+        lb_endpoint: proto::LbEndpoint,
+        (locality, priority): &(Locality, u32),
+    ) -> Result<Self, Invalid> {
         let health = health(lb_endpoint.health_status)?;
         let Some(HostIdentifier::Endpoint(endpoint)) = lb_endpoint.host_identifier else {
             return Err(Invalid::new("endpoint", "is missing"));
@@ -118,6 +127,7 @@ impl Endpoint {
             hostname: endpoint.hostname,
             weight,
             locality: locality.clone(),
+            priority: *priority,
             health,
             labels: labels(lb_endpoint.metadata)?,
         })

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, AttributeMatch, Condition, LocalityRule, RegionFailover, Text};
+use meltemi_policy::{
+    Alternative, AttributeMatch, Condition, LocalityRule, PriorityLabel, RegionFailover, Text,
+};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::envoy::config::cluster::v3::{self as cluster, cluster as choices};
 use meltemi_proto::envoy::config::core::v3 as core;
@@ -356,6 +358,7 @@ fn clusters() {
     rich.metadata = Some(metadata(&own::ClusterPolicy {
         locality: Some(own::LocalityRule {
             failover: vec![failover],
+            failover_priority: vec!["version=v1".to_owned()],
             ..own::LocalityRule::default()
         }),
         ..own::ClusterPolicy::default()
@@ -368,7 +371,73 @@ fn clusters() {
         from: "a".to_owned(),
         to: "b".to_owned(),
     }];
-    assert_eq!(rich.locality, LocalityRule::Failover { regions });
+    let labels = vec![PriorityLabel::parse("version=v1")];
+    assert_eq!(rich.locality, LocalityRule::Failover { labels, regions });
+}
+
+fn distributing(from: &str, to: &[(&str, u32)]) -> own::LocalityRule {
+    let to = to.iter().map(|&(to, share)| (to.to_owned(), share));
+    own::LocalityRule {
+        distribute: vec![own::locality_rule::Distribute {
+            from: from.to_owned(),
+            to: to.collect(),
+        }],
+        ..own::LocalityRule::default()
+    }
+}
+
+#[test]
+fn distributed_clusters() {
+    let with = |rule: own::LocalityRule| {
+        let mut cluster = cluster_message();
+        cluster.metadata = Some(metadata(&own::ClusterPolicy {
+            locality: Some(rule),
+            ..own::ClusterPolicy::default()
+        }));
+        Cluster::try_from(cluster)
+    };
+    let cluster = with(distributing("r1/*", &[("r1", 60), ("r2", 40)])).expect("valid");
+    assert!(!cluster.locality_weighted, "Envoy's own field says it");
+    let LocalityRule::Distribute(rules) = cluster.locality else {
+        panic!("{:?}", cluster.locality)
+    };
+    assert_eq!(
+        (rules[0].from.to_string(), rules[0].to.len()),
+        ("r1/*".to_owned(), 2)
+    );
+
+    let mut beside_failover = distributing("*", &[("*", 100)]);
+    beside_failover.failover_priority = vec!["a".to_owned()];
+    let nameless = own::LocalityRule {
+        failover_priority: vec!["=a".to_owned()],
+        ..own::LocalityRule::default()
+    };
+    for (rule, reason) in [
+        (
+            distributing("", &[("*", 100)]),
+            "distribute[0].from: `` has an empty",
+        ),
+        (
+            distributing("*", &[("r1", 90)]),
+            "distribute[0].to: the weights",
+        ),
+        (
+            distributing("*", &[("r1", 100), ("r2", 0)]),
+            "distribute[0].to: the weights",
+        ),
+        (distributing("*", &[("r1/z1", 50), ("r1", 50)]), "overlap"),
+        (
+            distributing("*", &[("r1*", 100)]),
+            "distribute[0].to: `*` in `r1*`",
+        ),
+        (beside_failover, "distribute: cannot be beside"),
+        (nameless, "failover_priority[0]: has no name"),
+    ] {
+        let refused = with(rule.clone()).expect_err("refused").to_string();
+        let prefix = "metadata.typed_filter_metadata[meltemi].locality.";
+        assert!(refused.starts_with(prefix), "{refused}");
+        assert!(refused.contains(reason), "{rule:?}: {refused}");
+    }
 }
 
 #[test]
@@ -394,6 +463,7 @@ fn refused_clusters() {
                 |c| {
                     c.common_lb_config = Some(choices::CommonLbConfig {
                         healthy_panic_threshold: Some(Percent { value: f64::NAN }),
+                        ..choices::CommonLbConfig::default()
                     });
                 },
                 "common_lb_config.healthy_panic_threshold: is not between 0 and 100",

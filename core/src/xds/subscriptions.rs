@@ -8,11 +8,10 @@
 //! leads to a cluster whose endpoints are still on their way. The wait is bounded by [`PATIENCE`]
 //! and stops while the stream is down: what was published stays until the control plane is back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meltemi_policy::Locality;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use meltemi_proto::google::rpc::Status;
@@ -37,7 +36,7 @@ const INVALID_ARGUMENT: i32 = 3;
 pub struct Subscriptions {
     node: Node,
     /// Given at the command line; wins over what the control plane says.
-    locality: Locality,
+    own: Proxy,
     connected: bool,
     node_sent: bool,
     proxy: Table<Proxy>,
@@ -74,7 +73,10 @@ impl Subscriptions {
         let mut proxy = Table::named();
         proxy.want([SELF_RESOURCE.to_owned()].into(), now);
         Self {
-            locality: locality(node.locality.clone()),
+            own: Proxy {
+                locality: locality(node.locality.clone()),
+                labels: super::labels(&node),
+            },
             node,
             connected: false,
             node_sent: false,
@@ -160,20 +162,30 @@ impl Subscriptions {
             return None;
         }
         self.published = Some(version.clone());
-        let proxy = self.proxy.get(SELF_RESOURCE);
-        let locality = match (self.locality == Locality::default(), proxy) {
-            (true, Some(proxy)) => proxy.locality.clone(),
-            _ => self.locality.clone(),
-        };
+        let proxy = self.proxy();
         Some(Snapshot {
             listeners: owned(&self.listeners),
             services: owned(&self.services),
             routes: owned(&self.routes),
-            labels: proxy.map_or_else(BTreeMap::new, |proxy| proxy.labels.clone()),
             clusters: self.join(),
-            locality,
+            locality: proxy.locality,
+            labels: proxy.labels,
             version,
         })
+    }
+
+    /// This proxy, by what was said at the command line and what the control plane knows.
+    fn proxy(&self) -> Proxy {
+        let told = self.proxy.get(SELF_RESOURCE);
+        let mut proxy = told.map_or_else(Proxy::default, |told| (**told).clone());
+        if !self.own.locality.is_empty() {
+            proxy.locality.clone_from(&self.own.locality);
+        }
+        let own = self.own.labels.iter();
+        proxy
+            .labels
+            .extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        proxy
     }
 
     fn apply(&mut self, response: DeltaDiscoveryResponse) -> Option<Vec<Rejection>> {

@@ -105,6 +105,7 @@ fn cluster(name: &str, hosts: Vec<Endpoint>, lb: LbPolicy) -> Cluster {
         endpoints: Arc::new(Endpoints {
             hosts,
             overprovisioning: 140,
+            weighted_health: false,
         }),
         ..Cluster::new(name)
     }

@@ -476,6 +476,7 @@ impl World {
                 weight: 1,
                 locality: Locality::default(),
                 health: Health::Healthy,
+                priority: 0,
                 labels: BTreeMap::new(),
             })
             .collect();

@@ -162,6 +162,7 @@ fn cluster() -> Cluster {
         weight: 1,
         locality: Locality::default(),
         health: Health::Healthy,
+        priority: 0,
         labels: [].into(),
     };
     Cluster {
@@ -170,6 +171,7 @@ fn cluster() -> Cluster {
         endpoints: Arc::new(Endpoints {
             hosts: vec![endpoint],
             overprovisioning: 140,
+            weighted_health: false,
         }),
         ..Cluster::new(CLUSTER)
     }

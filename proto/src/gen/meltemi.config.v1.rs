@@ -99,14 +99,16 @@ impl ::prost::Name for Topology {
     }
 }
 /// Istio's LocalityLoadBalancerSetting, after the control plane decided that it is active: the
-/// proxy, which knows where it runs, computes its tiers from it. At most one of failover,
-/// failover_priority and distribute is given; none of them means the default priorities.
+/// proxy, which knows where it runs, computes its tiers from it. Where distribute is given, neither of
+/// the others is; none of them means the default priorities. Whether localities have weights says
+/// Cluster.common_lb_config.locality_weighted_lb_config.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LocalityRule {
     #[prost(message, repeated, tag = "1")]
     pub failover: ::prost::alloc::vec::Vec<locality_rule::Failover>,
-    /// Labels, each "key" or "key=value"; the more of the first of them an endpoint shares with the
-    /// proxy, the nearer it is.
+    /// Labels, each "key" or "key=value", where the value stands for the proxy's own; the more of the
+    /// first of them an endpoint shares with the proxy, the nearer it is. With failover too, that
+    /// decides among those that the labels make equal.
     #[prost(string, repeated, tag = "2")]
     pub failover_priority: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "3")]
@@ -135,10 +137,11 @@ pub mod locality_rule {
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Distribute {
-        /// "region/zone/subzone"; "\*" stands for all.
+        /// "region", "region/zone" or "region/zone/subzone"; the last part may be "\*", which is any, as
+        /// what is left out.
         #[prost(string, tag = "1")]
         pub from: ::prost::alloc::string::String,
-        /// Percent by locality pattern; adds up to 100.
+        /// Percent by locality pattern; adds up to 100, and no pattern covers another.
         #[prost(btree_map = "string, uint32", tag = "2")]
         pub to: ::prost::alloc::collections::BTreeMap<
             ::prost::alloc::string::String,
@@ -258,7 +261,8 @@ pub struct Self_ {
     pub locality: ::core::option::Option<
         super::super::super::envoy::config::core::v3::Locality,
     >,
-    /// The labels of the proxy's workload.
+    /// The labels of the proxy's workload. "kubernetes.io/hostname" is its node, and
+    /// "topology.istio.io/network" its network.
     #[prost(btree_map = "string, string", tag = "2")]
     pub labels: ::prost::alloc::collections::BTreeMap<
         ::prost::alloc::string::String,

@@ -5,9 +5,8 @@ fn explained(fixture: &Fixture, attributes: &[(&str, &str)]) -> Explanation {
     let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
     let query = Query {
         service: "cache.shop".to_owned(),
-        source: None,
-        gateway: None,
         attributes: attributes.iter().map(owned).collect(),
+        ..Query::default()
     };
     run(&fixture.paths(), redis_settings(), &query).unwrap()
 }

@@ -5,9 +5,26 @@ use std::collections::BTreeSet;
 use meltemi_policy::{host, subset};
 
 use super::super::{Findings, Service, Services};
-use super::{DestinationRules, MergedRule};
+use super::{DestinationRules, MergedRule, exports};
 use crate::diagnostic::{Code, Diagnostic, Place, Position};
 use crate::manifest::{DestinationRule, Object, Spec, Tls, TrafficPolicy};
+
+/// Whether a rule is for the clients that it selects: Istio's `workloadSelector` speaks of workloads
+/// with a sidecar, of which none is a proxy of ours.
+pub(super) fn is_for_others(
+    (object, rule): (&Object, &DestinationRule),
+    findings: &mut Findings,
+) -> bool {
+    let Some(selector) = &rule.selector else {
+        return false;
+    };
+    let message = "this DestinationRule never acts here: its `workloadSelector` names the clients \
+                   that it is for";
+    let remedy = "write a DestinationRule without `workloadSelector` for what is routed here";
+    let diagnostic = Diagnostic::warning(Code::UnusedRule, message).remedy(remedy);
+    findings.at(object, selector.at, diagnostic);
+    true
+}
 
 /// Hosts and ports that no service has.
 pub(super) fn targets(
@@ -81,7 +98,7 @@ impl DestinationRules {
     /// Rules that are for a service, and are looked up for none.
     pub(super) fn check_use(&self, services: &Services, findings: &mut Findings) {
         let used: Vec<_> = services.iter().filter_map(|s| self.of(s)).collect();
-        for ((namespace, host), rule) in &self.by_host {
+        for (namespace, host, rule) in self.iter() {
             let covered = |s: &&Service| host::covers(host, &s.host);
             let Some(service) = services.iter().find(covered) else {
                 continue;
@@ -92,7 +109,13 @@ impl DestinationRules {
             let root = &self.root;
             let own = &service.namespace;
             let host = &service.host;
-            let (reason, remedy) = if namespace == own || **namespace == **root {
+            let is_looked_up = *namespace == **own || namespace == root;
+            let (reason, remedy) = if is_looked_up && !exports(&rule.export_to, namespace, own) {
+                (
+                    format!("its `exportTo` does not name {own}, the namespace of {host}"),
+                    format!("add {own} to `exportTo`, or leave it out"),
+                )
+            } else if is_looked_up {
                 (
                     format!("one that is nearer or more specific counts for {host}"),
                     "write what it says into the one that counts, or remove it".to_owned(),

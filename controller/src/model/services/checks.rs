@@ -6,10 +6,10 @@ use meltemi_policy::subset;
 
 use super::super::protocols::{self, PortName, Protocols, schema};
 use super::super::{Findings, objects_of};
-use super::{Service, Services, TRAFFIC_DISTRIBUTION, Workload, address};
+use super::{Service, Services, Workload, address};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
-use crate::manifest::{Object, Resolution, ServiceEntry, Spec, WorkloadEntry, nearest, one_of};
+use crate::manifest::{Object, Resolution, ServiceEntry, Spec, WorkloadEntry, nearest};
 use crate::schema::Settings;
 
 pub(super) fn ports(
@@ -160,25 +160,6 @@ fn named_ports(
         let remedy = format!("its ports are named {}", names.join(", "));
         findings.at(object, port.at, diagnostic.remedy(remedy));
     }
-}
-
-const DISTRIBUTIONS: &[&str] = &["PreferSameZone", "PreferSameNode", "PreferClose", "Any"];
-
-pub(super) fn annotations(object: &Object, findings: &mut Findings) {
-    let Some(asked) = object.metadata.annotations.get(TRAFFIC_DISTRIBUTION) else {
-        return;
-    };
-    let mut known = DISTRIBUTIONS.iter();
-    if known.any(|known| known.eq_ignore_ascii_case(&asked.value)) {
-        return;
-    }
-    let near = nearest(&asked.value, DISTRIBUTIONS.iter().copied());
-    let near = near.map(|near| format!("; did you mean `{near}`?"));
-    let near = near.unwrap_or_default();
-    let message = format!("`{}` is no traffic distribution{near}", asked.value);
-    let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-    let remedy = format!("it takes {}", one_of(DISTRIBUTIONS));
-    findings.at(object, asked.at, diagnostic.remedy(remedy));
 }
 
 impl Services {

@@ -150,6 +150,24 @@ fn overprovisioning_is_a_setting() {
     assert_eq!(healthy(&distribute(&counts[..1], 1, 0)), [100]);
 }
 
+#[test]
+fn a_locality_weighs_less_as_its_hosts_fail() {
+    let table: &[(u64, (u32, u32), u64)] = &[
+        (3, (2, 2), 3_000_000),
+        (3, (1, 2), 2_100_000),
+        // Five of seven are enough; a third is not rounded to 46 percent.
+        (1, (5, 7), 1_000_000),
+        (1, (1, 3), 466_666),
+        (9, (0, 3), 0),
+        (9, (0, 0), 0),
+        (u64::MAX, (1, 1), u64::MAX),
+    ];
+    for (weight, hosts, expected) in table {
+        let effective = effective_weight(*weight, *hosts, DEFAULT_OVERPROVISIONING);
+        assert_eq!(effective, *expected, "{weight} {hosts:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn loads_always_add_up_to_100(

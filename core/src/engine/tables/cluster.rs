@@ -282,7 +282,7 @@ impl Tables {
             let metrics = telemetry.cluster(&name);
             let hosts = self.place_endpoints((&name, config), &metrics, &mut known);
             let seeds = self.place_seeds((&name, config), &metrics, &mut known, &hosts);
-            let balancer = Balancer::new(config, &snapshot.locality, random);
+            let balancer = Balancer::new(config, snapshot.place(), random);
             let before = self.clusters.get(&*name);
             let before = before.and_then(|cluster| cluster.budget.as_ref());
             let cluster = Cluster {

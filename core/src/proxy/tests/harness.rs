@@ -334,6 +334,7 @@ fn cluster(endpoints: &[Address]) -> Cluster {
         weight: 1,
         locality: Locality::new("eu", "eu-1", "a"),
         health: Health::Healthy,
+        priority: 0,
         labels: [("version".to_owned(), "v1".to_owned())].into(),
     });
     Cluster {

@@ -104,6 +104,7 @@ fn cluster(shape: u8, endpoints: u8) -> Cluster {
             2 => Health::Unhealthy,
             _ => Health::Healthy,
         },
+        priority: 0,
         labels: BTreeMap::new(),
     };
     Cluster {
@@ -116,6 +117,7 @@ fn cluster(shape: u8, endpoints: u8) -> Cluster {
         endpoints: Arc::new(Endpoints {
             hosts: addresses(endpoints).into_iter().map(host).collect(),
             overprovisioning: 140,
+            weighted_health: false,
         }),
         ..Cluster::new(CLUSTER)
     }
