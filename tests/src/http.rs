@@ -13,11 +13,12 @@ pub struct Response {
     pub body: String,
 }
 
-/// `GET path`, HTTP/1.0: the answer ends where the connection does.
+/// `GET path`; the answer ends where the connection does.
 pub fn get(address: SocketAddr, path: &str) -> Result<Response> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let host = format!("host: {address}\r\nconnection: close");
+    write!(stream, "GET {path} HTTP/1.1\r\n{host}\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text
@@ -29,6 +30,23 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Response> {
         .context("an answer without a status")?;
     Ok(Response {
         status: status.parse()?,
-        body: body.to_owned(),
+        body: match head.to_lowercase().contains("transfer-encoding: chunked") {
+            true => whole(body).context("an answer in bad chunks")?,
+            false => body.to_owned(),
+        },
     })
+}
+
+/// A body that came in chunks.
+fn whole(mut chunks: &str) -> Option<String> {
+    let mut whole = String::new();
+    loop {
+        let (length, rest) = chunks.split_once("\r\n")?;
+        let (chunk, rest) = rest.split_at_checked(usize::from_str_radix(length, 16).ok()?)?;
+        if chunk.is_empty() {
+            return Some(whole);
+        }
+        whole.push_str(chunk);
+        chunks = rest.strip_prefix("\r\n")?;
+    }
 }

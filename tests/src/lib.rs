@@ -6,6 +6,7 @@
 //! unless `MELTEMI_REQUIRE_PEERS=1`.
 
 pub mod dubbo;
+mod envoy;
 pub mod history;
 mod http;
 mod manifests;
@@ -18,6 +19,7 @@ mod source;
 pub mod thrift;
 mod wait;
 
+pub use envoy::Envoy;
 pub use http::{Response, get};
 pub use manifests::{Endpoint, Manifests};
 pub use meltemi::{Meltemi, binary};

@@ -86,6 +86,11 @@ impl Process {
         })
     }
 
+    /// Whether there will be no more output.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.output).ended
+    }
+
     /// All lines of standard output so far.
     pub fn lines(&self) -> Vec<String> {
         lock(&self.output).lines.clone()
