@@ -30,8 +30,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Proxy and control plane in one process, from manifests in files.
     ///
-    /// Reads MetaRouter, ApplicationProtocol, Gateway, ServiceEntry, WorkloadEntry and
-    /// DestinationRule manifests, opens the servers of the Gateways and watches the files: a valid
+    /// Reads MetaRouter, ApplicationProtocol, Gateway, ServiceEntry, WorkloadEntry,
+    /// DestinationRule and other manifests, opens the servers of the Gateways and watches the files: a valid
     /// change applies within a second and cuts no connection, an invalid one is reported and
     /// changes nothing. Prints `admin ADDR` once and `listening NAMESPACE/GATEWAY/SERVER ADDR` for
     /// each open server. Ends with 0 after a drain (SIGTERM, SIGINT), with 1 if the first load has

@@ -68,7 +68,7 @@ codes! {
     NotInForce,
     /// A regular expression that does not compile, or that is too large compiled.
     InvalidRegex,
-    /// Weights of one route that do not add up to 100.
+    /// Weights of one route, or shares of one place, that do not add up to 100.
     InvalidWeights,
     /// A match without a condition, which takes every request.
     MatchesEverything,
@@ -104,7 +104,7 @@ codes! {
     HiddenRouter,
     /// A route that gets no request: one before it, or its service's annotation, leaves it none.
     DeadRoute,
-    /// A DestinationRule or RedisDestination, or a part of one, that never acts.
+    /// A DestinationRule, RedisDestination or MeshConfig, or a part of one, that never acts.
     UnusedRule,
     /// A Secret, or a field of one, that is not there.
     UnknownSecret,

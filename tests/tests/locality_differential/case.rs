@@ -39,10 +39,13 @@ pub(crate) struct Case {
     pub(crate) min_health: Option<u32>,
 }
 
+/// Hosts in all, healthy and degraded ones.
+type Tier = (u32, u32, u32);
+
 impl Case {
     /// Tiers of so many hosts, of which so many are healthy and degraded, by the distance of their
     /// localities.
-    fn of_tiers(name: &str, tiers: &[(u32, u32, u32)], min_health: u32) -> Self {
+    fn of_tiers(name: &str, tiers: &[Tier], min_health: u32) -> Self {
         let places = [["r1", "z1", "s1"], ["r1", "z1", "s2"], ["r1", "z2", "s1"]];
         let mut endpoints = vec![];
         for (&(total, healthy, degraded), place) in tiers.iter().zip(places) {
@@ -119,7 +122,7 @@ impl Case {
 
 /// The rows of Envoy's arithmetic, as its documentation and its code have them.
 pub(crate) fn rows() -> Vec<Case> {
-    let rows: [(&str, &[(u32, u32, u32)], u32); 16] = [
+    let rows: [(&str, &[Tier], u32); 16] = [
         ("72%", &[(100, 72, 0), (1, 1, 0)], 0),
         ("71%", &[(100, 71, 0), (1, 1, 0)], 0),
         ("50%", &[(10, 5, 0), (10, 10, 0)], 0),
