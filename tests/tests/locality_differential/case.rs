@@ -152,6 +152,34 @@ pub(crate) fn rows() -> Vec<Case> {
         .into()
 }
 
+/// Localities that share one tier, of which some lack hosts.
+pub(crate) fn weighted() -> Vec<Case> {
+    let places: [(&str, Tier); 3] = [
+        ("r1/z1/s1", (3, 1, 0)),
+        ("r1/z2/s1", (2, 2, 0)),
+        ("r2/z1/s1", (4, 2, 0)),
+    ];
+    let shares = json!([{"from": "r1/z1/*", "to": {"r1/z1": 50, "r1/z2/*": 30, "r2": 20}}]);
+    let settings = [
+        ("distribute", json!({ "distribute": shares })),
+        // Nobody has the label, so that all are equal; their weights are those of their hosts.
+        ("failoverPriority", json!({"failoverPriority": ["version"]})),
+    ];
+    let case = |(name, setting): (&str, Value)| {
+        let mut case = Case::of_tiers(name, &places.map(|(_, tier)| tier), 0);
+        let of_host = places
+            .iter()
+            .flat_map(|(place, tier)| std::iter::repeat_n(place, tier.0 as usize));
+        for (endpoint, place) in case.endpoints.iter_mut().zip(of_host) {
+            let parts: Vec<_> = place.split('/').map(str::to_owned).collect();
+            endpoint.locality = parts.try_into().expect("three parts");
+        }
+        case.setting = Some(setting);
+        case
+    };
+    settings.map(case).into()
+}
+
 /// SplitMix64, so that a seed tells all.
 pub(crate) struct Random(pub(crate) u64);
 
