@@ -10,7 +10,6 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use meltemi_policy::placement::Group;
 use meltemi_policy::{HostCounts, Place, PriorityLoad, load};
 
 use crate::config::{Cluster, Health, LbPolicy};
@@ -79,29 +78,25 @@ struct Sweep {
 /// So many candidates of a run are chosen by the policy; what follows is whoever is left.
 const PICKS: usize = 4;
 
-/// For a group that is not there, which a placement never names.
-const NOWHERE: Group = Group { tier: 0, weight: 0 };
-
 impl Balancer {
     /// A balancer for a client at `own`. `random` decides where round robin starts, so that workers
     /// do not walk in step.
     pub fn new(cluster: &Cluster, own: Place<'_>, random: u64) -> Self {
         let hosts = &cluster.endpoints.hosts;
         let placement = cluster.placement(own);
-        let group_of = |index: usize| *placement.groups.get(index).unwrap_or(&NOWHERE);
+        let placed = placement.members.iter().zip(placement.tiers());
         let members: Vec<Member> = hosts
             .iter()
-            .zip(&placement.members)
+            .zip(placed)
             .enumerate()
-            .filter_map(|(host, (endpoint, group))| {
-                let group = (*group)?;
+            .filter_map(|(host, (endpoint, (group, tier)))| {
                 Some(Member {
                     health: endpoint.health,
-                    tier: group_of(group).tier,
+                    tier: tier?,
                     seat: Seat {
                         host,
                         weight: endpoint.weight,
-                        group,
+                        group: (*group)?,
                     },
                 })
             })

@@ -1,15 +1,12 @@
 //! Istio's `LocalityLoadBalancerSetting`, of a DestinationRule or of the whole mesh.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use meltemi_policy::place::topology;
 use meltemi_policy::{Distribution, LocalityPattern, LocalityRule, PriorityLabel, RegionFailover};
 
 use super::decode::{Decoder, Field, Fields};
 use super::{Located, Mark};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Node, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LocalitySetting {
@@ -60,7 +57,6 @@ pub(super) fn decode(d: &mut Decoder, parent: &Fields<'_>) -> Option<LocalitySet
 
 /// An entry that is there and has something in it.
 fn given<'n>(fields: &Fields<'n>, name: &str) -> Option<&'n Entry> {
-    use crate::yaml::Value;
     let entry = fields.entry(name)?;
     let is_empty = matches!(&entry.value.value, Value::List(items) if items.is_empty());
     (!is_empty).then_some(entry)
@@ -222,21 +218,11 @@ fn shares(d: &mut Decoder, fields: &Fields<'_>) -> Vec<(LocalityPattern, u32)> {
 }
 
 fn pattern(d: &mut Decoder, text: &Located<String>) -> Option<Located<LocalityPattern>> {
-    parse(
-        d,
-        text,
-        "write region, region/zone or region/zone/subzone, of which the last may be *",
-    )
-}
-
-fn parse<T: FromStr<Err: Display>>(
-    d: &mut Decoder,
-    text: &Located<String>,
-    remedy: &str,
-) -> Option<Located<T>> {
     match text.value.parse() {
         Ok(value) => Some(Located { value, at: text.at }),
         Err(error) => {
+            let remedy =
+                "write region, region/zone or region/zone/subzone, of which the last may be *";
             d.invalid(text.at, format!("no localities: {error}"), remedy);
             None
         }

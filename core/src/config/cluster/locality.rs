@@ -1,9 +1,8 @@
 //! The rule by which nearer endpoints come first.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use meltemi_policy::{Distribution, LocalityPattern, LocalityRule, PriorityLabel, RegionFailover};
+use meltemi_policy::{
+    Distribution, LocalityPattern, LocalityRule, PatternError, PriorityLabel, RegionFailover,
+};
 use meltemi_proto::envoy::config::cluster::v3::cluster::CommonLbConfig;
 use meltemi_proto::envoy::config::cluster::v3::cluster::common_lb_config::LocalityConfigSpecifier;
 use meltemi_proto::meltemi::config::v1 as own;
@@ -64,7 +63,7 @@ fn labels(written: &[String]) -> Result<Vec<PriorityLabel>, Invalid> {
 fn distribution(entry: own::locality_rule::Distribute) -> Result<Distribution, Invalid> {
     let mut to: Vec<(LocalityPattern, u32)> = Vec::with_capacity(entry.to.len());
     for (place, percent) in entry.to {
-        let pattern: LocalityPattern = parse("to", &place)?;
+        let pattern = pattern("to", &place)?;
         let same = to
             .iter()
             .find(|(other, _)| pattern.covers_all_of(other) || other.covers_all_of(&pattern));
@@ -84,12 +83,12 @@ fn distribution(entry: own::locality_rule::Distribute) -> Result<Distribution, I
         ));
     }
     Ok(Distribution {
-        from: parse("from", &entry.from)?,
+        from: pattern("from", &entry.from)?,
         to,
     })
 }
 
-fn parse<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, Invalid> {
+fn pattern(field: &str, text: &str) -> Result<LocalityPattern, Invalid> {
     text.parse()
-        .map_err(|error: T::Err| Invalid::new(field, error.to_string()))
+        .map_err(|error: PatternError| Invalid::new(field, error.to_string()))
 }
