@@ -1,128 +1,61 @@
-//! redis-py's own tests pass through Meltemi as they pass directly.
+//! Tests of clients that others wrote pass through Meltemi as they pass directly.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
+use std::thread::ScopedJoinHandle;
 
-use meltemi_tests::redis::{Proxied, Server, peers};
+use meltemi_tests::redis::{Proxied, Server};
 
-/// The files about one server. Left out are those about clusters, sentinels, TLS and modules, and the
-/// asynchronous twins of those that mostly wait.
-const FILES: &[&str] = &[
-    "commands",
-    "pipeline",
-    "lock",
-    "monitor",
-    "scripting",
-    "function",
-    "encoding",
-    "connection_pool",
-    "connection",
-    "hash",
-    "multiprocessing",
-    "cache",
-    "asyncio/commands",
-    "asyncio/pipeline",
-    "asyncio/connection_pool",
-    "asyncio/scripting",
-    "asyncio/encoding",
-    "asyncio/hash",
-];
+#[path = "redis_clients/redis_py.rs"]
+mod redis_py;
 
-/// Tests that cannot pass through a proxy by their nature, or that measure what the machine is at.
-const BY_NATURE: &[(&str, &str)] = &[
-    (
-        "test_client_kill",
-        "looks for its connections among the server's by their names, but plain connections serve all",
-    ),
-    (
-        "test_client_list_after_client_setname",
-        "looks for its connection among the server's by its name",
-    ),
-    (
-        "test_readonly_invalid_cluster_state",
-        "expects READONLY to be refused by a server that is no node, which the proxy does not know of: it \
-         keeps in mind that the client reads from replicas, and says OK",
-    ),
-    (
-        "TestRedisCommands::test_auth",
-        "logs in as a user that may not SELECT, in a database other than the first: on a connection of \
-         its own it was selected before",
-    ),
-];
+/// The names of the tests that passed.
+type Passed = BTreeSet<String>;
 
-fn passed(home: &Path, address: SocketAddr, protocol: u8) -> BTreeSet<String> {
-    let files = FILES.iter().map(|file| match file.split_once('/') {
-        Some((_, file)) => format!("tests/test_asyncio/test_{file}.py"),
-        None => format!("tests/test_{file}.py"),
-    });
-    let home = home.join("redis-py");
-    let output = Command::new("timeout")
-        .args(["--kill-after=5", "300", "python3", "-B", "-m", "pytest"])
-        .args(["-q", "-rp", "-p", "no:cacheprovider", "-p", "no:warnings"])
-        .args(["-o", "asyncio_mode=auto", "--timeout=60"])
-        .args(["-m", "not redismod and not onlycluster and not ssl"])
-        .arg(format!("--redis-url=redis://{address}/9"))
-        .arg(format!("--protocol={protocol}"))
-        .args(files)
-        .env("PYTHONPATH", &home)
-        .current_dir(&home)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines = text.lines().filter_map(|line| line.strip_prefix("PASSED "));
-    let passed: BTreeSet<_> = lines.map(str::to_owned).collect();
-    println!(
-        "{protocol} {address}: {}",
-        text.lines().last().unwrap_or_default()
-    );
-    assert!(
-        !passed.is_empty(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    passed
-}
+/// A test that cannot pass through a proxy by its nature, or that measures what the machine is at: a part of
+/// its name, and the reason.
+type ByNature = (&'static str, &'static str);
 
-fn by_nature(test: &str) -> bool {
-    BY_NATURE.iter().any(|(name, _)| test.contains(name))
-}
-
-#[test]
-fn every_test_of_redis_py_that_passes_directly_passes_through() {
-    let Some(home) = peers().filter(|_| Server::is_installed()) else {
-        return;
-    };
-    let home = home.as_path();
-    // The protocols at once, on servers of their own: much of the time is waiting.
+/// Runs a suite at each of these versions, on a server directly and on one through Meltemi. All at once: much
+/// of the time is waiting.
+///
+/// # Panics
+/// When a test that passes directly does not pass through, or fewer than so many pass.
+fn compare(
+    versions: &[&str],
+    suite: impl Fn(&str, SocketAddr) -> Passed + Sync,
+    by_nature: &[ByNature],
+    at_least: usize,
+) {
+    let both = &|version| directly_and_through(|address| suite(version, address));
     let results: Vec<_> = std::thread::scope(|scope| {
-        let runs = [2, 3].map(|protocol| {
-            scope.spawn(move || {
-                let direct = Server::start(&[]);
-                let server = Server::start(&[]);
-                let proxied = Proxied::start(&[("cache.demo", &server)], "");
-                let through = proxied.address();
-                std::thread::scope(|scope| {
-                    let direct = scope.spawn(|| passed(home, direct.address(), protocol));
-                    let through = passed(home, through, protocol);
-                    (protocol, direct.join().unwrap(), through)
-                })
-            })
-        });
-        runs.into_iter().map(|run| run.join().unwrap()).collect()
+        let run = |&version| (version, scope.spawn(move || both(version)));
+        let runs: Vec<_> = versions.iter().map(run).collect();
+        let join = |(version, run): (_, ScopedJoinHandle<'_, _>)| (version, run.join().unwrap());
+        runs.into_iter().map(join).collect()
     });
     let mut broken = Vec::new();
-    for (protocol, direct, through) in results {
-        println!(
-            "RESP{protocol}: {} pass directly, {} through",
-            direct.len(),
-            through.len()
-        );
-        assert!(direct.len() > 900, "only {} tests ran", direct.len());
+    for (version, (direct, through)) in results {
+        let (count, others) = (direct.len(), through.len());
+        println!("{version}: {count} pass directly, {others} through");
+        assert!(count >= at_least, "{version}: only {count} tests pass");
+        let by_nature = |test: &&String| by_nature.iter().any(|(name, _)| test.contains(name));
         let missing = direct.difference(&through).filter(|test| !by_nature(test));
-        broken.extend(missing.map(|test| format!("RESP{protocol}: {test}")));
+        broken.extend(missing.map(|test| format!("{version}: {test}")));
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// On servers of their own, at once.
+fn directly_and_through(suite: impl Fn(SocketAddr) -> Passed + Sync) -> (Passed, Passed) {
+    let direct = Server::start(&[]);
+    let server = Server::start(&[]);
+    let proxied = Proxied::start(&[("cache.demo", &server)], "");
+    let address = proxied.address();
+    std::thread::scope(|scope| {
+        let direct = scope.spawn(|| suite(direct.address()));
+        let through = suite(address);
+        (direct.join().unwrap(), through)
+    })
 }
