@@ -7,6 +7,8 @@ use std::thread::ScopedJoinHandle;
 
 use meltemi_tests::redis::{Proxied, Server};
 
+#[path = "redis_clients/ioredis.rs"]
+mod ioredis;
 #[path = "redis_clients/redis_py.rs"]
 mod redis_py;
 
