@@ -38,7 +38,7 @@ pub(super) struct Dubbo {
     #[command(flatten)]
     compare: Compare,
     /// Seconds of load in a slice, after the warm-up.
-    #[arg(long, default_value = "1", value_parser = seconds)]
+    #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
     /// Rows: `serial`, or connections and requests in flight on each, such as 64x16.
     #[arg(long, value_delimiter = ',', default_value = "serial,64x1,64x16")]
@@ -65,7 +65,7 @@ pub(super) struct Redis {
     #[command(flatten)]
     compare: Compare,
     /// Seconds of load in a slice, after the warm-up.
-    #[arg(long, default_value = "0.6", value_parser = seconds)]
+    #[arg(long, default_value = "0.3", value_parser = seconds)]
     seconds: Duration,
     /// Rows: `get`, `set` (64 B) or `mget` (100 keys), then `@` and a number of servers if there
     /// are several, then `:` and the load, such as `mget@4:50x1`.
@@ -94,7 +94,7 @@ pub(super) struct Thrift {
     #[command(flatten)]
     compare: Compare,
     /// Seconds of load in a slice, after the warm-up.
-    #[arg(long, default_value = "1", value_parser = seconds)]
+    #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
     /// Rows: `serial`, or connections and requests in flight on each, such as 64x16.
     #[arg(long, value_delimiter = ',', default_value = "serial,64x1,64x16")]
@@ -108,7 +108,7 @@ pub(super) struct Thrift {
 #[derive(Args, Debug)]
 struct Compare {
     /// Rounds; each runs every contender once.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Requests after which a slice ends, if its seconds are not over before.
     #[arg(long)]
