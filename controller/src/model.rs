@@ -23,6 +23,7 @@ mod gateways;
 mod liveness;
 mod locality;
 mod need;
+mod overlay;
 mod policy;
 mod protocols;
 mod redis;
@@ -125,6 +126,8 @@ pub(crate) struct Rule {
     /// None: nothing is sent again of which a byte has left.
     pub(crate) retries: Option<Retries>,
     pub(crate) idempotent: bool,
+    /// The MetaRouter whose policy it has, and which of its routes, where that is not the source.
+    pub(crate) treated_by: Option<(Arc<Object>, usize)>,
 }
 
 /// What requests of a rule may be like.
@@ -162,6 +165,7 @@ impl Rule {
             mirrors: vec![],
             retries: None,
             idempotent: false,
+            treated_by: None,
         }
     }
 

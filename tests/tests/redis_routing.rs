@@ -1,7 +1,7 @@
 //! A MetaRouter before real servers: keys, commands and clients choose the server.
 
-use meltemi_tests::redis::{Server, Wire, manifests, service};
-use meltemi_tests::{Manifests, Meltemi, connect_from};
+use meltemi_tests::redis::{Proxied, Server, Wire, manifests, service};
+use meltemi_tests::{Manifests, Meltemi, connect_from, until};
 
 const ROUTER: &str = "\
 apiVersion: metaprotocol.aeraki.io/v1alpha1
@@ -155,10 +155,51 @@ fn clients_choose_the_server() {
     let mut left = it.connect_from("127.0.0.7");
     it.manifests
         .write("workload.yaml", &WORKLOAD.replace("127.0.0.7", "127.0.0.8"));
-    meltemi_tests::until("the other client is the batch", || {
+    until("the other client is the batch", || {
         assert_eq!(moved.call("SET moved 1"), "+OK");
         it.keys()[1].contains("moved").then_some(())
     });
     assert_eq!(left.call("SET left 1"), "+OK");
     assert!(it.keys()[0].contains("left"));
+}
+
+const POLICY: &str = "  \
+  - match: { attributes: { command: { exact: get } } }
+    timeout: 150ms
+";
+
+/// That a `GET` is given up in time, and nothing else is.
+fn assert_only_get_is_limited(server: &Server, client: &mut Wire) {
+    assert_eq!(client.call("SET k v"), "+OK");
+    server.process().signal("STOP");
+    let late = client.call("GET k");
+    assert!(late.contains("within the deadline"), "{late}");
+    client.command("STRLEN k");
+    server.process().signal("CONT");
+    assert_eq!(client.reply(), ":1");
+    assert_eq!(client.call("GET k"), "v");
+}
+
+#[test]
+fn routes_without_destinations_say_how_requests_are_treated() {
+    let Some(two) = Two::start(POLICY) else {
+        return;
+    };
+    assert_only_get_is_limited(&two.cache, &mut two.connect());
+}
+
+#[test]
+fn where_a_redisservice_routes_the_policy_is_the_metarouters() {
+    if !Server::is_installed() {
+        return;
+    }
+    let cache = Server::start(&[]);
+    let proxied = Proxied::start(&[("cache.demo", &cache)], "");
+    let manifest = format!("{ROUTER}{POLICY}");
+    proxied.manifests().write("policy.yaml", &manifest);
+    until("the policy", || {
+        let page = proxied.page("/config_dump");
+        page.contains("0.15s").then_some(())
+    });
+    assert_only_get_is_limited(&cache, &mut proxied.connect());
 }

@@ -84,6 +84,9 @@ impl fmt::Display for Treatment {
                 write!(f, ": `{sent}` is sent")?;
             }
         }
+        if let Some(policy_of) = &self.policy_of {
+            write!(f, "\n          as {policy_of} says:")?;
+        }
         if let Some(timeout) = &self.timeout {
             write!(f, "\n          waits {timeout} for the answer")?;
         }

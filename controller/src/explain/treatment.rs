@@ -13,6 +13,10 @@ use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
 pub struct Treatment {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remove_prefix: Option<Removed>,
+    /// The MetaRouter and the number of its route that say so, where another object says where the
+    /// request goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_of: Option<String>,
     /// How long an answer is waited for, such as `1.5s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -87,6 +91,10 @@ impl Treatment {
         });
         Self {
             remove_prefix: removed.map(|removed| Removed::of(removed, attributes)),
+            policy_of: rule.treated_by.as_ref().map(|(object, number)| {
+                let (namespace, name) = (&object.id.namespace, &object.id.name);
+                format!("MetaRouter {namespace}/{name}, route {}", number + 1)
+            }),
             timeout: rule.timeout.map(seconds),
             retries: rule.retries.as_ref().map(|it| Retried::of(it, rule)),
             faults: faults

@@ -48,6 +48,18 @@ pub(crate) struct Destination {
     pub(crate) weight: u32,
 }
 
+impl MetaRouter {
+    /// Its host, as a destination of everything.
+    pub(crate) fn whole_host(&self) -> Destination {
+        Destination {
+            host: self.host.clone(),
+            subset: None,
+            port: None,
+            weight: 100,
+        }
+    }
+}
+
 const META_ROUTER: &[Field] = &[
     Field::InForce("hosts"),
     Field::InForce("gateways"),

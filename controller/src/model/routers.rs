@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meltemi_policy::{Attribute, AttributeMatch, Condition, Precedence};
 
 use super::attachment::Attachment;
+use super::overlay::Overlay;
 use super::protocols::schema;
 use super::services::Service;
 use super::sources::{self, Workloads};
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{self, Destination, MetaRouter, Object, Spec, one_of};
+use crate::manifest::{self, MetaRouter, Object, Route, Spec, one_of};
 
 /// Attaches each MetaRouter to the servers that it names, in the order of precedence.
 pub(super) fn attach(
@@ -54,6 +55,7 @@ pub(super) fn attach(
             if let Some(server) = servers.get_mut(i) {
                 let rules = router.rules(service, server, findings);
                 server.rules.extend(rules);
+                router.treat(service, server, findings);
             }
         }
     }
@@ -122,12 +124,7 @@ impl Router<'_> {
             destinations,
             ..Rule::of(self.object)
         };
-        let host = Destination {
-            host: self.spec.host.clone(),
-            subset: None,
-            port: None,
-            weight: 100,
-        };
+        let host = self.spec.whole_host();
         let is_redis = server.protocol.plugin == redis::PLUGIN;
         if is_redis && server.policy.source.is_some() {
             redis::refuse_destinations(self.object, self.spec, server, findings);
@@ -137,8 +134,7 @@ impl Router<'_> {
         if routes.iter().all(|route| route.destinations.is_empty())
             && (is_redis || routes.is_empty())
         {
-            let cluster = self.attachment.cluster(&host, service, server, findings);
-            let destinations = vec![WeightedCluster::only(cluster)];
+            let destinations = self.host(service, server, findings);
             // Several that add policy for one host do not hide each other.
             let is_there = |rule: &Rule| rule.destinations == destinations;
             if is_redis && server.rules.iter().any(is_there) {
@@ -172,6 +168,51 @@ impl Router<'_> {
                 }
             })
             .collect()
+    }
+
+    /// Gives a server its policy, if something else says where requests go there: a RedisService, or
+    /// the rule that leads to its host.
+    fn treat(&self, service: &Service, server: &mut Server, findings: &mut Findings) {
+        let routes = &self.spec.routes;
+        let has_destinations = routes.iter().any(|route| !route.destinations.is_empty());
+        let is_decided = server.policy.source.is_some();
+        if server.protocol.plugin != redis::PLUGIN || (has_destinations && !is_decided) {
+            return;
+        }
+        let interface = self.interface_condition(service, server);
+        let alternatives = |route: &Route| {
+            let alternatives = route.alternatives.iter();
+            alternatives
+                .map(|written| self.alternative(written, interface.as_ref(), server))
+                .collect()
+        };
+        let overlay = Overlay {
+            object: self.object,
+            routes: routes.iter().map(|r| (r, alternatives(r))).collect(),
+        };
+        let host = (!is_decided).then(|| self.host(service, server, findings));
+        let leads_to_host =
+            |rule: &Rule| rule.route.is_none() && host.as_ref() == Some(&rule.destinations);
+        let rules = std::mem::take(&mut server.rules).into_iter();
+        server.rules = rules
+            .flat_map(|rule| match is_decided || leads_to_host(&rule) {
+                true => overlay.over(rule),
+                false => vec![rule],
+            })
+            .collect();
+    }
+
+    /// Its host, as the one destination of requests on a server.
+    fn host(
+        &self,
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Vec<WeightedCluster> {
+        let cluster = self
+            .attachment
+            .cluster(&self.spec.whole_host(), service, server, findings);
+        vec![WeightedCluster::only(cluster)]
     }
 
     /// What an alternative of a route means on a server.

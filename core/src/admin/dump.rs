@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Hashing, Keepalive, LbPolicy, Mirror, OutlierDetection, Route, RouteConfig,
-    Service, Setting,
+    Cluster, Fault, Hashing, Keepalive, LbPolicy, Mirror, OutlierDetection, RetryPolicy, Route,
+    RouteConfig, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -145,6 +145,18 @@ fn route(route: &Route) -> Value {
             "prefix": removed.prefix,
         })),
         "mirrors": route.mirrors.iter().map(mirror).collect::<Vec<_>>(),
+        "retries": route.retry.as_ref().map(retries),
+        "idempotent": route.idempotent,
+    })
+}
+
+fn retries(policy: &RetryPolicy) -> Value {
+    json!({
+        "attempts": policy.attempts,
+        "per_try_timeout": policy.per_try_timeout.map(duration),
+        "retry_on": policy.on.iter().map(|on| on.as_str()).collect::<Vec<_>>(),
+        "backoff": duration(policy.backoff),
+        "non_idempotent": policy.non_idempotent,
     })
 }
 
@@ -200,6 +212,10 @@ fn cluster(cluster: &Cluster) -> Value {
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "max_connections": cluster.max_connections,
         "max_unknown_nodes": cluster.max_unknown_nodes,
+        "retry_budget": {
+            "percent": cluster.retry_budget.share.percent(),
+            "min_concurrency": cluster.retry_budget.min_concurrency,
+        },
         "outlier_detection": cluster.outlier.as_ref().map(outlier),
         "panic_threshold_percent": cluster.panic_threshold,
         "overprovisioning_percent": cluster.endpoints.overprovisioning,

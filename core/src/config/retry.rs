@@ -77,6 +77,18 @@ impl RetryPolicy {
 }
 
 impl RetryOn {
+    /// As manifests write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectFailure => "connect-failure",
+            Self::ResetBeforeBytes => "reset-before-bytes",
+            Self::SystemError => "system-error",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+        }
+    }
+
     const fn parse(condition: proto::retry_policy::Condition) -> Option<Self> {
         use proto::retry_policy::Condition;
         match condition {

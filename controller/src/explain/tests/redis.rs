@@ -47,3 +47,44 @@ fn prefixes_in_whatever_case_are_explained() {
         "key is `b`, not a value that begins with `a:session:`, in whatever case"
     );
 }
+
+#[test]
+fn the_policy_of_a_metarouter_is_explained_where_a_redisservice_routes() {
+    let fixture = Fixture::redis();
+    fixture.write(
+        "policy.yaml",
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {name: policy}\n\
+         spec:\n  hosts: [cache.shop]\n  gateways: [edge]\n  routes:\n  \
+         - match: {attributes: {command: {exact: get}}}\n    timeout: 300ms\n  \
+         - match: {attributes: {key: {prefix: 'a:session:'}}}\n    retries: {attempts: 1}\n",
+    );
+    let told = |attributes| explained(&fixture, attributes).to_string();
+    let get = told(&[("command", "get"), ("key", "a:session:7")]);
+    assert!(
+        get.contains("RedisService shop/cache, route 2") || get.contains("route 2"),
+        "{get}"
+    );
+    assert!(
+        get.contains("as MetaRouter default/policy, route 1 says:"),
+        "{get}"
+    );
+    assert!(get.contains("waits 0.3s for the answer"), "{get}");
+    // The RedisService's own time holds where the MetaRouter gives none.
+    let set = told(&[("command", "SET"), ("key", "a:session:7")]);
+    assert!(
+        set.contains("as MetaRouter default/policy, route 2 says:"),
+        "{set}"
+    );
+    assert!(set.contains("waits 1.5s for the answer"), "{set}");
+    let other = told(&[("command", "SET"), ("key", "b")]);
+    assert!(!other.contains("says:"), "{other}");
+
+    // Nothing is left for the second: no rule of the RedisService is taken for a dead one.
+    fixture.edit(
+        "policy.yaml",
+        "- match: {attributes: {command: {exact: get}}}\n    timeout",
+        "- timeout",
+    );
+    let all = told(&[("command", "SET"), ("key", "a:session:7")]);
+    assert!(all.contains("route 1 says:"), "{all}");
+}

@@ -1,0 +1,57 @@
+//! The policy of a MetaRouter's routes where something else says where requests go.
+
+use std::sync::Arc;
+
+use super::{Alternative, Rule};
+use crate::manifest::{Object, Route};
+
+/// The routes of a MetaRouter that say how requests are treated, and what requests of each may be
+/// like on the server.
+pub(super) struct Overlay<'a> {
+    pub(super) object: &'a Arc<Object>,
+    pub(super) routes: Vec<(&'a Route, Vec<Alternative>)>,
+}
+
+impl Overlay<'_> {
+    /// What becomes of a rule: for each route a rule for the requests of both, before the rule
+    /// itself. One that has its policy from an earlier MetaRouter keeps it.
+    pub(super) fn over(&self, rule: Rule) -> Vec<Rule> {
+        if rule.treated_by.is_some() {
+            return vec![rule];
+        }
+        let mut rules = vec![];
+        for (number, (route, alternatives)) in self.routes.iter().enumerate() {
+            rules.push(Rule {
+                alternatives: both(&rule.alternatives, alternatives),
+                timeout: route.timeout.or(rule.timeout),
+                retries: route.retries.clone(),
+                idempotent: route.idempotent,
+                treated_by: Some((self.object.clone(), number)),
+                ..rule.clone()
+            });
+            if alternatives.contains(&Alternative::Of(vec![])) {
+                // Nothing is left for what comes after it.
+                return rules;
+            }
+        }
+        rules.push(rule);
+        rules
+    }
+}
+
+/// What requests are like that are like one of each.
+fn both(one: &[Alternative], other: &[Alternative]) -> Vec<Alternative> {
+    let pairs = one
+        .iter()
+        .flat_map(|one| other.iter().map(move |other| (one, other)));
+    pairs
+        .map(|(one, other)| match (one, other) {
+            (Alternative::Of(one), Alternative::Of(other)) => {
+                Alternative::Of(one.iter().chain(other).cloned().collect())
+            }
+            (Alternative::Never(reason), _) | (_, Alternative::Never(reason)) => {
+                Alternative::Never(reason.clone())
+            }
+        })
+        .collect()
+}
