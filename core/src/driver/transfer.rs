@@ -129,7 +129,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins to connect to an endpoint.
+    /// Begins to connect to an endpoint. What the engine asks for where that fails at once is up to the
+    /// caller: many may fail one after the other.
     pub(super) fn connect(
         &mut self,
         id: ConnectionId,
@@ -145,7 +146,7 @@ impl Worker {
                 self.links.insert(id, Link::connecting(stream));
                 self.limit(id, timeout);
             }
-            Err(error) => self.connect_failed(id, &error),
+            Err(error) => self.not_connected(id, &error),
         }
     }
 
@@ -166,10 +167,14 @@ impl Worker {
     }
 
     fn connect_failed(&mut self, id: ConnectionId, error: &io::Error) {
+        self.not_connected(id, error);
+        self.perform_all();
+    }
+
+    fn not_connected(&mut self, id: ConnectionId, error: &io::Error) {
         debug!(?id, %error, "cannot connect to an endpoint");
         self.links.remove(id);
         self.engine.connect_failed(id, self.turn.now());
-        self.perform_all();
     }
 
     /// The engine let go of the connection.
