@@ -1,5 +1,7 @@
 //! `MetaRouter`: which requests of a service go where.
 
+mod destination;
+mod mirrors;
 mod retries;
 
 use std::time::Duration;
@@ -7,9 +9,11 @@ use std::time::Duration;
 use super::decode::{Decoder, Field, Fields};
 use super::matching::{self, Alternative};
 use super::{Located, Mark, name};
-use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
+pub(crate) use destination::Destination;
+pub(crate) use mirrors::Mirror;
 pub(crate) use retries::{Retries, RetryOn};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) alternatives: Vec<Alternative>,
     /// None only where another object says where requests go.
     pub(crate) destinations: Vec<Destination>,
+    /// Who gets copies.
+    pub(crate) mirrors: Vec<Mirror>,
     /// From the end of a request to its answer; none: no limit.
     pub(crate) timeout: Option<Duration>,
     /// None: nothing is sent again of which a byte has left.
@@ -39,13 +45,12 @@ pub(crate) struct Route {
     pub(crate) mark: Mark,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Destination {
-    pub(crate) host: Located<String>,
-    pub(crate) subset: Option<Located<String>>,
-    pub(crate) port: Option<Located<u16>>,
-    /// 100 where there is only one.
-    pub(crate) weight: u32,
+impl Route {
+    /// Whatever its requests, or copies of them, may go to.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Destination> {
+        let mirrors = self.mirrors.iter().map(|mirror| &mirror.destination);
+        self.destinations.iter().chain(mirrors)
+    }
 }
 
 impl MetaRouter {
@@ -78,21 +83,12 @@ const ROUTE: &[Field] = &[
     Field::InForce("timeout"),
     Field::InForce("retries"),
     Field::InForce("idempotent"),
-    Field::NotYet("mirror"),
-    Field::NotYet("mirrorPercentage"),
+    Field::InForce("mirror"),
+    Field::InForce("mirrorPercentage"),
+    Field::InForce("mirrors"),
     Field::NotYet("requestMutation"),
     Field::NotYet("responseMutation"),
 ];
-
-const WEIGHTED: &[Field] = &[Field::InForce("destination"), Field::InForce("weight")];
-
-const DESTINATION: &[Field] = &[
-    Field::InForce("host"),
-    Field::InForce("subset"),
-    Field::InForce("port"),
-];
-
-const PORT: &[Field] = &[Field::InForce("number")];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
     let fields = d.fields("spec", spec, META_ROUTER);
@@ -143,91 +139,16 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let retries = fields.node("retries");
     let retries = retries.and_then(|node| retries::decode(d, node, timeout));
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
-    let entries = fields.list(d, "route");
-    let mut destinations: Vec<_> = entries
-        .iter()
-        .filter_map(|node| destination(d, node))
-        .collect();
-    if destinations.len() == entries.len() && !entries.is_empty() {
-        settle_weights(d, &fields, &mut destinations);
-    }
-    let destinations = destinations
-        .into_iter()
-        .map(|(destination, _)| destination)
-        .collect();
+    let destinations = destination::weighted(d, &fields);
+    let mirrors = mirrors::decode(d, &fields);
     Some(Route {
         name,
         alternatives,
         destinations,
+        mirrors,
         timeout,
         retries,
         idempotent,
         mark: Mark::new(node.at),
     })
-}
-
-fn destination(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)> {
-    let fields = d.fields("route", node, WEIGHTED);
-    let weight = fields.integer(d, "weight", 0..=100);
-    if fields.node("weight").is_some() && weight.is_none() {
-        return None;
-    }
-    let Some(node) = fields.node("destination") else {
-        fields.missing(d, "destination");
-        return None;
-    };
-    let fields = d.fields("destination", node, DESTINATION);
-    let host = fields.required(d, "host");
-    let host = host.filter(|host| d.check_name("destination.host", host, &name::HOST));
-    let subset = fields.string(d, "subset").filter(|s| !s.value.is_empty());
-    let port = fields.node("port").map(|node| {
-        let port = d.fields("destination.port", node, PORT);
-        if port.node("number").is_none() {
-            port.missing(d, "number");
-        }
-        port.port(d, "number")
-    });
-    let at = weight.as_ref().map(|w| w.at);
-    let weight = weight.map_or(0, |w| u32::try_from(w.value).unwrap_or(0));
-    Some((
-        Destination {
-            host: host?,
-            subset,
-            port: port.flatten(),
-            weight,
-        },
-        at,
-    ))
-}
-
-/// One destination takes everything, whatever its weight; several have to add up to 100.
-fn settle_weights(
-    d: &mut Decoder,
-    route: &Fields<'_>,
-    destinations: &mut [(Destination, Option<Position>)],
-) {
-    if let [(only, _)] = destinations {
-        only.weight = 100;
-        return;
-    }
-    let weights: Vec<u32> = destinations.iter().map(|(d, _)| d.weight).collect();
-    let sum: u32 = weights.iter().sum();
-    if sum == 100 {
-        return;
-    }
-    let terms = weights
-        .iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(" + ");
-    let message = format!("the weights of a route must add up to 100, and {terms} is {sum}");
-    let last = destinations.iter().rev().find_map(|&(_, at)| at);
-    let at = last
-        .or(route.entry("route").map(|e| e.at))
-        .unwrap_or(route.at);
-    let diagnostic = Diagnostic::error(Code::InvalidWeights, message);
-    d.report(
-        at,
-        diagnostic.remedy("change the weights so that they add up to 100"),
-    );
 }

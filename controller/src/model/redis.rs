@@ -59,7 +59,7 @@ pub(super) fn refuse_destinations(
     server: &Server,
     findings: &mut Findings,
 ) {
-    let destinations = router.routes.iter().flat_map(|r| &r.destinations);
+    let destinations = router.routes.iter().flat_map(manifest::Route::named);
     for destination in destinations {
         let host = &destination.host;
         let message = format!(

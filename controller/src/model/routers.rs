@@ -10,7 +10,8 @@ use super::protocols::schema;
 use super::services::Service;
 use super::sources::{self, Workloads};
 use super::{
-    Alternative, Context, Findings, Rule, Server, WeightedCluster, attributes, objects_of, redis,
+    Alternative, Context, Findings, Mirror, Rule, Server, WeightedCluster, attributes, objects_of,
+    redis,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
@@ -44,8 +45,8 @@ pub(super) fn attach(
         let Some(service) = service else { continue };
         router.check_attributes(service, findings);
         sources::check(object, spec, &workloads, findings);
-        let destinations = spec.routes.iter().flat_map(|r| &r.destinations);
-        router.attachment.check_destinations(destinations, findings);
+        let named = spec.routes.iter().flat_map(manifest::Route::named);
+        router.attachment.check_destinations(named, findings);
         let attached = router
             .attachment
             .servers(service, objects, servers, findings);
@@ -156,12 +157,24 @@ impl Router<'_> {
                     weight: d.weight,
                 });
                 let destinations = destinations.collect();
+                let mirrors = route.mirrors.iter().map(|mirror| Mirror {
+                    cluster: self.attachment.cluster(
+                        &mirror.destination,
+                        service,
+                        server,
+                        findings,
+                    ),
+                    percentage: mirror.percentage,
+                    exclude_idempotent: false,
+                });
+                let mirrors = mirrors.collect();
                 let name = route.name.clone().unwrap_or_default();
                 let alternatives = route.alternatives.iter();
                 let alternatives = alternatives
                     .map(|alternative| self.alternative(alternative, interface.as_ref(), server));
                 Rule {
                     timeout: route.timeout,
+                    mirrors,
                     retries: route.retries.clone(),
                     idempotent: route.idempotent,
                     ..own(Some(i), name, alternatives.collect(), destinations)

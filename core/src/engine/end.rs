@@ -90,7 +90,10 @@ impl Engine {
         };
         let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
         match &exchange.own {
-            Some(own) => self.buffered = self.buffered.saturating_sub(own.answer.len()),
+            Some(own) => {
+                self.buffered = self.buffered.saturating_sub(own.answer.len());
+                self.copy_is_over(&exchange, end);
+            }
             None => {
                 let answered = Answered {
                     outcome: end.outcome,

@@ -163,10 +163,7 @@ impl Engine {
                 self.spare.give(bytes);
             }
             Purpose::Part { of, n } => self.part_answered(of, n, bytes, answered.is_some()),
-            Purpose::Mirror => {
-                self.mirrors = self.mirrors.saturating_sub(1);
-                self.spare.give(bytes);
-            }
+            Purpose::Mirror => self.spare.give(bytes),
             Purpose::Probe(topology) => {
                 self.probe_answered(topology, asked, answered.map(|()| bytes.as_slice()));
                 self.spare.give(bytes);

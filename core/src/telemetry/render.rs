@@ -60,7 +60,7 @@ const SERVICES: [Family<ServiceCells>; 6] = [
     },
 ];
 
-const CLUSTERS: [Family<ClusterCells>; 9] = [
+const CLUSTERS: [Family<ClusterCells>; 13] = [
     Family {
         name: "meltemi_upstream_connections",
         help: "Open connections to endpoints.",
@@ -114,6 +114,30 @@ const CLUSTERS: [Family<ClusterCells>; 9] = [
         help: "Answers that nobody waited for: late, repeated, or under an unknown id.",
         kind: "counter",
         cell: |cells| &cells.unclaimed_answers,
+    },
+    Family {
+        name: "meltemi_mirrored_requests_total",
+        help: "Copies of requests that were made.",
+        kind: "counter",
+        cell: |cells| &cells.copies,
+    },
+    Family {
+        name: "meltemi_mirrored_answers_total",
+        help: "Answers to copies, which were dropped.",
+        kind: "counter",
+        cell: |cells| &cells.copies_answered,
+    },
+    Family {
+        name: "meltemi_mirrored_failures_total",
+        help: "Copies that got no answer: no endpoint, a lost connection, garbage, or 30 s without one.",
+        kind: "counter",
+        cell: |cells| &cells.copies_failed,
+    },
+    Family {
+        name: "meltemi_mirrored_left_out_total",
+        help: "Copies that were not made, since too many were under way.",
+        kind: "counter",
+        cell: |cells| &cells.copies_left_out,
     },
 ];
 

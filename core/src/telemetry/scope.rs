@@ -77,6 +77,10 @@ pub(super) struct ClusterCells {
     pub(super) ejected: Cell,
     pub(super) decode_errors: Cell,
     pub(super) unclaimed_answers: Cell,
+    pub(super) copies: Cell,
+    pub(super) copies_answered: Cell,
+    pub(super) copies_failed: Cell,
+    pub(super) copies_left_out: Cell,
 }
 
 impl ClusterMetrics {
@@ -123,6 +127,26 @@ impl ClusterMetrics {
     /// So many endpoints are ejected. For the same owner.
     pub fn endpoints_ejected(&self, n: u64) {
         self.0.ejected.set(n);
+    }
+
+    /// The cluster is sent a copy of a request.
+    pub fn copied(&self) {
+        self.0.copies.add(1);
+    }
+
+    /// The answer to a copy is dropped.
+    pub fn copy_answered(&self) {
+        self.0.copies_answered.add(1);
+    }
+
+    /// A copy got no answer.
+    pub fn copy_failed(&self) {
+        self.0.copies_failed.add(1);
+    }
+
+    /// A copy was not made, since there are too many already.
+    pub fn copy_left_out(&self) {
+        self.0.copies_left_out.add(1);
     }
 
     /// An endpoint sent an answer that nobody waits for (any more).

@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 34] = [
     (
         "router.yaml",
         ROUTER,
@@ -149,6 +149,42 @@ const ROWS: [Row; 28] = [
         "    outlierDetection: {consecutive5xxErrors: 3}",
         "    retryBudget: {percent: 120}",
         "write a number within these bounds",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirror: {host: greeter.shop}\n    mirrorPercentage: {value: 101}\n    name: hello",
+        "write a number within these bounds",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirrorPercentage: {value: 10}\n    name: hello",
+        "name who gets the copies in `mirror`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirrors: []\n    mirrorPercentage: {value: 10}\n    name: hello",
+        "write `percentage` beside each `destination`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirror: {host: greeter.shop}\n    mirrors: [{destination: {host: greeter.shop}}]\n    name: hello",
+        "write the one of `mirror` into `mirrors`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirror: {host: greeter.shop, subset: v3}\n    name: hello",
+        "its subsets are v1, v2",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirrors: [{percentage: {value: 1}}]\n    name: hello",
+        "add `destination` to `mirrors`",
     ),
 ];
 

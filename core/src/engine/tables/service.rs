@@ -16,7 +16,7 @@ use super::{Cluster, Tables};
 use crate::{
     config::{self, Snapshot},
     engine::mirror::Mirror,
-    telemetry::{Series, ServiceMetrics, WorkerTelemetry},
+    telemetry::{ClusterMetrics, Series, ServiceMetrics, WorkerTelemetry},
 };
 
 /// What the connections of a service are served with.
@@ -66,6 +66,8 @@ pub(in crate::engine) struct Destination {
     pub(in crate::engine) dialect: Rc<Dialect>,
     pub(in crate::engine) buffering: Option<config::Buffering>,
     pub(in crate::engine) series: Series,
+    /// Where only copies go there, what counts them.
+    pub(in crate::engine) copies: Option<ClusterMetrics>,
 }
 
 /// A protocol with its settings, as it is spoken with endpoints. Two are equal where their
@@ -307,18 +309,19 @@ impl Tables {
     ) -> Option<Route> {
         let (service, buffering) = (&service.name, service.buffering);
         let weights: Vec<u32> = rule.destinations.iter().map(|to| to.weight).collect();
-        let to = |name: &String| {
+        let to = |name: &String, copies| {
             let cluster = self.clusters.get(name).cloned();
             Some(Rc::new(Destination {
                 cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
                 dialect: Rc::clone(dialects.get(name)?),
                 buffering,
                 series: telemetry.series(service, &rule.name, name),
+                copies,
             }))
         };
         let destinations = rule.destinations.iter();
         let destinations = destinations
-            .map(|destination| to(&destination.cluster))
+            .map(|destination| to(&destination.cluster, None))
             .collect::<Option<_>>()?;
         Some(Route {
             name: rule.name.clone(),
@@ -330,7 +333,7 @@ impl Tables {
                 .iter()
                 .filter_map(|mirror| {
                     Some(Mirror {
-                        to: to(&mirror.cluster)?,
+                        to: to(&mirror.cluster, Some(telemetry.cluster(&mirror.cluster)))?,
                         share: mirror.share,
                         exclude_idempotent: mirror.exclude_idempotent,
                     })

@@ -1,0 +1,111 @@
+//! Where a route's requests go: hosts, and the weights among several.
+
+use super::super::decode::{Decoder, Field, Fields};
+use super::super::{Located, name};
+use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::yaml::Node;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Destination {
+    pub(crate) host: Located<String>,
+    pub(crate) subset: Option<Located<String>>,
+    pub(crate) port: Option<Located<u16>>,
+    /// 100 where there is only one.
+    pub(crate) weight: u32,
+}
+
+const WEIGHTED: &[Field] = &[Field::InForce("destination"), Field::InForce("weight")];
+
+const DESTINATION: &[Field] = &[
+    Field::InForce("host"),
+    Field::InForce("subset"),
+    Field::InForce("port"),
+];
+
+const PORT: &[Field] = &[Field::InForce("number")];
+
+/// The field `route`.
+pub(super) fn weighted(d: &mut Decoder, route: &Fields<'_>) -> Vec<Destination> {
+    let entries = route.list(d, "route");
+    let mut destinations: Vec<_> = entries.iter().filter_map(|node| entry(d, node)).collect();
+    if destinations.len() == entries.len() && !entries.is_empty() {
+        settle_weights(d, route, &mut destinations);
+    }
+    let destinations = destinations.into_iter();
+    destinations.map(|(destination, _)| destination).collect()
+}
+
+fn entry(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)> {
+    let fields = d.fields("route", node, WEIGHTED);
+    let weight = fields.integer(d, "weight", 0..=100);
+    if fields.node("weight").is_some() && weight.is_none() {
+        return None;
+    }
+    let Some(node) = fields.node("destination") else {
+        fields.missing(d, "destination");
+        return None;
+    };
+    let destination = destination(d, "destination", node)?;
+    let at = weight.as_ref().map(|w| w.at);
+    let weight = weight.map_or(0, |w| u32::try_from(w.value).unwrap_or(0));
+    Some((
+        Destination {
+            weight,
+            ..destination
+        },
+        at,
+    ))
+}
+
+/// A host, which gets everything.
+pub(super) fn destination(d: &mut Decoder, path: &str, node: &Node) -> Option<Destination> {
+    let fields = d.fields(path, node, DESTINATION);
+    let host = fields.required(d, "host");
+    let host = host.filter(|host| d.check_name(&fields.path_of("host"), host, &name::HOST));
+    let subset = fields.string(d, "subset").filter(|s| !s.value.is_empty());
+    let port = fields.node("port").map(|node| {
+        let port = d.fields(&fields.path_of("port"), node, PORT);
+        if port.node("number").is_none() {
+            port.missing(d, "number");
+        }
+        port.port(d, "number")
+    });
+    Some(Destination {
+        host: host?,
+        subset,
+        port: port.flatten(),
+        weight: 100,
+    })
+}
+
+/// One destination takes everything, whatever its weight; several have to add up to 100.
+fn settle_weights(
+    d: &mut Decoder,
+    route: &Fields<'_>,
+    destinations: &mut [(Destination, Option<Position>)],
+) {
+    if let [(only, _)] = destinations {
+        only.weight = 100;
+        return;
+    }
+    let weights: Vec<u32> = destinations.iter().map(|(d, _)| d.weight).collect();
+    let sum: u32 = weights.iter().sum();
+    if sum == 100 {
+        return;
+    }
+    let terms = weights
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(" + ");
+    let message = format!("the weights of a route must add up to 100, and {terms} is {sum}");
+    let last = destinations.iter().rev().find_map(|&(_, at)| at);
+    let at = last
+        .or(route.entry("route").map(|e| e.at))
+        .unwrap_or(route.at);
+    let diagnostic = Diagnostic::error(Code::InvalidWeights, message);
+    d.report(
+        at,
+        diagnostic.remedy("change the weights so that they add up to 100"),
+    );
+}
