@@ -1,6 +1,8 @@
 //! What the control plane has to know of the protocols that this command has.
 
-use meltemi_controller::{AttributeDef, ProtocolSchema, RefusedSetting, Settings, SettingsCheck};
+use meltemi_controller::{
+    AttributeDef, Configured, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
+};
 use meltemi_core::protocols::Protocols;
 
 use crate::arguments::Place;
@@ -38,10 +40,12 @@ pub(crate) fn settings(
 fn check(protocols: Protocols) -> SettingsCheck {
     SettingsCheck::new(move |plugin, settings| {
         let Some(protocol) = protocols.find(plugin) else {
-            return Ok(());
+            return Ok(Configured { open: true });
         };
         match protocol.configure(settings) {
-            Ok(_) => Ok(()),
+            Ok(configured) => Ok(Configured {
+                open: configured.open_attributes(),
+            }),
             Err(refused) => Err(RefusedSetting {
                 name: refused.name.into(),
                 reason: refused.reason.to_owned(),

@@ -23,7 +23,7 @@ mod tiers;
 mod treatment;
 
 pub use destination::{DestinationShare, EndpointShare, Health, Tier};
-pub use treatment::{FaultShare, MirrorShare, Removed, Retried, Treatment};
+pub use treatment::{FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
 
 /// Which request.
 #[derive(Clone, Debug, Default)]

@@ -19,4 +19,6 @@ mod yaml;
 pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};
-pub use schema::{AttributeDef, ProtocolSchema, RefusedSetting, Settings, SettingsCheck};
+pub use schema::{
+    AttributeDef, Configured, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
+};

@@ -10,8 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    ConsistentHash, Keepalive, Object, ObjectRef, OutlierDetection, Retries, RetryBudget, Simple,
-    Spec,
+    ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection, Retries, RetryBudget,
+    Simple, Spec,
 };
 use crate::schema::Settings;
 
@@ -22,6 +22,7 @@ mod destination_rules;
 mod gateways;
 mod liveness;
 mod locality;
+mod mutations;
 mod need;
 mod overlay;
 mod policy;
@@ -123,6 +124,8 @@ pub(crate) struct Rule {
     pub(crate) timeout: Option<Duration>,
     pub(crate) remove_prefix: Option<RemovePrefix>,
     pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) request_mutation: Vec<Mutation>,
+    pub(crate) response_mutation: Vec<Mutation>,
     /// None: nothing is sent again of which a byte has left.
     pub(crate) retries: Option<Retries>,
     pub(crate) idempotent: bool,
@@ -163,6 +166,8 @@ impl Rule {
             timeout: None,
             remove_prefix: None,
             mirrors: vec![],
+            request_mutation: vec![],
+            response_mutation: vec![],
             retries: None,
             idempotent: false,
             treated_by: None,

@@ -34,7 +34,14 @@ pub struct RefusedSetting {
     pub reason: String,
 }
 
-type Ask = dyn Fn(&str, &[(&str, &str)]) -> Result<(), RefusedSetting> + Send + Sync;
+/// What a plugin does as settings want it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// As [`ProtocolSchema::open`], of the messages that it speaks then.
+    pub open: bool,
+}
+
+type Ask = dyn Fn(&str, &[(&str, &str)]) -> Result<Configured, RefusedSetting> + Send + Sync;
 
 /// Asks the plugins themselves about settings: only they know which there are.
 #[derive(Clone)]
@@ -43,13 +50,22 @@ pub struct SettingsCheck(Arc<Ask>);
 impl SettingsCheck {
     /// `ask` gets the id of a plugin, and settings by name.
     pub fn new(
-        ask: impl Fn(&str, &[(&str, &str)]) -> Result<(), RefusedSetting> + Send + Sync + 'static,
+        ask: impl Fn(&str, &[(&str, &str)]) -> Result<Configured, RefusedSetting>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         Self(Arc::new(ask))
     }
 
     pub(crate) fn ask(&self, plugin: &str, settings: &[(&str, &str)]) -> Option<RefusedSetting> {
         (self.0)(plugin, settings).err()
+    }
+
+    /// [`Configured::open`]; none where a setting is refused.
+    pub(crate) fn open(&self, plugin: &str, settings: &[(&str, &str)]) -> Option<bool> {
+        let configured = (self.0)(plugin, settings).ok();
+        configured.map(|configured| configured.open)
     }
 }
 

@@ -120,9 +120,14 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             mirrors: rule.mirrors.iter().map(policy::mirror).collect(),
             retry_policy: rule.retries.as_ref().map(policy::retries),
             idempotent: rule.idempotent,
+            fallbacks: vec![],
         }),
-        request_mutation: vec![],
-        response_mutation: vec![],
+        request_mutation: rule.request_mutation.iter().map(policy::mutation).collect(),
+        response_mutation: rule
+            .response_mutation
+            .iter()
+            .map(policy::mutation)
+            .collect(),
         source: Some(source_of(&rule.source)),
     })
 }

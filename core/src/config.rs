@@ -33,7 +33,7 @@ pub use listener::{Bind, Listener};
 pub use proxy::Proxy;
 pub(crate) use proxy::locality;
 pub use retry::{RetryBudget, RetryOn, RetryPolicy};
-pub use route::{Mirror, RemovePrefix, Route, RouteConfig, WeightedCluster};
+pub use route::{Mirror, Mutation, RemovePrefix, Route, RouteConfig, WeightedCluster};
 pub use service::{Buffering, Service};
 pub use setting::Setting;
 pub use share::Share;

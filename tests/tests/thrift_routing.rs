@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use meltemi_tests::thrift::wire::{Message, Scripted, connect, number_field};
+use meltemi_tests::thrift::wire::{
+    Message, Scripted, connect, header_frame, number_field, read_frame,
+};
 use meltemi_tests::thrift::{Client, Form, HOST, Language, Peers, Proxied};
 use meltemi_tests::{connect_from, until};
 use serde_json::{Value, json};
@@ -156,7 +158,7 @@ fn a_key_value_of_a_header_chooses_the_server() {
         let call = Message::call("label", 7, vec![0]).bytes();
         let frame = header_frame(&[(b"lane", lane)], &call);
         stream.write_all(&frame).expect("the connection is open");
-        let answer = read_frame(&mut stream);
+        let answer = read_frame(&mut stream).expect("an answer");
         let tail = answer
             .get(answer.len() - wanted.len() - 1..)
             .expect("an answer");
@@ -164,39 +166,8 @@ fn a_key_value_of_a_header_chooses_the_server() {
     }
 }
 
-/// A message in Apache's THeader, in binary, without transforms.
-fn header_frame(pairs: &[(&[u8], &[u8])], message: &[u8]) -> Vec<u8> {
-    let byte = |length: usize| u8::try_from(length).expect("a short one");
-    let mut header = vec![0, 0, 1, byte(pairs.len())];
-    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        header.push(byte(text.len()));
-        header.extend(*text);
-    }
-    header.resize(header.len().next_multiple_of(4), 0);
-    let mut frame = vec![0x0f, 0xff, 0, 0, 0, 0, 0, 9, 0, byte(header.len() / 4)];
-    frame.extend(header);
-    frame.extend(message);
-    let mut framed = u32::try_from(frame.len())
-        .expect("small")
-        .to_be_bytes()
-        .to_vec();
-    framed.extend(frame);
-    framed
-}
-
-fn read_frame(stream: &mut impl std::io::Read) -> Vec<u8> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).expect("an answer");
-    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut frame).expect("an answer");
-    frame
-}
-
 fn echo_headers(mut stream: std::net::TcpStream, label: &[u8]) {
-    let mut length = [0; 4];
-    while std::io::Read::read_exact(&mut stream, &mut length).is_ok() {
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        std::io::Read::read_exact(&mut stream, &mut frame).expect("the rest");
+    while read_frame(&mut stream).is_ok() {
         let label = std::str::from_utf8(label).expect("text");
         let reply = Message::call("label", 7, Vec::new()).reply(label);
         let answer = header_frame(&[], &reply.bytes());

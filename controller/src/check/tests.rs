@@ -3,6 +3,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 
 mod locality;
 mod matching;
+mod mutations;
 mod redis;
 mod remedies;
 mod secrets;
@@ -150,7 +151,6 @@ says! {
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
         "router.yaml" "  gateways:" => "  localRateLimit: {tokenBucket: {maxTokens: 1}}\n  gateways:",
-        "router.yaml" "    route:\n    - destination: {host: greeter.shop, subset: v2}\n" => "    requestMutation: [{key: a, value: b}]\n    route:\n    - destination: {host: greeter.shop, subset: v2}\n",
         "rule.yaml" "    outlierDetection" => "    connectionPool: {tcp: {maxConnections: 1}}\n    outlierDetection";
 }
 

@@ -74,6 +74,8 @@ codes! {
     MatchesEverything,
     /// An attribute that the protocol does not have.
     UnknownAttribute,
+    /// A change of messages that carry no attachments or headers.
+    NoPlace,
     /// A condition on where requests come from that no known workload meets: it gets none.
     UnknownSource,
     /// A condition on a verified identity, which no listener knows yet: it gets no request.

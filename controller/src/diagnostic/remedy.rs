@@ -32,6 +32,10 @@ impl Code {
             Self::InvalidRegex => "write it in RE2's syntax",
             Self::InvalidWeights => "change the weights so that they add up to 100",
             Self::MatchesEverything => "leave it out if that is meant, or name an attribute",
+            Self::NoPlace => {
+                "remove `requestMutation` and `responseMutation`, or let the peers speak a transport \
+                 with headers"
+            }
             Self::UnknownSource => "write a WorkloadEntry for each client",
             Self::IdentityUnavailable => "name a namespace or labels instead",
             Self::UnknownAttribute => "name an attribute that the protocol has",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    DestinationShare, EndpointShare, Explanation, Health, RouteObject, RouteRef, Treatment,
+    DestinationShare, EndpointShare, Explanation, Health, Mutated, RouteObject, RouteRef, Treatment,
 };
 
 impl fmt::Display for Explanation {
@@ -125,7 +125,26 @@ impl fmt::Display for Treatment {
                 write!(f, ", and there is no such cluster")?;
             }
         }
-        Ok(())
+        let (asked, answered) = (&self.request_mutation, &self.response_mutation);
+        asked.iter().try_for_each(|it| it.tell(f, "the request"))?;
+        answered.iter().try_for_each(|it| it.tell(f, "the answer"))
+    }
+}
+
+impl Mutated {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
+        let key = &self.key;
+        f.write_str("\n          ")?;
+        match &self.value {
+            None => write!(f, "removes `{key}` from {what}"),
+            Some(_) if self.skipped => {
+                write!(
+                    f,
+                    "leaves `{key}` of {what} as it is: the value for it is empty"
+                )
+            }
+            Some(value) => write!(f, "sets `{key}` of {what} to `{value}`"),
+        }
     }
 }
 

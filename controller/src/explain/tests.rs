@@ -76,6 +76,25 @@ fn a_destination_that_fails_says_so() {
 }
 
 #[test]
+fn copies_and_changes_are_told() {
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "router.yaml",
+        "  - name: hello",
+        "  - name: hello\n    mirror: {host: greeter.shop, subset: v1}\n    mirrorPercentage: {value: 2.5}\n    \
+         requestMutation: [{key: a, value: 'to ${method}'}, {key: b, remove: true}]\n    \
+         responseMutation: [{key: c, value: '${user}'}]",
+    );
+    let asked = query("greeter.shop", &[("method", "sayHello")]);
+    let text = explained(&fixture, &asked, "").to_string();
+    let expected = "          copies 2.5% to outbound|20880|v1|greeter.shop\n          \
+                    sets `a` of the request to `to sayHello`\n          \
+                    removes `b` from the request\n          \
+                    leaves `c` of the answer as it is: the value for it is empty\n";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn a_server_can_be_chosen() {
     let fixture = Fixture::valid();
     fixture.edit(

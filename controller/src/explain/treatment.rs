@@ -1,11 +1,12 @@
 //! What a route does with a request besides sending it somewhere.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Attribute;
-use crate::manifest::Retries;
+use crate::manifest::{Mutation, Retries};
 use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
 
 /// Nothing of it is there unless a rule asks for it.
@@ -27,6 +28,24 @@ pub struct Treatment {
     pub faults: Vec<FaultShare>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mirrors: Vec<MirrorShare>,
+    /// What is changed in the request before it is sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request_mutation: Vec<Mutated>,
+    /// What is changed in its answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_mutation: Vec<Mutated>,
+}
+
+/// A change of one key of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mutated {
+    pub key: String,
+    /// What its value becomes; none: it is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Nothing happens, since what the value is made of is empty or absent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
 }
 
 /// When a request is sent again, and what it may come to at worst.
@@ -102,6 +121,8 @@ impl Treatment {
                 .map(FaultShare::of)
                 .collect(),
             mirrors: mirrors.collect(),
+            request_mutation: Mutated::all(&rule.request_mutation, attributes),
+            response_mutation: Mutated::all(&rule.response_mutation, attributes),
         }
     }
 }
@@ -129,6 +150,25 @@ impl Retried {
 fn longest_pause(first: Option<Duration>, number: u32) -> Duration {
     let first = first.unwrap_or(Duration::from_millis(25));
     first * 10.min(1 << number.min(4))
+}
+
+impl Mutated {
+    fn all(mutations: &[Mutation], attributes: &[Attribute]) -> Vec<Self> {
+        let asked = |name: &String| {
+            let found = attributes.iter().find(|a| a.name == *name)?;
+            Some(Cow::Borrowed(found.value.as_bytes()))
+        };
+        let mutated = mutations.iter().map(|mutation| {
+            let value = mutation.value.as_ref();
+            let value = value.map(|value| value.template.render(asked));
+            Self {
+                key: mutation.key.value.clone(),
+                skipped: value.as_ref().is_some_and(String::is_empty),
+                value,
+            }
+        });
+        mutated.collect()
+    }
 }
 
 impl Removed {

@@ -2,6 +2,7 @@
 
 mod destination;
 mod mirrors;
+mod mutations;
 mod retries;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::yaml::Node;
 
 pub(crate) use destination::Destination;
 pub(crate) use mirrors::Mirror;
+pub(crate) use mutations::Mutation;
 pub(crate) use retries::{Retries, RetryOn};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +38,8 @@ pub(crate) struct Route {
     pub(crate) destinations: Vec<Destination>,
     /// Who gets copies.
     pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) request_mutation: Vec<Mutation>,
+    pub(crate) response_mutation: Vec<Mutation>,
     /// From the end of a request to its answer; none: no limit.
     pub(crate) timeout: Option<Duration>,
     /// None: nothing is sent again of which a byte has left.
@@ -46,6 +50,11 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// Its changes of requests and of answers.
+    pub(crate) fn mutations(&self) -> impl Iterator<Item = &Mutation> {
+        self.request_mutation.iter().chain(&self.response_mutation)
+    }
+
     /// Whatever its requests, or copies of them, may go to.
     pub(crate) fn named(&self) -> impl Iterator<Item = &Destination> {
         let mirrors = self.mirrors.iter().map(|mirror| &mirror.destination);
@@ -86,8 +95,8 @@ const ROUTE: &[Field] = &[
     Field::InForce("mirror"),
     Field::InForce("mirrorPercentage"),
     Field::InForce("mirrors"),
-    Field::NotYet("requestMutation"),
-    Field::NotYet("responseMutation"),
+    Field::InForce("requestMutation"),
+    Field::InForce("responseMutation"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
@@ -141,11 +150,15 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
     let destinations = destination::weighted(d, &fields);
     let mirrors = mirrors::decode(d, &fields);
+    let request_mutation = mutations::decode(d, &fields, "requestMutation");
+    let response_mutation = mutations::decode(d, &fields, "responseMutation");
     Some(Route {
         name,
         alternatives,
         destinations,
         mirrors,
+        request_mutation,
+        response_mutation,
         timeout,
         retries,
         idempotent,

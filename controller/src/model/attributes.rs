@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::manifest::{Located, MetaRouter, Object, nearest};
+use crate::manifest::{MetaRouter, Object, nearest};
 use crate::schema::ProtocolSchema;
 
 /// A protocol with open attributes takes any name, but one that is a slip away from an attribute
@@ -15,8 +15,15 @@ pub(super) fn check(
 ) {
     let known = || schema.attributes.iter().map(|a| a.name.as_str());
     let alternatives = router.routes.iter().flat_map(|route| &route.alternatives);
-    for attribute in alternatives.flat_map(|alternative| &alternative.attributes) {
-        let Located { value: name, at } = &attribute.name;
+    let matched = alternatives.flat_map(|alternative| &alternative.attributes);
+    let matched = matched.map(|attribute| (&attribute.name.value, attribute.name.at));
+    let mutations = router.routes.iter().flat_map(|route| route.mutations());
+    let values = mutations.filter_map(|mutation| mutation.value.as_ref());
+    let variables = values.flat_map(|value| {
+        let names = value.template.attributes();
+        names.map(|name| (name, value.text.at))
+    });
+    for (name, at) in matched.chain(variables) {
         if known().any(|k| k == name) {
             continue;
         }
@@ -32,7 +39,7 @@ pub(super) fn check(
         let diagnostic = Diagnostic::error(Code::UnknownAttribute, message);
         findings.at(
             object,
-            *at,
+            at,
             diagnostic.remedy(format!("its attributes are {names}")),
         );
     }

@@ -10,8 +10,8 @@ use super::protocols::schema;
 use super::services::Service;
 use super::sources::{self, Workloads};
 use super::{
-    Alternative, Context, Findings, Mirror, Rule, Server, WeightedCluster, attributes, objects_of,
-    redis,
+    Alternative, Context, Findings, Mirror, Rule, Server, WeightedCluster, attributes, mutations,
+    objects_of, redis,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
@@ -109,6 +109,11 @@ impl Router<'_> {
             .iter()
             .filter_map(|p| schema(self.context().settings, &p.plugin));
         schemas.for_each(|schema| attributes::check(self.object, self.spec, schema, findings));
+        let mut spoken: Vec<_> = self.attachment.spoken(service).collect();
+        spoken.dedup();
+        for protocol in spoken {
+            mutations::check(self.object, self.spec, protocol, self.context(), findings);
+        }
     }
 
     /// Its rules on one server, in their order.
@@ -175,6 +180,8 @@ impl Router<'_> {
                 Rule {
                     timeout: route.timeout,
                     mirrors,
+                    request_mutation: route.request_mutation.clone(),
+                    response_mutation: route.response_mutation.clone(),
                     retries: route.retries.clone(),
                     idempotent: route.idempotent,
                     ..own(Some(i), name, alternatives.collect(), destinations)

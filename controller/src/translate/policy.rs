@@ -6,7 +6,7 @@ use meltemi_proto::envoy::r#type::v3::Percent;
 use meltemi_proto::meltemi::config::v1 as own;
 
 use super::duration;
-use crate::manifest::{Buffering, Hidden, Retries, RetryOn};
+use crate::manifest::{Buffering, Hidden, Mutation, Retries, RetryOn};
 use crate::model::{Fault, Mirror, RemovePrefix, Setting, SettingValue};
 
 pub(super) fn settings(settings: &[Setting]) -> Vec<own::Setting> {
@@ -53,6 +53,15 @@ pub(super) fn mirror(mirror: &Mirror) -> route::Mirror {
         cluster: mirror.cluster.to_string(),
         percentage: Some(percent(mirror.percentage)),
         exclude_idempotent: mirror.exclude_idempotent,
+    }
+}
+
+pub(super) fn mutation(mutation: &Mutation) -> route::KeyValue {
+    let value = mutation.value.as_ref();
+    route::KeyValue {
+        key: mutation.key.value.clone(),
+        value: value.map_or_else(String::new, |value| value.text.value.clone()),
+        remove: value.is_none(),
     }
 }
 

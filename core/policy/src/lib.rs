@@ -14,6 +14,7 @@ pub mod precedence;
 pub mod ring;
 pub mod route;
 pub mod subset;
+pub mod template;
 pub mod weights;
 
 pub use cluster_name::ClusterName;
@@ -28,4 +29,5 @@ pub use placement::{Placed, Placement};
 pub use precedence::Precedence;
 pub use ring::Ring;
 pub use route::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text};
+pub use template::{Template, TemplateError};
 pub use weights::WeightedCycle;

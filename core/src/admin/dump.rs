@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Hashing, Keepalive, LbPolicy, Mirror, OutlierDetection, RetryPolicy, Route,
-    RouteConfig, Service, Setting,
+    Cluster, Fault, Hashing, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RetryPolicy,
+    Route, RouteConfig, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -145,6 +145,8 @@ fn route(route: &Route) -> Value {
             "prefix": removed.prefix,
         })),
         "mirrors": route.mirrors.iter().map(mirror).collect::<Vec<_>>(),
+        "request_mutation": route.request_mutation.iter().map(mutation).collect::<Vec<_>>(),
+        "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
         "idempotent": route.idempotent,
     })
@@ -158,6 +160,11 @@ fn retries(policy: &RetryPolicy) -> Value {
         "backoff": duration(policy.backoff),
         "non_idempotent": policy.non_idempotent,
     })
+}
+
+fn mutation(mutation: &Mutation) -> Value {
+    let value = mutation.value.as_ref();
+    json!({ "key": mutation.key, "value": value.map(ToString::to_string) })
 }
 
 fn mirror(mirror: &Mirror) -> Value {

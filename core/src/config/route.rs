@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::Alternative;
+use meltemi_policy::{Alternative, Template};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::meltemi::config::v1::SourceObject;
@@ -38,6 +38,8 @@ pub struct Route {
     pub remove_prefix: Option<RemovePrefix>,
     /// Clusters that get a copy.
     pub mirrors: Vec<Mirror>,
+    pub request_mutation: Vec<Mutation>,
+    pub response_mutation: Vec<Mutation>,
     /// `None`: nothing is sent again of which a byte has left.
     pub retry: Option<RetryPolicy>,
     /// Repeating a request does no harm, whatever the protocol says.
@@ -61,6 +63,14 @@ pub struct Mirror {
     pub share: Share,
     /// Whether requests that change nothing (idempotent, says the protocol) are not copied.
     pub exclude_idempotent: bool,
+}
+
+/// A change of one key (an attachment, a header) of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mutation {
+    pub key: String,
+    /// Its value from now on; `None`: it is removed.
+    pub value: Option<Template>,
 }
 
 /// A share of a route's requests.
@@ -116,21 +126,14 @@ impl Route {
             timeout: None,
             remove_prefix: None,
             mirrors: Vec::new(),
+            request_mutation: Vec::new(),
+            response_mutation: Vec::new(),
             retry: None,
             idempotent: false,
         }
     }
 
     fn parse(route: proto::Route) -> Result<Self, Invalid> {
-        // Dropping a mutation would change what the server sees, and nobody would know.
-        for (field, mutations) in [
-            ("request_mutation", &route.request_mutation),
-            ("response_mutation", &route.response_mutation),
-        ] {
-            if !mutations.is_empty() {
-                return Err(Invalid::new(field, "is not supported"));
-            }
-        }
         let matches =
             alternatives(route.r#match.unwrap_or_default()).map_err(|e| e.within("match"))?;
         let action = route
@@ -152,6 +155,8 @@ impl Route {
                 .transpose()
                 .map_err(|e| e.within("route.remove_prefix"))?,
             mirrors: mirrors(action.mirrors)?,
+            request_mutation: mutations("request_mutation", route.request_mutation)?,
+            response_mutation: mutations("response_mutation", route.response_mutation)?,
             retry: action
                 .retry_policy
                 .map(RetryPolicy::parse)
@@ -169,6 +174,36 @@ impl RemovePrefix {
             prefix: required("prefix", removed.prefix)?,
         })
     }
+}
+
+impl Mutation {
+    fn parse(mutation: proto::KeyValue) -> Result<Self, Invalid> {
+        let key = required("key", mutation.key)?;
+        let value = match (mutation.remove, mutation.value) {
+            (true, value) if value.is_empty() => None,
+            (true, _) => {
+                return Err(Invalid::new(
+                    "value",
+                    "is given although the key is removed",
+                ));
+            }
+            (false, value) => {
+                let text = required("value", value)?;
+                let template = Template::parse(&text);
+                Some(template.map_err(|error| Invalid::new("value", error.to_string()))?)
+            }
+        };
+        Ok(Self { key, value })
+    }
+}
+
+fn mutations(field: &str, mutations: Vec<proto::KeyValue>) -> Result<Vec<Mutation>, Invalid> {
+    let mutations = mutations.into_iter().enumerate();
+    mutations
+        .map(|(i, mutation)| {
+            Mutation::parse(mutation).map_err(|e| e.within(&format!("{field}[{i}]")))
+        })
+        .collect()
 }
 
 fn mirrors(mirrors: Vec<proto::Mirror>) -> Result<Vec<Mirror>, Invalid> {

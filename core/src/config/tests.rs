@@ -311,7 +311,19 @@ fn refused_routes() {
                         .request_mutation
                         .push(route::KeyValue::default())
                 },
-                "routes[0].request_mutation: is not supported",
+                "routes[0].request_mutation[0].key: is missing",
+            ),
+            (
+                |c| c.routes[0].response_mutation = vec![mutation("a", "", false)],
+                "routes[0].response_mutation[0].value: is missing",
+            ),
+            (
+                |c| c.routes[0].request_mutation = vec![mutation("a", "b", true)],
+                "routes[0].request_mutation[0].value: is given although the key is removed",
+            ),
+            (
+                |c| c.routes[0].request_mutation = vec![mutation("a", "${b", false)],
+                "routes[0].request_mutation[0].value: `${b` has no closing brace",
             ),
         ],
     );
@@ -321,6 +333,14 @@ fn refused_routes() {
     let error = RouteConfig::try_from(broken).expect_err("no expression");
     let start = "routes[0].match.metadata[0].string_match: invalid regular expression `(`";
     assert!(error.to_string().starts_with(start), "{error}");
+}
+
+fn mutation(key: &str, value: &str, remove: bool) -> route::KeyValue {
+    route::KeyValue {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        remove,
+    }
 }
 
 fn cluster_message() -> cluster::Cluster {

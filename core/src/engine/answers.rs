@@ -183,7 +183,14 @@ impl Engine {
                 self.refuse_redirect(exchange_key, key, once);
             }
             _ if is_own => self.own_answer(exchange_key, frame),
-            _ => is_heard = self.pass_down(exchange_key, frame, whole),
+            _ => {
+                let edited = self.edited_answer(exchange_key, key, (frame, whole));
+                let shown = edited.as_deref().unwrap_or(frame);
+                is_heard = self.pass_down(exchange_key, shown, whole);
+                if let Some(edited) = edited {
+                    self.spare.give(edited);
+                }
+            }
         }
         match rest {
             Some(left) => {

@@ -1,11 +1,14 @@
-//! What a route changes in a request before it is sent.
+//! What a route changes in a request before it is sent, and in its answer.
+
+use std::rc::Rc;
 
 use meltemi_codec::{Constraint, Edit, Frame};
 
-use super::{Engine, ExchangeKey, tables::Route};
+use super::{Engine, ExchangeKey, ServerKey, tables::Route};
 
 impl Engine {
-    /// The request as its route wants it sent; `None`: as it came.
+    /// The request as its route wants it sent; `None`: as it came. What the route wants of the
+    /// answer is noted, as far as it hangs on the request.
     pub(super) fn edited(
         &mut self,
         key: ExchangeKey,
@@ -13,15 +16,25 @@ impl Engine {
         whole: bool,
     ) -> Option<Vec<u8>> {
         let exchange = self.exchanges.get_mut(key)?;
-        let route = exchange.route.as_ref()?;
-        let codec = &self.clients.get(exchange.client)?.codec;
+        let route = Rc::clone(exchange.route.as_ref()?);
+        let client = self.clients.get(exchange.client)?;
+        let codec = &client.codec;
         let frame = Frame {
             bytes,
             whole,
             memo: &exchange.memo,
         };
+        if exchange.own.is_none() && !route.answer_changes.is_empty() {
+            let of_answer = route.answer_changes.of(|it| codec.attribute(frame, it));
+            exchange.answer_edits = Some(of_answer);
+        }
+        let edits = route.changes.of(|it| codec.attribute(frame, it));
+        if edits.is_empty() {
+            return None;
+        }
         let mut edited = self.spare.take();
-        if let Err(refused) = codec.edit(frame, &route.edits, &mut edited) {
+        if let Err(refused) = codec.edit(frame, &edits, &mut edited) {
+            client.metrics.change_refused();
             tracing::debug!(route = %route.name, %refused, "a request goes on unchanged");
             self.spare.give(edited);
             return None;
@@ -37,12 +50,40 @@ impl Engine {
         }
         Some(edited)
     }
+
+    /// An answer, or its head, as its request's route wants it; `None`: as it came.
+    pub(super) fn edited_answer(
+        &mut self,
+        key: ExchangeKey,
+        server: ServerKey,
+        (bytes, whole): (&[u8], bool),
+    ) -> Option<Vec<u8>> {
+        let exchange = self.exchanges.get(key)?;
+        let edits = exchange.answer_edits.as_ref().filter(|it| !it.is_empty())?;
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        let codec = &self.servers.get(server)?.codec;
+        let mut edited = self.spare.take();
+        if let Err(refused) = codec.edit(frame, edits, &mut edited) {
+            if let Some(client) = self.clients.get(exchange.client) {
+                client.metrics.change_refused();
+            }
+            let route = exchange.route.as_ref().map_or("", |it| it.name.as_str());
+            tracing::debug!(route, %refused, "an answer goes on unchanged");
+            self.spare.give(edited);
+            return None;
+        }
+        Some(edited)
+    }
 }
 
 impl Route {
     /// A key as it is sent.
     pub(super) fn sent_key<'k>(&self, key: &'k [u8]) -> &'k [u8] {
-        self.edits.iter().fold(key, |key, edit| match edit {
+        self.changes.fixed().fold(key, |key, edit| match edit {
             Edit::StripPrefix {
                 prefix,
                 ignore_case,

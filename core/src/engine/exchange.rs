@@ -3,7 +3,7 @@
 use std::{num::NonZeroU64, rc::Rc, time::Duration};
 
 use meltemi_codec::{
-    Answers, Constraint, Frame, Memo, Outcome, Pin, Request, Session, Sharing, Status,
+    Answers, Constraint, Edit, Frame, Memo, Outcome, Pin, Request, Session, Sharing, Status,
 };
 
 use super::{
@@ -51,6 +51,8 @@ pub(super) struct Exchange {
     pub(super) replica: bool,
     pub(super) repeat: Option<Box<Repeat>>,
     pub(super) gather: Option<Box<Gather>>,
+    /// What its route changes in its answers.
+    pub(super) answer_edits: Option<Rc<Vec<Edit>>>,
     /// What waits for a delay that was injected.
     pub(super) delayed: Option<Box<Delayed>>,
     pub(super) route: Option<Rc<Route>>,
@@ -136,6 +138,7 @@ impl Exchange {
             replica: false,
             repeat: None,
             gather: None,
+            answer_edits: None,
             delayed: None,
             route: None,
             to: None,
@@ -153,9 +156,12 @@ impl Exchange {
         }
     }
 
-    /// Whether something hangs on it that its end has to clear up.
+    /// Whether something hangs on it that its answer or its end has to see to.
     pub(super) fn is_entangled(&self) -> bool {
-        self.gather.is_some() || self.delayed.is_some() || self.pin == Pin::Release
+        self.gather.is_some()
+            || self.delayed.is_some()
+            || self.pin == Pin::Release
+            || self.answer_edits.is_some()
     }
 
     /// Whether it goes on a connection that serves its client alone.
@@ -237,7 +243,7 @@ impl Engine {
             return;
         };
         let (edits, mirrors) = exchange.route.as_ref().map_or((false, false), |route| {
-            (!route.edits.is_empty(), !route.mirrors.is_empty())
+            (route.changes_messages(), !route.mirrors.is_empty())
         });
         let redirects = exchange.to.as_ref().is_some_and(|to| to.dialect.redirects);
         let edited = if edits {

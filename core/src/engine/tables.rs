@@ -4,6 +4,7 @@
 //! address and survive every update that keeps the key, with their connections and counts.
 
 mod budget;
+mod changes;
 mod cluster;
 mod service;
 

@@ -21,7 +21,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 6] = [
+const SERVICES: [Family<ServiceCells>; 7] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -57,6 +57,12 @@ const SERVICES: [Family<ServiceCells>; 6] = [
         help: "Answers whose client had left or did not read.",
         kind: "counter",
         cell: |cells| &cells.dropped_answers,
+    },
+    Family {
+        name: "meltemi_mutations_refused_total",
+        help: "Requests and answers that went on unchanged: they have no place for what their route changes.",
+        kind: "counter",
+        cell: |cells| &cells.refused_changes,
     },
 ];
 

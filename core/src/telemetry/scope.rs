@@ -17,6 +17,7 @@ pub(super) struct ServiceCells {
     pub(super) in_flight: Cell,
     pub(super) decode_errors: Cell,
     pub(super) dropped_answers: Cell,
+    pub(super) refused_changes: Cell,
 }
 
 impl ServiceMetrics {
@@ -53,6 +54,11 @@ impl ServiceMetrics {
     /// A client sent what cannot be read.
     pub fn decode_error(&self) {
         self.0.decode_errors.add(1);
+    }
+
+    /// A message has no place for what its route changes, and goes on as it is.
+    pub fn change_refused(&self) {
+        self.0.refused_changes.add(1);
     }
 
     /// So many answers had no client any more, or a client that does not read.

@@ -128,6 +128,9 @@ pub struct RouteAction {
     /// which the protocol says so.
     #[prost(bool, tag = "1004")]
     pub idempotent: bool,
+    /// At most one for each cluster of cluster_specifier.
+    #[prost(message, repeated, tag = "1005")]
+    pub fallbacks: ::prost::alloc::vec::Vec<Fallback>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }
@@ -151,6 +154,26 @@ impl ::prost::Name for RouteAction {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAction"
+            .into()
+    }
+}
+/// Where requests go that a cluster cannot take, as no endpoint of it is there, healthy and reached.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fallback {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    /// In the order in which they are asked; at least one, and each once.
+    #[prost(string, repeated, tag = "2")]
+    pub next: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for Fallback {
+    const NAME: &'static str = "Fallback";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.Fallback".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.Fallback"
             .into()
     }
 }
@@ -287,8 +310,12 @@ impl ::prost::Name for Mirror {
 pub struct KeyValue {
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
+    /// "${name}" in it stands for the value of the request's attribute, "$${" for "${".
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
+    /// Whether the key is removed; there is no value then.
+    #[prost(bool, tag = "1000")]
+    pub remove: bool,
 }
 impl ::prost::Name for KeyValue {
     const NAME: &'static str = "KeyValue";

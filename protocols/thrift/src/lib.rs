@@ -31,6 +31,7 @@ use meltemi_codec::{
     Upstream,
 };
 
+use crate::dialect::Transport;
 use crate::settings::Settings;
 pub use crate::settings::{SETTINGS, SettingDef};
 
@@ -95,8 +96,10 @@ impl Protocol for Thrift {
         Some("service")
     }
 
+    /// Unless settings say that no message has a header.
     fn open_attributes(&self) -> bool {
-        true
+        let only = self.settings.expect.transport;
+        only.is_none_or(Transport::has_header)
     }
 
     fn sniff(&self, head: &[u8]) -> Sniff {

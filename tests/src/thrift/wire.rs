@@ -131,6 +131,41 @@ fn length(length: usize) -> [u8; 4] {
         .to_be_bytes()
 }
 
+/// A message in Apache's THeader, in binary, without transforms.
+///
+/// # Panics
+/// When something of it is long.
+pub fn header_frame(pairs: &[(&[u8], &[u8])], message: &[u8]) -> Vec<u8> {
+    let byte = |length: usize| u8::try_from(length).expect("a short one");
+    let mut header = vec![0, 0, 1, byte(pairs.len())];
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        header.push(byte(text.len()));
+        header.extend(*text);
+    }
+    header.resize(header.len().next_multiple_of(4), 0);
+    let mut frame = vec![0x0f, 0xff, 0, 0, 0, 0, 0, 9, 0, byte(header.len() / 4)];
+    frame.extend(header);
+    frame.extend(message);
+    let mut framed = u32::try_from(frame.len())
+        .expect("small")
+        .to_be_bytes()
+        .to_vec();
+    framed.extend(frame);
+    framed
+}
+
+/// What is in the next frame.
+///
+/// # Errors
+/// The end of the connection.
+pub fn read_frame(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut frame)?;
+    Ok(frame)
+}
+
 /// A connection that gives up in the end rather than hang.
 ///
 /// # Errors

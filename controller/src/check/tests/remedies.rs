@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 34] = [
+const ROWS: [Row; 40] = [
     (
         "router.yaml",
         ROUTER,
@@ -185,6 +185,42 @@ const ROWS: [Row; 34] = [
         "  - name: hello",
         "  - mirrors: [{percentage: {value: 1}}]\n    name: hello",
         "add `destination` to `mirrors`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - requestMutation: [{key: lane}]\n    name: hello",
+        "add `value` to `requestMutation`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - responseMutation: [{key: '', value: a}]\n    name: hello",
+        "give it a value",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - requestMutation: [{key: lane, value: a, remove: true}]\n    name: hello",
+        "leave out one of `value` and `remove`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - requestMutation: [{key: lane, value: '${method'}]\n    name: hello",
+        "or `$${` for `${` itself",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - requestMutation: [{key: lane, value: 'a${}'}]\n    name: hello",
+        "as in `${method}`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - responseMutation: [{key: lane, value: '${metod}'}]\n    name: hello",
+        "its attributes are interface, method",
     ),
 ];
 

@@ -6,7 +6,7 @@ use crate::check::Report;
 use crate::controller::Controller;
 use crate::fixture::{Fixture, REDIS_SERVICE, redis_settings};
 use crate::manifest::{ConsistentHash, Hidden, Simple};
-use crate::schema::{RefusedSetting, SettingsCheck};
+use crate::schema::{Configured, RefusedSetting, SettingsCheck};
 
 mod destinations;
 mod secrets;
@@ -259,7 +259,7 @@ fn a_setting_that_the_plugin_refuses_is_an_error_where_it_stands() {
     settings.check = Some(SettingsCheck::new(|plugin, settings| {
         assert_eq!(plugin, "redis");
         match settings.iter().find(|(name, _)| *name != "readPolicy") {
-            None => Ok(()),
+            None => Ok(Configured { open: false }),
             Some((name, _)) => Err(RefusedSetting {
                 name: (*name).to_owned(),
                 reason: "there is readPolicy".to_owned(),

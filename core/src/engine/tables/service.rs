@@ -12,7 +12,7 @@ use std::{
 use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
 use meltemi_policy::{Attribute, Condition, RouteTable, WeightedCycle};
 
-use super::{Cluster, Tables};
+use super::{Cluster, Tables, changes::Changes};
 use crate::{
     config::{self, Snapshot},
     engine::mirror::Mirror,
@@ -50,7 +50,9 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) name: String,
     pub(in crate::engine) owner: String,
     pub(in crate::engine) timeout: Option<Duration>,
-    pub(in crate::engine) edits: Vec<Edit>,
+    pub(in crate::engine) changes: Changes,
+    /// Of the answers.
+    pub(in crate::engine) answer_changes: Changes,
     pub(in crate::engine) mirrors: Vec<Mirror>,
     pub(in crate::engine) retry: Option<config::RetryPolicy>,
     pub(in crate::engine) idempotent: bool,
@@ -95,8 +97,8 @@ impl std::fmt::Debug for Dialect {
     }
 }
 
-/// What the rule changes in requests.
-fn edits(rule: &config::Route) -> Vec<Edit> {
+/// What the rule takes off requests.
+fn removed(rule: &config::Route) -> Vec<Edit> {
     let removed = rule.remove_prefix.iter();
     removed
         .map(|removed| Edit::StripPrefix {
@@ -157,7 +159,12 @@ impl Route {
 
     /// Whether requests go on as they are, once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
-        self.edits.is_empty() && self.mirrors.is_empty() && self.retry.is_none()
+        !self.changes_messages() && self.mirrors.is_empty() && self.retry.is_none()
+    }
+
+    /// Whether requests or their answers do not go on as they are.
+    pub(in crate::engine) fn changes_messages(&self) -> bool {
+        !self.changes.is_empty() || !self.answer_changes.is_empty()
     }
 
     /// Whether some of its requests go to this cluster.
@@ -257,7 +264,8 @@ impl Tables {
             .unwrap_or_default();
         let dialects = self.dialects_of(service, rules, &plain, snapshot);
         let compiled = rules.iter().filter_map(|rule| {
-            let route = self.build_route(rule, (service, &dialects), telemetry, random)?;
+            let at = (service, protocol.as_ref(), &dialects);
+            let route = self.build_route(rule, at, telemetry, random)?;
             Some((rule.matches.clone(), Rc::new(route)))
         });
         let led_to: HashSet<&str> = rules
@@ -303,11 +311,16 @@ impl Tables {
     fn build_route(
         &self,
         rule: &config::Route,
-        (service, dialects): (&config::Service, &HashMap<String, Rc<Dialect>>),
+        (service, protocol, dialects): (
+            &config::Service,
+            &dyn Protocol,
+            &HashMap<String, Rc<Dialect>>,
+        ),
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Route> {
         let (service, buffering) = (&service.name, service.buffering);
+        let resolve = |name: &str| AttributeKey::resolve(protocol.attributes(), name);
         let weights: Vec<u32> = rule.destinations.iter().map(|to| to.weight).collect();
         let to = |name: &String, copies| {
             let cluster = self.clusters.get(name).cloned();
@@ -327,7 +340,8 @@ impl Tables {
             name: rule.name.clone(),
             owner: rule.owner.clone(),
             timeout: rule.timeout,
-            edits: edits(rule),
+            changes: Changes::new(removed(rule), &rule.request_mutation, resolve),
+            answer_changes: Changes::new(Vec::new(), &rule.response_mutation, resolve),
             mirrors: rule
                 .mirrors
                 .iter()
