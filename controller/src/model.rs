@@ -194,13 +194,18 @@ pub(crate) struct WeightedCluster {
     /// There is no such cluster in the model if nobody defines the host, or if it is refused.
     pub(crate) cluster: ClusterName,
     pub(crate) weight: u32,
+    /// Asked in this order where no endpoint of it can be; each is another cluster.
+    pub(crate) fallbacks: Vec<ClusterName>,
 }
 
 impl WeightedCluster {
     /// What takes everything.
     const fn only(cluster: ClusterName) -> Self {
-        let weight = 100;
-        Self { cluster, weight }
+        Self {
+            cluster,
+            weight: 100,
+            fallbacks: vec![],
+        }
     }
 }
 

@@ -120,7 +120,7 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             mirrors: rule.mirrors.iter().map(policy::mirror).collect(),
             retry_policy: rule.retries.as_ref().map(policy::retries),
             idempotent: rule.idempotent,
-            fallbacks: vec![],
+            fallbacks: policy::fallbacks(&rule.destinations),
         }),
         request_mutation: rule.request_mutation.iter().map(policy::mutation).collect(),
         response_mutation: rule

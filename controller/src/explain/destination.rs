@@ -1,6 +1,6 @@
 //! Which endpoints of a destination get what share, by the arithmetic of the proxy itself.
 
-use meltemi_policy::{LocalityRule, Place};
+use meltemi_policy::{ClusterName, LocalityRule, Place};
 use serde::Serialize;
 
 use super::tiers::Endpoints;
@@ -22,12 +22,19 @@ pub struct DestinationShare {
     /// Endpoints that get nothing, whatever happens to the others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<EndpointShare>,
+    /// Where the requests go, in this order, if none of the endpoints can be asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Self>,
 }
 
 impl DestinationShare {
     pub(super) fn addresses(&self) -> impl Iterator<Item = &str> {
-        let endpoints = self.tiers.iter().flat_map(|tier| &tier.endpoints);
-        endpoints.chain(&self.left_out).map(|e| e.address.as_str())
+        let shares = std::iter::once(self).chain(&self.fallbacks);
+        let endpoints = shares.flat_map(|share| {
+            let placed = share.tiers.iter().flat_map(|tier| &tier.endpoints);
+            placed.chain(&share.left_out)
+        });
+        endpoints.map(|e| e.address.as_str())
     }
 }
 
@@ -71,11 +78,26 @@ pub(super) fn share(
     own: Place<'_>,
     failed: &[String],
 ) -> DestinationShare {
-    let cluster = model.clusters.get(&destination.cluster);
+    let of = |name| cluster_share(model, name, own, failed);
+    DestinationShare {
+        weight: destination.weight,
+        fallbacks: destination.fallbacks.iter().map(of).collect(),
+        ..of(&destination.cluster)
+    }
+}
+
+fn cluster_share(
+    model: &Model,
+    name: &ClusterName,
+    own: Place<'_>,
+    failed: &[String],
+) -> DestinationShare {
+    let cluster = model.clusters.get(name);
     let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
     DestinationShare {
-        cluster: destination.cluster.to_string(),
-        weight: destination.weight,
+        cluster: name.to_string(),
+        weight: 100,
+        fallbacks: vec![],
         load_balancer: cluster.map(balance),
         locality: cluster.map(|c| locality(&c.locality)),
         tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),

@@ -151,6 +151,16 @@ impl Mutated {
 impl fmt::Display for DestinationShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>4}%     {}", self.weight, self.cluster)?;
+        self.tell(f)?;
+        self.fallbacks.iter().try_for_each(|next| {
+            write!(f, "\n\nelse      {}", next.cluster)?;
+            next.tell(f)
+        })
+    }
+}
+
+impl DestinationShare {
+    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Some(balance), Some(locality)) = (self.load_balancer, &self.locality) else {
             return write!(f, "\n          requests fail: there is no such cluster");
         };

@@ -95,6 +95,33 @@ fn copies_and_changes_are_told() {
 }
 
 #[test]
+fn fallbacks_are_told_with_their_endpoints() {
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "router.yaml",
+        "    - destination: {host: greeter.shop, subset: v2}\n  - name",
+        "    - destination: {host: greeter.shop, subset: v2}\n      \
+         fallback: [{host: greeter.shop, subset: v1}, {host: gone.shop}]\n  - name",
+    );
+    let mut asked = query("greeter.shop", &[("method", "sayHello")]);
+    asked.failed = vec!["10.0.0.2:20880".to_owned(), "10.0.0.1:20880".to_owned()];
+    let explanation = explained(&fixture, &asked, "");
+    let next = &explanation.destinations[0].fallbacks;
+    let clusters: Vec<_> = next.iter().map(|it| it.cluster.as_str()).collect();
+    let expected = [
+        "outbound|20880|v1|greeter.shop",
+        "outbound|20880||gone.shop",
+    ];
+    assert_eq!(clusters, expected);
+    assert!(next[0].tiers[0].endpoints[0].failed);
+    let text = explanation.to_string();
+    assert!(
+        text.contains("\n\nelse      outbound|20880|v1|greeter.shop\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_server_can_be_chosen() {
     let fixture = Fixture::valid();
     fixture.edit(

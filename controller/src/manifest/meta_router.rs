@@ -58,7 +58,8 @@ impl Route {
     /// Whatever its requests, or copies of them, may go to.
     pub(crate) fn named(&self) -> impl Iterator<Item = &Destination> {
         let mirrors = self.mirrors.iter().map(|mirror| &mirror.destination);
-        self.destinations.iter().chain(mirrors)
+        let fallbacks = self.destinations.iter().flat_map(|to| &to.fallbacks);
+        self.destinations.iter().chain(fallbacks).chain(mirrors)
     }
 }
 
@@ -70,6 +71,7 @@ impl MetaRouter {
             subset: None,
             port: None,
             weight: 100,
+            fallbacks: vec![],
         }
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn of(
 
 /// The clusters that a rule leads to or copies to.
 fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
-    let destinations = rule.destinations.iter().map(|d| &d.cluster);
+    let destinations = rule.destinations.iter();
+    let destinations = destinations.flat_map(|d| std::iter::once(&d.cluster).chain(&d.fallbacks));
     let mirrors = rule.mirrors.iter().map(|m| &m.cluster);
     destinations.chain(mirrors).map(move |name| (rule, name))
 }

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Alternative, Rule};
+use super::{Alternative, Mirror, Rule};
 use crate::manifest::{Object, Route};
 
-/// The routes of a MetaRouter that say how requests are treated, and what requests of each may be
-/// like on the server.
+/// The routes of a MetaRouter that say how requests are treated.
 pub(super) struct Overlay<'a> {
     pub(super) object: &'a Arc<Object>,
-    pub(super) routes: Vec<(&'a Route, Vec<Alternative>)>,
+    pub(super) routes: Vec<Treatment<'a>>,
+}
+
+/// What one of them means on a server.
+pub(super) struct Treatment<'a> {
+    pub(super) route: &'a Route,
+    pub(super) alternatives: Vec<Alternative>,
+    pub(super) mirrors: Vec<Mirror>,
 }
 
 impl Overlay<'_> {
@@ -20,9 +26,15 @@ impl Overlay<'_> {
             return vec![rule];
         }
         let mut rules = vec![];
-        for (number, (route, alternatives)) in self.routes.iter().enumerate() {
+        for (number, treatment) in self.routes.iter().enumerate() {
+            let Treatment {
+                route,
+                alternatives,
+                mirrors,
+            } = treatment;
             rules.push(Rule {
                 alternatives: both(&rule.alternatives, alternatives),
+                mirrors: rule.mirrors.iter().chain(mirrors).cloned().collect(),
                 timeout: route.timeout.or(rule.timeout),
                 retries: route.retries.clone(),
                 idempotent: route.idempotent,

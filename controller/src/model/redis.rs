@@ -163,6 +163,7 @@ impl Rules<'_> {
                 subset: None,
                 port: None,
                 weight: 100,
+                fallbacks: vec![],
             };
             return vec![Rule {
                 destinations: vec![WeightedCluster::only(of(&own, findings))],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use meltemi_policy::{Attribute, AttributeMatch, Condition, Precedence};
 
 use super::attachment::Attachment;
-use super::overlay::Overlay;
+use super::overlay::{Overlay, Treatment};
 use super::protocols::schema;
 use super::services::Service;
 use super::sources::{self, Workloads};
@@ -45,7 +45,7 @@ pub(super) fn attach(
         let Some(service) = service else { continue };
         router.check_attributes(service, findings);
         sources::check(object, spec, &workloads, findings);
-        let named = spec.routes.iter().flat_map(manifest::Route::named);
+        let named = spec.routes.iter().flat_map(Route::named);
         router.attachment.check_destinations(named, findings);
         let attached = router
             .attachment
@@ -157,35 +157,17 @@ impl Router<'_> {
                     [] => std::slice::from_ref(&host),
                     several => several,
                 };
-                let destinations = destinations.iter().map(|d| WeightedCluster {
-                    cluster: self.attachment.cluster(d, service, server, findings),
-                    weight: d.weight,
-                });
-                let destinations = destinations.collect();
-                let mirrors = route.mirrors.iter().map(|mirror| Mirror {
-                    cluster: self.attachment.cluster(
-                        &mirror.destination,
-                        service,
-                        server,
-                        findings,
-                    ),
-                    percentage: mirror.percentage,
-                    exclude_idempotent: false,
-                });
-                let mirrors = mirrors.collect();
+                let destinations = destinations.iter();
+                let destinations = destinations
+                    .map(|d| self.attachment.weighted(d, service, server, findings))
+                    .collect();
                 let name = route.name.clone().unwrap_or_default();
                 let alternatives = route.alternatives.iter();
                 let alternatives = alternatives
                     .map(|alternative| self.alternative(alternative, interface.as_ref(), server));
-                Rule {
-                    timeout: route.timeout,
-                    mirrors,
-                    request_mutation: route.request_mutation.clone(),
-                    response_mutation: route.response_mutation.clone(),
-                    retries: route.retries.clone(),
-                    idempotent: route.idempotent,
-                    ..own(Some(i), name, alternatives.collect(), destinations)
-                }
+                let mirrors = self.mirrors(route, service, server, findings);
+                let rule = own(Some(i), name, alternatives.collect(), destinations);
+                treated(rule, route, mirrors)
             })
             .collect()
     }
@@ -206,9 +188,14 @@ impl Router<'_> {
                 .map(|written| self.alternative(written, interface.as_ref(), server))
                 .collect()
         };
+        let routes = routes.iter().map(|route| Treatment {
+            route,
+            alternatives: alternatives(route),
+            mirrors: self.mirrors(route, service, server, findings),
+        });
         let overlay = Overlay {
             object: self.object,
-            routes: routes.iter().map(|r| (r, alternatives(r))).collect(),
+            routes: routes.collect(),
         };
         let host = (!is_decided).then(|| self.host(service, server, findings));
         let leads_to_host =
@@ -233,6 +220,24 @@ impl Router<'_> {
             .attachment
             .cluster(&self.spec.whole_host(), service, server, findings);
         vec![WeightedCluster::only(cluster)]
+    }
+
+    fn mirrors(
+        &self,
+        route: &Route,
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Vec<Mirror> {
+        let mirrors = route.mirrors.iter().map(|mirror| {
+            let to = &mirror.destination;
+            Mirror {
+                cluster: self.attachment.cluster(to, service, server, findings),
+                percentage: mirror.percentage,
+                exclude_idempotent: false,
+            }
+        });
+        mirrors.collect()
     }
 
     /// What an alternative of a route means on a server.
@@ -294,5 +299,18 @@ impl Router<'_> {
         let mut interfaces = service.interfaces.iter().map(String::as_str).peekable();
         interfaces.peek()?;
         Some(AttributeMatch::new(name, Condition::one_of(interfaces)))
+    }
+}
+
+/// The rule with what its route says besides where requests go.
+fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
+    Rule {
+        timeout: route.timeout,
+        mirrors,
+        request_mutation: route.request_mutation.clone(),
+        response_mutation: route.response_mutation.clone(),
+        retries: route.retries.clone(),
+        idempotent: route.idempotent,
+        ..rule
     }
 }

@@ -7,7 +7,7 @@ use meltemi_proto::meltemi::config::v1 as own;
 
 use super::duration;
 use crate::manifest::{Buffering, Hidden, Mutation, Retries, RetryOn};
-use crate::model::{Fault, Mirror, RemovePrefix, Setting, SettingValue};
+use crate::model::{Fault, Mirror, RemovePrefix, Setting, SettingValue, WeightedCluster};
 
 pub(super) fn settings(settings: &[Setting]) -> Vec<own::Setting> {
     let settings = settings.iter().map(|setting| {
@@ -54,6 +54,19 @@ pub(super) fn mirror(mirror: &Mirror) -> route::Mirror {
         percentage: Some(percent(mirror.percentage)),
         exclude_idempotent: mirror.exclude_idempotent,
     }
+}
+
+/// Of one cluster that is named twice, the first says what is asked in its place.
+pub(super) fn fallbacks(destinations: &[WeightedCluster]) -> Vec<route::Fallback> {
+    let mut fallbacks: Vec<route::Fallback> = vec![];
+    for to in destinations.iter().filter(|to| !to.fallbacks.is_empty()) {
+        let cluster = to.cluster.to_string();
+        if !fallbacks.iter().any(|other| other.cluster == cluster) {
+            let next = to.fallbacks.iter().map(ToString::to_string).collect();
+            fallbacks.push(route::Fallback { cluster, next });
+        }
+    }
+    fallbacks
 }
 
 pub(super) fn mutation(mutation: &Mutation) -> route::KeyValue {

@@ -133,7 +133,7 @@ fn route(route: &Route) -> Value {
     let destinations = route
         .destinations
         .iter()
-        .map(|destination| json!({ "cluster": destination.cluster, "weight": destination.weight }));
+        .map(|to| json!({ "cluster": to.cluster, "weight": to.weight, "fallbacks": to.fallbacks }));
     json!({
         "name": route.name,
         "owner": route.owner,

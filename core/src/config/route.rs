@@ -78,6 +78,24 @@ pub struct Mutation {
 pub struct WeightedCluster {
     pub cluster: String,
     pub weight: u32,
+    /// Asked in this order where no endpoint of it can be; no cluster occurs twice, nor the first.
+    pub fallbacks: Vec<String>,
+}
+
+impl WeightedCluster {
+    fn new(cluster: String, weight: u32) -> Self {
+        Self {
+            cluster,
+            weight,
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// The clusters that its requests may go to.
+    pub fn asked(&self) -> impl Iterator<Item = &str> {
+        let fallbacks = self.fallbacks.iter().map(String::as_str);
+        std::iter::once(self.cluster.as_str()).chain(fallbacks)
+    }
 }
 
 impl TryFrom<proto::RouteConfiguration> for RouteConfig {
@@ -105,7 +123,7 @@ impl RouteConfig {
     /// The names of the clusters that its routes lead to or copy to, with repetitions.
     pub fn clusters(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().flat_map(|route| {
-            let destinations = route.destinations.iter().map(|to| to.cluster.as_str());
+            let destinations = route.destinations.iter().flat_map(WeightedCluster::asked);
             destinations.chain(route.mirrors.iter().map(|to| to.cluster.as_str()))
         })
     }
@@ -119,10 +137,7 @@ impl Route {
             name: name.into(),
             owner: String::new(),
             matches: vec![Alternative::new()],
-            destinations: vec![WeightedCluster {
-                cluster: cluster.into(),
-                weight: 1,
-            }],
+            destinations: vec![WeightedCluster::new(cluster.into(), 1)],
             timeout: None,
             remove_prefix: None,
             mirrors: Vec::new(),
@@ -143,11 +158,17 @@ impl Route {
             .timeout
             .map(|timeout| duration("route.timeout", timeout))
             .transpose()?;
+        let mut destinations =
+            destinations(action.cluster_specifier).map_err(|e| e.within("route"))?;
+        for (i, fallback) in action.fallbacks.into_iter().enumerate() {
+            fall_back(&mut destinations, fallback)
+                .map_err(|e| e.within(&format!("route.fallbacks[{i}]")))?;
+        }
         Ok(Self {
             name: route.name,
             owner: route.source.as_ref().map_or_else(String::new, owner),
             matches,
-            destinations: destinations(action.cluster_specifier).map_err(|e| e.within("route"))?,
+            destinations,
             timeout,
             remove_prefix: action
                 .remove_prefix
@@ -225,10 +246,7 @@ fn mirrors(mirrors: Vec<proto::Mirror>) -> Result<Vec<Mirror>, Invalid> {
 fn destinations(specifier: Option<ClusterSpecifier>) -> Result<Vec<WeightedCluster>, Invalid> {
     let clusters = match specifier {
         Some(ClusterSpecifier::Cluster(cluster)) => {
-            return Ok(vec![WeightedCluster {
-                cluster: required("cluster", cluster)?,
-                weight: 1,
-            }]);
+            return Ok(vec![WeightedCluster::new(required("cluster", cluster)?, 1)]);
         }
         Some(ClusterSpecifier::WeightedClusters(weighted)) => weighted.clusters,
         None => return Err(Invalid::new("cluster_specifier", "is missing or unknown")),
@@ -237,13 +255,9 @@ fn destinations(specifier: Option<ClusterSpecifier>) -> Result<Vec<WeightedClust
         .into_iter()
         .enumerate()
         .map(|(i, cluster)| {
-            Ok(WeightedCluster {
-                cluster: required(
-                    &format!("weighted_clusters.clusters[{i}].name"),
-                    cluster.name,
-                )?,
-                weight: cluster.weight.unwrap_or(0),
-            })
+            let field = format!("weighted_clusters.clusters[{i}].name");
+            let name = required(&field, cluster.name)?;
+            Ok(WeightedCluster::new(name, cluster.weight.unwrap_or(0)))
         })
         .collect::<Result<_, Invalid>>()?;
     // The sum is what a random number is drawn below, so it has to fit as well.
@@ -257,6 +271,39 @@ fn destinations(specifier: Option<ClusterSpecifier>) -> Result<Vec<WeightedClust
             "the weights add up to more than 4294967295",
         )),
         Some(_) => Ok(destinations),
+    }
+}
+
+/// Says what is asked in the place of a destination.
+fn fall_back(
+    destinations: &mut [WeightedCluster],
+    fallback: proto::Fallback,
+) -> Result<(), Invalid> {
+    let proto::Fallback { cluster, next } = fallback;
+    if next.is_empty() {
+        return Err(Invalid::new("next", "is empty"));
+    }
+    let mut seen = vec![cluster.as_str()];
+    for name in &next {
+        if name.is_empty() || seen.contains(&name.as_str()) {
+            return Err(Invalid::new(
+                "next",
+                format!("`{name}` is empty, or asked twice"),
+            ));
+        }
+        seen.push(name);
+    }
+    let mut found = false;
+    for to in destinations.iter_mut().filter(|to| to.cluster == cluster) {
+        if !to.fallbacks.is_empty() {
+            return Err(Invalid::new("cluster", "has fallbacks already"));
+        }
+        to.fallbacks.clone_from(&next);
+        found = true;
+    }
+    match found {
+        true => Ok(()),
+        false => Err(Invalid::new("cluster", "is no destination of the route")),
     }
 }
 

@@ -183,14 +183,7 @@ impl Engine {
                 self.refuse_redirect(exchange_key, key, once);
             }
             _ if is_own => self.own_answer(exchange_key, frame),
-            _ => {
-                let edited = self.edited_answer(exchange_key, key, (frame, whole));
-                let shown = edited.as_deref().unwrap_or(frame);
-                is_heard = self.pass_down(exchange_key, shown, whole);
-                if let Some(edited) = edited {
-                    self.spare.give(edited);
-                }
-            }
+            _ => is_heard = self.pass_edited(exchange_key, key, (frame, whole)),
         }
         match rest {
             Some(left) => {
@@ -209,6 +202,22 @@ impl Engine {
             None if over => self.answers_end((key, attempt), exchange_key, end),
             None => self.flush_answer(exchange_key),
         }
+    }
+
+    /// An answer, or its head, goes to its client as its route wants it. False: as below.
+    #[inline(always)]
+    fn pass_edited(
+        &mut self,
+        key: ExchangeKey,
+        server: ServerKey,
+        (frame, whole): (&[u8], bool),
+    ) -> bool {
+        let Some(edited) = self.edited_answer(key, server, (frame, whole)) else {
+            return self.pass_down(key, frame, whole);
+        };
+        let is_heard = self.pass_down(key, &edited, whole);
+        self.spare.give(edited);
+        is_heard
     }
 
     /// An answer, or its head, goes to its client. False: the client is not to hear it.

@@ -10,7 +10,7 @@ use super::{
     exchange::{Exchange, Sent},
     pool::Checkout,
     shards::Owner,
-    tables::{Destination, HostKey},
+    tables::{Budget, Destination, HostKey},
 };
 use crate::config::RetryOn;
 
@@ -34,6 +34,9 @@ impl Engine {
                 return;
             };
             if exchange.chosen > self.settings.further_candidates {
+                if status != Status::Overloaded && self.falls_back(key, bytes, whole) {
+                    continue;
+                }
                 break;
             }
             let behind = self.pinned(exchange);
@@ -42,6 +45,11 @@ impl Engine {
             }
             let host = match self.next_host(key) {
                 Next::Host(host) => host,
+                Next::Nobody
+                    if status != Status::Overloaded && self.falls_back(key, bytes, whole) =>
+                {
+                    continue;
+                }
                 Next::Nobody => break,
                 Next::Unknown if self.try_again_later(key) => return,
                 Next::Unknown => break,
@@ -63,6 +71,31 @@ impl Engine {
         }
         let message = self.reason(key, status);
         self.answer(key, status, &message);
+    }
+
+    /// Whether another cluster is asked, since no endpoint of this one can be.
+    fn falls_back(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(key).filter(|it| !it.is_probe()) else {
+            return false;
+        };
+        let Some(to) = &exchange.to else {
+            return false;
+        };
+        let Some(next) = to.fallback.clone() else {
+            return false;
+        };
+        // A repetition counts where it is under way.
+        if exchange.repeat.as_ref().is_some_and(|it| it.retries > 0) {
+            to.cluster.budget.iter().for_each(Budget::end);
+            next.cluster.budget.iter().for_each(Budget::begin);
+        }
+        exchange.to = Some(next);
+        exchange.chosen = 0;
+        if let Some(candidates) = exchange.candidates.take() {
+            self.spare_candidates.give(candidates);
+        }
+        self.look_up_shard(key, bytes, whole);
+        true
     }
 
     /// Where the request's key matters now, finds out whose it is.

@@ -19,6 +19,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::{TopologyKey, topology::Discovery};
 use crate::{config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
+pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
 pub(super) use service::{Destination, Dialect, Route, Service};
 
@@ -61,7 +62,7 @@ impl Tables {
             .services
             .values()
             .flat_map(|service| service.routes.targets());
-        routes.flat_map(|route| route.destinations.iter().map(Rc::clone))
+        routes.flat_map(|route| route.asked().map(Rc::clone))
     }
 
     pub(super) fn services(&self) -> impl Iterator<Item = (ServiceKey, &Service)> {

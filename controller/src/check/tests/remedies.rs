@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 40] = [
+const ROWS: [Row; 43] = [
     (
         "router.yaml",
         ROUTER,
@@ -221,6 +221,24 @@ const ROWS: [Row; 40] = [
         "  - name: hello",
         "  - responseMutation: [{key: lane, value: '${metod}'}]\n    name: hello",
         "its attributes are interface, method",
+    ),
+    (
+        "router.yaml",
+        "    - destination: {host: greeter.shop, subset: v2}\n  - name",
+        "    - destination: {host: greeter.shop, subset: v2}\n      fallback: [{host: greeter, subset: v1}, {host: greeter.shop, subset: v2}]\n  - name",
+        "name another host, subset or port",
+    ),
+    (
+        "router.yaml",
+        "    - destination: {host: greeter.shop, subset: v2}\n  - name",
+        "    - destination: {host: greeter.shop, subset: v2}\n      fallback: [{host: greeter.shop, subset: v3}]\n  - name",
+        "its subsets are v1, v2",
+    ),
+    (
+        "router.yaml",
+        "    - destination: {host: greeter.shop, subset: v2}\n  - name",
+        "    - destination: {host: greeter.shop, subset: v2}\n      fallback: [{subset: v1}]\n  - name",
+        "add `host` to `fallback`",
     ),
 ];
 

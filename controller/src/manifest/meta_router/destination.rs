@@ -12,9 +12,15 @@ pub(crate) struct Destination {
     pub(crate) port: Option<Located<u16>>,
     /// 100 where there is only one.
     pub(crate) weight: u32,
+    /// Who is asked in its place, in this order, where none of its endpoints can be.
+    pub(crate) fallbacks: Vec<Self>,
 }
 
-const WEIGHTED: &[Field] = &[Field::InForce("destination"), Field::InForce("weight")];
+const WEIGHTED: &[Field] = &[
+    Field::InForce("destination"),
+    Field::InForce("weight"),
+    Field::InForce("fallback"),
+];
 
 const DESTINATION: &[Field] = &[
     Field::InForce("host"),
@@ -45,12 +51,16 @@ fn entry(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)
         fields.missing(d, "destination");
         return None;
     };
+    let fallbacks = fields.list(d, "fallback").iter();
+    let fallbacks = fallbacks.filter_map(|node| destination(d, "fallback", node));
+    let fallbacks = fallbacks.collect();
     let destination = destination(d, "destination", node)?;
     let at = weight.as_ref().map(|w| w.at);
     let weight = weight.map_or(0, |w| u32::try_from(w.value).unwrap_or(0));
     Some((
         Destination {
             weight,
+            fallbacks,
             ..destination
         },
         at,
@@ -75,6 +85,7 @@ pub(super) fn destination(d: &mut Decoder, path: &str, node: &Node) -> Option<De
         subset,
         port: port.flatten(),
         weight: 100,
+        fallbacks: vec![],
     })
 }
 

@@ -153,6 +153,7 @@ fn destination(d: &mut Decoder, parent: &Fields<'_>) -> Option<Destination> {
         subset: None,
         port,
         weight: 100,
+        fallbacks: vec![],
     })
 }
 

@@ -4,12 +4,40 @@ use meltemi_policy::{ClusterName, host};
 
 use super::super::destination_rules::MergedRule;
 use super::super::services::{Port, Service};
-use super::super::{Findings, Need, Server};
+use super::super::{Findings, Need, Server, WeightedCluster};
 use super::Attachment;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{Destination, Located};
 
 impl Attachment<'_> {
+    /// The cluster of a destination, and those that are asked in its place.
+    pub(in super::super) fn weighted(
+        &self,
+        destination: &Destination,
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> WeightedCluster {
+        let mut named = vec![self.cluster(destination, service, server, findings)];
+        for fallback in &destination.fallbacks {
+            let cluster = self.cluster(fallback, service, server, findings);
+            if named.contains(&cluster) {
+                let message = format!("{cluster} would be its own fallback");
+                let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+                let remedy = "name another host, subset or port, or remove it";
+                findings.at(self.object, fallback.host.at, diagnostic.remedy(remedy));
+                continue;
+            }
+            named.push(cluster);
+        }
+        let fallbacks = named.split_off(1);
+        WeightedCluster {
+            weight: destination.weight,
+            fallbacks,
+            ..WeightedCluster::only(named.remove(0))
+        }
+    }
+
     /// The cluster of a destination, seen from a server.
     pub(in super::super) fn cluster(
         &self,

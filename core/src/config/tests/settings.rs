@@ -332,3 +332,46 @@ fn prefixes_that_go_and_copies() {
         ],
     );
 }
+
+fn falling_back() -> route::RouteConfiguration {
+    let mut config = route_configuration();
+    action(&mut config).fallbacks = vec![route::Fallback {
+        cluster: "c20".to_owned(),
+        next: vec!["c80".to_owned(), "spare".to_owned()],
+    }];
+    config
+}
+
+#[test]
+fn what_is_asked_in_the_place_of_a_destination() {
+    let parsed = RouteConfig::try_from(falling_back()).expect("valid");
+    let clusters: Vec<_> = parsed.clusters().collect();
+    assert_eq!(clusters, ["c80", "c20", "c80", "spare"]);
+    let asked: Vec<_> = parsed.routes[0].destinations[1].asked().collect();
+    assert_eq!(asked, ["c20", "c80", "spare"]);
+
+    refuses::<_, RouteConfig>(
+        &falling_back(),
+        &[
+            (
+                |c| action(c).fallbacks[0].cluster = "other".to_owned(),
+                "routes[0].route.fallbacks[0].cluster: is no destination of the route",
+            ),
+            (
+                |c| {
+                    let again = action(c).fallbacks[0].clone();
+                    action(c).fallbacks.push(again);
+                },
+                "routes[0].route.fallbacks[1].cluster: has fallbacks already",
+            ),
+            (
+                |c| action(c).fallbacks[0].next.clear(),
+                "routes[0].route.fallbacks[0].next: is empty",
+            ),
+            (
+                |c| action(c).fallbacks[0].next.push("c20".to_owned()),
+                "routes[0].route.fallbacks[0].next: `c20` is empty, or asked twice",
+            ),
+        ],
+    );
+}

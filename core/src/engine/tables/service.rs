@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     cell::Cell,
     collections::{HashMap, HashSet},
+    iter,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -68,6 +69,8 @@ pub(in crate::engine) struct Destination {
     pub(in crate::engine) dialect: Rc<Dialect>,
     pub(in crate::engine) buffering: Option<config::Buffering>,
     pub(in crate::engine) series: Series,
+    /// What is asked in its place where no endpoint of it can be.
+    pub(in crate::engine) fallback: Option<Rc<Self>>,
     /// Where only copies go there, what counts them.
     pub(in crate::engine) copies: Option<ClusterMetrics>,
 }
@@ -169,8 +172,13 @@ impl Route {
 
     /// Whether some of its requests go to this cluster.
     pub(in crate::engine) fn leads_to(&self, cluster: &Cluster) -> bool {
-        let mut destinations = self.destinations.iter();
-        destinations.any(|to| to.cluster.name == cluster.name)
+        self.asked().any(|to| to.cluster.name == cluster.name)
+    }
+
+    /// Its destinations, and what is asked in their place.
+    pub(in crate::engine) fn asked(&self) -> impl Iterator<Item = &Rc<Destination>> {
+        let destinations = self.destinations.iter();
+        destinations.flat_map(|to| iter::successors(Some(to), |to| to.fallback.as_ref()))
     }
 
     /// What [`Route::destination`] would say.
@@ -196,8 +204,8 @@ impl Tables {
             rule.mirrors.iter().map(|to| to.cluster.clone()).collect()
         };
         let named = rules.iter().flat_map(|rule| {
-            let to = rule.destinations.iter().map(|to| to.cluster.clone());
-            to.chain(mirrors(rule))
+            let asked = rule.destinations.iter().flat_map(|to| to.asked());
+            asked.map(str::to_owned).chain(mirrors(rule))
         });
         for cluster in named {
             let config = snapshot.clusters.get(&cluster);
@@ -270,7 +278,7 @@ impl Tables {
         });
         let led_to: HashSet<&str> = rules
             .iter()
-            .flat_map(|rule| rule.destinations.iter().map(|to| to.cluster.as_str()))
+            .flat_map(|rule| rule.destinations.iter().flat_map(|to| to.asked()))
             .collect();
         let routes = match RouteTable::new(compiled) {
             Ok(routes) => routes,
@@ -322,19 +330,28 @@ impl Tables {
         let (service, buffering) = (&service.name, service.buffering);
         let resolve = |name: &str| AttributeKey::resolve(protocol.attributes(), name);
         let weights: Vec<u32> = rule.destinations.iter().map(|to| to.weight).collect();
-        let to = |name: &String, copies| {
+        let to = |name: &str, fallback, copies| {
             let cluster = self.clusters.get(name).cloned();
             Some(Rc::new(Destination {
                 cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
                 dialect: Rc::clone(dialects.get(name)?),
                 buffering,
                 series: telemetry.series(service, &rule.name, name),
+                fallback,
                 copies,
             }))
         };
         let destinations = rule.destinations.iter();
         let destinations = destinations
-            .map(|destination| to(&destination.cluster, None))
+            .map(|destination| {
+                // The last one first: each holds what is asked in its place.
+                let mut asked: Vec<_> = destination.asked().collect();
+                asked.reverse();
+                let last = asked
+                    .into_iter()
+                    .try_fold(None, |fallback, name| Some(Some(to(name, fallback, None)?)));
+                last.flatten()
+            })
             .collect::<Option<_>>()?;
         Some(Route {
             name: rule.name.clone(),
@@ -347,7 +364,11 @@ impl Tables {
                 .iter()
                 .filter_map(|mirror| {
                     Some(Mirror {
-                        to: to(&mirror.cluster, Some(telemetry.cluster(&mirror.cluster)))?,
+                        to: to(
+                            &mirror.cluster,
+                            None,
+                            Some(telemetry.cluster(&mirror.cluster)),
+                        )?,
                         share: mirror.share,
                         exclude_idempotent: mirror.exclude_idempotent,
                     })
