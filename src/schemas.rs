@@ -1,7 +1,7 @@
 //! What the control plane has to know of the protocols that this command has.
 
 use meltemi_controller::{
-    AttributeDef, Configured, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
+    AttributeDef, Configured, KeyHash, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
 };
 use meltemi_core::protocols::Protocols;
 
@@ -33,7 +33,19 @@ pub(crate) fn settings(
         settings.labels = place.labels();
     }
     settings.check = Some(check(protocols.clone()));
+    settings.key_hash = Some(key_hash(protocols.clone()));
     settings
+}
+
+fn key_hash(protocols: Protocols) -> KeyHash {
+    KeyHash::new(move |plugin, settings, attributes| {
+        let protocol = protocols.find(plugin)?.configure(settings).ok()?;
+        let name = protocol.key_attribute()?;
+        let (_, key) = attributes
+            .iter()
+            .find(|(attribute, _)| *attribute == name)?;
+        protocol.key_hash(key.as_bytes())
+    })
 }
 
 /// A plugin that is told what it does not take serves nobody: better said before.

@@ -22,7 +22,7 @@ mod request;
 mod tiers;
 mod treatment;
 
-pub use destination::{DestinationShare, EndpointShare, Health, Tier};
+pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
 pub use treatment::{FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
 
 /// Which request.
@@ -192,9 +192,14 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
     let destinations = taken
         .map(|rule| rule.destinations.as_slice())
         .unwrap_or_default();
+    let treatment = taken
+        .map(|rule| Treatment::of(rule, server, model, &attributes))
+        .unwrap_or_default();
+    let key_hash = request::key_hash(server, settings, &attributes, &treatment);
+    let situation = (settings.place(), query.failed.as_slice());
     let destinations: Vec<_> = destinations
         .iter()
-        .map(|d| destination::share(model, d, settings.place(), &query.failed))
+        .map(|d| destination::share(model, d, situation, key_hash))
         .collect();
     are_known(&query.failed, &destinations)?;
     Ok(Explanation {
@@ -209,9 +214,7 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         alternative: taken.and_then(|rule| matching::alternative(rule, matched?.alternative)),
         source,
         destinations,
-        treatment: taken
-            .map(|rule| Treatment::of(rule, server, model, &attributes))
-            .unwrap_or_default(),
+        treatment,
         note: request::note(service, schema, &attributes).filter(|_| taken.is_none()),
         attributes,
     })

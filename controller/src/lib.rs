@@ -20,5 +20,5 @@ pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};
 pub use schema::{
-    AttributeDef, Configured, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
+    AttributeDef, Configured, KeyHash, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
 };

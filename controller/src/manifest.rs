@@ -27,7 +27,7 @@ mod shown;
 pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
-    ConsistentHash, DestinationRule, OutlierDetection, RetryBudget, Simple, Subset, Tls,
+    ConsistentHash, DestinationRule, HashTable, OutlierDetection, RetryBudget, Simple, Subset, Tls,
     TrafficPolicy,
 };
 pub(crate) use gateway::{Gateway, Server};

@@ -242,6 +242,8 @@ pub(crate) struct Endpoint {
     pub(crate) address: EndpointAddress,
     pub(crate) locality: Locality,
     pub(crate) labels: BTreeMap<String, String>,
+    /// What it is called whatever its address; empty where it has no name.
+    pub(crate) hostname: String,
     /// At least 1.
     pub(crate) weight: u32,
 }

@@ -75,6 +75,37 @@ impl fmt::Debug for SettingsCheck {
     }
 }
 
+type HashOf = dyn Fn(&str, &[(&str, &str)], &[(&str, &str)]) -> Option<u64> + Send + Sync;
+
+/// Asks the plugins for the hash of a request's key: only they know how it is made.
+#[derive(Clone)]
+pub struct KeyHash(Arc<HashOf>);
+
+impl KeyHash {
+    /// `hash` gets the id of a plugin, its settings and a request's attributes, both by name. None
+    /// where the protocol has no keys, or the request.
+    pub fn new(
+        hash: impl Fn(&str, &[(&str, &str)], &[(&str, &str)]) -> Option<u64> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(hash))
+    }
+
+    pub(crate) fn of(
+        &self,
+        plugin: &str,
+        settings: &[(&str, &str)],
+        attributes: &[(&str, &str)],
+    ) -> Option<u64> {
+        (self.0)(plugin, settings, attributes)
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash")
+    }
+}
+
 /// What manifests are read against.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -88,6 +119,8 @@ pub struct Settings {
     pub labels: BTreeMap<String, String>,
     /// None: what plugins are told is not checked.
     pub check: Option<SettingsCheck>,
+    /// None: which endpoint has a key is not explained.
+    pub key_hash: Option<KeyHash>,
 }
 
 impl Settings {
@@ -100,6 +133,7 @@ impl Settings {
             locality: meltemi_policy::Locality::default(),
             labels: BTreeMap::new(),
             check: None,
+            key_hash: None,
         }
     }
 

@@ -10,7 +10,9 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use meltemi_policy::{HostCounts, Place, PriorityLoad, load};
+use meltemi_policy::{
+    HashTables, Hashing, HostCounts, Place, PriorityLoad, TierHost, hashing, load,
+};
 
 use crate::config::{Cluster, Health, LbPolicy};
 use draws::Draws;
@@ -197,6 +199,33 @@ impl Balancer {
         };
         let seats = of_tier.map(|(member, health)| (member.seat, *health == kind));
         Pool::by_group(seats.collect(), (weights, self.overprovisioning), turn)
+    }
+
+    /// The endpoints of each hash, as they are now. `names` are what is hashed of them.
+    pub fn hash_tables(&self, kind: Hashing, names: &[String]) -> HashTables {
+        let pools = self.pools.iter().enumerate().map(|(index, pool)| {
+            let hosts = pool.seats().iter().filter_map(|seat| {
+                Some(TierHost {
+                    host: seat.host,
+                    name: names.get(seat.host)?.clone(),
+                    weight: seat.weight,
+                    group: seat.group,
+                })
+            });
+            let weights = self.group_weights_of(index % self.tiers);
+            hashing::parts(hosts.collect(), weights.as_deref())
+        });
+        HashTables::new(kind, &self.loads, pools.collect())
+    }
+
+    /// What the groups of a tier weigh; those of others nothing.
+    fn group_weights_of(&self, tier: usize) -> Option<Vec<u64>> {
+        let weights = self.group_weights.as_ref()?;
+        let mut of_tier = vec![0; weights.len()];
+        for member in self.members.iter().filter(|member| member.tier == tier) {
+            of_tier[member.seat.group] = weights[member.seat.group];
+        }
+        Some(of_tier)
     }
 
     /// Starts the run of one request.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use meltemi_policy::{Locality, Place};
 
 pub use address::Address;
-pub use cluster::{Cluster, Hashing, Keepalive, LbPolicy, OutlierDetection, Topology};
+pub use cluster::{Cluster, Keepalive, LbPolicy, OutlierDetection, Topology};
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::Fault;
 pub use invalid::Invalid;

@@ -15,6 +15,8 @@
 
 #[path = "locality_differential/case.rs"]
 mod case;
+#[path = "locality_differential/hashing.rs"]
+mod hashing;
 #[path = "locality_differential/istio.rs"]
 mod istio;
 #[path = "locality_differential/peers.rs"]

@@ -4,7 +4,7 @@ use meltemi_policy::{ClusterName, LocalityRule, Place};
 use serde::Serialize;
 
 use super::tiers::Endpoints;
-use crate::manifest::{ConsistentHash, Simple};
+use crate::manifest::{HashTable, Simple};
 use crate::model::{Cluster, LocalityOrigin, LocalityState, Model, WeightedCluster};
 
 /// What a destination of the route gets.
@@ -17,6 +17,9 @@ pub struct DestinationShare {
     pub load_balancer: Option<&'static str>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
+    /// Where the key of the request decides: who has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyOwner>,
     /// The nearest first; none where requests fail.
     pub tiers: Vec<Tier>,
     /// Endpoints that get nothing, whatever happens to the others.
@@ -36,6 +39,14 @@ impl DestinationShare {
         });
         endpoints.map(|e| e.address.as_str())
     }
+}
+
+/// The endpoint that a key leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyOwner {
+    pub hash: u64,
+    /// None: there is nobody, and the request fails.
+    pub endpoint: Option<String>,
 }
 
 /// Endpoints of one distance.
@@ -71,14 +82,15 @@ pub struct EndpointShare {
     pub failed: bool,
 }
 
-/// `failed` are addresses of endpoints that are to count as ejected.
+/// `failed` are addresses of endpoints that are to count as ejected, `key_hash` is of the request's
+/// key.
 pub(super) fn share(
     model: &Model,
     destination: &WeightedCluster,
-    own: Place<'_>,
-    failed: &[String],
+    (own, failed): (Place<'_>, &[String]),
+    key_hash: Option<u64>,
 ) -> DestinationShare {
-    let of = |name| cluster_share(model, name, own, failed);
+    let of = |name| cluster_share(model, name, (own, failed), key_hash);
     DestinationShare {
         weight: destination.weight,
         fallbacks: destination.fallbacks.iter().map(of).collect(),
@@ -89,8 +101,8 @@ pub(super) fn share(
 fn cluster_share(
     model: &Model,
     name: &ClusterName,
-    own: Place<'_>,
-    failed: &[String],
+    (own, failed): (Place<'_>, &[String]),
+    key_hash: Option<u64>,
 ) -> DestinationShare {
     let cluster = model.clusters.get(name);
     let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
@@ -100,18 +112,22 @@ fn cluster_share(
         fallbacks: vec![],
         load_balancer: cluster.map(balance),
         locality: cluster.map(|c| locality(&c.locality)),
+        key: placed
+            .as_ref()
+            .zip(key_hash)
+            .and_then(|(placed, hash)| placed.owner(hash)),
         tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
         left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
     }
 }
 
-const fn balance(cluster: &Cluster) -> &'static str {
+fn balance(cluster: &Cluster) -> &'static str {
     if cluster.topology.is_some() {
         return "as the servers say, from whom the endpoints are learned";
     }
-    match (cluster.hash, cluster.balance) {
-        (Some(ConsistentHash::Maglev { .. }), _) => "MAGLEV by the key",
-        (Some(ConsistentHash::Ring { .. }), _) => "RING_HASH by the key",
+    match (cluster.hash.map(|hash| hash.table), cluster.balance) {
+        (Some(HashTable::Maglev { .. }), _) => "MAGLEV by the key",
+        (Some(HashTable::Ring { .. }), _) => "RING_HASH by the key",
         (None, Simple::RoundRobin) => "ROUND_ROBIN",
         (None, Simple::LeastRequest) => "LEAST_REQUEST",
         (None, Simple::Random) => "RANDOM",

@@ -168,6 +168,13 @@ impl DestinationShare {
         if self.tiers.is_empty() {
             return write!(f, "\n          requests fail: there is no endpoint");
         }
+        if let Some(key) = &self.key {
+            match &key.endpoint {
+                Some(endpoint) => write!(f, "\n          the key is at {endpoint}")?,
+                None => write!(f, "\n          the key is nowhere: requests fail")?,
+            }
+            write!(f, " (hash {:#018x})", key.hash)?;
+        }
         for tier in &self.tiers {
             write!(f, "\n          tier {}: {}%", tier.priority, tier.share)?;
             write!(f, "{}", tier.health)?;

@@ -1,9 +1,9 @@
 //! Which service, server and attributes a query means.
 
-use super::{Attribute, ExplainError, Query};
-use crate::manifest::{Spec, nearest, one_of};
-use crate::model::{Model, Rule, Server, Service};
-use crate::schema::ProtocolSchema;
+use super::{Attribute, ExplainError, Query, Treatment};
+use crate::manifest::{Hidden, Spec, nearest, one_of};
+use crate::model::{Model, Rule, Server, Service, SettingValue};
+use crate::schema::{ProtocolSchema, Settings};
 
 /// The service and, if one is given, its port.
 pub(super) fn service<'a>(
@@ -238,4 +238,32 @@ pub(super) fn note(
         )),
         Some(_) => None,
     }
+}
+
+/// The hash of the request's key, as it is sent.
+pub(super) fn key_hash(
+    server: &Server,
+    settings: &Settings,
+    attributes: &[Attribute],
+    treatment: &Treatment,
+) -> Option<u64> {
+    let told = server.policy.settings.iter();
+    let told: Vec<_> = told
+        .map(|setting| match &setting.value {
+            SettingValue::Plain(value) | SettingValue::Secret(Hidden(value)) => {
+                (setting.name.as_str(), value.as_str())
+            }
+        })
+        .collect();
+    let removed = treatment.remove_prefix.as_ref();
+    let sent = |attribute: &Attribute| {
+        let removed = removed.filter(|removed| removed.attribute == attribute.name)?;
+        removed.sent.as_deref()
+    };
+    let sent: Vec<_> = attributes
+        .iter()
+        .map(|it| (it.name.as_str(), sent(it).unwrap_or(&it.value)))
+        .collect();
+    let plugin = &server.protocol.plugin;
+    settings.key_hash.as_ref()?.of(plugin, &told, &sent)
 }

@@ -1,8 +1,10 @@
 //! The tiers of a destination with their shares, by the arithmetic of the proxy itself.
 
-use meltemi_policy::{Place, Placed, Placement, load};
+use meltemi_policy::hashing::{self, DEFAULT_RING_SIZE, DEFAULT_TABLE_SIZE};
+use meltemi_policy::{HashTables, Hashing, Place, Placed, Placement, TierHost, load};
 
-use super::destination::{EndpointShare, Health, Tier};
+use super::destination::{EndpointShare, Health, KeyOwner, Tier};
+use crate::manifest::{ConsistentHash, HashTable};
 use crate::model::Cluster;
 
 /// The endpoints of a cluster where they are for a proxy, and who of them is healthy.
@@ -46,7 +48,8 @@ impl<'a> Endpoints<'a> {
         !self.is_failed.get(index).copied().unwrap_or(false)
     }
 
-    pub(super) fn tiers(&self) -> Vec<Tier> {
+    /// The endpoints of each tier.
+    fn members(&self) -> Vec<Vec<usize>> {
         let of_endpoint: Vec<_> = self.placement.tiers().collect();
         let count = of_endpoint
             .iter()
@@ -54,13 +57,81 @@ impl<'a> Endpoints<'a> {
             .max()
             .map_or(0, |last| last + 1);
         let is_in = |index: usize, tier| of_endpoint.get(index).copied().flatten() == Some(tier);
-        let members: Vec<Vec<usize>> = (0..count)
+        (0..count)
             .map(|tier| self.indices(|index| is_in(index, tier)))
-            .collect();
-        let hosts: Vec<_> = members.iter().map(|members| self.counts(members)).collect();
+            .collect()
+    }
+
+    fn loads(&self, hosts: &[load::HostCounts]) -> Vec<load::PriorityLoad> {
         // Envoy's, where the cluster gives none.
         let threshold = self.cluster.panic_threshold.unwrap_or(50);
-        let loads = load::distribute(&hosts, load::DEFAULT_OVERPROVISIONING, threshold);
+        load::distribute(hosts, load::DEFAULT_OVERPROVISIONING, threshold)
+    }
+
+    /// Who has a key of this hash; none where keys do not decide.
+    pub(super) fn owner(&self, hash: u64) -> Option<KeyOwner> {
+        let how = self.cluster.hash?;
+        if self.cluster.topology.is_some() {
+            return None;
+        }
+        let members = self.members();
+        let counts: Vec<_> = members.iter().map(|members| self.counts(members)).collect();
+        let loads = self.loads(&counts);
+        let healthy = members.iter().zip(&loads).map(|(members, load)| {
+            let weights = self.group_weights(members);
+            let used = members.iter().copied();
+            let used = used.filter(|&index| load.panic || self.is_healthy(index));
+            let hosts = used.filter_map(|index| self.hashed(index, how));
+            hashing::parts(hosts.collect(), weights.as_deref())
+        });
+        let kind = match how.table {
+            HashTable::Maglev { table_size } => Hashing::Maglev {
+                table_size: table_size.unwrap_or(DEFAULT_TABLE_SIZE),
+            },
+            HashTable::Ring { minimum_size } => Hashing::Ring {
+                minimum_size: minimum_size.unwrap_or(DEFAULT_RING_SIZE),
+            },
+        };
+        let owner = HashTables::new(kind, &loads, healthy.collect()).at(hash);
+        let endpoint = owner.and_then(|index| self.cluster.endpoints.get(index));
+        Some(KeyOwner {
+            hash,
+            endpoint: endpoint.map(|endpoint| endpoint.address.to_string()),
+        })
+    }
+
+    /// What the localities of a tier weigh, where they share it.
+    fn group_weights(&self, members: &[usize]) -> Option<Vec<u64>> {
+        let is_weighted = self.cluster.locality.rule().weighs_localities();
+        let groups = is_weighted.then_some(&self.placement.groups)?.iter();
+        let is_in = |group| {
+            members
+                .iter()
+                .any(|&index| self.group(index) == Some(group))
+        };
+        let weights = groups
+            .enumerate()
+            .map(|(index, group)| if is_in(index) { group.weight } else { 0 });
+        Some(weights.collect())
+    }
+
+    fn hashed(&self, index: usize, how: ConsistentHash) -> Option<TierHost> {
+        let endpoint = self.cluster.endpoints.get(index)?;
+        Some(TierHost {
+            host: index,
+            name: match how.by_hostname && !endpoint.hostname.is_empty() {
+                true => endpoint.hostname.clone(),
+                false => endpoint.address.to_string(),
+            },
+            weight: endpoint.weight,
+            group: self.group(index)?,
+        })
+    }
+
+    pub(super) fn tiers(&self) -> Vec<Tier> {
+        let members = self.members();
+        let hosts: Vec<_> = members.iter().map(|members| self.counts(members)).collect();
+        let loads = self.loads(&hosts);
         let tiers = members.iter().zip(hosts).zip(loads).enumerate();
         tiers
             .map(|(priority, ((members, counts), load))| Tier {

@@ -12,7 +12,7 @@ mod outlier;
 mod retry_budget;
 mod tls;
 
-pub(crate) use hashing::ConsistentHash;
+pub(crate) use hashing::{ConsistentHash, HashTable};
 pub(crate) use outlier::OutlierDetection;
 pub(crate) use retry_budget::RetryBudget;
 pub(crate) use tls::Tls;

@@ -172,6 +172,18 @@ struct Workload<'a> {
     entry: &'a WorkloadEntry,
 }
 
+impl Workload<'_> {
+    /// The name that a pod of a StatefulSet keeps when it moves, else that of its WorkloadEntry.
+    fn hostname(&self) -> String {
+        let pod = self.entry.labels.get("statefulset.kubernetes.io/pod-name");
+        let object = match &self.object.spec {
+            Spec::WorkloadEntry(_) => &*self.object.id.name,
+            _ => "",
+        };
+        pod.map_or(object, String::as_str).to_owned()
+    }
+}
+
 /// Those that are listed, or those of the namespace that the selector picks.
 fn workloads<'a>(
     object: &'a Arc<Object>,
@@ -198,7 +210,8 @@ fn workloads<'a>(
 
 fn endpoints(port: &ServicePort, workloads: &[Workload<'_>]) -> Vec<Endpoint> {
     let mut seen = BTreeSet::new();
-    let endpoints = workloads.iter().filter_map(|Workload { entry, .. }| {
+    let endpoints = workloads.iter().filter_map(|workload| {
+        let entry = workload.entry;
         let named = entry.ports.get(&port.name.value).map(|p| p.value);
         let number = named.or(port.target_port).unwrap_or(port.number);
         let address = address(&entry.address.value, number)?;
@@ -206,6 +219,7 @@ fn endpoints(port: &ServicePort, workloads: &[Workload<'_>]) -> Vec<Endpoint> {
             address,
             locality: entry.locality.clone(),
             labels: entry.labels.clone(),
+            hostname: workload.hostname(),
             weight: entry.weight.filter(|&w| w > 0).unwrap_or(1),
         })
     });

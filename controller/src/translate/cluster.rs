@@ -19,7 +19,7 @@ use meltemi_proto::meltemi::config::v1 as own;
 use super::locality;
 use super::policy::{percent, settings};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
-use crate::manifest::{ConsistentHash, Keepalive, OutlierDetection, Simple};
+use crate::manifest::{HashTable, Keepalive, OutlierDetection, Simple};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
@@ -60,15 +60,15 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
 }
 
 fn balance(cluster: &Cluster) -> (LbPolicy, Option<LbConfig>) {
-    match cluster.hash {
-        Some(ConsistentHash::Maglev { table_size }) => {
+    match cluster.hash.map(|hash| hash.table) {
+        Some(HashTable::Maglev { table_size }) => {
             let table_size = table_size.map(u64::from);
             let config = table_size
                 .is_some()
                 .then_some(MaglevLbConfig { table_size });
             (LbPolicy::Maglev, config.map(LbConfig::MaglevLbConfig))
         }
-        Some(ConsistentHash::Ring { minimum_size }) => {
+        Some(HashTable::Ring { minimum_size }) => {
             let minimum_ring_size = minimum_size.map(u64::from);
             let config = RingHashLbConfig { minimum_ring_size };
             let config = minimum_ring_size.is_some().then_some(config);
@@ -171,7 +171,7 @@ pub(super) fn endpoints(cluster: &Cluster, name: &str) -> eds::ClusterLoadAssign
 fn lb_endpoint(endpoint: &Endpoint) -> eds::LbEndpoint {
     let host = eds::Endpoint {
         address: Some(address(&endpoint.address)),
-        hostname: String::new(),
+        hostname: endpoint.hostname.clone(),
     };
     let labels = own::EndpointMetadata {
         labels: endpoint.labels.clone(),

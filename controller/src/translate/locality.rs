@@ -1,9 +1,9 @@
-//! How localities count, in Envoy's fields as far as there are any, and else in ours.
+//! How localities count, and what is common to balancers, in Envoy's fields as far as there are any, and else in ours.
 
 use meltemi_policy::LocalityRule;
 use meltemi_proto::envoy::config::cluster::v3::cluster::CommonLbConfig;
 use meltemi_proto::envoy::config::cluster::v3::cluster::common_lb_config::{
-    LocalityConfigSpecifier, LocalityWeightedLbConfig,
+    ConsistentHashingLbConfig, LocalityConfigSpecifier, LocalityWeightedLbConfig,
 };
 use meltemi_proto::meltemi::config::v1 as own;
 
@@ -14,7 +14,11 @@ use crate::model::Cluster;
 pub(super) fn common(cluster: &Cluster) -> Option<CommonLbConfig> {
     let threshold = cluster.panic_threshold.map(f64::from);
     let is_weighted = cluster.locality.rule().weighs_localities();
+    let by_hostname = cluster.hash.is_some_and(|hash| hash.by_hostname);
     let common = CommonLbConfig {
+        consistent_hashing_lb_config: by_hostname.then_some(ConsistentHashingLbConfig {
+            use_hostname_for_hashing: true,
+        }),
         healthy_panic_threshold: threshold.map(percent),
         locality_config_specifier: is_weighted.then_some({
             LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {})

@@ -72,6 +72,13 @@ pub trait Protocol: Send + Sync + 'static {
         None
     }
 
+    /// The hash of a datum's name, as [`crate::Constraint::Shard`] has it: which endpoint has the
+    /// datum is explained by it. `None`: data have no hash.
+    fn key_hash(&self, key: &[u8]) -> Option<u64> {
+        let _ = key;
+        None
+    }
+
     /// How one request becomes several, where the protocol has such.
     fn scatter(&self) -> Option<&dyn Scatter> {
         None

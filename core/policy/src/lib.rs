@@ -4,30 +4,28 @@
 //! where it is checked, where it is explained and where it is applied.
 
 pub mod cluster_name;
+pub mod hashing;
 pub mod host;
 pub mod load;
 mod locality;
-pub mod maglev;
 pub mod place;
 pub mod placement;
 pub mod precedence;
-pub mod ring;
 pub mod route;
 pub mod subset;
 pub mod template;
 pub mod weights;
 
 pub use cluster_name::ClusterName;
+pub use hashing::{HashTables, Hashing, TierHost};
 pub use load::{HostCounts, PriorityLoad};
 pub use locality::{
     Distribution, Locality, LocalityParseError, LocalityPattern, LocalityRule, PatternError,
     PriorityLabel, RegionFailover,
 };
-pub use maglev::Maglev;
 pub use place::Place;
 pub use placement::{Placed, Placement};
 pub use precedence::Precedence;
-pub use ring::Ring;
 pub use route::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text};
 pub use template::{Template, TemplateError};
 pub use weights::WeightedCycle;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, Attribute, AttributeMatch, Condition, LocalityRule};
+use meltemi_policy::{Alternative, Attribute, AttributeMatch, Condition, Hashing, LocalityRule};
 use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Hashing, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RetryPolicy,
-    Route, RouteConfig, Service, Setting,
+    Cluster, Fault, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RetryPolicy, Route,
+    RouteConfig, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -215,6 +215,7 @@ fn cluster(cluster: &Cluster) -> Value {
     json!({
         "lb_policy": lb_policy(cluster.lb),
         "hashing": cluster.hashing.map(hashing),
+        "use_hostname_for_hashing": cluster.hashes_hostnames,
         "connect_timeout": duration(cluster.connect_timeout),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "max_connections": cluster.max_connections,

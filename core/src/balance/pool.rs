@@ -81,6 +81,10 @@ impl Pool {
         pool
     }
 
+    pub(super) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
     pub(super) fn len(&self) -> usize {
         self.seats.len()
     }

@@ -7,7 +7,7 @@ mod locality;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{LocalityRule, Place, Placed, Placement};
+use meltemi_policy::{Hashing, LocalityRule, Place, Placed, Placement};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -15,7 +15,6 @@ use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::meltemi::config::v1 as own;
 
 pub use connection::Keepalive;
-pub use hashing::Hashing;
 
 use super::address::Address;
 use super::duration::duration;
@@ -38,6 +37,9 @@ pub struct Cluster {
     pub lb: LbPolicy,
     /// `None`: the key of a request does not matter.
     pub hashing: Option<Hashing>,
+    /// Whether the host names of endpoints are hashed, as far as they have one, and not their
+    /// addresses.
+    pub hashes_hostnames: bool,
     pub connect_timeout: Duration,
     /// `None`: idle connections are not probed.
     pub keepalive: Option<Keepalive>,
@@ -104,6 +106,7 @@ impl Cluster {
             name: name.into(),
             lb: LbPolicy::default(),
             hashing: None,
+            hashes_hostnames: false,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             keepalive: None,
             max_connections: None,
@@ -118,6 +121,17 @@ impl Cluster {
             eds_name: name.into(),
             endpoints: Arc::default(),
         }
+    }
+
+    /// What is hashed of each of its endpoints.
+    pub fn hashed_names(&self) -> impl Iterator<Item = String> {
+        let hosts = self.endpoints.hosts.iter();
+        hosts.map(
+            |host| match self.hashes_hostnames && !host.hostname.is_empty() {
+                true => host.hostname.clone(),
+                false => host.address.to_string(),
+            },
+        )
     }
 
     /// The tiers of its endpoints, and what their localities weigh there, for a proxy at `own`.
@@ -164,6 +178,7 @@ impl TryFrom<proto::Cluster> for Cluster {
             name,
             lb,
             hashing,
+            hashes_hostnames: hashes_hostnames(cluster.common_lb_config.as_ref()),
             connect_timeout,
             keepalive: keepalive(cluster.upstream_connection_options)?,
             max_connections: thresholds.as_ref().and_then(|it| it.max_connections),
@@ -243,8 +258,8 @@ fn lb_policy(cluster: &proto::Cluster) -> Result<(LbPolicy, Option<Hashing>), In
         Ok(Wire::RoundRobin) => Ok((LbPolicy::RoundRobin, None)),
         Ok(Wire::LeastRequest) => Ok((LbPolicy::LeastRequest, None)),
         Ok(Wire::Random) => Ok((LbPolicy::Random, None)),
-        Ok(Wire::Maglev) => Ok((LbPolicy::Random, Some(Hashing::maglev(config)?))),
-        Ok(Wire::RingHash) => Ok((LbPolicy::Random, Some(Hashing::ring(config)?))),
+        Ok(Wire::Maglev) => Ok((LbPolicy::Random, Some(hashing::maglev(config)?))),
+        Ok(Wire::RingHash) => Ok((LbPolicy::Random, Some(hashing::ring(config)?))),
         Ok(other) => Err(Invalid::new(
             "lb_policy",
             format!("{} is not supported", other.as_str_name()),
@@ -254,6 +269,11 @@ fn lb_policy(cluster: &proto::Cluster) -> Result<(LbPolicy, Option<Hashing>), In
             format!("{} is unknown", cluster.lb_policy),
         )),
     }
+}
+
+fn hashes_hostnames(common: Option<&proto::cluster::CommonLbConfig>) -> bool {
+    let hashing = common.and_then(|common| common.consistent_hashing_lb_config.as_ref());
+    hashing.is_some_and(|hashing| hashing.use_hostname_for_hashing)
 }
 
 fn panic_threshold(common: Option<&proto::cluster::CommonLbConfig>) -> Result<u32, Invalid> {

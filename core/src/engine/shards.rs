@@ -3,10 +3,10 @@
 use std::cell::{Cell, LazyCell, RefCell};
 
 use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
-use meltemi_policy::{Maglev, Ring};
+use meltemi_policy::{HashTables, Hashing};
 use slotmap::SlotMap;
 
-use crate::config::Hashing;
+use crate::balance::Balancer;
 
 use super::{
     TopologyKey,
@@ -35,56 +35,44 @@ pub(super) enum Division {
     #[default]
     None,
     /// By a hash of the key, which each proxy computes alike.
-    Hashed(Hashing, RefCell<HashTable>),
+    Hashed(Hashed),
     /// As the servers say.
     Learned(std::rc::Rc<Learned>),
 }
 
-/// Which endpoint has which hash.
+/// Which of a cluster's endpoints has which hash.
 #[derive(Debug)]
-pub(super) enum HashTable {
-    Maglev(Maglev<HostKey>),
-    Ring(Ring<HostKey>),
+pub(super) struct Hashed {
+    pub(super) kind: Hashing,
+    pub(super) hosts: Vec<HostKey>,
+    /// What is hashed of each.
+    pub(super) names: Vec<String>,
+    pub(super) tables: RefCell<HashTables>,
 }
 
-impl HashTable {
-    /// The table of these endpoints, each with its address and its weight.
-    pub(super) fn new(
-        kind: Hashing,
-        members: impl IntoIterator<Item = (HostKey, String, u32)>,
-    ) -> Self {
-        match kind {
-            Hashing::Maglev { table_size } => Self::Maglev(Maglev::new(members, table_size)),
-            Hashing::Ring { minimum_size } => Self::Ring(Ring::new(members, minimum_size)),
-        }
-    }
-
+impl Hashed {
     fn at(&self, hash: u64) -> Option<HostKey> {
-        match self {
-            Self::Maglev(table) => table.at(hash).copied(),
-            Self::Ring(ring) => ring.at(hash).copied(),
-        }
+        let host = self.tables.borrow().at(hash)?;
+        self.hosts.get(host).copied()
     }
 
-    fn index(&self, hash: u64) -> Option<usize> {
-        match self {
-            Self::Maglev(table) => table.index(hash),
-            Self::Ring(ring) => ring.index(hash),
-        }
+    /// Its place among those that have a hash.
+    fn number(&self, hash: u64) -> Option<u32> {
+        let tables = self.tables.borrow();
+        let number = tables.hosts().binary_search(&tables.at(hash)?).ok()?;
+        u32::try_from(number).ok()
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Maglev(table) => table.members().len(),
-            Self::Ring(ring) => ring.members().len(),
-        }
-    }
-
-    fn members(&self) -> Vec<HostKey> {
-        match self {
-            Self::Maglev(table) => table.members().copied().collect(),
-            Self::Ring(ring) => ring.members().copied().collect(),
-        }
+    fn nodes(&self) -> Vec<(HostKey, u32, Role)> {
+        let tables = self.tables.borrow();
+        let hosts = tables
+            .hosts()
+            .iter()
+            .filter_map(|host| self.hosts.get(*host));
+        let numbered = (0_u32..).zip(hosts);
+        numbered
+            .map(|(number, host)| (*host, number, Role::Primary))
+            .collect()
     }
 }
 
@@ -269,15 +257,16 @@ impl Division {
     pub(super) fn divides(&self) -> bool {
         match self {
             Self::None => false,
-            Self::Hashed(_, table) => table.borrow().len() > 1,
+            Self::Hashed(hashed) => hashed.hosts.len() > 1,
             Self::Learned(_) => true,
         }
     }
 
     /// The endpoints that may be asked now: what a missing one had goes to the others.
-    pub(super) fn rehash(&self, members: impl Iterator<Item = (HostKey, String, u32)>) {
-        if let Self::Hashed(kind, table) = self {
-            *table.borrow_mut() = HashTable::new(*kind, members);
+    pub(super) fn rehash(&self, balancer: &Balancer) {
+        if let Self::Hashed(hashed) = self {
+            let tables = balancer.hash_tables(hashed.kind, &hashed.names);
+            hashed.tables.replace(tables);
         }
     }
 
@@ -291,10 +280,9 @@ impl Division {
         match self {
             Self::None => Owner::Anybody,
             Self::Hashed(..) if !self.divides() => Owner::Anybody,
-            Self::Hashed(_, table) => match constraint {
+            Self::Hashed(hashed) => match constraint {
                 Constraint::Shard { hash, .. } => {
-                    let host = table.borrow().at(*hash);
-                    host.map_or(Owner::Nobody, |host| Owner::Is {
+                    hashed.at(*hash).map_or(Owner::Nobody, |host| Owner::Is {
                         host,
                         replica: false,
                     })
@@ -321,7 +309,7 @@ impl Division {
     pub(super) fn shard(&self, slot: u32, hash: u64) -> Option<u32> {
         match self {
             Self::None => Some(0),
-            Self::Hashed(_, table) => u32::try_from(table.borrow().index(hash)?).ok(),
+            Self::Hashed(hashed) => hashed.number(hash),
             Self::Learned(learned) => learned.map.borrow().as_ref()?.shard(slot),
         }
     }
@@ -331,13 +319,7 @@ impl Division {
         let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
         match self {
             Self::None => Vec::new(),
-            Self::Hashed(_, table) => table
-                .borrow()
-                .members()
-                .into_iter()
-                .enumerate()
-                .map(|(index, host)| (host, number(index), Role::Primary))
-                .collect(),
+            Self::Hashed(hashed) => hashed.nodes(),
             Self::Learned(learned) => {
                 let map = learned.map.borrow();
                 let shards = map.iter().flat_map(|map| map.shards.iter().enumerate());

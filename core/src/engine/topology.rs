@@ -7,7 +7,7 @@ use meltemi_policy::Locality;
 
 use super::{
     Engine, Timer, TopologyKey,
-    shards::{Division, HashTable, Shards},
+    shards::{Division, Hashed, Shards},
     tables::{Cluster, Destination, Host, HostKey, Tables},
     timers::TimerKey,
 };
@@ -241,10 +241,20 @@ impl Tables {
     }
 
     /// A cluster's division of its keys; what its servers have said of it stays.
-    pub(super) fn division(&self, name: &str, config: &config::Cluster) -> Division {
+    pub(super) fn division(
+        &self,
+        name: &str,
+        config: &config::Cluster,
+        hosts: &[HostKey],
+    ) -> Division {
         if config.topology.is_none() {
             return match config.hashing {
-                Some(kind) => Division::Hashed(kind, RefCell::new(HashTable::new(kind, []))),
+                Some(kind) => Division::Hashed(Hashed {
+                    kind,
+                    hosts: hosts.to_vec(),
+                    names: config.hashed_names().collect(),
+                    tables: RefCell::default(),
+                }),
                 None => Division::None,
             };
         }

@@ -204,6 +204,10 @@ pub mod cluster {
         pub healthy_panic_threshold: ::core::option::Option<
             super::super::super::super::r#type::v3::Percent,
         >,
+        #[prost(message, optional, tag = "7")]
+        pub consistent_hashing_lb_config: ::core::option::Option<
+            common_lb_config::ConsistentHashingLbConfig,
+        >,
         #[prost(oneof = "common_lb_config::LocalityConfigSpecifier", tags = "3")]
         pub locality_config_specifier: ::core::option::Option<
             common_lb_config::LocalityConfigSpecifier,
@@ -222,6 +226,23 @@ pub mod cluster {
             }
             fn type_url() -> ::prost::alloc::string::String {
                 "type.googleapis.com/envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig"
+                    .into()
+            }
+        }
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        pub struct ConsistentHashingLbConfig {
+            #[prost(bool, tag = "1")]
+            pub use_hostname_for_hashing: bool,
+        }
+        impl ::prost::Name for ConsistentHashingLbConfig {
+            const NAME: &'static str = "ConsistentHashingLbConfig";
+            const PACKAGE: &'static str = "envoy.config.cluster.v3";
+            fn full_name() -> ::prost::alloc::string::String {
+                "envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig"
+                    .into()
+            }
+            fn type_url() -> ::prost::alloc::string::String {
+                "type.googleapis.com/envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig"
                     .into()
             }
         }

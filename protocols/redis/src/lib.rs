@@ -124,6 +124,11 @@ impl Protocol for Redis {
         Some("key")
     }
 
+    fn key_hash(&self, key: &[u8]) -> Option<u64> {
+        let (_, hash) = cluster::slot::slot_and_hash(key, self.settings.tags);
+        Some(hash)
+    }
+
     fn scatter(&self) -> Option<&dyn Scatter> {
         Some(&*self.splitter)
     }

@@ -27,10 +27,22 @@ pub(crate) struct Endpoint {
     pub(crate) health: Health,
 }
 
+impl Endpoint {
+    /// Its pod's name, if it is one of a StatefulSet.
+    pub(crate) fn hostname(&self) -> String {
+        let pod = self.labels.iter().find(|(name, _)| name == POD);
+        pod.map(|(_, name)| name.clone()).unwrap_or_default()
+    }
+}
+
+pub(crate) const POD: &str = "statefulset.kubernetes.io/pod-name";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) endpoints: Vec<Endpoint>,
+    /// `loadBalancer` of the DestinationRule, but for the next.
+    pub(crate) balancer: Value,
     /// `localityLbSetting` of the DestinationRule.
     pub(crate) setting: Option<Value>,
     /// The annotation `traffic-distribution`.
@@ -66,6 +78,7 @@ impl Case {
         Self {
             name: name.to_owned(),
             endpoints,
+            balancer: json!({"simple": "ROUND_ROBIN"}),
             setting: None,
             distribution: None,
             min_health: Some(min_health),
@@ -99,7 +112,7 @@ impl Case {
             Some(word) => json!({"networking.istio.io/traffic-distribution": word}),
             None => json!({}),
         };
-        let mut policy = json!({"loadBalancer": {"simple": "ROUND_ROBIN"}});
+        let mut policy = json!({"loadBalancer": self.balancer});
         if let Some(setting) = &self.setting {
             policy["loadBalancer"]["localityLbSetting"] = setting.clone();
         }
@@ -210,6 +223,7 @@ pub(crate) fn any(random: &mut Random, number: usize) -> Case {
     Case {
         name: format!("random {number}"),
         endpoints,
+        balancer: json!({"simple": "ROUND_ROBIN"}),
         min_health: *random.of(&[None, Some(0), Some(0), Some(0), Some(40), Some(60)]),
         setting,
         distribution,

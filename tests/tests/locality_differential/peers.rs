@@ -36,7 +36,7 @@ async fn answer(mut stream: TcpStream, reply: String) {
     }
 }
 
-const COMMAND: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+/// Of a command.
 const LINES: usize = 5;
 
 /// A client at an address of loopback; none: at whichever.
@@ -52,7 +52,13 @@ pub(crate) async fn connect(to: SocketAddr, from: Option<Ipv4Addr>) -> TcpStream
 
 /// Who answers a command; none where nobody does.
 pub(crate) async fn ask(stream: &mut TcpStream) -> Option<usize> {
-    stream.write_all(COMMAND).await.ok()?;
+    ask_for(stream, "k").await
+}
+
+/// Who answers a command about a key.
+pub(crate) async fn ask_for(stream: &mut TcpStream, key: &str) -> Option<usize> {
+    let command = format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
+    stream.write_all(command.as_bytes()).await.ok()?;
     let mut reply = vec![];
     while !reply.ends_with(b"\r\n") {
         let mut byte = [0];

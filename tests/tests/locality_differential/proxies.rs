@@ -46,7 +46,15 @@ pub(crate) fn envoy(
             listeners.push(listener(&name));
         }
     }
-    clusters.push(control_plane(serve(runtime, assignments)));
+    clusters.push(control_plane(serve(
+        runtime,
+        unchanging(runtime, assignments),
+    )));
+    start(binary, &clusters, &listeners)
+}
+
+/// An Envoy that asks the one of its clusters that is named `control-plane`.
+pub(crate) fn start(binary: &Path, clusters: &[Value], listeners: &[Value]) -> Envoy {
     let ads = json!({
         "api_type": "GRPC", "transport_api_version": "V3",
         "grpc_services": [{"envoy_grpc": {"cluster_name": "control-plane"}}],
@@ -59,7 +67,7 @@ pub(crate) fn envoy(
     Envoy::start(binary, bootstrap)
 }
 
-fn cluster(name: &str, number: usize, policy: &str, sent: &Sent) -> Value {
+pub(crate) fn cluster(name: &str, number: usize, policy: &str, sent: &Sent) -> Value {
     let mut cluster = json!({
         "name": name, "type": "EDS", "lb_policy": policy, "common_lb_config": {},
         "eds_cluster_config": {
@@ -80,7 +88,7 @@ fn cluster(name: &str, number: usize, policy: &str, sent: &Sent) -> Value {
     cluster
 }
 
-fn control_plane(address: SocketAddr) -> Value {
+pub(crate) fn control_plane(address: SocketAddr) -> Value {
     const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     json!({
         "name": "control-plane",
@@ -112,7 +120,7 @@ fn listener(cluster: &str) -> Value {
     })
 }
 
-fn assignment(
+pub(crate) fn assignment(
     number: usize,
     case: &Case,
     groups: &[Group],
@@ -121,7 +129,7 @@ fn assignment(
     let endpoint = |&index: &usize| {
         let endpoint = Endpoint {
             address: Some(address(addresses[index])),
-            hostname: String::new(),
+            hostname: case.endpoints[index].hostname(),
         };
         LbEndpoint {
             host_identifier: Some(HostIdentifier::Endpoint(endpoint)),
@@ -171,8 +179,14 @@ fn health(health: Health) -> HealthStatus {
     }
 }
 
-/// The data plane against our control plane over manifests; the health of endpoints is added.
+/// The data plane against our control plane over manifests.
 pub(crate) fn meltemi(runtime: &Runtime, cases: &[Case], addresses: &[SocketAddr]) -> Meltemi {
+    let resources = resources(cases, addresses);
+    run(serve(runtime, unchanging(runtime, resources)))
+}
+
+/// The translation of the manifests, to which the health of the endpoints is added.
+pub(crate) fn resources(cases: &[Case], addresses: &[SocketAddr]) -> Resources {
     let mut resources = translated(cases, addresses);
     for (number, case) in cases.iter().enumerate() {
         let name = format!("outbound|6379||c{number}.test");
@@ -188,7 +202,11 @@ pub(crate) fn meltemi(runtime: &Runtime, cases: &[Case], addresses: &[SocketAddr
         }
         resources.insert(name, &assignment);
     }
-    let control = serve(runtime, resources);
+    resources
+}
+
+/// The data plane of a control plane.
+pub(crate) fn run(control: SocketAddr) -> Meltemi {
     let labels: Vec<_> = OWN_LABELS.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let mut command = Command::new(binary());
     command
@@ -225,16 +243,25 @@ fn endpoints_of(resources: &Resources, name: &str) -> ClusterLoadAssignment {
     body.unpack().expect("our own encoding")
 }
 
-fn serve(runtime: &Runtime, resources: Resources) -> SocketAddr {
+/// What ends the channel would end the service.
+fn unchanging(runtime: &Runtime, resources: Resources) -> Published {
+    let (published, served) = watch::channel(Some(Arc::new(resources)));
+    runtime.spawn(async move {
+        std::future::pending::<()>().await;
+        drop(published);
+    });
+    served
+}
+
+pub(crate) type Published = watch::Receiver<Option<Arc<Resources>>>;
+
+pub(crate) fn serve(runtime: &Runtime, served: Published) -> SocketAddr {
     let listener = runtime
         .block_on(TcpListener::bind("127.0.0.1:0"))
         .expect("a port");
     let address = listener.local_addr().expect("it is bound");
-    let (published, served) = watch::channel(Some(Arc::new(resources)));
     let (rejected, mut rejections) = mpsc::channel(64);
     runtime.spawn(async move {
-        // What ends the channel ends the service.
-        let _published = published;
         let incoming = TcpListenerStream::new(listener);
         Server::new(served, rejected)
             .serve::<tokio::net::TcpStream>(incoming, std::future::pending::<()>())

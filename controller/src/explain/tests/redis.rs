@@ -88,3 +88,45 @@ fn the_policy_of_a_metarouter_is_explained_where_a_redisservice_routes() {
     let all = told(&[("command", "SET"), ("key", "a:session:7")]);
     assert!(all.contains("route 1 says:"), "{all}");
 }
+
+/// The hash of a key is the number that it is.
+fn owned(key: &str, failed: &[&str]) -> DestinationShare {
+    let fixture = Fixture::redis();
+    let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: cache}\n\
+                spec: {host: cache.shop, trafficPolicy: {outlierDetection: {}, loadBalancer: \
+                {consistentHash: {maglev: {tableSize: 11}}}}}\n";
+    fixture.write("rule.yaml", rule);
+    let mut settings = redis_settings();
+    settings.key_hash = Some(crate::KeyHash::new(|plugin, _, attributes| {
+        assert_eq!(plugin, "redis");
+        let (_, key) = attributes.iter().find(|(name, _)| *name == "key")?;
+        key.parse().ok()
+    }));
+    let query = Query {
+        service: "cache.shop".to_owned(),
+        attributes: vec![("key".to_owned(), key.to_owned())],
+        failed: failed.iter().map(|it| (*it).to_owned()).collect(),
+        ..Query::default()
+    };
+    let explanation = run(&fixture.paths(), settings, &query).unwrap();
+    explanation.destinations[0].clone()
+}
+
+#[test]
+fn the_endpoint_of_a_key_is_explained() {
+    let endpoint = |key: &str, failed: &[&str]| owned(key, failed).key.unwrap().endpoint;
+    let owners: Vec<_> = (0..11)
+        .map(|key| endpoint(&format!("{key}"), &[]).unwrap())
+        .collect();
+    for address in ["10.0.0.1:6379", "10.0.0.2:6379"] {
+        assert!(owners.iter().any(|owner| owner == address), "{owners:?}");
+        let others = endpoint("3", &[address]).unwrap();
+        assert_ne!(others, address);
+        let shown = owned("3", &[address]).to_string();
+        let line = format!("the key is at {others} (hash 0x0000000000000003)");
+        assert!(shown.contains(&line), "{shown}");
+    }
+    let all = ["10.0.0.1:6379", "10.0.0.2:6379"];
+    assert_eq!(endpoint("3", &all), None);
+    assert_eq!(owned("none", &[]).key, None);
+}

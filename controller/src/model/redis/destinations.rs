@@ -143,7 +143,7 @@ impl Destination {
         }
         match spec.mode {
             Mode::Proxy if has_balancer => {}
-            Mode::Proxy => cluster.hash = Some(ConsistentHash::Maglev { table_size: None }),
+            Mode::Proxy => cluster.hash = Some(ConsistentHash::MAGLEV),
             Mode::Cluster => {
                 let seeds = spec.discovery_endpoints.iter();
                 let seeds = seeds.flat_map(|seed| self.addresses(seed, port, services));

@@ -5,7 +5,7 @@ use super::*;
 use crate::check::Report;
 use crate::controller::Controller;
 use crate::fixture::{Fixture, REDIS_SERVICE, redis_settings};
-use crate::manifest::{ConsistentHash, Hidden, Simple};
+use crate::manifest::{ConsistentHash, HashTable, Hidden, Simple};
 use crate::schema::{Configured, RefusedSetting, SettingsCheck};
 
 mod destinations;

@@ -1,55 +1,39 @@
-//! Endpoints by the hash of a key.
+//! Endpoints by the hash of a key. Which key a request has, its protocol says; a request without one
+//! goes to an endpoint at random.
 
+use meltemi_policy::Hashing;
+use meltemi_policy::hashing::{DEFAULT_RING_SIZE, DEFAULT_TABLE_SIZE};
 use meltemi_proto::envoy::config::cluster::v3::cluster::LbConfig;
 
 use super::super::invalid::Invalid;
 
-/// How the endpoint of a key is found. Which key a request has, its protocol says; a request
-/// without one goes to an endpoint at random.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hashing {
-    Maglev {
-        /// Entries of the table, a prime number.
-        table_size: u32,
-    },
-    Ring {
-        /// Points on the ring at the least, over all endpoints.
-        minimum_size: u32,
-    },
-}
-
-/// Envoy's, and its largest.
-const DEFAULT_TABLE: u64 = 65_537;
+/// Envoy's bounds.
 const LARGEST_TABLE: u64 = 5_000_011;
-/// Envoy's, and its largest.
-const DEFAULT_RING: u64 = 1_024;
 const LARGEST_RING: u64 = 8 * 1024 * 1024;
 
-impl Hashing {
-    pub(super) fn maglev(config: Option<&LbConfig>) -> Result<Self, Invalid> {
-        let size = match config {
-            Some(LbConfig::MaglevLbConfig(maglev)) => maglev.table_size,
-            _ => None,
-        };
-        let field = "maglev_lb_config.table_size";
-        let size = size.unwrap_or(DEFAULT_TABLE);
-        let table_size = bounded(field, size, LARGEST_TABLE)?;
-        if !is_prime(table_size) {
-            return Err(Invalid::new(field, format!("{size} is not a prime number")));
-        }
-        Ok(Self::Maglev { table_size })
+pub(super) fn maglev(config: Option<&LbConfig>) -> Result<Hashing, Invalid> {
+    let size = match config {
+        Some(LbConfig::MaglevLbConfig(maglev)) => maglev.table_size,
+        _ => None,
+    };
+    let field = "maglev_lb_config.table_size";
+    let size = size.unwrap_or(DEFAULT_TABLE_SIZE.into());
+    let table_size = bounded(field, size, LARGEST_TABLE)?;
+    if !is_prime(table_size) {
+        return Err(Invalid::new(field, format!("{size} is not a prime number")));
     }
+    Ok(Hashing::Maglev { table_size })
+}
 
-    pub(super) fn ring(config: Option<&LbConfig>) -> Result<Self, Invalid> {
-        let size = match config {
-            Some(LbConfig::RingHashLbConfig(ring)) => ring.minimum_ring_size,
-            _ => None,
-        };
-        let field = "ring_hash_lb_config.minimum_ring_size";
-        let size = size.unwrap_or(DEFAULT_RING);
-        let minimum_size = bounded(field, size, LARGEST_RING)?;
-        Ok(Self::Ring { minimum_size })
-    }
+pub(super) fn ring(config: Option<&LbConfig>) -> Result<Hashing, Invalid> {
+    let size = match config {
+        Some(LbConfig::RingHashLbConfig(ring)) => ring.minimum_ring_size,
+        _ => None,
+    };
+    let field = "ring_hash_lb_config.minimum_ring_size";
+    let size = size.unwrap_or(DEFAULT_RING_SIZE.into());
+    let minimum_size = bounded(field, size, LARGEST_RING)?;
+    Ok(Hashing::Ring { minimum_size })
 }
 
 fn bounded(field: &str, size: u64, largest: u64) -> Result<u32, Invalid> {

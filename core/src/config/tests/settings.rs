@@ -1,5 +1,7 @@
 //! What manifests can ask of plugins, of connections and of copies.
 
+use meltemi_policy::Hashing;
+
 use super::*;
 
 type Millis = fn(i32) -> Option<meltemi_proto::Duration>;
@@ -186,6 +188,17 @@ fn what_a_cluster_asks_for() {
     ring.set_lb_policy(choices::LbPolicy::RingHash);
     let ring = Cluster::try_from(ring).expect("valid");
     assert_eq!(ring.hashing, Some(Hashing::Ring { minimum_size: 1024 }));
+    assert!(!ring.hashes_hostnames);
+
+    let mut named = cluster();
+    named.common_lb_config = Some(choices::CommonLbConfig {
+        consistent_hashing_lb_config: Some(choices::common_lb_config::ConsistentHashingLbConfig {
+            use_hostname_for_hashing: true,
+        }),
+        ..Default::default()
+    });
+    let named = Cluster::try_from(named).expect("valid");
+    assert!(named.hashes_hostnames);
 
     let bare = Cluster::try_from(cluster_message()).expect("valid");
     assert_eq!(bare.hashing, None);

@@ -53,7 +53,6 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) leaving: bool,
     /// Its last report was a failure.
     pub(in crate::engine) failing: bool,
-    weight: u32,
     /// Its cluster's outlier detection took it out.
     ejected: bool,
     /// The configuration has it, or the other endpoints of its cluster do.
@@ -212,15 +211,13 @@ impl Cluster {
     }
 
     fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
-        self.division.rehash(self.hosts.iter().filter_map(|key| {
-            let host = hosts.get(*key).filter(|host| !host.ejected)?;
-            Some((*key, host.address.to_string(), host.weight))
-        }));
         if let Some(balancer) = &self.balancer {
-            balancer.borrow_mut().set_ejected(|index| {
+            let mut balancer = balancer.borrow_mut();
+            balancer.set_ejected(|index| {
                 let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
                 host.is_some_and(|host| host.ejected)
             });
+            self.division.rehash(&balancer);
         }
     }
 }
@@ -254,7 +251,6 @@ impl Host {
             shared: Vec::new(),
             leaving: false,
             failing: false,
-            weight: 1,
             ejected: false,
             configured: true,
         }
@@ -286,7 +282,7 @@ impl Tables {
             let before = self.clusters.get(&*name);
             let before = before.and_then(|cluster| cluster.budget.as_ref());
             let cluster = Cluster {
-                division: self.division(&name, config),
+                division: self.division(&name, config, &hosts),
                 name: Arc::clone(&name),
                 hosts,
                 seeds,
@@ -322,7 +318,6 @@ impl Tables {
         for endpoint in &config.endpoints.hosts {
             let key = self.place_host((name, config), &endpoint.address, metrics, known);
             if let Some(host) = self.hosts.get_mut(key) {
-                host.weight = endpoint.weight;
                 host.locality = endpoint.locality.clone();
             }
             hosts.push(key);

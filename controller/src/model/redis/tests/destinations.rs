@@ -10,10 +10,7 @@ fn a_redis_destination_decides_how_its_host_is_used() {
             told(&sessions.settings),
             ["mode=PROXY", "upstreamPassword=Tr0ub4dor (secret)"]
         );
-        assert_eq!(
-            sessions.hash,
-            Some(ConsistentHash::Maglev { table_size: None })
-        );
+        assert_eq!(sessions.hash, Some(ConsistentHash::MAGLEV));
         assert_eq!(sessions.connect_timeout, Duration::from_secs(10));
         assert_eq!(sessions.max_connections, Some(7));
         let keepalive = sessions.keepalive.unwrap();
@@ -38,15 +35,29 @@ const RULE: &str = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
 
 #[test]
 fn a_balancer_that_a_destination_rule_names_stands() {
-    let ring = ConsistentHash::Ring {
-        minimum_size: Some(64),
+    let ring = |by_hostname| {
+        Some(ConsistentHash {
+            table: HashTable::Ring {
+                minimum_size: Some(64),
+            },
+            by_hostname,
+        })
     };
-    let maglev = |table_size| Some(ConsistentHash::Maglev { table_size });
+    let maglev = |table_size| {
+        let table = HashTable::Maglev { table_size };
+        let by_hostname = false;
+        Some(ConsistentHash { table, by_hostname })
+    };
     let rows = [
         ("{simple: RANDOM}", None, Simple::Random),
         (
             "{consistentHash: {ringHash: {minimumRingSize: 64}}}",
-            Some(ring),
+            ring(false),
+            Simple::LeastRequest,
+        ),
+        (
+            "{consistentHash: {ringHash: {minimumRingSize: 64}, useHostnameForHashing: true}}",
+            ring(true),
             Simple::LeastRequest,
         ),
         (
