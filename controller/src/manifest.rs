@@ -28,7 +28,7 @@ pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, OutlierDetection, RetryBudget, Simple, Subset, Tls,
-    TrafficPolicy,
+    TrafficPolicy, Warmup,
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};

@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
     ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection, Retries, RetryBudget,
-    Simple, Spec,
+    Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -218,6 +218,8 @@ pub(crate) struct Cluster {
     /// Counts where there is no `hash`.
     pub(crate) balance: Simple,
     pub(crate) hash: Option<ConsistentHash>,
+    /// Of no effect where a hash or chance decides.
+    pub(crate) warmup: Option<Warmup>,
     pub(crate) connect_timeout: Duration,
     pub(crate) keepalive: Option<Keepalive>,
     /// None: no limit.

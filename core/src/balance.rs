@@ -47,9 +47,30 @@ pub struct Balancer {
 /// An endpoint that may get requests; what does not change between ejections.
 #[derive(Debug)]
 struct Member {
+    /// As the configuration has it.
     health: Health,
+    /// With what ejections make of it.
+    now: Health,
     tier: usize,
     seat: Seat,
+    /// The part of its weight that counts for its share of a pool.
+    part: f64,
+}
+
+impl Member {
+    /// What it has in a pool. `finely`: weights are compared with parts of weights.
+    fn seat(&self, finely: bool) -> Seat {
+        /// Of a weight of 1 so much, so that small parts of it can be told apart.
+        const FINE: f64 = 1000.0;
+        let weight = match finely {
+            true => (f64::from(self.seat.weight) * FINE * self.part).max(1.0) as u32,
+            false => self.seat.weight,
+        };
+        Seat {
+            weight,
+            ..self.seat
+        }
+    }
 }
 
 /// The endpoints that one request is offered: a position, no more.
@@ -94,6 +115,8 @@ impl Balancer {
             .filter_map(|(host, (endpoint, (group, tier)))| {
                 Some(Member {
                     health: endpoint.health,
+                    now: endpoint.health,
+                    part: 1.0,
                     tier: tier?,
                     seat: Seat {
                         host,
@@ -125,30 +148,40 @@ impl Balancer {
 
     /// Takes the ejected endpoints out, and those that no longer are back in.
     pub fn set_ejected(&mut self, ejected: impl Fn(usize) -> bool) {
-        let health: Vec<Health> = self
-            .members
-            .iter()
-            .map(|member| match member.health {
+        for member in &mut self.members {
+            member.now = match member.health {
                 Health::Healthy | Health::Degraded if ejected(member.seat.host) => {
                     Health::Unhealthy
                 }
                 health => health,
-            })
-            .collect();
-        self.counts = self.counts_of(&health);
+            };
+        }
+        self.counts = self.count();
         self.loads = load::distribute(&self.counts, self.overprovisioning, self.panic_threshold);
+        self.fill_pools();
+        self.percents = self
+            .percent_of_pools()
+            .flat_map(|(pool, percent)| std::iter::repeat_n(pool, percent as usize))
+            .collect();
+    }
+
+    /// Gives each endpoint this part of its weight, from 0 to 1, until it is given another.
+    pub fn warm_up(&mut self, part: impl Fn(usize) -> f64) {
+        for member in &mut self.members {
+            member.part = part(member.seat.host);
+        }
+        self.fill_pools();
+    }
+
+    fn fill_pools(&mut self) {
         let healthy = (0..self.tiers).map(|tier| (tier, Health::Healthy));
         let degraded = (0..self.tiers).map(|tier| (tier, Health::Degraded));
         let mut draws = self.draws.clone();
         self.pools = healthy
             .chain(degraded)
-            .map(|(tier, kind)| self.pool(tier, kind, &health, draws.next()))
+            .map(|(tier, kind)| self.pool(tier, kind, draws.next()))
             .collect();
         self.draws = draws;
-        self.percents = self
-            .percent_of_pools()
-            .flat_map(|(pool, percent)| std::iter::repeat_n(pool, percent as usize))
-            .collect();
     }
 
     /// The percentage of the load that goes to each pool. A panicking tier has one pool for all.
@@ -162,9 +195,9 @@ impl Balancer {
         healthy.chain(degraded)
     }
 
-    fn counts_of(&self, health: &[Health]) -> Vec<HostCounts> {
+    fn count(&self) -> Vec<HostCounts> {
         let mut counts = vec![HostCounts::default(); self.tiers];
-        for (member, health) in self.members.iter().zip(health) {
+        for member in &self.members {
             let tier = &mut counts[member.tier];
             let counted = match self.weighted_health {
                 true => member.seat.weight,
@@ -172,7 +205,7 @@ impl Balancer {
             };
             let add = |count: &mut u32| *count = count.saturating_add(counted);
             add(&mut tier.total);
-            match health {
+            match member.now {
                 Health::Healthy => add(&mut tier.healthy),
                 Health::Degraded => add(&mut tier.degraded),
                 Health::Unhealthy | Health::Draining => {}
@@ -182,22 +215,22 @@ impl Balancer {
     }
 
     /// The hosts of a tier that are of this kind; in panic, all of them as if they were healthy.
-    fn pool(&self, tier: usize, kind: Health, health: &[Health], turn: u64) -> Pool {
-        let members = self.members.iter().zip(health);
-        let of_tier = members.filter(|(member, _)| member.tier == tier);
+    fn pool(&self, tier: usize, kind: Health, turn: u64) -> Pool {
+        let finely = self.members.iter().any(|member| member.part < 1.0);
+        let of_tier = self.members.iter().filter(|member| member.tier == tier);
         if self.loads[tier].panic {
             let seats = of_tier
-                .filter(|(_, health)| kind == Health::Healthy && **health != Health::Draining)
-                .map(|(member, _)| member.seat);
+                .filter(|member| kind == Health::Healthy && member.now != Health::Draining)
+                .map(|member| member.seat(finely));
             return Pool::flat(seats.collect(), turn);
         }
         let Some(weights) = &self.group_weights else {
             let seats = of_tier
-                .filter(|(_, health)| **health == kind)
-                .map(|(member, _)| member.seat);
+                .filter(|member| member.now == kind)
+                .map(|member| member.seat(finely));
             return Pool::flat(seats.collect(), turn);
         };
-        let seats = of_tier.map(|(member, health)| (member.seat, *health == kind));
+        let seats = of_tier.map(|member| (member.seat(finely), member.now == kind));
         Pool::by_group(seats.collect(), (weights, self.overprovisioning), turn)
     }
 

@@ -78,7 +78,7 @@ use server::Server;
 pub use settings::Settings;
 pub use status::{HostStatus, WorkerStatus};
 use tables::{Candidates, Tables};
-use timers::Timers;
+use timers::{TimerKey, Timers};
 
 new_key_type! {
     /// A client's connection.
@@ -155,6 +155,7 @@ enum Timer {
     ServerHead(ServerKey),
     ServerReady(ServerKey),
     ServerFlush(ServerKey),
+    WarmUp,
 }
 
 /// One worker's share of the proxy.
@@ -167,6 +168,8 @@ pub struct Engine {
     /// Nanoseconds from `origin` to `now`: what durations are measured with.
     elapsed: u64,
     tables: Tables,
+    /// When endpoints that are new get more of their weight.
+    warming: Option<TimerKey>,
     observer: Observer,
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
@@ -208,6 +211,7 @@ impl Engine {
             now,
             elapsed: 0,
             tables: Tables::new(protocols),
+            warming: None,
             observer: Observer::default(),
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
@@ -246,6 +250,7 @@ impl Engine {
         let gone = self
             .tables
             .update(snapshot, &self.telemetry, (self.random.random(), now));
+        self.warm_up();
         self.observe_services(snapshot);
         self.withdraw_hosts(&gone);
         for key in self.tables.topologies.keys().collect::<Vec<_>>() {
@@ -263,8 +268,20 @@ impl Engine {
     }
 
     /// Replaces the set of ejected endpoints of a cluster.
-    pub fn set_ejected(&mut self, cluster: &str, ejected: &[Address]) {
+    pub fn set_ejected(&mut self, cluster: &str, ejected: &[Address], now: Instant) {
+        self.at(now);
         self.tables.set_ejected(cluster, ejected);
+        self.warm_up();
+    }
+
+    /// Endpoints that are new get more of their weight step by step.
+    fn warm_up(&mut self) {
+        if let Some(before) = self.warming.take() {
+            self.timers.cancel(before);
+        }
+        let pause = self.tables.warm_up(self.now);
+        let next = pause.map(|pause| self.timers.set(self.now + pause, Timer::WarmUp));
+        self.warming = next;
     }
 
     /// A client connected to the listener of this name. `None`: it is refused, close the socket.
@@ -398,6 +415,10 @@ impl Engine {
                 Timer::Delayed(key) => self.delay_is_over(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
+                Timer::WarmUp => {
+                    self.warming = None;
+                    self.warm_up();
+                }
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),
                 Timer::ClientLeaving(key) => self.client_leaving(key),

@@ -83,6 +83,8 @@ says! {
     hash_by_a_key_and_a_ring: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {useSourceIp: true, maglev: {}}}\n    outlierDetection";
     hash_table_of_a_bad_size: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: RANDOM, consistentHash: {maglev: {tableSize: 100}}}\n    outlierDetection";
     hash_that_is_understood: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {ringHash: {minimumRingSize: 1024}}}\n    outlierDetection";
+    warmup_that_is_wrong: "rule.yaml" "    outlierDetection" => "    loadBalancer: {warmup: {minimumPercent: 101, aggression: 0.5}}\n    outlierDetection";
+    warmup_of_a_bad_duration: "rule.yaml" "    outlierDetection" => "    loadBalancer: {warmupDurationSecs: 60}\n    outlierDetection";
     hash_of_what_is_no_truth: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {maglev: {}, useHostnameForHashing: 'yes'}}\n    outlierDetection";
     settings_that_are_none: "service.yaml" "apiVersion" => "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\nmetadata: {name: dubbo}\nspec: {protocol: dubbo, codec: dubbo, settings: {a: [1], '': b}}\n---\napiVersion";
     route_that_leads_nowhere: "router.yaml" "    route:\n    - destination: {host: greeter.shop, subset: v2}\n" => "";

@@ -15,6 +15,9 @@ pub struct DestinationShare {
     /// Percent of the route's requests.
     pub weight: u32,
     pub load_balancer: Option<&'static str>,
+    /// How endpoints that are new come to their weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
     /// Where the key of the request decides: who has it.
@@ -111,6 +114,7 @@ fn cluster_share(
         weight: 100,
         fallbacks: vec![],
         load_balancer: cluster.map(balance),
+        warmup: cluster.and_then(warmup),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()
@@ -132,6 +136,20 @@ fn balance(cluster: &Cluster) -> &'static str {
         (None, Simple::LeastRequest) => "LEAST_REQUEST",
         (None, Simple::Random) => "RANDOM",
     }
+}
+
+/// None where it does not act.
+fn warmup(cluster: &Cluster) -> Option<String> {
+    let warmup = cluster.warmup?;
+    let acts = cluster.hash.is_none() && cluster.topology.is_none();
+    let acts = acts && cluster.balance != Simple::Random;
+    // Envoy's, where nothing is said.
+    let least = warmup.minimum_percent.unwrap_or(10.0);
+    let aggression = warmup.aggression.unwrap_or(1.0);
+    let duration = warmup.duration;
+    acts.then(|| {
+        format!("from {least}% of its weight to all of it in {duration:?}, aggression {aggression}")
+    })
 }
 
 fn locality(state: &LocalityState) -> String {

@@ -282,6 +282,15 @@ impl<'n> Fields<'n> {
 
     /// A number from 0 to 100.
     pub(super) fn percentage(&self, d: &mut Decoder, name: &str) -> Option<f64> {
+        self.number(d, name, 0.0..=100.0)
+    }
+
+    pub(super) fn number(
+        &self,
+        d: &mut Decoder,
+        name: &str,
+        bounds: std::ops::RangeInclusive<f64>,
+    ) -> Option<f64> {
         let node = self.node(name)?;
         let path = self.path_of(name);
         let value = match node.value {
@@ -292,8 +301,12 @@ impl<'n> Fields<'n> {
                 return None;
             }
         };
-        if !(0.0..=100.0).contains(&value) {
-            let message = format!("`{path}` must be from 0 to 100, not {value}");
+        if !bounds.contains(&value) {
+            let bounds = match (bounds.start(), bounds.end()) {
+                (low, &f64::MAX) => format!("at least {low}"),
+                (low, high) => format!("from {low} to {high}"),
+            };
+            let message = format!("`{path}` must be {bounds}, not {value}");
             d.invalid(node.at, message, "write a number within these bounds");
             return None;
         }

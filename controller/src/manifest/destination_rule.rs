@@ -11,11 +11,13 @@ mod hashing;
 mod outlier;
 mod retry_budget;
 mod tls;
+mod warmup;
 
 pub(crate) use hashing::{ConsistentHash, HashTable};
 pub(crate) use outlier::OutlierDetection;
 pub(crate) use retry_budget::RetryBudget;
 pub(crate) use tls::Tls;
+pub(crate) use warmup::Warmup;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DestinationRule {
@@ -85,6 +87,7 @@ pub(crate) struct LoadBalancer {
     /// Never beside `simple`.
     pub(crate) hash: Option<ConsistentHash>,
     pub(crate) locality: Option<LocalitySetting>,
+    pub(crate) warmup: Option<Warmup>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,8 +137,8 @@ const LOAD_BALANCER: &[Field] = &[
     Field::InForce("localityLbSetting"),
     Field::NotYet("zoneAwareLbSetting"),
     Field::InForce("consistentHash"),
-    Field::NotYet("warmupDurationSecs"),
-    Field::NotYet("warmup"),
+    Field::InForce("warmupDurationSecs"),
+    Field::InForce("warmup"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
@@ -262,5 +265,6 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
         simple,
         hash: hashing::decode(d, &fields),
         locality: locality::decode(d, &fields),
+        warmup: warmup::decode(d, &fields),
     }
 }

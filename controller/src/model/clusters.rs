@@ -80,6 +80,7 @@ fn cluster(
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
         balance: balance(&policy),
         hash: balancer.and_then(|lb| lb.hash),
+        warmup: balancer.and_then(|lb| lb.warmup),
         connect_timeout: CONNECT_TIMEOUT,
         keepalive: None,
         max_connections: None,

@@ -7,8 +7,8 @@ use meltemi_policy::Locality;
 use meltemi_proto::envoy::config::cluster::v3 as wire;
 use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::{Thresholds, thresholds};
 use meltemi_proto::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy, MaglevLbConfig,
-    RingHashLbConfig,
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
+    LeastRequestLbConfig, MaglevLbConfig, RingHashLbConfig, RoundRobinLbConfig, SlowStartConfig,
 };
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
@@ -19,7 +19,7 @@ use meltemi_proto::meltemi::config::v1 as own;
 use super::locality;
 use super::policy::{percent, settings};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
-use crate::manifest::{HashTable, Keepalive, OutlierDetection, Simple};
+use crate::manifest::{HashTable, Keepalive, OutlierDetection, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
@@ -75,13 +75,34 @@ fn balance(cluster: &Cluster) -> (LbPolicy, Option<LbConfig>) {
             (LbPolicy::RingHash, config.map(LbConfig::RingHashLbConfig))
         }
         None => {
-            let policy = match cluster.balance {
-                Simple::RoundRobin => LbPolicy::RoundRobin,
-                Simple::LeastRequest => LbPolicy::LeastRequest,
-                Simple::Random => LbPolicy::Random,
+            let slow_start_config = cluster.warmup.map(slow_start);
+            let is_slow = slow_start_config.is_some();
+            let (policy, config) = match cluster.balance {
+                Simple::RoundRobin => {
+                    let config = RoundRobinLbConfig { slow_start_config };
+                    (LbPolicy::RoundRobin, LbConfig::RoundRobinLbConfig(config))
+                }
+                Simple::LeastRequest => {
+                    let config = LeastRequestLbConfig { slow_start_config };
+                    let config = LbConfig::LeastRequestLbConfig(config);
+                    (LbPolicy::LeastRequest, config)
+                }
+                Simple::Random => return (LbPolicy::Random, None),
             };
-            (policy, None)
+            (policy, is_slow.then_some(config))
         }
+    }
+}
+
+fn slow_start(warmup: Warmup) -> SlowStartConfig {
+    let aggression = warmup.aggression.map(|aggression| core::RuntimeDouble {
+        default_value: aggression,
+        runtime_key: String::new(),
+    });
+    SlowStartConfig {
+        slow_start_window: Some(duration(warmup.duration)),
+        aggression,
+        min_weight_percent: warmup.minimum_percent.map(percent),
     }
 }
 

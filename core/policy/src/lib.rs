@@ -14,6 +14,7 @@ pub mod precedence;
 pub mod route;
 pub mod subset;
 pub mod template;
+mod warmup;
 pub mod weights;
 
 pub use cluster_name::ClusterName;
@@ -28,4 +29,5 @@ pub use placement::{Placed, Placement};
 pub use precedence::Precedence;
 pub use route::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text};
 pub use template::{Template, TemplateError};
+pub use warmup::Warmup;
 pub use weights::WeightedCycle;

@@ -214,6 +214,11 @@ fn attribute(matched: &AttributeMatch) -> Value {
 fn cluster(cluster: &Cluster) -> Value {
     json!({
         "lb_policy": lb_policy(cluster.lb),
+        "warmup": cluster.warmup.map(|warmup| json!({
+            "duration": duration(warmup.duration),
+            "minimum_percent": warmup.minimum * 100.0,
+            "aggression": warmup.aggression,
+        })),
         "hashing": cluster.hashing.map(hashing),
         "use_hostname_for_hashing": cluster.hashes_hostnames,
         "connect_timeout": duration(cluster.connect_timeout),

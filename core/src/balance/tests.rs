@@ -115,6 +115,33 @@ fn random_and_least_request_follow_the_weights() {
 }
 
 #[test]
+fn a_new_endpoint_has_a_part_of_its_weight() {
+    let hosts = [
+        ("r1/z1", 1, Health::Healthy),
+        ("r1/z1", 2, Health::Healthy),
+        ("r1/z1", 1, Health::Healthy),
+    ];
+    for lb in [LbPolicy::RoundRobin, LbPolicy::LeastRequest] {
+        let mut balancer = balancer(&cluster(lb, &hosts));
+        let part = |part: f64| move |host| if host == 0 { part } else { 1.0 };
+        balancer.warm_up(part(0.1));
+        assert_shares(&balancer, &[0.1 / 3.1, 2.0 / 3.1, 1.0 / 3.1]);
+        let counted = counts(&mut balancer, 31_000);
+        assert!(counted[0].abs_diff(1_000) < 200, "{lb:?} {counted:?}");
+        // It still counts as a whole endpoint, and keeps its part when another is ejected.
+        assert_eq!(balancer.loads()[0].healthy, 100);
+        balancer.set_ejected(|host| host == 1);
+        assert_shares(&balancer, &[0.1 / 1.1, 0.0, 1.0 / 1.1]);
+        balancer.set_ejected(|_| false);
+        balancer.warm_up(part(1.0));
+        assert_shares(&balancer, &[0.25, 0.5, 0.25]);
+        // However small, it is no part of nothing.
+        balancer.warm_up(part(0.0));
+        assert!(balancer.shares()[0] > 0.0);
+    }
+}
+
+#[test]
 fn least_request_avoids_the_busy() {
     let hosts = [("r1/z1", 1, Health::Healthy), ("r1/z1", 3, Health::Healthy)];
     let mut balancer = balancer(&cluster(LbPolicy::LeastRequest, &hosts));

@@ -3,11 +3,12 @@
 mod connection;
 mod hashing;
 mod locality;
+mod warmup;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{Hashing, LocalityRule, Place, Placed, Placement};
+use meltemi_policy::{Hashing, LocalityRule, Place, Placed, Placement, Warmup};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -35,6 +36,8 @@ pub struct Cluster {
     /// `outbound|port|subset|host`.
     pub name: String,
     pub lb: LbPolicy,
+    /// `None`: an endpoint that is new has all of its weight at once. Never with `Random`.
+    pub warmup: Option<Warmup>,
     /// `None`: the key of a request does not matter.
     pub hashing: Option<Hashing>,
     /// Whether the host names of endpoints are hashed, as far as they have one, and not their
@@ -105,6 +108,7 @@ impl Cluster {
         Self {
             name: name.into(),
             lb: LbPolicy::default(),
+            warmup: None,
             hashing: None,
             hashes_hostnames: false,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
@@ -177,6 +181,7 @@ impl TryFrom<proto::Cluster> for Cluster {
         Ok(Self {
             name,
             lb,
+            warmup: warmup::parse(cluster.lb_config.as_ref())?,
             hashing,
             hashes_hostnames: hashes_hostnames(cluster.common_lb_config.as_ref()),
             connect_timeout,

@@ -185,7 +185,9 @@ impl Worker {
                 peer,
             } => self.accept(&listener, socket, peer),
             Command::Configure(snapshot) => self.engine.configure(&snapshot, now),
-            Command::Eject { cluster, addresses } => self.engine.set_ejected(&cluster, &addresses),
+            Command::Eject { cluster, addresses } => {
+                self.engine.set_ejected(&cluster, &addresses, now);
+            }
             Command::Drain => {
                 self.draining = true;
                 self.engine.drain(now);

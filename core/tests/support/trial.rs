@@ -395,7 +395,9 @@ impl<'a> Trial<'a> {
     fn rare(&mut self, input: &mut Input<'_>) {
         match input.byte() {
             0..=7 => self.engine.drain(self.now),
-            choice @ 8..=63 => self.engine.set_ejected(CLUSTER, &addresses(choice)),
+            choice @ 8..=63 => self
+                .engine
+                .set_ejected(CLUSTER, &addresses(choice), self.now),
             64..=127 => self.move_everything(true),
             _ => {
                 while let Some((id, speech)) = self.connecting.pop() {

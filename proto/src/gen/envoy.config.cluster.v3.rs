@@ -123,7 +123,7 @@ pub struct Cluster {
     pub metadata: ::core::option::Option<super::super::core::v3::Metadata>,
     #[prost(oneof = "cluster::ClusterDiscoveryType", tags = "2")]
     pub cluster_discovery_type: ::core::option::Option<cluster::ClusterDiscoveryType>,
-    #[prost(oneof = "cluster::LbConfig", tags = "23, 52")]
+    #[prost(oneof = "cluster::LbConfig", tags = "23, 37, 52, 56")]
     pub lb_config: ::core::option::Option<cluster::LbConfig>,
 }
 /// Nested message and enum types in `Cluster`.
@@ -166,6 +166,61 @@ pub mod cluster {
         }
         fn type_url() -> ::prost::alloc::string::String {
             "type.googleapis.com/envoy.config.cluster.v3.Cluster.EdsClusterConfig".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct SlowStartConfig {
+        #[prost(message, optional, tag = "1")]
+        pub slow_start_window: ::core::option::Option<::prost_types::Duration>,
+        #[prost(message, optional, tag = "2")]
+        pub aggression: ::core::option::Option<
+            super::super::super::core::v3::RuntimeDouble,
+        >,
+        #[prost(message, optional, tag = "3")]
+        pub min_weight_percent: ::core::option::Option<
+            super::super::super::super::r#type::v3::Percent,
+        >,
+    }
+    impl ::prost::Name for SlowStartConfig {
+        const NAME: &'static str = "SlowStartConfig";
+        const PACKAGE: &'static str = "envoy.config.cluster.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.cluster.v3.Cluster.SlowStartConfig".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster.SlowStartConfig".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct RoundRobinLbConfig {
+        #[prost(message, optional, tag = "1")]
+        pub slow_start_config: ::core::option::Option<SlowStartConfig>,
+    }
+    impl ::prost::Name for RoundRobinLbConfig {
+        const NAME: &'static str = "RoundRobinLbConfig";
+        const PACKAGE: &'static str = "envoy.config.cluster.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster.RoundRobinLbConfig"
+                .into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct LeastRequestLbConfig {
+        #[prost(message, optional, tag = "3")]
+        pub slow_start_config: ::core::option::Option<SlowStartConfig>,
+    }
+    impl ::prost::Name for LeastRequestLbConfig {
+        const NAME: &'static str = "LeastRequestLbConfig";
+        const PACKAGE: &'static str = "envoy.config.cluster.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster.LeastRequestLbConfig"
+                .into()
         }
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -363,12 +418,16 @@ pub mod cluster {
         #[prost(enumeration = "DiscoveryType", tag = "2")]
         Type(i32),
     }
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum LbConfig {
         #[prost(message, tag = "23")]
         RingHashLbConfig(RingHashLbConfig),
+        #[prost(message, tag = "37")]
+        LeastRequestLbConfig(LeastRequestLbConfig),
         #[prost(message, tag = "52")]
         MaglevLbConfig(MaglevLbConfig),
+        #[prost(message, tag = "56")]
+        RoundRobinLbConfig(RoundRobinLbConfig),
     }
 }
 impl ::prost::Name for Cluster {

@@ -130,3 +130,36 @@ fn the_endpoint_of_a_key_is_explained() {
     assert_eq!(endpoint("3", &all), None);
     assert_eq!(owned("none", &[]).key, None);
 }
+
+#[test]
+fn how_new_endpoints_warm_up_is_explained() {
+    let rows = [
+        (
+            "{warmup: {duration: 60s, minimumPercent: 2.5, aggression: 2}}",
+            Some("from 2.5% of its weight to all of it in 60s, aggression 2"),
+        ),
+        (
+            "{simple: ROUND_ROBIN, warmupDurationSecs: 90s}",
+            Some("from 10% of its weight to all of it in 90s, aggression 1"),
+        ),
+        ("{simple: RANDOM, warmupDurationSecs: 90s}", None),
+        (
+            "{consistentHash: {maglev: {}}, warmup: {duration: 1s}}",
+            None,
+        ),
+        ("{simple: ROUND_ROBIN}", None),
+    ];
+    for (balancer, expected) in rows {
+        let fixture = Fixture::redis();
+        let rule = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: cache}}\n\
+             spec: {{host: cache.shop, trafficPolicy: {{loadBalancer: {balancer}}}}}\n"
+        );
+        fixture.write("rule.yaml", &rule);
+        let explanation = explained(&fixture, &[("key", "b")]);
+        let warmup = explanation.destinations[0].warmup.as_deref();
+        assert_eq!(warmup, expected, "{balancer}");
+        let line = expected.unwrap_or("a new endpoint warms up");
+        assert_eq!(explanation.to_string().contains(line), expected.is_some());
+    }
+}

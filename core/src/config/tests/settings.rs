@@ -1,6 +1,6 @@
 //! What manifests can ask of plugins, of connections and of copies.
 
-use meltemi_policy::Hashing;
+use meltemi_policy::{Hashing, Warmup};
 
 use super::*;
 
@@ -205,6 +205,68 @@ fn what_a_cluster_asks_for() {
     assert_eq!(bare.max_unknown_nodes, 100);
     assert_eq!(bare.max_connections, None);
     assert!(bare.topology.is_none() && bare.keepalive.is_none() && bare.settings.is_empty());
+}
+
+fn slow(config: choices::SlowStartConfig) -> Option<choices::LbConfig> {
+    Some(choices::LbConfig::LeastRequestLbConfig(
+        choices::LeastRequestLbConfig {
+            slow_start_config: Some(config),
+        },
+    ))
+}
+
+#[test]
+fn how_new_endpoints_warm_up() {
+    let warmup = |lb_config| {
+        let mut message = cluster_message();
+        message.lb_config = lb_config;
+        Cluster::try_from(message).map(|cluster| cluster.warmup)
+    };
+    let asked = choices::SlowStartConfig {
+        slow_start_window: MILLIS(60_000),
+        ..Default::default()
+    };
+    let default = Warmup {
+        duration: Duration::from_secs(60),
+        minimum: 0.1,
+        aggression: 1.0,
+    };
+    assert_eq!(warmup(None), Ok(None));
+    assert_eq!(warmup(slow(asked.clone())), Ok(Some(default)));
+    let of = |aggression, percent| choices::SlowStartConfig {
+        aggression: Some(core::RuntimeDouble {
+            default_value: aggression,
+            runtime_key: String::new(),
+        }),
+        min_weight_percent: Some(percent_message(percent)),
+        ..asked.clone()
+    };
+    let expected = Warmup {
+        minimum: 0.25,
+        aggression: 2.0,
+        ..default
+    };
+    assert_eq!(warmup(slow(of(2.0, 25.0))), Ok(Some(expected)));
+    for (config, reason) in [
+        (of(0.0, 10.0), "aggression: is not above 0"),
+        (of(f64::NAN, 10.0), "aggression: is not above 0"),
+        (
+            of(1.0, 101.0),
+            "min_weight_percent: is not between 0 and 100",
+        ),
+        (
+            choices::SlowStartConfig::default(),
+            "slow_start_window: is missing",
+        ),
+    ] {
+        let refused = warmup(slow(config)).unwrap_err().to_string();
+        let field = "least_request_lb_config.slow_start_config";
+        assert_eq!(refused, format!("{field}.{reason}"));
+    }
+}
+
+fn percent_message(value: f64) -> Percent {
+    Percent { value }
 }
 
 fn with_seed(seed: Option<core::Address>) -> Option<core::Metadata> {

@@ -5,17 +5,17 @@ use std::{
     collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use meltemi_codec::Constraint;
-use meltemi_policy::Locality;
+use meltemi_policy::{Locality, Warmup};
 use slotmap::SlotMap;
 
 use super::{HostKey, Tables, budget::Budget};
 use crate::{
     balance::{Balancer, Run},
-    config::{self, Address, Snapshot},
+    config::{self, Address, Health, Snapshot},
     engine::{
         ServerKey, TopologyKey,
         shards::{Division, Owner},
@@ -35,6 +35,33 @@ pub(in crate::engine) struct Cluster {
     /// This and the balancer are `None` where the configuration does not have this cluster.
     pub(in crate::engine) budget: Option<Budget>,
     balancer: Option<RefCell<Balancer>>,
+    /// `None`: its endpoints have all of their weight at once.
+    warming: Option<Warming>,
+}
+
+/// How endpoints that are new come to their weight.
+struct Warming {
+    rule: Warmup,
+    /// Which of the endpoints the configuration calls usable.
+    usable: Vec<bool>,
+}
+
+impl Warming {
+    fn of(config: &config::Cluster) -> Option<Self> {
+        let hosts = config.endpoints.hosts.iter();
+        let usable = hosts.map(|host| matches!(host.health, Health::Healthy | Health::Degraded));
+        Some(Self {
+            rule: config.warmup?,
+            usable: usable.collect(),
+        })
+    }
+
+    /// How long it takes until weights are adapted again.
+    fn step(&self) -> Duration {
+        const STEPS: u32 = 100;
+        let step = self.rule.duration / STEPS;
+        step.clamp(Duration::from_millis(50), Duration::from_secs(1))
+    }
 }
 
 /// An endpoint of a cluster.
@@ -55,6 +82,8 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) failing: bool,
     /// Its cluster's outlier detection took it out.
     ejected: bool,
+    /// It can be used since then, where that matters to its weight.
+    since: Option<Instant>,
     /// The configuration has it, or the other endpoints of its cluster do.
     pub(in crate::engine) configured: bool,
 }
@@ -95,6 +124,7 @@ impl Cluster {
             division: Division::None,
             budget: None,
             balancer: None,
+            warming: None,
         }
     }
 
@@ -210,6 +240,26 @@ impl Cluster {
         candidates.reluctant.take()
     }
 
+    /// Gives endpoints that are new, or were away, the part of their weight that is due now. False:
+    /// all have all of it.
+    fn warm_up(&self, hosts: &mut SlotMap<HostKey, Host>, now: Instant) -> bool {
+        let (Some(warming), Some(balancer)) = (&self.warming, &self.balancer) else {
+            return false;
+        };
+        let endpoints = self.hosts.iter().zip(&warming.usable);
+        let part = |(key, usable): (&HostKey, &bool)| {
+            let host = hosts.get_mut(*key)?;
+            let usable = *usable && !host.ejected;
+            host.since = usable.then(|| host.since.unwrap_or(now));
+            let age = now.saturating_duration_since(host.since?);
+            Some(warming.rule.part(age))
+        };
+        let parts: Vec<Option<f64>> = endpoints.map(part).collect();
+        let part = |index: usize| parts.get(index).copied().flatten().unwrap_or(1.0);
+        balancer.borrow_mut().warm_up(part);
+        parts.iter().flatten().any(|part| *part < 1.0)
+    }
+
     fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
         if let Some(balancer) = &self.balancer {
             let mut balancer = balancer.borrow_mut();
@@ -252,6 +302,7 @@ impl Host {
             leaving: false,
             failing: false,
             ejected: false,
+            since: None,
             configured: true,
         }
     }
@@ -289,6 +340,7 @@ impl Tables {
                 budget: Some(Budget::new(config.retry_budget, metrics, before)),
                 most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
                 balancer: Some(RefCell::new(balancer)),
+                warming: Warming::of(config),
             };
             cluster.apply_ejections(&self.hosts);
             clusters.insert(name.to_string(), Rc::new(cluster));
@@ -376,6 +428,18 @@ impl Tables {
             }
         }
         cluster.apply_ejections(&self.hosts);
+    }
+
+    /// Gives new endpoints of all clusters the part of their weight that is due now. Returns how long
+    /// that is right; `None`: until something else changes.
+    pub(in crate::engine) fn warm_up(&mut self, now: Instant) -> Option<Duration> {
+        let hosts = &mut self.hosts;
+        let warming = self.clusters.values().filter_map(|cluster| {
+            let is_warming = cluster.warm_up(hosts, now);
+            let warming = cluster.warming.as_ref().filter(|_| is_warming)?;
+            Some(warming.step())
+        });
+        warming.min()
     }
 
     /// Forgets an endpoint that is withdrawn and has no connection left.
