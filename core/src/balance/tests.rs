@@ -448,6 +448,28 @@ proptest! {
     }
 
     #[test]
+    fn keys_belong_to_usable_hosts_alone(
+        cluster in any_cluster(),
+        ejected in prop::collection::vec(any::<bool>(), 14),
+        is_ring in any::<bool>(),
+    ) {
+        let mut balancer = balancer(&cluster);
+        balancer.set_ejected(|host| ejected[host]);
+        let usable = usable(&balancer, &cluster, &ejected);
+        let kind = match is_ring {
+            true => Hashing::Ring { minimum_size: 64 },
+            false => Hashing::Maglev { table_size: 251 },
+        };
+        let names: Vec<String> = cluster.hashed_names().collect();
+        let tables = balancer.hash_tables(kind, &names);
+        for hash in (0..2_000_u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+            let host = tables.at(hash);
+            prop_assert_eq!(host.is_some(), !usable.is_empty());
+            prop_assert!(host.is_none_or(|host| usable.contains(&host)));
+        }
+    }
+
+    #[test]
     fn shares_add_up_to_the_load_of_their_tier(
         cluster in any_cluster(),
         ejected in prop::collection::vec(any::<bool>(), 14),
