@@ -28,14 +28,24 @@ use pipeline::Pipeline;
 
 const CLIENTS: u64 = 6;
 
+/// Stops the clients, also where what they run beside fails: the test would wait for them for ever.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Runs clients while `trouble` happens; returns what they saw of each key.
 fn histories(load: &Load, trouble: impl FnOnce()) -> Vec<Vec<Operation>> {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| scope.spawn(move || load.client(n)))
             .collect();
+        let stopping = Stopping(&load.stop);
         trouble();
-        load.stop.store(true, Ordering::SeqCst);
+        drop(stopping);
         for client in clients {
             client.join().expect("a client saw nothing wrong");
         }
@@ -66,7 +76,7 @@ fn histories_are_linear_while_slots_move_and_primaries_change() {
     let histories = histories(&load, || {
         let started = Instant::now();
         let mut turn = 0;
-        while started.elapsed() < Duration::from_secs(10) {
+        while started.elapsed() < Duration::from_secs(10) || turn < 10 {
             let key = &load.keys[turn % load.keys.len()];
             let slot = cluster.slot(key);
             let from = cluster.owner(slot);
@@ -81,7 +91,6 @@ fn histories_are_linear_while_slots_move_and_primaries_change() {
             turn += 1;
         }
         println!("{turn} slots moved");
-        assert!(turn >= 10, "only {turn} slots moved");
     });
     judge(&load, &histories);
     load.report();
@@ -108,12 +117,13 @@ fn pipelines_keep_their_order_while_slots_move() {
             scope.spawn(move || pipeline.run(stop))
         };
         let pipelines: Vec<_> = tags.iter().map(run).collect();
+        let stopping = Stopping(&stop);
         for turn in 0..40 {
             let slot = cluster.slot(&tags[turn % tags.len()]);
             let from = cluster.owner(slot);
             cluster.move_slot(slot, from, (from + 1 + turn % 2) % 3);
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(stopping);
         for pipeline in pipelines {
             let done = pipeline.join().expect("all answers were in order");
             println!("{} batches, {} excused", done.batches, done.excused);
