@@ -56,7 +56,7 @@ fn check(protocols: Protocols) -> SettingsCheck {
         };
         match protocol.configure(settings) {
             Ok(configured) => Ok(Configured {
-                open: configured.open_attributes(),
+                open: configured.carries_attributes(),
             }),
             Err(refused) => Err(RefusedSetting {
                 name: refused.name.into(),

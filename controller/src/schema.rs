@@ -37,7 +37,7 @@ pub struct RefusedSetting {
 /// What a plugin does as settings want it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Configured {
-    /// As [`ProtocolSchema::open`], of the messages that it speaks then.
+    /// Whether its messages have a place for attributes of any name then.
     pub open: bool,
 }
 

@@ -159,6 +159,9 @@ fn locality(state: &LocalityState) -> String {
             "all localities alike: localityLbSetting.enabled is false{}",
             origin(*by)
         ),
+        LocalityState::KeysAlone => {
+            "all localities alike: the servers do not share what they store".to_owned()
+        }
         LocalityState::NothingPermits => {
             "all localities alike: there is neither outlierDetection nor a traffic distribution"
                 .to_owned()

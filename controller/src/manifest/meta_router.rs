@@ -63,6 +63,14 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether it says how requests are treated, besides where they go.
+    pub(crate) fn treats(&self) -> bool {
+        let is_mirrored = !self.mirrors.is_empty();
+        self.timeout.is_some() || self.retries.is_some() || self.idempotent || is_mirrored
+    }
+}
+
 impl MetaRouter {
     /// Its host, as a destination of everything.
     pub(crate) fn whole_host(&self) -> Destination {

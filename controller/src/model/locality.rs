@@ -18,6 +18,9 @@ pub(crate) enum LocalityState {
     },
     /// `localityLbSetting.enabled: false`.
     Disabled(LocalityOrigin),
+    /// The servers do not share what they store, and nobody has asked for the nearest: a key is with the
+    /// same one wherever a proxy is.
+    KeysAlone,
     /// Nothing permits failover (Istio's rule: outlier detection or a traffic distribution).
     NothingPermits,
 }
@@ -61,7 +64,18 @@ impl LocalityState {
     pub(crate) const fn rule(&self) -> &LocalityRule {
         match self {
             Self::Active { rule, .. } => rule,
-            Self::Disabled(_) | Self::NothingPermits => &LocalityRule::Inactive,
+            Self::Disabled(_) | Self::KeysAlone | Self::NothingPermits => &LocalityRule::Inactive,
+        }
+    }
+
+    /// What it is for servers of which each stores its own keys: only what was asked for them counts.
+    pub(super) fn of_stores(self) -> Self {
+        match self {
+            Self::Active {
+                by: LocalityOrigin::Default | LocalityOrigin::Mesh,
+                ..
+            } => Self::KeysAlone,
+            asked => asked,
         }
     }
 }

@@ -178,6 +178,9 @@ impl Router<'_> {
         let routes = &self.spec.routes;
         let has_destinations = routes.iter().any(|route| !route.destinations.is_empty());
         let is_decided = server.policy.source.is_some();
+        if !routes.iter().any(Route::treats) {
+            return;
+        }
         if server.protocol.plugin != redis::PLUGIN || (has_destinations && !is_decided) {
             return;
         }

@@ -24,6 +24,7 @@ fn in_force(fixture: &Fixture) -> Vec<String> {
         let locality = match &cluster.locality {
             LocalityState::Active { .. } => "Active",
             LocalityState::Disabled(_) => "Disabled",
+            LocalityState::KeysAlone => "KeysAlone",
             LocalityState::NothingPermits => "NothingPermits",
         };
         let endpoints = endpoints.join(" ");

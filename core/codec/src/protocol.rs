@@ -30,6 +30,12 @@ pub trait Protocol: Send + Sync + 'static {
         false
     }
 
+    /// Whether its messages have a place for attributes of any name, which a route may set or remove
+    /// ([`crate::Edit`]).
+    fn carries_attributes(&self) -> bool {
+        self.open_attributes()
+    }
+
     /// Whether the first bytes of a connection are of this protocol.
     fn sniff(&self, head: &[u8]) -> Sniff;
 

@@ -96,8 +96,12 @@ impl Protocol for Thrift {
         Some("service")
     }
 
-    /// Unless settings say that no message has a header.
     fn open_attributes(&self) -> bool {
+        true
+    }
+
+    /// Unless settings say that no message has a header.
+    fn carries_attributes(&self) -> bool {
         let only = self.settings.expect.transport;
         only.is_none_or(Transport::has_header)
     }

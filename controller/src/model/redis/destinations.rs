@@ -6,7 +6,9 @@ use std::sync::Arc;
 use meltemi_policy::host;
 
 use super::super::secrets::{Credentials, credentials};
-use super::super::{Cluster, EndpointAddress, Findings, Service, Services, Setting, SettingValue};
+use super::super::{
+    Cluster, EndpointAddress, Findings, LocalityState, Service, Services, Setting, SettingValue,
+};
 use super::super::{objects_of, services::Port};
 use super::PLUGIN;
 use crate::diagnostic::{Code, Diagnostic, Place};
@@ -143,7 +145,11 @@ impl Destination {
         }
         match spec.mode {
             Mode::Proxy if has_balancer => {}
-            Mode::Proxy => cluster.hash = Some(ConsistentHash::MAGLEV),
+            Mode::Proxy => {
+                cluster.hash = Some(ConsistentHash::MAGLEV);
+                let asked = std::mem::replace(&mut cluster.locality, LocalityState::KeysAlone);
+                cluster.locality = asked.of_stores();
+            }
             Mode::Cluster => {
                 let seeds = spec.discovery_endpoints.iter();
                 let seeds = seeds.flat_map(|seed| self.addresses(seed, port, services));

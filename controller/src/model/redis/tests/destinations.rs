@@ -170,3 +170,20 @@ fn a_destination_in_another_namespace_or_a_second_one_is_told() {
         assert!(report.to_string().contains(expected), "{report}");
     }
 }
+
+#[test]
+fn a_key_is_with_the_same_server_wherever_a_proxy_is() {
+    for (balancer, expected) in [
+        ("{}", "KeysAlone"),
+        ("{localityLbSetting: {enabled: true}}", "Active"),
+        ("{localityLbSetting: {enabled: false}}", "Disabled"),
+        ("{consistentHash: {maglev: {}}}", "Active"),
+    ] {
+        let fixture = Fixture::redis();
+        fixture.write("rule.yaml", &RULE.replace("LB", balancer));
+        valid(&fixture, |model| {
+            let state = format!("{:?}", cluster(model, "sessions.shop").locality);
+            assert!(state.starts_with(expected), "{balancer}: {state}");
+        });
+    }
+}
