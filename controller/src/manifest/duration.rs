@@ -5,13 +5,17 @@ use std::time::Duration;
 use super::decode::{Decoder, Fields};
 use crate::diagnostic::{Code, Diagnostic};
 
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Protobuf's own bound.
+const LONGEST: Duration = Duration::from_secs(315_576_000_000);
+
 impl Fields<'_> {
     pub(super) fn duration(&self, d: &mut Decoder, name: &str) -> Option<Duration> {
         let text = self.string(d, name)?;
-        let parsed = parse_duration(&text.value).filter(|p| *p >= Duration::from_millis(1));
+        let parsed = parse_duration(&text.value).filter(|p| (SHORTEST..=LONGEST).contains(p));
         if parsed.is_none() {
             let message = format!(
-                "`{}` is not a duration of at least 1ms: `{}`",
+                "`{}` is not a duration of at least 1ms and at most 10,000 years: `{}`",
                 self.path_of(name),
                 text.value
             );

@@ -104,6 +104,8 @@ impl Protocol for MyProto {
     // service_attribute  the attribute that names a service within the protocol (an interface)
     // key_attribute      the attribute that names a datum (a cache key): hot ones are counted
     // open_attributes    true where messages carry names that no list knows (headers)
+    // carries_attributes false where a route cannot set them (as `open_attributes` unless given)
+    // key_hash           the hash of a datum, where load balancers divide keys by one
     // configure          this protocol with settings of a service (a password)
     // scatter            how one request becomes several (a multi-get over shards)
     // topology           how servers tell who owns which keys (a cluster protocol)
