@@ -51,7 +51,7 @@ fn traffic_leaves_the_zone_only_while_nobody_is_there() {
         "{counts:?}"
     );
 
-    let _near = peers.provider_with(V3_3_6, "near", &["--port", &port]);
+    let _near = peers.provider_with(V3_3_6, "near", &["--port", &port, "--offer", "plain"]);
     let counts = until_only(&mut load, "near");
     assert!(counts.is_clean() && counts.of("far") == 0, "{counts:?}");
     let last = load.stop();

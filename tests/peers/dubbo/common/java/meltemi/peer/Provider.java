@@ -15,8 +15,9 @@ import org.apache.dubbo.config.bootstrap.DubboBootstrap;
  * Offers {@link Probe} on one port, several times: plain, under groups and versions, and under each serialization.
  *
  * <p>{@code --label TEXT} names it in its answers; {@code --port N} fixes the port (0: any); {@code --heartbeat MS} its
- * heartbeat. Prints one JSON line {@code {"ready":true,"port":N}}. SIGTERM leaves gracefully; so does the end of
- * standard input, lest it outlive whoever started it.
+ * heartbeat; {@code --offer plain} leaves out all but the plain one: of several services the port opens with the first,
+ * and calls of the others fail until they follow. Prints one JSON line {@code {"ready":true,"port":N}}. SIGTERM leaves
+ * gracefully; so does the end of standard input, lest it outlive whoever started it.
  */
 public final class Provider {
     private Provider() {}
@@ -43,6 +44,17 @@ public final class Provider {
             parameters.put("heartbeat", options.text("heartbeat"));
         }
         bootstrap.service(service(probe, parameters, null, null));
+        if (!options.text("offer", "all").equals("plain")) {
+            offerVariants(bootstrap, label, probe, parameters);
+        }
+        bootstrap.start();
+        System.out.println(Json.line(Map.of("ready", true, "port", port)));
+        awaitEndOfInput();
+        System.exit(0);
+    }
+
+    private static void offerVariants(
+            DubboBootstrap bootstrap, String label, Probe probe, Map<String, String> parameters) {
         bootstrap.service(service(new ProbeService(label + "-g1"), parameters, "g1", "1.0.0"));
         bootstrap.service(service(new ProbeService(label + "-g2"), parameters, "g2", "2.0.0"));
         for (String serialization : Library.serializations()) {
@@ -51,10 +63,6 @@ public final class Provider {
             config.setSerialization(serialization);
             bootstrap.service(config);
         }
-        bootstrap.start();
-        System.out.println(Json.line(Map.of("ready", true, "port", port)));
-        awaitEndOfInput();
-        System.exit(0);
     }
 
     private static ServiceConfig<Probe> service(
