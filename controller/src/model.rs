@@ -128,6 +128,8 @@ pub(crate) struct Rule {
     pub(crate) response_mutation: Vec<Mutation>,
     /// None: nothing is sent again of which a byte has left.
     pub(crate) retries: Option<Retries>,
+    /// After which time another endpoint is asked, too.
+    pub(crate) hedge: Option<Duration>,
     pub(crate) idempotent: bool,
     /// The MetaRouter whose policy it has, and which of its routes, where that is not the source.
     pub(crate) treated_by: Option<(Arc<Object>, usize)>,
@@ -169,6 +171,7 @@ impl Rule {
             request_mutation: vec![],
             response_mutation: vec![],
             retries: None,
+            hedge: None,
             idempotent: false,
             treated_by: None,
         }

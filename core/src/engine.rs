@@ -23,6 +23,7 @@ mod exchange;
 mod faults;
 mod follow;
 mod health;
+mod hedge;
 mod large;
 mod lineup;
 mod log;
@@ -144,6 +145,7 @@ enum Timer {
     Deadline(ExchangeKey),
     Again(ExchangeKey),
     Try(ExchangeKey),
+    Hedge(ExchangeKey),
     Delayed(ExchangeKey),
     Topology(TopologyKey),
     Client(ClientKey),
@@ -412,6 +414,7 @@ impl Engine {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
                 Timer::Again(key) => self.send_again(key),
                 Timer::Try(key) => self.try_timed_out(key),
+                Timer::Hedge(key) => self.hedge(key),
                 Timer::Delayed(key) => self.delay_is_over(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),

@@ -74,6 +74,31 @@ fn a_server_that_is_frozen_costs_its_share_of_the_time_and_no_error() {
 }
 
 #[test]
+fn a_server_that_is_frozen_keeps_nobody_waiting_where_calls_are_hedged() {
+    let Some(peers) = Peers::find() else { return };
+    let (a, b) = (
+        peers.server(Python, "a", &[FORM]),
+        peers.server(Python, "b", &[FORM]),
+    );
+    let proxied = before(&[&a, &b], "idempotent: true\nhedge: { delay: 30ms }\n");
+    a.freeze();
+    let mut client = peers.client(Python);
+    let answers = client.session(proxied.port(), FORM, &calls("label", 20));
+    for answer in &answers {
+        assert_eq!(answer["value"], "b", "{answers:?}");
+    }
+    a.thaw();
+    // The late answers belong to nobody, and the next calls get their own.
+    let answers = client.calls(&calls("label", 20));
+    for answer in &answers {
+        assert!(
+            ["a", "b"].map(Value::from).contains(&answer["value"]),
+            "{answers:?}"
+        );
+    }
+}
+
+#[test]
 fn what_may_have_been_executed_is_not_repeated_and_the_timeout_is_told() {
     let Some(peers) = Peers::find() else { return };
     let server = peers.server(Python, "a", &[FORM]);

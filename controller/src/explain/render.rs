@@ -75,6 +75,36 @@ impl fmt::Display for RouteRef {
 }
 
 /// Each on a line of its own, after the route's.
+impl Treatment {
+    fn fmt_repetitions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(retries) = &self.retries {
+            write!(f, "\n          tries {} times at most,", retries.attempts)?;
+            write!(f, " after {}", retries.on.join(", "))?;
+            if let Some(each) = &retries.per_try_timeout {
+                write!(f, ", {each} each")?;
+            }
+            if let Some(longest) = &retries.longest {
+                write!(f, ": {longest} at worst")?;
+            }
+            if retries.idempotent_only {
+                let unless = "a request that may have been executed only where it is idempotent";
+                write!(f, "\n          repeats {unless}")?;
+            }
+        }
+        if let Some(hedge) = &self.hedge {
+            write!(
+                f,
+                "\n          asks another endpoint, too, after {}",
+                hedge.delay
+            )?;
+            if hedge.idempotent_only {
+                write!(f, ", for a request that is idempotent")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Treatment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(removed) = &self.remove_prefix {
@@ -90,20 +120,7 @@ impl fmt::Display for Treatment {
         if let Some(timeout) = &self.timeout {
             write!(f, "\n          waits {timeout} for the answer")?;
         }
-        if let Some(retries) = &self.retries {
-            write!(f, "\n          tries {} times at most,", retries.attempts)?;
-            write!(f, " after {}", retries.on.join(", "))?;
-            if let Some(each) = &retries.per_try_timeout {
-                write!(f, ", {each} each")?;
-            }
-            if let Some(longest) = &retries.longest {
-                write!(f, ": {longest} at worst")?;
-            }
-            if retries.idempotent_only {
-                let unless = "a request that may have been executed only where it is idempotent";
-                write!(f, "\n          repeats {unless}")?;
-            }
-        }
+        self.fmt_repetitions(f)?;
         for fault in &self.faults {
             write!(f, "\n          {}% are", fault.percentage)?;
             match (&fault.delay, &fault.error) {

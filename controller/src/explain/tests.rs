@@ -280,13 +280,15 @@ fn how_often_and_how_long_a_request_is_tried_is_told() {
     fixture.edit(
         "router.yaml",
         retries,
-        "timeout: 500ms\n    idempotent: true\n    retries: {attempts: 9, perTryTimeout: 200ms}",
+        "timeout: 500ms\n    idempotent: true\n    hedge: {delay: 40ms}\n    retries: {attempts: 9, perTryTimeout: 200ms}",
     );
     let told = explained(&fixture);
     let tries =
         "tries 10 times at most, after connect-failure, overloaded, 0.2s each: 0.5s at worst";
     assert!(told.contains(tries), "{told}");
     assert!(!told.contains("idempotent"), "{told}");
+    let hedge = "asks another endpoint, too, after 0.04s\n";
+    assert!(told.contains(hedge), "{told}");
 }
 
 #[test]

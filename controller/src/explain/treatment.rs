@@ -23,6 +23,8 @@ pub struct Treatment {
     pub timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retried>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<Hedged>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -61,6 +63,15 @@ pub struct Retried {
     /// How long a client waits at worst, as far as that is limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest: Option<String>,
+}
+
+/// When another endpoint is asked, although the first may still answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hedged {
+    /// How long the first is asked alone, such as `50ms`.
+    pub delay: String,
+    /// Whether it happens only to requests of which the protocol says that it does no harm.
+    pub idempotent_only: bool,
 }
 
 /// A prefix that is taken off an attribute.
@@ -116,6 +127,10 @@ impl Treatment {
             }),
             timeout: rule.timeout.map(seconds),
             retries: rule.retries.as_ref().map(|it| Retried::of(it, rule)),
+            hedge: rule.hedge.map(|delay| Hedged {
+                delay: seconds(delay),
+                idempotent_only: !rule.idempotent,
+            }),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)

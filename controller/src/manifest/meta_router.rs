@@ -1,6 +1,7 @@
 //! `MetaRouter`: which requests of a service go where.
 
 mod destination;
+mod hedge;
 mod mirrors;
 mod mutations;
 mod retries;
@@ -44,6 +45,8 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Duration>,
     /// None: nothing is sent again of which a byte has left.
     pub(crate) retries: Option<Retries>,
+    /// After which time another endpoint is asked, too.
+    pub(crate) hedge: Option<Duration>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
     pub(crate) mark: Mark,
@@ -67,7 +70,8 @@ impl Route {
     /// Whether it says how requests are treated, besides where they go.
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
-        self.timeout.is_some() || self.retries.is_some() || self.idempotent || is_mirrored
+        let is_repeated = self.retries.is_some() || self.hedge.is_some() || self.idempotent;
+        self.timeout.is_some() || is_repeated || is_mirrored
     }
 }
 
@@ -101,6 +105,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("route"),
     Field::InForce("timeout"),
     Field::InForce("retries"),
+    Field::InForce("hedge"),
     Field::InForce("idempotent"),
     Field::InForce("mirror"),
     Field::InForce("mirrorPercentage"),
@@ -157,6 +162,8 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let timeout = fields.duration(d, "timeout");
     let retries = fields.node("retries");
     let retries = retries.and_then(|node| retries::decode(d, node, timeout));
+    let hedge = fields.node("hedge");
+    let hedge = hedge.and_then(|node| hedge::decode(d, node, timeout));
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
     let destinations = destination::weighted(d, &fields);
     let mirrors = mirrors::decode(d, &fields);
@@ -171,6 +178,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         response_mutation,
         timeout,
         retries,
+        hedge,
         idempotent,
         mark: Mark::new(node.at),
     })

@@ -37,6 +37,7 @@ impl Overlay<'_> {
                 mirrors: rule.mirrors.iter().chain(mirrors).cloned().collect(),
                 timeout: route.timeout.or(rule.timeout),
                 retries: route.retries.clone(),
+                hedge: route.hedge,
                 idempotent: route.idempotent,
                 treated_by: Some((self.object.clone(), number)),
                 ..rule.clone()

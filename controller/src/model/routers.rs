@@ -313,6 +313,7 @@ fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
         request_mutation: route.request_mutation.clone(),
         response_mutation: route.response_mutation.clone(),
         retries: route.retries.clone(),
+        hedge: route.hedge,
         idempotent: route.idempotent,
         ..rule
     }

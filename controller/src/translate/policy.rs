@@ -1,5 +1,7 @@
 //! What is done with requests and connections, in our own types.
 
+use std::time::Duration;
+
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::retry_policy::Condition;
 use meltemi_proto::envoy::r#type::v3::Percent;
@@ -85,6 +87,12 @@ pub(super) fn retries(retries: &Retries) -> route::RetryPolicy {
         retry_on: retries.on.iter().map(|on| condition(*on).into()).collect(),
         backoff: retries.backoff.map(duration),
         non_idempotent: retries.non_idempotent,
+    }
+}
+
+pub(super) fn hedge(delay: Duration) -> route::HedgePolicy {
+    route::HedgePolicy {
+        delay: Some(duration(delay)),
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Route {
     pub response_mutation: Vec<Mutation>,
     /// `None`: nothing is sent again of which a byte has left.
     pub retry: Option<RetryPolicy>,
+    /// How long an endpoint alone is asked by a request whose repetition does no harm; then another
+    /// is, too. `None`: as long as it takes.
+    pub hedge: Option<Duration>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub idempotent: bool,
 }
@@ -144,6 +147,7 @@ impl Route {
             request_mutation: Vec::new(),
             response_mutation: Vec::new(),
             retry: None,
+            hedge: None,
             idempotent: false,
         }
     }
@@ -183,6 +187,11 @@ impl Route {
                 .map(RetryPolicy::parse)
                 .transpose()
                 .map_err(|e| e.within("route.retry_policy"))?,
+            hedge: action
+                .hedge_policy
+                .and_then(|policy| policy.delay)
+                .map(|delay| duration("route.hedge_policy.delay", delay))
+                .transpose()?,
             idempotent: action.idempotent,
         })
     }

@@ -169,6 +169,11 @@ impl Engine {
             memo: &exchange.memo,
         };
         let outcome = server.codec.outcome(shown);
+        if exchange.is_hedged()
+            && !self.outruns(exchange_key, (key, attempt), &outcome, whole && over)
+        {
+            return;
+        }
         if whole
             && over
             && (self.is_repeated(exchange_key, (key, attempt), &outcome)
@@ -248,11 +253,9 @@ impl Engine {
         };
         for (attempt, entry) in server.attempts.in_order() {
             let exchange = entry.exchange;
-            let waits = self.exchanges.get(exchange).is_some_and(|exchange| {
-                let sent = exchange.attempt;
-                sent.is_some_and(|sent| sent.server == key && sent.attempt == attempt)
-            });
-            if !waits {
+            let waiting = self.exchanges.get(exchange);
+            let waits = waiting.is_some_and(|it| it.waits_for(key, attempt));
+            if !waits || self.has_rival(exchange, key, attempt) {
                 continue;
             }
             let own = self
@@ -330,8 +333,7 @@ impl Engine {
         let waits = self
             .exchanges
             .get(exchange)
-            .and_then(|exchange| exchange.attempt)
-            .is_some_and(|sent| sent.server == key && sent.attempt == attempt);
+            .is_some_and(|exchange| exchange.waits_for(key, attempt));
         if !waits {
             // A tombstone: it swallows its answers.
             if over {

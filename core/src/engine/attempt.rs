@@ -15,7 +15,7 @@ use super::{
 use crate::config::RetryOn;
 
 /// Where a request goes next.
-enum Next {
+pub(super) enum Next {
     Host(HostKey),
     /// Nobody is left to ask.
     Nobody,
@@ -85,7 +85,7 @@ impl Engine {
             return false;
         };
         // A repetition counts where it is under way.
-        if exchange.repeat.as_ref().is_some_and(|it| it.retries > 0) {
+        if exchange.repeat.as_ref().is_some_and(|it| it.counted) {
             to.cluster.budget.iter().for_each(Budget::end);
             next.cluster.budget.iter().for_each(Budget::begin);
         }
@@ -132,7 +132,7 @@ impl Engine {
     /// The connection of the client's newest unanswered request to the cluster: what follows it
     /// must not overtake it.
     #[inline(always)]
-    fn followed(&self, key: ExchangeKey, exchange: &Exchange) -> Option<ServerKey> {
+    pub(super) fn followed(&self, key: ExchangeKey, exchange: &Exchange) -> Option<ServerKey> {
         let to = exchange.to.as_ref()?;
         if to.cluster.is_divided() {
             return None;
@@ -180,7 +180,7 @@ impl Engine {
         })
     }
 
-    fn next_host(&mut self, key: ExchangeKey) -> Next {
+    pub(super) fn next_host(&mut self, key: ExchangeKey) -> Next {
         let random = self.random.random();
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return Next::Nobody;
@@ -241,7 +241,13 @@ impl Engine {
 
     /// Writes the request to a connection.
     #[inline(always)]
-    fn send(&mut self, key: ExchangeKey, server_key: ServerKey, bytes: &[u8], whole: bool) {
+    pub(super) fn send(
+        &mut self,
+        key: ExchangeKey,
+        server_key: ServerKey,
+        bytes: &[u8],
+        whole: bool,
+    ) {
         let (Some(exchange), Some(server)) = (
             self.exchanges.get_mut(key),
             self.servers.get_mut(server_key),
@@ -293,7 +299,7 @@ impl Engine {
             self.log_attempt(key);
         }
         if is_limited {
-            self.limit_try(key);
+            self.watch_try(key);
         }
         if pins {
             self.bind_pin(key, server_key);

@@ -156,6 +156,24 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
+        let rival = exchange.repeat.as_mut().and_then(|it| it.rival.take());
+        if let Some(rival) = rival {
+            let current = exchange.attempt.replace(rival);
+            let memo = exchange.memo.clone();
+            self.leave_attempt(key);
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.attempt = current;
+                exchange.memo = memo;
+            }
+        }
+        self.leave_attempt(key);
+    }
+
+    #[inline(always)]
+    fn leave_attempt(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
         let Some(sent) = exchange.attempt.take() else {
             return;
         };

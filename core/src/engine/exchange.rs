@@ -83,6 +83,12 @@ pub(super) struct Sent {
     pub(super) host: HostKey,
 }
 
+impl Sent {
+    pub(super) fn is(self, server: ServerKey, attempt: AttemptKey) -> bool {
+        self.server == server && self.attempt == attempt
+    }
+}
+
 /// What routing has found out besides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Routed {
@@ -162,6 +168,7 @@ impl Exchange {
             || self.delayed.is_some()
             || self.pin == Pin::Release
             || self.answer_edits.is_some()
+            || self.is_hedged()
     }
 
     /// Whether it goes on a connection that serves its client alone.
@@ -404,7 +411,7 @@ impl Engine {
             return;
         };
         exchange.deadline = None;
-        if let Some(sent) = exchange.attempt {
+        for sent in exchange.under_way() {
             self.report(sent.host, false);
             self.suspect(sent.host);
         }

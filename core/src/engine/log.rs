@@ -31,6 +31,30 @@ impl Exchange {
 }
 
 impl Engine {
+    /// Notes that of two attempts under way one does not count any more: the last, or the one before
+    /// it.
+    pub(super) fn log_parted(&mut self, key: ExchangeKey, is_last: bool, word: &'static str) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        let host = exchange.attempt.map(|sent| sent.host);
+        if let (Some(observed), Some(host)) = (&mut exchange.observed, host) {
+            observed.asks(host);
+        }
+        let Some(draft) = &mut exchange.log else {
+            return;
+        };
+        if let [.., before, last] = draft.attempts.as_mut_slice() {
+            if is_last {
+                std::mem::swap(before, last);
+            }
+            before.result = word;
+        }
+        if let Some(host) = host.and_then(|host| self.tables.hosts.get(host)) {
+            draft.locality = host.locality.to_string();
+        }
+    }
+
     /// Opens the exchange's line, with the protocol's own attributes.
     #[inline(always)]
     pub(super) fn open_log(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
@@ -77,12 +101,14 @@ impl Engine {
         if let (Some(observed), Some(sent)) = (&mut exchange.observed, exchange.attempt) {
             observed.asks(sent.host);
         }
+        let is_hedged = exchange.is_hedged();
         let (Some(draft), Some(sent)) = (&mut exchange.log, exchange.attempt) else {
             return;
         };
         if let Some(host) = self.tables.hosts.get(sent.host) {
             if let Some(last) = draft.attempts.last_mut()
                 && last.result == OutcomeLabel::Ok.as_str()
+                && !is_hedged
             {
                 last.result = ResponseFlag::ConnectFailure.word();
             }

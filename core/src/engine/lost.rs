@@ -114,12 +114,14 @@ impl Engine {
         server: ServerKey,
         host: HostKey,
     ) -> bool {
+        if self.has_rival(attempt.exchange, server, attempt_key) {
+            return false;
+        }
         let Some(exchange) = self.exchanges.get_mut(attempt.exchange) else {
             return false;
         };
-        let waits = exchange
-            .attempt
-            .is_some_and(|sent| sent.server == server && sent.attempt == attempt_key);
+        let sent = exchange.attempt;
+        let waits = sent.is_some_and(|sent| sent.is(server, attempt_key));
         if waits {
             exchange.attempt = None;
             if let Some(host) = self.tables.hosts.get_mut(host) {

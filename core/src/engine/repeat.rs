@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::{
     Engine, ExchangeKey, ServerKey, Timer,
-    exchange::Exchange,
+    exchange::{Exchange, Sent},
     own::Purpose,
     pin::ASTRAY,
     tables::{Destination, HostKey},
@@ -17,17 +17,25 @@ use super::{
 
 /// What is kept of an exchange whose request may have to be sent again.
 pub(super) struct Repeat {
-    request: Vec<u8>,
+    pub(super) request: Vec<u8>,
     redirects: u8,
     waits: u8,
     /// Only this request, and not what it is about.
     pub(super) once: bool,
     /// It is the one that its client's connection is pinned since.
     pub(super) pinned: bool,
-    /// How often its route had it sent again. From the first time on its cluster counts it.
+    /// How often its route had it sent again.
     pub(super) retries: u32,
+    /// Its cluster counts it among its repetitions.
+    pub(super) counted: bool,
     /// When its current attempt has taken too long.
     pub(super) limit: Option<TimerKey>,
+    /// When another endpoint is asked as well.
+    pub(super) hedge: Option<TimerKey>,
+    /// Another endpoint was asked as well.
+    pub(super) hedged: bool,
+    /// Of two attempts that are under way the first.
+    pub(super) rival: Option<Sent>,
 }
 
 impl Repeat {
@@ -60,7 +68,11 @@ impl Engine {
             once: false,
             pinned: false,
             retries: 0,
+            counted: false,
             limit: None,
+            hedge: None,
+            hedged: false,
+            rival: None,
         }));
     }
 
@@ -324,6 +336,11 @@ impl Engine {
         };
         let request = std::mem::take(&mut repeat.request);
         self.attempt(key, &request, true);
+        self.give_back_kept(key, request);
+    }
+
+    /// A request that was kept has been sent: it is kept on, unless its exchange has ended.
+    pub(super) fn give_back_kept(&mut self, key: ExchangeKey, request: Vec<u8>) {
         if let Some(repeat) = self.exchanges.get_mut(key).and_then(|e| e.repeat.as_mut()) {
             repeat.request = request;
         } else {
@@ -334,11 +351,12 @@ impl Engine {
 
     /// The exchange is over: its request is not sent again.
     pub(super) fn drop_kept(&mut self, mut repeat: Box<Repeat>, to: Option<&Destination>) {
-        if let Some(limit) = repeat.limit.take() {
-            self.timers.cancel(limit);
+        let timers = [repeat.limit.take(), repeat.hedge.take()];
+        for timer in timers.into_iter().flatten() {
+            self.timers.cancel(timer);
         }
         let budget = to.and_then(|to| to.cluster.budget.as_ref());
-        if let Some(budget) = budget.filter(|_| repeat.retries > 0) {
+        if let Some(budget) = budget.filter(|_| repeat.counted) {
             budget.end();
         }
         let request = std::mem::take(&mut repeat.request);

@@ -54,13 +54,26 @@ impl Exchange {
 
     /// Whether its request is kept for a repetition that its route may ask for.
     pub(super) fn may_be_retried(&self, bytes: usize) -> bool {
-        self.retry_policy().is_some() && bytes <= KEPT && self.answers != Answers::None
+        let route = self.route.as_ref();
+        let may = route.is_some_and(|route| route.retry.is_some() || route.hedge.is_some());
+        may && bytes <= KEPT && self.answers != Answers::None
     }
 
     /// Whether a byte of an answer has arrived.
-    fn is_being_answered(&self) -> bool {
+    pub(super) fn is_being_answered(&self) -> bool {
         let own = self.own.as_ref();
         self.answered || self.response_bytes > 0 || own.is_some_and(|own| !own.answer.is_empty())
+    }
+
+    /// Its cluster counts one more repetition.
+    pub(super) fn count_repetition(&mut self) {
+        let budget = self.to.as_ref().and_then(|to| to.cluster.budget.as_ref());
+        if let (Some(repeat), Some(budget)) = (&mut self.repeat, budget) {
+            if !std::mem::replace(&mut repeat.counted, true) {
+                budget.begin();
+            }
+            budget.count();
+        }
     }
 
     /// Whether its route asks for a repetition after such a failure, and its request bears it.
@@ -106,11 +119,11 @@ impl Engine {
     }
 
     /// Whether the cluster may have another repetition under way, or has this one already.
-    fn is_within_budget(&self, exchange: &Exchange) -> bool {
+    pub(super) fn is_within_budget(&self, exchange: &Exchange) -> bool {
         let Some(to) = &exchange.to else {
             return false;
         };
-        let counted = exchange.repeat.as_ref().is_some_and(|it| it.retries > 0);
+        let counted = exchange.repeat.as_ref().is_some_and(|it| it.counted);
         counted
             || to
                 .cluster
@@ -122,17 +135,14 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        let (Some(policy), Some(to)) = (exchange.retry_policy(), &exchange.to) else {
+        let Some(policy) = exchange.retry_policy() else {
             return;
         };
         let (first, longest) = (policy.backoff, policy.backoff * LONGEST);
-        let (Some(repeat), Some(budget)) = (exchange.repeat.as_mut(), &to.cluster.budget) else {
+        exchange.count_repetition();
+        let Some(repeat) = exchange.repeat.as_mut() else {
             return;
         };
-        if repeat.retries == 0 {
-            budget.begin();
-        }
-        budget.count();
         let doubled = first.saturating_mul(1 << repeat.retries.min(LONGEST));
         repeat.retries += 1;
         exchange.chosen = 0;
@@ -167,9 +177,15 @@ impl Engine {
         true
     }
 
-    /// Limits the time of the attempt that has just been sent.
+    /// Limits the time of the attempt that has just been sent, and how long it is the only one.
     #[inline(always)]
-    pub(super) fn limit_try(&mut self, key: ExchangeKey) {
+    pub(super) fn watch_try(&mut self, key: ExchangeKey) {
+        self.limit_try(key);
+        self.watch_for_hedge(key);
+    }
+
+    #[inline(always)]
+    fn limit_try(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -195,15 +211,18 @@ impl Engine {
             repeat.limit = None;
         }
         let begun = exchange.is_being_answered();
-        let Some(sent) = exchange.attempt.filter(|_| !begun) else {
-            // It waits for the next one, or is being answered.
+        let under_way = exchange.under_way();
+        if begun || exchange.attempt.is_none() {
+            // It is being answered, or waits for the next one.
             return;
-        };
+        }
         if !self.may_retry(key, RetryOn::Timeout) {
             return self.exchange_timed_out(key);
         }
-        self.report(sent.host, false);
-        self.suspect(sent.host);
+        for sent in under_way {
+            self.report(sent.host, false);
+            self.suspect(sent.host);
+        }
         self.abandon_attempt(key);
         self.retry(key, RetryOn::Timeout);
     }

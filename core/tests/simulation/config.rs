@@ -26,6 +26,8 @@ pub(crate) struct Policy {
     pub(crate) watched: bool,
     /// How often a request is sent again, whatever came of it.
     pub(crate) retries: u32,
+    /// After which time another endpoint is asked, too.
+    pub(crate) hedge: Option<Duration>,
 }
 
 impl Policy {
@@ -38,7 +40,15 @@ impl Policy {
             } else {
                 0
             },
+            hedge: random
+                .random_ratio(1, 4)
+                .then(|| Duration::from_millis(random.random_range(1..60))),
         }
+    }
+
+    /// How often a server may see a request.
+    pub(crate) fn sendings(self) -> u32 {
+        1 + self.retries + u32::from(self.hedge.is_some())
     }
 
     fn retry(self) -> Option<RetryPolicy> {
@@ -79,6 +89,8 @@ pub(crate) fn snapshot(
     let route = Route {
         timeout: Some(Duration::from_millis(300)),
         retry: policy.retry(),
+        hedge: policy.hedge,
+        idempotent: policy.hedge.is_some(),
         ..Route::new("all", &name)
     };
     let cluster = cluster(&name, hosts, lb);

@@ -40,6 +40,8 @@ pub(crate) struct Totals {
     pub(crate) drains: u64,
     pub(crate) delivered: u64,
     pub(crate) repeated: u64,
+    /// Requests that two servers were asked at a time.
+    pub(crate) hedged: u64,
 }
 
 impl Totals {
@@ -54,6 +56,7 @@ impl Totals {
         self.drains += other.drains;
         self.delivered += other.delivered;
         self.repeated += other.repeated;
+        self.hedged += other.hedged;
     }
 
     pub(crate) fn assert_everything_happened(&self) {
@@ -66,6 +69,7 @@ impl Totals {
             ("configuration changes", self.configurations),
             ("drains", self.drains),
             ("requests sent again", self.repeated),
+            ("hedged requests", self.hedged),
         ] {
             assert!(times > 0, "these schedules had no {what}");
         }
@@ -355,11 +359,13 @@ impl World {
         let times = self.seen.entry(nonce).or_default();
         *times += 1;
         assert!(
-            *times <= 1 + self.policy.retries,
+            *times <= self.policy.sendings(),
             "request {nonce} was delivered {times} times"
         );
         self.totals.delivered += 1;
         self.totals.repeated += u64::from(*times > 1);
+        let only_hedged = self.policy.hedge.is_some() && self.policy.retries == 0;
+        self.totals.hedged += u64::from(*times > 1 && only_hedged);
         if self.dialect == Dialect::InOrder {
             let asker = self.asker[&nonce];
             let last = self.last_seen.insert((address.clone(), asker), nonce);

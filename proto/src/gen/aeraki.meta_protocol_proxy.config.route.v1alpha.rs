@@ -131,6 +131,9 @@ pub struct RouteAction {
     /// At most one for each cluster of cluster_specifier.
     #[prost(message, repeated, tag = "1005")]
     pub fallbacks: ::prost::alloc::vec::Vec<Fallback>,
+    /// Absent: one endpoint is asked at a time.
+    #[prost(message, optional, tag = "1006")]
+    pub hedge_policy: ::core::option::Option<HedgePolicy>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }
@@ -154,6 +157,25 @@ impl ::prost::Name for RouteAction {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAction"
+            .into()
+    }
+}
+/// When a second endpoint is asked although the first may still answer. Only of requests whose
+/// repetition does no harm; what answers first counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HedgePolicy {
+    /// How long the first is asked alone.
+    #[prost(message, optional, tag = "1")]
+    pub delay: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for HedgePolicy {
+    const NAME: &'static str = "HedgePolicy";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.HedgePolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.HedgePolicy"
             .into()
     }
 }

@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 43] = [
+const ROWS: [Row; 45] = [
     (
         "router.yaml",
         ROUTER,
@@ -137,6 +137,18 @@ const ROWS: [Row; 43] = [
         "  - name: hello",
         "  - {timeout: 1s, retries: {attempts: 1, perTryTimeout: 2s}, name: hello}\n  - name: hello",
         "make it shorter than `timeout`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - {hedge: {}, name: hello}\n  - name: hello",
+        "add `delay` to `hedge`",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - {timeout: 1s, hedge: {delay: 1s}, name: hello}\n  - name: hello",
+        "make it shorter than `timeout`, such as",
     ),
     (
         "router.yaml",

@@ -56,6 +56,8 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) answer_changes: Changes,
     pub(in crate::engine) mirrors: Vec<Mirror>,
     pub(in crate::engine) retry: Option<config::RetryPolicy>,
+    /// After which time another endpoint is asked, too.
+    pub(in crate::engine) hedge: Option<Duration>,
     pub(in crate::engine) idempotent: bool,
     pub(super) destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
@@ -162,7 +164,10 @@ impl Route {
 
     /// Whether requests go on as they are, once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
-        !self.changes_messages() && self.mirrors.is_empty() && self.retry.is_none()
+        !self.changes_messages()
+            && self.mirrors.is_empty()
+            && self.retry.is_none()
+            && self.hedge.is_none()
     }
 
     /// Whether requests or their answers do not go on as they are.
@@ -375,6 +380,7 @@ impl Tables {
                 })
                 .collect(),
             retry: rule.retry.clone(),
+            hedge: rule.hedge,
             idempotent: rule.idempotent,
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,

@@ -86,6 +86,56 @@ fn a_failure_that_the_route_names_is_made_good_by_another_endpoint() {
     }
 }
 
+fn hedging(endpoints: &[Address], delay: u64) -> Snapshot {
+    let mut snapshot = retrying(endpoints, policy(RetryOn::ConnectFailure));
+    let routes = Arc::make_mut(snapshot.routes.get_mut("echo-routes").unwrap());
+    let route = Arc::make_mut(&mut routes.routes[0]);
+    route.retry = None;
+    route.hedge = Some(Duration::from_millis(delay));
+    route.idempotent = true;
+    snapshot
+}
+
+#[test]
+fn an_endpoint_that_is_slow_does_not_keep_a_request_waiting_alone() {
+    let proxy = Running::start(hedging(&[silent(), tcp_echo()], 20));
+    let mut client = proxy.client(LISTENER);
+    for id in 0..6 {
+        client.call(id, b"hello");
+    }
+    assert!(retries(&proxy) >= Some(2.0));
+    wait("nothing left under way", || {
+        let active = format!(r#"meltemi_upstream_attempts_in_flight{{cluster="{CLUSTER}"}}"#);
+        proxy.metric(&active) == Some(0.0)
+    });
+}
+
+#[test]
+fn an_error_waits_for_the_other_endpoint_and_is_told_where_there_is_none() {
+    let late_failing = || {
+        upstream(|mut stream| {
+            while let Some(header) = request(&mut stream) {
+                std::thread::sleep(Duration::from_millis(60));
+                let answer = response(header.id, header.dialect, SYSTEM_ERROR, b"broken");
+                stream.write_all(&answer).unwrap();
+            }
+        })
+    };
+    let proxy = Running::start(hedging(&[late_failing(), silent()], 10));
+    let mut client = proxy.client(LISTENER);
+    for id in 0..4 {
+        // The other endpoint never answers: what fails first is not told, so that the client's own
+        // patience decides.
+        client.send(id, b"hello");
+    }
+    wait("both endpoints asked", || retries(&proxy) >= Some(4.0));
+    let alone = Running::start(hedging(&[late_failing()], 10));
+    let mut client = alone.client(LISTENER);
+    client.send(1, b"hello");
+    assert_eq!(client.receive().1, b"broken");
+    assert_eq!(retries(&alone), Some(0.0));
+}
+
 #[test]
 fn what_the_route_does_not_name_is_told_at_once() {
     let proxy = Running::start(retrying(&[failing()], policy(RetryOn::Timeout)));

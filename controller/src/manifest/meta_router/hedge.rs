@@ -1,0 +1,31 @@
+//! `hedge`: when another endpoint is asked, although the first may still answer.
+
+use std::time::Duration;
+
+use super::super::decode::{Decoder, Field};
+use crate::yaml::Node;
+
+const HEDGE: &[Field] = &[Field::InForce("delay")];
+
+/// How long the first is asked alone. `None`: something is wrong.
+pub(super) fn decode(
+    d: &mut Decoder,
+    node: &Node,
+    route_timeout: Option<Duration>,
+) -> Option<Duration> {
+    let fields = d.fields("hedge", node, HEDGE);
+    if fields.node("delay").is_none() {
+        fields.missing(d, "delay");
+    }
+    let delay = fields.duration(d, "delay")?;
+    if let (Some(route), Some(entry)) = (route_timeout, fields.entry("delay"))
+        && delay >= route
+    {
+        d.invalid(
+            entry.at,
+            "`hedge.delay` is not shorter than the route's `timeout`, so that no second endpoint is ever asked",
+            "make it shorter than `timeout`, such as what 95 of 100 answers take",
+        );
+    }
+    Some(delay)
+}
