@@ -1,6 +1,6 @@
 //! The codec of a client's connection.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     attribute::AttributeKey,
@@ -46,6 +46,21 @@ pub trait Downstream {
         &self,
         _request: Frame<'_>,
         _edits: &[Edit],
+        _out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        Err(EditRefused::NoPlace)
+    }
+
+    /// Writes all that there is of `request`, which says a [`Request::deadline`] of its own, to `out`,
+    /// with `left` in the place of that: so long is its client still going to wait. Called only
+    /// where it is less, and in whole milliseconds.
+    ///
+    /// # Errors
+    /// [`EditRefused`]: nothing was written, and the request goes on as it is.
+    fn pass_deadline(
+        &self,
+        _request: Frame<'_>,
+        _left: Duration,
         _out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
         Err(EditRefused::NoPlace)

@@ -72,6 +72,7 @@ macro_rules! conformance {
             ids_round_trip,
             calls_round_trip,
             edits_round_trip,
+            deadlines_are_passed_on,
             local_replies_are_read_back,
             one_way_is_never_answered,
             heartbeats_are_answered,

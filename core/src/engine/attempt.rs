@@ -239,15 +239,21 @@ impl Engine {
         Next::Host(host)
     }
 
+    /// Sends the request on a connection, and with it what is left of its deadline.
+    #[inline(always)]
+    pub(super) fn send(&mut self, key: ExchangeKey, server: ServerKey, bytes: &[u8], whole: bool) {
+        match self.with_time_left(key, bytes, whole) {
+            Some(passed) => {
+                self.write(key, server, &passed, whole);
+                self.spare.give(passed);
+            }
+            None => self.write(key, server, bytes, whole),
+        }
+    }
+
     /// Writes the request to a connection.
     #[inline(always)]
-    pub(super) fn send(
-        &mut self,
-        key: ExchangeKey,
-        server_key: ServerKey,
-        bytes: &[u8],
-        whole: bool,
-    ) {
+    fn write(&mut self, key: ExchangeKey, server_key: ServerKey, bytes: &[u8], whole: bool) {
         let (Some(exchange), Some(server)) = (
             self.exchanges.get_mut(key),
             self.servers.get_mut(server_key),

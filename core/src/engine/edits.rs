@@ -1,6 +1,6 @@
 //! What a route changes in a request before it is sent, and in its answer.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use meltemi_codec::{Constraint, Edit, Frame};
 
@@ -49,6 +49,40 @@ impl Engine {
             exchange.constraint = constraint;
         }
         Some(edited)
+    }
+
+    /// The request with what is left of the deadline that it says, where that is less: a route
+    /// allows less, or time has passed since it came. `None`: it goes as it is.
+    #[inline(always)]
+    pub(super) fn with_time_left(
+        &mut self,
+        key: ExchangeKey,
+        bytes: &[u8],
+        whole: bool,
+    ) -> Option<Vec<u8>> {
+        let exchange = self.exchanges.get(key)?;
+        let stated = Duration::from_millis(exchange.stated?.get().into());
+        let route = exchange.route.as_ref().filter(|_| !exchange.waits);
+        let limit = route.and_then(|route| route.timeout);
+        let limit = limit.map_or(stated, |limit| limit.min(stated));
+        let passed = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
+        let left = limit.saturating_sub(passed).as_millis();
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(u64::MAX).max(1));
+        if left >= stated {
+            return None;
+        }
+        let frame = Frame {
+            bytes,
+            whole,
+            memo: &exchange.memo,
+        };
+        let codec = &self.clients.get(exchange.client)?.codec;
+        let mut out = self.spare.take();
+        if codec.pass_deadline(frame, left, &mut out).is_err() {
+            self.spare.give(out);
+            return None;
+        }
+        Some(out)
     }
 
     /// An answer, or its head, as its request's route wants it; `None`: as it came.

@@ -1,6 +1,10 @@
 //! A request from its arrival to its last answer: route, cluster, endpoint, attempts.
 
-use std::{num::NonZeroU64, rc::Rc, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    rc::Rc,
+    time::Duration,
+};
 
 use meltemi_codec::{
     Answers, Constraint, Edit, Frame, Memo, Outcome, Pin, Request, Session, Sharing, Status,
@@ -64,6 +68,8 @@ pub(super) struct Exchange {
     /// As [`Engine::elapsed`].
     pub(super) started: u64,
     pub(super) deadline: Option<TimerKey>,
+    /// The deadline that its message says, in milliseconds from its arrival.
+    pub(super) stated: Option<NonZeroU32>,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
     pub(super) answered: bool,
@@ -153,6 +159,7 @@ impl Exchange {
             attempt: None,
             started,
             deadline: None,
+            stated: None,
             request_bytes: 0,
             response_bytes: 0,
             answered: false,
@@ -371,6 +378,8 @@ impl Engine {
             (Some(own), Some(route)) => Some(own.min(route)),
             (own, route) => own.or(route),
         };
+        let stated = own.and_then(|own| u32::try_from(own.as_millis()).ok());
+        exchange.stated = stated.and_then(NonZeroU32::new);
         if let Some(limit) = limit.filter(|_| exchange.answers != Answers::None) {
             exchange.deadline = Some(self.timers.set(self.now + limit, Timer::Deadline(key)));
         }

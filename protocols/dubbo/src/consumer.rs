@@ -1,6 +1,6 @@
 //! The codec of a consumer's connection.
 
-use std::{borrow::Cow, cell::Cell};
+use std::{borrow::Cow, cell::Cell, time::Duration};
 
 use dubbo_rs_codec::{
     HEADER_LEN, Header, Kind, Request as CallBody, RequestLayout, SerializationId, Status, Text,
@@ -14,7 +14,7 @@ use meltemi_codec::{
 use crate::{
     attribute::{self, Named},
     call::{Call, CallMemo, Unreadable},
-    edit,
+    deadline, edit,
     frame::{Arrived, Front, answer_event, message, spoken, under},
     status,
 };
@@ -152,6 +152,19 @@ impl Downstream for Consumer {
         out: &mut Vec<u8>,
     ) -> Result<(), EditRefused> {
         edit::edit(request, edits, out)
+    }
+
+    fn pass_deadline(
+        &self,
+        request: Frame<'_>,
+        left: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        if !request.whole {
+            return Err(EditRefused::TooLarge);
+        }
+        let memo = CallMemo::unpack(request.memo);
+        deadline::pass(memo.serialization, request, left, out)
     }
 
     fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>) {

@@ -9,6 +9,7 @@
 mod attribute;
 mod call;
 mod consumer;
+mod deadline;
 mod edit;
 mod frame;
 mod provider;

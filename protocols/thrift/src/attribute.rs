@@ -1,6 +1,6 @@
 //! What routes can match on: the schema, and where each attribute is in a call.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use meltemi_codec::{AttributeDef, AttributeKey, Frame};
 
@@ -72,6 +72,19 @@ const IDL_SERVICE: Key<'_> = Key::Name(b"isn");
 const TO_SERVICE: Key<'_> = Key::Number(6);
 /// TTHeader's number for the method's name.
 const TO_METHOD: Key<'_> = Key::Number(9);
+
+/// TTHeader's number for the milliseconds that the caller waits: Kitex' `RPCTimeout`.
+pub(crate) const TIMEOUT: u16 = 12;
+
+/// How long the caller of a message with a TTHeader waits, if it says so.
+pub(crate) fn deadline(layout: &Layout, bytes: &[u8]) -> Option<Duration> {
+    if layout.dialect.transport != Transport::TtHeader {
+        return None;
+    }
+    let millis = str::from_utf8(pair(layout, bytes, Key::Number(TIMEOUT))?).ok()?;
+    let millis = millis.parse().ok().filter(|millis| *millis > 0)?;
+    Some(Duration::from_millis(millis))
+}
 
 /// The key-value that an attribute or an edit of this name means. `#N` is the number N in TTHeader.
 pub(crate) fn wire_key(transport: Transport, name: &str) -> Key<'_> {

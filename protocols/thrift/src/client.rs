@@ -2,7 +2,7 @@
 
 mod plain;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use meltemi_codec::{
     Answers, AttributeKey, Body, Decoded, Downstream, Edit, EditRefused, Frame, FromClient, Limits,
@@ -11,7 +11,7 @@ use meltemi_codec::{
 
 use self::plain::Plain;
 use crate::{
-    attribute,
+    attribute::{self, TIMEOUT},
     call::{CallMemo, Names, renumber},
     dialect::{Dialect, Transport},
     exception::{self, code},
@@ -111,6 +111,7 @@ impl Client {
         if oneway {
             request.answers = Answers::None;
         }
+        request.deadline = call.deadline;
         let refused = match call.kind {
             _ if size > self.limits.frame => Some((Status::TooLarge, TOO_LARGE)),
             Kind::Reply | Kind::Exception => Some((Status::Unsupported, NO_CALL)),
@@ -149,6 +150,7 @@ struct Arrived<'a> {
     /// As it is on the wire.
     name: &'a [u8],
     method: &'a [u8],
+    deadline: Option<Duration>,
 }
 
 impl<'a> Arrived<'a> {
@@ -162,6 +164,7 @@ impl<'a> Arrived<'a> {
             kind: head.map_or(Kind::Call, |head| head.kind),
             name,
             method,
+            deadline: attribute::deadline(layout, input),
         }
     }
 
@@ -242,6 +245,19 @@ impl Downstream for Client {
             true => edit(transport, request.bytes, edits, out),
             false => Err(EditRefused::NoPlace),
         }
+    }
+
+    fn pass_deadline(
+        &self,
+        request: Frame<'_>,
+        left: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        let set = Edit::Set {
+            name: format!("#{TIMEOUT}").into(),
+            value: left.as_millis().to_string().into(),
+        };
+        self.edit(request, &[set], out)
     }
 
     fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>) {

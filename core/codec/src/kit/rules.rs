@@ -1,6 +1,7 @@
 //! The rules, one function each.
 
 mod bounds;
+mod deadlines;
 mod edits;
 mod framing;
 mod garbage;
@@ -14,6 +15,7 @@ mod scatter;
 mod subject;
 
 pub use bounds::{large_messages_pass_by_their_head, too_large_is_refused_at_its_head};
+pub use deadlines::deadlines_are_passed_on;
 pub use edits::edits_round_trip;
 pub(super) use framing::seen;
 pub use framing::{
@@ -40,6 +42,9 @@ pub(super) fn statement(rule: &str) -> &'static str {
         }
         "calls_round_trip" => {
             "a request of the server's is the same request under another id, and its answer too"
+        }
+        "deadlines_are_passed_on" => {
+            "the same request, with the time that is left of its deadline, or a refusal"
         }
         "drain_is_understood" => "a client is told to go in words that a client understands",
         "edits_round_trip" => {

@@ -111,6 +111,8 @@ finds! {
         ById IgnoresEdits "request `greet`, `conformance-kit` set to \"a value\"" "is None",
         ById Reencodes "request `greet`, edits [Remove" "not the same, byte for byte",
         InOrder IgnoresEdits "request `get`, `conformance-kit` set" "is None";
+    deadlines_are_passed_on:
+        ById KeepsDeadline "request `greet`, 125ms left of 250ms" "deadline: Some(250ms)";
     local_replies_are_read_back:
         ById AllIsWell "request `greet`, NoRoute \"no endpoint\"" "outcome is Ok",
         ById WrongReply "request `greet`, NoRoute" "it is read as Response",

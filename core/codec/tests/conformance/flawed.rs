@@ -5,7 +5,7 @@ use meltemi_codec::{
     Frame, FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Opening, Outcome, Protocol,
     Request, Size, Sniff, Traits, Upstream,
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 /// What is wrong with a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) enum Flaw {
     IgnoresEdits,
     /// Edits encode the message again.
     Reencodes,
+    /// The deadline stays what it is.
+    KeepsDeadline,
     /// Local replies say that all is well.
     AllIsWell,
     /// They answer another request.
@@ -259,6 +261,19 @@ impl Downstream for FlawedDownstream {
             *last ^= 1;
         }
         edited
+    }
+
+    fn pass_deadline(
+        &self,
+        request: Frame<'_>,
+        left: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        if self.flaw == Flaw::KeepsDeadline {
+            out.extend_from_slice(request.bytes);
+            return Ok(());
+        }
+        self.codec.pass_deadline(request, left, out)
     }
 
     fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>) {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_codec::kit::sample::by_id::{HEADER, Header, SYSTEM_ERROR, response};
+use meltemi_codec::kit::sample::by_id::{HEADER, Header, Kind, SYSTEM_ERROR, frame, response};
 
 use super::LISTENER;
 use super::harness::{CLUSTER, Running, any_port, dead, snapshot, tcp_echo, upstream, wait};
@@ -134,6 +134,57 @@ fn an_error_waits_for_the_other_endpoint_and_is_told_where_there_is_none() {
     client.send(1, b"hello");
     assert_eq!(client.receive().1, b"broken");
     assert_eq!(retries(&alone), Some(0.0));
+}
+
+/// Hangs up on the first request of each connection after 30 ms, and tells those of the others how long
+/// its client waits.
+fn telling_deadlines(hang_up: bool) -> Address {
+    upstream(move |mut stream| {
+        while let Some(header) = request(&mut stream) {
+            if hang_up {
+                std::thread::sleep(Duration::from_millis(30));
+                return;
+            }
+            let told = header.detail.to_string();
+            let answer = response(header.id, header.dialect, 0, told.as_bytes());
+            stream.write_all(&answer).unwrap();
+        }
+    })
+}
+
+#[test]
+fn what_is_left_of_a_deadline_is_passed_on() {
+    let asked = |proxy: &Running, stated: u32| -> u32 {
+        let mut client = proxy.client(LISTENER);
+        let header = Header {
+            detail: stated,
+            ..Header::new(Kind::Request, 1)
+        };
+        client.0.write_all(&frame(header, &[], b"?")).unwrap();
+        let (_, told) = client.receive();
+        String::from_utf8(told).unwrap().parse().unwrap()
+    };
+    let mut snapshot = retrying(
+        &[telling_deadlines(true), telling_deadlines(false)],
+        policy(RetryOn::ResetBeforeBytes),
+    );
+    let proxy = Running::start(snapshot.clone());
+    let told: Vec<_> = (0..4).map(|_| asked(&proxy, 2_000)).collect();
+    assert!(
+        told.contains(&2_000),
+        "untouched where it came at once: {told:?}"
+    );
+    let later = told.iter().filter(|told| **told <= 1_970).count();
+    assert!(later >= 1, "less after a repetition: {told:?}");
+    assert_eq!(asked(&proxy, 0), 0, "none where the message says none");
+
+    let routes = Arc::make_mut(snapshot.routes.get_mut("echo-routes").unwrap());
+    Arc::make_mut(&mut routes.routes[0]).timeout = Some(Duration::from_millis(1_500));
+    let proxy = Running::start(snapshot);
+    let told: Vec<_> = (0..4).map(|_| asked(&proxy, 2_000)).collect();
+    assert!(told.iter().all(|told| *told <= 1_500), "{told:?}");
+    assert!(told.contains(&1_500), "{told:?}");
+    assert!(asked(&proxy, 1_000) <= 1_000);
 }
 
 #[test]

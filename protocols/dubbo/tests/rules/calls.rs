@@ -209,7 +209,25 @@ fn rule_9_the_deadline_is_the_shorter_of_timeout_and_countdown() {
         countdown_long(out);
         timeout_int(out);
     };
-    assert_eq!(deadline(attached(both)), millis(700));
+    let all = attached(both);
+    assert_eq!(deadline(all.clone()), millis(700));
+
+    // What is left is passed on in both, as far as they say more.
+    for (left, said) in [(650, 650), (1, 1)] {
+        let mut client = downstream();
+        let asked = request(&mut *client, &all);
+        let mut out = Vec::new();
+        let left = Duration::from_millis(left);
+        client
+            .pass_deadline(whole(&all, &asked.memo), left, &mut out)
+            .unwrap();
+        let passed = request(&mut *client, &out);
+        assert_eq!(passed.deadline, millis(said));
+        let said = said.to_string();
+        let told = |name| attribute(&*client, whole(&out, &passed.memo), name);
+        assert_eq!(told("timeout"), Some(said.clone()));
+        assert_eq!(told("_TO"), Some(said));
+    }
 }
 
 #[test]

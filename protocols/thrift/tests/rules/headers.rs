@@ -1,6 +1,8 @@
 //! THeader and TTHeader: key-values that routes match on and rules change, outside of what may be
 //! compressed.
 
+use std::time::Duration;
+
 use meltemi_codec::{Edit, EditRefused, FromClient, Memo};
 
 use crate::{
@@ -35,6 +37,37 @@ fn known(bytes: &[u8], name: &str) -> Option<String> {
 }
 
 const HEADED: [Speech; 2] = [speech("header", "binary"), speech("ttheader", "compact")];
+
+#[test]
+fn a_deadline_is_ttheaders_key_12_and_what_is_left_of_it_is_passed_on() {
+    let speech = speech("ttheader", "binary");
+    let message = bare(speech.protocol, CALL, "a", 1, &speech.text(1, "x"));
+    let mut client = downstream();
+    for (value, deadline) in [
+        ("1500", Some(1500)),
+        ("0", None),
+        ("soon", None),
+        ("", None),
+    ] {
+        let plain = speech.with_headers(&[("k", "v")], &message, 1);
+        let bytes = edited(&plain, &[set("#12", value)]).unwrap();
+        let asked = request(&mut *client, &bytes);
+        assert_eq!(
+            asked.deadline,
+            deadline.map(Duration::from_millis),
+            "{value:?}"
+        );
+        if deadline.is_some() {
+            let mut out = Vec::new();
+            let left = Duration::from_millis(20);
+            let frame = whole(&bytes, &asked.memo);
+            client.pass_deadline(frame, left, &mut out).unwrap();
+            assert_eq!(out, edited(&plain, &[set("#12", "20")]).unwrap());
+        }
+    }
+    let framed = edited(&bare("binary", CALL, "a", 1, b"\0"), &[]);
+    assert!(framed.is_err(), "{framed:?}");
+}
 
 #[test]
 fn an_edit_changes_key_values_and_nothing_else() {

@@ -86,6 +86,19 @@ impl Downstream for Server {
         splice(request, edits, out)
     }
 
+    fn pass_deadline(
+        &self,
+        request: Frame<'_>,
+        left: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EditRefused> {
+        let header = Header::read(request.bytes).ok_or(EditRefused::Unreadable)?;
+        let detail = u32::try_from(left.as_millis()).map_err(|_| EditRefused::Unwritable)?;
+        Header { detail, ..header }.write(out);
+        out.extend_from_slice(request.bytes.get(HEADER..).unwrap_or_default());
+        Ok(())
+    }
+
     fn respond(&mut self, id: u64, response: Frame<'_>, out: &mut Vec<u8>) {
         under(id, response.bytes, out);
     }
