@@ -1,4 +1,5 @@
-//! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers.
+//! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers, token
+//! buckets.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, so that a rule means the same
 //! where it is checked, where it is explained and where it is applied.
@@ -14,6 +15,7 @@ pub mod precedence;
 pub mod route;
 pub mod subset;
 pub mod template;
+pub mod token_bucket;
 mod warmup;
 pub mod weights;
 
@@ -29,5 +31,6 @@ pub use placement::{Placed, Placement};
 pub use precedence::Precedence;
 pub use route::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text};
 pub use template::{Template, TemplateError};
+pub use token_bucket::{BucketRefused, TokenBucket};
 pub use warmup::Warmup;
 pub use weights::WeightedCycle;

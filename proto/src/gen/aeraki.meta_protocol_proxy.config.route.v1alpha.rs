@@ -6,6 +6,9 @@ pub struct RouteConfiguration {
     /// In order: the first that matches decides.
     #[prost(message, repeated, tag = "2")]
     pub routes: ::prost::alloc::vec::Vec<Route>,
+    /// What routes refer to by `stat_prefix`, which no two share.
+    #[prost(message, repeated, tag = "1060")]
+    pub local_rate_limits: ::prost::alloc::vec::Vec<LocalRateLimit>,
 }
 impl ::prost::Name for RouteConfiguration {
     const NAME: &'static str = "RouteConfiguration";
@@ -37,6 +40,12 @@ pub struct Route {
     pub source: ::core::option::Option<
         super::super::super::super::super::meltemi::config::v1::SourceObject,
     >,
+    /// The `stat_prefix` of the limit that its requests are under. Empty: none.
+    #[prost(string, tag = "1060")]
+    pub local_rate_limit: ::prost::alloc::string::String,
+    /// Injected on purpose.
+    #[prost(message, optional, tag = "1061")]
+    pub fault: ::core::option::Option<RouteFault>,
 }
 impl ::prost::Name for Route {
     const NAME: &'static str = "Route";
@@ -46,6 +55,176 @@ impl ::prost::Name for Route {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.Route"
+            .into()
+    }
+}
+/// As the published message of this name in filters/local_ratelimit/v1alpha, which a route
+/// configuration cannot hold: it imports this file.
+///
+/// The first condition that matches says which bucket a request takes a token from, or else the
+/// default bucket; without either it is not limited. At least one of the two is given.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LocalRateLimit {
+    /// Names its buckets.
+    #[prost(string, tag = "1")]
+    pub stat_prefix: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub token_bucket: ::core::option::Option<
+        super::super::super::super::super::envoy::r#type::v3::TokenBucket,
+    >,
+    #[prost(message, repeated, tag = "3")]
+    pub conditions: ::prost::alloc::vec::Vec<LocalRateLimitCondition>,
+}
+impl ::prost::Name for LocalRateLimit {
+    const NAME: &'static str = "LocalRateLimit";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.LocalRateLimit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.LocalRateLimit"
+            .into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LocalRateLimitCondition {
+    #[prost(message, optional, tag = "1")]
+    pub r#match: ::core::option::Option<RouteMatch>,
+    #[prost(message, optional, tag = "2")]
+    pub token_bucket: ::core::option::Option<
+        super::super::super::super::super::envoy::r#type::v3::TokenBucket,
+    >,
+}
+impl ::prost::Name for LocalRateLimitCondition {
+    const NAME: &'static str = "LocalRateLimitCondition";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.LocalRateLimitCondition".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.LocalRateLimitCondition"
+            .into()
+    }
+}
+/// Faults of a route's requests, in the shape of Istio's HTTPFaultInjection. Each draws for itself; a
+/// request that has both is answered after the delay.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct RouteFault {
+    #[prost(message, optional, tag = "1")]
+    pub delay: ::core::option::Option<route_fault::Delay>,
+    #[prost(message, optional, tag = "2")]
+    pub abort: ::core::option::Option<route_fault::Abort>,
+}
+/// Nested message and enum types in `RouteFault`.
+pub mod route_fault {
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct Delay {
+        /// How many of the requests have it. Absent: none.
+        #[prost(message, optional, tag = "1")]
+        pub percentage: ::core::option::Option<
+            super::super::super::super::super::super::envoy::r#type::v3::Percent,
+        >,
+        /// Above 0.
+        #[prost(message, optional, tag = "2")]
+        pub fixed_delay: ::core::option::Option<::prost_types::Duration>,
+    }
+    impl ::prost::Name for Delay {
+        const NAME: &'static str = "Delay";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.RouteFault.Delay".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteFault.Delay"
+                .into()
+        }
+    }
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct Abort {
+        /// How many of the requests have it. Absent: none.
+        #[prost(message, optional, tag = "1")]
+        pub percentage: ::core::option::Option<
+            super::super::super::super::super::super::envoy::r#type::v3::Percent,
+        >,
+        #[prost(enumeration = "Status", tag = "2")]
+        pub status: i32,
+    }
+    impl ::prost::Name for Abort {
+        const NAME: &'static str = "Abort";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.RouteFault.Abort".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteFault.Abort"
+                .into()
+        }
+    }
+    /// What the client is told in the words of its protocol, in the place of an answer.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Status {
+        /// That a fault was injected.
+        FaultInjected = 0,
+        NoHealthyUpstream = 1,
+        ConnectFailure = 2,
+        UpstreamReset = 3,
+        Timeout = 4,
+        RateLimited = 5,
+        Overloaded = 6,
+        Denied = 7,
+    }
+    impl Status {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::FaultInjected => "FAULT_INJECTED",
+                Self::NoHealthyUpstream => "NO_HEALTHY_UPSTREAM",
+                Self::ConnectFailure => "CONNECT_FAILURE",
+                Self::UpstreamReset => "UPSTREAM_RESET",
+                Self::Timeout => "TIMEOUT",
+                Self::RateLimited => "RATE_LIMITED",
+                Self::Overloaded => "OVERLOADED",
+                Self::Denied => "DENIED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FAULT_INJECTED" => Some(Self::FaultInjected),
+                "NO_HEALTHY_UPSTREAM" => Some(Self::NoHealthyUpstream),
+                "CONNECT_FAILURE" => Some(Self::ConnectFailure),
+                "UPSTREAM_RESET" => Some(Self::UpstreamReset),
+                "TIMEOUT" => Some(Self::Timeout),
+                "RATE_LIMITED" => Some(Self::RateLimited),
+                "OVERLOADED" => Some(Self::Overloaded),
+                "DENIED" => Some(Self::Denied),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for RouteFault {
+    const NAME: &'static str = "RouteFault";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.RouteFault".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteFault"
             .into()
     }
 }

@@ -32,3 +32,25 @@ impl ::prost::Name for Percent {
         "type.googleapis.com/envoy.type.v3.Percent".into()
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenBucket {
+    /// What it holds at most, and at first; above 0.
+    #[prost(uint32, tag = "1")]
+    pub max_tokens: u32,
+    /// What is added in an interval. Absent: 1.
+    #[prost(message, optional, tag = "2")]
+    pub tokens_per_fill: ::core::option::Option<u32>,
+    /// Above 0.
+    #[prost(message, optional, tag = "3")]
+    pub fill_interval: ::core::option::Option<::prost_types::Duration>,
+}
+impl ::prost::Name for TokenBucket {
+    const NAME: &'static str = "TokenBucket";
+    const PACKAGE: &'static str = "envoy.type.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.type.v3.TokenBucket".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.type.v3.TokenBucket".into()
+    }
+}
