@@ -16,6 +16,7 @@ use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
 mod destination;
+mod limit;
 mod matching;
 mod render;
 mod request;
@@ -23,6 +24,7 @@ mod tiers;
 mod treatment;
 
 pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
+pub use limit::Limited;
 pub use treatment::{FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
 
 /// Which request.
@@ -193,7 +195,7 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         .map(|rule| rule.destinations.as_slice())
         .unwrap_or_default();
     let treatment = taken
-        .map(|rule| Treatment::of(rule, server, model, &attributes))
+        .map(|rule| Treatment::of(rule, server, model, (&attributes, source)))
         .unwrap_or_default();
     let key_hash = request::key_hash(server, settings, &attributes, &treatment);
     let situation = (settings.place(), query.failed.as_slice());

@@ -35,7 +35,10 @@ pub use id::{Kind, ObjectRef};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
 pub(crate) use mesh_config::MeshConfig;
-pub(crate) use meta_router::{Destination, MetaRouter, Mutation, Retries, RetryOn, Route};
+pub(crate) use meta_router::{
+    Abort, AbortStatus, Delay, Destination, MetaRouter, Mutation, Retries, RetryOn, Route,
+    RouteFault,
+};
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{

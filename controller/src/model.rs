@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
     ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection, Retries, RetryBudget,
-    Simple, Spec, Warmup,
+    RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -20,6 +20,7 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
+mod limits;
 mod liveness;
 mod locality;
 mod mutations;
@@ -35,6 +36,7 @@ mod sources;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
 pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
@@ -131,8 +133,12 @@ pub(crate) struct Rule {
     /// After which time another endpoint is asked, too.
     pub(crate) hedge: Option<Duration>,
     pub(crate) idempotent: bool,
-    /// The MetaRouter whose policy it has, and which of its routes, where that is not the source.
-    pub(crate) treated_by: Option<(Arc<Object>, usize)>,
+    /// None: its requests are not limited.
+    pub(crate) limit: Option<Arc<RateLimit>>,
+    pub(crate) fault: Option<RouteFault>,
+    /// The MetaRouter whose policy it has, and which of its routes where it has any, where that is
+    /// not the source.
+    pub(crate) treated_by: Option<(Arc<Object>, Option<usize>)>,
 }
 
 /// What requests of a rule may be like.
@@ -144,17 +150,21 @@ pub(crate) enum Alternative {
     Never(String),
 }
 
+impl Alternative {
+    /// Those that requests can be like.
+    pub(crate) fn possible(several: &[Self]) -> Vec<Vec<AttributeMatch>> {
+        let possible = several.iter().filter_map(|alternative| match alternative {
+            Self::Of(conditions) => Some(conditions.clone()),
+            Self::Never(_) => None,
+        });
+        possible.collect()
+    }
+}
+
 impl Rule {
     /// The alternatives that requests can be like, as route tables have them.
     pub(crate) fn matches(&self) -> Vec<Vec<AttributeMatch>> {
-        let possible = self
-            .alternatives
-            .iter()
-            .filter_map(|alternative| match alternative {
-                Alternative::Of(conditions) => Some(conditions.clone()),
-                Alternative::Never(_) => None,
-            });
-        possible.collect()
+        Alternative::possible(&self.alternatives)
     }
 
     /// A rule of an object that takes every request and leads nowhere yet.
@@ -173,6 +183,8 @@ impl Rule {
             retries: None,
             hedge: None,
             idempotent: false,
+            limit: None,
+            fault: None,
             treated_by: None,
         }
     }

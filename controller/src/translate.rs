@@ -20,6 +20,7 @@ use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
 mod cluster;
+mod limit;
 mod locality;
 mod matching;
 mod policy;
@@ -98,6 +99,7 @@ fn routes(server: &Server, name: &str) -> route::RouteConfiguration {
     route::RouteConfiguration {
         name: name.to_owned(),
         routes: server.rules.iter().filter_map(wire_route).collect(),
+        local_rate_limits: limit::limits(&server.rules),
     }
 }
 
@@ -130,6 +132,8 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             .map(policy::mutation)
             .collect(),
         source: Some(source_of(&rule.source)),
+        local_rate_limit: limit::name(rule),
+        fault: rule.fault.as_ref().map(limit::fault),
     })
 }
 

@@ -25,6 +25,7 @@ mod follow;
 mod health;
 mod hedge;
 mod large;
+mod limits;
 mod lineup;
 mod log;
 mod lost;
@@ -63,6 +64,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::{
+    buckets::Buckets,
     config::{Address, Keepalive, Snapshot},
     protocols::Protocols,
     telemetry::WorkerTelemetry,
@@ -212,7 +214,7 @@ impl Engine {
             origin: now,
             now,
             elapsed: 0,
-            tables: Tables::new(protocols),
+            tables: Tables::new(protocols, Arc::new(Buckets::new(now))),
             warming: None,
             observer: Observer::default(),
             clients: SlotMap::with_key(),
@@ -232,6 +234,15 @@ impl Engine {
             draining: false,
             mirrors: 0,
         }
+    }
+
+    /// With the token buckets of all workers, and the time that they count.
+    #[must_use]
+    pub fn sharing(mut self, buckets: Arc<Buckets>) -> Self {
+        self.origin = buckets.origin();
+        self.tables.buckets = buckets;
+        self.at(self.now);
+        self
     }
 
     /// Requests that are not over.

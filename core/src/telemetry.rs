@@ -6,6 +6,7 @@
 
 mod cell;
 mod label;
+mod limit;
 mod operation;
 mod render;
 mod scope;
@@ -16,11 +17,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use label::{OutcomeLabel, ResponseFlag};
+pub use limit::LimitMetrics;
 pub use operation::{Operation, Operations};
 pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
 
 use crate::access_log::AccessLog;
+use limit::LimitCells;
 use operation::{Admission, OperationsCells};
 use scope::{ClusterCells, ServiceCells};
 use series::{SeriesCells, SeriesName};
@@ -165,6 +168,13 @@ impl WorkerTelemetry {
     pub fn cluster(&self, name: &str) -> ClusterMetrics {
         ClusterMetrics::new(self.cells.clusters.resolve(name.into()))
     }
+
+    /// The handle for a bucket of a local rate limit. For configuration updates.
+    #[must_use]
+    pub fn limit(&self, limit: &str, bucket: &str) -> LimitMetrics {
+        let name = format!("{limit} {bucket}");
+        LimitMetrics::new(self.cells.limits.resolve(name.into()))
+    }
 }
 
 /// The cells of one worker by name: written by the worker, read when rendered.
@@ -173,6 +183,8 @@ struct WorkerCells {
     series: Named<SeriesName, SeriesCells>,
     services: Named<Arc<str>, ServiceCells>,
     clusters: Named<Arc<str>, ClusterCells>,
+    /// By limit and bucket.
+    limits: Named<Arc<str>, LimitCells>,
     operations: Named<Arc<str>, OperationsCells>,
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    DestinationShare, EndpointShare, Explanation, Health, Mutated, RouteObject, RouteRef, Treatment,
+    DestinationShare, EndpointShare, Explanation, Health, Limited, Mutated, RouteObject, RouteRef,
+    Treatment,
 };
 
 impl fmt::Display for Explanation {
@@ -121,6 +122,9 @@ impl fmt::Display for Treatment {
             write!(f, "\n          waits {timeout} for the answer")?;
         }
         self.fmt_repetitions(f)?;
+        if let Some(limited) = &self.rate_limit {
+            write!(f, "\n          {limited}")?;
+        }
         for fault in &self.faults {
             write!(f, "\n          {}% are", fault.percentage)?;
             match (&fault.delay, &fault.error) {
@@ -145,6 +149,21 @@ impl fmt::Display for Treatment {
         let (asked, answered) = (&self.request_mutation, &self.response_mutation);
         asked.iter().try_for_each(|it| it.tell(f, "the request"))?;
         answered.iter().try_for_each(|it| it.tell(f, "the answer"))
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limited by MetaRouter {}, ", self.limit)?;
+        match self.condition {
+            Some(number) => write!(f, "condition {number}")?,
+            None => write!(f, "default bucket")?,
+        }
+        write!(
+            f,
+            ": {} per {}, {} at once",
+            self.tokens_per_fill, self.fill_interval, self.max_tokens
+        )
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a route does with a request besides sending it somewhere.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Attribute;
-use crate::manifest::{Mutation, Retries};
+use super::{Attribute, Limited};
+use crate::manifest::{Mutation, Retries, RouteFault};
 use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
 
 /// Nothing of it is there unless a rule asks for it.
@@ -25,6 +26,9 @@ pub struct Treatment {
     pub retries: Option<Retried>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<Hedged>,
+    /// The bucket that the request takes a token from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Limited>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -109,7 +113,7 @@ impl Treatment {
         rule: &Rule,
         server: &Server,
         model: &Model,
-        attributes: &[Attribute],
+        (attributes, source): (&[Attribute], Option<IpAddr>),
     ) -> Self {
         let removed = rule.remove_prefix.as_ref();
         let faults = server.policy.faults.iter();
@@ -123,7 +127,8 @@ impl Treatment {
             remove_prefix: removed.map(|removed| Removed::of(removed, attributes)),
             policy_of: rule.treated_by.as_ref().map(|(object, number)| {
                 let (namespace, name) = (&object.id.namespace, &object.id.name);
-                format!("MetaRouter {namespace}/{name}, route {}", number + 1)
+                let route = number.map(|number| format!(", route {}", number + 1));
+                format!("MetaRouter {namespace}/{name}{}", route.unwrap_or_default())
             }),
             timeout: rule.timeout.map(seconds),
             retries: rule.retries.as_ref().map(|it| Retried::of(it, rule)),
@@ -131,9 +136,14 @@ impl Treatment {
                 delay: seconds(delay),
                 idempotent_only: !rule.idempotent,
             }),
+            rate_limit: rule
+                .limit
+                .as_ref()
+                .and_then(|limit| Limited::of(limit, attributes, source)),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)
+                .chain(rule.fault.iter().flat_map(FaultShare::of_route))
                 .collect(),
             mirrors: mirrors.collect(),
             request_mutation: Mutated::all(&rule.request_mutation, attributes),
@@ -199,6 +209,21 @@ impl Removed {
 }
 
 impl FaultShare {
+    /// Of which a request may have both.
+    fn of_route(fault: &RouteFault) -> impl Iterator<Item = Self> {
+        let delay = fault.delay.as_ref().map(|delay| Self {
+            percentage: delay.percentage,
+            delay: Some(seconds(delay.fixed)),
+            error: None,
+        });
+        let abort = fault.abort.as_ref().map(|abort| Self {
+            percentage: abort.percentage,
+            delay: None,
+            error: Some(abort.status.name().to_owned()),
+        });
+        delay.into_iter().chain(abort)
+    }
+
     fn of(fault: &Fault) -> Self {
         Self {
             percentage: fault.percentage,
@@ -216,6 +241,6 @@ fn concerns(fault: &Fault, attributes: &[Attribute]) -> bool {
 }
 
 /// As protobuf's JSON writes it.
-fn seconds(duration: Duration) -> String {
+pub(super) fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64())
 }

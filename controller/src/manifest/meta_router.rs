@@ -1,9 +1,11 @@
 //! `MetaRouter`: which requests of a service go where.
 
 mod destination;
+mod fault;
 mod hedge;
 mod mirrors;
 mod mutations;
+mod rate_limit;
 mod retries;
 
 use std::time::Duration;
@@ -15,8 +17,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 pub(crate) use destination::Destination;
+pub(crate) use fault::{Abort, AbortStatus, Delay, Fault as RouteFault};
 pub(crate) use mirrors::Mirror;
 pub(crate) use mutations::Mutation;
+pub(crate) use rate_limit::RateLimit;
 pub(crate) use retries::{Retries, RetryOn};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +32,8 @@ pub(crate) struct MetaRouter {
     /// Higher comes first on a server; 0 where nothing is said.
     pub(crate) priority: i32,
     pub(crate) routes: Vec<Route>,
+    /// Of the requests of its routes; none: they are not limited.
+    pub(crate) limit: Option<RateLimit>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +55,7 @@ pub(crate) struct Route {
     pub(crate) hedge: Option<Duration>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
+    pub(crate) fault: Option<RouteFault>,
     pub(crate) mark: Mark,
 }
 
@@ -71,11 +78,19 @@ impl Route {
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
         let is_repeated = self.retries.is_some() || self.hedge.is_some() || self.idempotent;
-        self.timeout.is_some() || is_repeated || is_mirrored
+        let is_changed = is_mirrored || self.fault.is_some();
+        self.timeout.is_some() || is_repeated || is_changed
     }
 }
 
 impl MetaRouter {
+    /// All that it asks of requests: of its routes and of the conditions of its limit.
+    pub(crate) fn alternatives(&self) -> impl Iterator<Item = &Alternative> {
+        let limits = self.limit.iter().flat_map(|limit| &limit.conditions);
+        let routes = self.routes.iter().flat_map(|route| &route.alternatives);
+        routes.chain(limits.flat_map(|condition| &condition.alternatives))
+    }
+
     /// Its host, as a destination of everything.
     pub(crate) fn whole_host(&self) -> Destination {
         Destination {
@@ -94,7 +109,7 @@ const META_ROUTER: &[Field] = &[
     Field::InForce("routes"),
     Field::InForce("priority"),
     Field::NoEffect("exportTo"),
-    Field::NotYet("localRateLimit"),
+    Field::InForce("localRateLimit"),
     Field::NotYet("globalRateLimit"),
 ];
 
@@ -112,6 +127,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("mirrors"),
     Field::InForce("requestMutation"),
     Field::InForce("responseMutation"),
+    Field::InForce("fault"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
@@ -124,11 +140,14 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
         .iter()
         .filter_map(|node| route(d, node))
         .collect();
+    let limit = fields.node("localRateLimit");
+    let limit = limit.and_then(|node| rate_limit::decode(d, node));
     Some(MetaRouter {
         host: host?,
         gateways,
         priority: priority.and_then(|p| p.value.try_into().ok()).unwrap_or(0),
         routes,
+        limit,
     })
 }
 
@@ -169,6 +188,8 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let mirrors = mirrors::decode(d, &fields);
     let request_mutation = mutations::decode(d, &fields, "requestMutation");
     let response_mutation = mutations::decode(d, &fields, "responseMutation");
+    let fault = fields.node("fault");
+    let fault = fault.and_then(|node| fault::decode(d, node));
     Some(Route {
         name,
         alternatives,
@@ -180,6 +201,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         retries,
         hedge,
         idempotent,
+        fault,
         mark: Mark::new(node.at),
     })
 }

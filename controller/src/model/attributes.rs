@@ -14,8 +14,9 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     let known = || schema.attributes.iter().map(|a| a.name.as_str());
-    let alternatives = router.routes.iter().flat_map(|route| &route.alternatives);
-    let matched = alternatives.flat_map(|alternative| &alternative.attributes);
+    let matched = router
+        .alternatives()
+        .flat_map(|alternative| &alternative.attributes);
     let matched = matched.map(|attribute| (&attribute.name.value, attribute.name.at));
     let mutations = router.routes.iter().flat_map(|route| route.mutations());
     let values = mutations.filter_map(|mutation| mutation.value.as_ref());

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Alternative, Mirror, Rule};
+use super::{Alternative, Mirror, RateLimit, Rule};
 use crate::manifest::{Object, Route};
 
 /// The routes of a MetaRouter that say how requests are treated.
 pub(super) struct Overlay<'a> {
     pub(super) object: &'a Arc<Object>,
     pub(super) routes: Vec<Treatment<'a>>,
+    pub(super) limit: Option<Arc<RateLimit>>,
 }
 
 /// What one of them means on a server.
 pub(super) struct Treatment<'a> {
-    pub(super) route: &'a Route,
+    /// None: it has no routes, and is for every request.
+    pub(super) route: Option<&'a Route>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) mirrors: Vec<Mirror>,
 }
@@ -35,11 +37,13 @@ impl Overlay<'_> {
             rules.push(Rule {
                 alternatives: both(&rule.alternatives, alternatives),
                 mirrors: rule.mirrors.iter().chain(mirrors).cloned().collect(),
-                timeout: route.timeout.or(rule.timeout),
-                retries: route.retries.clone(),
-                hedge: route.hedge,
-                idempotent: route.idempotent,
-                treated_by: Some((self.object.clone(), number)),
+                timeout: route.and_then(|route| route.timeout).or(rule.timeout),
+                retries: route.and_then(|route| route.retries.clone()),
+                hedge: route.and_then(|route| route.hedge),
+                idempotent: route.is_some_and(|route| route.idempotent),
+                limit: self.limit.clone(),
+                fault: route.and_then(|route| route.fault.clone()),
+                treated_by: Some((self.object.clone(), route.map(|_| number))),
                 ..rule.clone()
             });
             if alternatives.contains(&Alternative::Of(vec![])) {

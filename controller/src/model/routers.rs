@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meltemi_policy::{Attribute, AttributeMatch, Condition, Precedence};
 
 use super::attachment::Attachment;
+use super::limits::{LimitCondition, RateLimit};
 use super::overlay::{Overlay, Treatment};
 use super::protocols::schema;
 use super::services::Service;
@@ -123,11 +124,13 @@ impl Router<'_> {
             self.check_interfaces(service, &interface.attribute, findings);
         }
         let all = || Alternative::Of(interface.iter().cloned().collect());
+        let limit = self.limit(server);
         let own = |route, name, alternatives, destinations| Rule {
             route,
             name,
             alternatives,
             destinations,
+            limit: limit.clone(),
             ..Rule::of(self.object)
         };
         let host = self.spec.whole_host();
@@ -146,7 +149,10 @@ impl Router<'_> {
             if is_redis && server.rules.iter().any(is_there) {
                 return vec![];
             }
-            return vec![own(None, String::new(), vec![all()], destinations)];
+            let rule = own(None, String::new(), vec![all()], destinations);
+            // What it says of requests is laid over that rule, whoever's it is.
+            let limit = rule.limit.clone().filter(|_| !is_redis);
+            return vec![Rule { limit, ..rule }];
         }
         let routes = routes.iter().enumerate();
         // One without destinations is an error, and said, but where its host is what is meant.
@@ -178,7 +184,7 @@ impl Router<'_> {
         let routes = &self.spec.routes;
         let has_destinations = routes.iter().any(|route| !route.destinations.is_empty());
         let is_decided = server.policy.source.is_some();
-        if !routes.iter().any(Route::treats) {
+        if !routes.iter().any(Route::treats) && self.spec.limit.is_none() {
             return;
         }
         if server.protocol.plugin != redis::PLUGIN || (has_destinations && !is_decided) {
@@ -191,14 +197,24 @@ impl Router<'_> {
                 .map(|written| self.alternative(written, interface.as_ref(), server))
                 .collect()
         };
+        let all = Treatment {
+            route: None,
+            alternatives: vec![Alternative::Of(interface.iter().cloned().collect())],
+            mirrors: vec![],
+        };
         let routes = routes.iter().map(|route| Treatment {
-            route,
+            route: Some(route),
             alternatives: alternatives(route),
             mirrors: self.mirrors(route, service, server, findings),
         });
+        let mut routes: Vec<_> = routes.collect();
+        if routes.is_empty() {
+            routes.push(all);
+        }
         let overlay = Overlay {
             object: self.object,
-            routes: routes.collect(),
+            routes,
+            limit: self.limit(server),
         };
         let host = (!is_decided).then(|| self.host(service, server, findings));
         let leads_to_host =
@@ -223,6 +239,25 @@ impl Router<'_> {
             .attachment
             .cluster(&self.spec.whole_host(), service, server, findings);
         vec![WeightedCluster::only(cluster)]
+    }
+
+    /// Its limit, as it means on a server.
+    fn limit(&self, server: &Server) -> Option<Arc<RateLimit>> {
+        let written = self.spec.limit.as_ref()?;
+        let conditions = written.conditions.iter().map(|condition| {
+            let alternatives = condition.alternatives.iter();
+            let alternatives = alternatives.map(|it| self.alternative(it, None, server));
+            LimitCondition {
+                alternatives: alternatives.collect(),
+                bucket: condition.bucket,
+            }
+        });
+        let id = &self.object.id;
+        Some(Arc::new(RateLimit {
+            name: format!("{}/{}", id.namespace, id.name),
+            conditions: conditions.collect(),
+            default: written.default,
+        }))
     }
 
     fn mirrors(
@@ -315,6 +350,7 @@ fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
         retries: route.retries.clone(),
         hedge: route.hedge,
         idempotent: route.idempotent,
+        fault: route.fault.clone(),
         ..rule
     }
 }

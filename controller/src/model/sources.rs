@@ -117,7 +117,7 @@ pub(super) fn check(
     workloads: &Workloads<'_>,
     findings: &mut Findings,
 ) {
-    let alternatives = router.routes.iter().flat_map(|route| &route.alternatives);
+    let alternatives = router.alternatives();
     for source in alternatives.filter_map(|alternative| alternative.source.as_ref()) {
         if let Some(principal) = &source.principal {
             let message = "`source.principal` acts only where clients prove who they are by a \
@@ -153,7 +153,7 @@ pub(super) fn check_gateways(
 ) {
     let object = attachment.object;
     let namespace = &object.id.namespace;
-    let alternatives = router.routes.iter().flat_map(|route| &route.alternatives);
+    let alternatives = router.alternatives();
     let sources = alternatives.filter_map(|alternative| alternative.source.as_ref());
     for Located { value, at } in sources.filter_map(|source| source.gateway.as_ref()) {
         let mut servers = attached.iter();

@@ -86,6 +86,7 @@ pub(crate) fn routes(cluster: &str) -> route::RouteConfiguration {
             }),
             ..Default::default()
         }],
+        ..route::RouteConfiguration::default()
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, Attribute, AttributeMatch, Condition, Hashing, LocalityRule};
+use meltemi_policy::{
+    Alternative, Attribute, AttributeMatch, Condition, Hashing, LocalityRule, TokenBucket,
+};
 use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RetryPolicy, Route,
-    RouteConfig, Service, Setting,
+    Cluster, Fault, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RateLimit,
+    RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
+use crate::telemetry::ResponseFlag;
 
 /// Everything that requests are decided by, with the defaults that nobody wrote down.
 pub(super) fn configuration(sources: &Sources) -> Value {
@@ -149,6 +152,44 @@ fn route(route: &Route) -> Value {
         "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
         "idempotent": route.idempotent,
+        "local_rate_limit": route.limit.as_deref().map(rate_limit),
+        "fault": route.fault.as_ref().map(route_fault),
+    })
+}
+
+fn rate_limit(limit: &RateLimit) -> Value {
+    let conditions = limit.conditions.iter().map(|condition| {
+        let matches = condition.matches.iter().map(alternative);
+        json!({
+            "match": matches.collect::<Vec<_>>(),
+            "token_bucket": token_bucket(&condition.bucket),
+        })
+    });
+    json!({
+        "name": limit.name,
+        "conditions": conditions.collect::<Vec<_>>(),
+        "token_bucket": limit.default.as_ref().map(token_bucket),
+    })
+}
+
+fn token_bucket(bucket: &TokenBucket) -> Value {
+    json!({
+        "max_tokens": bucket.max_tokens(),
+        "tokens_per_fill": bucket.tokens_per_fill(),
+        "fill_interval": duration(bucket.fill_interval()),
+    })
+}
+
+fn route_fault(fault: &RouteFault) -> Value {
+    json!({
+        "delay": fault.delay.map(|(share, delay)| json!({
+            "percentage": share.percent(),
+            "fixed_delay": duration(delay),
+        })),
+        "abort": fault.abort.map(|(share, status)| json!({
+            "percentage": share.percent(),
+            "status": ResponseFlag::from(status).word(),
+        })),
     })
 }
 

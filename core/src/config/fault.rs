@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use meltemi_codec::Status;
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::{
+    RouteFault as WireFault, route_fault,
+};
 use meltemi_proto::meltemi::config::v1 as proto;
 
 use super::duration::duration;
@@ -41,4 +45,61 @@ impl Fault {
             error,
         })
     }
+}
+
+/// What befalls a share of a route's requests. Delay and abort draw each for itself; a request that
+/// drew both is answered after the delay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteFault {
+    /// Passes before the request is sent, or before it is answered.
+    pub delay: Option<(Share, Duration)>,
+    /// What is answered in the place of a server.
+    pub abort: Option<(Share, Status)>,
+}
+
+impl RouteFault {
+    pub(super) fn parse(fault: WireFault) -> Result<Self, Invalid> {
+        let delay = fault.delay.map(delay).transpose();
+        let abort = fault.abort.map(abort).transpose();
+        let (delay, abort) = (
+            delay.map_err(|e| e.within("delay"))?,
+            abort.map_err(|e| e.within("abort"))?,
+        );
+        if delay.is_none() && abort.is_none() {
+            return Err(Invalid::new("", "has neither delay nor abort"));
+        }
+        Ok(Self { delay, abort })
+    }
+
+    /// Whether some request has it.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        let delays = self.delay.is_some_and(|(share, _)| share > Share::NONE);
+        delays || self.abort.is_some_and(|(share, _)| share > Share::NONE)
+    }
+}
+
+fn delay(delay: route_fault::Delay) -> Result<(Share, Duration), Invalid> {
+    let fixed = delay
+        .fixed_delay
+        .ok_or_else(|| Invalid::new("fixed_delay", "is missing"))?;
+    let share = Share::parse("percentage", delay.percentage, Share::NONE)?;
+    Ok((share, duration("fixed_delay", fixed)?))
+}
+
+fn abort(abort: route_fault::Abort) -> Result<(Share, Status), Invalid> {
+    use route_fault::Status as Wire;
+    let status = Wire::try_from(abort.status).map_err(|_| Invalid::new("status", "is unknown"))?;
+    let status = match status {
+        Wire::FaultInjected => Status::FaultInjected,
+        Wire::NoHealthyUpstream => Status::NoHealthyUpstream,
+        Wire::ConnectFailure => Status::ConnectFailure,
+        Wire::UpstreamReset => Status::UpstreamReset,
+        Wire::Timeout => Status::Timeout,
+        Wire::RateLimited => Status::RateLimited,
+        Wire::Overloaded => Status::Overloaded,
+        Wire::Denied => Status::Denied,
+    };
+    let share = Share::parse("percentage", abort.percentage, Share::NONE)?;
+    Ok((share, status))
 }

@@ -9,7 +9,9 @@ use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_ac
 use meltemi_proto::meltemi::config::v1::SourceObject;
 
 use super::duration::duration;
+use super::fault::RouteFault;
 use super::invalid::{Invalid, required};
+use super::limit::RateLimit;
 use super::matching::alternatives;
 use super::retry::RetryPolicy;
 use super::share::Share;
@@ -47,6 +49,9 @@ pub struct Route {
     pub hedge: Option<Duration>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub idempotent: bool,
+    /// `None`: its requests are not limited.
+    pub limit: Option<Arc<RateLimit>>,
+    pub fault: Option<RouteFault>,
 }
 
 /// What is taken off the values of an attribute before a request is sent.
@@ -105,12 +110,13 @@ impl TryFrom<proto::RouteConfiguration> for RouteConfig {
     type Error = Invalid;
 
     fn try_from(config: proto::RouteConfiguration) -> Result<Self, Invalid> {
+        let limits = RateLimit::parse_all(config.local_rate_limits)?;
         let routes = config
             .routes
             .into_iter()
             .enumerate()
             .map(|(i, route)| {
-                Route::parse(route)
+                Route::parse(route, &limits)
                     .map(Arc::new)
                     .map_err(|e| e.within(&format!("routes[{i}]")))
             })
@@ -149,10 +155,12 @@ impl Route {
             retry: None,
             hedge: None,
             idempotent: false,
+            limit: None,
+            fault: None,
         }
     }
 
-    fn parse(route: proto::Route) -> Result<Self, Invalid> {
+    fn parse(route: proto::Route, limits: &[Arc<RateLimit>]) -> Result<Self, Invalid> {
         let matches =
             alternatives(route.r#match.unwrap_or_default()).map_err(|e| e.within("match"))?;
         let action = route
@@ -193,6 +201,12 @@ impl Route {
                 .map(|delay| duration("route.hedge_policy.delay", delay))
                 .transpose()?,
             idempotent: action.idempotent,
+            limit: RateLimit::named(limits, &route.local_rate_limit)?,
+            fault: route
+                .fault
+                .map(RouteFault::parse)
+                .transpose()
+                .map_err(|e| e.within("fault"))?,
         })
     }
 }

@@ -246,6 +246,7 @@ fn route_configuration() -> route::RouteConfiguration {
             }),
             ..route::Route::default()
         }],
+        ..route::RouteConfiguration::default()
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
+use crate::buckets::Buckets;
 use crate::config::{Address, Snapshot};
 use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
@@ -54,6 +55,7 @@ impl Workers {
             workers: options.telemetry.len(),
             ..options.settings
         };
+        let buckets = Arc::new(Buckets::new(Instant::now()));
         for (number, telemetry) in options.telemetry.into_iter().enumerate() {
             let (commands, receiver) = commands::channel();
             let poll = Poll::new()?;
@@ -65,12 +67,14 @@ impl Workers {
                 load: Arc::clone(&load),
             };
             let protocols = Arc::clone(&options.protocols);
+            let buckets = Arc::clone(&buckets);
             let (ended, end) = oneshot::channel();
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let now = Instant::now();
                     let engine = Engine::new(settings, protocols, telemetry, rand::random(), now);
+                    let engine = engine.sharing(buckets);
                     // Nobody waits any more where the process ends without a drain.
                     let _ = ended.send(Worker::new(engine, poll, shared, now).run());
                 })?;

@@ -16,12 +16,25 @@ use crate::telemetry::{Answered, ResponseFlag};
 impl Engine {
     /// Answers in the proxy's own words and ends the exchange, for each request that it stands for.
     pub(super) fn answer(&mut self, key: ExchangeKey, status: Status, message: &str) {
-        self.each_of_run(key, |engine, one| engine.answer_one(one, status, message));
+        let flag = ResponseFlag::from(status);
+        self.each_of_run(key, |engine, one| {
+            engine.answer_one(one, (status, flag), message);
+        });
+    }
+
+    /// Answers as if something had failed that a fault stands for.
+    pub(super) fn answer_injected(&mut self, key: ExchangeKey, status: Status, message: &str) {
+        self.answer_one(key, (status, ResponseFlag::FaultInjected), message);
     }
 
     /// A client that is in the middle of an
     /// answer, or whose dialect has no words for it, cannot be told anything: its connection closes.
-    fn answer_one(&mut self, key: ExchangeKey, status: Status, message: &str) {
+    fn answer_one(
+        &mut self,
+        key: ExchangeKey,
+        (status, flag): (Status, ResponseFlag),
+        message: &str,
+    ) {
         let Some(exchange) = self.exchanges.get(key) else {
             return;
         };
@@ -30,7 +43,7 @@ impl Engine {
         }
         let client = exchange.client;
         let owed = exchange.answers != Answers::None && !exchange.answered;
-        let mut end = End::local(ResponseFlag::from(status));
+        let mut end = End::local(flag);
         let mut told = self.take_back(key);
         if told && owed {
             let mut code = None;

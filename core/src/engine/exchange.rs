@@ -98,7 +98,7 @@ impl Sent {
 /// What routing has found out besides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Routed {
-    /// Its service injects faults.
+    /// Its service or its route injects faults.
     has_faults: bool,
 }
 
@@ -231,6 +231,9 @@ impl Engine {
             self.answer(key, Status::Unsupported, ASTRAY);
             return Some(key);
         }
+        if self.limited(key, bytes, whole) {
+            return Some(key);
+        }
         self.set_deadline(key, deadline);
         if has_faults && self.faulted(key, bytes, whole) {
             return Some(key);
@@ -343,7 +346,7 @@ impl Engine {
         let exchange = self.exchanges.get_mut(key).ok_or(Status::NoRoute)?;
         let client = self.clients.get(exchange.client).ok_or(Status::NoRoute)?;
         let service = self.tables.service(client.service).ok_or(Status::NoRoute)?;
-        let routed = Routed {
+        let mut routed = Routed {
             has_faults: !service.faults.is_empty(),
         };
         let frame = Frame {
@@ -362,6 +365,7 @@ impl Engine {
         };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.to = Some(Rc::clone(destination));
+        routed.has_faults |= route.fault.is_some();
         exchange.route = Some(route);
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
         Ok(routed)

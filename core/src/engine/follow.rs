@@ -49,7 +49,11 @@ impl Engine {
         let sent = self.leads_behind(client, newest, request)?;
         let to = newest.to.as_ref()?;
         let route = self.plain_route(client, request, bytes)?;
-        Rc::ptr_eq(route.next_destination()?, to).then(|| Way {
+        if !Rc::ptr_eq(route.next_destination()?, to) {
+            return None;
+        }
+        let frame = whole(bytes, &request.memo);
+        route.admits(client, frame, self.elapsed).then(|| Way {
             server: sent.server,
             to: Rc::clone(to),
             route,
@@ -71,6 +75,32 @@ impl Engine {
         if [sharing, client.traits.sharing].contains(&Sharing::Exclusive) {
             return None;
         }
+        let bucket = route.bucket(client, whole(bytes, &request.memo));
+        if bucket.is_some_and(|bucket| !bucket.take(self.elapsed)) {
+            return None;
+        }
+        let Some((server, candidates)) = self.line_of_first(key, request, (&to, random)) else {
+            bucket.iter().for_each(|bucket| bucket.give_back());
+            return None;
+        };
+        bucket.iter().for_each(|bucket| bucket.metrics.admitted());
+        Some(Way {
+            server,
+            to,
+            candidates: Some(candidates),
+            route,
+        })
+    }
+
+    /// A connection to the destination's next endpoint.
+    #[inline(always)]
+    fn line_of_first(
+        &mut self,
+        key: ClientKey,
+        request: &Request,
+        (to, random): (&Rc<Destination>, u64),
+    ) -> Option<(ServerKey, Candidates)> {
+        let sharing = to.dialect.traits.sharing;
         let own = sharing == Sharing::PerClient;
         let mut candidates = to.cluster.candidates(random)?;
         let host = to.cluster.next(&mut candidates, &self.tables.hosts)?;
@@ -82,12 +112,7 @@ impl Engine {
         if own {
             self.give_to(server, key);
         }
-        Some(Way {
-            server,
-            route,
-            to,
-            candidates: Some(candidates),
-        })
+        Some((server, candidates))
     }
 
     /// The route of a request, if it changes nothing and nothing of its service does.

@@ -203,6 +203,9 @@ impl Engine {
         if !route.next_destination().is_some_and(goes_there) {
             return false;
         }
+        if !route.admits(client, frame, self.elapsed) {
+            return false;
+        }
         route.destination();
         let random = &mut self.random;
         self.observer

@@ -6,6 +6,8 @@
 mod budget;
 mod changes;
 mod cluster;
+mod limit;
+mod selection;
 mod service;
 
 use std::{
@@ -18,9 +20,10 @@ use std::{
 use slotmap::{SlotMap, new_key_type};
 
 use super::{TopologyKey, topology::Discovery};
-use crate::{config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
+use crate::{buckets::Buckets, config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
+pub(super) use limit::Metered;
 pub(super) use service::{Destination, Dialect, Route, Service};
 
 new_key_type! {
@@ -32,6 +35,7 @@ new_key_type! {
 
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
+    pub(super) buckets: Arc<Buckets>,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
@@ -43,9 +47,10 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn new(protocols: Arc<Protocols>) -> Self {
+    pub(super) fn new(protocols: Arc<Protocols>, buckets: Arc<Buckets>) -> Self {
         Self {
             protocols,
+            buckets,
             dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),

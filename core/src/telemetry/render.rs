@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cell::{Cell, HistogramSum};
+use super::limit::LimitCells;
 use super::scope::{ClusterCells, ServiceCells};
 use super::series::{End, SeriesCells, SeriesName};
 use super::{Named, OutcomeLabel, Telemetry, WorkerCells, lock};
@@ -147,6 +148,21 @@ const CLUSTERS: [Family<ClusterCells>; 13] = [
     },
 ];
 
+const LIMITS: [Family<LimitCells>; 2] = [
+    Family {
+        name: "meltemi_local_rate_limit_ok_total",
+        help: "Requests that a local rate limit let through.",
+        kind: "counter",
+        cell: |cells| &cells.admitted,
+    },
+    Family {
+        name: "meltemi_local_rate_limit_limited_total",
+        help: "Requests that a local rate limit had no token for.",
+        kind: "counter",
+        cell: |cells| &cells.limited,
+    },
+];
+
 /// All metrics as text.
 pub(super) fn render(telemetry: &Telemetry) -> String {
     let mut workers = lock(&telemetry.workers).clone();
@@ -159,6 +175,8 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
     families(&mut page, &CLUSTERS, "cluster", &clusters);
+    let limits: Vec<_> = workers.iter().map(|worker| &worker.limits).collect();
+    families(&mut page, &LIMITS, "bucket", &limits);
     process(&mut page, telemetry, count);
     page.0
 }

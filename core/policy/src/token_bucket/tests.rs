@@ -40,10 +40,20 @@ fn a_burst_gets_what_there_is() {
     // Tokens at most, in an interval, of seconds; then (seconds, asked, admitted) in turn.
     type Row = (u32, u32, u64, &'static [(f64, u32, u32)]);
     let rows: &[Row] = &[
-        (5, 5, 60, &[(0.0, 9, 5), (11.9, 1, 0), (12.1, 2, 1), (24.2, 2, 1)]),
+        (
+            5,
+            5,
+            60,
+            &[(0.0, 9, 5), (11.9, 1, 0), (12.1, 2, 1), (24.2, 2, 1)],
+        ),
         (1, 1, 1, &[(0.0, 2, 1), (0.9, 1, 0), (1.1, 2, 1)]),
         // No more than it holds, however long nobody asked.
-        (3, 100, 1, &[(0.0, 9, 3), (0.0105, 9, 1), (1e6, 9, 3), (1e6, 9, 0)]),
+        (
+            3,
+            100,
+            1,
+            &[(0.0, 9, 3), (0.0105, 9, 1), (1e6, 9, 3), (1e6, 9, 0)],
+        ),
         // A bucket may hold more than it gets in an interval, and less.
         (10, 1, 1, &[(0.0, 99, 10), (5.5, 99, 5), (6.1, 99, 1)]),
         (1, 10, 1, &[(0.0, 9, 1), (1.0, 9, 1), (1.11, 9, 1)]),

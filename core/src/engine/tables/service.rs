@@ -11,9 +11,14 @@ use std::{
 };
 
 use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
-use meltemi_policy::{Attribute, Condition, RouteTable, WeightedCycle};
+use meltemi_policy::{Condition, WeightedCycle};
 
-use super::{Cluster, Tables, changes::Changes};
+use super::{
+    Cluster, Tables,
+    changes::Changes,
+    limit::{Limit, Limits},
+    selection::Selection,
+};
 use crate::{
     config::{self, Snapshot},
     engine::mirror::Mirror,
@@ -26,8 +31,7 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) protocol: Arc<dyn Protocol>,
     /// The protocol's own attributes, for the access log.
     pub(in crate::engine) known: Vec<AttributeKey>,
-    pub(super) routes: RouteTable<Rc<Route>>,
-    keys: Vec<Key>,
+    pub(super) routes: Selection<Rc<Route>>,
     /// Which of the protocol's attributes says what datum a request concerns.
     pub(in crate::engine) key_attribute: Option<u16>,
     /// The one that says what a request asks to be done.
@@ -38,12 +42,6 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) metrics: ServiceMetrics,
     /// Of requests that no route matched.
     pub(in crate::engine) unrouted: Series,
-}
-
-/// What a route can ask of.
-enum Key {
-    Message(AttributeKey),
-    SourceAddress,
 }
 
 /// Where requests go, and how long they may take.
@@ -59,6 +57,9 @@ pub(in crate::engine) struct Route {
     /// After which time another endpoint is asked, too.
     pub(in crate::engine) hedge: Option<Duration>,
     pub(in crate::engine) idempotent: bool,
+    pub(in crate::engine) limit: Option<Rc<Limit>>,
+    /// `None` where no request has it.
+    pub(in crate::engine) fault: Option<config::RouteFault>,
     pub(super) destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
     /// Starts anywhere, so that workers and restarts do not walk in step.
@@ -139,11 +140,7 @@ impl Service {
         source: Option<&'m str>,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<Rc<Route>> {
-        let (_, route) = self.routes.select(|index| match self.keys.get(index)? {
-            Key::Message(key) => attribute(key),
-            Key::SourceAddress => source.map(|address| Cow::Borrowed(address.as_bytes())),
-        })?;
-        Some(Rc::clone(route))
+        self.routes.select(source, attribute).map(Rc::clone)
     }
 }
 
@@ -162,12 +159,13 @@ impl Route {
         next
     }
 
-    /// Whether requests go on as they are, once, and nowhere besides.
+    /// Whether requests go on as they are, at once, once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
         !self.changes_messages()
             && self.mirrors.is_empty()
             && self.retry.is_none()
             && self.hedge.is_none()
+            && self.fault.is_none()
     }
 
     /// Whether requests or their answers do not go on as they are.
@@ -276,16 +274,23 @@ impl Tables {
             .map(|config| config.routes.as_slice())
             .unwrap_or_default();
         let dialects = self.dialects_of(service, rules, &plain, snapshot);
+        let mut limits = Limits {
+            protocol: protocol.as_ref(),
+            buckets: &self.buckets,
+            telemetry,
+            built: HashMap::new(),
+        };
         let compiled = rules.iter().filter_map(|rule| {
             let at = (service, protocol.as_ref(), &dialects);
-            let route = self.build_route(rule, at, telemetry, random)?;
+            let mut route = self.build_route(rule, at, telemetry, random)?;
+            route.limit = rule.limit.as_ref().map(|limit| limits.of(limit));
             Some((rule.matches.clone(), Rc::new(route)))
         });
         let led_to: HashSet<&str> = rules
             .iter()
             .flat_map(|rule| rule.destinations.iter().flat_map(|to| to.asked()))
             .collect();
-        let routes = match RouteTable::new(compiled) {
+        let routes = match Selection::new(compiled, protocol.as_ref()) {
             Ok(routes) => routes,
             Err(error) => {
                 tracing::error!(service = %service.name, %error, "routes do not compile");
@@ -293,13 +298,8 @@ impl Tables {
             }
         };
         let schema = protocol.attributes();
-        let resolve = |attribute: &Attribute| match attribute {
-            Attribute::Message(name) => Key::Message(AttributeKey::resolve(schema, name)),
-            Attribute::SourceAddress => Key::SourceAddress,
-        };
         Some(Service {
             name: Arc::from(service.name.as_str()),
-            keys: routes.attributes().iter().map(resolve).collect(),
             known: (0..schema.len())
                 .filter_map(|index| Some(AttributeKey::Known(u16::try_from(index).ok()?)))
                 .collect(),
@@ -382,6 +382,8 @@ impl Tables {
             retry: rule.retry.clone(),
             hedge: rule.hedge,
             idempotent: rule.idempotent,
+            limit: None,
+            fault: rule.fault.clone().filter(config::RouteFault::acts),
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,
             turn: Cell::new(random),

@@ -125,6 +125,7 @@ fn routes(cluster: &str) -> route::RouteConfiguration {
             }),
             ..Default::default()
         }],
+        ..route::RouteConfiguration::default()
     }
 }
 

@@ -1,0 +1,101 @@
+//! Local rate limits: how many requests this proxy lets through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meltemi_policy::{Alternative, TokenBucket};
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
+use meltemi_proto::envoy::r#type::v3 as envoy;
+
+use super::duration::duration;
+use super::invalid::{Invalid, required};
+use super::matching::alternatives;
+
+/// The buckets that requests of some routes take a token from: the first condition that matches
+/// decides, else the default bucket; without either a request is not limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Whose it is: buckets of one name are the same, whatever routes refer to them.
+    pub name: String,
+    pub conditions: Vec<LimitCondition>,
+    /// `None` only where there are conditions.
+    pub default: Option<TokenBucket>,
+}
+
+/// Requests that have a bucket of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitCondition {
+    /// One of them must hold; at least one.
+    pub matches: Vec<Alternative>,
+    pub bucket: TokenBucket,
+}
+
+impl RateLimit {
+    /// Limits with different names.
+    pub(super) fn parse_all(limits: Vec<proto::LocalRateLimit>) -> Result<Vec<Arc<Self>>, Invalid> {
+        let mut parsed: Vec<Arc<Self>> = Vec::new();
+        for (i, limit) in limits.into_iter().enumerate() {
+            let field = format!("local_rate_limits[{i}]");
+            let limit = Self::parse(limit).map_err(|e| e.within(&field))?;
+            if parsed.iter().any(|other| other.name == limit.name) {
+                return Err(Invalid::new("stat_prefix", "is another one's, too").within(&field));
+            }
+            parsed.push(Arc::new(limit));
+        }
+        Ok(parsed)
+    }
+
+    /// The one that a route names.
+    pub(super) fn named(limits: &[Arc<Self>], name: &str) -> Result<Option<Arc<Self>>, Invalid> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let found = limits.iter().find(|limit| limit.name == name);
+        let unknown = || Invalid::new("local_rate_limit", format!("{name:?} is no limit"));
+        found.cloned().map(Some).ok_or_else(unknown)
+    }
+
+    fn parse(limit: proto::LocalRateLimit) -> Result<Self, Invalid> {
+        let default = limit.token_bucket.map(bucket).transpose();
+        let default = default.map_err(|e| e.within("token_bucket"))?;
+        let conditions = limit.conditions.into_iter().enumerate();
+        let conditions: Vec<_> = conditions
+            .map(|(i, condition)| {
+                LimitCondition::parse(condition).map_err(|e| e.within(&format!("conditions[{i}]")))
+            })
+            .collect::<Result<_, _>>()?;
+        if default.is_none() && conditions.is_empty() {
+            return Err(Invalid::new(
+                "token_bucket",
+                "is missing, and no condition has one",
+            ));
+        }
+        Ok(Self {
+            name: required("stat_prefix", limit.stat_prefix)?,
+            conditions,
+            default,
+        })
+    }
+}
+
+impl LimitCondition {
+    fn parse(condition: proto::LocalRateLimitCondition) -> Result<Self, Invalid> {
+        let missing = |field| move || Invalid::new(field, "is missing");
+        let matches = condition.r#match.ok_or_else(missing("match"))?;
+        let tokens = condition.token_bucket.ok_or_else(missing("token_bucket"))?;
+        Ok(Self {
+            matches: alternatives(matches).map_err(|e| e.within("match"))?,
+            bucket: bucket(tokens).map_err(|e| e.within("token_bucket"))?,
+        })
+    }
+}
+
+fn bucket(bucket: envoy::TokenBucket) -> Result<TokenBucket, Invalid> {
+    let interval = bucket
+        .fill_interval
+        .ok_or_else(|| Invalid::new("fill_interval", "is missing"))?;
+    let interval: Duration = duration("fill_interval", interval)?;
+    let tokens = bucket.tokens_per_fill.unwrap_or(1);
+    TokenBucket::new(bucket.max_tokens, tokens, interval)
+        .map_err(|refused| Invalid::new("", refused.to_string()))
+}
