@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod limits;
 mod locality;
 mod matching;
 mod mutations;
@@ -153,7 +154,7 @@ says! {
     dns: "service.yaml" "STATIC" => "DNS";
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
-        "router.yaml" "  gateways:" => "  localRateLimit: {tokenBucket: {maxTokens: 1}}\n  gateways:",
+        "router.yaml" "  gateways:" => "  globalRateLimit: {domain: shop}\n  gateways:",
         "rule.yaml" "    outlierDetection" => "    connectionPool: {tcp: {maxConnections: 1}}\n    outlierDetection";
 }
 

@@ -17,7 +17,8 @@ impl Share {
     };
 
     /// So many percent, of which there are 100 at most.
-    pub(super) const fn percent_of(percent: u32) -> Self {
+    #[must_use]
+    pub const fn percent_of(percent: u32) -> Self {
         Self {
             per_million: percent * 10_000,
         }

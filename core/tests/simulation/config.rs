@@ -6,13 +6,15 @@ use std::{
     time::Duration,
 };
 
+use meltemi_codec::Status;
 use meltemi_core::{
     config::{
-        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, RetryOn, RetryPolicy, Route,
-        RouteConfig, Service, Snapshot,
+        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, RateLimit, RetryOn, RetryPolicy,
+        Route, RouteConfig, RouteFault, Service, Share, Snapshot,
     },
     engine::Settings,
 };
+use meltemi_policy::TokenBucket;
 use rand::{Rng, rngs::SmallRng};
 
 use crate::wire::Dialect;
@@ -28,6 +30,10 @@ pub(crate) struct Policy {
     pub(crate) retries: u32,
     /// After which time another endpoint is asked, too.
     pub(crate) hedge: Option<Duration>,
+    /// The bucket that all requests take from.
+    pub(crate) limit: Option<TokenBucket>,
+    /// Some requests are delayed, some are answered with an error.
+    pub(crate) faults: bool,
 }
 
 impl Policy {
@@ -43,12 +49,30 @@ impl Policy {
             hedge: random
                 .random_ratio(1, 4)
                 .then(|| Duration::from_millis(random.random_range(1..60))),
+            limit: random.random_ratio(1, 4).then(|| bucket(random)),
+            faults: random.random_ratio(1, 4),
         }
     }
 
     /// How often a server may see a request.
     pub(crate) fn sendings(self) -> u32 {
         1 + self.retries + u32::from(self.hedge.is_some())
+    }
+
+    fn limit(self) -> Option<Arc<RateLimit>> {
+        let default = self.limit?;
+        Some(Arc::new(RateLimit {
+            name: "default/echo".into(),
+            conditions: vec![],
+            default: Some(default),
+        }))
+    }
+
+    fn fault(self) -> Option<RouteFault> {
+        self.faults.then(|| RouteFault {
+            delay: Some((Share::percent_of(20), Duration::from_millis(40))),
+            abort: Some((Share::percent_of(10), Status::Overloaded)),
+        })
     }
 
     fn retry(self) -> Option<RetryPolicy> {
@@ -66,6 +90,13 @@ impl Policy {
             non_idempotent: true,
         })
     }
+}
+
+fn bucket(random: &mut SmallRng) -> TokenBucket {
+    let tokens = [1, 3, 50].map(|most| random.random_range(1..=most));
+    let interval = Duration::from_millis(random.random_range(1..2000));
+    let most = tokens[random.random_range(0..tokens.len())];
+    TokenBucket::new(most, random.random_range(1..40), interval).expect("numbers of a bucket")
 }
 
 pub(crate) fn snapshot(
@@ -91,6 +122,8 @@ pub(crate) fn snapshot(
         retry: policy.retry(),
         hedge: policy.hedge,
         idempotent: policy.hedge.is_some(),
+        limit: policy.limit(),
+        fault: policy.fault(),
         ..Route::new("all", &name)
     };
     let cluster = cluster(&name, hosts, lb);

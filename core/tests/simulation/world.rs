@@ -198,6 +198,23 @@ impl World {
             (answered..=sent).contains(&requests),
             "{requests} requests of {sent} were counted, of which {answered} were answered"
         );
+        let limited: u64 = page
+            .lines()
+            .filter(|line| line.starts_with("meltemi_requests_total{") && line.contains("\"RL\""))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum();
+        assert_eq!(counted("meltemi_local_rate_limit_limited_total{"), limited);
+        if self.policy.limit.is_some() {
+            let admitted = counted("meltemi_local_rate_limit_ok_total{");
+            assert!(
+                admitted + limited <= requests,
+                "{admitted} and {limited} of {requests}"
+            );
+            assert!(
+                admitted >= self.seen.len() as u64,
+                "what was sent had no token"
+            );
+        }
         assert_eq!(counted("meltemi_requests_in_flight{"), 0);
         assert_eq!(counted("meltemi_upstream_attempts_in_flight{"), 0);
     }
@@ -363,6 +380,14 @@ impl World {
             "request {nonce} was delivered {times} times"
         );
         self.totals.delivered += 1;
+        if let Some(bucket) = self.policy.limit {
+            let interval = bucket.fill_interval().as_nanos();
+            let time = self.now.as_nanos() + 2;
+            let come = time * u128::from(bucket.tokens_per_fill()) / interval;
+            let most = u128::from(bucket.max_tokens()) + come;
+            let asked = self.seen.len() as u128;
+            assert!(asked <= most, "{asked} requests of {most} were let through");
+        }
         self.totals.repeated += u64::from(*times > 1);
         let only_hedged = self.policy.hedge.is_some() && self.policy.retries == 0;
         self.totals.hedged += u64::from(*times > 1 && only_hedged);
