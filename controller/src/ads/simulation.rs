@@ -249,6 +249,7 @@ fn routes(i: usize, clusters: &[usize]) -> RouteConfiguration {
             }),
             ..Default::default()
         }],
+        ..RouteConfiguration::default()
     }
 }
 

@@ -370,6 +370,19 @@ impl World {
         true
     }
 
+    /// No more requests were let through than the bucket has had tokens for.
+    fn check_limit(&self) {
+        let Some(bucket) = self.policy.limit else {
+            return;
+        };
+        let interval = bucket.fill_interval().as_nanos();
+        let time = self.now.as_nanos() + 2;
+        let come = time * u128::from(bucket.tokens_per_fill()) / interval;
+        let most = u128::from(bucket.max_tokens()) + come;
+        let asked = self.seen.len() as u128;
+        assert!(asked <= most, "{asked} requests of {most} were let through");
+    }
+
     /// A request is whole at a server: never more often than it may, and in order where that is
     /// promised.
     fn delivered(&mut self, nonce: u64, address: &Address) {
@@ -380,17 +393,10 @@ impl World {
             "request {nonce} was delivered {times} times"
         );
         self.totals.delivered += 1;
-        if let Some(bucket) = self.policy.limit {
-            let interval = bucket.fill_interval().as_nanos();
-            let time = self.now.as_nanos() + 2;
-            let come = time * u128::from(bucket.tokens_per_fill()) / interval;
-            let most = u128::from(bucket.max_tokens()) + come;
-            let asked = self.seen.len() as u128;
-            assert!(asked <= most, "{asked} requests of {most} were let through");
-        }
         self.totals.repeated += u64::from(*times > 1);
         let only_hedged = self.policy.hedge.is_some() && self.policy.retries == 0;
         self.totals.hedged += u64::from(*times > 1 && only_hedged);
+        self.check_limit();
         if self.dialect == Dialect::InOrder {
             let asker = self.asker[&nonce];
             let last = self.last_seen.insert((address.clone(), asker), nonce);

@@ -52,61 +52,61 @@ fn every_mistake_in_a_limit_is_told_with_its_place_and_what_to_do() {
     for (limit, place, message, remedy) in [
         (
             "{}".to_owned(),
-            "6:19",
+            "{",
             "it has no bucket",
             "add `tokenBucket`, or `conditions`",
         ),
         (
             "{conditions: []}".to_owned(),
-            "6:19",
+            "{",
             "it has no bucket",
             "add `tokenBucket`",
         ),
         (
             "{tokenBucket: {maxTokens: 0, tokensPerFill: 1, fillInterval: 1s}}".to_owned(),
-            "6:45",
+            "0,",
             "`tokenBucket.maxTokens` must be from 1 to 4294967295, not 0",
             "within these bounds",
         ),
         (
             "{tokenBucket: {maxTokens: 1, tokensPerFill: -1, fillInterval: 1s}}".to_owned(),
-            "6:63",
+            "-1",
             "`tokenBucket.tokensPerFill` must be from 1",
             "within these bounds",
         ),
         (
             "{tokenBucket: {maxTokens: 1, tokensPerFill: 1, fillInterval: 0s}}".to_owned(),
-            "6:80",
+            "0s",
             "not a duration of at least 1ms",
             "as in `10s`",
         ),
         (
             "{tokenBucket: {maxTokens: 1, tokensPerFill: 2000000, fillInterval: 1ms}}".to_owned(),
-            "6:72",
+            "fillInterval",
             "more than one token a nanosecond is no limit",
             "leave the limit out",
         ),
         (
             "{tokenBucket: {maxTokens: 1, tokensPerFill: 1, fillInterval: 900000h}}".to_owned(),
-            "6:66",
+            "fillInterval",
             "must not be above 100 years",
             "give a shorter `fillInterval`",
         ),
         (
             "{tokenBucket: {maxTokens: 1, fillInterval: 1s}}".to_owned(),
-            "6:33",
+            "{maxTokens",
             "`tokenBucket.tokensPerFill` is missing",
             "add `tokensPerFill` to `tokenBucket`",
         ),
         (
             condition(&format!("{{tokenBucket: {GOOD}}}")),
-            "6:33",
+            "{tokenBucket",
             "`conditions.match` is missing",
             "add `match` to `conditions`",
         ),
         (
             condition(&format!("{{{any}}}")),
-            "6:33",
+            "{match",
             "`conditions.tokenBucket` is missing",
             "add `tokenBucket` to `conditions`",
         ),
@@ -114,7 +114,7 @@ fn every_mistake_in_a_limit_is_told_with_its_place_and_what_to_do() {
             condition(&format!(
                 "{{match: {{attributes: {{metod: {{exact: a}}}}}}, tokenBucket: {GOOD}}}"
             )),
-            "6:54",
+            "metod",
             "unknown attribute `metod` of protocol dubbo; did you mean `method`?",
             "its attributes are",
         ),
@@ -122,19 +122,20 @@ fn every_mistake_in_a_limit_is_told_with_its_place_and_what_to_do() {
             condition(&format!(
                 "{{match: {{attributes: {{method: {{regex: '('}}}}}}, tokenBucket: {GOOD}}}"
             )),
-            "6:70",
+            "'('",
             "is no regular expression",
             "RE2's syntax",
         ),
         (
             "{tokenBuckets: {}}".to_owned(),
-            "6:20",
+            "tokenBuckets",
             "unknown field `localRateLimit.tokenBuckets`; did you mean `tokenBucket`?",
             "the fields here are",
         ),
     ] {
         let report = of_limit(&limit);
-        for part in [place, message, remedy] {
+        let column = "  localRateLimit: ".len() + limit.find(place).unwrap() + 1;
+        for part in [&format!("router.yaml:6:{column}"), message, remedy] {
             assert!(report.contains(part), "{limit}: no {part:?} in {report}");
         }
     }
@@ -173,63 +174,59 @@ fn every_mistake_in_a_fault_is_told_with_its_place_and_what_to_do() {
         assert_eq!(of_fault(&good), "4 objects: 0 errors, 0 warnings", "{good}");
     }
     for (fault, place, message, remedy) in [
-        (
-            "{}",
-            "9:12",
-            "neither `delay` nor `abort`",
-            "add one of them",
-        ),
+        ("{}", "{}", "neither `delay` nor `abort`", "add one of them"),
         (
             "{abort: {percentage: {value: 1}, httpStatus: 503}}",
-            "9:46",
+            "httpStatus",
             "`fault.abort.httpStatus` means nothing here",
             "name what the client is told in `status`",
         ),
         (
             "{abort: {percentage: {value: 1}, grpcStatus: UNAVAILABLE}}",
-            "9:46",
+            "grpcStatus",
             "`fault.abort.grpcStatus` means nothing here",
             "such as `overloaded`",
         ),
         (
             "{abort: {percentage: {value: 101}}}",
-            "9:42",
+            "101",
             "must be from 0 to 100, not 101",
             "within these bounds",
         ),
         (
             "{abort: {percentage: {value: 1}, status: overload}}",
-            "9:54",
+            "overload}",
             "does not take `overload`; did you mean `overloaded`?",
             "it takes fault-injected",
         ),
         (
             "{delay: {percentage: {value: 1}}}",
-            "9:20",
+            "{percentage",
             "`fault.delay.fixedDelay` is missing",
             "add `fixedDelay`",
         ),
         (
             "{delay: {fixedDelay: 1s}}",
-            "9:20",
+            "{fixedDelay",
             "`fault.delay.percentage` is missing",
             "add `percentage`",
         ),
         (
             "{delay: {percent: 5, fixedDelay: 1s}}",
-            "9:21",
+            "percent:",
             "`fault.delay.percent` means nothing here",
             "write `percentage: {value: …}`",
         ),
         (
             "{delay: {percentage: {value: 1}, fixedDelay: -1s}}",
-            "9:58",
+            "-1s",
             "is not a duration",
             "as in `10s`",
         ),
     ] {
         let report = of_fault(fault);
-        for part in [place, message, remedy] {
+        let column = "    fault: ".len() + fault.find(place).unwrap() + 1;
+        for part in [&format!("router.yaml:9:{column}"), message, remedy] {
             assert!(report.contains(part), "{fault}: no {part:?} in {report}");
         }
     }

@@ -1,8 +1,7 @@
 use super::*;
 use crate::fixture::redis_settings;
 
-const LIMIT: &str = "\
-  localRateLimit:
+const LIMIT: &str = "  localRateLimit:
     conditions:
     - match: {attributes: {method: {exact: sayHello}}}
       tokenBucket: {maxTokens: 3, tokensPerFill: 1, fillInterval: 2s}
