@@ -45,11 +45,11 @@ impl Bucket {
 pub struct Buckets {
     origin: Instant,
     /// By the name of their limit. Locked when the configuration changes.
-    known: Mutex<HashMap<String, Vec<(Covered, Weak<Bucket>)>>>,
+    known: Mutex<HashMap<String, OfLimit>>,
 }
 
-/// The requests of a bucket; none: those that no condition of its limit covers.
-type Covered = Vec<Alternative>;
+/// The buckets of a limit with the requests of each; none: those that no condition covers.
+type OfLimit = Vec<(Vec<Alternative>, Weak<Bucket>)>;
 
 impl Buckets {
     /// None yet; `now` is not after any time that a worker is told.

@@ -45,95 +45,94 @@ fn limits_that_can_be_meant_have_no_findings() {
     }
 }
 
+/// What is written, where in it the mistake is, and parts of what is said of it.
+type Row = (&'static str, &'static str, &'static str, &'static str);
+
+const LIMITS: [Row; 13] = [
+    (
+        "{}",
+        "{",
+        "it has no bucket",
+        "add `tokenBucket`, or `conditions`",
+    ),
+    (
+        "{conditions: []}",
+        "{",
+        "it has no bucket",
+        "add `tokenBucket`",
+    ),
+    (
+        "{tokenBucket: {maxTokens: 0, tokensPerFill: 1, fillInterval: 1s}}",
+        "0,",
+        "`tokenBucket.maxTokens` must be from 1 to 4294967295, not 0",
+        "within these bounds",
+    ),
+    (
+        "{tokenBucket: {maxTokens: 1, tokensPerFill: -1, fillInterval: 1s}}",
+        "-1",
+        "`tokenBucket.tokensPerFill` must be from 1",
+        "within these bounds",
+    ),
+    (
+        "{tokenBucket: {maxTokens: 1, tokensPerFill: 1, fillInterval: 0s}}",
+        "0s",
+        "not a duration of at least 1ms",
+        "as in `10s`",
+    ),
+    (
+        "{tokenBucket: {maxTokens: 1, tokensPerFill: 2000000, fillInterval: 1ms}}",
+        "fillInterval",
+        "more than one token a nanosecond is no limit",
+        "leave the limit out",
+    ),
+    (
+        "{tokenBucket: {maxTokens: 1, tokensPerFill: 1, fillInterval: 900000h}}",
+        "fillInterval",
+        "must not be above 100 years",
+        "give a shorter `fillInterval`",
+    ),
+    (
+        "{tokenBucket: {maxTokens: 1, fillInterval: 1s}}",
+        "{maxTokens",
+        "`tokenBucket.tokensPerFill` is missing",
+        "add `tokensPerFill` to `tokenBucket`",
+    ),
+    (
+        "{conditions: [{tokenBucket: GOOD}]}",
+        "{tokenBucket",
+        "`conditions.match` is missing",
+        "add `match` to `conditions`",
+    ),
+    (
+        "{conditions: [{match: {attributes: {method: {exact: a}}}}]}",
+        "{match",
+        "`conditions.tokenBucket` is missing",
+        "add `tokenBucket` to `conditions`",
+    ),
+    (
+        "{conditions: [{match: {attributes: {metod: {exact: a}}}, tokenBucket: GOOD}]}",
+        "metod",
+        "unknown attribute `metod` of protocol dubbo; did you mean `method`?",
+        "its attributes are",
+    ),
+    (
+        "{conditions: [{match: {attributes: {method: {regex: '('}}}, tokenBucket: GOOD}]}",
+        "'('",
+        "is no regular expression",
+        "RE2's syntax",
+    ),
+    (
+        "{tokenBuckets: {}}",
+        "tokenBuckets",
+        "unknown field `localRateLimit.tokenBuckets`; did you mean `tokenBucket`?",
+        "the fields here are",
+    ),
+];
+
 #[test]
 fn every_mistake_in_a_limit_is_told_with_its_place_and_what_to_do() {
-    let condition = |text: &str| format!("{{conditions: [{text}]}}");
-    let any = "match: {attributes: {method: {exact: a}}}";
-    for (limit, place, message, remedy) in [
-        (
-            "{}".to_owned(),
-            "{",
-            "it has no bucket",
-            "add `tokenBucket`, or `conditions`",
-        ),
-        (
-            "{conditions: []}".to_owned(),
-            "{",
-            "it has no bucket",
-            "add `tokenBucket`",
-        ),
-        (
-            "{tokenBucket: {maxTokens: 0, tokensPerFill: 1, fillInterval: 1s}}".to_owned(),
-            "0,",
-            "`tokenBucket.maxTokens` must be from 1 to 4294967295, not 0",
-            "within these bounds",
-        ),
-        (
-            "{tokenBucket: {maxTokens: 1, tokensPerFill: -1, fillInterval: 1s}}".to_owned(),
-            "-1",
-            "`tokenBucket.tokensPerFill` must be from 1",
-            "within these bounds",
-        ),
-        (
-            "{tokenBucket: {maxTokens: 1, tokensPerFill: 1, fillInterval: 0s}}".to_owned(),
-            "0s",
-            "not a duration of at least 1ms",
-            "as in `10s`",
-        ),
-        (
-            "{tokenBucket: {maxTokens: 1, tokensPerFill: 2000000, fillInterval: 1ms}}".to_owned(),
-            "fillInterval",
-            "more than one token a nanosecond is no limit",
-            "leave the limit out",
-        ),
-        (
-            "{tokenBucket: {maxTokens: 1, tokensPerFill: 1, fillInterval: 900000h}}".to_owned(),
-            "fillInterval",
-            "must not be above 100 years",
-            "give a shorter `fillInterval`",
-        ),
-        (
-            "{tokenBucket: {maxTokens: 1, fillInterval: 1s}}".to_owned(),
-            "{maxTokens",
-            "`tokenBucket.tokensPerFill` is missing",
-            "add `tokensPerFill` to `tokenBucket`",
-        ),
-        (
-            condition(&format!("{{tokenBucket: {GOOD}}}")),
-            "{tokenBucket",
-            "`conditions.match` is missing",
-            "add `match` to `conditions`",
-        ),
-        (
-            condition(&format!("{{{any}}}")),
-            "{match",
-            "`conditions.tokenBucket` is missing",
-            "add `tokenBucket` to `conditions`",
-        ),
-        (
-            condition(&format!(
-                "{{match: {{attributes: {{metod: {{exact: a}}}}}}, tokenBucket: {GOOD}}}"
-            )),
-            "metod",
-            "unknown attribute `metod` of protocol dubbo; did you mean `method`?",
-            "its attributes are",
-        ),
-        (
-            condition(&format!(
-                "{{match: {{attributes: {{method: {{regex: '('}}}}}}, tokenBucket: {GOOD}}}"
-            )),
-            "'('",
-            "is no regular expression",
-            "RE2's syntax",
-        ),
-        (
-            "{tokenBuckets: {}}".to_owned(),
-            "tokenBuckets",
-            "unknown field `localRateLimit.tokenBuckets`; did you mean `tokenBucket`?",
-            "the fields here are",
-        ),
-    ] {
-        let report = of_limit(&limit);
+    for (limit, place, message, remedy) in LIMITS {
+        let report = of_limit(&limit.replace("GOOD", GOOD));
         let column = "  localRateLimit: ".len() + limit.find(place).unwrap() + 1;
         for part in [&format!("router.yaml:6:{column}"), message, remedy] {
             assert!(report.contains(part), "{limit}: no {part:?} in {report}");
@@ -162,6 +161,58 @@ fn a_bucket_that_no_request_gets_to_is_told() {
     );
 }
 
+const FAULTS: [Row; 9] = [
+    ("{}", "{}", "neither `delay` nor `abort`", "add one of them"),
+    (
+        "{abort: {percentage: {value: 1}, httpStatus: 503}}",
+        "httpStatus",
+        "`fault.abort.httpStatus` means nothing here",
+        "name what the client is told in `status`",
+    ),
+    (
+        "{abort: {percentage: {value: 1}, grpcStatus: UNAVAILABLE}}",
+        "grpcStatus",
+        "`fault.abort.grpcStatus` means nothing here",
+        "such as `overloaded`",
+    ),
+    (
+        "{abort: {percentage: {value: 101}}}",
+        "101",
+        "must be from 0 to 100, not 101",
+        "within these bounds",
+    ),
+    (
+        "{abort: {percentage: {value: 1}, status: overload}}",
+        "overload}",
+        "does not take `overload`; did you mean `overloaded`?",
+        "it takes fault-injected",
+    ),
+    (
+        "{delay: {percentage: {value: 1}}}",
+        "{percentage",
+        "`fault.delay.fixedDelay` is missing",
+        "add `fixedDelay`",
+    ),
+    (
+        "{delay: {fixedDelay: 1s}}",
+        "{fixedDelay",
+        "`fault.delay.percentage` is missing",
+        "add `percentage`",
+    ),
+    (
+        "{delay: {percent: 5, fixedDelay: 1s}}",
+        "percent:",
+        "`fault.delay.percent` means nothing here",
+        "write `percentage: {value: …}`",
+    ),
+    (
+        "{delay: {percentage: {value: 1}, fixedDelay: -1s}}",
+        "-1s",
+        "is not a duration",
+        "as in `10s`",
+    ),
+];
+
 #[test]
 fn every_mistake_in_a_fault_is_told_with_its_place_and_what_to_do() {
     let delay = "delay: {percentage: {value: 5}, fixedDelay: 5s}";
@@ -173,57 +224,7 @@ fn every_mistake_in_a_fault_is_told_with_its_place_and_what_to_do() {
     ] {
         assert_eq!(of_fault(&good), "4 objects: 0 errors, 0 warnings", "{good}");
     }
-    for (fault, place, message, remedy) in [
-        ("{}", "{}", "neither `delay` nor `abort`", "add one of them"),
-        (
-            "{abort: {percentage: {value: 1}, httpStatus: 503}}",
-            "httpStatus",
-            "`fault.abort.httpStatus` means nothing here",
-            "name what the client is told in `status`",
-        ),
-        (
-            "{abort: {percentage: {value: 1}, grpcStatus: UNAVAILABLE}}",
-            "grpcStatus",
-            "`fault.abort.grpcStatus` means nothing here",
-            "such as `overloaded`",
-        ),
-        (
-            "{abort: {percentage: {value: 101}}}",
-            "101",
-            "must be from 0 to 100, not 101",
-            "within these bounds",
-        ),
-        (
-            "{abort: {percentage: {value: 1}, status: overload}}",
-            "overload}",
-            "does not take `overload`; did you mean `overloaded`?",
-            "it takes fault-injected",
-        ),
-        (
-            "{delay: {percentage: {value: 1}}}",
-            "{percentage",
-            "`fault.delay.fixedDelay` is missing",
-            "add `fixedDelay`",
-        ),
-        (
-            "{delay: {fixedDelay: 1s}}",
-            "{fixedDelay",
-            "`fault.delay.percentage` is missing",
-            "add `percentage`",
-        ),
-        (
-            "{delay: {percent: 5, fixedDelay: 1s}}",
-            "percent:",
-            "`fault.delay.percent` means nothing here",
-            "write `percentage: {value: …}`",
-        ),
-        (
-            "{delay: {percentage: {value: 1}, fixedDelay: -1s}}",
-            "-1s",
-            "is not a duration",
-            "as in `10s`",
-        ),
-    ] {
+    for (fault, place, message, remedy) in FAULTS {
         let report = of_fault(fault);
         let column = "    fault: ".len() + fault.find(place).unwrap() + 1;
         for part in [&format!("router.yaml:9:{column}"), message, remedy] {

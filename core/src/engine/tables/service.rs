@@ -274,29 +274,12 @@ impl Tables {
             .map(|config| config.routes.as_slice())
             .unwrap_or_default();
         let dialects = self.dialects_of(service, rules, &plain, snapshot);
-        let mut limits = Limits {
-            protocol: protocol.as_ref(),
-            buckets: &self.buckets,
-            telemetry,
-            built: HashMap::new(),
-        };
-        let compiled = rules.iter().filter_map(|rule| {
-            let at = (service, protocol.as_ref(), &dialects);
-            let mut route = self.build_route(rule, at, telemetry, random)?;
-            route.limit = rule.limit.as_ref().map(|limit| limits.of(limit));
-            Some((rule.matches.clone(), Rc::new(route)))
-        });
         let led_to: HashSet<&str> = rules
             .iter()
             .flat_map(|rule| rule.destinations.iter().flat_map(|to| to.asked()))
             .collect();
-        let routes = match Selection::new(compiled, protocol.as_ref()) {
-            Ok(routes) => routes,
-            Err(error) => {
-                tracing::error!(service = %service.name, %error, "routes do not compile");
-                return None;
-            }
-        };
+        let at = (service, protocol.as_ref(), &dialects);
+        let routes = self.build_routes(rules, at, telemetry, random)?;
         let schema = protocol.attributes();
         Some(Service {
             name: Arc::from(service.name.as_str()),
@@ -319,6 +302,36 @@ impl Tables {
             unrouted: telemetry.series(&service.name, "", ""),
             protocol,
         })
+    }
+
+    fn build_routes(
+        &self,
+        rules: &[Arc<config::Route>],
+        (service, protocol, dialects): (
+            &config::Service,
+            &dyn Protocol,
+            &HashMap<String, Rc<Dialect>>,
+        ),
+        telemetry: &WorkerTelemetry,
+        random: u64,
+    ) -> Option<Selection<Rc<Route>>> {
+        let mut limits = Limits {
+            protocol,
+            buckets: &self.buckets,
+            telemetry,
+            built: HashMap::new(),
+        };
+        let compiled = rules.iter().filter_map(|rule| {
+            let at = (service, protocol, dialects);
+            let mut route = self.build_route(rule, at, telemetry, random)?;
+            route.limit = rule.limit.as_ref().map(|limit| limits.of(limit));
+            Some((rule.matches.clone(), Rc::new(route)))
+        });
+        Selection::new(compiled, protocol)
+            .inspect_err(|error| {
+                tracing::error!(service = %service.name, %error, "routes do not compile");
+            })
+            .ok()
     }
 
     fn build_route(
