@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{AttributeMatch, ClusterName, Locality};
+use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
@@ -20,6 +20,7 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
+mod hashing;
 mod liveness;
 mod locality;
 mod mutations;
@@ -129,6 +130,8 @@ pub(crate) struct Rule {
     /// None: nothing is sent again of which a byte has left.
     pub(crate) retries: Option<Retries>,
     pub(crate) idempotent: bool,
+    /// What is hashed for clusters whose balancer hashes; nothing: what these say.
+    pub(crate) hash_policy: Vec<HashPolicy>,
     /// The MetaRouter whose policy it has, and which of its routes, where that is not the source.
     pub(crate) treated_by: Option<(Arc<Object>, usize)>,
 }
@@ -170,6 +173,7 @@ impl Rule {
             response_mutation: vec![],
             retries: None,
             idempotent: false,
+            hash_policy: vec![],
             treated_by: None,
         }
     }
@@ -351,6 +355,7 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     liveness::check(&servers, &mut findings);
     let clusters = clusters::of(&servers, &context, &mut findings);
     clusters::check_localities(&context, &mut findings);
+    hashing::check_routes(&servers, &clusters, &mut findings);
     (
         Model {
             servers,

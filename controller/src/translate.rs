@@ -121,6 +121,7 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             retry_policy: rule.retries.as_ref().map(policy::retries),
             idempotent: rule.idempotent,
             fallbacks: policy::fallbacks(&rule.destinations),
+            hash_policy: rule.hash_policy.iter().map(policy::hash_policy).collect(),
         }),
         request_mutation: rule.request_mutation.iter().map(policy::mutation).collect(),
         response_mutation: rule

@@ -9,6 +9,7 @@ mod cluster;
 mod duration;
 mod endpoints;
 mod fault;
+mod hash_policy;
 mod invalid;
 mod listener;
 mod matching;

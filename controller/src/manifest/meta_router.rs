@@ -1,11 +1,14 @@
 //! `MetaRouter`: which requests of a service go where.
 
 mod destination;
+mod hash_policy;
 mod mirrors;
 mod mutations;
 mod retries;
 
 use std::time::Duration;
+
+use meltemi_policy::HashPolicy;
 
 use super::decode::{Decoder, Field, Fields};
 use super::matching::{self, Alternative};
@@ -46,6 +49,8 @@ pub(crate) struct Route {
     pub(crate) retries: Option<Retries>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
+    /// What is hashed for destinations whose balancer hashes; nothing: what these say.
+    pub(crate) hash_policy: Vec<Located<HashPolicy>>,
     pub(crate) mark: Mark,
 }
 
@@ -53,6 +58,11 @@ impl Route {
     /// Its changes of requests and of answers.
     pub(crate) fn mutations(&self) -> impl Iterator<Item = &Mutation> {
         self.request_mutation.iter().chain(&self.response_mutation)
+    }
+
+    /// What is hashed of its requests.
+    pub(crate) fn hashed(&self) -> impl Iterator<Item = HashPolicy> {
+        self.hash_policy.iter().map(|policy| policy.value.clone())
     }
 
     /// Whatever its requests, or copies of them, may go to.
@@ -67,7 +77,8 @@ impl Route {
     /// Whether it says how requests are treated, besides where they go.
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
-        self.timeout.is_some() || self.retries.is_some() || self.idempotent || is_mirrored
+        let is_timed = self.timeout.is_some() || self.retries.is_some();
+        is_timed || self.idempotent || is_mirrored || !self.hash_policy.is_empty()
     }
 }
 
@@ -102,6 +113,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("timeout"),
     Field::InForce("retries"),
     Field::InForce("idempotent"),
+    Field::InForce("hashPolicy"),
     Field::InForce("mirror"),
     Field::InForce("mirrorPercentage"),
     Field::InForce("mirrors"),
@@ -158,6 +170,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let retries = fields.node("retries");
     let retries = retries.and_then(|node| retries::decode(d, node, timeout));
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
+    let hash_policy = hash_policy::decode(d, &fields);
     let destinations = destination::weighted(d, &fields);
     let mirrors = mirrors::decode(d, &fields);
     let request_mutation = mutations::decode(d, &fields, "requestMutation");
@@ -172,6 +185,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         timeout,
         retries,
         idempotent,
+        hash_policy,
         mark: Mark::new(node.at),
     })
 }

@@ -38,6 +38,7 @@ impl Overlay<'_> {
                 timeout: route.timeout.or(rule.timeout),
                 retries: route.retries.clone(),
                 idempotent: route.idempotent,
+                hash_policy: route.hashed().collect(),
                 treated_by: Some((self.object.clone(), number)),
                 ..rule.clone()
             });

@@ -314,6 +314,7 @@ fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
         response_mutation: route.response_mutation.clone(),
         retries: route.retries.clone(),
         idempotent: route.idempotent,
+        hash_policy: route.hashed().collect(),
         ..rule
     }
 }

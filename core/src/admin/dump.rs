@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, Attribute, AttributeMatch, Condition, Hashing, LocalityRule};
+use meltemi_policy::{
+    Alternative, Attribute, AttributeMatch, Condition, HashPolicy, Hashed, Hashing, LocalityRule,
+};
 use serde_json::{Map, Value, json};
 
 use super::Sources;
@@ -149,6 +151,7 @@ fn route(route: &Route) -> Value {
         "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
         "idempotent": route.idempotent,
+        "hash_policy": hash_policy(&route.hash_policy),
     })
 }
 
@@ -221,6 +224,8 @@ fn cluster(cluster: &Cluster) -> Value {
         })),
         "hashing": cluster.hashing.map(hashing),
         "use_hostname_for_hashing": cluster.hashes_hostnames,
+        "hash_policy": hash_policy(&cluster.hash_policy),
+        "hash_balance_factor": cluster.hash_balance_factor,
         "connect_timeout": duration(cluster.connect_timeout),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "max_connections": cluster.max_connections,
@@ -257,6 +262,21 @@ fn hashing(hashing: Hashing) -> Value {
         Hashing::Maglev { table_size } => json!({ "maglev": { "table_size": table_size } }),
         Hashing::Ring { minimum_size } => json!({ "ring": { "minimum_size": minimum_size } }),
     }
+}
+
+fn hash_policy(policies: &[HashPolicy]) -> Vec<Value> {
+    let policies = policies.iter().map(|policy| {
+        let mut shown = match &policy.of {
+            Hashed::Attribute(name) => json!({ "attribute": name }),
+            Hashed::SourceAddress => json!({ "source": "address" }),
+            Hashed::Connection => json!({ "source": "connection" }),
+        };
+        if policy.terminal {
+            shown["terminal"] = json!(true);
+        }
+        shown
+    });
+    policies.collect()
 }
 
 fn keepalive(keepalive: Keepalive) -> Value {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, Template};
+use meltemi_policy::{Alternative, HashPolicy, Template};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::meltemi::config::v1::SourceObject;
 
 use super::duration::duration;
+use super::hash_policy;
 use super::invalid::{Invalid, required};
 use super::matching::alternatives;
 use super::retry::RetryPolicy;
@@ -44,6 +45,8 @@ pub struct Route {
     pub retry: Option<RetryPolicy>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub idempotent: bool,
+    /// What is hashed for clusters whose balancer hashes; nothing: what these say.
+    pub hash_policy: Vec<HashPolicy>,
 }
 
 /// What is taken off the values of an attribute before a request is sent.
@@ -145,6 +148,7 @@ impl Route {
             response_mutation: Vec::new(),
             retry: None,
             idempotent: false,
+            hash_policy: Vec::new(),
         }
     }
 
@@ -184,6 +188,7 @@ impl Route {
                 .transpose()
                 .map_err(|e| e.within("route.retry_policy"))?,
             idempotent: action.idempotent,
+            hash_policy: hash_policy::parse("route.hash_policy", action.hash_policy)?,
         })
     }
 }

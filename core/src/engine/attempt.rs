@@ -89,10 +89,15 @@ impl Engine {
             to.cluster.budget.iter().for_each(Budget::end);
             next.cluster.budget.iter().for_each(Budget::begin);
         }
+        let hashes_alike = to.hash == next.hash;
         exchange.to = Some(next);
         exchange.chosen = 0;
         if let Some(candidates) = exchange.candidates.take() {
             self.spare_candidates.give(candidates);
+        }
+        if !hashes_alike {
+            exchange.hash = None;
+            self.note_hash(key, bytes, whole);
         }
         self.look_up_shard(key, bytes, whole);
         true
@@ -194,6 +199,10 @@ impl Engine {
                 replica: false,
             },
             None if exchange.is_probe() => Owner::Nobody,
+            None if exchange.is_hashed() => match exchange.hash {
+                Some(hash) => cluster.chosen(hash, exchange.chosen, &self.tables.hosts),
+                None => Owner::Anybody,
+            },
             None => cluster.owner(
                 &exchange.constraint,
                 (exchange.chosen, random),

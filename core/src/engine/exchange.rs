@@ -57,6 +57,8 @@ pub(super) struct Exchange {
     pub(super) delayed: Option<Box<Delayed>>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
+    /// Of what its destination hashes, where that is not the protocol's key.
+    pub(super) hash: Option<u64>,
     pub(super) candidates: Option<Box<Candidates>>,
     /// Endpoints that were chosen so far.
     pub(super) chosen: u8,
@@ -142,6 +144,7 @@ impl Exchange {
             delayed: None,
             route: None,
             to: None,
+            hash: None,
             candidates: None,
             chosen: 0,
             attempt: None,
@@ -167,6 +170,12 @@ impl Exchange {
     /// Whether it goes on a connection that serves its client alone.
     pub(super) fn needs_its_own(&self) -> bool {
         self.exclusive || !matches!(self.pin, Pin::None | Pin::Aside)
+    }
+
+    /// Whether what its destination hashes decides who is asked.
+    pub(super) fn is_hashed(&self) -> bool {
+        let hashes = self.to.as_ref().is_some_and(|to| !to.hash.is_empty());
+        hashes && !matches!(self.constraint, Constraint::Endpoint(_))
     }
 
     pub(super) fn is_probe(&self) -> bool {
@@ -245,7 +254,12 @@ impl Engine {
         let (edits, mirrors) = exchange.route.as_ref().map_or((false, false), |route| {
             (route.changes_messages(), !route.mirrors.is_empty())
         });
-        let redirects = exchange.to.as_ref().is_some_and(|to| to.dialect.redirects);
+        let (redirects, hashes) = exchange.to.as_ref().map_or((false, false), |to| {
+            (to.dialect.redirects, !to.hash.is_empty())
+        });
+        if hashes {
+            self.note_hash(key, bytes, whole);
+        }
         let edited = if edits {
             self.edited(key, bytes, whole)
         } else {

@@ -131,6 +131,11 @@ pub struct RouteAction {
     /// At most one for each cluster of cluster_specifier.
     #[prost(message, repeated, tag = "1005")]
     pub fallbacks: ::prost::alloc::vec::Vec<Fallback>,
+    /// What is hashed for clusters whose balancer hashes. Empty: what the cluster says.
+    #[prost(message, repeated, tag = "1080")]
+    pub hash_policy: ::prost::alloc::vec::Vec<
+        super::super::super::super::super::meltemi::config::v1::HashPolicy,
+    >,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }

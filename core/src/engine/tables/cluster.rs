@@ -18,7 +18,7 @@ use crate::{
     config::{self, Address, Health, Snapshot},
     engine::{
         ServerKey, TopologyKey,
-        shards::{Division, Owner},
+        shards::{Division, Hashed, Owner},
     },
     telemetry::{ClusterMetrics, WorkerTelemetry},
 };
@@ -136,6 +136,14 @@ impl Cluster {
     /// Whether a hash divides its keys, which its endpoints know nothing of.
     pub(in crate::engine) fn is_hashed(&self) -> bool {
         matches!(self.division, Division::Hashed(..)) && self.division.divides()
+    }
+
+    /// What finds an endpoint by a hash.
+    pub(in crate::engine) fn hashed(&self) -> Option<&Hashed> {
+        match &self.division {
+            Division::Hashed(hashed) => Some(hashed),
+            _ => None,
+        }
     }
 
     /// Who is asked, given what the request says of its key and how many were asked already.
