@@ -217,6 +217,10 @@ fn attribute(matched: &AttributeMatch) -> Value {
 fn cluster(cluster: &Cluster) -> Value {
     json!({
         "lb_policy": lb_policy(cluster.lb),
+        "peak_ewma_decay": match cluster.lb {
+            LbPolicy::PeakEwma { decay } => duration(decay),
+            _ => Value::Null,
+        },
         "warmup": cluster.warmup.map(|warmup| json!({
             "duration": duration(warmup.duration),
             "minimum_percent": warmup.minimum * 100.0,
@@ -254,6 +258,7 @@ pub(super) fn lb_policy(policy: LbPolicy) -> &'static str {
         LbPolicy::RoundRobin => "ROUND_ROBIN",
         LbPolicy::LeastRequest => "LEAST_REQUEST",
         LbPolicy::Random => "RANDOM",
+        LbPolicy::PeakEwma { .. } => "PEAK_EWMA",
     }
 }
 

@@ -89,6 +89,11 @@ pub enum LbPolicy {
     #[default]
     LeastRequest,
     Random,
+    /// Of two random choices the one that costs less, by its latency and its load. Ours.
+    PeakEwma {
+        /// In which the weight of a latency falls to 1/e.
+        decay: Duration,
+    },
 }
 
 /// When an endpoint that fails is left out, and for how long. Defaults are Envoy's.
@@ -173,6 +178,16 @@ impl TryFrom<proto::Cluster> for Cluster {
         let (lb, hashing) = lb_policy(&cluster)?;
         let policy = Policy::parse(cluster.metadata)
             .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?;
+        let lb = match policy.decay {
+            Some(decay) if lb == LbPolicy::LeastRequest => LbPolicy::PeakEwma { decay },
+            Some(_) => {
+                return Err(Invalid::new(
+                    "lb_policy",
+                    "is not LEAST_REQUEST beside peak_ewma",
+                ));
+            }
+            None => lb,
+        };
         let name = required("name", cluster.name)?;
         let eds_name = cluster
             .eds_cluster_config
@@ -319,6 +334,8 @@ fn keepalive(
 
 /// What Envoy's cluster has no field for.
 struct Policy {
+    /// Of peak EWMA.
+    decay: Option<Duration>,
     hash_policy: Vec<HashPolicy>,
     locality: LocalityRule,
     settings: Vec<Setting>,
@@ -334,6 +351,7 @@ impl Policy {
             .transpose()?
             .unwrap_or_default();
         Ok(Self {
+            decay: policy.peak_ewma.map(decay).transpose()?,
             hash_policy: hash_policy::parse("hash_policy", policy.hash_policy)?,
             locality: locality::rule(policy.locality).map_err(|e| e.within("locality"))?,
             settings: Setting::parse_all(policy.settings)?,
@@ -341,6 +359,15 @@ impl Policy {
             max_unknown_nodes: policy.max_unknown_nodes.unwrap_or(DEFAULT_UNKNOWN_NODES),
         })
     }
+}
+
+fn decay(peak_ewma: own::PeakEwma) -> Result<Duration, Invalid> {
+    let field = "peak_ewma.decay";
+    let decay = peak_ewma.decay;
+    duration(
+        field,
+        decay.ok_or_else(|| Invalid::new(field, "is missing"))?,
+    )
 }
 
 impl Topology {

@@ -225,13 +225,14 @@ impl Engine {
                 let mut next = exchange
                     .candidates
                     .as_mut()
-                    .and_then(|them| cluster.next(them, &self.tables.hosts));
+                    .and_then(|them| cluster.next(them, &self.tables.hosts, self.elapsed));
                 // Nobody was asked yet, or all were and a repetition may ask anybody again.
                 if next.is_none() && is_first {
                     let fresh = cluster.candidates(random);
                     exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
                     let candidates = exchange.candidates.as_mut();
-                    next = candidates.and_then(|them| cluster.next(them, &self.tables.hosts));
+                    next = candidates
+                        .and_then(|them| cluster.next(them, &self.tables.hosts, self.elapsed));
                 }
                 match next {
                     Some(host) => host,
@@ -285,6 +286,7 @@ impl Engine {
             server: server_key,
             attempt,
             host: server.host,
+            at: self.elapsed,
         });
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active += 1;

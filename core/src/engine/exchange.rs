@@ -83,6 +83,8 @@ pub(super) struct Sent {
     pub(super) server: ServerKey,
     pub(super) attempt: AttemptKey,
     pub(super) host: HostKey,
+    /// When, as [`Engine::elapsed`].
+    pub(super) at: u64,
 }
 
 /// What routing has found out besides.
@@ -420,6 +422,7 @@ impl Engine {
         exchange.deadline = None;
         if let Some(sent) = exchange.attempt {
             self.report(sent.host, false);
+            self.measure(sent);
             self.suspect(sent.host);
         }
         self.fail(key, Status::Timeout);

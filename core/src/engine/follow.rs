@@ -73,7 +73,9 @@ impl Engine {
         }
         let own = sharing == Sharing::PerClient;
         let mut candidates = to.cluster.candidates(random)?;
-        let host = to.cluster.next(&mut candidates, &self.tables.hosts)?;
+        let host = to
+            .cluster
+            .next(&mut candidates, &self.tables.hosts, self.elapsed)?;
         let carries = |line: &Line| line.is(&to.dialect, request.session.as_ref());
         let server = match self.ready(host, (own, sharing), carries) {
             Some(server) => server,
@@ -178,6 +180,7 @@ impl Engine {
             server: server_key,
             attempt,
             host,
+            at: self.elapsed,
         });
         if let Some(limit) = timeout {
             let due = self.now + limit;

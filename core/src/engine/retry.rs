@@ -203,6 +203,7 @@ impl Engine {
             return self.exchange_timed_out(key);
         }
         self.report(sent.host, false);
+        self.measure(sent);
         self.suspect(sent.host);
         self.abandon_attempt(key);
         self.retry(key, RetryOn::Timeout);
