@@ -31,13 +31,5 @@ pub(super) fn decode(d: &mut Decoder, balancer: &Fields<'_>) -> Option<Simple> {
     }
     let fields = d.fields("loadBalancer.peakEwma", &entry.value, PEAK_EWMA);
     let decay = fields.duration(d, "decay");
-    if decay.is_some_and(|decay| decay.is_zero()) {
-        let message = "`loadBalancer.peakEwma.decay` must be above 0";
-        d.invalid(
-            entry.at,
-            message,
-            "write how long what was measured counts, as in 10s",
-        );
-    }
     Some(Simple::PeakEwma(decay.unwrap_or(DECAY)))
 }
