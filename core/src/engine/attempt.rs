@@ -260,11 +260,8 @@ impl Engine {
         };
         let start = server.outbox.end();
         let (attempt, id) = server.attempts.add(key, exchange.answers, start);
-        let frame = Frame {
-            bytes,
-            whole,
-            memo: &exchange.memo,
-        };
+        let memo = &exchange.memo;
+        let frame = Frame { bytes, whole, memo };
         let out = server.outbox.append(&mut self.spare);
         match exchange.repeat.as_mut() {
             Some(repeat) if repeat.once => {

@@ -89,3 +89,19 @@ fn peak_ewma() {
         assert!(refused.ends_with(&expected), "{refused}");
     }
 }
+
+#[test]
+fn a_bound_is_at_least_the_average() {
+    let mut message = cluster_message();
+    let hashing = choices::common_lb_config::ConsistentHashingLbConfig {
+        hash_balance_factor: Some(99),
+        ..Default::default()
+    };
+    message.common_lb_config = Some(choices::CommonLbConfig {
+        consistent_hashing_lb_config: Some(hashing),
+        ..Default::default()
+    });
+    let refused = Cluster::try_from(message).expect_err("it is below");
+    let field = "common_lb_config.consistent_hashing_lb_config.hash_balance_factor";
+    assert_eq!(refused.to_string(), format!("{field}: 99 is below 100"));
+}

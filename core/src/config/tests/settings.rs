@@ -286,19 +286,6 @@ fn refused_requests_of_a_cluster() {
         &[
             (
                 |c| {
-                    let hashing = choices::common_lb_config::ConsistentHashingLbConfig {
-                        hash_balance_factor: Some(99),
-                        ..Default::default()
-                    };
-                    c.common_lb_config = Some(choices::CommonLbConfig {
-                        consistent_hashing_lb_config: Some(hashing),
-                        ..Default::default()
-                    });
-                },
-                "common_lb_config.consistent_hashing_lb_config.hash_balance_factor: 99 is below 100",
-            ),
-            (
-                |c| {
                     let table_size = Some(65_536);
                     let maglev = choices::MaglevLbConfig { table_size };
                     c.lb_config = Some(choices::LbConfig::MaglevLbConfig(maglev));
