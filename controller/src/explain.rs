@@ -16,12 +16,15 @@ use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
 mod destination;
+mod keyed;
 mod limit;
 mod matching;
 mod render;
 mod request;
 mod tiers;
 mod treatment;
+
+use keyed::Keyed;
 
 pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
 pub use limit::Limited;
@@ -197,11 +200,16 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
     let treatment = taken
         .map(|rule| Treatment::of(rule, server, model, (&attributes, source)))
         .unwrap_or_default();
-    let key_hash = request::key_hash(server, settings, &attributes, &treatment);
+    let keyed = Keyed {
+        own: request::key_hash(server, settings, &attributes, &treatment),
+        policies: taken.map_or(&[], |rule| rule.hash_policy.as_slice()),
+        attributes: &attributes,
+        source,
+    };
     let situation = (settings.place(), query.failed.as_slice());
     let destinations: Vec<_> = destinations
         .iter()
-        .map(|d| destination::share(model, d, situation, key_hash))
+        .map(|d| destination::share(model, d, situation, &keyed))
         .collect();
     are_known(&query.failed, &destinations)?;
     Ok(Explanation {

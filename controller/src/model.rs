@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{AttributeMatch, ClusterName, Locality};
+use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
@@ -20,6 +20,7 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
+mod hashing;
 mod limits;
 mod liveness;
 mod locality;
@@ -133,6 +134,8 @@ pub(crate) struct Rule {
     /// After which time another endpoint is asked, too.
     pub(crate) hedge: Option<Duration>,
     pub(crate) idempotent: bool,
+    /// What is hashed for clusters whose balancer hashes; nothing: what these say.
+    pub(crate) hash_policy: Vec<HashPolicy>,
     /// None: its requests are not limited.
     pub(crate) limit: Option<Arc<RateLimit>>,
     pub(crate) fault: Option<RouteFault>,
@@ -185,6 +188,7 @@ impl Rule {
             idempotent: false,
             limit: None,
             fault: None,
+            hash_policy: vec![],
             treated_by: None,
         }
     }
@@ -366,6 +370,7 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     liveness::check(&servers, &mut findings);
     let clusters = clusters::of(&servers, &context, &mut findings);
     clusters::check_localities(&context, &mut findings);
+    hashing::check_routes(&servers, &clusters, &mut findings);
     (
         Model {
             servers,

@@ -124,6 +124,7 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             idempotent: rule.idempotent,
             fallbacks: policy::fallbacks(&rule.destinations),
             hedge_policy: rule.hedge.map(policy::hedge),
+            hash_policy: rule.hash_policy.iter().map(policy::hash_policy).collect(),
         }),
         request_mutation: rule.request_mutation.iter().map(policy::mutation).collect(),
         response_mutation: rule

@@ -6,7 +6,11 @@
 //! another attempt is the run's next element.
 
 mod draws;
+mod peak_ewma;
 mod pool;
+mod schedule;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +20,7 @@ use meltemi_policy::{
 
 use crate::config::{Cluster, Health, LbPolicy};
 use draws::Draws;
+pub use peak_ewma::PeakEwma;
 use pool::{Pool, Seat};
 
 /// Picks endpoints of one cluster; they are named by their index in its endpoints.
@@ -177,9 +182,16 @@ impl Balancer {
         let healthy = (0..self.tiers).map(|tier| (tier, Health::Healthy));
         let degraded = (0..self.tiers).map(|tier| (tier, Health::Degraded));
         let mut draws = self.draws.clone();
+        let is_scheduled = self.policy == LbPolicy::LeastRequest;
         self.pools = healthy
             .chain(degraded)
-            .map(|(tier, kind)| self.pool(tier, kind, draws.next()))
+            .map(|(tier, kind)| {
+                let mut pool = self.pool(tier, kind, draws.next());
+                if is_scheduled {
+                    pool.schedule(&mut draws);
+                }
+                pool
+            })
             .collect();
         self.draws = draws;
     }
@@ -288,10 +300,11 @@ impl Balancer {
     /// The next candidate: first from the tier that the load decided for, then from the others,
     /// the nearest first; `None` when every usable endpoint was offered.
     ///
-    /// `active` tells how many requests an endpoint has in flight.
-    pub fn next(&self, run: &mut Run, active: impl Fn(usize) -> u32) -> Option<usize> {
+    /// `load` is how many requests an endpoint has in flight, or for [`LbPolicy::PeakEwma`] what one
+    /// more would cost.
+    pub fn next(&self, run: &mut Run, load: impl Fn(usize) -> u64) -> Option<usize> {
         while let Some(pool) = self.current_pool(run) {
-            if let Some(host) = self.next_of_pool(pool, run, &active) {
+            if let Some(host) = self.next_of_pool(pool, run, &load) {
                 return Some(host);
             }
             run.used_up += 1;
@@ -314,12 +327,12 @@ impl Balancer {
         &self,
         pool: &Pool,
         run: &mut Run,
-        active: &impl Fn(usize) -> u32,
+        load: &impl Fn(usize) -> u64,
     ) -> Option<usize> {
         let mut sweep = match run.sweep {
             Some(sweep) => sweep,
             None => {
-                let start = self.choose(pool, run, active)?;
+                let start = self.choose(pool, run, load)?;
                 let host = pool.host(start)?;
                 if run.picks < PICKS && !run.has_picked(host) {
                     run.picked[run.picks] = host;
@@ -340,7 +353,7 @@ impl Balancer {
     }
 
     /// A position in the pool, by the cluster's policy.
-    fn choose(&self, pool: &Pool, run: &mut Run, active: &impl Fn(usize) -> u32) -> Option<usize> {
+    fn choose(&self, pool: &Pool, run: &mut Run, load: &impl Fn(usize) -> u64) -> Option<usize> {
         let first_pool = run.used_up == 0;
         let group = match first_pool {
             true => run.group,
@@ -352,7 +365,10 @@ impl Balancer {
                 pool.in_turn(group, turn)
             }
             LbPolicy::RoundRobin | LbPolicy::Random => pool.at_random(group, &mut run.draws),
-            LbPolicy::LeastRequest => pool.less_loaded(group, &mut run.draws, active),
+            LbPolicy::LeastRequest => pool
+                .scheduled(group, load)
+                .or_else(|| pool.less_loaded(group, &mut run.draws, load)),
+            LbPolicy::PeakEwma { .. } => pool.less_loaded(group, &mut run.draws, load),
         }
     }
 

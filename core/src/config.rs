@@ -9,6 +9,7 @@ mod cluster;
 mod duration;
 mod endpoints;
 mod fault;
+mod hash_policy;
 mod invalid;
 mod limit;
 mod listener;

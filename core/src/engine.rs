@@ -22,6 +22,7 @@ mod end;
 mod exchange;
 mod faults;
 mod follow;
+mod hashing;
 mod health;
 mod hedge;
 mod large;

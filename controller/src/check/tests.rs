@@ -80,10 +80,20 @@ says! {
     bad_duration: "rule.yaml" "consecutive5xxErrors: 3" => "interval: 10";
     bad_balancer: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: FASTEST}\n    outlierDetection";
 
-    hash_by_what_only_http_has: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {httpHeaderName: user}}\n    outlierDetection";
+    hash_by_what_only_http_has: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {httpCookie: {name: user, ttl: 0s}}}\n    outlierDetection";
     hash_by_a_key_and_a_ring: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {useSourceIp: true, maglev: {}}}\n    outlierDetection";
     hash_table_of_a_bad_size: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: RANDOM, consistentHash: {maglev: {tableSize: 100}}}\n    outlierDetection";
     hash_that_is_understood: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {ringHash: {minimumRingSize: 1024}}}\n    outlierDetection";
+    hash_by_two_keys: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {httpHeaderName: method, connection: true}}\n    outlierDetection";
+    hash_by_nothing: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {useSourceIp: false}}\n    outlierDetection";
+    hash_by_two_tables: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {maglev: {}, ringHash: {}}}\n    outlierDetection";
+    hash_by_a_mistyped_attribute: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {attribute: metod}}\n    outlierDetection";
+    hash_with_a_small_bound: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {attribute: method, hashBalanceFactor: 99}}\n    outlierDetection";
+    hash_of_keys_with_a_bound: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {maglev: {}, hashBalanceFactor: 150}}\n    outlierDetection";
+    hash_policy_without_a_hash: "router.yaml" "  - name: rest\n" => "  - name: rest\n    hashPolicy: [method]\n";
+    hash_policy_that_is_wrong: "router.yaml" "  - name: rest\n" => "  - name: rest\n    hashPolicy: [metod, '', {useSourceIp: true, connection: true}, {header: method}]\n";
+    peak_ewma_beside_another: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: RANDOM, peakEwma: {decay: 0s}, warmup: {duration: 10s}}\n    outlierDetection";
+    peak_ewma_that_is_understood: "rule.yaml" "    outlierDetection" => "    loadBalancer: {peakEwma: {}}\n    outlierDetection";
     warmup_that_is_wrong: "rule.yaml" "    outlierDetection" => "    loadBalancer: {warmup: {minimumPercent: 101, aggression: 0.5}}\n    outlierDetection";
     warmup_of_a_bad_duration: "rule.yaml" "    outlierDetection" => "    loadBalancer: {warmupDurationSecs: 60}\n    outlierDetection";
     hash_of_what_is_no_truth: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {maglev: {}, useHostnameForHashing: 'yes'}}\n    outlierDetection";

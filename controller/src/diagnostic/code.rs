@@ -76,6 +76,8 @@ codes! {
     UnknownAttribute,
     /// A change of messages that carry no attachments or headers.
     NoPlace,
+    /// A `hashPolicy` of a route whose destinations do not choose by a hash.
+    NoHash,
     /// A condition on where requests come from that no known workload meets: it gets none.
     UnknownSource,
     /// A condition on a verified identity, which no listener knows yet: it gets no request.

@@ -36,6 +36,7 @@ impl Code {
                 "remove `requestMutation` and `responseMutation`, or let the peers speak a transport \
                  with headers"
             }
+            Self::NoHash => "give its host `loadBalancer.consistentHash` in a DestinationRule",
             Self::UnknownSource => "write a WorkloadEntry for each client",
             Self::IdentityUnavailable => "name a namespace or labels instead",
             Self::UnknownAttribute => "name an attribute that the protocol has",

@@ -3,8 +3,9 @@
 use meltemi_policy::{ClusterName, LocalityRule, Place};
 use serde::Serialize;
 
+use super::keyed::Keyed;
 use super::tiers::Endpoints;
-use crate::manifest::{HashTable, Simple};
+use crate::manifest::Simple;
 use crate::model::{Cluster, LocalityOrigin, LocalityState, Model, WeightedCluster};
 
 /// What a destination of the route gets.
@@ -14,13 +15,16 @@ pub struct DestinationShare {
     pub cluster: String,
     /// Percent of the route's requests.
     pub weight: u32,
-    pub load_balancer: Option<&'static str>,
+    pub load_balancer: Option<String>,
     /// How endpoints that are new come to their weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
-    /// Where the key of the request decides: who has it.
+    /// Why a hash decides, and nobody can say for whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unhashed: Option<&'static str>,
+    /// Where the key of the request, or what else is hashed, decides: who has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyOwner>,
     /// The nearest first; none where requests fail.
@@ -85,15 +89,15 @@ pub struct EndpointShare {
     pub failed: bool,
 }
 
-/// `failed` are addresses of endpoints that are to count as ejected, `key_hash` is of the request's
-/// key.
+/// `failed` are addresses of endpoints that are to count as ejected, `keyed` is what is known of the
+/// request.
 pub(super) fn share(
     model: &Model,
     destination: &WeightedCluster,
     (own, failed): (Place<'_>, &[String]),
-    key_hash: Option<u64>,
+    keyed: &Keyed<'_>,
 ) -> DestinationShare {
-    let of = |name| cluster_share(model, name, (own, failed), key_hash);
+    let of = |name| cluster_share(model, name, (own, failed), keyed);
     DestinationShare {
         weight: destination.weight,
         fallbacks: destination.fallbacks.iter().map(of).collect(),
@@ -105,7 +109,7 @@ fn cluster_share(
     model: &Model,
     name: &ClusterName,
     (own, failed): (Place<'_>, &[String]),
-    key_hash: Option<u64>,
+    keyed: &Keyed<'_>,
 ) -> DestinationShare {
     let cluster = model.clusters.get(name);
     let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
@@ -113,28 +117,16 @@ fn cluster_share(
         cluster: name.to_string(),
         weight: 100,
         fallbacks: vec![],
-        load_balancer: cluster.map(balance),
+        load_balancer: cluster.map(|cluster| keyed.balance(cluster)),
+        unhashed: cluster.and_then(|cluster| keyed.unknown(cluster)),
         warmup: cluster.and_then(warmup),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()
-            .zip(key_hash)
+            .zip(cluster.and_then(|cluster| keyed.hash(cluster)))
             .and_then(|(placed, hash)| placed.owner(hash)),
         tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
         left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
-    }
-}
-
-fn balance(cluster: &Cluster) -> &'static str {
-    if cluster.topology.is_some() {
-        return "as the servers say, from whom the endpoints are learned";
-    }
-    match (cluster.hash.map(|hash| hash.table), cluster.balance) {
-        (Some(HashTable::Maglev { .. }), _) => "MAGLEV by the key",
-        (Some(HashTable::Ring { .. }), _) => "RING_HASH by the key",
-        (None, Simple::RoundRobin) => "ROUND_ROBIN",
-        (None, Simple::LeastRequest) => "LEAST_REQUEST",
-        (None, Simple::Random) => "RANDOM",
     }
 }
 
@@ -142,7 +134,7 @@ fn balance(cluster: &Cluster) -> &'static str {
 fn warmup(cluster: &Cluster) -> Option<String> {
     let warmup = cluster.warmup?;
     let acts = cluster.hash.is_none() && cluster.topology.is_none();
-    let acts = acts && cluster.balance != Simple::Random;
+    let acts = acts && matches!(cluster.balance, Simple::RoundRobin | Simple::LeastRequest);
     // Envoy's, where nothing is said.
     let least = warmup.minimum_percent.unwrap_or(10.0);
     let aggression = warmup.aggression.unwrap_or(1.0);

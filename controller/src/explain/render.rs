@@ -197,7 +197,7 @@ impl fmt::Display for DestinationShare {
 
 impl DestinationShare {
     fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(balance), Some(locality)) = (self.load_balancer, &self.locality) else {
+        let (Some(balance), Some(locality)) = (&self.load_balancer, &self.locality) else {
             return write!(f, "\n          requests fail: there is no such cluster");
         };
         write!(f, "\n          {balance}, {locality}")?;
@@ -213,6 +213,9 @@ impl DestinationShare {
                 None => write!(f, "\n          the key is nowhere: requests fail")?,
             }
             write!(f, " (hash {:#018x})", key.hash)?;
+        }
+        if let Some(why) = self.unhashed {
+            write!(f, "\n          {why}")?;
         }
         for tier in &self.tiers {
             write!(f, "\n          tier {}: {}%", tier.priority, tier.share)?;

@@ -70,7 +70,7 @@ impl<'a> Endpoints<'a> {
 
     /// Who has a key of this hash; none where keys do not decide.
     pub(super) fn owner(&self, hash: u64) -> Option<KeyOwner> {
-        let how = self.cluster.hash?;
+        let how = self.cluster.hash.as_ref()?;
         if self.cluster.topology.is_some() {
             return None;
         }
@@ -115,7 +115,7 @@ impl<'a> Endpoints<'a> {
         Some(weights.collect())
     }
 
-    fn hashed(&self, index: usize, how: ConsistentHash) -> Option<TierHost> {
+    fn hashed(&self, index: usize, how: &ConsistentHash) -> Option<TierHost> {
         let endpoint = self.cluster.endpoints.get(index)?;
         Some(TierHost {
             host: index,

@@ -1,6 +1,7 @@
 //! `DestinationRule`: the subsets of a service, and the policy towards its endpoints.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::decode::{Decoder, Field, Fields};
 use super::locality::{self, LocalitySetting};
@@ -9,6 +10,7 @@ use crate::yaml::Node;
 
 mod hashing;
 mod outlier;
+mod peak_ewma;
 mod retry_budget;
 mod tls;
 mod warmup;
@@ -42,6 +44,12 @@ impl DestinationRule {
         let levels = self.policies().flat_map(TrafficPolicy::levels);
         let given = levels.filter_map(|p| p.tls.as_ref());
         given.filter(|tls| tls.is_asked_for())
+    }
+
+    /// What it hashes, at whatever level.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = &ConsistentHash> {
+        let levels = self.policies().flat_map(TrafficPolicy::levels);
+        levels.filter_map(|p| p.load_balancer.as_ref()?.hash.as_ref())
     }
 
     /// What it says of localities, at whatever level.
@@ -95,6 +103,8 @@ pub(crate) enum Simple {
     RoundRobin,
     LeastRequest,
     Random,
+    /// Ours: the cheaper of two, by latency and load. Its decay.
+    PeakEwma(Duration),
 }
 
 const RULE: &[Field] = &[
@@ -139,6 +149,7 @@ const LOAD_BALANCER: &[Field] = &[
     Field::InForce("consistentHash"),
     Field::InForce("warmupDurationSecs"),
     Field::InForce("warmup"),
+    Field::InForce("peakEwma"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<DestinationRule> {
@@ -261,8 +272,9 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
                 None
             }
         });
+    let peak_ewma = peak_ewma::decode(d, &fields);
     LoadBalancer {
-        simple,
+        simple: peak_ewma.or(simple),
         hash: hashing::decode(d, &fields),
         locality: locality::decode(d, &fields),
         warmup: warmup::decode(d, &fields),

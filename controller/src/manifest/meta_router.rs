@@ -2,6 +2,7 @@
 
 mod destination;
 mod fault;
+mod hash_policy;
 mod hedge;
 mod mirrors;
 mod mutations;
@@ -9,6 +10,8 @@ mod rate_limit;
 mod retries;
 
 use std::time::Duration;
+
+use meltemi_policy::HashPolicy;
 
 use super::decode::{Decoder, Field, Fields};
 use super::matching::{self, Alternative};
@@ -56,6 +59,8 @@ pub(crate) struct Route {
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
     pub(crate) fault: Option<RouteFault>,
+    /// What is hashed for destinations whose balancer hashes; nothing: what these say.
+    pub(crate) hash_policy: Vec<Located<HashPolicy>>,
     pub(crate) mark: Mark,
 }
 
@@ -63,6 +68,11 @@ impl Route {
     /// Its changes of requests and of answers.
     pub(crate) fn mutations(&self) -> impl Iterator<Item = &Mutation> {
         self.request_mutation.iter().chain(&self.response_mutation)
+    }
+
+    /// What is hashed of its requests.
+    pub(crate) fn hashed(&self) -> impl Iterator<Item = HashPolicy> {
+        self.hash_policy.iter().map(|policy| policy.value.clone())
     }
 
     /// Whatever its requests, or copies of them, may go to.
@@ -78,7 +88,7 @@ impl Route {
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
         let is_repeated = self.retries.is_some() || self.hedge.is_some() || self.idempotent;
-        let is_changed = is_mirrored || self.fault.is_some();
+        let is_changed = is_mirrored || self.fault.is_some() || !self.hash_policy.is_empty();
         self.timeout.is_some() || is_repeated || is_changed
     }
 }
@@ -122,6 +132,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("retries"),
     Field::InForce("hedge"),
     Field::InForce("idempotent"),
+    Field::InForce("hashPolicy"),
     Field::InForce("mirror"),
     Field::InForce("mirrorPercentage"),
     Field::InForce("mirrors"),
@@ -184,6 +195,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let hedge = fields.node("hedge");
     let hedge = hedge.and_then(|node| hedge::decode(d, node, timeout));
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
+    let hash_policy = hash_policy::decode(d, &fields);
     let destinations = destination::weighted(d, &fields);
     let mirrors = mirrors::decode(d, &fields);
     let request_mutation = mutations::decode(d, &fields, "requestMutation");
@@ -202,6 +214,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         hedge,
         idempotent,
         fault,
+        hash_policy,
         mark: Mark::new(node.at),
     })
 }

@@ -1,7 +1,7 @@
 //! Whether the attributes that a rule names are ones that its protocol has.
 
 use super::Findings;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{MetaRouter, Object, nearest};
 use crate::schema::ProtocolSchema;
 
@@ -13,35 +13,47 @@ pub(super) fn check(
     schema: &ProtocolSchema,
     findings: &mut Findings,
 ) {
-    let known = || schema.attributes.iter().map(|a| a.name.as_str());
     let matched = router
         .alternatives()
         .flat_map(|alternative| &alternative.attributes);
-    let matched = matched.map(|attribute| (&attribute.name.value, attribute.name.at));
+    let matched = matched.map(|attribute| (attribute.name.value.as_str(), attribute.name.at));
     let mutations = router.routes.iter().flat_map(|route| route.mutations());
     let values = mutations.filter_map(|mutation| mutation.value.as_ref());
     let variables = values.flat_map(|value| {
         let names = value.template.attributes();
-        names.map(|name| (name, value.text.at))
+        names.map(|name| (name.as_str(), value.text.at))
     });
-    for (name, at) in matched.chain(variables) {
-        if known().any(|k| k == name) {
-            continue;
-        }
-        let near = nearest(name, known());
-        if near.is_none() && schema.open {
-            continue;
-        }
-        let hint = near
-            .map(|n| format!("; did you mean `{n}`?"))
-            .unwrap_or_default();
-        let message = format!("unknown attribute `{name}` of protocol {}{hint}", schema.id);
-        let names = known().collect::<Vec<_>>().join(", ");
-        let diagnostic = Diagnostic::error(Code::UnknownAttribute, message);
-        findings.at(
-            object,
-            at,
-            diagnostic.remedy(format!("its attributes are {names}")),
-        );
+    let hashed = router.routes.iter().flat_map(|route| &route.hash_policy);
+    let hashed = hashed.filter_map(|policy| Some((policy.value.attribute()?.as_str(), policy.at)));
+    for (name, at) in matched.chain(variables).chain(hashed) {
+        check_name(object, (name, at), schema, findings);
     }
+}
+
+/// Says of one name whether the protocol has it.
+pub(super) fn check_name(
+    object: &Object,
+    (name, at): (&str, Position),
+    schema: &ProtocolSchema,
+    findings: &mut Findings,
+) {
+    let known = || schema.attributes.iter().map(|a| a.name.as_str());
+    if known().any(|k| k == name) {
+        return;
+    }
+    let near = nearest(name, known());
+    if near.is_none() && schema.open {
+        return;
+    }
+    let hint = near
+        .map(|n| format!("; did you mean `{n}`?"))
+        .unwrap_or_default();
+    let message = format!("unknown attribute `{name}` of protocol {}{hint}", schema.id);
+    let names = known().collect::<Vec<_>>().join(", ");
+    let diagnostic = Diagnostic::error(Code::UnknownAttribute, message);
+    findings.at(
+        object,
+        at,
+        diagnostic.remedy(format!("its attributes are {names}")),
+    );
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use meltemi_policy::{ClusterName, Locality, subset};
 
 use super::destination_rules::{MergedRule, refuse_tls};
+use super::hashing;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
 use super::{Cluster, Context, Findings, Rule, Server, Service};
@@ -76,10 +77,13 @@ fn cluster(
         .cloned()
         .collect();
     let balancer = policy.load_balancer.as_ref();
+    if let (Some(rule), Some(hash)) = (rule, balancer.and_then(|lb| lb.hash.as_ref())) {
+        hashing::check(rule.hashing(hash), hash, port, context, findings);
+    }
     let mut cluster = Cluster {
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
         balance: balance(&policy),
-        hash: balancer.and_then(|lb| lb.hash),
+        hash: balancer.and_then(|lb| lb.hash.clone()),
         warmup: balancer.and_then(|lb| lb.warmup),
         connect_timeout: CONNECT_TIMEOUT,
         keepalive: None,

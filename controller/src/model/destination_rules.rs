@@ -8,7 +8,8 @@ use meltemi_policy::host;
 use super::{Findings, Service, Services, objects_of};
 use crate::index::Objects;
 use crate::manifest::{
-    DestinationRule, LocalitySetting, Located, Object, Spec, Subset, Tls, TrafficPolicy, nearest,
+    ConsistentHash, DestinationRule, LocalitySetting, Located, Object, Spec, Subset, Tls,
+    TrafficPolicy, nearest,
 };
 use crate::schema::Settings;
 
@@ -175,6 +176,16 @@ impl MergedRule {
             Spec::DestinationRule(rule) => rule
                 .locality_settings()
                 .any(|s| s == setting && s.mark.at == setting.mark.at),
+            _ => false,
+        };
+        self.sources().find(is_in).unwrap_or(&self.source)
+    }
+
+    /// The DestinationRule that a hash is written in.
+    pub(super) fn hashing(&self, hash: &ConsistentHash) -> &Arc<Object> {
+        let at = |hash: &ConsistentHash| hash.key.as_ref().map(|key| key.at);
+        let is_in = |object: &&Arc<Object>| match &object.spec {
+            Spec::DestinationRule(rule) => rule.hashes().any(|h| h == hash && at(h) == at(hash)),
             _ => false,
         };
         self.sources().find(is_in).unwrap_or(&self.source)

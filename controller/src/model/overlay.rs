@@ -41,6 +41,9 @@ impl Overlay<'_> {
                 retries: route.and_then(|route| route.retries.clone()),
                 hedge: route.and_then(|route| route.hedge),
                 idempotent: route.is_some_and(|route| route.idempotent),
+                hash_policy: route
+                    .map(|route| route.hashed().collect())
+                    .unwrap_or_default(),
                 limit: self.limit.clone(),
                 fault: route.and_then(|route| route.fault.clone()),
                 treated_by: Some((self.object.clone(), route.map(|_| number))),

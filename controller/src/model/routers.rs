@@ -351,6 +351,7 @@ fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
         hedge: route.hedge,
         idempotent: route.idempotent,
         fault: route.fault.clone(),
+        hash_policy: route.hashed().collect(),
         ..rule
     }
 }

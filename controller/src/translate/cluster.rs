@@ -17,7 +17,7 @@ use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use meltemi_proto::meltemi::config::v1 as own;
 
 use super::locality;
-use super::policy::{percent, settings};
+use super::policy::{hash_policy, percent, settings};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
 use crate::manifest::{HashTable, Keepalive, OutlierDetection, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
@@ -33,6 +33,8 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         settings: settings(&cluster.settings),
         topology: cluster.topology.as_deref().map(topology),
         max_unknown_nodes: cluster.max_unknown_nodes,
+        hash_policy: hash_key(cluster),
+        peak_ewma: peak_ewma(cluster),
         source: Some(source(&cluster.source)),
     };
     let options = cluster
@@ -59,8 +61,23 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
     }
 }
 
+fn hash_key(cluster: &Cluster) -> Vec<own::HashPolicy> {
+    let hash = cluster.hash.as_ref();
+    let key = hash.and_then(|hash| hash.key.as_ref());
+    key.map(|key| hash_policy(&key.value)).into_iter().collect()
+}
+
+fn peak_ewma(cluster: &Cluster) -> Option<own::PeakEwma> {
+    match cluster.balance {
+        Simple::PeakEwma(decay) if cluster.hash.is_none() => Some(own::PeakEwma {
+            decay: Some(duration(decay)),
+        }),
+        _ => None,
+    }
+}
+
 fn balance(cluster: &Cluster) -> (LbPolicy, Option<LbConfig>) {
-    match cluster.hash.map(|hash| hash.table) {
+    match cluster.hash.as_ref().map(|hash| hash.table) {
         Some(HashTable::Maglev { table_size }) => {
             let table_size = table_size.map(u64::from);
             let config = table_size
@@ -82,7 +99,7 @@ fn balance(cluster: &Cluster) -> (LbPolicy, Option<LbConfig>) {
                     let config = RoundRobinLbConfig { slow_start_config };
                     (LbPolicy::RoundRobin, LbConfig::RoundRobinLbConfig(config))
                 }
-                Simple::LeastRequest => {
+                Simple::LeastRequest | Simple::PeakEwma(_) => {
                     let config = LeastRequestLbConfig { slow_start_config };
                     let config = LbConfig::LeastRequestLbConfig(config);
                     (LbPolicy::LeastRequest, config)

@@ -14,11 +14,12 @@ use crate::model::Cluster;
 pub(super) fn common(cluster: &Cluster) -> Option<CommonLbConfig> {
     let threshold = cluster.panic_threshold.map(f64::from);
     let is_weighted = cluster.locality.rule().weighs_localities();
-    let by_hostname = cluster.hash.is_some_and(|hash| hash.by_hostname);
+    let hashing = cluster.hash.as_ref().map(|hash| ConsistentHashingLbConfig {
+        use_hostname_for_hashing: hash.by_hostname,
+        hash_balance_factor: hash.balance_factor,
+    });
     let common = CommonLbConfig {
-        consistent_hashing_lb_config: by_hostname.then_some(ConsistentHashingLbConfig {
-            use_hostname_for_hashing: true,
-        }),
+        consistent_hashing_lb_config: hashing.filter(|hashing| *hashing != Default::default()),
         healthy_panic_threshold: threshold.map(percent),
         locality_config_specifier: is_weighted.then_some({
             LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {})

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use meltemi_policy::{HashPolicy, Hashed};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::retry_policy::Condition;
 use meltemi_proto::envoy::r#type::v3::Percent;
 use meltemi_proto::meltemi::config::v1 as own;
+use meltemi_proto::meltemi::config::v1::hash_policy::{Of, Property};
 
 use super::duration;
 use crate::manifest::{Buffering, Hidden, Mutation, Retries, RetryOn};
@@ -103,6 +105,18 @@ const fn condition(on: RetryOn) -> Condition {
         RetryOn::SystemError => Condition::SystemError,
         RetryOn::Overloaded => Condition::Overloaded,
         RetryOn::Timeout => Condition::Timeout,
+    }
+}
+
+pub(super) fn hash_policy(policy: &HashPolicy) -> own::HashPolicy {
+    let property = |property: Property| Of::Property(property.into());
+    own::HashPolicy {
+        of: Some(match &policy.of {
+            Hashed::Attribute(name) => Of::Attribute(name.clone()),
+            Hashed::SourceAddress => property(Property::SourceAddress),
+            Hashed::Connection => property(Property::Connection),
+        }),
+        terminal: policy.terminal,
     }
 }
 

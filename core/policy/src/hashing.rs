@@ -3,13 +3,17 @@
 //! The rule is Envoy's `ThreadAwareLoadBalancerBase`: each tier has a table of its own, and the hash
 //! decides the tier too, by the load of the tiers. Hosts are numbers that the caller gives.
 
+mod bounded;
 mod maglev;
+mod policy;
 mod ring;
 #[cfg(test)]
 mod tests;
 
 use crate::load::PriorityLoad;
+pub use bounded::Bound;
 use maglev::Maglev;
+pub use policy::{HashPolicy, Hashed, hash_of};
 use ring::Ring;
 
 /// What kind of table finds the host of a hash.
@@ -93,7 +97,14 @@ pub struct HashTables {
 }
 
 #[derive(Clone, Debug)]
-enum Table {
+struct Table {
+    by_hash: ByHash,
+    /// Its hosts and their parts, in the order in which they were given.
+    hosts: Vec<(u32, f64)>,
+}
+
+#[derive(Clone, Debug)]
+enum ByHash {
     Maglev(Maglev),
     Ring(Ring),
 }
@@ -140,13 +151,14 @@ impl HashTables {
     /// The host of a hash; none where nobody is left.
     #[must_use]
     pub fn at(&self, hash: u64) -> Option<usize> {
+        let host = self.table(hash)?.at(hash)?;
+        usize::try_from(host).ok()
+    }
+
+    /// The table of the tier that the hash decides for.
+    fn table(&self, hash: u64) -> Option<&Table> {
         let percent = usize::try_from(hash % 100).ok()?;
-        let table = self.tables.get(*self.percents.get(percent)?)?.as_ref()?;
-        let host = match table {
-            Table::Maglev(table) => table.at(hash),
-            Table::Ring(ring) => ring.at(hash),
-        };
-        usize::try_from(host?).ok()
+        self.tables.get(*self.percents.get(percent)?)?.as_ref()
     }
 
     /// All hosts that have a hash, in their order.
@@ -158,9 +170,19 @@ impl HashTables {
 
 impl Table {
     fn new(kind: Hashing, hosts: Vec<HashedHost>) -> Self {
-        match kind {
-            Hashing::Maglev { table_size } => Self::Maglev(Maglev::new(hosts, table_size)),
-            Hashing::Ring { minimum_size } => Self::Ring(Ring::new(&hosts, minimum_size)),
+        Self {
+            hosts: hosts.iter().map(|host| (host.host, host.part)).collect(),
+            by_hash: match kind {
+                Hashing::Maglev { table_size } => ByHash::Maglev(Maglev::new(hosts, table_size)),
+                Hashing::Ring { minimum_size } => ByHash::Ring(Ring::new(&hosts, minimum_size)),
+            },
+        }
+    }
+
+    fn at(&self, hash: u64) -> Option<u32> {
+        match &self.by_hash {
+            ByHash::Maglev(table) => table.at(hash),
+            ByHash::Ring(ring) => ring.at(hash),
         }
     }
 }

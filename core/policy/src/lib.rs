@@ -20,7 +20,7 @@ mod warmup;
 pub mod weights;
 
 pub use cluster_name::ClusterName;
-pub use hashing::{HashTables, Hashing, TierHost};
+pub use hashing::{HashPolicy, HashTables, Hashed, Hashing, TierHost};
 pub use load::{HostCounts, PriorityLoad};
 pub use locality::{
     Distribution, Locality, LocalityParseError, LocalityPattern, LocalityRule, PatternError,

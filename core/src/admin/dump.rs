@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use meltemi_policy::{
-    Alternative, Attribute, AttributeMatch, Condition, Hashing, LocalityRule, TokenBucket,
+    Alternative, Attribute, AttributeMatch, Condition, HashPolicy, Hashed, Hashing, LocalityRule,
+    TokenBucket,
 };
 use serde_json::{Map, Value, json};
 
@@ -152,6 +153,7 @@ fn route(route: &Route) -> Value {
         "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
         "idempotent": route.idempotent,
+        "hash_policy": hash_policy(&route.hash_policy),
         "local_rate_limit": route.limit.as_deref().map(rate_limit),
         "fault": route.fault.as_ref().map(route_fault),
     })
@@ -255,6 +257,10 @@ fn attribute(matched: &AttributeMatch) -> Value {
 fn cluster(cluster: &Cluster) -> Value {
     json!({
         "lb_policy": lb_policy(cluster.lb),
+        "peak_ewma_decay": match cluster.lb {
+            LbPolicy::PeakEwma { decay } => duration(decay),
+            _ => Value::Null,
+        },
         "warmup": cluster.warmup.map(|warmup| json!({
             "duration": duration(warmup.duration),
             "minimum_percent": warmup.minimum * 100.0,
@@ -262,6 +268,8 @@ fn cluster(cluster: &Cluster) -> Value {
         })),
         "hashing": cluster.hashing.map(hashing),
         "use_hostname_for_hashing": cluster.hashes_hostnames,
+        "hash_policy": hash_policy(&cluster.hash_policy),
+        "hash_balance_factor": cluster.hash_balance_factor,
         "connect_timeout": duration(cluster.connect_timeout),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "max_connections": cluster.max_connections,
@@ -290,6 +298,7 @@ pub(super) fn lb_policy(policy: LbPolicy) -> &'static str {
         LbPolicy::RoundRobin => "ROUND_ROBIN",
         LbPolicy::LeastRequest => "LEAST_REQUEST",
         LbPolicy::Random => "RANDOM",
+        LbPolicy::PeakEwma { .. } => "PEAK_EWMA",
     }
 }
 
@@ -298,6 +307,21 @@ fn hashing(hashing: Hashing) -> Value {
         Hashing::Maglev { table_size } => json!({ "maglev": { "table_size": table_size } }),
         Hashing::Ring { minimum_size } => json!({ "ring": { "minimum_size": minimum_size } }),
     }
+}
+
+fn hash_policy(policies: &[HashPolicy]) -> Vec<Value> {
+    let policies = policies.iter().map(|policy| {
+        let mut shown = match &policy.of {
+            Hashed::Attribute(name) => json!({ "attribute": name }),
+            Hashed::SourceAddress => json!({ "source": "address" }),
+            Hashed::Connection => json!({ "source": "connection" }),
+        };
+        if policy.terminal {
+            shown["terminal"] = json!(true);
+        }
+        shown
+    });
+    policies.collect()
 }
 
 fn keepalive(keepalive: Keepalive) -> Value {

@@ -1,10 +1,12 @@
 //! Hosts of one tier and one state of health, ready to be picked from.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use meltemi_policy::{WeightedCycle, load};
 
 use super::draws::Draws;
+use super::schedule::Schedule;
 
 /// A host as a pool sees it.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ struct Group {
     len: usize,
     cycle: WeightedCycle,
     turn: u64,
+    /// Where its hosts weigh differently, and take turns by their load.
+    schedule: Option<RefCell<Schedule>>,
 }
 
 impl Pool {
@@ -123,6 +127,31 @@ impl Pool {
         Some(group.start + group.cycle.pick(draws.next_u32()))
     }
 
+    /// Lets hosts that weigh differently take turns by their load, as Envoy's least request balancer does.
+    pub(super) fn schedule(&mut self, draws: &mut Draws) {
+        let seats = &self.seats;
+        for group in &mut self.groups {
+            let weights = seats.iter().skip(group.start).take(group.len);
+            let weights = weights.map(|seat| seat.weight);
+            let is_uneven = weights.clone().max() != weights.clone().min();
+            group.schedule =
+                is_uneven.then(|| RefCell::new(Schedule::new(weights.map(f64::from), draws)));
+        }
+    }
+
+    /// The position of the host whose turn it is, where there are turns.
+    pub(super) fn scheduled(&self, group: usize, load: &impl Fn(usize) -> u64) -> Option<usize> {
+        let group = self.groups.get(group)?;
+        let weight = |position: usize| {
+            let seat = self.seats.get(group.start + position);
+            seat.map_or(1.0, |seat| {
+                f64::from(seat.weight) / (load(seat.host) as f64 + 1.0)
+            })
+        };
+        let schedule = group.schedule.as_ref()?;
+        Some(group.start + schedule.borrow_mut().pick(weight)?)
+    }
+
     /// The less loaded of two positions that are drawn by weight.
     ///
     /// Load is relative to weight, and the first draw wins a tie: idle hosts are picked by weight,
@@ -131,7 +160,7 @@ impl Pool {
         &self,
         group: usize,
         draws: &mut Draws,
-        active: &impl Fn(usize) -> u32,
+        load: &impl Fn(usize) -> u64,
     ) -> Option<usize> {
         let group = self.groups.get(group)?;
         let first = group.cycle.pick(draws.next_u32());
@@ -142,7 +171,7 @@ impl Pool {
         let (a, b) = (group.start + first, group.start + second);
         let (seat_a, seat_b) = (self.seats.get(a)?, self.seats.get(b)?);
         let load =
-            |seat: &Seat, other: &Seat| u64::from(active(seat.host)) * u64::from(other.weight);
+            |seat: &Seat, other: &Seat| u128::from(load(seat.host)) * u128::from(other.weight);
         Some(if load(seat_b, seat_a) < load(seat_a, seat_b) {
             b
         } else {
@@ -179,6 +208,7 @@ impl Group {
             len: seats.len(),
             cycle: cycle(&weights)?,
             turn,
+            schedule: None,
         })
     }
 }

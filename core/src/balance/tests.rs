@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{Address, Endpoint, Endpoints};
 
-const IDLE: fn(usize) -> u32 = |_| 0;
+const IDLE: fn(usize) -> u64 = |_| 0;
 
 /// Endpoints as (locality, weight, health).
 fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
@@ -143,15 +143,34 @@ fn a_new_endpoint_has_a_part_of_its_weight() {
 
 #[test]
 fn least_request_avoids_the_busy() {
-    let hosts = [("r1/z1", 1, Health::Healthy), ("r1/z1", 3, Health::Healthy)];
-    let mut balancer = balancer(&cluster(LbPolicy::LeastRequest, &hosts));
+    let mut equal = balancer(&cluster(LbPolicy::LeastRequest, &healthy(&["r1/z1"; 2])));
     // Requests in flight, and the host that every request then goes to.
-    for (active, expected) in [([1, 0], 1), ([0, 1], 0), ([2, 5], 1), ([2, 7], 0)] {
+    for (active, expected) in [([1, 0], 1), ([0, 1], 0), ([2, 5], 0)] {
         for random in 0..50 {
-            let mut run = balancer.run(random);
-            let host = balancer.next(&mut run, |host| active[host]);
+            let mut run = equal.run(random);
+            let host = equal.next(&mut run, |host| active[host]);
             assert_eq!(host, Some(expected), "{active:?}");
         }
+    }
+    // Where weights differ, turns are as frequent as weight / (active + 1).
+    let hosts = [("r1/z1", 1, Health::Healthy), ("r1/z1", 3, Health::Healthy)];
+    for (active, shares) in [
+        ([0, 0], [1, 3]),
+        ([1, 0], [1, 6]),
+        ([0, 2], [1, 1]),
+        ([0, 8], [3, 1]),
+    ] {
+        let mut unequal = balancer(&cluster(LbPolicy::LeastRequest, &hosts));
+        let mut picked = [0_u64; 2];
+        for random in 0..840 {
+            let mut run = unequal.run(random);
+            picked[unequal.next(&mut run, |host| active[host]).unwrap()] += 1;
+        }
+        let expected = shares.map(|share| 840 * share / (shares[0] + shares[1]));
+        assert!(
+            picked[0].abs_diff(expected[0]) <= 1,
+            "{active:?} {picked:?}"
+        );
     }
 }
 
@@ -440,7 +459,7 @@ proptest! {
         for random in randoms {
             let mut run = balancer.run(random);
             let mut offered = BTreeSet::new();
-            while let Some(host) = balancer.next(&mut run, |host| active[host]) {
+            while let Some(host) = balancer.next(&mut run, |host| active[host].into()) {
                 prop_assert!(offered.insert(host), "{} is offered twice", host);
             }
             prop_assert_eq!(&offered, &usable);

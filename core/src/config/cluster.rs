@@ -8,7 +8,7 @@ mod warmup;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{Hashing, LocalityRule, Place, Placed, Placement, Warmup};
+use meltemi_policy::{HashPolicy, Hashing, LocalityRule, Place, Placed, Placement, Warmup};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -21,7 +21,7 @@ use super::address::Address;
 use super::duration::duration;
 use super::invalid::{Invalid, required};
 use super::retry::RetryBudget;
-use super::{Endpoints, Setting};
+use super::{Endpoints, Setting, hash_policy};
 
 /// Envoy's, where the cluster gives none.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +43,11 @@ pub struct Cluster {
     /// Whether the host names of endpoints are hashed, as far as they have one, and not their
     /// addresses.
     pub hashes_hostnames: bool,
+    /// What of a request is hashed; nothing: the key that the protocol itself has.
+    pub hash_policy: Vec<HashPolicy>,
+    /// In percent of an endpoint's part of the requests in flight: with more it is passed over, where
+    /// `hash_policy` says what is hashed. At least 100; `None` is no limit.
+    pub hash_balance_factor: Option<u32>,
     pub connect_timeout: Duration,
     /// `None`: idle connections are not probed.
     pub keepalive: Option<Keepalive>,
@@ -84,6 +89,11 @@ pub enum LbPolicy {
     #[default]
     LeastRequest,
     Random,
+    /// Of two random choices the one that costs less, by its latency and its load. Ours.
+    PeakEwma {
+        /// In which the weight of a latency falls to 1/e.
+        decay: Duration,
+    },
 }
 
 /// When an endpoint that fails is left out, and for how long. Defaults are Envoy's.
@@ -111,6 +121,8 @@ impl Cluster {
             warmup: None,
             hashing: None,
             hashes_hostnames: false,
+            hash_policy: Vec::new(),
+            hash_balance_factor: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             keepalive: None,
             max_connections: None,
@@ -166,6 +178,16 @@ impl TryFrom<proto::Cluster> for Cluster {
         let (lb, hashing) = lb_policy(&cluster)?;
         let policy = Policy::parse(cluster.metadata)
             .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?;
+        let lb = match policy.decay {
+            Some(decay) if lb == LbPolicy::LeastRequest => LbPolicy::PeakEwma { decay },
+            Some(_) => {
+                return Err(Invalid::new(
+                    "lb_policy",
+                    "is not LEAST_REQUEST beside peak_ewma",
+                ));
+            }
+            None => lb,
+        };
         let name = required("name", cluster.name)?;
         let eds_name = cluster
             .eds_cluster_config
@@ -183,7 +205,9 @@ impl TryFrom<proto::Cluster> for Cluster {
             lb,
             warmup: warmup::parse(cluster.lb_config.as_ref())?,
             hashing,
-            hashes_hostnames: hashes_hostnames(cluster.common_lb_config.as_ref()),
+            hashes_hostnames: hashing::by_hostname(cluster.common_lb_config.as_ref()),
+            hash_policy: policy.hash_policy,
+            hash_balance_factor: hashing::balance_factor(cluster.common_lb_config.as_ref())?,
             connect_timeout,
             keepalive: keepalive(cluster.upstream_connection_options)?,
             max_connections: thresholds.as_ref().and_then(|it| it.max_connections),
@@ -276,11 +300,6 @@ fn lb_policy(cluster: &proto::Cluster) -> Result<(LbPolicy, Option<Hashing>), In
     }
 }
 
-fn hashes_hostnames(common: Option<&proto::cluster::CommonLbConfig>) -> bool {
-    let hashing = common.and_then(|common| common.consistent_hashing_lb_config.as_ref());
-    hashing.is_some_and(|hashing| hashing.use_hostname_for_hashing)
-}
-
 fn panic_threshold(common: Option<&proto::cluster::CommonLbConfig>) -> Result<u32, Invalid> {
     let Some(threshold) = common.and_then(|common| common.healthy_panic_threshold.as_ref()) else {
         return Ok(DEFAULT_PANIC_THRESHOLD);
@@ -315,6 +334,9 @@ fn keepalive(
 
 /// What Envoy's cluster has no field for.
 struct Policy {
+    /// Of peak EWMA.
+    decay: Option<Duration>,
+    hash_policy: Vec<HashPolicy>,
     locality: LocalityRule,
     settings: Vec<Setting>,
     topology: Option<Topology>,
@@ -329,12 +351,23 @@ impl Policy {
             .transpose()?
             .unwrap_or_default();
         Ok(Self {
+            decay: policy.peak_ewma.map(decay).transpose()?,
+            hash_policy: hash_policy::parse("hash_policy", policy.hash_policy)?,
             locality: locality::rule(policy.locality).map_err(|e| e.within("locality"))?,
             settings: Setting::parse_all(policy.settings)?,
             topology: policy.topology.map(Topology::parse).transpose()?,
             max_unknown_nodes: policy.max_unknown_nodes.unwrap_or(DEFAULT_UNKNOWN_NODES),
         })
     }
+}
+
+fn decay(peak_ewma: own::PeakEwma) -> Result<Duration, Invalid> {
+    let field = "peak_ewma.decay";
+    let decay = peak_ewma.decay;
+    duration(
+        field,
+        decay.ok_or_else(|| Invalid::new(field, "is missing"))?,
+    )
 }
 
 impl Topology {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, Template};
+use meltemi_policy::{Alternative, HashPolicy, Template};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::meltemi::config::v1::SourceObject;
 
 use super::duration::duration;
 use super::fault::RouteFault;
+use super::hash_policy;
 use super::invalid::{Invalid, required};
 use super::limit::RateLimit;
 use super::matching::alternatives;
@@ -52,6 +53,8 @@ pub struct Route {
     /// `None`: its requests are not limited.
     pub limit: Option<Arc<RateLimit>>,
     pub fault: Option<RouteFault>,
+    /// What is hashed for clusters whose balancer hashes; nothing: what these say.
+    pub hash_policy: Vec<HashPolicy>,
 }
 
 /// What is taken off the values of an attribute before a request is sent.
@@ -157,6 +160,7 @@ impl Route {
             idempotent: false,
             limit: None,
             fault: None,
+            hash_policy: Vec::new(),
         }
     }
 
@@ -207,6 +211,7 @@ impl Route {
                 .map(RouteFault::parse)
                 .transpose()
                 .map_err(|e| e.within("fault"))?,
+            hash_policy: hash_policy::parse("route.hash_policy", action.hash_policy)?,
         })
     }
 }

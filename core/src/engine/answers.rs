@@ -290,7 +290,11 @@ impl Engine {
         let Some(answered) = self.exchanges.get(exchange) else {
             return;
         };
-        if answered.pin == Pin::Release {
+        let (releases, sent) = (answered.pin == Pin::Release, answered.attempt);
+        if let Some(sent) = sent.filter(|_| !answered.waits) {
+            self.measure(sent);
+        }
+        if releases {
             self.release_pin(exchange);
         }
         self.exchange_answered(exchange, end);

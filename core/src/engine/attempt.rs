@@ -89,10 +89,15 @@ impl Engine {
             to.cluster.budget.iter().for_each(Budget::end);
             next.cluster.budget.iter().for_each(Budget::begin);
         }
+        let hashes_alike = to.hash == next.hash;
         exchange.to = Some(next);
         exchange.chosen = 0;
         if let Some(candidates) = exchange.candidates.take() {
             self.spare_candidates.give(candidates);
+        }
+        if !hashes_alike {
+            exchange.hash = None;
+            self.note_hash(key, bytes, whole);
         }
         self.look_up_shard(key, bytes, whole);
         true
@@ -194,6 +199,10 @@ impl Engine {
                 replica: false,
             },
             None if exchange.is_probe() => Owner::Nobody,
+            None if exchange.is_hashed() => match exchange.hash {
+                Some(hash) => cluster.chosen(hash, exchange.chosen, &self.tables.hosts),
+                None => Owner::Anybody,
+            },
             None => cluster.owner(
                 &exchange.constraint,
                 (exchange.chosen, random),
@@ -216,13 +225,14 @@ impl Engine {
                 let mut next = exchange
                     .candidates
                     .as_mut()
-                    .and_then(|them| cluster.next(them, &self.tables.hosts));
+                    .and_then(|them| cluster.next(them, &self.tables.hosts, self.elapsed));
                 // Nobody was asked yet, or all were and a repetition may ask anybody again.
                 if next.is_none() && is_first {
                     let fresh = cluster.candidates(random);
                     exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
                     let candidates = exchange.candidates.as_mut();
-                    next = candidates.and_then(|them| cluster.next(them, &self.tables.hosts));
+                    next = candidates
+                        .and_then(|them| cluster.next(them, &self.tables.hosts, self.elapsed));
                 }
                 match next {
                     Some(host) => host,
@@ -262,11 +272,8 @@ impl Engine {
         };
         let start = server.outbox.end();
         let (attempt, id) = server.attempts.add(key, exchange.answers, start);
-        let frame = Frame {
-            bytes,
-            whole,
-            memo: &exchange.memo,
-        };
+        let memo = &exchange.memo;
+        let frame = Frame { bytes, whole, memo };
         let out = server.outbox.append(&mut self.spare);
         match exchange.repeat.as_mut() {
             Some(repeat) if repeat.once => {
@@ -288,6 +295,7 @@ impl Engine {
             server: server_key,
             attempt,
             host: server.host,
+            at: self.elapsed,
         });
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active += 1;

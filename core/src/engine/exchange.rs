@@ -61,6 +61,8 @@ pub(super) struct Exchange {
     pub(super) delayed: Option<Box<Delayed>>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
+    /// Of what its destination hashes, where that is not the protocol's key.
+    pub(super) hash: Option<u64>,
     pub(super) candidates: Option<Box<Candidates>>,
     /// Endpoints that were chosen so far.
     pub(super) chosen: u8,
@@ -87,6 +89,8 @@ pub(super) struct Sent {
     pub(super) server: ServerKey,
     pub(super) attempt: AttemptKey,
     pub(super) host: HostKey,
+    /// When, as [`Engine::elapsed`].
+    pub(super) at: u64,
 }
 
 impl Sent {
@@ -154,6 +158,7 @@ impl Exchange {
             delayed: None,
             route: None,
             to: None,
+            hash: None,
             candidates: None,
             chosen: 0,
             attempt: None,
@@ -181,6 +186,12 @@ impl Exchange {
     /// Whether it goes on a connection that serves its client alone.
     pub(super) fn needs_its_own(&self) -> bool {
         self.exclusive || !matches!(self.pin, Pin::None | Pin::Aside)
+    }
+
+    /// Whether what its destination hashes decides who is asked.
+    pub(super) fn is_hashed(&self) -> bool {
+        let hashes = self.to.as_ref().is_some_and(|to| !to.hash.is_empty());
+        hashes && !matches!(self.constraint, Constraint::Endpoint(_))
     }
 
     pub(super) fn is_probe(&self) -> bool {
@@ -262,7 +273,12 @@ impl Engine {
         let (edits, mirrors) = exchange.route.as_ref().map_or((false, false), |route| {
             (route.changes_messages(), !route.mirrors.is_empty())
         });
-        let redirects = exchange.to.as_ref().is_some_and(|to| to.dialect.redirects);
+        let (redirects, hashes) = exchange.to.as_ref().map_or((false, false), |to| {
+            (to.dialect.redirects, !to.hash.is_empty())
+        });
+        if hashes {
+            self.note_hash(key, bytes, whole);
+        }
         let edited = if edits {
             self.edited(key, bytes, whole)
         } else {
@@ -426,6 +442,7 @@ impl Engine {
         exchange.deadline = None;
         for sent in exchange.under_way() {
             self.report(sent.host, false);
+            self.measure(sent);
             self.suspect(sent.host);
         }
         self.fail(key, Status::Timeout);

@@ -103,7 +103,9 @@ impl Engine {
         let sharing = to.dialect.traits.sharing;
         let own = sharing == Sharing::PerClient;
         let mut candidates = to.cluster.candidates(random)?;
-        let host = to.cluster.next(&mut candidates, &self.tables.hosts)?;
+        let host = to
+            .cluster
+            .next(&mut candidates, &self.tables.hosts, self.elapsed)?;
         let carries = |line: &Line| line.is(&to.dialect, request.session.as_ref());
         let server = match self.ready(host, (own, sharing), carries) {
             Some(server) => server,
@@ -203,6 +205,7 @@ impl Engine {
             server: server_key,
             attempt,
             host,
+            at: self.elapsed,
         });
         if let Some(limit) = timeout {
             let due = self.now + limit;

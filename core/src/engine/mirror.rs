@@ -50,7 +50,8 @@ impl Engine {
             }
             own = own.or_else(|| self.copy_of(key, bytes));
             if let Some(own) = &own {
-                self.copy(mirror, own);
+                let hash = self.hash_for(key, &mirror.to, bytes, whole);
+                self.copy(mirror, own, hash);
             }
         }
     }
@@ -100,12 +101,13 @@ impl Engine {
         })
     }
 
-    fn copy(&mut self, mirror: &Mirror, own: &OwnRequest) {
+    fn copy(&mut self, mirror: &Mirror, own: &OwnRequest, hash: Option<u64>) {
         let key = self.enter_own(ClientKey::default(), own, Purpose::Mirror);
         self.mirrors += 1;
         mirror.count(ClusterMetrics::copied);
         if let Some(exchange) = self.exchanges.get_mut(key) {
             exchange.to = Some(Rc::clone(&mirror.to));
+            exchange.hash = hash;
         }
         if own.request.answers != Answers::None {
             let limit = self.settings.stall;

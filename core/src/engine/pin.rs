@@ -53,7 +53,7 @@ impl Engine {
         let (Some(pin), Some(to)) = (client.pin, &client.pinned_to) else {
             return false;
         };
-        let hashed = to.cluster.is_hashed();
+        let hashed = to.has_shards() && to.cluster.is_hashed();
         let service = self.tables.service(client.service);
         let divided = service.is_some_and(|service| service.divided);
         if exchange.pin == Pin::Aside || exchange.own.is_some() || !(divided || hashed) {

@@ -221,6 +221,7 @@ impl Engine {
         }
         for sent in under_way {
             self.report(sent.host, false);
+            self.measure(sent);
             self.suspect(sent.host);
         }
         self.abandon_attempt(key);

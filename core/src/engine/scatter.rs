@@ -78,7 +78,7 @@ impl Engine {
         // What has no key is divided by nothing but the cluster that it is routed to.
         let key = service.key_attribute.map(AttributeKey::Known);
         let keyed = || key.is_some_and(|key| client.codec.attribute(frame, &key).is_some());
-        let divided = to.cluster.is_divided() || (service.divided && keyed());
+        let divided = to.has_shards() || (service.divided && keyed());
         if !divided {
             return None;
         }
@@ -97,9 +97,10 @@ impl Engine {
                 }
                 other => client.codec.attribute(frame, other),
             })?;
-            let cluster = Rc::clone(&route.next_destination()?.cluster);
+            let to = route.next_destination()?;
+            let cluster = Rc::clone(&to.cluster);
             let (slot, hash) = shard_key(route.sent_key(value));
-            let shard = cluster.division.shard(slot, hash)?;
+            let shard = to.shard(slot, hash)?;
             let mut clusters = clusters.borrow_mut();
             let same =
                 |known: &Rc<Cluster>| Rc::ptr_eq(known, &cluster) || known.name == cluster.name;

@@ -163,6 +163,9 @@ impl Engine {
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active = host.active.saturating_sub(run.answers);
             host.metrics.attempts_finished(requests);
+            if let (Some(latency), Some(sent)) = (&mut host.latency, exchange.attempt) {
+                latency.observe(self.elapsed, self.elapsed.saturating_sub(sent.at));
+            }
         }
         let client = self.clients.get_mut(run.client);
         let answered = Answered {

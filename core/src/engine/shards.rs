@@ -3,7 +3,7 @@
 use std::cell::{Cell, LazyCell, RefCell};
 
 use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
-use meltemi_policy::{HashTables, Hashing};
+use meltemi_policy::{HashPolicy, HashTables, Hashing, hashing::Bound};
 use slotmap::SlotMap;
 
 use crate::balance::Balancer;
@@ -47,11 +47,39 @@ pub(super) struct Hashed {
     pub(super) hosts: Vec<HostKey>,
     /// What is hashed of each.
     pub(super) names: Vec<String>,
+    /// What of a request is hashed, where the route does not say; nothing: the protocol's key.
+    pub(super) policies: Vec<HashPolicy>,
+    /// As [`crate::config::Cluster::hash_balance_factor`].
+    pub(super) factor: Option<u32>,
     pub(super) tables: RefCell<HashTables>,
+    /// Room for an order of hosts.
+    pub(super) order: RefCell<Vec<u32>>,
 }
 
 impl Hashed {
-    fn at(&self, hash: u64) -> Option<HostKey> {
+    /// The endpoint of a hash, or another where that one has too many requests of this worker.
+    pub(super) fn within_bound(
+        &self,
+        hash: u64,
+        hosts: &SlotMap<HostKey, Host>,
+    ) -> Option<HostKey> {
+        let owner = self.at(hash)?;
+        let active = |key: &HostKey| hosts.get(*key).map_or(0, |host| host.active);
+        let Some(factor) = self.factor.filter(|_| active(&owner) > 0) else {
+            return Some(owner);
+        };
+        let all = self.hosts.iter().map(|key| u64::from(active(key)));
+        let bound = Bound {
+            factor,
+            active: all.sum(),
+        };
+        let of = |index: usize| self.hosts.get(index).map_or(0, active);
+        let order = &mut *self.order.borrow_mut();
+        let host = self.tables.borrow().at_bounded(hash, bound, of, order)?;
+        self.hosts.get(host).copied()
+    }
+
+    pub(super) fn at(&self, hash: u64) -> Option<HostKey> {
         let host = self.tables.borrow().at(hash)?;
         self.hosts.get(host).copied()
     }

@@ -253,7 +253,10 @@ impl Tables {
                     kind,
                     hosts: hosts.to_vec(),
                     names: config.hashed_names().collect(),
+                    policies: config.hash_policy.clone(),
+                    factor: config.hash_balance_factor,
                     tables: RefCell::default(),
+                    order: RefCell::default(),
                 }),
                 None => Division::None,
             };

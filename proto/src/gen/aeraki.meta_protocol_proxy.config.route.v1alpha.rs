@@ -313,6 +313,11 @@ pub struct RouteAction {
     /// Absent: one endpoint is asked at a time.
     #[prost(message, optional, tag = "1006")]
     pub hedge_policy: ::core::option::Option<HedgePolicy>,
+    /// What is hashed for clusters whose balancer hashes. Empty: what the cluster says.
+    #[prost(message, repeated, tag = "1080")]
+    pub hash_policy: ::prost::alloc::vec::Vec<
+        super::super::super::super::super::meltemi::config::v1::HashPolicy,
+    >,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }

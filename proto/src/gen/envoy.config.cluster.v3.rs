@@ -288,6 +288,8 @@ pub mod cluster {
         pub struct ConsistentHashingLbConfig {
             #[prost(bool, tag = "1")]
             pub use_hostname_for_hashing: bool,
+            #[prost(message, optional, tag = "2")]
+            pub hash_balance_factor: ::core::option::Option<u32>,
         }
         impl ::prost::Name for ConsistentHashingLbConfig {
             const NAME: &'static str = "ConsistentHashingLbConfig";

@@ -105,7 +105,7 @@ pub(crate) fn control_plane(address: SocketAddr) -> Value {
     })
 }
 
-fn listener(cluster: &str) -> Value {
+pub(crate) fn listener(cluster: &str) -> Value {
     json!({
         "name": cluster,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},

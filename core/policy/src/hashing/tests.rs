@@ -7,10 +7,10 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::*;
 
-const MAGLEV: Hashing = Hashing::Maglev {
+pub(super) const MAGLEV: Hashing = Hashing::Maglev {
     table_size: DEFAULT_TABLE_SIZE,
 };
-const RING: Hashing = Hashing::Ring {
+pub(super) const RING: Hashing = Hashing::Ring {
     minimum_size: DEFAULT_RING_SIZE,
 };
 
@@ -32,14 +32,14 @@ fn load(healthy: u32, degraded: u32) -> PriorityLoad {
 }
 
 /// One tier of these weights.
-fn tier(kind: Hashing, weights: &[u32]) -> HashTables {
+pub(super) fn tier(kind: Hashing, weights: &[u32]) -> HashTables {
     let hosts = weights.iter().enumerate();
     let hosts = hosts.filter(|(_, weight)| **weight > 0);
     let hosts = hosts.map(|(index, weight)| host(index, *weight)).collect();
     HashTables::new(kind, &[load(100, 0)], vec![parts(hosts, None), vec![]])
 }
 
-fn hashes(count: u64) -> impl Iterator<Item = u64> {
+pub(super) fn hashes(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(|n| xxh64(&n.to_le_bytes(), 0))
 }
 

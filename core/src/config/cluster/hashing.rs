@@ -1,15 +1,35 @@
-//! Endpoints by the hash of a key. Which key a request has, its protocol says; a request without one
-//! goes to an endpoint at random.
+//! Endpoints by a hash. What is hashed the route or the cluster says, or it is the key that the protocol
+//! has; a request without it goes to an endpoint at random.
 
 use meltemi_policy::Hashing;
 use meltemi_policy::hashing::{DEFAULT_RING_SIZE, DEFAULT_TABLE_SIZE};
-use meltemi_proto::envoy::config::cluster::v3::cluster::LbConfig;
+use meltemi_proto::envoy::config::cluster::v3::cluster::common_lb_config::ConsistentHashingLbConfig;
+use meltemi_proto::envoy::config::cluster::v3::cluster::{CommonLbConfig, LbConfig};
 
 use super::super::invalid::Invalid;
 
 /// Envoy's bounds.
 const LARGEST_TABLE: u64 = 5_000_011;
 const LARGEST_RING: u64 = 8 * 1024 * 1024;
+
+fn common(common: Option<&CommonLbConfig>) -> Option<&ConsistentHashingLbConfig> {
+    common?.consistent_hashing_lb_config.as_ref()
+}
+
+pub(super) fn by_hostname(config: Option<&CommonLbConfig>) -> bool {
+    common(config).is_some_and(|hashing| hashing.use_hostname_for_hashing)
+}
+
+pub(super) fn balance_factor(config: Option<&CommonLbConfig>) -> Result<Option<u32>, Invalid> {
+    let factor = common(config).and_then(|hashing| hashing.hash_balance_factor);
+    match factor {
+        Some(factor @ ..100) => {
+            let field = "common_lb_config.consistent_hashing_lb_config.hash_balance_factor";
+            Err(Invalid::new(field, format!("{factor} is below 100")))
+        }
+        factor => Ok(factor),
+    }
+}
 
 pub(super) fn maglev(config: Option<&LbConfig>) -> Result<Hashing, Invalid> {
     let size = match config {

@@ -194,11 +194,13 @@ fn what_a_cluster_asks_for() {
     named.common_lb_config = Some(choices::CommonLbConfig {
         consistent_hashing_lb_config: Some(choices::common_lb_config::ConsistentHashingLbConfig {
             use_hostname_for_hashing: true,
+            hash_balance_factor: Some(125),
         }),
         ..Default::default()
     });
     let named = Cluster::try_from(named).expect("valid");
     assert!(named.hashes_hostnames);
+    assert_eq!(named.hash_balance_factor, Some(125));
 
     let bare = Cluster::try_from(cluster_message()).expect("valid");
     assert_eq!(bare.hashing, None);

@@ -14,11 +14,11 @@ use slotmap::SlotMap;
 
 use super::{HostKey, Tables, budget::Budget};
 use crate::{
-    balance::{Balancer, Run},
-    config::{self, Address, Health, Snapshot},
+    balance::{Balancer, PeakEwma, Run},
+    config::{self, Address, Health, LbPolicy, Snapshot},
     engine::{
         ServerKey, TopologyKey,
-        shards::{Division, Owner},
+        shards::{Division, Hashed, Owner},
     },
     telemetry::{ClusterMetrics, WorkerTelemetry},
 };
@@ -73,6 +73,8 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) metrics: ClusterMetrics,
     /// Requests in flight of this worker.
     pub(in crate::engine) active: u32,
+    /// How long its answers take, where the balancer asks for it.
+    pub(in crate::engine) latency: Option<PeakEwma>,
     pub(in crate::engine) connections: Vec<ServerKey>,
     /// Those of them that serve no client alone.
     pub(in crate::engine) shared: Vec<ServerKey>,
@@ -136,6 +138,14 @@ impl Cluster {
     /// Whether a hash divides its keys, which its endpoints know nothing of.
     pub(in crate::engine) fn is_hashed(&self) -> bool {
         matches!(self.division, Division::Hashed(..)) && self.division.divides()
+    }
+
+    /// What finds an endpoint by a hash.
+    pub(in crate::engine) fn hashed(&self) -> Option<&Hashed> {
+        match &self.division {
+            Division::Hashed(hashed) => Some(hashed),
+            _ => None,
+        }
     }
 
     /// Who is asked, given what the request says of its key and how many were asked already.
@@ -221,14 +231,15 @@ impl Cluster {
         &self,
         candidates: &mut Candidates,
         hosts: &SlotMap<HostKey, Host>,
+        elapsed: u64,
     ) -> Option<HostKey> {
         let host = |index: usize| {
             let key = *self.hosts.get(index)?;
             Some((key, hosts.get(key)?))
         };
-        let active = |index| host(index).map_or(0, |(_, host)| host.active);
+        let load = |index| host(index).map_or(0, |(_, host)| host.load(elapsed));
         let balancer = self.balancer.as_ref()?.borrow();
-        while let Some(index) = balancer.next(&mut candidates.run, active) {
+        while let Some(index) = balancer.next(&mut candidates.run, load) {
             match host(index) {
                 Some((key, host)) if host.leaving => {
                     candidates.reluctant.get_or_insert(key);
@@ -279,6 +290,15 @@ impl Host {
         self.shared.retain(|other| *other != key);
     }
 
+    /// What a balancer compares, at a time as of [`crate::engine::Engine::elapsed`].
+    #[inline]
+    fn load(&self, elapsed: u64) -> u64 {
+        match &self.latency {
+            None => self.active.into(),
+            Some(latency) => latency.cost(elapsed, self.active),
+        }
+    }
+
     /// It is better not asked now.
     pub(in crate::engine) fn avoided(&self) -> bool {
         self.ejected || self.leaving || self.failing
@@ -297,6 +317,7 @@ impl Host {
             dial: Dial::default(),
             metrics: metrics.clone(),
             active: 0,
+            latency: None,
             connections: Vec::new(),
             shared: Vec::new(),
             leaving: false,
@@ -413,6 +434,13 @@ impl Tables {
             });
         if let Some(host) = self.hosts.get_mut(key) {
             host.dial = Dial::of(config);
+            host.latency = match config.lb {
+                LbPolicy::PeakEwma { decay } => {
+                    let known = host.latency.take();
+                    Some(known.map_or_else(|| PeakEwma::new(decay), |it| it.with_decay(decay)))
+                }
+                _ => None,
+            };
             host.configured = true;
         }
         key

@@ -11,7 +11,7 @@ use std::{
 };
 
 use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
-use meltemi_policy::{Condition, WeightedCycle};
+use meltemi_policy::{Condition, HashPolicy, WeightedCycle};
 
 use super::{
     Cluster, Tables,
@@ -72,6 +72,8 @@ pub(in crate::engine) struct Destination {
     pub(in crate::engine) dialect: Rc<Dialect>,
     pub(in crate::engine) buffering: Option<config::Buffering>,
     pub(in crate::engine) series: Series,
+    /// What of a request is hashed; nothing: the protocol's key, where keys are divided.
+    pub(in crate::engine) hash: Vec<HashPolicy<AttributeKey>>,
     /// What is asked in its place where no endpoint of it can be.
     pub(in crate::engine) fallback: Option<Rc<Self>>,
     /// Where only copies go there, what counts them.
@@ -118,6 +120,25 @@ fn removed(rule: &config::Route) -> Vec<Edit> {
         .collect()
 }
 
+/// What is hashed for a cluster whose balancer hashes: as the route says, else as the cluster does.
+fn hash_policies(
+    rule: &config::Route,
+    cluster: &Cluster,
+    resolve: impl Fn(&str) -> AttributeKey,
+) -> Vec<HashPolicy<AttributeKey>> {
+    let Some(hashed) = cluster.hashed() else {
+        return Vec::new();
+    };
+    let policies = match rule.hash_policy.as_slice() {
+        [] => &hashed.policies,
+        own => own,
+    };
+    let policies = policies.iter();
+    policies
+        .map(|policy| policy.map(|name| resolve(name)))
+        .collect()
+}
+
 /// A protocol as settings want it.
 fn configured(
     plain: &Arc<dyn Protocol>,
@@ -148,6 +169,19 @@ impl Destination {
     /// Whether any of its endpoints serves any request, at once and once.
     pub(in crate::engine) fn is_plain(&self) -> bool {
         !self.cluster.is_divided() && !self.dialect.redirects && self.buffering.is_none()
+    }
+
+    /// Whether its endpoints have different keys.
+    pub(in crate::engine) fn has_shards(&self) -> bool {
+        self.hash.is_empty() && self.cluster.is_divided()
+    }
+
+    /// The number of the shard that has a key.
+    pub(in crate::engine) fn shard(&self, slot: u32, hash: u64) -> Option<u32> {
+        match self.hash.is_empty() {
+            true => self.cluster.division.shard(slot, hash),
+            false => Some(0),
+        }
     }
 }
 
@@ -350,8 +384,10 @@ impl Tables {
         let weights: Vec<u32> = rule.destinations.iter().map(|to| to.weight).collect();
         let to = |name: &str, fallback, copies| {
             let cluster = self.clusters.get(name).cloned();
+            let cluster = cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name)));
             Some(Rc::new(Destination {
-                cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
+                hash: hash_policies(rule, &cluster, resolve),
+                cluster,
                 dialect: Rc::clone(dialects.get(name)?),
                 buffering,
                 series: telemetry.series(service, &rule.name, name),

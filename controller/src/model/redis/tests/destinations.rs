@@ -23,7 +23,8 @@ fn a_redis_destination_decides_how_its_host_is_used() {
         );
         // Nobody speaks of this one.
         let cache = cluster(model, "cache.shop");
-        assert_eq!((cache.hash, cache.balance), (None, Simple::LeastRequest));
+        assert_eq!(cache.hash, None);
+        assert_eq!(cache.balance, Simple::LeastRequest);
         assert_eq!(cache.connect_timeout, Duration::from_secs(5));
         assert!(cache.settings.is_empty());
     });
@@ -41,12 +42,15 @@ fn a_balancer_that_a_destination_rule_names_stands() {
                 minimum_size: Some(64),
             },
             by_hostname,
+            ..ConsistentHash::MAGLEV
         })
     };
     let maglev = |table_size| {
         let table = HashTable::Maglev { table_size };
-        let by_hostname = false;
-        Some(ConsistentHash { table, by_hostname })
+        Some(ConsistentHash {
+            table,
+            ..ConsistentHash::MAGLEV
+        })
     };
     let rows = [
         ("{simple: RANDOM}", None, Simple::Random),
@@ -83,7 +87,7 @@ fn a_balancer_that_a_destination_rule_names_stands() {
         valid(&fixture, |model| {
             let cluster = cluster(model, "sessions.shop");
             assert_eq!(
-                (cluster.hash, cluster.balance),
+                (cluster.hash.clone(), cluster.balance),
                 (hash, balance),
                 "{balancer}"
             );
