@@ -16,6 +16,7 @@ use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
 mod destination;
+mod limits;
 mod matching;
 mod render;
 mod request;

@@ -10,8 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection, Retries, RetryBudget,
-    Simple, Spec, Warmup,
+    ConnectionPool, ConsistentHash, Mutation, Object, ObjectRef, OutlierDetection, Retries,
+    RetryBudget, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -37,7 +37,9 @@ mod traffic_distribution;
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
-pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
+pub(crate) use policy::{
+    CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
+};
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
 
@@ -129,6 +131,8 @@ pub(crate) struct Rule {
     /// None: nothing is sent again of which a byte has left.
     pub(crate) retries: Option<Retries>,
     pub(crate) idempotent: bool,
+    /// None: any number of its requests may be unanswered.
+    pub(crate) circuit_breaker: Option<CircuitBreaker>,
     /// The MetaRouter whose policy it has, and which of its routes, where that is not the source.
     pub(crate) treated_by: Option<(Arc<Object>, usize)>,
 }
@@ -170,6 +174,7 @@ impl Rule {
             response_mutation: vec![],
             retries: None,
             idempotent: false,
+            circuit_breaker: None,
             treated_by: None,
         }
     }
@@ -221,9 +226,8 @@ pub(crate) struct Cluster {
     /// Of no effect where a hash or chance decides.
     pub(crate) warmup: Option<Warmup>,
     pub(crate) connect_timeout: Duration,
-    pub(crate) keepalive: Option<Keepalive>,
-    /// None: no limit.
-    pub(crate) max_connections: Option<u32>,
+    /// Its own `connect_timeout` is the one above, where it has one.
+    pub(crate) pool: ConnectionPool,
     /// None: the proxy's default.
     pub(crate) max_unknown_nodes: Option<u32>,
     /// What the plugin is told about the servers.
@@ -350,6 +354,9 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     routers::attach(objects, &context, &mut servers, &mut findings);
     liveness::check(&servers, &mut findings);
     let clusters = clusters::of(&servers, &context, &mut findings);
+    for server in &mut servers {
+        server.policy.clients = ClientTimes::of(&server.rules, &clusters);
+    }
     clusters::check_localities(&context, &mut findings);
     (
         Model {

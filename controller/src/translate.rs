@@ -90,6 +90,8 @@ fn service(server: &Server, name: &str) -> own::Service {
         operation_metrics: server.policy.operation_metrics,
         slow_request_threshold: server.policy.slow_request.map(duration),
         buffering: server.policy.buffering.map(policy::buffering),
+        downstream_idle_timeout: server.policy.clients.idle.map(duration),
+        max_downstream_connection_duration: server.policy.clients.longest.map(duration),
         source: Some(source(&server.decides().id)),
     }
 }
@@ -121,6 +123,7 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             retry_policy: rule.retries.as_ref().map(policy::retries),
             idempotent: rule.idempotent,
             fallbacks: policy::fallbacks(&rule.destinations),
+            circuit_breaker: rule.circuit_breaker.as_ref().map(policy::circuit_breaker),
         }),
         request_mutation: rule.request_mutation.iter().map(policy::mutation).collect(),
         response_mutation: rule

@@ -24,6 +24,7 @@ mod faults;
 mod follow;
 mod health;
 mod large;
+mod limit;
 mod lineup;
 mod log;
 mod lost;
@@ -62,6 +63,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::{
+    circuit::Circuits,
     config::{Address, Keepalive, Snapshot},
     protocols::Protocols,
     telemetry::WorkerTelemetry,
@@ -149,6 +151,7 @@ enum Timer {
     Client(ClientKey),
     ClientStall(ClientKey),
     ClientLeaving(ClientKey),
+    ClientAge(ClientKey),
     ClientFinishing(ClientKey),
     Server(ServerKey),
     ServerStall(ServerKey),
@@ -232,6 +235,13 @@ impl Engine {
         }
     }
 
+    /// Shares what clusters and routes allow with other workers.
+    #[must_use]
+    pub fn with_circuits(mut self, circuits: Arc<Circuits>) -> Self {
+        self.tables.circuits = circuits;
+        self
+    }
+
     /// Requests that are not over.
     fn in_flight(&self) -> usize {
         self.exchanges.len() + self.riders
@@ -264,6 +274,9 @@ impl Engine {
             .collect();
         for key in homeless {
             self.ask_to_leave(key);
+        }
+        for key in self.clients.keys().collect::<Vec<_>>() {
+            self.limit_age(key);
         }
     }
 
@@ -317,6 +330,7 @@ impl Engine {
         let key = self.clients.insert(Client::new(codec, traits, home, now));
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
+        self.limit_age(key);
         Some(ConnectionId::Client(key))
     }
 
@@ -422,6 +436,7 @@ impl Engine {
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),
                 Timer::ClientLeaving(key) => self.client_leaving(key),
+                Timer::ClientAge(key) => self.client_aged(key),
                 Timer::ClientFinishing(key) => self.client_finishing(key),
                 Timer::Server(key) => self.server_timer(key),
                 Timer::ServerStall(key) => self.server_lost(key, lost::Loss::Reset),

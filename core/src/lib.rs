@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod balance;
+pub mod circuit;
 pub mod config;
 pub mod driver;
 pub mod engine;

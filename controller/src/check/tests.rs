@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod connection_pool;
 mod locality;
 mod matching;
 mod mutations;
@@ -154,7 +155,7 @@ says! {
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
         "router.yaml" "  gateways:" => "  localRateLimit: {tokenBucket: {maxTokens: 1}}\n  gateways:",
-        "rule.yaml" "    outlierDetection" => "    connectionPool: {tcp: {maxConnections: 1}}\n    outlierDetection";
+        "rule.yaml" "    outlierDetection" => "    connectionPool: {http: {useClientProtocol: true}}\n    outlierDetection";
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use meltemi_policy::{ClusterName, LocalityRule, Place};
 use serde::Serialize;
 
+use super::limits;
 use super::tiers::Endpoints;
 use crate::manifest::{HashTable, Simple};
 use crate::model::{Cluster, LocalityOrigin, LocalityState, Model, WeightedCluster};
@@ -18,6 +19,9 @@ pub struct DestinationShare {
     /// How endpoints that are new come to their weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<String>,
+    /// What bounds its connections and requests, of all workers together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
     /// Where the key of the request decides: who has it.
@@ -115,6 +119,7 @@ fn cluster_share(
         fallbacks: vec![],
         load_balancer: cluster.map(balance),
         warmup: cluster.and_then(warmup),
+        limits: cluster.map(limits::of).unwrap_or_default(),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()

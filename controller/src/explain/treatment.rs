@@ -23,6 +23,14 @@ pub struct Treatment {
     pub timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retried>,
+    /// How many requests of the route may be unanswered at a time, of all workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<u32>,
+    /// How long its client may stay, and may be silent, such as `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_duration: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_idle_timeout: Option<String>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -116,6 +124,9 @@ impl Treatment {
             }),
             timeout: rule.timeout.map(seconds),
             retries: rule.retries.as_ref().map(|it| Retried::of(it, rule)),
+            max_requests: rule.circuit_breaker.as_ref().map(|it| it.max_requests),
+            max_connection_duration: server.policy.clients.longest.map(seconds),
+            client_idle_timeout: server.policy.clients.idle.map(seconds),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)

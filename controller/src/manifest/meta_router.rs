@@ -1,5 +1,6 @@
 //! `MetaRouter`: which requests of a service go where.
 
+mod circuit_breaker;
 mod destination;
 mod mirrors;
 mod mutations;
@@ -46,6 +47,8 @@ pub(crate) struct Route {
     pub(crate) retries: Option<Retries>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
+    /// So many of its requests may be unanswered; none: no limit.
+    pub(crate) max_requests: Option<u32>,
     pub(crate) mark: Mark,
 }
 
@@ -67,7 +70,8 @@ impl Route {
     /// Whether it says how requests are treated, besides where they go.
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
-        self.timeout.is_some() || self.retries.is_some() || self.idempotent || is_mirrored
+        let is_bounded = self.timeout.is_some() || self.max_requests.is_some();
+        is_bounded || self.retries.is_some() || self.idempotent || is_mirrored
     }
 }
 
@@ -102,6 +106,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("timeout"),
     Field::InForce("retries"),
     Field::InForce("idempotent"),
+    Field::InForce("circuitBreaker"),
     Field::InForce("mirror"),
     Field::InForce("mirrorPercentage"),
     Field::InForce("mirrors"),
@@ -158,6 +163,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let retries = fields.node("retries");
     let retries = retries.and_then(|node| retries::decode(d, node, timeout));
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
+    let max_requests = circuit_breaker::decode(d, &fields);
     let destinations = destination::weighted(d, &fields);
     let mirrors = mirrors::decode(d, &fields);
     let request_mutation = mutations::decode(d, &fields, "requestMutation");
@@ -172,6 +178,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         timeout,
         retries,
         idempotent,
+        max_requests,
         mark: Mark::new(node.at),
     })
 }

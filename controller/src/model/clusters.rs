@@ -76,14 +76,14 @@ fn cluster(
         .cloned()
         .collect();
     let balancer = policy.load_balancer.as_ref();
+    let pool = policy.connection_pool.unwrap_or_default();
     let mut cluster = Cluster {
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
         balance: balance(&policy),
         hash: balancer.and_then(|lb| lb.hash),
         warmup: balancer.and_then(|lb| lb.warmup),
-        connect_timeout: CONNECT_TIMEOUT,
-        keepalive: None,
-        max_connections: None,
+        connect_timeout: pool.tcp.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        pool,
         max_unknown_nodes: None,
         settings: vec![],
         topology: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Alternative, Mirror, Rule};
+use super::{Alternative, CircuitBreaker, Mirror, Rule};
 use crate::manifest::{Object, Route};
 
 /// The routes of a MetaRouter that say how requests are treated.
@@ -38,6 +38,7 @@ impl Overlay<'_> {
                 timeout: route.timeout.or(rule.timeout),
                 retries: route.retries.clone(),
                 idempotent: route.idempotent,
+                circuit_breaker: CircuitBreaker::of(self.object, route, number + 1),
                 treated_by: Some((self.object.clone(), number)),
                 ..rule.clone()
             });

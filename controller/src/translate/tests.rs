@@ -88,3 +88,78 @@ fn every_condition_arrives() {
     );
     assert_eq!(parsed.routes.len(), 2);
 }
+
+const POOL: &str = "    connectionPool: {tcp: {maxConnections: 1, connectTimeout: 2s, idleTimeout: 3s, \
+                    maxConnectionDuration: 4s}, http: {http1MaxPendingRequests: 5, http2MaxRequests: 6, \
+                    maxRequestsPerConnection: 7, maxRetries: 8, idleTimeout: 9s}}\n    outlierDetection";
+
+/// The proxy reads what is written here into the bounds that were asked for, of a port and a subset too.
+#[test]
+fn every_bound_arrives() {
+    use meltemi_core::config::{Cluster, Limits, RouteConfig, Service};
+    use std::time::Duration;
+
+    let fixture = Fixture::valid();
+    fixture.edit("rule.yaml", "    outlierDetection", POOL);
+    fixture.edit(
+        "rule.yaml",
+        "version: v2}}",
+        "version: v2}, trafficPolicy: {connectionPool: {tcp: {maxConnectionDuration: 2s}}}}",
+    );
+    fixture.edit(
+        "router.yaml",
+        "  - name: hello",
+        "  - name: hello\n    circuitBreaker: {maxRequests: 10}",
+    );
+    let resources = resources(&fixture, "");
+    let all = Limits {
+        connections: Some(1),
+        pending: Some(5),
+        requests: Some(6),
+        requests_per_connection: Some(7),
+        retries: Some(8),
+    };
+    let mut clusters = 0;
+    let url = meltemi_proto::envoy::config::cluster::v3::Cluster::type_url();
+    for (name, resource) in resources.of_type(&url) {
+        let message: meltemi_proto::envoy::config::cluster::v3::Cluster =
+            resource.body.unpack().unwrap();
+        let cluster = Cluster::try_from(message).unwrap();
+        clusters += 1;
+        // What a subset says replaces all of it.
+        let (limits, idle, connect) = match name.contains("|v2|") {
+            true => (Limits::default(), None, 5),
+            false => (all, Some(Duration::from_secs(9)), 2),
+        };
+        assert_eq!(
+            (cluster.limits, cluster.idle_timeout),
+            (limits, idle),
+            "{name}"
+        );
+        assert_eq!(
+            cluster.connect_timeout,
+            Duration::from_secs(connect),
+            "{name}"
+        );
+    }
+    assert!(clusters > 1);
+
+    let (_, resource) = resources.of_type(&own::Service::type_url()).next().unwrap();
+    let service = Service::try_from(resource.body.unpack::<own::Service>().unwrap()).unwrap();
+    assert_eq!(service.idle_timeout, Some(Duration::from_secs(3)));
+    // The shortest of those that its routes lead to.
+    assert_eq!(
+        service.max_connection_duration,
+        Some(Duration::from_secs(2))
+    );
+
+    let url = route::RouteConfiguration::type_url();
+    let (_, resource) = resources.of_type(&url).next().unwrap();
+    let routes =
+        RouteConfig::try_from(resource.body.unpack::<route::RouteConfiguration>().unwrap());
+    let routes = routes.unwrap().routes;
+    let breaker = routes[0].circuit_breaker.as_ref().unwrap();
+    assert_eq!(breaker.name, "MetaRouter/default/greeter/hello");
+    assert_eq!(breaker.max_requests, 10);
+    assert_eq!(routes[1].circuit_breaker, None);
+}

@@ -44,6 +44,16 @@ pub struct Route {
     pub retry: Option<RetryPolicy>,
     /// Repeating a request does no harm, whatever the protocol says.
     pub idempotent: bool,
+    /// `None`: any number of its requests may be unanswered at a time.
+    pub circuit_breaker: Option<CircuitBreaker>,
+}
+
+/// How many requests may be unanswered at a time, of all workers together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// Routes with the same name count together.
+    pub name: String,
+    pub max_requests: u32,
 }
 
 /// What is taken off the values of an attribute before a request is sent.
@@ -145,6 +155,7 @@ impl Route {
             response_mutation: Vec::new(),
             retry: None,
             idempotent: false,
+            circuit_breaker: None,
         }
     }
 
@@ -184,6 +195,11 @@ impl Route {
                 .transpose()
                 .map_err(|e| e.within("route.retry_policy"))?,
             idempotent: action.idempotent,
+            circuit_breaker: action
+                .circuit_breaker
+                .map(CircuitBreaker::parse)
+                .transpose()
+                .map_err(|e| e.within("route.circuit_breaker"))?,
         })
     }
 }
@@ -193,6 +209,15 @@ impl RemovePrefix {
         Ok(Self {
             attribute: required("attribute", removed.attribute)?,
             prefix: required("prefix", removed.prefix)?,
+        })
+    }
+}
+
+impl CircuitBreaker {
+    fn parse(breaker: proto::CircuitBreaker) -> Result<Self, Invalid> {
+        Ok(Self {
+            name: required("name", breaker.name)?,
+            max_requests: breaker.max_requests,
         })
     }
 }

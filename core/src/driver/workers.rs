@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
+use crate::circuit::Circuits;
 use crate::config::{Address, Snapshot};
 use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
@@ -29,7 +30,10 @@ pub(crate) struct WorkersOptions {
 
 /// The workers.
 #[derive(Debug)]
-pub(crate) struct Workers(Vec<Handle>);
+pub(crate) struct Workers {
+    handles: Vec<Handle>,
+    circuits: Arc<Circuits>,
+}
 
 #[derive(Debug)]
 struct Handle {
@@ -54,6 +58,7 @@ impl Workers {
             workers: options.telemetry.len(),
             ..options.settings
         };
+        let circuits = Arc::<Circuits>::default();
         for (number, telemetry) in options.telemetry.into_iter().enumerate() {
             let (commands, receiver) = commands::channel();
             let poll = Poll::new()?;
@@ -65,12 +70,14 @@ impl Workers {
                 load: Arc::clone(&load),
             };
             let protocols = Arc::clone(&options.protocols);
+            let circuits = Arc::clone(&circuits);
             let (ended, end) = oneshot::channel();
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let now = Instant::now();
-                    let engine = Engine::new(settings, protocols, telemetry, rand::random(), now);
+                    let engine = Engine::new(settings, protocols, telemetry, rand::random(), now)
+                        .with_circuits(circuits);
                     // Nobody waits any more where the process ends without a drain.
                     let _ = ended.send(Worker::new(engine, poll, shared, now).run());
                 })?;
@@ -81,13 +88,18 @@ impl Workers {
             });
             ends.push(end);
         }
-        Ok((Self(handles), ends))
+        Ok((Self { handles, circuits }, ends))
+    }
+
+    /// What they use of clusters and routes.
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.circuits
     }
 
     /// Gives the connection to the worker with the fewest.
     pub(super) fn accept(&self, listener: &Arc<str>, socket: Accepted, peer: Option<SocketAddr>) {
         let least = self
-            .0
+            .handles
             .iter()
             .min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         let Some(worker) = least else { return };
@@ -101,14 +113,14 @@ impl Workers {
 
     /// Forwards a configuration.
     pub(crate) fn configure(&self, snapshot: &Arc<Snapshot>) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Configure(Arc::clone(snapshot)));
         }
     }
 
     /// Forwards the ejected endpoints of a cluster.
     pub(crate) fn eject(&self, cluster: &Arc<str>, addresses: &Arc<[Address]>) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Eject {
                 cluster: Arc::clone(cluster),
                 addresses: Arc::clone(addresses),
@@ -118,14 +130,14 @@ impl Workers {
 
     /// Lets all of them finish what they have.
     pub(crate) fn drain(&self) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Drain);
         }
     }
 
     /// Ends all of them: who still waits for an answer is told so.
     pub(crate) fn stop(&self) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Stop);
         }
     }
@@ -142,7 +154,7 @@ impl Workers {
 
     async fn ask<T>(&self, question: fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
         let mut answers = Vec::new();
-        for worker in &self.0 {
+        for worker in &self.handles {
             let (answer, answered) = oneshot::channel();
             worker.tell(question(answer));
             answers.push(answered);

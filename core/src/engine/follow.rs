@@ -20,9 +20,9 @@ use super::{
 
 /// Where a request goes.
 pub(super) struct Way {
-    server: ServerKey,
-    route: Rc<Route>,
-    to: Rc<Destination>,
+    pub(super) server: ServerKey,
+    pub(super) route: Rc<Route>,
+    pub(super) to: Rc<Destination>,
     /// Of the endpoints; `None` where it follows another request.
     candidates: Option<Candidates>,
 }
@@ -77,6 +77,14 @@ impl Engine {
         let carries = |line: &Line| line.is(&to.dialect, request.session.as_ref());
         let server = match self.ready(host, (own, sharing), carries) {
             Some(server) => server,
+            None if to
+                .cluster
+                .limits
+                .as_ref()
+                .is_some_and(|it| it.refuses_new().is_some()) =>
+            {
+                return None;
+            }
             None => self.open(host, own, Line::new(&to.dialect, request.session.clone()))?,
         };
         if own {
@@ -107,7 +115,7 @@ impl Engine {
         client.pin.is_none()
             && !client.over_limit
             && self.buffered <= self.settings.buffered
-            && self.in_flight() <= self.settings.in_flight
+            && self.in_flight() < self.settings.in_flight
             && self.telemetry.access_log().is_none()
             && !self.observer.keeps(client.service)
     }
@@ -154,8 +162,10 @@ impl Engine {
         let candidates = way.candidates.map(|drawn| spare.put(drawn));
         let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
         let id = request.id;
+        let counted = way.route.limit.is_some();
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
+            counted,
             route: Some(way.route),
             to: Some(way.to),
             candidates,

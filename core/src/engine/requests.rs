@@ -177,7 +177,9 @@ impl Engine {
             return;
         }
         self.end_joining(run.take());
-        if let Some(way) = self.short_way(key, &request, frame) {
+        if let Some(way) = self.short_way(key, &request, frame)
+            && self.admits(&way, key)
+        {
             return self.go(way, key, request, frame);
         }
         if self.has_to_wait(key, &request, true) {

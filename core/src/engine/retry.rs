@@ -92,6 +92,7 @@ impl Engine {
         may
     }
 
+    /// If so, what follows is [`Engine::retry`].
     fn may_retry(&self, key: ExchangeKey, failure: RetryOn) -> bool {
         let Some(exchange) = self.exchanges.get(key) else {
             return false;
@@ -102,11 +103,12 @@ impl Engine {
             && !pinned
             && !self.is_for_nobody(key)
             && !self.is_followed(key)
-            && self.is_within_budget(exchange)
+            && self.begins_within_budget(exchange)
     }
 
-    /// Whether the cluster may have another repetition under way, or has this one already.
-    fn is_within_budget(&self, exchange: &Exchange) -> bool {
+    /// Whether the cluster may have another repetition under way, which it has from then on, or has this
+    /// one already.
+    fn begins_within_budget(&self, exchange: &Exchange) -> bool {
         let Some(to) = &exchange.to else {
             return false;
         };
@@ -114,7 +116,7 @@ impl Engine {
         counted
             || to
                 .cluster
-                .allows_retry(&self.tables.hosts, self.settings.workers)
+                .begins_retry(&self.tables.hosts, self.settings.workers)
     }
 
     fn retry(&mut self, key: ExchangeKey, failure: RetryOn) {
@@ -129,9 +131,6 @@ impl Engine {
         let (Some(repeat), Some(budget)) = (exchange.repeat.as_mut(), &to.cluster.budget) else {
             return;
         };
-        if repeat.retries == 0 {
-            budget.begin();
-        }
         budget.count();
         let doubled = first.saturating_mul(1 << repeat.retries.min(LONGEST));
         repeat.retries += 1;

@@ -21,6 +21,9 @@ use super::{
     server::Server,
 };
 
+/// More requests are not in the bytes of one read.
+const LONGEST: usize = 16_384;
+
 /// The requests of a run that are unanswered.
 #[derive(Default)]
 pub(super) struct Run {
@@ -46,6 +49,8 @@ pub(super) struct Joining {
     server: ServerKey,
     joined: u32,
     received: u64,
+    /// Something bounds its requests.
+    bounded: bool,
 }
 
 impl Run {
@@ -140,6 +145,10 @@ impl Engine {
 
     /// The client's newest request, where the next one may be one of a run with it.
     fn joinable(&self, key: ClientKey, request: &Request) -> Option<Joining> {
+        // Those who join are counted in the end: so many must have room.
+        if self.in_flight() + LONGEST > self.settings.in_flight {
+            return None;
+        }
         let client = self.clients.get(key)?;
         let newest_key = *client.flights.iter().next_back()?;
         let newest = self.exchanges.get(newest_key)?;
@@ -160,6 +169,7 @@ impl Engine {
             server: sent.server,
             joined: 0,
             received: 0,
+            bounded: newest.is_bounded(),
         })
     }
 
@@ -201,6 +211,9 @@ impl Engine {
         };
         let goes_there = |to| exchange.to.as_ref().is_some_and(|it| Rc::ptr_eq(it, to));
         if !route.next_destination().is_some_and(goes_there) {
+            return false;
+        }
+        if run.bounded && !exchange.takes_another(server) {
             return false;
         }
         route.destination();

@@ -6,6 +6,7 @@
 mod budget;
 mod changes;
 mod cluster;
+mod limits;
 mod service;
 
 use std::{
@@ -18,9 +19,12 @@ use std::{
 use slotmap::{SlotMap, new_key_type};
 
 use super::{TopologyKey, topology::Discovery};
-use crate::{config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
+use crate::{
+    circuit::Circuits, config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry,
+};
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
+pub(super) use limits::{Limit, Limits, RouteLimit};
 pub(super) use service::{Destination, Dialect, Route, Service};
 
 new_key_type! {
@@ -32,6 +36,8 @@ new_key_type! {
 
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
+    /// What all workers use of clusters and routes.
+    pub(super) circuits: Arc<Circuits>,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
@@ -46,6 +52,7 @@ impl Tables {
     pub(super) fn new(protocols: Arc<Protocols>) -> Self {
         Self {
             protocols,
+            circuits: Arc::default(),
             dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),

@@ -8,8 +8,8 @@ use std::{
 
 use meltemi_core::{
     config::{
-        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, RetryOn, RetryPolicy, Route,
-        RouteConfig, Service, Snapshot,
+        Bind, CircuitBreaker, Cluster, Endpoint, Endpoints, LbPolicy, Limits, Listener, RetryOn,
+        RetryPolicy, Route, RouteConfig, Service, Snapshot,
     },
     engine::Settings,
 };
@@ -18,6 +18,9 @@ use rand::{Rng, rngs::SmallRng};
 use crate::wire::Dialect;
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
+pub(crate) const CLUSTER: &str = "outbound|1||echo.default";
+/// Under which its route's requests count.
+pub(crate) const ROUTE: &str = "all";
 
 /// What a schedule's service does besides.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,12 @@ pub(crate) struct Policy {
     pub(crate) watched: bool,
     /// How often a request is sent again, whatever came of it.
     pub(crate) retries: u32,
+    /// Of the cluster.
+    pub(crate) limits: Limits,
+    /// How many of its route's requests may be unanswered.
+    pub(crate) of_route: Option<u32>,
+    /// How long a client may be connected.
+    pub(crate) longest: Option<Duration>,
 }
 
 impl Policy {
@@ -38,6 +47,9 @@ impl Policy {
             } else {
                 0
             },
+            limits: limits(random),
+            of_route: drawn(random, 1..12),
+            longest: drawn(random, 100..2_000).map(|ms| Duration::from_millis(ms.into())),
         }
     }
 
@@ -58,6 +70,26 @@ impl Policy {
     }
 }
 
+/// Something in one of four schedules.
+fn drawn(random: &mut SmallRng, range: std::ops::Range<u32>) -> Option<u32> {
+    random
+        .random_ratio(1, 4)
+        .then(|| random.random_range(range))
+}
+
+fn limits(random: &mut SmallRng) -> Limits {
+    if random.random() {
+        return Limits::default();
+    }
+    Limits {
+        connections: drawn(random, 1..6),
+        pending: drawn(random, 1..6),
+        requests: drawn(random, 1..12),
+        retries: drawn(random, 1..4),
+        requests_per_connection: drawn(random, 1..12),
+    }
+}
+
 pub(crate) fn snapshot(
     dialect: Dialect,
     hosts: Vec<Endpoint>,
@@ -65,7 +97,7 @@ pub(crate) fn snapshot(
     policy: Policy,
 ) -> Snapshot {
     let watched = policy.watched;
-    let name = "outbound|1||echo.default".to_owned();
+    let name = CLUSTER.to_owned();
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
@@ -73,15 +105,23 @@ pub(crate) fn snapshot(
     };
     let service = Service {
         operation_metrics: watched,
+        max_connection_duration: policy.longest,
         slow_request_threshold: watched.then_some(Duration::from_millis(20)),
         ..Service::new("default/echo", dialect.protocol(), "echo")
     };
     let route = Route {
         timeout: Some(Duration::from_millis(300)),
         retry: policy.retry(),
+        circuit_breaker: policy.of_route.map(|max_requests| CircuitBreaker {
+            name: ROUTE.into(),
+            max_requests,
+        }),
         ..Route::new("all", &name)
     };
-    let cluster = cluster(&name, hosts, lb);
+    let cluster = Cluster {
+        limits: policy.limits,
+        ..cluster(&name, hosts, lb)
+    };
     Snapshot {
         listeners: [(listener.name.clone(), Arc::new(listener))].into(),
         services: [(service.name.clone(), Arc::new(service))].into(),
@@ -125,6 +165,7 @@ pub(crate) fn tight_settings(random: &mut SmallRng) -> Settings {
         buffered: 1024 * 1024,
         stall: Duration::from_secs(2),
         drain_quiet: Duration::from_millis(100),
+        leaving: Duration::from_millis(500),
         ..Settings::default()
     }
 }

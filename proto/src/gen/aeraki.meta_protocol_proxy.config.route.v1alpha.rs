@@ -131,6 +131,9 @@ pub struct RouteAction {
     /// At most one for each cluster of cluster_specifier.
     #[prost(message, repeated, tag = "1005")]
     pub fallbacks: ::prost::alloc::vec::Vec<Fallback>,
+    /// Absent: any number of requests may be unanswered at a time.
+    #[prost(message, optional, tag = "1070")]
+    pub circuit_breaker: ::core::option::Option<CircuitBreaker>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }
@@ -154,6 +157,26 @@ impl ::prost::Name for RouteAction {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.RouteAction"
+            .into()
+    }
+}
+/// How many requests may be unanswered at a time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CircuitBreaker {
+    /// Routes with the same name count together, in whatever configuration; required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub max_requests: u32,
+}
+impl ::prost::Name for CircuitBreaker {
+    const NAME: &'static str = "CircuitBreaker";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.CircuitBreaker".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.CircuitBreaker"
             .into()
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
 use meltemi_policy::{Attribute, Condition, RouteTable, WeightedCycle};
 
-use super::{Cluster, Tables, changes::Changes};
+use super::{Cluster, RouteLimit, Tables, changes::Changes};
 use crate::{
     config::{self, Snapshot},
     engine::mirror::Mirror,
@@ -38,6 +38,10 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) metrics: ServiceMetrics,
     /// Of requests that no route matched.
     pub(in crate::engine) unrouted: Series,
+    /// A client that sends nothing for so long is closed; `None`: after the worker's time.
+    pub(in crate::engine) idle: Option<Duration>,
+    /// A client that is connected for so long is told to leave.
+    pub(in crate::engine) longest: Option<Duration>,
 }
 
 /// What a route can ask of.
@@ -57,6 +61,8 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) mirrors: Vec<Mirror>,
     pub(in crate::engine) retry: Option<config::RetryPolicy>,
     pub(in crate::engine) idempotent: bool,
+    /// `None`: nothing bounds its requests.
+    pub(in crate::engine) limit: Option<RouteLimit>,
     pub(super) destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
     /// Starts anywhere, so that workers and restarts do not walk in step.
@@ -312,6 +318,8 @@ impl Tables {
             divided: led_to.len() > 1,
             metrics: telemetry.service(&service.name),
             unrouted: telemetry.series(&service.name, "", ""),
+            idle: service.idle_timeout,
+            longest: service.max_connection_duration,
             protocol,
         })
     }
@@ -376,6 +384,10 @@ impl Tables {
                 .collect(),
             retry: rule.retry.clone(),
             idempotent: rule.idempotent,
+            limit: rule
+                .circuit_breaker
+                .as_ref()
+                .map(|breaker| RouteLimit::new(breaker, &self.circuits)),
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,
             turn: Cell::new(random),
