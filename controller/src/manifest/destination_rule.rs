@@ -67,7 +67,7 @@ pub(crate) struct Subset {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TrafficPolicy {
     pub(crate) load_balancer: Option<LoadBalancer>,
-    pub(crate) connection_pool: Option<ConnectionPool>,
+    pub(crate) connection_pool: Option<Box<ConnectionPool>>,
     pub(crate) outlier_detection: Option<OutlierDetection>,
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
@@ -229,8 +229,10 @@ fn policy(d: &mut Decoder, parent: &Fields<'_>) -> TrafficPolicy {
 
 fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
     let connection_pool = fields.node("connectionPool");
-    let connection_pool = connection_pool.map(|node| connection_pool::decode(d, node));
-    let max_retries = connection_pool.and_then(|pool| pool.http.max_retries);
+    let connection_pool = connection_pool.map(|node| Box::new(connection_pool::decode(d, node)));
+    let max_retries = connection_pool
+        .as_ref()
+        .and_then(|pool| pool.http.max_retries);
     if let (Some(_), Some(budget)) = (max_retries, fields.entry("retryBudget")) {
         // As in Envoy.
         let message = "`connectionPool.http.maxRetries` has no effect: `retryBudget` counts";

@@ -76,7 +76,7 @@ fn cluster(
         .cloned()
         .collect();
     let balancer = policy.load_balancer.as_ref();
-    let pool = policy.connection_pool.unwrap_or_default();
+    let pool = *policy.connection_pool.clone().unwrap_or_default();
     let mut cluster = Cluster {
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
         balance: balance(&policy),

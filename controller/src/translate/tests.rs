@@ -93,12 +93,7 @@ const POOL: &str = "    connectionPool: {tcp: {maxConnections: 1, connectTimeout
                     maxConnectionDuration: 4s}, http: {http1MaxPendingRequests: 5, http2MaxRequests: 6, \
                     maxRequestsPerConnection: 7, maxRetries: 8, idleTimeout: 9s}}\n    outlierDetection";
 
-/// The proxy reads what is written here into the bounds that were asked for, of a port and a subset too.
-#[test]
-fn every_bound_arrives() {
-    use meltemi_core::config::{Cluster, Limits, RouteConfig, Service};
-    use std::time::Duration;
-
+fn bounded() -> Resources {
     let fixture = Fixture::valid();
     fixture.edit("rule.yaml", "    outlierDetection", POOL);
     fixture.edit(
@@ -106,12 +101,24 @@ fn every_bound_arrives() {
         "version: v2}}",
         "version: v2}, trafficPolicy: {connectionPool: {tcp: {maxConnectionDuration: 2s}}}}",
     );
-    fixture.edit(
-        "router.yaml",
-        "  - name: hello",
-        "  - name: hello\n    circuitBreaker: {maxRequests: 10}",
-    );
-    let resources = resources(&fixture, "");
+    let breaker = "  - name: hello\n    circuitBreaker: {maxRequests: 10}";
+    fixture.edit("router.yaml", "  - name: hello", breaker);
+    resources(&fixture, "")
+}
+
+fn messages<M: Message + Name + Default>(resources: &Resources) -> Vec<M> {
+    let url = M::type_url();
+    let of_type = resources.of_type(&url);
+    let messages = of_type.map(|(_, resource)| resource.body.unpack().unwrap());
+    messages.collect()
+}
+
+/// The proxy reads what is written here into the bounds that were asked for, of a subset too.
+#[test]
+fn every_bound_of_a_cluster_arrives() {
+    use meltemi_core::config::{Cluster, Limits};
+    use meltemi_proto::envoy::config::cluster::v3 as wire;
+
     let all = Limits {
         connections: Some(1),
         pending: Some(5),
@@ -119,45 +126,34 @@ fn every_bound_arrives() {
         requests_per_connection: Some(7),
         retries: Some(8),
     };
-    let mut clusters = 0;
-    let url = meltemi_proto::envoy::config::cluster::v3::Cluster::type_url();
-    for (name, resource) in resources.of_type(&url) {
-        let message: meltemi_proto::envoy::config::cluster::v3::Cluster =
-            resource.body.unpack().unwrap();
+    let clusters = messages::<wire::Cluster>(&bounded());
+    assert!(clusters.len() > 1);
+    for message in clusters {
         let cluster = Cluster::try_from(message).unwrap();
-        clusters += 1;
         // What a subset says replaces all of it.
-        let (limits, idle, connect) = match name.contains("|v2|") {
+        let (limits, idle, connect) = match cluster.name.contains("|v2|") {
             true => (Limits::default(), None, 5),
             false => (all, Some(Duration::from_secs(9)), 2),
         };
-        assert_eq!(
-            (cluster.limits, cluster.idle_timeout),
-            (limits, idle),
-            "{name}"
-        );
-        assert_eq!(
-            cluster.connect_timeout,
-            Duration::from_secs(connect),
-            "{name}"
-        );
+        assert_eq!((cluster.limits, cluster.idle_timeout), (limits, idle));
+        assert_eq!(cluster.connect_timeout, Duration::from_secs(connect));
     }
-    assert!(clusters > 1);
+}
 
-    let (_, resource) = resources.of_type(&own::Service::type_url()).next().unwrap();
-    let service = Service::try_from(resource.body.unpack::<own::Service>().unwrap()).unwrap();
+#[test]
+fn every_bound_of_a_server_and_a_route_arrives() {
+    use meltemi_core::config::{RouteConfig, Service};
+
+    let resources = bounded();
+    let service = messages::<own::Service>(&resources).remove(0);
+    let service = Service::try_from(service).unwrap();
     assert_eq!(service.idle_timeout, Some(Duration::from_secs(3)));
     // The shortest of those that its routes lead to.
-    assert_eq!(
-        service.max_connection_duration,
-        Some(Duration::from_secs(2))
-    );
+    let longest = service.max_connection_duration;
+    assert_eq!(longest, Some(Duration::from_secs(2)));
 
-    let url = route::RouteConfiguration::type_url();
-    let (_, resource) = resources.of_type(&url).next().unwrap();
-    let routes =
-        RouteConfig::try_from(resource.body.unpack::<route::RouteConfiguration>().unwrap());
-    let routes = routes.unwrap().routes;
+    let routes = messages::<route::RouteConfiguration>(&resources).remove(0);
+    let routes = RouteConfig::try_from(routes).unwrap().routes;
     let breaker = routes[0].circuit_breaker.as_ref().unwrap();
     assert_eq!(breaker.name, "MetaRouter/default/greeter/hello");
     assert_eq!(breaker.max_requests, 10);

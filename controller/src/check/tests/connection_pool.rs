@@ -57,7 +57,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     ),
     (
         "{tcp: {maxConnection: 1}}",
-        "did you mean `connectionPool.tcp.maxConnections`?",
+        "did you mean `maxConnections`?",
         "maxC",
     ),
     (

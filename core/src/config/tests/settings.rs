@@ -291,6 +291,44 @@ fn with_seed(seed: Option<core::Address>) -> Option<core::Metadata> {
 }
 
 #[test]
+fn refused_limits_of_a_cluster() {
+    refuses::<_, Cluster>(
+        &cluster(),
+        &[
+            (
+                |c| {
+                    c.metadata = Some(metadata(&own::ClusterPolicy {
+                        max_requests_per_connection: Some(0),
+                        ..policy()
+                    }));
+                },
+                "metadata.typed_filter_metadata[meltemi].max_requests_per_connection: must be above 0",
+            ),
+            (
+                |c| {
+                    c.metadata = Some(metadata(&own::ClusterPolicy {
+                        idle_timeout: MILLIS(-1),
+                        ..policy()
+                    }));
+                },
+                "metadata.typed_filter_metadata[meltemi].idle_timeout: is negative or out of range",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_retry_budget_counts_in_the_place_of_a_limit() {
+    let mut message = cluster();
+    let breakers = message.circuit_breakers.as_mut().expect("given");
+    let budget = cluster::circuit_breakers::thresholds::RetryBudget::default();
+    breakers.thresholds[1].retry_budget = Some(budget);
+    let parsed = Cluster::try_from(message).expect("valid");
+    assert_eq!(parsed.limits.retries, None);
+    assert_eq!(parsed.limits.requests, Some(9));
+}
+
+#[test]
 fn refused_requests_of_a_cluster() {
     refuses::<_, Cluster>(
         &cluster(),
@@ -319,24 +357,6 @@ fn refused_requests_of_a_cluster() {
                     keepalive.keepalive_time = Some(0);
                 },
                 "upstream_connection_options.tcp_keepalive.keepalive_time: must be above 0",
-            ),
-            (
-                |c| {
-                    c.metadata = Some(metadata(&own::ClusterPolicy {
-                        max_requests_per_connection: Some(0),
-                        ..policy()
-                    }));
-                },
-                "metadata.typed_filter_metadata[meltemi].max_requests_per_connection: must be above 0",
-            ),
-            (
-                |c| {
-                    c.metadata = Some(metadata(&own::ClusterPolicy {
-                        idle_timeout: MILLIS(-1),
-                        ..policy()
-                    }));
-                },
-                "metadata.typed_filter_metadata[meltemi].idle_timeout: is negative or out of range",
             ),
             (
                 |c| c.metadata = with_seed(address(socket("cache.shop", 1))),

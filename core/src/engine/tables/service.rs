@@ -106,6 +106,13 @@ impl std::fmt::Debug for Dialect {
     }
 }
 
+fn key_attribute(protocol: &dyn Protocol) -> Option<u16> {
+    match AttributeKey::resolve(protocol.attributes(), protocol.key_attribute()?) {
+        AttributeKey::Known(index) => Some(index),
+        AttributeKey::Other(_) => None,
+    }
+}
+
 /// What the rule takes off requests.
 fn removed(rule: &config::Route) -> Vec<Edit> {
     let removed = rule.remove_prefix.iter();
@@ -309,12 +316,7 @@ impl Tables {
                 .operation_attribute()
                 .map(|name| AttributeKey::resolve(schema, name)),
             faults: service.faults.clone(),
-            key_attribute: protocol.key_attribute().and_then(|name| {
-                match AttributeKey::resolve(schema, name) {
-                    AttributeKey::Known(index) => Some(index),
-                    AttributeKey::Other(_) => None,
-                }
-            }),
+            key_attribute: key_attribute(protocol.as_ref()),
             divided: led_to.len() > 1,
             metrics: telemetry.service(&service.name),
             unrouted: telemetry.series(&service.name, "", ""),
