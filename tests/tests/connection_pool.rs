@@ -98,7 +98,7 @@ impl Proxied {
 /// Clients of the server that wait for an element.
 fn blocked(direct: &mut Wire) -> usize {
     let clients = direct.call("CLIENT LIST");
-    let blocked = clients.lines().filter(|line| line.contains("cmd=blpop"));
+    let blocked = clients.lines().filter(|line| line.contains(" flags=b "));
     blocked.count()
 }
 
@@ -138,6 +138,28 @@ fn requests_are_bounded_over_all_workers() {
         assert!(client.reply().starts_with("[other "));
     }
     assert_eq!(proxied.usage("requests"), (Some(0), Some(6)));
+}
+
+#[test]
+fn a_transaction_that_has_begun_is_not_torn() {
+    let policy = "connectionPool: {http: {http2MaxRequests: 1}}";
+    let Some(proxied) = Proxied::start(policy) else {
+        return;
+    };
+    let mut client = proxied.connect();
+    assert_eq!(client.call("MULTI"), "+OK");
+    assert_eq!(client.call("SET a 1"), "+QUEUED");
+    let mut waits = proxied.connect();
+    waits.command("BLPOP list 0");
+    let mut direct = proxied.server.connect();
+    until("it waits", || (blocked(&mut direct) == 1).then_some(()));
+    assert_eq!(client.call("SET b 2"), "+QUEUED");
+    assert_eq!(client.call("EXEC"), "[+OK +OK]");
+    assert!(client.call("GET a").contains("http2MaxRequests"));
+    direct.call("RPUSH list it");
+    assert_eq!(waits.reply(), "[list it]");
+    assert_eq!(client.call("GET a"), "1");
+    assert_eq!(proxied.usage("requests"), (Some(0), Some(1)));
 }
 
 #[test]

@@ -56,11 +56,14 @@ impl Engine {
         let Some(client) = self.clients.get(key) else {
             return;
         };
-        if client.last_call.is_some_and(|last| last <= self.now) {
+        let last_call = client.last_call.map(|last| last <= self.now);
+        if last_call == Some(true) {
             quiet = Duration::ZERO;
         }
+        // In the middle of a transaction, for instance, nobody is silent.
+        let bound = last_call == Some(false) && client.pin.is_some();
         let silent = self.now.saturating_duration_since(client.last_read) >= quiet;
-        let busy = !client.flights.is_empty() || !client.inbox.is_empty();
+        let busy = bound || !client.flights.is_empty() || !client.inbox.is_empty();
         if !busy && silent {
             self.close_after_flush(key);
         } else {

@@ -111,7 +111,11 @@ impl Engine {
         let Some(limit) = exchange.route.as_ref().and_then(|it| it.limit.as_ref()) else {
             return true;
         };
-        exchange.counted = limit.take();
+        let client = self.clients.get(exchange.client);
+        exchange.counted = match client.is_some_and(|client| client.pin.is_some()) {
+            true => limit.take_anyway(),
+            false => limit.take(),
+        };
         exchange.counted || self.refused_by_route(key)
     }
 
@@ -151,8 +155,11 @@ impl Engine {
             return Ok(());
         };
         let client = exchange.client;
+        // What belongs to a connection of its client's own (a transaction) is not left out of it.
+        let pinned = self.clients.get(client);
+        let pinned = pinned.is_some_and(|client| client.pin.is_some());
         let spent = match exchange.limits() {
-            Some(limits) if exchange.is_probe() => limits.take_anyway(server),
+            Some(limits) if pinned || exchange.is_probe() => limits.take_anyway(server),
             Some(limits) => limits.take(server)?,
             None => false,
         };

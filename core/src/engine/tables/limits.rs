@@ -75,7 +75,8 @@ impl Limits {
         Ok(self.carries(server))
     }
 
-    /// The same for a request that nothing refuses, since it is the proxy's own.
+    /// The same for a request that nothing refuses: the proxy's own, or one that its client's connection
+    /// cannot do without.
     pub(in crate::engine) fn take_anyway(&self, server: &mut Server) -> bool {
         if self.requests.is_some() {
             self.usage.requests.take_anyway();
@@ -132,6 +133,12 @@ impl RouteLimit {
 
     pub(in crate::engine) fn take(&self) -> bool {
         self.count.take(self.most)
+    }
+
+    /// The same, however many there are: true.
+    pub(in crate::engine) fn take_anyway(&self) -> bool {
+        self.count.take_anyway();
+        true
     }
 
     pub(in crate::engine) fn give_back(&self, n: u32) {
