@@ -238,6 +238,12 @@ pub(crate) struct Process {
     /// Worker threads; one for each processor unless told.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Requests that a worker has unanswered before it refuses new ones, in their protocol's words.
+    #[arg(long, value_name = "N", default_value = "65536")]
+    pub(crate) max_requests: NonZeroUsize,
+    /// Bytes that a worker buffers before it refuses new requests.
+    #[arg(long, value_name = "BYTES", default_value = "67108864")]
+    pub(crate) max_buffered: NonZeroUsize,
     /// What is logged to standard error: a level, or `target=level` pairs.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub(crate) log: String,

@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Context;
 use meltemi_core::{
     config::{self, Snapshot},
+    engine::Settings,
     protocols::Protocols,
     proxy::{self, Configuration, ProxyOptions},
     xds,
@@ -71,6 +72,11 @@ pub(crate) async fn data_plane(
         admin: Some(process.admin),
         workers: process.workers,
         access_log: process.access_log.clone(),
+        settings: Settings {
+            in_flight: process.max_requests.get(),
+            buffered: process.max_buffered.get(),
+            ..Settings::default()
+        },
         ..ProxyOptions::default()
     };
     let configuration = Configuration { snapshots, stats };

@@ -15,6 +15,7 @@ use crate::manifest::{Spec, one_of};
 use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
+mod bounds;
 mod destination;
 mod keyed;
 mod limit;

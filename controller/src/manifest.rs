@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Place, Position, SourceFile};
 
 mod application_protocol;
+mod connection_pool;
 mod creation;
 mod decode;
 mod destination_rule;
@@ -25,6 +26,7 @@ mod service_entry;
 mod shown;
 
 pub(crate) use application_protocol::ApplicationProtocol;
+pub(crate) use connection_pool::{ConnectionPool, Keepalive, Tcp};
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, OutlierDetection, RetryBudget, Simple, Subset, Tls,
@@ -42,8 +44,7 @@ pub(crate) use meta_router::{
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{
-    Auth, Buffering, Fault, Keepalive, Mode, RedisDestination, RedisRoute, RedisService,
-    SecretReference, Seed,
+    Auth, Buffering, Fault, Mode, RedisDestination, RedisRoute, RedisService, SecretReference, Seed,
 };
 pub(crate) use secret::{Hidden, Secret};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};

@@ -10,8 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection, Retries, RetryBudget,
-    RouteFault, Simple, Spec, Warmup,
+    ConnectionPool, ConsistentHash, Mutation, Object, ObjectRef, OutlierDetection, Retries,
+    RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -40,7 +40,9 @@ pub(crate) use destination_rules::DestinationRules;
 pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
-pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
+pub(crate) use policy::{
+    CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
+};
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
 
@@ -134,6 +136,8 @@ pub(crate) struct Rule {
     /// After which time another endpoint is asked, too.
     pub(crate) hedge: Option<Duration>,
     pub(crate) idempotent: bool,
+    /// None: any number of its requests may be unanswered.
+    pub(crate) circuit_breaker: Option<CircuitBreaker>,
     /// What is hashed for clusters whose balancer hashes; nothing: what these say.
     pub(crate) hash_policy: Vec<HashPolicy>,
     /// None: its requests are not limited.
@@ -189,6 +193,7 @@ impl Rule {
             limit: None,
             fault: None,
             hash_policy: vec![],
+            circuit_breaker: None,
             treated_by: None,
         }
     }
@@ -240,9 +245,8 @@ pub(crate) struct Cluster {
     /// Of no effect where a hash or chance decides.
     pub(crate) warmup: Option<Warmup>,
     pub(crate) connect_timeout: Duration,
-    pub(crate) keepalive: Option<Keepalive>,
-    /// None: no limit.
-    pub(crate) max_connections: Option<u32>,
+    /// Its own `connect_timeout` is the one above, where it has one.
+    pub(crate) pool: ConnectionPool,
     /// None: the proxy's default.
     pub(crate) max_unknown_nodes: Option<u32>,
     /// What the plugin is told about the servers.
@@ -369,6 +373,9 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     routers::attach(objects, &context, &mut servers, &mut findings);
     liveness::check(&servers, &mut findings);
     let clusters = clusters::of(&servers, &context, &mut findings);
+    for server in &mut servers {
+        server.policy.clients = ClientTimes::of(&server.rules, &clusters);
+    }
     clusters::check_localities(&context, &mut findings);
     hashing::check_routes(&servers, &clusters, &mut findings);
     (

@@ -91,6 +91,8 @@ fn service(server: &Server, name: &str) -> own::Service {
         operation_metrics: server.policy.operation_metrics,
         slow_request_threshold: server.policy.slow_request.map(duration),
         buffering: server.policy.buffering.map(policy::buffering),
+        downstream_idle_timeout: server.policy.clients.idle.map(duration),
+        max_downstream_connection_duration: server.policy.clients.longest.map(duration),
         source: Some(source(&server.decides().id)),
     }
 }
@@ -125,6 +127,7 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             fallbacks: policy::fallbacks(&rule.destinations),
             hedge_policy: rule.hedge.map(policy::hedge),
             hash_policy: rule.hash_policy.iter().map(policy::hash_policy).collect(),
+            circuit_breaker: rule.circuit_breaker.as_ref().map(policy::circuit_breaker),
         }),
         request_mutation: rule.request_mutation.iter().map(policy::mutation).collect(),
         response_mutation: rule

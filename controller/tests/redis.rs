@@ -162,7 +162,7 @@ async fn the_example_arrives_whole() {
     assert_eq!(sessions.hashing, Some(Hashing::Maglev { table_size }));
     assert_eq!(sessions.connect_timeout, Duration::from_secs(1));
     assert_eq!(sessions.keepalive.unwrap().probes, Some(3));
-    assert_eq!(sessions.max_connections, Some(100));
+    assert_eq!(sessions.limits.connections, Some(100));
     assert_eq!(snapshot.clusters[CACHE].lb, LbPolicy::LeastRequest);
     assert_eq!(snapshot.clusters[CACHE].hashing, None);
     assert_eq!(fixture::ports(&snapshot, STANDBY), [6381]);

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use meltemi_policy::{Locality, Place};
 
 pub use address::Address;
-pub use cluster::{Cluster, Keepalive, LbPolicy, OutlierDetection, Topology};
+pub use cluster::{Cluster, Keepalive, LbPolicy, Limits, OutlierDetection, Topology};
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::{Fault, RouteFault};
 pub use invalid::Invalid;
@@ -36,7 +36,9 @@ pub use listener::{Bind, Listener};
 pub use proxy::Proxy;
 pub(crate) use proxy::locality;
 pub use retry::{RetryBudget, RetryOn, RetryPolicy};
-pub use route::{Mirror, Mutation, RemovePrefix, Route, RouteConfig, WeightedCluster};
+pub use route::{
+    CircuitBreaker, Mirror, Mutation, RemovePrefix, Route, RouteConfig, WeightedCluster,
+};
 pub use service::{Buffering, Service};
 pub use setting::Setting;
 pub use share::Share;

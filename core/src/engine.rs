@@ -14,6 +14,7 @@ mod answers;
 mod attempt;
 mod boxes;
 mod calls;
+mod circuits;
 mod client;
 mod delivery;
 mod drain;
@@ -26,7 +27,6 @@ mod hashing;
 mod health;
 mod hedge;
 mod large;
-mod limits;
 mod lineup;
 mod log;
 mod lost;
@@ -37,6 +37,7 @@ mod outbox;
 mod own;
 mod pin;
 mod pool;
+mod rate_limits;
 mod receive;
 mod repeat;
 mod requests;
@@ -66,6 +67,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use crate::{
     buckets::Buckets,
+    circuit::Circuits,
     config::{Address, Keepalive, Snapshot},
     protocols::Protocols,
     telemetry::WorkerTelemetry,
@@ -154,6 +156,7 @@ enum Timer {
     Client(ClientKey),
     ClientStall(ClientKey),
     ClientLeaving(ClientKey),
+    ClientAge(ClientKey),
     ClientFinishing(ClientKey),
     Server(ServerKey),
     ServerStall(ServerKey),
@@ -246,6 +249,13 @@ impl Engine {
         self
     }
 
+    /// Shares what clusters and routes allow with other workers.
+    #[must_use]
+    pub fn with_circuits(mut self, circuits: Arc<Circuits>) -> Self {
+        self.tables.circuits = circuits;
+        self
+    }
+
     /// Requests that are not over.
     fn in_flight(&self) -> usize {
         self.exchanges.len() + self.riders
@@ -278,6 +288,9 @@ impl Engine {
             .collect();
         for key in homeless {
             self.ask_to_leave(key);
+        }
+        for key in self.clients.keys().collect::<Vec<_>>() {
+            self.limit_age(key);
         }
     }
 
@@ -331,6 +344,7 @@ impl Engine {
         let key = self.clients.insert(Client::new(codec, traits, home, now));
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
+        self.limit_age(key);
         Some(ConnectionId::Client(key))
     }
 
@@ -437,6 +451,7 @@ impl Engine {
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),
                 Timer::ClientLeaving(key) => self.client_leaving(key),
+                Timer::ClientAge(key) => self.client_aged(key),
                 Timer::ClientFinishing(key) => self.client_finishing(key),
                 Timer::Server(key) => self.server_timer(key),
                 Timer::ServerStall(key) => self.server_lost(key, lost::Loss::Reset),

@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod admin;
 pub mod balance;
 pub mod buckets;
+pub mod circuit;
 pub mod config;
 pub mod driver;
 pub mod engine;

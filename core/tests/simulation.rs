@@ -9,6 +9,8 @@
 mod client;
 #[path = "simulation/config.rs"]
 mod config;
+#[path = "simulation/limits.rs"]
+mod limits;
 #[path = "simulation/server.rs"]
 mod server;
 #[path = "simulation/wire.rs"]

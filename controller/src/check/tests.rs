@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod connection_pool;
 mod limits;
 mod locality;
 mod matching;
@@ -165,7 +166,7 @@ says! {
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
         "router.yaml" "  gateways:" => "  globalRateLimit: {domain: shop}\n  gateways:",
-        "rule.yaml" "    outlierDetection" => "    connectionPool: {tcp: {maxConnections: 1}}\n    outlierDetection";
+        "rule.yaml" "    outlierDetection" => "    connectionPool: {http: {useClientProtocol: true}}\n    outlierDetection";
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use meltemi_policy::{ClusterName, LocalityRule, Place};
 use serde::Serialize;
 
+use super::bounds;
 use super::keyed::Keyed;
 use super::tiers::Endpoints;
 use crate::manifest::Simple;
@@ -19,6 +20,9 @@ pub struct DestinationShare {
     /// How endpoints that are new come to their weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<String>,
+    /// What bounds its connections and requests, of all workers together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
     /// Why a hash decides, and nobody can say for whom.
@@ -120,6 +124,7 @@ fn cluster_share(
         load_balancer: cluster.map(|cluster| keyed.balance(cluster)),
         unhashed: cluster.and_then(|cluster| keyed.unknown(cluster)),
         warmup: cluster.and_then(warmup),
+        limits: cluster.map(bounds::of).unwrap_or_default(),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()

@@ -125,6 +125,15 @@ impl fmt::Display for Treatment {
         if let Some(limited) = &self.rate_limit {
             write!(f, "\n          {limited}")?;
         }
+        if let Some(most) = self.max_requests {
+            write!(f, "\n          at most {most} unanswered at a time")?;
+        }
+        if let Some(longest) = &self.max_connection_duration {
+            write!(f, "\n          its client is told to leave after {longest}")?;
+        }
+        if let Some(idle) = &self.client_idle_timeout {
+            write!(f, "\n          its client is closed when silent for {idle}")?;
+        }
         for fault in &self.faults {
             write!(f, "\n          {}% are", fault.percentage)?;
             match (&fault.delay, &fault.error) {
@@ -204,6 +213,9 @@ impl DestinationShare {
         if let Some(warmup) = &self.warmup {
             write!(f, "\n          a new endpoint warms up: {warmup}")?;
         }
+        self.limits
+            .iter()
+            .try_for_each(|it| write!(f, "\n          {it}"))?;
         if self.tiers.is_empty() {
             return write!(f, "\n          requests fail: there is no endpoint");
         }

@@ -29,6 +29,14 @@ pub struct Treatment {
     /// The bucket that the request takes a token from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<Limited>,
+    /// How many requests of the route may be unanswered at a time, of all workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_requests: Option<u32>,
+    /// How long its client may stay, and may be silent, such as `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_duration: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_idle_timeout: Option<String>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -140,6 +148,9 @@ impl Treatment {
                 .limit
                 .as_ref()
                 .and_then(|limit| Limited::of(limit, attributes, source)),
+            max_requests: rule.circuit_breaker.as_ref().map(|it| it.max_requests),
+            max_connection_duration: server.policy.clients.longest.map(seconds),
+            client_idle_timeout: server.policy.clients.idle.map(seconds),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)

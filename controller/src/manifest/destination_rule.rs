@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Field, Fields};
 use super::locality::{self, LocalitySetting};
-use super::{Located, Mark, name};
+use super::{ConnectionPool, Located, Mark, connection_pool, name};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 mod hashing;
@@ -74,6 +75,7 @@ pub(crate) struct Subset {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TrafficPolicy {
     pub(crate) load_balancer: Option<LoadBalancer>,
+    pub(crate) connection_pool: Option<Box<ConnectionPool>>,
     pub(crate) outlier_detection: Option<OutlierDetection>,
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
@@ -127,7 +129,7 @@ const POLICY: &[Field] = &[
     Field::InForce("tls"),
     Field::InForce("portLevelSettings"),
     Field::InForce("retryBudget"),
-    Field::NotYet("connectionPool"),
+    Field::InForce("connectionPool"),
     Field::NotYet("tunnel"),
     Field::NotYet("proxyProtocol"),
 ];
@@ -137,7 +139,7 @@ const PORT_POLICY: &[Field] = &[
     Field::InForce("loadBalancer"),
     Field::InForce("outlierDetection"),
     Field::InForce("tls"),
-    Field::NotYet("connectionPool"),
+    Field::InForce("connectionPool"),
 ];
 
 const PORT: &[Field] = &[Field::InForce("number")];
@@ -237,7 +239,19 @@ fn policy(d: &mut Decoder, parent: &Fields<'_>) -> TrafficPolicy {
 }
 
 fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
+    let connection_pool = fields.node("connectionPool");
+    let connection_pool = connection_pool.map(|node| Box::new(connection_pool::decode(d, node)));
+    let max_retries = connection_pool
+        .as_ref()
+        .and_then(|pool| pool.http.max_retries);
+    if let (Some(_), Some(budget)) = (max_retries, fields.entry("retryBudget")) {
+        // As in Envoy.
+        let message = "`connectionPool.http.maxRetries` has no effect: `retryBudget` counts";
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        d.report(budget.at, diagnostic.remedy("remove one of the two"));
+    }
     TrafficPolicy {
+        connection_pool,
         load_balancer: fields
             .node("loadBalancer")
             .map(|node| load_balancer(d, node)),

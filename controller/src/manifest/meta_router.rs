@@ -1,5 +1,6 @@
 //! `MetaRouter`: which requests of a service go where.
 
+mod circuit_breaker;
 mod destination;
 mod fault;
 mod hash_policy;
@@ -61,6 +62,8 @@ pub(crate) struct Route {
     pub(crate) fault: Option<RouteFault>,
     /// What is hashed for destinations whose balancer hashes; nothing: what these say.
     pub(crate) hash_policy: Vec<Located<HashPolicy>>,
+    /// So many of its requests may be unanswered; none: no limit.
+    pub(crate) max_requests: Option<u32>,
     pub(crate) mark: Mark,
 }
 
@@ -87,9 +90,10 @@ impl Route {
     /// Whether it says how requests are treated, besides where they go.
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
+        let is_bounded = self.timeout.is_some() || self.max_requests.is_some();
         let is_repeated = self.retries.is_some() || self.hedge.is_some() || self.idempotent;
         let is_changed = is_mirrored || self.fault.is_some() || !self.hash_policy.is_empty();
-        self.timeout.is_some() || is_repeated || is_changed
+        is_bounded || is_repeated || is_changed
     }
 }
 
@@ -133,6 +137,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("hedge"),
     Field::InForce("idempotent"),
     Field::InForce("hashPolicy"),
+    Field::InForce("circuitBreaker"),
     Field::InForce("mirror"),
     Field::InForce("mirrorPercentage"),
     Field::InForce("mirrors"),
@@ -196,6 +201,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let hedge = hedge.and_then(|node| hedge::decode(d, node, timeout));
     let idempotent = fields.boolean(d, "idempotent").unwrap_or(false);
     let hash_policy = hash_policy::decode(d, &fields);
+    let max_requests = circuit_breaker::decode(d, &fields);
     let destinations = destination::weighted(d, &fields);
     let mirrors = mirrors::decode(d, &fields);
     let request_mutation = mutations::decode(d, &fields, "requestMutation");
@@ -215,6 +221,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         idempotent,
         fault,
         hash_policy,
+        max_requests,
         mark: Mark::new(node.at),
     })
 }

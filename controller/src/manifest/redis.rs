@@ -5,7 +5,7 @@ mod destination;
 mod service;
 
 pub(crate) use auth::{Auth, SecretReference};
-pub(crate) use destination::{Keepalive, Mode, RedisDestination, Seed};
+pub(crate) use destination::{Mode, RedisDestination, Seed};
 pub(crate) use service::{Buffering, Fault, RedisRoute, RedisService};
 
 pub(super) use destination::decode as decode_destination;

@@ -80,14 +80,14 @@ fn cluster(
     if let (Some(rule), Some(hash)) = (rule, balancer.and_then(|lb| lb.hash.as_ref())) {
         hashing::check(rule.hashing(hash), hash, port, context, findings);
     }
+    let pool = *policy.connection_pool.clone().unwrap_or_default();
     let mut cluster = Cluster {
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
         balance: balance(&policy),
         hash: balancer.and_then(|lb| lb.hash.clone()),
         warmup: balancer.and_then(|lb| lb.warmup),
-        connect_timeout: CONNECT_TIMEOUT,
-        keepalive: None,
-        max_connections: None,
+        connect_timeout: pool.tcp.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        pool,
         max_unknown_nodes: None,
         settings: vec![],
         topology: None,

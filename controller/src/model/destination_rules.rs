@@ -233,6 +233,7 @@ fn merge(wide: TrafficPolicy, narrow: &TrafficPolicy, port: u16) -> TrafficPolic
     }
     TrafficPolicy {
         load_balancer: narrow.load_balancer.clone().or(wide.load_balancer),
+        connection_pool: narrow.connection_pool.clone().or(wide.connection_pool),
         outlier_detection: narrow.outlier_detection.clone().or(wide.outlier_detection),
         retry_budget: narrow.retry_budget.or(wide.retry_budget),
         tls: narrow.tls.clone().or(wide.tls),

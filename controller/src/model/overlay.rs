@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Alternative, Mirror, RateLimit, Rule};
+use super::{Alternative, CircuitBreaker, Mirror, RateLimit, Rule};
 use crate::manifest::{Object, Route};
 
 /// The routes of a MetaRouter that say how requests are treated.
@@ -44,6 +44,8 @@ impl Overlay<'_> {
                 hash_policy: route
                     .map(|route| route.hashed().collect())
                     .unwrap_or_default(),
+                circuit_breaker: route
+                    .and_then(|route| CircuitBreaker::of(self.object, route, number + 1)),
                 limit: self.limit.clone(),
                 fault: route.and_then(|route| route.fault.clone()),
                 treated_by: Some((self.object.clone(), route.map(|_| number))),

@@ -1,11 +1,13 @@
 //! What is done with requests and connections, beyond where they go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_policy::ClusterName;
 
-use crate::manifest::{Buffering, Hidden, Object};
+use super::{Cluster, Rule};
+use crate::manifest::{Buffering, Hidden, Object, Route, Tcp};
 
 /// What a server's connections are served with.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +22,52 @@ pub(crate) struct ServerPolicy {
     /// Requests that take at least as long are logged.
     pub(crate) slow_request: Option<Duration>,
     pub(crate) buffering: Option<Buffering>,
+    pub(crate) clients: ClientTimes,
     /// For the clusters that its rules lead to; none: the proxy's default.
     pub(crate) max_unknown_nodes: Option<u32>,
+}
+
+/// How long clients may stay; none: the proxy's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientTimes {
+    pub(crate) idle: Option<Duration>,
+    pub(crate) longest: Option<Duration>,
+}
+
+impl ClientTimes {
+    /// The shortest that a destination of the rules asks for: a connection leads to all of them.
+    pub(super) fn of(rules: &[Rule], clusters: &BTreeMap<ClusterName, Cluster>) -> Self {
+        let destinations = rules.iter().flat_map(|rule| &rule.destinations);
+        let pools = destinations.filter_map(|to| Some(clusters.get(&to.cluster)?.pool.tcp));
+        let pools: Vec<_> = pools.collect();
+        let shortest = |time: fn(&Tcp) -> Option<Duration>| pools.iter().filter_map(time).min();
+        Self {
+            idle: shortest(|tcp| tcp.idle_timeout),
+            longest: shortest(|tcp| tcp.max_connection_duration),
+        }
+    }
+}
+
+/// How many requests of a route may be unanswered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CircuitBreaker {
+    /// The route: its requests count together on all servers.
+    pub(crate) name: String,
+    pub(crate) max_requests: u32,
+}
+
+impl CircuitBreaker {
+    /// That of a route of an object, which has its name or its number.
+    pub(super) fn of(object: &Object, route: &Route, number: usize) -> Option<Self> {
+        let max_requests = route.max_requests?;
+        let id = &object.id;
+        let route = route.name.clone().unwrap_or_else(|| number.to_string());
+        let (kind, namespace, name) = (id.kind.name(), &id.namespace, &id.name);
+        Some(Self {
+            name: format!("{kind}/{namespace}/{name}/{route}"),
+            max_requests,
+        })
+    }
 }
 
 /// What a plugin is told.

@@ -11,8 +11,8 @@ use super::protocols::schema;
 use super::services::Service;
 use super::sources::{self, Workloads};
 use super::{
-    Alternative, Context, Findings, Mirror, Rule, Server, WeightedCluster, attributes, mutations,
-    objects_of, redis,
+    Alternative, CircuitBreaker, Context, Findings, Mirror, Rule, Server, WeightedCluster,
+    attributes, mutations, objects_of, redis,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
@@ -173,7 +173,11 @@ impl Router<'_> {
                     .map(|alternative| self.alternative(alternative, interface.as_ref(), server));
                 let mirrors = self.mirrors(route, service, server, findings);
                 let rule = own(Some(i), name, alternatives.collect(), destinations);
-                treated(rule, route, mirrors)
+                let circuit_breaker = CircuitBreaker::of(self.object, route, i + 1);
+                Rule {
+                    circuit_breaker,
+                    ..treated(rule, route, mirrors)
+                }
             })
             .collect()
     }

@@ -19,7 +19,7 @@ use meltemi_proto::meltemi::config::v1 as own;
 use super::locality;
 use super::policy::{hash_policy, percent, settings};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
-use crate::manifest::{HashTable, Keepalive, OutlierDetection, Simple, Warmup};
+use crate::manifest::{ConnectionPool, HashTable, Keepalive, OutlierDetection, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
@@ -35,9 +35,13 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         max_unknown_nodes: cluster.max_unknown_nodes,
         hash_policy: hash_key(cluster),
         peak_ewma: peak_ewma(cluster),
+        idle_timeout: cluster.pool.http.idle_timeout.map(duration),
+        max_requests_per_connection: cluster.pool.http.max_requests_per_connection,
         source: Some(source(&cluster.source)),
     };
     let options = cluster
+        .pool
+        .tcp
         .keepalive
         .map(|options| wire::UpstreamConnectionOptions {
             tcp_keepalive: Some(keepalive(options)),
@@ -151,18 +155,21 @@ fn seconds(duration: Duration) -> u32 {
 }
 
 fn thresholds(cluster: &Cluster) -> Option<wire::CircuitBreakers> {
-    let (max_connections, budget) = (cluster.max_connections, cluster.retry_budget);
-    let retry_budget = budget.map(|budget| thresholds::RetryBudget {
+    let ConnectionPool { tcp, http } = cluster.pool;
+    let retry_budget = cluster.retry_budget.map(|budget| thresholds::RetryBudget {
         budget_percent: budget.percent.map(percent),
         min_retry_concurrency: budget.min_concurrency,
     });
-    let is_there = max_connections.is_some() || retry_budget.is_some();
-    is_there.then(|| wire::CircuitBreakers {
-        thresholds: vec![Thresholds {
-            max_connections,
-            retry_budget,
-            ..Thresholds::default()
-        }],
+    let thresholds = Thresholds {
+        max_connections: tcp.max_connections,
+        max_pending_requests: http.max_pending_requests,
+        max_requests: http.max_requests,
+        max_retries: http.max_retries,
+        retry_budget,
+        ..Thresholds::default()
+    };
+    (thresholds != Thresholds::default()).then(|| wire::CircuitBreakers {
+        thresholds: vec![thresholds],
     })
 }
 

@@ -11,7 +11,9 @@ use meltemi_proto::meltemi::config::v1::hash_policy::{Of, Property};
 
 use super::duration;
 use crate::manifest::{Buffering, Hidden, Mutation, Retries, RetryOn};
-use crate::model::{Fault, Mirror, RemovePrefix, Setting, SettingValue, WeightedCluster};
+use crate::model::{
+    CircuitBreaker, Fault, Mirror, RemovePrefix, Setting, SettingValue, WeightedCluster,
+};
 
 pub(super) fn settings(settings: &[Setting]) -> Vec<own::Setting> {
     let settings = settings.iter().map(|setting| {
@@ -71,6 +73,13 @@ pub(super) fn fallbacks(destinations: &[WeightedCluster]) -> Vec<route::Fallback
         }
     }
     fallbacks
+}
+
+pub(super) fn circuit_breaker(breaker: &CircuitBreaker) -> route::CircuitBreaker {
+    route::CircuitBreaker {
+        name: breaker.name.clone(),
+        max_requests: breaker.max_requests,
+    }
 }
 
 pub(super) fn mutation(mutation: &Mutation) -> route::KeyValue {

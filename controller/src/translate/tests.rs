@@ -88,3 +88,74 @@ fn every_condition_arrives() {
     );
     assert_eq!(parsed.routes.len(), 2);
 }
+
+const POOL: &str = "    connectionPool: {tcp: {maxConnections: 1, connectTimeout: 2s, idleTimeout: 3s, \
+                    maxConnectionDuration: 4s}, http: {http1MaxPendingRequests: 5, http2MaxRequests: 6, \
+                    maxRequestsPerConnection: 7, maxRetries: 8, idleTimeout: 9s}}\n    outlierDetection";
+
+fn bounded() -> Resources {
+    let fixture = Fixture::valid();
+    fixture.edit("rule.yaml", "    outlierDetection", POOL);
+    fixture.edit(
+        "rule.yaml",
+        "version: v2}}",
+        "version: v2}, trafficPolicy: {connectionPool: {tcp: {maxConnectionDuration: 2s}}}}",
+    );
+    let breaker = "  - name: hello\n    circuitBreaker: {maxRequests: 10}";
+    fixture.edit("router.yaml", "  - name: hello", breaker);
+    resources(&fixture, "")
+}
+
+fn messages<M: Message + Name + Default>(resources: &Resources) -> Vec<M> {
+    let url = M::type_url();
+    let of_type = resources.of_type(&url);
+    let messages = of_type.map(|(_, resource)| resource.body.unpack().unwrap());
+    messages.collect()
+}
+
+/// The proxy reads what is written here into the bounds that were asked for, of a subset too.
+#[test]
+fn every_bound_of_a_cluster_arrives() {
+    use meltemi_core::config::{Cluster, Limits};
+    use meltemi_proto::envoy::config::cluster::v3 as wire;
+
+    let all = Limits {
+        connections: Some(1),
+        pending: Some(5),
+        requests: Some(6),
+        requests_per_connection: Some(7),
+        retries: Some(8),
+    };
+    let clusters = messages::<wire::Cluster>(&bounded());
+    assert!(clusters.len() > 1);
+    for message in clusters {
+        let cluster = Cluster::try_from(message).unwrap();
+        // What a subset says replaces all of it.
+        let (limits, idle, connect) = match cluster.name.contains("|v2|") {
+            true => (Limits::default(), None, 5),
+            false => (all, Some(Duration::from_secs(9)), 2),
+        };
+        assert_eq!((cluster.limits, cluster.idle_timeout), (limits, idle));
+        assert_eq!(cluster.connect_timeout, Duration::from_secs(connect));
+    }
+}
+
+#[test]
+fn every_bound_of_a_server_and_a_route_arrives() {
+    use meltemi_core::config::{RouteConfig, Service};
+
+    let resources = bounded();
+    let service = messages::<own::Service>(&resources).remove(0);
+    let service = Service::try_from(service).unwrap();
+    assert_eq!(service.idle_timeout, Some(Duration::from_secs(3)));
+    // The shortest of those that its routes lead to.
+    let longest = service.max_connection_duration;
+    assert_eq!(longest, Some(Duration::from_secs(2)));
+
+    let routes = messages::<route::RouteConfiguration>(&resources).remove(0);
+    let routes = RouteConfig::try_from(routes).unwrap().routes;
+    let breaker = routes[0].circuit_breaker.as_ref().unwrap();
+    assert_eq!(breaker.name, "MetaRouter/default/greeter/hello");
+    assert_eq!(breaker.max_requests, 10);
+    assert_eq!(routes[1].circuit_breaker, None);
+}

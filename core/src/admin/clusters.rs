@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Sources, dump};
 use crate::balance::Balancer;
+use crate::circuit::{Count, Usage};
 use crate::config::{Address, Cluster, Health};
 use crate::engine::WorkerStatus;
 
@@ -28,11 +29,13 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     let workers = tokio::time::timeout(PATIENCE, sources.acceptor.workers.status()).await;
     let workers = workers.unwrap_or_default();
     let uses = uses(&workers);
+    let circuits = sources.acceptor.workers.circuits();
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
         let ejected = sources.ejected(name);
         let balancer = balancer(cluster, snapshot.place(), &ejected);
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
+            "circuit_breakers": circuit_breakers(cluster, &circuits.cluster(name)),
             "tiers": tiers(&balancer),
             "endpoints": endpoints(cluster, &balancer, &uses, &ejected),
         });
@@ -41,6 +44,27 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     let clusters: Map<_, _> = clusters.collect();
     let workers: Vec<_> = workers.iter().map(worker).collect();
     json!({ "clusters": clusters, "workers": workers })
+}
+
+/// What is in use of what the cluster allows, and what remains; all workers together. Without a bound,
+/// requests and retries are not counted.
+fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> Value {
+    let limits = cluster.limits;
+    let of = |count: &Count, most: Option<u32>, counted: bool| {
+        let in_use = count.in_use();
+        json!({
+            "in_use": counted.then_some(in_use),
+            "max": most,
+            "remaining": most.map(|most| most.saturating_sub(in_use)),
+        })
+    };
+    let bounded = |count, most: Option<u32>| of(count, most, most.is_some());
+    json!({
+        "connections": of(&usage.connections, limits.connections, true),
+        "pending_requests": bounded(&usage.pending, limits.pending),
+        "requests": bounded(&usage.requests, limits.requests),
+        "retries": bounded(&usage.retries, limits.retries),
+    })
 }
 
 /// One like the workers', who compute the same from the same.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RateLimit,
+    Cluster, Fault, Keepalive, LbPolicy, Limits, Mirror, Mutation, OutlierDetection, RateLimit,
     RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
@@ -108,6 +108,8 @@ fn service(service: &Service) -> Value {
             "bytes": buffering.bytes,
             "timeout": duration(buffering.timeout),
         })),
+        "idle_timeout": service.idle_timeout.map(duration),
+        "max_connection_duration": service.max_connection_duration.map(duration),
     })
 }
 
@@ -153,6 +155,10 @@ fn route(route: &Route) -> Value {
         "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
         "idempotent": route.idempotent,
+        "circuit_breaker": route.circuit_breaker.as_ref().map(|breaker| json!({
+            "name": breaker.name,
+            "max_requests": breaker.max_requests,
+        })),
         "hash_policy": hash_policy(&route.hash_policy),
         "local_rate_limit": route.limit.as_deref().map(rate_limit),
         "fault": route.fault.as_ref().map(route_fault),
@@ -272,7 +278,8 @@ fn cluster(cluster: &Cluster) -> Value {
         "hash_balance_factor": cluster.hash_balance_factor,
         "connect_timeout": duration(cluster.connect_timeout),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
-        "max_connections": cluster.max_connections,
+        "limits": limits(cluster.limits),
+        "idle_timeout": cluster.idle_timeout.map(duration),
         "max_unknown_nodes": cluster.max_unknown_nodes,
         "retry_budget": {
             "percent": cluster.retry_budget.share.percent(),
@@ -289,6 +296,16 @@ fn cluster(cluster: &Cluster) -> Value {
             "seeds": topology.seeds.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })),
         "endpoints": cluster.endpoints.hosts.len(),
+    })
+}
+
+fn limits(limits: Limits) -> Value {
+    json!({
+        "max_connections": limits.connections,
+        "max_pending_requests": limits.pending,
+        "max_requests": limits.requests,
+        "max_retries": limits.retries,
+        "max_requests_per_connection": limits.requests_per_connection,
     })
 }
 
@@ -381,6 +398,7 @@ fn settings(settings: &Settings) -> Value {
         "stall": duration(settings.stall),
         "client_idle": duration(settings.client_idle),
         "server_idle": duration(settings.server_idle),
+        "leaving": duration(settings.leaving),
         "further_candidates": settings.further_candidates,
     })
 }

@@ -15,7 +15,7 @@ use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::meltemi::config::v1 as own;
 
-pub use connection::Keepalive;
+pub use connection::{Keepalive, Limits};
 
 use super::address::Address;
 use super::duration::duration;
@@ -51,8 +51,9 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// `None`: idle connections are not probed.
     pub keepalive: Option<Keepalive>,
-    /// Of all workers together; `None` is no limit.
-    pub max_connections: Option<u32>,
+    pub limits: Limits,
+    /// A connection without requests closes after this time; `None`: after the worker's.
+    pub idle_timeout: Option<Duration>,
     /// Of one worker, to servers that the cluster does not list and a redirection leads to.
     pub max_unknown_nodes: u32,
     /// How many requests may be repetitions at a time.
@@ -125,7 +126,8 @@ impl Cluster {
             hash_balance_factor: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             keepalive: None,
-            max_connections: None,
+            limits: Limits::default(),
+            idle_timeout: None,
             max_unknown_nodes: DEFAULT_UNKNOWN_NODES,
             retry_budget: RetryBudget::default(),
             outlier: None,
@@ -210,7 +212,8 @@ impl TryFrom<proto::Cluster> for Cluster {
             hash_balance_factor: hashing::balance_factor(cluster.common_lb_config.as_ref())?,
             connect_timeout,
             keepalive: keepalive(cluster.upstream_connection_options)?,
-            max_connections: thresholds.as_ref().and_then(|it| it.max_connections),
+            limits: Limits::parse(thresholds.as_ref(), policy.max_requests_per_connection)?,
+            idle_timeout: policy.idle_timeout,
             retry_budget: RetryBudget::parse(thresholds.and_then(|it| it.retry_budget))
                 .map_err(|e| e.within("circuit_breakers.thresholds.retry_budget"))?,
             max_unknown_nodes: policy.max_unknown_nodes,
@@ -341,6 +344,8 @@ struct Policy {
     settings: Vec<Setting>,
     topology: Option<Topology>,
     max_unknown_nodes: u32,
+    idle_timeout: Option<Duration>,
+    max_requests_per_connection: Option<u32>,
 }
 
 impl Policy {
@@ -357,6 +362,11 @@ impl Policy {
             settings: Setting::parse_all(policy.settings)?,
             topology: policy.topology.map(Topology::parse).transpose()?,
             max_unknown_nodes: policy.max_unknown_nodes.unwrap_or(DEFAULT_UNKNOWN_NODES),
+            idle_timeout: policy
+                .idle_timeout
+                .map(|idle| duration("idle_timeout", idle))
+                .transpose()?,
+            max_requests_per_connection: policy.max_requests_per_connection,
         })
     }
 }

@@ -55,6 +55,16 @@ pub struct Route {
     pub fault: Option<RouteFault>,
     /// What is hashed for clusters whose balancer hashes; nothing: what these say.
     pub hash_policy: Vec<HashPolicy>,
+    /// `None`: any number of its requests may be unanswered at a time.
+    pub circuit_breaker: Option<CircuitBreaker>,
+}
+
+/// How many requests may be unanswered at a time, of all workers together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// Routes with the same name count together.
+    pub name: String,
+    pub max_requests: u32,
 }
 
 /// What is taken off the values of an attribute before a request is sent.
@@ -161,6 +171,7 @@ impl Route {
             limit: None,
             fault: None,
             hash_policy: Vec::new(),
+            circuit_breaker: None,
         }
     }
 
@@ -212,6 +223,11 @@ impl Route {
                 .transpose()
                 .map_err(|e| e.within("fault"))?,
             hash_policy: hash_policy::parse("route.hash_policy", action.hash_policy)?,
+            circuit_breaker: action
+                .circuit_breaker
+                .map(CircuitBreaker::parse)
+                .transpose()
+                .map_err(|e| e.within("route.circuit_breaker"))?,
         })
     }
 }
@@ -221,6 +237,15 @@ impl RemovePrefix {
         Ok(Self {
             attribute: required("attribute", removed.attribute)?,
             prefix: required("prefix", removed.prefix)?,
+        })
+    }
+}
+
+impl CircuitBreaker {
+    fn parse(breaker: proto::CircuitBreaker) -> Result<Self, Invalid> {
+        Ok(Self {
+            name: required("name", breaker.name)?,
+            max_requests: breaker.max_requests,
         })
     }
 }

@@ -30,6 +30,10 @@ pub struct Service {
     pub slow_request_threshold: Option<Duration>,
     /// How requests are gathered before they are written to an endpoint; `None`: they are not.
     pub buffering: Option<Buffering>,
+    /// A client that sends nothing for so long is closed; `None`: after the worker's time.
+    pub idle_timeout: Option<Duration>,
+    /// A client that is connected for so long is told to leave; `None`: never.
+    pub max_connection_duration: Option<Duration>,
 }
 
 /// Until when requests to an endpoint are held back, so that they are written together.
@@ -55,6 +59,8 @@ impl Service {
             operation_metrics: false,
             slow_request_threshold: None,
             buffering: None,
+            idle_timeout: None,
+            max_connection_duration: None,
         }
     }
 }
@@ -72,7 +78,7 @@ impl TryFrom<proto::Service> for Service {
         let faults = faults
             .map(|(i, fault)| Fault::parse(fault).map_err(|e| e.within(&format!("faults[{i}]"))))
             .collect::<Result<_, _>>()?;
-        let slow = service.slow_request_threshold;
+        let time = |field, value: Option<_>| value.map(|time| duration(field, time)).transpose();
         Ok(Self {
             name: required("name", service.name)?,
             protocol: required("ports[0].protocol", port.protocol)?,
@@ -81,13 +87,16 @@ impl TryFrom<proto::Service> for Service {
             settings: Setting::parse_all(service.settings)?,
             faults,
             operation_metrics: service.operation_metrics,
-            slow_request_threshold: slow
-                .map(|slow| duration("slow_request_threshold", slow))
-                .transpose()?,
+            slow_request_threshold: time("slow_request_threshold", service.slow_request_threshold)?,
             buffering: service
                 .buffering
                 .map(|b| Buffering::parse(b).map_err(|e| e.within("buffering")))
                 .transpose()?,
+            idle_timeout: time("downstream_idle_timeout", service.downstream_idle_timeout)?,
+            max_connection_duration: time(
+                "max_downstream_connection_duration",
+                service.max_downstream_connection_duration,
+            )?,
         })
     }
 }

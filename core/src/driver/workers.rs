@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::buckets::Buckets;
+use crate::circuit::Circuits;
 use crate::config::{Address, Snapshot};
 use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
@@ -30,7 +31,10 @@ pub(crate) struct WorkersOptions {
 
 /// The workers.
 #[derive(Debug)]
-pub(crate) struct Workers(Vec<Handle>);
+pub(crate) struct Workers {
+    handles: Vec<Handle>,
+    circuits: Arc<Circuits>,
+}
 
 #[derive(Debug)]
 struct Handle {
@@ -56,6 +60,7 @@ impl Workers {
             ..options.settings
         };
         let buckets = Arc::new(Buckets::new(Instant::now()));
+        let circuits = Arc::<Circuits>::default();
         for (number, telemetry) in options.telemetry.into_iter().enumerate() {
             let (commands, receiver) = commands::channel();
             let poll = Poll::new()?;
@@ -68,13 +73,15 @@ impl Workers {
             };
             let protocols = Arc::clone(&options.protocols);
             let buckets = Arc::clone(&buckets);
+            let circuits = Arc::clone(&circuits);
             let (ended, end) = oneshot::channel();
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     let now = Instant::now();
-                    let engine = Engine::new(settings, protocols, telemetry, rand::random(), now);
-                    let engine = engine.sharing(buckets);
+                    let engine = Engine::new(settings, protocols, telemetry, rand::random(), now)
+                        .sharing(buckets)
+                        .with_circuits(circuits);
                     // Nobody waits any more where the process ends without a drain.
                     let _ = ended.send(Worker::new(engine, poll, shared, now).run());
                 })?;
@@ -85,13 +92,18 @@ impl Workers {
             });
             ends.push(end);
         }
-        Ok((Self(handles), ends))
+        Ok((Self { handles, circuits }, ends))
+    }
+
+    /// What they use of clusters and routes.
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.circuits
     }
 
     /// Gives the connection to the worker with the fewest.
     pub(super) fn accept(&self, listener: &Arc<str>, socket: Accepted, peer: Option<SocketAddr>) {
         let least = self
-            .0
+            .handles
             .iter()
             .min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         let Some(worker) = least else { return };
@@ -105,14 +117,14 @@ impl Workers {
 
     /// Forwards a configuration.
     pub(crate) fn configure(&self, snapshot: &Arc<Snapshot>) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Configure(Arc::clone(snapshot)));
         }
     }
 
     /// Forwards the ejected endpoints of a cluster.
     pub(crate) fn eject(&self, cluster: &Arc<str>, addresses: &Arc<[Address]>) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Eject {
                 cluster: Arc::clone(cluster),
                 addresses: Arc::clone(addresses),
@@ -122,14 +134,14 @@ impl Workers {
 
     /// Lets all of them finish what they have.
     pub(crate) fn drain(&self) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Drain);
         }
     }
 
     /// Ends all of them: who still waits for an answer is told so.
     pub(crate) fn stop(&self) {
-        for worker in &self.0 {
+        for worker in &self.handles {
             worker.tell(Command::Stop);
         }
     }
@@ -146,7 +158,7 @@ impl Workers {
 
     async fn ask<T>(&self, question: fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
         let mut answers = Vec::new();
-        for worker in &self.0 {
+        for worker in &self.handles {
             let (answer, answered) = oneshot::channel();
             worker.tell(question(answer));
             answers.push(answered);

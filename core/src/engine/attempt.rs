@@ -41,7 +41,7 @@ impl Engine {
             }
             let behind = self.pinned(exchange);
             if let Some(server) = behind.or_else(|| self.followed(key, exchange)) {
-                return self.send(key, server, bytes, whole);
+                return self.send_within(key, server, bytes, whole);
             }
             let host = match self.next_host(key) {
                 Next::Host(host) => host,
@@ -55,10 +55,11 @@ impl Engine {
                 Next::Unknown => break,
             };
             if let Some(server) = self.followed_to(key, host) {
-                return self.send(key, server, bytes, whole);
+                return self.send_within(key, server, bytes, whole);
             }
             match self.checkout(host, key) {
-                Checkout::Use(server) => return self.send(key, server, bytes, whole),
+                Checkout::Use(server) => return self.send_within(key, server, bytes, whole),
+                Checkout::Refused(limit) => return self.refuse(key, limit),
                 Checkout::Full => status = Status::Overloaded,
             }
         }
@@ -87,7 +88,7 @@ impl Engine {
         // A repetition counts where it is under way.
         if exchange.repeat.as_ref().is_some_and(|it| it.counted) {
             to.cluster.budget.iter().for_each(Budget::end);
-            next.cluster.budget.iter().for_each(Budget::begin);
+            next.cluster.budget.iter().for_each(Budget::begin_anyway);
         }
         let hashes_alike = to.hash == next.hash;
         exchange.to = Some(next);

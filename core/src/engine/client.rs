@@ -1,6 +1,12 @@
 //! A client's connection.
 
-use std::{net::SocketAddr, num::NonZeroU64, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU64,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
@@ -67,6 +73,11 @@ pub(super) struct Client {
     pub(super) stall: Option<TimerKey>,
     /// It was asked to leave.
     pub(super) leaving: bool,
+    /// How long it may be connected, and when that is over.
+    pub(super) age: Option<(Duration, TimerKey)>,
+    pub(super) opened: Instant,
+    /// From then on it is closed between two of its requests, however little it is silent.
+    pub(super) last_call: Option<Instant>,
     /// It was answered in this turn.
     pub(super) answered: bool,
 }
@@ -227,6 +238,9 @@ impl Client {
             last_read: now,
             stall: None,
             leaving: false,
+            age: None,
+            opened: now,
+            last_call: None,
             answered: false,
         }
     }

@@ -338,7 +338,8 @@ impl Engine {
         let Some(client) = self.clients.remove(key) else {
             return;
         };
-        if let Some(timer) = client.stall {
+        let age = client.age.map(|(_, timer)| timer);
+        for timer in [client.stall, age].into_iter().flatten() {
             self.timers.cancel(timer);
         }
         self.buffered = self

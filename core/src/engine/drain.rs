@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use meltemi_codec::{Drain, Status};
+use rand::Rng;
 
 use super::{
     ClientKey, Engine, Timer,
@@ -51,12 +52,18 @@ impl Engine {
 
     /// Closes a client that was asked to leave, if it is owed nothing and has been silent.
     pub(super) fn client_leaving(&mut self, key: ClientKey) {
-        let quiet = self.settings.drain_quiet;
+        let mut quiet = self.settings.drain_quiet;
         let Some(client) = self.clients.get(key) else {
             return;
         };
+        let last_call = client.last_call.map(|last| last <= self.now);
+        if last_call == Some(true) {
+            quiet = Duration::ZERO;
+        }
+        // In the middle of a transaction, for instance, nobody is silent.
+        let bound = last_call == Some(false) && client.pin.is_some();
         let silent = self.now.saturating_duration_since(client.last_read) >= quiet;
-        let busy = !client.flights.is_empty() || !client.inbox.is_empty();
+        let busy = bound || !client.flights.is_empty() || !client.inbox.is_empty();
         if !busy && silent {
             self.close_after_flush(key);
         } else {
@@ -65,9 +72,57 @@ impl Engine {
         }
     }
 
+    /// Lets a client stay for as long as its service says, less up to a tenth: those that came together
+    /// do not leave together.
+    pub(super) fn limit_age(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        let service = self.tables.service(client.service);
+        let longest = service.and_then(|service| service.longest);
+        let known = client.age.map(|(longest, _)| longest);
+        if longest == known {
+            return;
+        }
+        if let Some((_, timer)) = client.age.take() {
+            self.timers.cancel(timer);
+        }
+        client.age = longest.map(|longest| {
+            let jitter: f64 = self.random.random_range(0.9..1.0);
+            let due = client.opened + longest.mul_f64(jitter);
+            // Where the rule is new, those that are too old leave over a tenth of the time, too.
+            let soon = self.now + longest.mul_f64(1.0 - jitter);
+            (
+                longest,
+                self.timers.set(due.max(soon), Timer::ClientAge(key)),
+            )
+        });
+    }
+
+    /// A client is connected for as long as it may.
+    pub(super) fn client_aged(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else {
+            return;
+        };
+        if client.leaving || client.phase != Phase::Open {
+            return;
+        }
+        client.last_call = Some(self.now + self.settings.leaving);
+        client.metrics.connection_aged();
+        self.ask_to_leave(key);
+    }
+
+    /// How long a client is left alone that sends nothing.
+    fn client_idle(&self, key: ClientKey) -> Duration {
+        let client = self.clients.get(key);
+        let service = client.and_then(|client| self.tables.service(client.service));
+        let idle = service.and_then(|service| service.idle);
+        idle.unwrap_or(self.settings.client_idle)
+    }
+
     /// How long a silent client is left alone.
     pub(super) fn client_period(&self, key: ClientKey) -> Duration {
-        let idle = self.settings.client_idle;
+        let idle = self.client_idle(key);
         let heartbeat = self
             .clients
             .get(key)
@@ -77,7 +132,7 @@ impl Engine {
 
     pub(super) fn client_timer(&mut self, key: ClientKey) {
         let period = self.client_period(key);
-        let idle_limit = self.settings.client_idle;
+        let idle_limit = self.client_idle(key);
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };

@@ -132,6 +132,7 @@ impl Engine {
     #[inline(always)]
     pub(super) fn remove(&mut self, key: ExchangeKey) -> Option<Exchange> {
         let mut exchange = self.exchanges.remove(key)?;
+        exchange.requests_over(1);
         if let Some(timer) = exchange.deadline {
             self.timers.cancel(timer);
         }
@@ -190,6 +191,7 @@ impl Engine {
         let Some(sent) = exchange.attempt.take() else {
             return;
         };
+        exchange.attempts_over(1);
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempts_finished(1);

@@ -79,6 +79,8 @@ pub(super) struct Exchange {
     pub(super) observed: Option<Box<Observed>>,
     /// The request said nothing that would have to be looked at.
     pub(super) ordinary: bool,
+    /// It counts towards the bound of its route.
+    pub(super) counted: bool,
     /// It stands for several requests.
     pub(super) run: Option<Box<Run>>,
 }
@@ -170,6 +172,7 @@ impl Exchange {
             answered: false,
             log: None,
             observed: None,
+            counted: false,
             run: None,
         }
     }
@@ -215,6 +218,9 @@ impl Engine {
         self.open_log(key, bytes, whole);
         self.observe(key, bytes, whole);
         if self.buffered > self.settings.buffered || self.in_flight() > self.settings.in_flight {
+            if let Some(client) = self.clients.get(client) {
+                client.metrics.overloaded();
+            }
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
             return Some(key);
         }
@@ -242,7 +248,7 @@ impl Engine {
             self.answer(key, Status::Unsupported, ASTRAY);
             return Some(key);
         }
-        if self.limited(key, bytes, whole) {
+        if self.limited(key, bytes, whole) || !self.admitted_by_route(key) {
             return Some(key);
         }
         self.set_deadline(key, deadline);

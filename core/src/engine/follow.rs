@@ -15,7 +15,7 @@ use super::{
     exchange::{Exchange, Sent},
     lineup::Lineup,
     server::Line,
-    tables::{Candidates, Destination, Route},
+    tables::{Candidates, Destination, Metered, Route},
 };
 
 /// Where a request goes.
@@ -38,13 +38,14 @@ impl Engine {
     ) -> Option<Way> {
         let client = self.clients.get(key).filter(|_| is_ordinary(request))?;
         match client.keeps_order() && !client.flights.is_empty() {
-            true => self.way_of_newest(client, request, bytes),
+            true => self.way_of_newest(key, request, bytes),
             false => self.way_of_first(key, request, bytes),
         }
     }
 
     /// Where its client's newest one went.
-    fn way_of_newest(&self, client: &Client, request: &Request, bytes: &[u8]) -> Option<Way> {
+    fn way_of_newest(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
+        let client = self.clients.get(key)?;
         let newest = self.exchanges.get(*client.flights.iter().next_back()?)?;
         let sent = self.leads_behind(client, newest, request)?;
         let to = newest.to.as_ref()?;
@@ -52,10 +53,16 @@ impl Engine {
         if !Rc::ptr_eq(route.next_destination()?, to) {
             return None;
         }
-        let frame = whole(bytes, &request.memo);
-        route.admits(client, frame, self.elapsed).then(|| Way {
+        let to = Rc::clone(to);
+        let bucket = route.bucket(client, whole(bytes, &request.memo));
+        if bucket.is_some_and(|bucket| !bucket.take(self.elapsed)) {
+            return None;
+        }
+        let admitted = self.admits((&route, &to), sent.server, key);
+        Metered::settle(bucket, admitted);
+        admitted.then_some(Way {
             server: sent.server,
-            to: Rc::clone(to),
+            to,
             route,
             candidates: None,
         })
@@ -79,11 +86,10 @@ impl Engine {
         if bucket.is_some_and(|bucket| !bucket.take(self.elapsed)) {
             return None;
         }
-        let Some((server, candidates)) = self.line_of_first(key, request, (&to, random)) else {
-            bucket.iter().for_each(|bucket| bucket.give_back());
-            return None;
-        };
-        bucket.iter().for_each(|bucket| bucket.metrics.admitted());
+        let line = self.line_of_first(key, request, (&to, random));
+        let line = line.filter(|(server, _)| self.admits((&route, &to), *server, key));
+        Metered::settle(bucket, line.is_some());
+        let (server, candidates) = line?;
         Some(Way {
             server,
             to,
@@ -109,6 +115,14 @@ impl Engine {
         let carries = |line: &Line| line.is(&to.dialect, request.session.as_ref());
         let server = match self.ready(host, (own, sharing), carries) {
             Some(server) => server,
+            None if to
+                .cluster
+                .limits
+                .as_ref()
+                .is_some_and(|it| it.refuses_new().is_some()) =>
+            {
+                return None;
+            }
             None => self.open(host, own, Line::new(&to.dialect, request.session.clone()))?,
         };
         if own {
@@ -134,7 +148,7 @@ impl Engine {
         client.pin.is_none()
             && !client.over_limit
             && self.buffered <= self.settings.buffered
-            && self.in_flight() <= self.settings.in_flight
+            && self.in_flight() < self.settings.in_flight
             && self.telemetry.access_log().is_none()
             && !self.observer.keeps(client.service)
     }
@@ -181,8 +195,10 @@ impl Engine {
         let candidates = way.candidates.map(|drawn| spare.put(drawn));
         let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
         let id = request.id;
+        let counted = way.route.limit.is_some();
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
+            counted,
             route: Some(way.route),
             to: Some(way.to),
             candidates,

@@ -79,6 +79,9 @@ impl Engine {
         let Some((first, server)) = self.rival_of(key) else {
             return;
         };
+        if !self.takes_rival(key, server) {
+            return self.server_settled(server);
+        }
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -106,7 +109,22 @@ impl Engine {
             // Where order counts it must neither overtake nor be overtaken.
             && !self.is_followed(key)
             && self.followed(key, exchange).is_none()
-            && self.is_within_budget(exchange)
+    }
+
+    /// Takes what a second attempt needs on this connection.
+    fn takes_rival(&mut self, key: ExchangeKey, server: ServerKey) -> bool {
+        if self.takes_attempt(key, server).is_err() {
+            return false;
+        }
+        let exchange = self.exchanges.get(key);
+        let allowed = exchange.is_some_and(|exchange| {
+            let allowed = self.begins_within_budget(exchange);
+            if !allowed {
+                exchange.attempts_over(1);
+            }
+            allowed
+        });
+        allowed
     }
 
     /// The attempt that is under way, and a connection to another endpoint.
@@ -142,6 +160,9 @@ impl Engine {
         let Some(parted) = self.part(key, (server, attempt), "failed") else {
             return false;
         };
+        if let Some(exchange) = self.exchanges.get(key) {
+            exchange.attempts_over(1);
+        }
         if let Some(host) = self.tables.hosts.get_mut(parted.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempts_finished(1);

@@ -6,14 +6,17 @@ use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
     lost::Loss,
     server::{Line, Server},
-    tables::HostKey,
+    tables::{HostKey, Limit},
 };
+use crate::circuit::Permit;
 
 /// A connection to send a request on.
 pub(super) enum Checkout {
     Use(ServerKey),
     /// Every connection that the limits allow is full.
     Full,
+    /// As many requests are under way, or wait for a connection, as may.
+    Refused(Limit),
 }
 
 impl Engine {
@@ -31,7 +34,10 @@ impl Engine {
         let found = self.ready(host, (own, sharing), |line| line.carries(exchange));
         let line = match found {
             Some(_) => None,
-            None => Line::of(exchange),
+            None => match self.refuses_new(key) {
+                Some(limit) => return Checkout::Refused(limit),
+                None => Line::of(exchange),
+            },
         };
         let found = found.or_else(|| self.open(host, own, line?));
         let Some(server_key) = found else {
@@ -87,16 +93,20 @@ impl Engine {
             let owned = host.connections.len() - host.shared.len();
             (owned, self.settings.own_connections_per_endpoint)
         } else {
-            let same = |key: &&ServerKey| self.servers.get(**key).is_some_and(|s| s.line == line);
+            let same = |key: &&ServerKey| {
+                let server = self.servers.get(**key);
+                server.is_some_and(|s| s.line == line && !s.retiring)
+            };
             let same = host.shared.iter().filter(same).count();
             (same, self.settings.connections_per_endpoint)
         };
-        if open >= most || !self.has_room(host_key) {
+        if open >= most {
             return None;
         }
+        let permit = self.permit(host_key)?;
         let host = self.tables.hosts.get_mut(host_key)?;
-        let metrics = host.metrics.clone();
-        let mut server = Server::new(line, self.settings.whole, host_key, metrics, self.now);
+        let at = (host_key, host.metrics.clone(), permit);
+        let mut server = Server::new(line, self.settings.whole, at, self.now);
         let before = server.outbox.len();
         if server.codec.open(server.outbox.append(&mut self.spare)) == Open::Await {
             server.handshake = Some(server.outbox.end());
@@ -116,20 +126,24 @@ impl Engine {
         Some(key)
     }
 
-    /// Whether the cluster may have another connection. One that nobody uses, and that is of no use
-    /// to whoever asks, makes room.
-    fn has_room(&mut self, host: HostKey) -> bool {
-        if !self.tables.is_full(host, self.settings.workers) {
-            return true;
+    /// A place among the connections of the cluster. One that nobody uses, and that is of no use to
+    /// whoever asks, makes room.
+    fn permit(&mut self, key: HostKey) -> Option<Permit> {
+        let host = self.tables.hosts.get(key)?;
+        if let Some(permit) = host.permit() {
+            return Some(permit);
         }
-        let idle = self.tables.hosts.get(host).and_then(|host| {
-            let mut shared = host.shared.iter();
-            shared.find(|key| self.servers.get(**key).is_some_and(Server::is_free))
-        });
+        let mut shared = host.shared.iter();
+        let idle = shared.find(|key| self.servers.get(**key).is_some_and(Server::is_free));
         if let Some(idle) = idle.copied() {
             self.close_server(idle);
         }
-        !self.tables.is_full(host, self.settings.workers)
+        let host = self.tables.hosts.get(key)?;
+        let permit = host.permit();
+        if permit.is_none() {
+            host.metrics.connection_overflowed();
+        }
+        permit
     }
 
     pub(super) fn server_connected(&mut self, key: ServerKey) {
@@ -141,6 +155,9 @@ impl Engine {
         server.last_read = self.now;
         server.last_used = self.now;
         server.metrics.connection_opened();
+        if server.is_ready() {
+            server.permit.ready();
+        }
         let host = self.tables.hosts.get(server.host);
         if server.handshake.is_some()
             && let Some(host) = host
@@ -156,6 +173,7 @@ impl Engine {
     pub(super) fn server_ready(&mut self, key: ServerKey) {
         if let Some(server) = self.servers.get_mut(key) {
             server.handshake = None;
+            server.permit.ready();
         }
         self.flush_server(key);
     }

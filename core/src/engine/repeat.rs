@@ -286,11 +286,12 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        if let Some(sent) = exchange.attempt.take()
-            && let Some(host) = self.tables.hosts.get_mut(sent.host)
-        {
-            host.active = host.active.saturating_sub(1);
-            host.metrics.attempts_finished(1);
+        if let Some(sent) = exchange.attempt.take() {
+            exchange.attempts_over(1);
+            if let Some(host) = self.tables.hosts.get_mut(sent.host) {
+                host.active = host.active.saturating_sub(1);
+                host.metrics.attempts_finished(1);
+            }
         }
         // What its client sends from now on must not overtake it.
         if let Some(client) = self.clients.get_mut(exchange.client)

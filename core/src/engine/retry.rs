@@ -65,13 +65,11 @@ impl Exchange {
         self.answered || self.response_bytes > 0 || own.is_some_and(|own| !own.answer.is_empty())
     }
 
-    /// Its cluster counts one more repetition.
+    /// Its cluster, whose budget allows it, counts one more repetition.
     pub(super) fn count_repetition(&mut self) {
         let budget = self.to.as_ref().and_then(|to| to.cluster.budget.as_ref());
         if let (Some(repeat), Some(budget)) = (&mut self.repeat, budget) {
-            if !std::mem::replace(&mut repeat.counted, true) {
-                budget.begin();
-            }
+            repeat.counted = true;
             budget.count();
         }
     }
@@ -105,6 +103,7 @@ impl Engine {
         may
     }
 
+    /// If so, what follows is [`Engine::retry`].
     fn may_retry(&self, key: ExchangeKey, failure: RetryOn) -> bool {
         let Some(exchange) = self.exchanges.get(key) else {
             return false;
@@ -115,11 +114,12 @@ impl Engine {
             && !pinned
             && !self.is_for_nobody(key)
             && !self.is_followed(key)
-            && self.is_within_budget(exchange)
+            && self.begins_within_budget(exchange)
     }
 
-    /// Whether the cluster may have another repetition under way, or has this one already.
-    pub(super) fn is_within_budget(&self, exchange: &Exchange) -> bool {
+    /// Whether the cluster may have another repetition under way, which it has from then on, or has this
+    /// one already.
+    pub(super) fn begins_within_budget(&self, exchange: &Exchange) -> bool {
         let Some(to) = &exchange.to else {
             return false;
         };
@@ -127,7 +127,7 @@ impl Engine {
         counted
             || to
                 .cluster
-                .allows_retry(&self.tables.hosts, self.settings.workers)
+                .begins_retry(&self.tables.hosts, self.settings.workers)
     }
 
     fn retry(&mut self, key: ExchangeKey, failure: RetryOn) {

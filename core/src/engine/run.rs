@@ -19,7 +19,11 @@ use super::{
     follow::{is_ordinary, whole},
     lineup::Lineup,
     server::Server,
+    tables::Metered,
 };
+
+/// More requests are not in the bytes of one read.
+const LONGEST: usize = 16_384;
 
 /// The requests of a run that are unanswered.
 #[derive(Default)]
@@ -46,6 +50,8 @@ pub(super) struct Joining {
     server: ServerKey,
     joined: u32,
     received: u64,
+    /// Something bounds its requests.
+    bounded: bool,
 }
 
 impl Run {
@@ -140,6 +146,10 @@ impl Engine {
 
     /// The client's newest request, where the next one may be one of a run with it.
     fn joinable(&self, key: ClientKey, request: &Request) -> Option<Joining> {
+        // Those who join are counted in the end: so many must have room.
+        if self.in_flight() + LONGEST > self.settings.in_flight {
+            return None;
+        }
         let client = self.clients.get(key)?;
         let newest_key = *client.flights.iter().next_back()?;
         let newest = self.exchanges.get(newest_key)?;
@@ -160,6 +170,7 @@ impl Engine {
             server: sent.server,
             joined: 0,
             received: 0,
+            bounded: newest.is_bounded(),
         })
     }
 
@@ -203,9 +214,15 @@ impl Engine {
         if !route.next_destination().is_some_and(goes_there) {
             return false;
         }
-        if !route.admits(client, frame, self.elapsed) {
+        let bucket = route.bucket(client, frame);
+        if bucket.is_some_and(|bucket| !bucket.take(self.elapsed)) {
             return false;
         }
+        if run.bounded && !exchange.takes_another(server) {
+            Metered::settle(bucket, false);
+            return false;
+        }
+        Metered::settle(bucket, true);
         route.destination();
         let random = &mut self.random;
         self.observer

@@ -16,7 +16,10 @@ use super::{
     timers::TimerKey,
     wire_ids::{AttemptKey, Attempts},
 };
-use crate::telemetry::{ClusterMetrics, OutcomeLabel, ResponseFlag};
+use crate::{
+    circuit::Permit,
+    telemetry::{ClusterMetrics, OutcomeLabel, ResponseFlag},
+};
 use slotmap::SlotMap;
 
 /// A connection to a server and the requests that are on it.
@@ -28,6 +31,9 @@ pub(super) struct Server {
     pub(super) in_order: bool,
     pub(super) host: HostKey,
     pub(super) metrics: ClusterMetrics,
+    pub(super) permit: Permit,
+    /// Requests that it was given, where there is a bound to them.
+    pub(super) carried: u32,
     pub(super) connected: bool,
     /// While its codec's handshake is under way: where that ends in what is to be sent. Nothing
     /// behind it leaves.
@@ -142,8 +148,7 @@ impl Server {
     pub(super) fn new(
         line: Line,
         whole: usize,
-        host: HostKey,
-        metrics: ClusterMetrics,
+        (host, metrics, permit): (HostKey, ClusterMetrics, Permit),
         now: Instant,
     ) -> Self {
         let Dialect {
@@ -165,6 +170,8 @@ impl Server {
             in_order: !matches!(traits.correlation, Correlation::ById { .. }),
             host,
             metrics,
+            permit,
+            carried: 0,
             connected: false,
             handshake: None,
             inbox: Vec::new(),
@@ -185,6 +192,12 @@ impl Server {
             gathering: None,
             head: None,
         }
+    }
+
+    /// Whether requests leave as they come.
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        self.connected && self.handshake.is_none()
     }
 
     /// What may be sent now.
@@ -428,9 +441,17 @@ impl Engine {
             .is_some_and(|exchange| exchange.waits)
     }
 
+    /// How long a connection is kept that has no requests.
+    fn server_idle(&self, key: ServerKey) -> Duration {
+        let server = self.servers.get(key);
+        let host = server.and_then(|server| self.tables.hosts.get(server.host));
+        let idle = host.and_then(|host| host.dial.idle);
+        idle.unwrap_or(self.settings.server_idle)
+    }
+
     /// How long a silent connection is left alone.
     pub(super) fn server_period(&self, key: ServerKey) -> Duration {
-        let idle = self.settings.server_idle;
+        let idle = self.server_idle(key);
         let heartbeat = self
             .servers
             .get(key)
@@ -441,7 +462,7 @@ impl Engine {
     /// Closes what is idle for long, gives up what is dead, beats where it is silent.
     pub(super) fn server_timer(&mut self, key: ServerKey) {
         let period = self.server_period(key);
-        let idle_limit = self.settings.server_idle;
+        let idle_limit = self.server_idle(key);
         let now = self.now;
         let Some(server) = self.servers.get(key) else {
             return;

@@ -47,6 +47,9 @@ pub struct Settings {
     pub probe: Duration,
     /// How long a client that was told to leave must be silent before its connection closes.
     pub drain_quiet: Duration,
+    /// A client that was told to leave since it is connected for too long, and is never silent, is
+    /// closed after this time, between two of its requests.
+    pub leaving: Duration,
 }
 
 impl Default for Settings {
@@ -71,6 +74,7 @@ impl Default for Settings {
             mirrors: 1024,
             probe: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(1),
+            leaving: Duration::from_secs(45),
         }
     }
 }

@@ -160,6 +160,7 @@ impl Engine {
             attempt.start += run.sent;
         }
         let requests = u64::from(run.answers);
+        exchange.attempts_over(run.answers);
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active = host.active.saturating_sub(run.answers);
             host.metrics.attempts_finished(requests);
@@ -180,6 +181,7 @@ impl Engine {
         record(exchange, client.as_deref(), answered);
         // Its exchange stands for one of them.
         let riders = answers - usize::from(over);
+        exchange.requests_over(u32::try_from(riders).unwrap_or(u32::MAX));
         self.riders -= riders;
         if let Some(client) = client {
             client.flights.riders -= riders;

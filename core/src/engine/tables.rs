@@ -6,7 +6,8 @@
 mod budget;
 mod changes;
 mod cluster;
-mod limit;
+mod limits;
+mod rate_limit;
 mod selection;
 mod service;
 
@@ -20,10 +21,14 @@ use std::{
 use slotmap::{SlotMap, new_key_type};
 
 use super::{TopologyKey, topology::Discovery};
-use crate::{buckets::Buckets, config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
+use crate::{
+    buckets::Buckets, circuit::Circuits, config::Snapshot, protocols::Protocols,
+    telemetry::WorkerTelemetry,
+};
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
-pub(super) use limit::Metered;
+pub(super) use limits::{Limit, Limits, RouteLimit};
+pub(super) use rate_limit::Metered;
 pub(super) use service::{Destination, Dialect, Route, Service};
 
 new_key_type! {
@@ -36,6 +41,8 @@ new_key_type! {
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
     pub(super) buckets: Arc<Buckets>,
+    /// What all workers use of clusters and routes.
+    pub(super) circuits: Arc<Circuits>,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
@@ -51,6 +58,7 @@ impl Tables {
         Self {
             protocols,
             buckets,
+            circuits: Arc::default(),
             dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),

@@ -1,6 +1,6 @@
 //! Clusters whose servers tell which endpoints there are, and which of them has what.
 
-use std::{cell::RefCell, collections::HashSet, net::IpAddr, rc::Rc, time::Instant};
+use std::{cell::RefCell, collections::HashSet, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
 use meltemi_codec::{Node, Probe, Topology};
 use meltemi_policy::Locality;
@@ -197,30 +197,11 @@ impl Tables {
         from: HostKey,
     ) -> Option<HostKey> {
         let known = self.hosts.get(from)?;
-        let mut host = Host::new(&cluster.name, address, Locality::default(), &known.metrics);
+        let usage = Arc::clone(&known.usage);
+        let locality = Locality::default();
+        let mut host = Host::new(&cluster.name, address, locality, &known.metrics, usage);
         host.dial = known.dial;
         Some(self.hosts.insert(host))
-    }
-
-    /// Whether this worker has its share of the connections that the endpoint's cluster allows.
-    /// Each endpoint may have one all the same.
-    pub(super) fn is_full(&self, key: HostKey, workers: usize) -> bool {
-        let Some((host, most)) = self
-            .hosts
-            .get(key)
-            .and_then(|host| Some((host, host.dial.most?)))
-        else {
-            return false;
-        };
-        let share = usize::try_from(most)
-            .unwrap_or(usize::MAX)
-            .div_ceil(workers.max(1));
-        let of_cluster = self
-            .hosts
-            .values()
-            .filter(|other| other.cluster == host.cluster);
-        let open: usize = of_cluster.map(|host| host.connections.len()).sum();
-        open >= share && !host.connections.is_empty()
     }
 
     /// Replaces what is known of a cluster. Returns the endpoints that are no longer in it.

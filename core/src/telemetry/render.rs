@@ -22,7 +22,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 7] = [
+const SERVICES: [Family<ServiceCells>; 10] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -65,9 +65,27 @@ const SERVICES: [Family<ServiceCells>; 7] = [
         kind: "counter",
         cell: |cells| &cells.refused_changes,
     },
+    Family {
+        name: "meltemi_overload_refused_total",
+        help: "Requests that were refused: the worker has as many, or buffers as much, as it may.",
+        kind: "counter",
+        cell: |cells| &cells.overloaded,
+    },
+    Family {
+        name: "meltemi_route_rq_overflow_total",
+        help: "Requests that were refused: their route has as many as it may (`circuitBreaker.maxRequests`).",
+        kind: "counter",
+        cell: |cells| &cells.route_overflows,
+    },
+    Family {
+        name: "meltemi_downstream_cx_max_duration_reached_total",
+        help: "Clients that were told to leave: they were connected for as long as they may.",
+        kind: "counter",
+        cell: |cells| &cells.aged,
+    },
 ];
 
-const CLUSTERS: [Family<ClusterCells>; 13] = [
+const CLUSTERS: [Family<ClusterCells>; 17] = [
     Family {
         name: "meltemi_upstream_connections",
         help: "Open connections to endpoints.",
@@ -145,6 +163,30 @@ const CLUSTERS: [Family<ClusterCells>; 13] = [
         help: "Copies that were not made, since too many were under way.",
         kind: "counter",
         cell: |cells| &cells.copies_left_out,
+    },
+    Family {
+        name: "meltemi_upstream_cx_overflow_total",
+        help: "Connections to endpoints that were not made: there are as many as there may be.",
+        kind: "counter",
+        cell: |cells| &cells.connection_overflows,
+    },
+    Family {
+        name: "meltemi_upstream_rq_pending_overflow_total",
+        help: "Requests that were refused: as many wait for a connection as may.",
+        kind: "counter",
+        cell: |cells| &cells.pending_overflows,
+    },
+    Family {
+        name: "meltemi_upstream_rq_overflow_total",
+        help: "Requests that were refused: as many are under way as may.",
+        kind: "counter",
+        cell: |cells| &cells.request_overflows,
+    },
+    Family {
+        name: "meltemi_upstream_rq_retry_overflow_total",
+        help: "Requests that were not sent again: as many repetitions are under way as may.",
+        kind: "counter",
+        cell: |cells| &cells.retry_overflows,
     },
 ];
 

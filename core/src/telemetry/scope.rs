@@ -18,6 +18,9 @@ pub(super) struct ServiceCells {
     pub(super) decode_errors: Cell,
     pub(super) dropped_answers: Cell,
     pub(super) refused_changes: Cell,
+    pub(super) overloaded: Cell,
+    pub(super) route_overflows: Cell,
+    pub(super) aged: Cell,
 }
 
 impl ServiceMetrics {
@@ -61,6 +64,21 @@ impl ServiceMetrics {
         self.0.refused_changes.add(1);
     }
 
+    /// A request was refused: the worker has as many, or buffers as much, as it may.
+    pub fn overloaded(&self) {
+        self.0.overloaded.add(1);
+    }
+
+    /// A request was refused: its route has as many as it may.
+    pub fn route_overflowed(&self) {
+        self.0.route_overflows.add(1);
+    }
+
+    /// A client was told to leave: it is connected for as long as it may.
+    pub fn connection_aged(&self) {
+        self.0.aged.add(1);
+    }
+
     /// So many answers had no client any more, or a client that does not read.
     pub fn answers_dropped(&self, n: u64) {
         self.0.dropped_answers.add(n);
@@ -87,6 +105,10 @@ pub(super) struct ClusterCells {
     pub(super) copies_answered: Cell,
     pub(super) copies_failed: Cell,
     pub(super) copies_left_out: Cell,
+    pub(super) connection_overflows: Cell,
+    pub(super) pending_overflows: Cell,
+    pub(super) request_overflows: Cell,
+    pub(super) retry_overflows: Cell,
 }
 
 impl ClusterMetrics {
@@ -153,6 +175,26 @@ impl ClusterMetrics {
     /// A copy was not made, since there are too many already.
     pub fn copy_left_out(&self) {
         self.0.copies_left_out.add(1);
+    }
+
+    /// A connection was not made: there are as many as there may be.
+    pub fn connection_overflowed(&self) {
+        self.0.connection_overflows.add(1);
+    }
+
+    /// A request was refused: as many wait for a connection as may.
+    pub fn pending_overflowed(&self) {
+        self.0.pending_overflows.add(1);
+    }
+
+    /// A request was refused: as many are under way as may.
+    pub fn request_overflowed(&self) {
+        self.0.request_overflows.add(1);
+    }
+
+    /// A request was not sent again: as many repetitions are under way as may.
+    pub fn retry_overflowed(&self) {
+        self.0.retry_overflows.add(1);
     }
 
     /// An endpoint sent an answer that nobody waits for (any more).

@@ -9,8 +9,8 @@ use std::{
 use meltemi_codec::Status;
 use meltemi_core::{
     config::{
-        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, RateLimit, RetryOn, RetryPolicy,
-        Route, RouteConfig, RouteFault, Service, Share, Snapshot,
+        Bind, CircuitBreaker, Cluster, Endpoint, Endpoints, LbPolicy, Limits, Listener, RateLimit,
+        RetryOn, RetryPolicy, Route, RouteConfig, RouteFault, Service, Share, Snapshot,
     },
     engine::Settings,
 };
@@ -20,6 +20,9 @@ use rand::{Rng, rngs::SmallRng};
 use crate::wire::Dialect;
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
+pub(crate) const CLUSTER: &str = "outbound|1||echo.default";
+/// Under which its route's requests count.
+pub(crate) const ROUTE: &str = "all";
 
 /// What a schedule's service does besides.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,12 @@ pub(crate) struct Policy {
     pub(crate) limit: Option<TokenBucket>,
     /// Some requests are delayed, some are answered with an error.
     pub(crate) faults: bool,
+    /// Of the cluster.
+    pub(crate) limits: Limits,
+    /// How many of its route's requests may be unanswered.
+    pub(crate) of_route: Option<u32>,
+    /// How long a client may be connected.
+    pub(crate) longest: Option<Duration>,
 }
 
 impl Policy {
@@ -51,6 +60,9 @@ impl Policy {
                 .then(|| Duration::from_millis(random.random_range(1..60))),
             limit: random.random_ratio(1, 4).then(|| bucket(random)),
             faults: random.random_ratio(1, 4),
+            limits: limits(random),
+            of_route: drawn(random, 1..12),
+            longest: drawn(random, 100..2_000).map(|ms| Duration::from_millis(ms.into())),
         }
     }
 
@@ -99,6 +111,26 @@ fn bucket(random: &mut SmallRng) -> TokenBucket {
     TokenBucket::new(most, random.random_range(1..40), interval).expect("numbers of a bucket")
 }
 
+/// Something in one of four schedules.
+fn drawn(random: &mut SmallRng, range: std::ops::Range<u32>) -> Option<u32> {
+    random
+        .random_ratio(1, 4)
+        .then(|| random.random_range(range))
+}
+
+fn limits(random: &mut SmallRng) -> Limits {
+    if random.random() {
+        return Limits::default();
+    }
+    Limits {
+        connections: drawn(random, 1..6),
+        pending: drawn(random, 1..6),
+        requests: drawn(random, 1..12),
+        retries: drawn(random, 1..4),
+        requests_per_connection: drawn(random, 1..12),
+    }
+}
+
 pub(crate) fn snapshot(
     dialect: Dialect,
     hosts: Vec<Endpoint>,
@@ -106,7 +138,7 @@ pub(crate) fn snapshot(
     policy: Policy,
 ) -> Snapshot {
     let watched = policy.watched;
-    let name = "outbound|1||echo.default".to_owned();
+    let name = CLUSTER.to_owned();
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
@@ -114,6 +146,7 @@ pub(crate) fn snapshot(
     };
     let service = Service {
         operation_metrics: watched,
+        max_connection_duration: policy.longest,
         slow_request_threshold: watched.then_some(Duration::from_millis(20)),
         ..Service::new("default/echo", dialect.protocol(), "echo")
     };
@@ -124,9 +157,16 @@ pub(crate) fn snapshot(
         idempotent: policy.hedge.is_some(),
         limit: policy.limit(),
         fault: policy.fault(),
+        circuit_breaker: policy.of_route.map(|max_requests| CircuitBreaker {
+            name: ROUTE.into(),
+            max_requests,
+        }),
         ..Route::new("all", &name)
     };
-    let cluster = cluster(&name, hosts, lb);
+    let cluster = Cluster {
+        limits: policy.limits,
+        ..cluster(&name, hosts, lb)
+    };
     Snapshot {
         listeners: [(listener.name.clone(), Arc::new(listener))].into(),
         services: [(service.name.clone(), Arc::new(service))].into(),
@@ -170,6 +210,7 @@ pub(crate) fn tight_settings(random: &mut SmallRng) -> Settings {
         buffered: 1024 * 1024,
         stall: Duration::from_secs(2),
         drain_quiet: Duration::from_millis(100),
+        leaving: Duration::from_millis(500),
         ..Settings::default()
     }
 }

@@ -20,6 +20,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use crate::{
     client::Client,
     config::{LISTENER, Policy, snapshot, tight_settings},
+    limits::Watch,
     server::{Manners, ServerConnection},
     wire::Dialect,
 };
@@ -42,7 +43,19 @@ pub(crate) struct Totals {
     pub(crate) repeated: u64,
     /// Requests that two servers were asked at a time.
     pub(crate) hedged: u64,
+    /// Refused by each of the bounds.
+    pub(crate) overflows: [u64; OVERFLOWS.len()],
 }
+
+/// The counters of what goes beyond a bound.
+const OVERFLOWS: [&str; 6] = [
+    "meltemi_upstream_cx_overflow_total{",
+    "meltemi_upstream_rq_overflow_total{",
+    "meltemi_upstream_rq_pending_overflow_total{",
+    "meltemi_upstream_rq_retry_overflow_total{",
+    "meltemi_route_rq_overflow_total{",
+    "meltemi_downstream_cx_max_duration_reached_total{",
+];
 
 impl Totals {
     pub(crate) fn add(&mut self, other: &Self) {
@@ -57,6 +70,9 @@ impl Totals {
         self.delivered += other.delivered;
         self.repeated += other.repeated;
         self.hedged += other.hedged;
+        for (all, one) in self.overflows.iter_mut().zip(other.overflows) {
+            *all += one;
+        }
     }
 
     pub(crate) fn assert_everything_happened(&self) {
@@ -71,6 +87,9 @@ impl Totals {
             ("requests sent again", self.repeated),
             ("hedged requests", self.hedged),
         ] {
+            assert!(times > 0, "these schedules had no {what}");
+        }
+        for (what, times) in OVERFLOWS.iter().zip(self.overflows) {
             assert!(times > 0, "these schedules had no {what}");
         }
         assert!(
@@ -94,6 +113,7 @@ pub(crate) struct World {
     connecting: Vec<(Duration, ConnectionId, Address)>,
     endpoints: u16,
     policy: Policy,
+    limits: Watch,
     manners: Manners,
     nonces: u64,
     /// Who asked.
@@ -117,7 +137,10 @@ impl World {
         ]);
         let telemetry = Telemetry::new();
         let worker = telemetry.worker();
-        let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start);
+        let policy = Policy::drawn(&mut random);
+        let limits = Watch::new(policy);
+        let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start)
+            .with_circuits(Arc::clone(&limits.circuits));
         let calm = random.random_ratio(1, 4);
         let mut fault = |most: u32| {
             if calm {
@@ -148,7 +171,8 @@ impl World {
             servers: Vec::new(),
             connecting: Vec::new(),
             endpoints,
-            policy: Policy::drawn(&mut random),
+            policy,
+            limits,
             manners,
             nonces: 0,
             asker: HashMap::new(),
@@ -171,19 +195,15 @@ impl World {
         }
         self.calm_down();
         self.check_metrics();
+        let page = self.telemetry.render();
+        self.totals.overflows = OVERFLOWS.map(|family| counted(&page, family));
         self.totals
     }
 
     /// Every request is counted once, by its route, its duration and its operation.
     fn check_metrics(&self) {
         let page = self.telemetry.render();
-        let counted = |family: &str| -> u64 {
-            let values = page.lines().filter_map(|line| {
-                let (_, value) = line.strip_prefix(family)?.rsplit_once("} ")?;
-                value.parse::<u64>().ok()
-            });
-            values.sum()
-        };
+        let counted = |family| counted(&page, family);
         let requests = counted("meltemi_requests_total{");
         let timed = counted("meltemi_request_duration_seconds_count{");
         assert_eq!(timed, requests, "requests by duration and by outcome");
@@ -564,6 +584,7 @@ impl World {
             .filter(|client| !client.closed)
             .count();
         assert_eq!(status.clients, open, "clients leak");
+        self.limits.check(&status);
     }
 
     /// No more faults: everything that is owed must now be answered, and nothing may be left.
@@ -605,6 +626,7 @@ impl World {
         let active: u32 = status.hosts.iter().map(|host| host.active).sum();
         assert_eq!(active, 0, "endpoints keep requests that are over");
         assert_eq!(status.buffered, 0, "buffered bytes leak");
+        assert!(self.limits.is_over(), "permits leak");
     }
 
     fn move_everything(&mut self) {
@@ -629,4 +651,13 @@ impl World {
         self.settle_actions();
         self.check();
     }
+}
+
+/// The sum of a counter's values on a page of metrics.
+fn counted(page: &str, family: &str) -> u64 {
+    let values = page.lines().filter_map(|line| {
+        let (_, value) = line.strip_prefix(family)?.rsplit_once("} ")?;
+        value.parse::<u64>().ok()
+    });
+    values.sum()
 }

@@ -318,6 +318,9 @@ pub struct RouteAction {
     pub hash_policy: ::prost::alloc::vec::Vec<
         super::super::super::super::super::meltemi::config::v1::HashPolicy,
     >,
+    /// Absent: any number of requests may be unanswered at a time.
+    #[prost(message, optional, tag = "1070")]
+    pub circuit_breaker: ::core::option::Option<CircuitBreaker>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2")]
     pub cluster_specifier: ::core::option::Option<route_action::ClusterSpecifier>,
 }
@@ -360,6 +363,26 @@ impl ::prost::Name for HedgePolicy {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.HedgePolicy"
+            .into()
+    }
+}
+/// How many requests may be unanswered at a time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CircuitBreaker {
+    /// Routes with the same name count together, in whatever configuration; required.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub max_requests: u32,
+}
+impl ::prost::Name for CircuitBreaker {
+    const NAME: &'static str = "CircuitBreaker";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.CircuitBreaker".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.CircuitBreaker"
             .into()
     }
 }

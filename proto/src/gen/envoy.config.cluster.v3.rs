@@ -16,6 +16,13 @@ pub mod circuit_breakers {
         pub priority: i32,
         #[prost(message, optional, tag = "2")]
         pub max_connections: ::core::option::Option<u32>,
+        #[prost(message, optional, tag = "3")]
+        pub max_pending_requests: ::core::option::Option<u32>,
+        #[prost(message, optional, tag = "4")]
+        pub max_requests: ::core::option::Option<u32>,
+        /// Does not count beside retry_budget.
+        #[prost(message, optional, tag = "5")]
+        pub max_retries: ::core::option::Option<u32>,
         #[prost(message, optional, tag = "8")]
         pub retry_budget: ::core::option::Option<thresholds::RetryBudget>,
     }

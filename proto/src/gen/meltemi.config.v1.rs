@@ -140,6 +140,12 @@ pub struct ClusterPolicy {
     pub max_unknown_nodes: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "15")]
     pub source: ::core::option::Option<SourceObject>,
+    /// A connection that has had no request for so long is closed. Absent: after 5 minutes.
+    #[prost(message, optional, tag = "70")]
+    pub idle_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// After so many requests a connection takes no more, and closes; above 0. Absent: no limit.
+    #[prost(message, optional, tag = "71")]
+    pub max_requests_per_connection: ::core::option::Option<u32>,
     /// What is hashed where the cluster's balancer hashes. Empty: the key that the protocol itself has.
     #[prost(message, repeated, tag = "80")]
     pub hash_policy: ::prost::alloc::vec::Vec<HashPolicy>,
@@ -403,6 +409,15 @@ pub struct Service {
     pub buffering: ::core::option::Option<Buffering>,
     #[prost(message, optional, tag = "15")]
     pub source: ::core::option::Option<SourceObject>,
+    /// A client that has sent nothing for so long, and is owed nothing, is closed. Absent: after an hour.
+    #[prost(message, optional, tag = "70")]
+    pub downstream_idle_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// A client that is connected for so long, less up to a tenth of it at random, is told to leave in its
+    /// protocol's words. Absent: never.
+    #[prost(message, optional, tag = "71")]
+    pub max_downstream_connection_duration: ::core::option::Option<
+        ::prost_types::Duration,
+    >,
 }
 /// Nested message and enum types in `Service`.
 pub mod service {

@@ -278,7 +278,7 @@ const ERRORS: [Row; 36] = [
         "maxConnections: 7",
         "maxConnections: -7",
         "destination.yaml:8:29",
-        "from 0 to 2147483647",
+        "from 1 to 2147483647",
     ),
     (
         SECRET,
@@ -303,7 +303,7 @@ fn each_error_is_told_at_its_place() {
     }
 }
 
-const WARNINGS: [Row; 6] = [
+const WARNINGS: [Row; 5] = [
     (
         REDIS,
         "opTimeout: 1.5s",
@@ -338,13 +338,6 @@ const WARNINGS: [Row; 6] = [
         "nowhere.shop",
         "redis.yaml:17:21",
         "until a ServiceEntry defines the host",
-    ),
-    (
-        DESTINATION,
-        "{maxConnections: 7,",
-        "{idleTimeout: 1h,",
-        "destination.yaml:8:13",
-        "`connectionPool.tcp.idleTimeout` is not in force yet",
     ),
 ];
 

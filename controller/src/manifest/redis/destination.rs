@@ -1,9 +1,7 @@
 //! `RedisDestination`: the policy towards the servers of a host.
 
-use std::time::Duration;
-
 use super::super::decode::{Decoder, Field, Fields};
-use super::super::{Located, name};
+use super::super::{Located, Tcp, connection_pool, name};
 use super::auth::{self, Auth};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
@@ -11,24 +9,12 @@ use crate::yaml::Node;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RedisDestination {
     pub(crate) host: Located<String>,
-    /// 10 s where nothing is said, as in Aeraki.
-    pub(crate) connect_timeout: Duration,
-    /// None: no limit.
-    pub(crate) max_connections: Option<u32>,
-    pub(crate) keepalive: Option<Keepalive>,
+    pub(crate) tcp: Tcp,
     pub(crate) mode: Mode,
     /// What is shown to the servers.
     pub(crate) auth: Option<Auth>,
     /// Whom to ask for the topology; none: the endpoints of the host.
     pub(crate) discovery_endpoints: Vec<Seed>,
-}
-
-/// What is not given is the system's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Keepalive {
-    pub(crate) probes: Option<u32>,
-    pub(crate) time: Option<Duration>,
-    pub(crate) interval: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,27 +34,11 @@ pub(crate) struct Seed {
     pub(crate) port: Option<u16>,
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 const DESTINATION: &[Field] = &[Field::InForce("host"), Field::InForce("trafficPolicy")];
 
 const POLICY: &[Field] = &[Field::InForce("connectionPool")];
 
 const POOL: &[Field] = &[Field::InForce("tcp"), Field::InForce("redis")];
-
-const TCP: &[Field] = &[
-    Field::InForce("connectTimeout"),
-    Field::InForce("maxConnections"),
-    Field::InForce("tcpKeepalive"),
-    Field::NotYet("maxConnectionDuration"),
-    Field::NotYet("idleTimeout"),
-];
-
-const KEEPALIVE: &[Field] = &[
-    Field::InForce("probes"),
-    Field::InForce("time"),
-    Field::InForce("interval"),
-];
 
 const REDIS: &[Field] = &[
     Field::InForce("mode"),
@@ -84,9 +54,7 @@ pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisDest
     let host = host.filter(|host| d.check_name("spec.host", host, &name::HOST));
     let mut destination = RedisDestination {
         host: host?,
-        connect_timeout: CONNECT_TIMEOUT,
-        max_connections: None,
-        keepalive: None,
+        tcp: Tcp::default(),
         mode: Mode::default(),
         auth: None,
         discovery_endpoints: vec![],
@@ -96,32 +64,13 @@ pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisDest
     let pool = policy.as_ref().and_then(|p| p.node("connectionPool"));
     if let Some(pool) = pool.map(|node| d.fields("connectionPool", node, POOL)) {
         if let Some(node) = pool.node("tcp") {
-            tcp(d, node, &mut destination);
+            destination.tcp = connection_pool::tcp(d, node);
         }
         if let Some(node) = pool.node("redis") {
             redis(d, node, &mut destination);
         }
     }
     Some(destination)
-}
-
-fn tcp(d: &mut Decoder, node: &Node, destination: &mut RedisDestination) {
-    let fields = d.fields("connectionPool.tcp", node, TCP);
-    if let Some(timeout) = fields.duration(d, "connectTimeout") {
-        destination.connect_timeout = timeout;
-    }
-    // As in Istio, 0 is a limit that is not given.
-    let limit = fields.integer(d, "maxConnections", 0..=i32::MAX.into());
-    let limit = limit.and_then(|limit| u32::try_from(limit.value).ok());
-    destination.max_connections = limit.filter(|&limit| limit > 0);
-    destination.keepalive = fields.node("tcpKeepalive").map(|node| {
-        let fields = d.fields("tcpKeepalive", node, KEEPALIVE);
-        Keepalive {
-            probes: fields.natural(d, "probes").filter(|&probes| probes > 0),
-            time: fields.duration(d, "time"),
-            interval: fields.duration(d, "interval"),
-        }
-    });
 }
 
 fn redis(d: &mut Decoder, node: &Node, destination: &mut RedisDestination) {

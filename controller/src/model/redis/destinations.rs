@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meltemi_policy::host;
 
@@ -29,6 +30,9 @@ pub(in super::super) struct Destination {
     spec: RedisDestination,
     credentials: Option<Credentials>,
 }
+
+/// As in Aeraki.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Destinations {
     pub(in super::super) fn new(
@@ -126,9 +130,9 @@ impl Destination {
     ) {
         let spec = &self.spec;
         cluster.source = self.source.id.clone();
-        cluster.connect_timeout = spec.connect_timeout;
-        cluster.max_connections = spec.max_connections;
-        cluster.keepalive = spec.keepalive;
+        cluster.pool.tcp = spec.tcp.or(cluster.pool.tcp);
+        let connect_timeout = cluster.pool.tcp.connect_timeout;
+        cluster.connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let mode = match spec.mode {
             Mode::Proxy => "PROXY",
             Mode::Cluster => "CLUSTER",

@@ -136,12 +136,15 @@ fn cluster() -> cluster::Cluster {
     message.circuit_breakers = Some(cluster::CircuitBreakers {
         thresholds: vec![
             cluster::circuit_breakers::Thresholds {
-                retry_budget: None,
                 priority: core::RoutingPriority::High.into(),
                 max_connections: Some(1),
+                ..Default::default()
             },
             cluster::circuit_breakers::Thresholds {
                 max_connections: Some(7),
+                max_pending_requests: Some(8),
+                max_requests: Some(9),
+                max_retries: Some(10),
                 ..Default::default()
             },
         ],
@@ -164,6 +167,8 @@ fn policy() -> own::ClusterPolicy {
             seeds: address(socket("10.0.0.1", 6379)).into_iter().collect(),
         }),
         max_unknown_nodes: Some(5),
+        idle_timeout: MILLIS(30_000),
+        max_requests_per_connection: Some(11),
         ..own::ClusterPolicy::default()
     }
 }
@@ -173,7 +178,15 @@ fn what_a_cluster_asks_for() {
     let parsed = Cluster::try_from(cluster()).expect("valid");
     assert_eq!(parsed.lb, LbPolicy::Random);
     assert_eq!(parsed.hashing, Some(Hashing::Maglev { table_size: 65_521 }));
-    assert_eq!(parsed.max_connections, Some(7));
+    let limits = Limits {
+        connections: Some(7),
+        pending: Some(8),
+        requests: Some(9),
+        retries: Some(10),
+        requests_per_connection: Some(11),
+    };
+    assert_eq!(parsed.limits, limits);
+    assert_eq!(parsed.idle_timeout, Some(Duration::from_secs(30)));
     let keepalive = parsed.keepalive.expect("it is on");
     assert_eq!(keepalive.probes, Some(3));
     assert_eq!(keepalive.time, Some(Duration::from_secs(60)));
@@ -205,7 +218,7 @@ fn what_a_cluster_asks_for() {
     let bare = Cluster::try_from(cluster_message()).expect("valid");
     assert_eq!(bare.hashing, None);
     assert_eq!(bare.max_unknown_nodes, 100);
-    assert_eq!(bare.max_connections, None);
+    assert_eq!((bare.limits, bare.idle_timeout), (Limits::default(), None));
     assert!(bare.topology.is_none() && bare.keepalive.is_none() && bare.settings.is_empty());
 }
 
@@ -277,6 +290,44 @@ fn with_seed(seed: Option<core::Address>) -> Option<core::Metadata> {
         topology: Some(own::Topology { seeds }),
         ..policy()
     }))
+}
+
+#[test]
+fn refused_limits_of_a_cluster() {
+    refuses::<_, Cluster>(
+        &cluster(),
+        &[
+            (
+                |c| {
+                    c.metadata = Some(metadata(&own::ClusterPolicy {
+                        max_requests_per_connection: Some(0),
+                        ..policy()
+                    }));
+                },
+                "metadata.typed_filter_metadata[meltemi].max_requests_per_connection: must be above 0",
+            ),
+            (
+                |c| {
+                    c.metadata = Some(metadata(&own::ClusterPolicy {
+                        idle_timeout: MILLIS(-1),
+                        ..policy()
+                    }));
+                },
+                "metadata.typed_filter_metadata[meltemi].idle_timeout: is negative or out of range",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_retry_budget_counts_in_the_place_of_a_limit() {
+    let mut message = cluster();
+    let breakers = message.circuit_breakers.as_mut().expect("given");
+    let budget = cluster::circuit_breakers::thresholds::RetryBudget::default();
+    breakers.thresholds[1].retry_budget = Some(budget);
+    let parsed = Cluster::try_from(message).expect("valid");
+    assert_eq!(parsed.limits.retries, None);
+    assert_eq!(parsed.limits.requests, Some(9));
 }
 
 #[test]

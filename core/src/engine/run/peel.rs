@@ -25,6 +25,7 @@ impl Exchange {
             chosen: self.chosen,
             attempt: self.attempt,
             request_bytes: u64::from(rider.received),
+            counted: self.counted,
             ..Self::new(self.client, request, self.started)
         }
     }

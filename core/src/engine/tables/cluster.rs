@@ -12,9 +12,10 @@ use meltemi_codec::Constraint;
 use meltemi_policy::{Locality, Warmup};
 use slotmap::SlotMap;
 
-use super::{HostKey, Tables, budget::Budget};
+use super::{HostKey, Limits, Tables, budget::Budget};
 use crate::{
     balance::{Balancer, PeakEwma, Run},
+    circuit::{Permit, Usage},
     config::{self, Address, Health, LbPolicy, Snapshot},
     engine::{
         ServerKey, TopologyKey,
@@ -34,6 +35,8 @@ pub(in crate::engine) struct Cluster {
     pub(in crate::engine) division: Division,
     /// This and the balancer are `None` where the configuration does not have this cluster.
     pub(in crate::engine) budget: Option<Budget>,
+    /// `None`: nothing bounds its requests.
+    pub(in crate::engine) limits: Option<Limits>,
     balancer: Option<RefCell<Balancer>>,
     /// `None`: its endpoints have all of their weight at once.
     warming: Option<Warming>,
@@ -71,6 +74,8 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) locality: Locality,
     pub(in crate::engine) dial: Dial,
     pub(in crate::engine) metrics: ClusterMetrics,
+    /// What all workers use of its cluster.
+    pub(in crate::engine) usage: Arc<Usage>,
     /// Requests in flight of this worker.
     pub(in crate::engine) active: u32,
     /// How long its answers take, where the balancer asks for it.
@@ -97,6 +102,8 @@ pub(in crate::engine) struct Dial {
     pub(in crate::engine) keepalive: Option<config::Keepalive>,
     /// Connections of all workers to the cluster.
     pub(in crate::engine) most: Option<u32>,
+    /// A connection without requests closes after this time; `None`: after the worker's.
+    pub(in crate::engine) idle: Option<Duration>,
 }
 
 impl Dial {
@@ -104,7 +111,8 @@ impl Dial {
         Self {
             timeout: config.connect_timeout,
             keepalive: config.keepalive,
-            most: config.max_connections,
+            most: config.limits.connections,
+            idle: config.idle_timeout,
         }
     }
 }
@@ -125,6 +133,7 @@ impl Cluster {
             most_unknown: 0,
             division: Division::None,
             budget: None,
+            limits: None,
             balancer: None,
             warming: None,
         }
@@ -205,8 +214,8 @@ impl Cluster {
         }
     }
 
-    /// Whether one more request of this worker may be a repetition.
-    pub(in crate::engine) fn allows_retry(
+    /// Lets one more request be a repetition, if it may.
+    pub(in crate::engine) fn begins_retry(
         &self,
         hosts: &SlotMap<HostKey, Host>,
         workers: usize,
@@ -215,7 +224,7 @@ impl Cluster {
             .known_hosts()
             .filter_map(|key| Some(hosts.get(key)?.active));
         let budget = self.budget.as_ref();
-        budget.is_some_and(|budget| budget.allows(active.sum(), workers))
+        budget.is_some_and(|budget| budget.begin(active.sum(), workers))
     }
 
     /// The candidates of one request.
@@ -299,6 +308,11 @@ impl Host {
         }
     }
 
+    /// A place for another connection to it.
+    pub(in crate::engine) fn permit(&self) -> Option<Permit> {
+        Permit::take(&self.usage, self.dial.most, self.connections.is_empty())
+    }
+
     /// It is better not asked now.
     pub(in crate::engine) fn avoided(&self) -> bool {
         self.ejected || self.leaving || self.failing
@@ -309,9 +323,11 @@ impl Host {
         address: Address,
         locality: Locality,
         metrics: &ClusterMetrics,
+        usage: Arc<Usage>,
     ) -> Self {
         Self {
             cluster: Arc::clone(cluster),
+            usage,
             address,
             locality,
             dial: Dial::default(),
@@ -351,6 +367,7 @@ impl Tables {
             let hosts = self.place_endpoints((&name, config), &metrics, &mut known);
             let seeds = self.place_seeds((&name, config), &metrics, &mut known, &hosts);
             let balancer = Balancer::new(config, snapshot.place(), random);
+            let usage = self.circuits.cluster(&name);
             let before = self.clusters.get(&*name);
             let before = before.and_then(|cluster| cluster.budget.as_ref());
             let cluster = Cluster {
@@ -358,7 +375,8 @@ impl Tables {
                 name: Arc::clone(&name),
                 hosts,
                 seeds,
-                budget: Some(Budget::new(config.retry_budget, metrics, before)),
+                limits: Limits::of(config.limits, &usage, &metrics),
+                budget: Some(Budget::new(config, &usage, metrics, before)),
                 most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
                 balancer: Some(RefCell::new(balancer)),
                 warming: Warming::of(config),
@@ -429,7 +447,8 @@ impl Tables {
         let key = known
             .remove(&(Arc::clone(name), address.clone()))
             .unwrap_or_else(|| {
-                let host = Host::new(name, address.clone(), Locality::default(), metrics);
+                let usage = self.circuits.cluster(name);
+                let host = Host::new(name, address.clone(), Locality::default(), metrics, usage);
                 self.hosts.insert(host)
             });
         if let Some(host) = self.hosts.get_mut(key) {

@@ -14,9 +14,9 @@ use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
 use meltemi_policy::{Condition, HashPolicy, WeightedCycle};
 
 use super::{
-    Cluster, Tables,
+    Cluster, RouteLimit, Tables,
     changes::Changes,
-    limit::{Limit, Limits},
+    rate_limit::{RateLimit, RateLimits},
     selection::Selection,
 };
 use crate::{
@@ -42,6 +42,10 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) metrics: ServiceMetrics,
     /// Of requests that no route matched.
     pub(in crate::engine) unrouted: Series,
+    /// A client that sends nothing for so long is closed; `None`: after the worker's time.
+    pub(in crate::engine) idle: Option<Duration>,
+    /// A client that is connected for so long is told to leave.
+    pub(in crate::engine) longest: Option<Duration>,
 }
 
 /// Where requests go, and how long they may take.
@@ -57,9 +61,11 @@ pub(in crate::engine) struct Route {
     /// After which time another endpoint is asked, too.
     pub(in crate::engine) hedge: Option<Duration>,
     pub(in crate::engine) idempotent: bool,
-    pub(in crate::engine) limit: Option<Rc<Limit>>,
+    pub(in crate::engine) rate_limit: Option<Rc<RateLimit>>,
     /// `None` where no request has it.
     pub(in crate::engine) fault: Option<config::RouteFault>,
+    /// `None`: nothing bounds its requests.
+    pub(in crate::engine) limit: Option<RouteLimit>,
     pub(super) destinations: Vec<Rc<Destination>>,
     weights: WeightedCycle,
     /// Starts anywhere, so that workers and restarts do not walk in step.
@@ -102,6 +108,13 @@ impl Eq for Dialect {}
 impl std::fmt::Debug for Dialect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}#{}", self.protocol.id(), self.id)
+    }
+}
+
+fn key_attribute(protocol: &dyn Protocol) -> Option<u16> {
+    match AttributeKey::resolve(protocol.attributes(), protocol.key_attribute()?) {
+        AttributeKey::Known(index) => Some(index),
+        AttributeKey::Other(_) => None,
     }
 }
 
@@ -325,15 +338,12 @@ impl Tables {
                 .operation_attribute()
                 .map(|name| AttributeKey::resolve(schema, name)),
             faults: service.faults.clone(),
-            key_attribute: protocol.key_attribute().and_then(|name| {
-                match AttributeKey::resolve(schema, name) {
-                    AttributeKey::Known(index) => Some(index),
-                    AttributeKey::Other(_) => None,
-                }
-            }),
+            key_attribute: key_attribute(protocol.as_ref()),
             divided: led_to.len() > 1,
             metrics: telemetry.service(&service.name),
             unrouted: telemetry.series(&service.name, "", ""),
+            idle: service.idle_timeout,
+            longest: service.max_connection_duration,
             protocol,
         })
     }
@@ -349,7 +359,7 @@ impl Tables {
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Selection<Rc<Route>>> {
-        let mut limits = Limits {
+        let mut limits = RateLimits {
             protocol,
             buckets: &self.buckets,
             telemetry,
@@ -358,7 +368,7 @@ impl Tables {
         let compiled = rules.iter().filter_map(|rule| {
             let at = (service, protocol, dialects);
             let mut route = self.build_route(rule, at, telemetry, random)?;
-            route.limit = rule.limit.as_ref().map(|limit| limits.of(limit));
+            route.rate_limit = rule.limit.as_ref().map(|limit| limits.of(limit));
             Some((rule.matches.clone(), Rc::new(route)))
         });
         Selection::new(compiled, protocol)
@@ -431,8 +441,12 @@ impl Tables {
             retry: rule.retry.clone(),
             hedge: rule.hedge,
             idempotent: rule.idempotent,
-            limit: None,
+            rate_limit: None,
             fault: rule.fault.clone().filter(config::RouteFault::acts),
+            limit: rule
+                .circuit_breaker
+                .as_ref()
+                .map(|breaker| RouteLimit::new(breaker, &self.circuits)),
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,
             turn: Cell::new(random),

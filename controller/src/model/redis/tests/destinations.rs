@@ -12,8 +12,8 @@ fn a_redis_destination_decides_how_its_host_is_used() {
         );
         assert_eq!(sessions.hash, Some(ConsistentHash::MAGLEV));
         assert_eq!(sessions.connect_timeout, Duration::from_secs(10));
-        assert_eq!(sessions.max_connections, Some(7));
-        let keepalive = sessions.keepalive.unwrap();
+        assert_eq!(sessions.pool.tcp.max_connections, Some(7));
+        let keepalive = sessions.pool.tcp.keepalive.unwrap();
         assert_eq!(keepalive.time, Some(Duration::from_secs(60)));
         assert_eq!((keepalive.probes, keepalive.interval), (Some(3), None));
         assert_eq!(sessions.topology, None);
@@ -93,7 +93,7 @@ fn a_balancer_that_a_destination_rule_names_stands() {
             );
             // The rest of both is in force.
             assert!(cluster.outlier.is_some());
-            assert_eq!(cluster.max_connections, Some(7));
+            assert_eq!(cluster.pool.tcp.max_connections, Some(7));
         });
     }
 }

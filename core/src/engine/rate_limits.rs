@@ -15,17 +15,10 @@ impl Route {
     /// The bucket that a request has to take a token from.
     #[inline(always)]
     pub(super) fn bucket(&self, client: &Client, frame: Frame<'_>) -> Option<&Metered> {
-        let limit = self.limit.as_ref()?;
+        let limit = self.rate_limit.as_ref()?;
         limit.bucket(client.source(), |attribute| {
             client.codec.attribute(frame, attribute)
         })
-    }
-
-    /// Lets a request through that nothing else can keep back, if there is a token for it.
-    #[inline(always)]
-    pub(super) fn admits(&self, client: &Client, frame: Frame<'_>, now: u64) -> bool {
-        self.bucket(client, frame)
-            .is_none_or(|bucket| bucket.admits(now))
     }
 }
 

@@ -7,12 +7,12 @@ use meltemi_codec::{AttributeKey, Protocol};
 use super::selection::Selection;
 use crate::{
     buckets::{Bucket, Buckets},
-    config::RateLimit,
+    config,
     telemetry::{LimitMetrics, WorkerTelemetry},
 };
 
 /// The buckets of a route's limit.
-pub(in crate::engine) struct Limit {
+pub(in crate::engine) struct RateLimit {
     /// `None`: there is no condition.
     conditions: Option<Selection<Metered>>,
     default: Option<Metered>,
@@ -24,7 +24,7 @@ pub(in crate::engine) struct Metered {
     pub(in crate::engine) metrics: LimitMetrics,
 }
 
-impl Limit {
+impl RateLimit {
     /// The bucket of a request, where it has one.
     #[inline]
     pub(in crate::engine) fn bucket<'m>(
@@ -45,9 +45,15 @@ impl Metered {
         self.bucket.take(now)
     }
 
-    /// A request that had taken a token is judged once more.
-    pub(in crate::engine) fn give_back(&self) {
-        self.bucket.give_back();
+    /// A request that has taken a token was let through; or it is judged once more, and its bucket has
+    /// the token back.
+    #[inline(always)]
+    pub(in crate::engine) fn settle(of: Option<&Self>, admitted: bool) {
+        match of {
+            Some(it) if admitted => it.metrics.admitted(),
+            Some(it) => it.bucket.give_back(),
+            None => {}
+        }
     }
 
     /// Lets a request through that nothing else can keep back. False: there is no token.
@@ -62,15 +68,15 @@ impl Metered {
 }
 
 /// The limits of a service's routes, each built once.
-pub(super) struct Limits<'a> {
+pub(super) struct RateLimits<'a> {
     pub(super) protocol: &'a dyn Protocol,
     pub(super) buckets: &'a Buckets,
     pub(super) telemetry: &'a WorkerTelemetry,
-    pub(super) built: HashMap<&'a str, Rc<Limit>>,
+    pub(super) built: HashMap<&'a str, Rc<RateLimit>>,
 }
 
-impl<'a> Limits<'a> {
-    pub(super) fn of(&mut self, rule: &'a RateLimit) -> Rc<Limit> {
+impl<'a> RateLimits<'a> {
+    pub(super) fn of(&mut self, rule: &'a config::RateLimit) -> Rc<RateLimit> {
         if let Some(limit) = self.built.get(rule.name.as_str()) {
             return Rc::clone(limit);
         }
@@ -79,7 +85,7 @@ impl<'a> Limits<'a> {
         limit
     }
 
-    fn build(&self, rule: &RateLimit) -> Limit {
+    fn build(&self, rule: &config::RateLimit) -> RateLimit {
         let metered = |covered: &[_], numbers, name: &str| Metered {
             bucket: self.buckets.find(&rule.name, covered, numbers),
             metrics: self.telemetry.limit(&rule.name, name),
@@ -93,7 +99,7 @@ impl<'a> Limits<'a> {
         let conditions = conditions.inspect_err(
             |error| tracing::error!(limit = %rule.name, %error, "conditions do not compile"),
         );
-        Limit {
+        RateLimit {
             conditions: conditions.ok().filter(|it| !it.targets().is_empty()),
             default: rule.default.map(|numbers| metered(&[], numbers, "default")),
         }

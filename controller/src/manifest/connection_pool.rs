@@ -1,0 +1,148 @@
+//! `connectionPool`: what there may be of connections and requests at a time, and how long they last.
+//! Istio's names; a DestinationRule has all of them, a RedisDestination those of `tcp`.
+
+use std::time::Duration;
+
+use super::decode::{Decoder, Field, Fields};
+use crate::yaml::Node;
+
+/// What is not given has no limit, or is the proxy's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionPool {
+    pub(crate) tcp: Tcp,
+    pub(crate) http: Http,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tcp {
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) max_connections: Option<u32>,
+    pub(crate) keepalive: Option<Keepalive>,
+    /// Of the clients of the service.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Of the clients of the service.
+    pub(crate) max_connection_duration: Option<Duration>,
+}
+
+impl Tcp {
+    /// Itself, and what it does not say of another.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            connect_timeout: self.connect_timeout.or(other.connect_timeout),
+            max_connections: self.max_connections.or(other.max_connections),
+            keepalive: self.keepalive.or(other.keepalive),
+            idle_timeout: self.idle_timeout.or(other.idle_timeout),
+            max_connection_duration: self
+                .max_connection_duration
+                .or(other.max_connection_duration),
+        }
+    }
+}
+
+/// What is not given is the system's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keepalive {
+    pub(crate) probes: Option<u32>,
+    pub(crate) time: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+}
+
+/// Of requests, whatever their protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Http {
+    pub(crate) max_pending_requests: Option<u32>,
+    pub(crate) max_requests: Option<u32>,
+    pub(crate) max_requests_per_connection: Option<u32>,
+    pub(crate) max_retries: Option<u32>,
+    /// Of the connections to the endpoints.
+    pub(crate) idle_timeout: Option<Duration>,
+}
+
+const POOL: &[Field] = &[Field::InForce("tcp"), Field::InForce("http")];
+
+const TCP: &[Field] = &[
+    Field::InForce("maxConnections"),
+    Field::InForce("connectTimeout"),
+    Field::InForce("tcpKeepalive"),
+    Field::InForce("maxConnectionDuration"),
+    Field::InForce("idleTimeout"),
+];
+
+const KEEPALIVE: &[Field] = &[
+    Field::InForce("probes"),
+    Field::InForce("time"),
+    Field::InForce("interval"),
+];
+
+const HTTP: &[Field] = &[
+    Field::InForce("http1MaxPendingRequests"),
+    Field::InForce("http2MaxRequests"),
+    Field::InForce("maxRequestsPerConnection"),
+    Field::InForce("maxRetries"),
+    Field::InForce("idleTimeout"),
+    // They choose between versions of HTTP, or bound its streams.
+    Field::NotYet("h2UpgradePolicy"),
+    Field::NotYet("useClientProtocol"),
+    Field::NotYet("maxConcurrentStreams"),
+];
+
+/// Istio's own bound of `maxRequestsPerConnection`.
+const MOST_PER_CONNECTION: i64 = 1 << 29;
+
+pub(super) fn decode(d: &mut Decoder, node: &Node) -> ConnectionPool {
+    let fields = d.fields("connectionPool", node, POOL);
+    ConnectionPool {
+        tcp: fields.node("tcp").map_or_else(Tcp::default, |n| tcp(d, n)),
+        http: fields
+            .node("http")
+            .map_or_else(Http::default, |n| http(d, n)),
+    }
+}
+
+pub(super) fn tcp(d: &mut Decoder, node: &Node) -> Tcp {
+    let fields = d.fields("connectionPool.tcp", node, TCP);
+    Tcp {
+        connect_timeout: fields.duration(d, "connectTimeout"),
+        max_connections: limit(d, &fields, "maxConnections"),
+        keepalive: fields.node("tcpKeepalive").map(|n| keepalive(d, n)),
+        idle_timeout: fields.duration(d, "idleTimeout"),
+        max_connection_duration: fields.duration(d, "maxConnectionDuration"),
+    }
+}
+
+fn keepalive(d: &mut Decoder, node: &Node) -> Keepalive {
+    let fields = d.fields("tcpKeepalive", node, KEEPALIVE);
+    Keepalive {
+        probes: fields.natural(d, "probes").filter(|&probes| probes > 0),
+        time: fields.duration(d, "time"),
+        interval: fields.duration(d, "interval"),
+    }
+}
+
+fn http(d: &mut Decoder, node: &Node) -> Http {
+    let fields = d.fields("connectionPool.http", node, HTTP);
+    let per_connection = fields.integer(d, "maxRequestsPerConnection", 0..=MOST_PER_CONNECTION);
+    let per_connection = per_connection.and_then(|n| u32::try_from(n.value).ok());
+    Http {
+        max_pending_requests: limit(d, &fields, "http1MaxPendingRequests"),
+        max_requests: limit(d, &fields, "http2MaxRequests"),
+        // As in Istio, 0 is no limit.
+        max_requests_per_connection: per_connection.filter(|&n| n > 0),
+        max_retries: limit(d, &fields, "maxRetries"),
+        idle_timeout: fields.duration(d, "idleTimeout"),
+    }
+}
+
+/// Istio takes 0 for a limit that is not given, which is not what somebody who writes it means.
+pub(super) fn limit(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
+    const MOST: i64 = i32::MAX as i64;
+    let number = fields.integer(d, name, i64::MIN..=i64::MAX)?;
+    if !(1..=MOST).contains(&number.value) {
+        let path = fields.path_of(name);
+        let message = format!("`{path}` must be from 1 to {MOST}, not {}", number.value);
+        let remedy = "write a number within these bounds, or leave it out for no limit";
+        d.invalid(number.at, message, remedy);
+        return None;
+    }
+    u32::try_from(number.value).ok()
+}
