@@ -20,6 +20,7 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
+mod health_check;
 mod liveness;
 mod locality;
 mod mutations;
@@ -35,6 +36,7 @@ mod sources;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use health_check::HealthCheck;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
 pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
@@ -231,6 +233,7 @@ pub(crate) struct Cluster {
     /// The seeds, where the endpoints are learned from the servers; none of them: `endpoints`.
     pub(crate) topology: Option<Vec<EndpointAddress>>,
     pub(crate) outlier: Option<OutlierDetection>,
+    pub(crate) health_check: Option<HealthCheck>,
     /// None: the proxy's default.
     pub(crate) retry_budget: Option<RetryBudget>,
     pub(crate) locality: LocalityState,

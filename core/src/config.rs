@@ -25,7 +25,10 @@ use std::sync::Arc;
 use meltemi_policy::{Locality, Place};
 
 pub use address::Address;
-pub use cluster::{Cluster, Keepalive, LbPolicy, OutlierDetection, Topology};
+pub use cluster::{
+    Cluster, FailurePercentage, HealthCheck, Keepalive, LbPolicy, OutlierDetection, ProtocolCheck,
+    SuccessRate, Topology,
+};
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::Fault;
 pub use invalid::Invalid;

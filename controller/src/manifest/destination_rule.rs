@@ -8,12 +8,14 @@ use super::{Located, Mark, name};
 use crate::yaml::Node;
 
 mod hashing;
+mod health_check;
 mod outlier;
 mod retry_budget;
 mod tls;
 mod warmup;
 
 pub(crate) use hashing::{ConsistentHash, HashTable};
+pub(crate) use health_check::HealthCheck;
 pub(crate) use outlier::OutlierDetection;
 pub(crate) use retry_budget::RetryBudget;
 pub(crate) use tls::Tls;
@@ -50,6 +52,12 @@ impl DestinationRule {
         levels.filter_map(|p| p.load_balancer.as_ref()?.locality.as_ref())
     }
 
+    /// The health checks that it asks for, at whatever level.
+    pub(crate) fn health_checks(&self) -> impl Iterator<Item = &HealthCheck> {
+        let levels = self.policies().flat_map(TrafficPolicy::levels);
+        levels.filter_map(|p| p.health_check.as_ref())
+    }
+
     pub(crate) fn asks_for_tls(&self) -> bool {
         self.tls().next().is_some()
     }
@@ -67,6 +75,7 @@ pub(crate) struct Subset {
 pub(crate) struct TrafficPolicy {
     pub(crate) load_balancer: Option<LoadBalancer>,
     pub(crate) outlier_detection: Option<OutlierDetection>,
+    pub(crate) health_check: Option<HealthCheck>,
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
     /// Where TLS is asked for.
@@ -114,6 +123,7 @@ const SUBSET: &[Field] = &[
 const POLICY: &[Field] = &[
     Field::InForce("loadBalancer"),
     Field::InForce("outlierDetection"),
+    Field::InForce("healthCheck"),
     Field::InForce("tls"),
     Field::InForce("portLevelSettings"),
     Field::InForce("retryBudget"),
@@ -126,6 +136,7 @@ const PORT_POLICY: &[Field] = &[
     Field::InForce("port"),
     Field::InForce("loadBalancer"),
     Field::InForce("outlierDetection"),
+    Field::InForce("healthCheck"),
     Field::InForce("tls"),
     Field::NotYet("connectionPool"),
 ];
@@ -233,6 +244,9 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
         outlier_detection: fields
             .node("outlierDetection")
             .map(|node| outlier::decode(d, node)),
+        health_check: fields
+            .node("healthCheck")
+            .map(|node| health_check::decode(d, node)),
         retry_budget: fields
             .node("retryBudget")
             .map(|node| retry_budget::decode(d, node)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use meltemi_policy::{ClusterName, Locality, subset};
 
 use super::destination_rules::{MergedRule, refuse_tls};
+use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
 use super::{Cluster, Context, Findings, Rule, Server, Service};
@@ -75,6 +76,11 @@ fn cluster(
         .filter(|e| selected(&e.labels))
         .cloned()
         .collect();
+    let health_check = policy.health_check.as_ref();
+    let health_check = health_check.map(|check| HealthCheck::of(check, port, context));
+    if let (Some(rule), Some(check)) = (rule, &health_check) {
+        check.check(rule, context, findings);
+    }
     let balancer = policy.load_balancer.as_ref();
     let mut cluster = Cluster {
         source: rule.map_or(&service.source, |rule| &rule.source).id.clone(),
@@ -90,6 +96,7 @@ fn cluster(
         locality: LocalityState::of(&policy, service, &context.mesh),
         panic_threshold: locality::panic_threshold(&policy, service),
         outlier: policy.outlier_detection.clone(),
+        health_check,
         retry_budget: policy.retry_budget,
         endpoints,
     };

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Sources, dump};
 use crate::balance::Balancer;
 use crate::config::{Address, Cluster, Health};
+use crate::driver::LeftOut;
 use crate::engine::WorkerStatus;
 
 /// A worker that takes longer is left out of the page.
@@ -29,12 +30,12 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     let workers = workers.unwrap_or_default();
     let uses = uses(&workers);
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
-        let ejected = sources.ejected(name);
-        let balancer = balancer(cluster, snapshot.place(), &ejected);
+        let left_out = sources.overlay.of(name);
+        let balancer = balancer(cluster, snapshot.place(), &left_out);
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
             "tiers": tiers(&balancer),
-            "endpoints": endpoints(cluster, &balancer, &uses, &ejected),
+            "endpoints": endpoints(cluster, &balancer, &uses, &left_out),
         });
         (name.clone(), page)
     });
@@ -44,12 +45,12 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
 }
 
 /// One like the workers', who compute the same from the same.
-fn balancer(cluster: &Cluster, own: Place<'_>, ejected: &[Address]) -> Balancer {
+fn balancer(cluster: &Cluster, own: Place<'_>, left_out: &LeftOut) -> Balancer {
     let mut balancer = Balancer::new(cluster, own, 0);
     let hosts = &cluster.endpoints.hosts;
     balancer.set_ejected(|index| {
         let host = hosts.get(index);
-        host.is_some_and(|host| ejected.contains(&host.address))
+        host.is_some_and(|host| left_out.contains(&host.address))
     });
     balancer
 }
@@ -75,7 +76,7 @@ fn endpoints(
     cluster: &Cluster,
     balancer: &Balancer,
     uses: &HashMap<(&str, &Address), Use>,
-    ejected: &[Address],
+    left_out: &LeftOut,
 ) -> Vec<Value> {
     let tiers = balancer.host_tiers();
     // Where a key decides, no endpoint has a share of its own.
@@ -96,7 +97,8 @@ fn endpoints(
                 "share": share.map(|share| (share * 10_000.0).round() / 100.0),
                 "weight": host.weight,
                 "health": health(host.health),
-                "ejected": ejected.contains(&host.address),
+                "ejected": left_out.ejected.contains(&host.address),
+                "health_flags": health_flags(left_out, &host.address),
                 "leaving": used.leaving,
                 "active": used.active,
                 "connections": used.connections,
@@ -104,6 +106,16 @@ fn endpoints(
             })
         })
         .collect()
+}
+
+/// As Envoy's page of the same name has them.
+fn health_flags(left_out: &LeftOut, address: &Address) -> Vec<&'static str> {
+    let flags = [
+        (&left_out.unhealthy, "/failed_active_hc"),
+        (&left_out.ejected, "/failed_outlier_check"),
+    ];
+    let flags = flags.into_iter().filter(|(of, _)| of.contains(address));
+    flags.map(|(_, flag)| flag).collect()
 }
 
 fn uses(workers: &[WorkerStatus]) -> HashMap<(&str, &Address), Use> {

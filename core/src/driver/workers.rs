@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::config::{Address, Snapshot};
-use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
+use crate::engine::{Engine, HostCounts, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
 use crate::telemetry::WorkerTelemetry;
 
@@ -114,6 +114,14 @@ impl Workers {
                 addresses: Arc::clone(addresses),
             });
         }
+    }
+
+    /// Asks each for what it has counted of endpoints; says how many were asked.
+    pub(super) fn take_counts(&self, counts: &mpsc::UnboundedSender<Vec<HostCounts>>) -> usize {
+        for worker in &self.0 {
+            worker.tell(Command::Counts(counts.clone()));
+        }
+        self.0.len()
     }
 
     /// Lets all of them finish what they have.

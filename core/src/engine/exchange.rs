@@ -22,7 +22,10 @@ use super::{
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
-use crate::telemetry::{OutcomeLabel, ResponseFlag};
+use crate::{
+    outlier,
+    telemetry::{OutcomeLabel, ResponseFlag},
+};
 
 /// A request in flight. It holds its route and cluster, not the configuration that they came from.
 pub(super) struct Exchange {
@@ -405,7 +408,7 @@ impl Engine {
         };
         exchange.deadline = None;
         if let Some(sent) = exchange.attempt {
-            self.report(sent.host, false);
+            self.report(sent.host, outlier::Outcome::Timeout);
             self.suspect(sent.host);
         }
         self.fail(key, Status::Timeout);

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::{RetryOn, RetryPolicy},
+    outlier,
     telemetry::OutcomeLabel,
 };
 
@@ -158,9 +159,8 @@ impl Engine {
             return false;
         };
         let host = self.servers.get(server).map(|server| server.host);
-        let success = OutcomeLabel::from(outcome).credits_endpoint();
-        if let (Some(host), Some(success)) = (host, success) {
-            self.report(host, success);
+        if let Some(host) = host {
+            self.judge(host, OutcomeLabel::from(outcome));
         }
         self.detach_answered(key, server, attempt);
         self.retry(key, failure);
@@ -202,7 +202,7 @@ impl Engine {
         if !self.may_retry(key, RetryOn::Timeout) {
             return self.exchange_timed_out(key);
         }
-        self.report(sent.host, false);
+        self.report(sent.host, outlier::Outcome::Timeout);
         self.suspect(sent.host);
         self.abandon_attempt(key);
         self.retry(key, RetryOn::Timeout);
