@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use meltemi_tests::dubbo::{self, Generation};
 use meltemi_tests::redis::{self, Server};
 use meltemi_tests::thrift::wire::{EXCEPTION, Message, Scripted, number_field};
-use meltemi_tests::thrift::{self, Form, Language, Peers};
+use meltemi_tests::thrift::{Form, Language, Peers};
 use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
 use serde_json::{Value, json};
 

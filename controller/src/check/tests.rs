@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod health;
 mod locality;
 mod matching;
 mod mutations;

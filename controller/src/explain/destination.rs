@@ -18,6 +18,9 @@ pub struct DestinationShare {
     /// How endpoints that are new come to their weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<String>,
+    /// How endpoints are asked whether they can serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
     /// Where the key of the request decides: who has it.
@@ -115,6 +118,7 @@ fn cluster_share(
         fallbacks: vec![],
         load_balancer: cluster.map(balance),
         warmup: cluster.and_then(warmup),
+        health_check: cluster.and_then(health_check),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()
@@ -150,6 +154,20 @@ fn warmup(cluster: &Cluster) -> Option<String> {
     acts.then(|| {
         format!("from {least}% of its weight to all of it in {duration:?}, aggression {aggression}")
     })
+}
+
+fn health_check(cluster: &Cluster) -> Option<String> {
+    let check = cluster.health_check.as_ref()?;
+    let by = check
+        .protocol
+        .as_ref()
+        .map_or("a connection", |it| it.plugin.as_str());
+    let rule = &check.rule;
+    let (interval, timeout) = (rule.interval, rule.timeout);
+    let (bad, good) = (rule.unhealthy_threshold, rule.healthy_threshold);
+    Some(format!(
+        "by {by} every {interval:?}, left out after {bad} without an answer in {timeout:?}, back after {good}"
+    ))
 }
 
 fn locality(state: &LocalityState) -> String {

@@ -168,6 +168,9 @@ impl DestinationShare {
         if let Some(warmup) = &self.warmup {
             write!(f, "\n          a new endpoint warms up: {warmup}")?;
         }
+        if let Some(check) = &self.health_check {
+            write!(f, "\n          endpoints are checked {check}")?;
+        }
         if self.tiers.is_empty() {
             return write!(f, "\n          requests fail: there is no endpoint");
         }
