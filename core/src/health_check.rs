@@ -74,7 +74,8 @@ impl Monitor {
     }
 
     fn is_left_out(&self) -> bool {
-        !self.healthy && !(self.first && self.trusted)
+        let is_awaited = self.first && self.trusted;
+        !(self.healthy || is_awaited)
     }
 
     fn take(&mut self, verdict: Verdict, rule: &HealthCheck) {

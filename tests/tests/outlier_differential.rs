@@ -26,78 +26,74 @@ struct Case {
     rule: proto::OutlierDetection,
 }
 
-fn cases() -> Vec<Case> {
-    let case = |name, endpoints, rule| Case {
-        name,
-        endpoints,
-        rule,
-    };
-    let rule = |errors, percent| proto::OutlierDetection {
+impl Case {
+    fn new(name: &'static str, endpoints: usize, rule: proto::OutlierDetection) -> Self {
+        Self {
+            name,
+            endpoints,
+            rule,
+        }
+    }
+}
+
+fn rule(errors: u32, percent: u32) -> proto::OutlierDetection {
+    proto::OutlierDetection {
         consecutive_5xx: Some(errors),
         max_ejection_percent: Some(percent),
         ..proto::OutlierDetection::default()
+    }
+}
+
+/// How many may be ejected.
+fn caps() -> Vec<Case> {
+    let always = proto::OutlierDetection {
+        always_eject_one_host: Some(true),
+        ..rule(2, 0)
     };
     vec![
-        case("defaults", 3, proto::OutlierDetection::default()),
-        case("ten-of-ten", 10, rule(1, 10)),
-        case("ten-of-nine", 9, rule(1, 10)),
-        case("a-third-of-three", 3, rule(2, 33)),
-        case("two-thirds-of-three", 3, rule(2, 67)),
-        case("half-of-five", 5, rule(1, 50)),
-        case("all-of-four", 4, rule(3, 100)),
-        case("none-of-four", 4, rule(1, 0)),
-        case(
-            "always-one-of-four",
-            4,
-            proto::OutlierDetection {
-                always_eject_one_host: Some(true),
-                ..rule(2, 0)
-            },
-        ),
-        case(
-            "not-enforced",
-            2,
-            proto::OutlierDetection {
-                enforcing_consecutive_5xx: Some(0),
-                ..rule(1, 100)
-            },
-        ),
-        case(
-            "gateway-errors",
-            4,
-            proto::OutlierDetection {
-                consecutive_gateway_failure: Some(2),
-                enforcing_consecutive_gateway_failure: Some(100),
-                ..rule(4, 75)
-            },
-        ),
-        case(
-            "gateway-errors-by-default",
-            4,
-            proto::OutlierDetection {
-                consecutive_gateway_failure: Some(1),
-                ..rule(4, 75)
-            },
-        ),
-        case(
-            "split",
-            4,
-            proto::OutlierDetection {
-                split_external_local_origin_errors: true,
-                consecutive_local_origin_failure: Some(3),
-                ..rule(1, 50)
-            },
-        ),
-        case(
-            "split-and-not-enforced",
-            3,
-            proto::OutlierDetection {
-                split_external_local_origin_errors: true,
-                consecutive_local_origin_failure: Some(1),
-                enforcing_consecutive_local_origin_failure: Some(0),
-                ..rule(1, 100)
-            },
-        ),
+        Case::new("defaults", 3, proto::OutlierDetection::default()),
+        Case::new("ten-of-ten", 10, rule(1, 10)),
+        Case::new("ten-of-nine", 9, rule(1, 10)),
+        Case::new("a-third-of-three", 3, rule(2, 33)),
+        Case::new("two-thirds-of-three", 3, rule(2, 67)),
+        Case::new("half-of-five", 5, rule(1, 50)),
+        Case::new("all-of-four", 4, rule(3, 100)),
+        Case::new("none-of-four", 4, rule(1, 0)),
+        Case::new("always-one-of-four", 4, always),
+    ]
+}
+
+/// Which rows of failures count.
+fn rows() -> Vec<Case> {
+    let not_enforced = proto::OutlierDetection {
+        enforcing_consecutive_5xx: Some(0),
+        ..rule(1, 100)
+    };
+    let gateway = proto::OutlierDetection {
+        consecutive_gateway_failure: Some(2),
+        enforcing_consecutive_gateway_failure: Some(100),
+        ..rule(4, 75)
+    };
+    let gateway_by_default = proto::OutlierDetection {
+        consecutive_gateway_failure: Some(1),
+        ..rule(4, 75)
+    };
+    let split = proto::OutlierDetection {
+        split_external_local_origin_errors: true,
+        consecutive_local_origin_failure: Some(3),
+        ..rule(1, 50)
+    };
+    let split_and_not_enforced = proto::OutlierDetection {
+        consecutive_local_origin_failure: Some(1),
+        enforcing_consecutive_local_origin_failure: Some(0),
+        ..split
+    };
+    vec![
+        Case::new("not-enforced", 2, not_enforced),
+        Case::new("gateway-errors", 4, gateway),
+        Case::new("gateway-errors-by-default", 4, gateway_by_default),
+        Case::new("split", 4, split),
+        Case::new("split-and-not-enforced", 3, split_and_not_enforced),
     ]
 }
 
@@ -201,7 +197,7 @@ fn ours(case: &Case) -> OutlierDetection {
         cluster_discovery_type: Some(eds),
         outlier_detection: Some(proto::OutlierDetection {
             enforcing_success_rate: Some(0),
-            ..case.rule.clone()
+            ..case.rule
         }),
         ..proto::Cluster::default()
     };
@@ -283,7 +279,7 @@ fn the_same_endpoints_are_ejected_as_by_envoy() {
     let Some(binary) = Envoy::binary() else {
         return;
     };
-    let cases = cases();
+    let cases: Vec<_> = caps().into_iter().chain(rows()).collect();
     let servers = |case: &Case| (0..case.endpoints).map(|_| Server::new()).collect();
     let mut servers: Vec<Vec<Server>> = cases.iter().map(servers).collect();
     let clusters = cases.iter().zip(&servers);

@@ -55,7 +55,7 @@ impl DestinationRule {
     /// The health checks that it asks for, at whatever level.
     pub(crate) fn health_checks(&self) -> impl Iterator<Item = &HealthCheck> {
         let levels = self.policies().flat_map(TrafficPolicy::levels);
-        levels.filter_map(|p| p.health_check.as_ref())
+        levels.filter_map(|p| p.health_check.as_deref())
     }
 
     pub(crate) fn asks_for_tls(&self) -> bool {
@@ -74,8 +74,8 @@ pub(crate) struct Subset {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TrafficPolicy {
     pub(crate) load_balancer: Option<LoadBalancer>,
-    pub(crate) outlier_detection: Option<OutlierDetection>,
-    pub(crate) health_check: Option<HealthCheck>,
+    pub(crate) outlier_detection: Option<Box<OutlierDetection>>,
+    pub(crate) health_check: Option<Box<HealthCheck>>,
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
     /// Where TLS is asked for.
@@ -243,10 +243,10 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
             .map(|node| load_balancer(d, node)),
         outlier_detection: fields
             .node("outlierDetection")
-            .map(|node| outlier::decode(d, node)),
+            .map(|node| Box::new(outlier::decode(d, node))),
         health_check: fields
             .node("healthCheck")
-            .map(|node| health_check::decode(d, node)),
+            .map(|node| Box::new(health_check::decode(d, node))),
         retry_budget: fields
             .node("retryBudget")
             .map(|node| retry_budget::decode(d, node)),

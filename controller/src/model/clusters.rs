@@ -76,7 +76,7 @@ fn cluster(
         .filter(|e| selected(&e.labels))
         .cloned()
         .collect();
-    let health_check = policy.health_check.as_ref();
+    let health_check = policy.health_check.as_deref();
     let health_check = health_check.map(|check| HealthCheck::of(check, port, context));
     if let (Some(rule), Some(check)) = (rule, &health_check) {
         check.check(rule, context, findings);
@@ -95,7 +95,7 @@ fn cluster(
         topology: None,
         locality: LocalityState::of(&policy, service, &context.mesh),
         panic_threshold: locality::panic_threshold(&policy, service),
-        outlier: policy.outlier_detection.clone(),
+        outlier: policy.outlier_detection.as_deref().cloned(),
         health_check,
         retry_budget: policy.retry_budget,
         endpoints,

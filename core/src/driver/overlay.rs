@@ -60,13 +60,17 @@ impl Overlay {
         workers: &Workers,
         change: impl FnOnce(&mut LeftOut),
     ) {
-        let all = {
+        let (before, all) = {
             let mut clusters = self.lock();
             let left_out = clusters.entry(Arc::clone(cluster)).or_default();
+            let before = left_out.all();
             change(left_out);
-            left_out.all()
+            (before, left_out.all())
         };
-        workers.eject(cluster, &all);
+        // Whoever was left out and is not any more has to be told; nobody twice, that nobody is.
+        if !(before.is_empty() && all.is_empty()) {
+            workers.eject(cluster, &all);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, LeftOut>> {

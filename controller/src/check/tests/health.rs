@@ -116,5 +116,5 @@ fn a_setting_that_the_plugin_refuses_is_named() {
     let said = run(&fixture.paths(), settings).to_string();
     let expected = "the plugin `dubbo` refuses the setting `check`: there is none";
     assert!(said.contains(expected), "{said}");
-    assert!(said.contains("rule.yaml:7:36"), "{said}");
+    assert!(said.contains("rule.yaml:7:37"), "{said}");
 }
