@@ -49,8 +49,8 @@ fn endpoint(meltemi: &Meltemi, port: u16) -> Value {
         .values()
         .flat_map(|cluster| cluster["endpoints"].as_array().into_iter().flatten());
     let address = format!("127.0.0.1:{port}");
-    let found = endpoints.filter(|it| it["address"] == *address);
-    found.cloned().next().unwrap_or_default()
+    let mut found = endpoints.filter(|it| it["address"] == *address);
+    found.next().cloned().unwrap_or_default()
 }
 
 fn has_flags(meltemi: &Meltemi, port: u16, flags: &[&str]) {
