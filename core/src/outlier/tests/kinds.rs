@@ -26,11 +26,13 @@ fn ejected_after(rule: OutlierDetection, outcomes: &str) -> Option<(usize, Cause
     })
 }
 
+/// Errors, gateway errors and local errors in a row, whether they are split; outcomes; who is ejected.
+type Row = (u32, u32, u32, bool, &'static str, Option<(usize, Cause)>);
+
 #[test]
 fn rows_are_counted_as_envoy_counts_codes() {
     use Cause::*;
-    // Errors, gateway errors, local errors in a row; whether they are split.
-    let rows: &[(u32, u32, u32, bool, &str, Option<(usize, Cause)>)] = &[
+    let rows: &[Row] = &[
         (3, 0, 0, false, "sut", Some((3, ConsecutiveErrors))),
         (3, 0, 0, false, "su+ssu", Some((6, ConsecutiveErrors))),
         // A system error is no gateway error, and ends a row of them.
