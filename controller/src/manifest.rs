@@ -29,8 +29,8 @@ pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use connection_pool::{ConnectionPool, Keepalive, Tcp};
 pub(crate) use decode::{nearest, one_of};
 pub(crate) use destination_rule::{
-    ConsistentHash, DestinationRule, HashTable, OutlierDetection, RetryBudget, Simple, Subset, Tls,
-    TrafficPolicy, Warmup,
+    ConsistentHash, DestinationRule, HashTable, HealthCheck, OutlierDetection, RetryBudget, Simple,
+    Subset, Tls, TrafficPolicy, Warmup,
 };
 pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};

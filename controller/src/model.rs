@@ -21,6 +21,7 @@ mod clusters;
 mod destination_rules;
 mod gateways;
 mod hashing;
+mod health_check;
 mod limits;
 mod liveness;
 mod locality;
@@ -37,6 +38,7 @@ mod sources;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use health_check::HealthCheck;
 pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
@@ -254,6 +256,7 @@ pub(crate) struct Cluster {
     /// The seeds, where the endpoints are learned from the servers; none of them: `endpoints`.
     pub(crate) topology: Option<Vec<EndpointAddress>>,
     pub(crate) outlier: Option<OutlierDetection>,
+    pub(crate) health_check: Option<HealthCheck>,
     /// None: the proxy's default.
     pub(crate) retry_budget: Option<RetryBudget>,
     pub(crate) locality: LocalityState,

@@ -20,6 +20,7 @@ use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
 mod cluster;
+mod health;
 mod limit;
 mod locality;
 mod matching;

@@ -10,21 +10,17 @@ mod page;
 mod ready;
 mod server;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
 pub use server::StartError;
 pub(crate) use server::{Admin, start};
 
-use crate::config::{Address, Snapshot};
-use crate::driver::Acceptor;
+use crate::config::Snapshot;
+use crate::driver::{Acceptor, Overlay};
 use crate::protocols::Protocols;
 use crate::proxy::{Configuration, ProxyOptions};
-
-/// Ejected endpoints by cluster, as their owner last published them.
-pub(crate) type Ejected = Arc<Mutex<HashMap<Arc<str>, Arc<[Address]>>>>;
 
 /// What the pages are made of.
 #[derive(Clone)]
@@ -32,7 +28,7 @@ pub(crate) struct Sources {
     pub(crate) acceptor: Acceptor,
     pub(crate) configuration: Configuration,
     pub(crate) protocols: Arc<Protocols>,
-    pub(crate) ejected: Ejected,
+    pub(crate) overlay: Overlay,
     pub(crate) options: ProxyOptions,
     /// Notified when a drain is asked for.
     pub(crate) drain: Arc<Notify>,
@@ -41,12 +37,5 @@ pub(crate) struct Sources {
 impl Sources {
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.configuration.snapshots.borrow())
-    }
-
-    fn ejected(&self, cluster: &str) -> Arc<[Address]> {
-        let ejected = self.ejected.lock().unwrap_or_else(PoisonError::into_inner);
-        ejected
-            .get(cluster)
-            .map_or_else(|| Arc::from([]), Arc::clone)
     }
 }

@@ -27,7 +27,10 @@ use std::sync::Arc;
 use meltemi_policy::{Locality, Place};
 
 pub use address::Address;
-pub use cluster::{Cluster, Keepalive, LbPolicy, Limits, OutlierDetection, Topology};
+pub use cluster::{
+    Cluster, FailurePercentage, HealthCheck, Keepalive, LbPolicy, Limits, OutlierDetection,
+    ProtocolCheck, SuccessRate, Topology,
+};
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::{Fault, RouteFault};
 pub use invalid::Invalid;

@@ -8,9 +8,11 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accept;
+mod health_check;
 mod link;
 mod listeners;
 mod outlier;
+mod overlay;
 mod socket;
 mod stream;
 mod transfer;
@@ -22,6 +24,8 @@ pub use listeners::{ListenerState, ListenerStatus};
 pub use socket::ListenError;
 
 pub(crate) use accept::Acceptor;
+pub(crate) use health_check::HealthChecks;
 pub(crate) use listeners::{ListenerTable, Listeners};
 pub(crate) use outlier::Outliers;
+pub(crate) use overlay::{LeftOut, Overlay};
 pub(crate) use workers::{Ended, Workers, WorkersOptions};

@@ -69,12 +69,14 @@ use crate::{
     buckets::Buckets,
     circuit::Circuits,
     config::{Address, Keepalive, Snapshot},
+    outlier::Outcome,
     protocols::Protocols,
     telemetry::WorkerTelemetry,
 };
 use boxes::Boxes;
 use client::{Client, Home};
 use exchange::Exchange;
+pub use health::HostCounts;
 use observe::Observer;
 pub use observe::ServiceKeys;
 use outbox::Spare;
@@ -139,10 +141,8 @@ pub struct HostReport {
     pub cluster: Arc<str>,
     /// The endpoint.
     pub address: Address,
-    /// False: it could not be reached, broke a connection with requests in flight, did not answer
-    /// in time, or answered with an error of its own system. True, that it answered, is reported
-    /// only after a failure.
-    pub success: bool,
+    /// That it answered is reported only after a failure.
+    pub outcome: Outcome,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ pub mod circuit;
 pub mod config;
 pub mod driver;
 pub mod engine;
+pub mod health_check;
 pub mod hot_keys;
 pub mod outlier;
 pub mod protocols;

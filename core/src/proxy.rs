@@ -20,7 +20,8 @@ use crate::access_log::{self, Destination};
 use crate::admin::{self, Admin};
 use crate::config::Snapshot;
 use crate::driver::{
-    Acceptor, Ended, ListenError, ListenerTable, Listeners, Outliers, Workers, WorkersOptions,
+    Acceptor, Ended, HealthChecks, ListenError, ListenerTable, Listeners, Outliers, Workers,
+    WorkersOptions,
 };
 use crate::engine::Settings;
 use crate::protocols::Protocols;
@@ -123,6 +124,7 @@ struct Proxy {
     workers: Arc<Workers>,
     listeners: Listeners,
     outliers: Outliers,
+    health_checks: HealthChecks,
     telemetry: Arc<Telemetry>,
     drain: Arc<Notify>,
     drain_time: Duration,
@@ -159,11 +161,18 @@ impl Proxy {
             table: Arc::new(ListenerTable::default()),
             telemetry: Arc::clone(&telemetry),
         };
+        let (checked, verdicts) = mpsc::unbounded_channel();
+        let owner = telemetry.owner();
         let mut proxy = Self {
             ends: ends.into_iter().collect(),
             snapshots: configuration.snapshots.clone(),
             listeners: Listeners::new(acceptor.clone()),
-            outliers: Outliers::new(Arc::clone(&workers), telemetry.owner(), received),
+            outliers: Outliers::new(Arc::clone(&workers), owner, received, verdicts),
+            health_checks: HealthChecks::new(
+                Arc::clone(&telemetry),
+                Arc::clone(&protocols),
+                checked,
+            ),
             workers,
             telemetry,
             drain: Arc::new(Notify::new()),
@@ -176,7 +185,7 @@ impl Proxy {
                 acceptor,
                 configuration,
                 protocols,
-                ejected: proxy.outliers.ejected(),
+                overlay: proxy.outliers.overlay(),
                 options,
                 drain: Arc::clone(&proxy.drain),
             };
@@ -229,6 +238,7 @@ impl Proxy {
     async fn apply(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), ListenError> {
         self.workers.configure(snapshot);
         self.outliers.configure(snapshot, Instant::now());
+        self.health_checks.configure(snapshot);
         self.listeners.reconcile(snapshot).await
     }
 

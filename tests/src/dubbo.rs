@@ -155,6 +155,16 @@ impl Provider {
         self.port
     }
 
+    /// SIGSTOP: it is there, and does nothing.
+    pub fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        self.process.signal("CONT");
+    }
+
     /// SIGKILL: it leaves without a word.
     pub fn crash(self) {
         drop(self);

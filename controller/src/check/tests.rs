@@ -2,6 +2,7 @@ use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
 mod connection_pool;
+mod health;
 mod limits;
 mod locality;
 mod matching;

@@ -23,6 +23,9 @@ pub struct DestinationShare {
     /// What bounds its connections and requests, of all workers together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
+    /// How endpoints are asked whether they can serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
     /// Why a hash decides, and nobody can say for whom.
@@ -125,6 +128,7 @@ fn cluster_share(
         unhashed: cluster.and_then(|cluster| keyed.unknown(cluster)),
         warmup: cluster.and_then(warmup),
         limits: cluster.map(bounds::of).unwrap_or_default(),
+        health_check: cluster.and_then(health_check),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()
@@ -147,6 +151,20 @@ fn warmup(cluster: &Cluster) -> Option<String> {
     acts.then(|| {
         format!("from {least}% of its weight to all of it in {duration:?}, aggression {aggression}")
     })
+}
+
+fn health_check(cluster: &Cluster) -> Option<String> {
+    let check = cluster.health_check.as_ref()?;
+    let by = check
+        .protocol
+        .as_ref()
+        .map_or("a connection", |it| it.plugin.as_str());
+    let rule = &check.rule;
+    let (interval, timeout) = (rule.interval, rule.timeout);
+    let (bad, good) = (rule.unhealthy_threshold, rule.healthy_threshold);
+    Some(format!(
+        "by {by} every {interval:?}, left out after {bad} without an answer in {timeout:?}, back after {good}"
+    ))
 }
 
 fn locality(state: &LocalityState) -> String {

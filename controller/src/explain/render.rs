@@ -216,6 +216,9 @@ impl DestinationShare {
         self.limits
             .iter()
             .try_for_each(|it| write!(f, "\n          {it}"))?;
+        if let Some(check) = &self.health_check {
+            write!(f, "\n          endpoints are checked {check}")?;
+        }
         if self.tiers.is_empty() {
             return write!(f, "\n          requests fail: there is no endpoint");
         }

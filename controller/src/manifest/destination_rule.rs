@@ -10,6 +10,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 mod hashing;
+mod health_check;
 mod outlier;
 mod peak_ewma;
 mod retry_budget;
@@ -17,6 +18,7 @@ mod tls;
 mod warmup;
 
 pub(crate) use hashing::{ConsistentHash, HashTable};
+pub(crate) use health_check::HealthCheck;
 pub(crate) use outlier::OutlierDetection;
 pub(crate) use retry_budget::RetryBudget;
 pub(crate) use tls::Tls;
@@ -59,6 +61,12 @@ impl DestinationRule {
         levels.filter_map(|p| p.load_balancer.as_ref()?.locality.as_ref())
     }
 
+    /// The health checks that it asks for, at whatever level.
+    pub(crate) fn health_checks(&self) -> impl Iterator<Item = &HealthCheck> {
+        let levels = self.policies().flat_map(TrafficPolicy::levels);
+        levels.filter_map(|p| p.health_check.as_deref())
+    }
+
     pub(crate) fn asks_for_tls(&self) -> bool {
         self.tls().next().is_some()
     }
@@ -76,7 +84,8 @@ pub(crate) struct Subset {
 pub(crate) struct TrafficPolicy {
     pub(crate) load_balancer: Option<LoadBalancer>,
     pub(crate) connection_pool: Option<Box<ConnectionPool>>,
-    pub(crate) outlier_detection: Option<OutlierDetection>,
+    pub(crate) outlier_detection: Option<Box<OutlierDetection>>,
+    pub(crate) health_check: Option<Box<HealthCheck>>,
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
     /// Where TLS is asked for.
@@ -126,6 +135,7 @@ const SUBSET: &[Field] = &[
 const POLICY: &[Field] = &[
     Field::InForce("loadBalancer"),
     Field::InForce("outlierDetection"),
+    Field::InForce("healthCheck"),
     Field::InForce("tls"),
     Field::InForce("portLevelSettings"),
     Field::InForce("retryBudget"),
@@ -138,6 +148,7 @@ const PORT_POLICY: &[Field] = &[
     Field::InForce("port"),
     Field::InForce("loadBalancer"),
     Field::InForce("outlierDetection"),
+    Field::InForce("healthCheck"),
     Field::InForce("tls"),
     Field::InForce("connectionPool"),
 ];
@@ -257,7 +268,10 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
             .map(|node| load_balancer(d, node)),
         outlier_detection: fields
             .node("outlierDetection")
-            .map(|node| outlier::decode(d, node)),
+            .map(|node| Box::new(outlier::decode(d, node))),
+        health_check: fields
+            .node("healthCheck")
+            .map(|node| Box::new(health_check::decode(d, node))),
         retry_budget: fields
             .node("retryBudget")
             .map(|node| retry_budget::decode(d, node)),

@@ -7,6 +7,7 @@ use meltemi_policy::{ClusterName, Locality, subset};
 
 use super::destination_rules::{MergedRule, refuse_tls};
 use super::hashing;
+use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
 use super::{Cluster, Context, Findings, Rule, Server, Service};
@@ -76,6 +77,11 @@ fn cluster(
         .filter(|e| selected(&e.labels))
         .cloned()
         .collect();
+    let health_check = policy.health_check.as_deref();
+    let health_check = health_check.map(|check| HealthCheck::of(check, port, context));
+    if let (Some(rule), Some(check)) = (rule, &health_check) {
+        check.check(rule, context, findings);
+    }
     let balancer = policy.load_balancer.as_ref();
     if let (Some(rule), Some(hash)) = (rule, balancer.and_then(|lb| lb.hash.as_ref())) {
         hashing::check(rule.hashing(hash), hash, port, context, findings);
@@ -93,7 +99,8 @@ fn cluster(
         topology: None,
         locality: LocalityState::of(&policy, service, &context.mesh),
         panic_threshold: locality::panic_threshold(&policy, service),
-        outlier: policy.outlier_detection.clone(),
+        outlier: policy.outlier_detection.as_deref().cloned(),
+        health_check,
         retry_budget: policy.retry_budget,
         endpoints,
     };

@@ -8,8 +8,8 @@ use meltemi_policy::host;
 use super::{Findings, Service, Services, objects_of};
 use crate::index::Objects;
 use crate::manifest::{
-    ConsistentHash, DestinationRule, LocalitySetting, Located, Object, Spec, Subset, Tls,
-    TrafficPolicy, nearest,
+    ConsistentHash, DestinationRule, HealthCheck, LocalitySetting, Located, Object, Spec, Subset,
+    Tls, TrafficPolicy, nearest,
 };
 use crate::schema::Settings;
 
@@ -191,6 +191,15 @@ impl MergedRule {
         self.sources().find(is_in).unwrap_or(&self.source)
     }
 
+    /// The DestinationRule that a health check is written in.
+    pub(super) fn checking(&self, check: &HealthCheck) -> &Arc<Object> {
+        let is_in = |object: &&Arc<Object>| match &object.spec {
+            Spec::DestinationRule(rule) => rule.health_checks().any(|it| it == check),
+            _ => false,
+        };
+        self.sources().find(is_in).unwrap_or(&self.source)
+    }
+
     pub(super) fn subsets(&self) -> &[Subset] {
         &self.subsets
     }
@@ -235,6 +244,7 @@ fn merge(wide: TrafficPolicy, narrow: &TrafficPolicy, port: u16) -> TrafficPolic
         load_balancer: narrow.load_balancer.clone().or(wide.load_balancer),
         connection_pool: narrow.connection_pool.clone().or(wide.connection_pool),
         outlier_detection: narrow.outlier_detection.clone().or(wide.outlier_detection),
+        health_check: narrow.health_check.clone().or(wide.health_check),
         retry_budget: narrow.retry_budget.or(wide.retry_budget),
         tls: narrow.tls.clone().or(wide.tls),
         ports: BTreeMap::new(),

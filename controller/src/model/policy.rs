@@ -95,6 +95,14 @@ impl Setting {
         }
     }
 
+    /// Its name and value, unless that is a secret.
+    pub(super) fn as_plain(&self) -> Option<(&str, &str)> {
+        match &self.value {
+            SettingValue::Plain(value) => Some((&self.name, value)),
+            SettingValue::Secret(_) => None,
+        }
+    }
+
     /// Puts it among the others, in the place of the one of its name.
     pub(super) fn put(self, settings: &mut Vec<Self>) {
         settings.retain(|other| other.name != self.name);

@@ -16,10 +16,10 @@ use meltemi_proto::envoy::config::endpoint::v3 as eds;
 use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use meltemi_proto::meltemi::config::v1 as own;
 
-use super::locality;
 use super::policy::{hash_policy, percent, settings};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
-use crate::manifest::{ConnectionPool, HashTable, Keepalive, OutlierDetection, Simple, Warmup};
+use super::{health, locality};
+use crate::manifest::{ConnectionPool, HashTable, Keepalive, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
@@ -38,6 +38,10 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         idle_timeout: cluster.pool.http.idle_timeout.map(duration),
         max_requests_per_connection: cluster.pool.http.max_requests_per_connection,
         source: Some(source(&cluster.source)),
+        application_errors_count: cluster
+            .outlier
+            .as_ref()
+            .is_some_and(|it| it.application_errors),
     };
     let options = cluster
         .pool
@@ -59,7 +63,8 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         circuit_breakers: thresholds(cluster),
         upstream_connection_options: options,
         common_lb_config: locality::common(cluster),
-        outlier_detection: cluster.outlier.as_ref().map(outlier_detection),
+        outlier_detection: cluster.outlier.as_ref().map(health::outlier_detection),
+        health_checks: cluster.health_check.iter().map(health::check).collect(),
         metadata: Some(metadata(&policy)),
         ..wire::Cluster::default()
     }
@@ -124,19 +129,6 @@ fn slow_start(warmup: Warmup) -> SlowStartConfig {
         slow_start_window: Some(duration(warmup.duration)),
         aggression,
         min_weight_percent: warmup.minimum_percent.map(percent),
-    }
-}
-
-fn outlier_detection(outlier: &OutlierDetection) -> wire::OutlierDetection {
-    wire::OutlierDetection {
-        consecutive_5xx: outlier.consecutive_5xx,
-        interval: outlier.interval.map(duration),
-        base_ejection_time: outlier.base_ejection.map(duration),
-        max_ejection_percent: outlier.max_ejection_percent,
-        // As Istio: 0 errors switches the detection off, and rates of success are not judged.
-        enforcing_consecutive_5xx: outlier.consecutive_5xx.map(|n| if n > 0 { 100 } else { 0 }),
-        enforcing_success_rate: Some(0),
-        ..wire::OutlierDetection::default()
     }
 }
 

@@ -76,6 +76,7 @@ macro_rules! conformance {
             local_replies_are_read_back,
             one_way_is_never_answered,
             heartbeats_are_answered,
+            health_checks_are_understood,
             drain_is_understood,
             too_large_is_refused_at_its_head,
             large_messages_pass_by_their_head,

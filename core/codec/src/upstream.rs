@@ -96,6 +96,19 @@ pub trait Upstream {
     fn heartbeat(&mut self, _id: u64, _out: &mut Vec<u8>) -> bool {
         false
     }
+
+    /// Writes what a health check asks, under an id that is not reserved: a request that changes
+    /// nothing and that any server which can serve answers. False where there is none: a server that
+    /// accepts connections, and ends the handshake, is healthy. Unless a protocol has something that
+    /// says more, it is the heartbeat.
+    ///
+    /// The answer is [`FromServer::Answered`] with nothing written to `out`, or a
+    /// [`FromServer::Response`], and is judged by [`Upstream::outcome`], with an empty memo: a server
+    /// is unhealthy that answers [`Outcome::SystemError`], [`Outcome::TryLater`] or
+    /// [`Outcome::Redirect`]. Its connection serves no requests.
+    fn health_check(&mut self, id: u64, out: &mut Vec<u8>) -> bool {
+        self.heartbeat(id, out)
+    }
 }
 
 /// The unanswered requests of an in-order connection, oldest first.

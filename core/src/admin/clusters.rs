@@ -10,6 +10,7 @@ use super::{Sources, dump};
 use crate::balance::Balancer;
 use crate::circuit::{Count, Usage};
 use crate::config::{Address, Cluster, Health};
+use crate::driver::LeftOut;
 use crate::engine::WorkerStatus;
 
 /// A worker that takes longer is left out of the page.
@@ -31,13 +32,13 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     let uses = uses(&workers);
     let circuits = sources.acceptor.workers.circuits();
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
-        let ejected = sources.ejected(name);
-        let balancer = balancer(cluster, snapshot.place(), &ejected);
+        let left_out = sources.overlay.of(name);
+        let balancer = balancer(cluster, snapshot.place(), &left_out);
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
             "circuit_breakers": circuit_breakers(cluster, &circuits.cluster(name)),
             "tiers": tiers(&balancer),
-            "endpoints": endpoints(cluster, &balancer, &uses, &ejected),
+            "endpoints": endpoints(cluster, &balancer, &uses, &left_out),
         });
         (name.clone(), page)
     });
@@ -68,12 +69,12 @@ fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> Value {
 }
 
 /// One like the workers', who compute the same from the same.
-fn balancer(cluster: &Cluster, own: Place<'_>, ejected: &[Address]) -> Balancer {
+fn balancer(cluster: &Cluster, own: Place<'_>, left_out: &LeftOut) -> Balancer {
     let mut balancer = Balancer::new(cluster, own, 0);
     let hosts = &cluster.endpoints.hosts;
     balancer.set_ejected(|index| {
         let host = hosts.get(index);
-        host.is_some_and(|host| ejected.contains(&host.address))
+        host.is_some_and(|host| left_out.contains(&host.address))
     });
     balancer
 }
@@ -99,7 +100,7 @@ fn endpoints(
     cluster: &Cluster,
     balancer: &Balancer,
     uses: &HashMap<(&str, &Address), Use>,
-    ejected: &[Address],
+    left_out: &LeftOut,
 ) -> Vec<Value> {
     let tiers = balancer.host_tiers();
     // Where a key decides, no endpoint has a share of its own.
@@ -120,7 +121,8 @@ fn endpoints(
                 "share": share.map(|share| (share * 10_000.0).round() / 100.0),
                 "weight": host.weight,
                 "health": health(host.health),
-                "ejected": ejected.contains(&host.address),
+                "ejected": left_out.ejected.contains(&host.address),
+                "health_flags": health_flags(left_out, &host.address),
                 "leaving": used.leaving,
                 "active": used.active,
                 "connections": used.connections,
@@ -128,6 +130,16 @@ fn endpoints(
             })
         })
         .collect()
+}
+
+/// As Envoy's page of the same name has them.
+fn health_flags(left_out: &LeftOut, address: &Address) -> Vec<&'static str> {
+    let flags = [
+        (&left_out.unhealthy, "/failed_active_hc"),
+        (&left_out.ejected, "/failed_outlier_check"),
+    ];
+    let flags = flags.into_iter().filter(|(of, _)| of.contains(address));
+    flags.map(|(_, flag)| flag).collect()
 }
 
 fn uses(workers: &[WorkerStatus]) -> HashMap<(&str, &Address), Use> {

@@ -1,5 +1,7 @@
 //! The configuration in force, as JSON.
 
+mod health;
+
 use std::time::Duration;
 
 use meltemi_policy::{
@@ -10,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Keepalive, LbPolicy, Limits, Mirror, Mutation, OutlierDetection, RateLimit,
-    RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
+    Cluster, Fault, Keepalive, LbPolicy, Limits, Mirror, Mutation, RateLimit, RetryPolicy, Route,
+    RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -285,7 +287,8 @@ fn cluster(cluster: &Cluster) -> Value {
             "percent": cluster.retry_budget.share.percent(),
             "min_concurrency": cluster.retry_budget.min_concurrency,
         },
-        "outlier_detection": cluster.outlier.as_ref().map(outlier),
+        "outlier_detection": cluster.outlier.as_ref().map(health::outlier),
+        "health_check": cluster.health_check.as_ref().map(health::health_check),
         "panic_threshold_percent": cluster.panic_threshold,
         "overprovisioning_percent": cluster.endpoints.overprovisioning,
         "weighted_priority_health": cluster.endpoints.weighted_health,
@@ -346,16 +349,6 @@ fn keepalive(keepalive: Keepalive) -> Value {
         "probes": keepalive.probes,
         "time": keepalive.time.map(duration),
         "interval": keepalive.interval.map(duration),
-    })
-}
-
-fn outlier(outlier: &OutlierDetection) -> Value {
-    json!({
-        "consecutive_errors": outlier.consecutive_errors,
-        "interval": duration(outlier.interval),
-        "base_ejection_time": duration(outlier.base_ejection_time),
-        "max_ejection_time": duration(outlier.max_ejection_time),
-        "max_ejection_percent": outlier.max_ejection_percent,
     })
 }
 

@@ -2,7 +2,9 @@
 
 mod connection;
 mod hashing;
+mod health_check;
 mod locality;
+mod outlier;
 mod warmup;
 
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::meltemi::config::v1 as own;
 
 pub use connection::{Keepalive, Limits};
+pub use health_check::{HealthCheck, ProtocolCheck};
+pub use outlier::{FailurePercentage, OutlierDetection, SuccessRate};
 
 use super::address::Address;
 use super::duration::duration;
@@ -60,6 +64,8 @@ pub struct Cluster {
     pub retry_budget: RetryBudget,
     /// `None`: no endpoint is ever ejected.
     pub outlier: Option<OutlierDetection>,
+    /// `None`: endpoints are not asked how they are.
+    pub health_check: Option<HealthCheck>,
     /// In percent: a tier with fewer healthy endpoints uses all of them; 0 never does.
     pub panic_threshold: u32,
     pub locality: LocalityRule,
@@ -97,21 +103,6 @@ pub enum LbPolicy {
     },
 }
 
-/// When an endpoint that fails is left out, and for how long. Defaults are Envoy's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutlierDetection {
-    /// Consecutive failures that eject; 0 never does.
-    pub consecutive_errors: u32,
-    /// How often ejected endpoints are looked at again.
-    pub interval: Duration,
-    /// An ejection lasts this long times the number of ejections so far.
-    pub base_ejection_time: Duration,
-    /// Bounds the length of one ejection.
-    pub max_ejection_time: Duration,
-    /// Of the cluster's endpoints, at most so many percent are ejected at a time.
-    pub max_ejection_percent: u32,
-}
-
 impl Cluster {
     /// A cluster without endpoints, all else as Envoy has it by default.
     #[must_use]
@@ -131,6 +122,7 @@ impl Cluster {
             max_unknown_nodes: DEFAULT_UNKNOWN_NODES,
             retry_budget: RetryBudget::default(),
             outlier: None,
+            health_check: None,
             panic_threshold: DEFAULT_PANIC_THRESHOLD,
             locality: LocalityRule::default(),
             locality_weighted: false,
@@ -220,9 +212,11 @@ impl TryFrom<proto::Cluster> for Cluster {
             outlier: cluster
                 .outlier_detection
                 .map(|outlier| {
-                    OutlierDetection::parse(outlier).map_err(|e| e.within("outlier_detection"))
+                    OutlierDetection::parse(outlier, policy.application_errors_count)
+                        .map_err(|e| e.within("outlier_detection"))
                 })
                 .transpose()?,
+            health_check: health_check::parse(cluster.health_checks, &policy.settings)?,
             panic_threshold: panic_threshold(cluster.common_lb_config.as_ref())?,
             locality: policy.locality,
             locality_weighted: locality::is_weighted(cluster.common_lb_config.as_ref()),
@@ -230,42 +224,6 @@ impl TryFrom<proto::Cluster> for Cluster {
             topology: policy.topology,
             eds_name,
             endpoints: Arc::default(),
-        })
-    }
-}
-
-impl OutlierDetection {
-    fn parse(outlier: proto::OutlierDetection) -> Result<Self, Invalid> {
-        let time = |field, value: Option<_>, default| {
-            value.map_or(Ok(Duration::from_secs(default)), |d| duration(field, d))
-        };
-        let base_ejection_time = time("base_ejection_time", outlier.base_ejection_time, 30)?;
-        // As Envoy: a cap below the base counts as the base.
-        let max_ejection_time = time("max_ejection_time", outlier.max_ejection_time, 300)?;
-        // Ejection is all or nothing here: a share of the ejections would need a random draw that
-        // no manifest can ask for.
-        let enforced = match outlier.enforcing_consecutive_5xx {
-            None | Some(100) => true,
-            Some(0) => false,
-            Some(_) => {
-                return Err(Invalid::new(
-                    "enforcing_consecutive_5xx",
-                    "is neither 0 nor 100",
-                ));
-            }
-        };
-        Ok(Self {
-            consecutive_errors: match enforced {
-                true => outlier.consecutive_5xx.unwrap_or(5),
-                false => 0,
-            },
-            interval: time("interval", outlier.interval, 10)?,
-            base_ejection_time,
-            max_ejection_time: max_ejection_time.max(base_ejection_time),
-            max_ejection_percent: percent(
-                "max_ejection_percent",
-                outlier.max_ejection_percent.unwrap_or(10),
-            )?,
         })
     }
 }
@@ -346,6 +304,7 @@ struct Policy {
     max_unknown_nodes: u32,
     idle_timeout: Option<Duration>,
     max_requests_per_connection: Option<u32>,
+    application_errors_count: bool,
 }
 
 impl Policy {
@@ -367,6 +326,7 @@ impl Policy {
                 .map(|idle| duration("idle_timeout", idle))
                 .transpose()?,
             max_requests_per_connection: policy.max_requests_per_connection,
+            application_errors_count: policy.application_errors_count,
         })
     }
 }

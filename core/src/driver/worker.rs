@@ -17,7 +17,7 @@ use super::link::{Lingering, Links, Load};
 use super::stream::{Accepted, Stream};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
-use crate::engine::{Action, Engine, HostReport, ServiceKeys, WorkerStatus};
+use crate::engine::{Action, Engine, HostCounts, HostReport, ServiceKeys, WorkerStatus};
 
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
@@ -52,6 +52,8 @@ pub(super) enum Command {
     Stop,
     /// Nobody wants anything of it any more.
     Quit,
+    /// Say what was counted of endpoints.
+    Counts(mpsc::UnboundedSender<Vec<HostCounts>>),
     /// Say how things are.
     Status(oneshot::Sender<WorkerStatus>),
     /// Say which keys are asked for most.
@@ -187,6 +189,10 @@ impl Worker {
             Command::Configure(snapshot) => self.engine.configure(&snapshot, now),
             Command::Eject { cluster, addresses } => {
                 self.engine.set_ejected(&cluster, &addresses, now);
+            }
+            Command::Counts(counts) => {
+                // Without an owner nothing is ejected; requests go on.
+                let _ = counts.send(self.engine.take_counts());
             }
             Command::Drain => {
                 self.draining = true;

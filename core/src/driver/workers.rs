@@ -16,7 +16,7 @@ use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::buckets::Buckets;
 use crate::circuit::Circuits;
 use crate::config::{Address, Snapshot};
-use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
+use crate::engine::{Engine, HostCounts, HostReport, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
 use crate::telemetry::WorkerTelemetry;
 
@@ -130,6 +130,14 @@ impl Workers {
                 addresses: Arc::clone(addresses),
             });
         }
+    }
+
+    /// Asks each for what it has counted of endpoints; says how many were asked.
+    pub(super) fn take_counts(&self, counts: &mpsc::UnboundedSender<Vec<HostCounts>>) -> usize {
+        for worker in &self.handles {
+            worker.tell(Command::Counts(counts.clone()));
+        }
+        self.handles.len()
     }
 
     /// Lets all of them finish what they have.

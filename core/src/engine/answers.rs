@@ -284,8 +284,8 @@ impl Engine {
         end: End,
     ) {
         let host = self.attempt_over(server, attempt);
-        if let (Some(host), Some(success)) = (host, end.outcome.credits_endpoint()) {
-            self.report(host, success);
+        if let Some(host) = host {
+            self.judge(host, end.outcome);
         }
         let Some(answered) = self.exchanges.get(exchange) else {
             return;

@@ -26,7 +26,10 @@ use super::{
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
-use crate::telemetry::{OutcomeLabel, ResponseFlag};
+use crate::{
+    outlier,
+    telemetry::{OutcomeLabel, ResponseFlag},
+};
 
 /// A request in flight. It holds its route and cluster, not the configuration that they came from.
 pub(super) struct Exchange {
@@ -447,7 +450,7 @@ impl Engine {
         };
         exchange.deadline = None;
         for sent in exchange.under_way() {
-            self.report(sent.host, false);
+            self.report(sent.host, outlier::Outcome::Timeout);
             self.measure(sent);
             self.suspect(sent.host);
         }

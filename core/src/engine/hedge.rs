@@ -117,14 +117,13 @@ impl Engine {
             return false;
         }
         let exchange = self.exchanges.get(key);
-        let allowed = exchange.is_some_and(|exchange| {
+        exchange.is_some_and(|exchange| {
             let allowed = self.begins_within_budget(exchange);
             if !allowed {
                 exchange.attempts_over(1);
             }
             allowed
-        });
-        allowed
+        })
     }
 
     /// The attempt that is under way, and a connection to another endpoint.
@@ -184,10 +183,8 @@ impl Engine {
             Outcome::SystemError { .. } | Outcome::TryLater { .. }
         );
         if failed && over {
-            let host = self.attempt_over(server, attempt);
-            let success = OutcomeLabel::from(outcome).credits_endpoint();
-            if let (Some(host), Some(success)) = (host, success) {
-                self.report(host, success);
+            if let Some(host) = self.attempt_over(server, attempt) {
+                self.judge(host, OutcomeLabel::from(outcome));
             }
             self.has_rival(key, server, attempt);
             self.server_settled(server);

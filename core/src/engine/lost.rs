@@ -10,7 +10,7 @@ use super::{
     tables::HostKey,
     wire_ids::{Attempt, AttemptKey},
 };
-use crate::{config::RetryOn, telemetry::ResponseFlag};
+use crate::{config::RetryOn, outlier::Outcome, telemetry::ResponseFlag};
 
 /// Why a connection to a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,13 @@ impl Engine {
             Loss::Cut | Loss::Refused => false,
         };
         if blame {
-            self.report(server.host, false);
+            self.report(
+                server.host,
+                match loss {
+                    Loss::Malformed => Outcome::SystemError,
+                    _ => Outcome::Unreachable,
+                },
+            );
         }
         blame
     }

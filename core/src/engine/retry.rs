@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::{RetryOn, RetryPolicy},
+    outlier,
     telemetry::OutcomeLabel,
 };
 
@@ -168,9 +169,8 @@ impl Engine {
             return false;
         };
         let host = self.servers.get(server).map(|server| server.host);
-        let success = OutcomeLabel::from(outcome).credits_endpoint();
-        if let (Some(host), Some(success)) = (host, success) {
-            self.report(host, success);
+        if let Some(host) = host {
+            self.judge(host, OutcomeLabel::from(outcome));
         }
         self.detach_answered(key, server, attempt);
         self.retry(key, failure);
@@ -220,7 +220,7 @@ impl Engine {
             return self.exchange_timed_out(key);
         }
         for sent in under_way {
-            self.report(sent.host, false);
+            self.report(sent.host, outlier::Outcome::Timeout);
             self.measure(sent);
             self.suspect(sent.host);
         }

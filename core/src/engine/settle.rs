@@ -80,7 +80,7 @@ impl Engine {
             && exchange.observed.is_none()
             && !exchange.is_entangled();
         let is_held_up = client.has_large() || client.writing.is_some() || !client.held.is_empty();
-        let is_free = !host.failing && !is_held_up && server.reading;
+        let is_free = host.attention.is_none() && !is_held_up && server.reading;
         (waits && is_plain && is_free).then_some(Settling {
             exchange: entry.exchange,
             server: key,

@@ -129,7 +129,11 @@ impl Tables {
     /// Who is asked next how the keys are divided: of all in turn, but not of those that fail.
     fn informant(&self, cluster: &Cluster, turn: usize) -> Option<HostKey> {
         let mut known = cluster.informants();
-        let fails = |key: &HostKey| self.hosts.get(*key).is_none_or(|host| host.failing);
+        let fails = |key: &HostKey| {
+            self.hosts
+                .get(*key)
+                .is_none_or(|host| host.attention.is_failing())
+        };
         if !known.iter().all(fails) {
             known.retain(|key| !fails(key));
         }

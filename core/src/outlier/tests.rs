@@ -7,21 +7,37 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod kinds;
+mod rates;
+
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Envoy's defaults, but for the percentage.
+/// Envoy's defaults, but for the percentage, and that one may always be ejected.
 fn rule(max_ejection_percent: u32) -> OutlierDetection {
     OutlierDetection {
         consecutive_errors: 5,
+        consecutive_gateway_errors: 0,
+        split_errors: false,
+        consecutive_local_errors: 5,
+        application_errors: false,
         interval: 10 * SECOND,
         base_ejection_time: 30 * SECOND,
         max_ejection_time: 300 * SECOND,
+        max_ejection_time_jitter: Duration::ZERO,
         max_ejection_percent,
+        always_eject_one_host: true,
+        unejected_by_health_check: true,
+        success_rate: None,
+        failure_percentage: None,
     }
 }
 
 fn host(index: u16) -> Address {
     Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, index)))
+}
+
+fn ejected(index: u16) -> Change {
+    Change::Ejected(host(index), Cause::ConsecutiveErrors)
 }
 
 /// A detector over hosts 0.. and its clock.
@@ -35,7 +51,7 @@ impl Story {
     fn new(rule: OutlierDetection, hosts: u16) -> Self {
         let start = Instant::now();
         Self {
-            detector: OutlierDetector::new(rule, (0..hosts).map(host), start),
+            detector: OutlierDetector::new(rule, (0..hosts).map(host), start, 1),
             start,
             now: start,
         }
@@ -49,7 +65,7 @@ impl Story {
         (0..times)
             .filter_map(|_| {
                 self.detector
-                    .report(&host(index), Outcome::Failure, self.now)
+                    .report(&host(index), Outcome::Unreachable, self.now)
             })
             .collect()
     }
@@ -89,11 +105,11 @@ fn five_failures_in_a_row_eject() {
     story.succeed(1);
     assert_eq!(story.fail(1, 4), []);
     assert_eq!(story.detector.deadline(), None);
-    assert_eq!(story.fail(1, 1), [Change::Ejected(host(1))]);
+    assert_eq!(story.fail(1, 1), [ejected(1)]);
     assert_eq!(story.ejected(), BTreeSet::from([host(1)]));
     // Late failures of what was in flight change nothing.
     assert_eq!(story.fail(1, 20), []);
-    assert_eq!(story.fail(2, 1), [Change::Ejected(host(2))]);
+    assert_eq!(story.fail(2, 1), [ejected(2)]);
 }
 
 #[test]
@@ -197,7 +213,7 @@ fn without_room_failures_are_counted_anew() {
     assert_eq!(story.fail(1, 7), []);
     story.until_back(0);
     assert_eq!(story.fail(1, 2), []);
-    assert_eq!(story.fail(1, 1), [Change::Ejected(host(1))]);
+    assert_eq!(story.fail(1, 1), [ejected(1)]);
 }
 
 #[test]
@@ -211,7 +227,7 @@ fn an_update_keeps_those_that_stay() {
         .update(rule(100), [1, 2, 3].map(host), story.now);
     assert_eq!(story.ejected(), BTreeSet::from([host(1)]));
     assert_eq!(story.fail(0, 5), []);
-    assert_eq!(story.fail(2, 1), [Change::Ejected(host(2))]);
+    assert_eq!(story.fail(2, 1), [ejected(2)]);
     // An endpoint that returns has no history.
     story
         .detector
@@ -247,11 +263,11 @@ proptest! {
         for (index, success, seconds) in steps {
             story.now += Duration::from_secs(seconds);
             let mut changes = story.detector.sweep(story.now);
-            let outcome = if success { Outcome::Success } else { Outcome::Failure };
+            let outcome = if success { Outcome::Success } else { Outcome::Unreachable };
             changes.extend(story.detector.report(&host(index), outcome, story.now));
             for change in changes {
                 match change {
-                    Change::Ejected(host) => prop_assert!(ejected.insert(host)),
+                    Change::Ejected(host, _) => prop_assert!(ejected.insert(host)),
                     Change::Unejected(host) => prop_assert!(ejected.remove(&host)),
                 }
             }

@@ -85,7 +85,7 @@ const SERVICES: [Family<ServiceCells>; 10] = [
     },
 ];
 
-const CLUSTERS: [Family<ClusterCells>; 17] = [
+const CLUSTERS: [Family<ClusterCells>; 21] = [
     Family {
         name: "meltemi_upstream_connections",
         help: "Open connections to endpoints.",
@@ -127,6 +127,30 @@ const CLUSTERS: [Family<ClusterCells>; 17] = [
         help: "Endpoints that are left out because they failed.",
         kind: "gauge",
         cell: |cells| &cells.ejected,
+    },
+    Family {
+        name: "meltemi_health_check_attempts_total",
+        help: "Health checks that were begun.",
+        kind: "counter",
+        cell: |cells| &cells.health_checks,
+    },
+    Family {
+        name: "meltemi_health_check_successes_total",
+        help: "Health checks that passed.",
+        kind: "counter",
+        cell: |cells| &cells.health_checks_passed,
+    },
+    Family {
+        name: "meltemi_health_check_failures_total",
+        help: "Health checks that failed.",
+        kind: "counter",
+        cell: |cells| &cells.health_checks_failed,
+    },
+    Family {
+        name: "meltemi_health_check_healthy_endpoints",
+        help: "Endpoints that count as healthy by their checks.",
+        kind: "gauge",
+        cell: |cells| &cells.healthy,
     },
     Family {
         name: "meltemi_upstream_decode_errors_total",

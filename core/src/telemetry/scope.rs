@@ -99,6 +99,10 @@ pub(super) struct ClusterCells {
     pub(super) retries: Cell,
     pub(super) ejections: Cell,
     pub(super) ejected: Cell,
+    pub(super) health_checks: Cell,
+    pub(super) health_checks_passed: Cell,
+    pub(super) health_checks_failed: Cell,
+    pub(super) healthy: Cell,
     pub(super) decode_errors: Cell,
     pub(super) unclaimed_answers: Cell,
     pub(super) copies: Cell,
@@ -155,6 +159,25 @@ impl ClusterMetrics {
     /// So many endpoints are ejected. For the same owner.
     pub fn endpoints_ejected(&self, n: u64) {
         self.0.ejected.set(n);
+    }
+
+    /// An endpoint is asked how it is. This and what follows are for the one owner of the cluster's
+    /// health checks.
+    pub fn health_check_began(&self) {
+        self.0.health_checks.add(1);
+    }
+
+    /// A health check is over.
+    pub fn health_check_ended(&self, passed: bool) {
+        match passed {
+            true => self.0.health_checks_passed.add(1),
+            false => self.0.health_checks_failed.add(1),
+        }
+    }
+
+    /// So many endpoints count as healthy by their checks.
+    pub fn healthy_endpoints(&self, n: u64) {
+        self.0.healthy.set(n);
     }
 
     /// The cluster is sent a copy of a request.

@@ -87,8 +87,42 @@ pub struct OutlierDetection {
     pub enforcing_consecutive_5xx: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "6")]
     pub enforcing_success_rate: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "7")]
+    pub success_rate_minimum_hosts: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "8")]
+    pub success_rate_request_volume: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "9")]
+    pub success_rate_stdev_factor: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "10")]
+    pub consecutive_gateway_failure: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "11")]
+    pub enforcing_consecutive_gateway_failure: ::core::option::Option<u32>,
+    #[prost(bool, tag = "12")]
+    pub split_external_local_origin_errors: bool,
+    #[prost(message, optional, tag = "13")]
+    pub consecutive_local_origin_failure: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "14")]
+    pub enforcing_consecutive_local_origin_failure: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "15")]
+    pub enforcing_local_origin_success_rate: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "16")]
+    pub failure_percentage_threshold: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "17")]
+    pub enforcing_failure_percentage: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "18")]
+    pub enforcing_failure_percentage_local_origin: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "19")]
+    pub failure_percentage_minimum_hosts: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "20")]
+    pub failure_percentage_request_volume: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "21")]
     pub max_ejection_time: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "22")]
+    pub max_ejection_time_jitter: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "23")]
+    pub successful_active_health_check_uneject_host: ::core::option::Option<bool>,
+    #[prost(message, optional, tag = "25")]
+    pub always_eject_one_host: ::core::option::Option<bool>,
 }
 impl ::prost::Name for OutlierDetection {
     const NAME: &'static str = "OutlierDetection";
@@ -114,6 +148,8 @@ pub struct Cluster {
     pub connect_timeout: ::core::option::Option<::prost_types::Duration>,
     #[prost(enumeration = "cluster::LbPolicy", tag = "6")]
     pub lb_policy: i32,
+    #[prost(message, repeated, tag = "8")]
+    pub health_checks: ::prost::alloc::vec::Vec<super::super::core::v3::HealthCheck>,
     #[prost(message, optional, tag = "10")]
     pub circuit_breakers: ::core::option::Option<CircuitBreakers>,
     #[prost(message, optional, tag = "27")]

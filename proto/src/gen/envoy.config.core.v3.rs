@@ -353,6 +353,111 @@ impl ApiVersion {
         }
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HealthCheck {
+    #[prost(message, optional, tag = "1")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub interval: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "3")]
+    pub interval_jitter: ::core::option::Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "4")]
+    pub unhealthy_threshold: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "5")]
+    pub healthy_threshold: ::core::option::Option<u32>,
+    #[prost(message, optional, tag = "12")]
+    pub no_traffic_interval: ::core::option::Option<::prost_types::Duration>,
+    #[prost(oneof = "health_check::HealthChecker", tags = "9, 13")]
+    pub health_checker: ::core::option::Option<health_check::HealthChecker>,
+}
+/// Nested message and enum types in `HealthCheck`.
+pub mod health_check {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Payload {
+        #[prost(oneof = "payload::Payload", tags = "1, 2")]
+        pub payload: ::core::option::Option<payload::Payload>,
+    }
+    /// Nested message and enum types in `Payload`.
+    pub mod payload {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum Payload {
+            #[prost(string, tag = "1")]
+            Text(::prost::alloc::string::String),
+            #[prost(bytes, tag = "2")]
+            Binary(::prost::bytes::Bytes),
+        }
+    }
+    impl ::prost::Name for Payload {
+        const NAME: &'static str = "Payload";
+        const PACKAGE: &'static str = "envoy.config.core.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.core.v3.HealthCheck.Payload".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.core.v3.HealthCheck.Payload".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct TcpHealthCheck {
+        #[prost(message, optional, tag = "1")]
+        pub send: ::core::option::Option<Payload>,
+        #[prost(message, repeated, tag = "2")]
+        pub receive: ::prost::alloc::vec::Vec<Payload>,
+    }
+    impl ::prost::Name for TcpHealthCheck {
+        const NAME: &'static str = "TcpHealthCheck";
+        const PACKAGE: &'static str = "envoy.config.core.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.core.v3.HealthCheck.TcpHealthCheck".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.core.v3.HealthCheck.TcpHealthCheck".into()
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct CustomHealthCheck {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        #[prost(oneof = "custom_health_check::ConfigType", tags = "3")]
+        pub config_type: ::core::option::Option<custom_health_check::ConfigType>,
+    }
+    /// Nested message and enum types in `CustomHealthCheck`.
+    pub mod custom_health_check {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum ConfigType {
+            #[prost(message, tag = "3")]
+            TypedConfig(crate::Any),
+        }
+    }
+    impl ::prost::Name for CustomHealthCheck {
+        const NAME: &'static str = "CustomHealthCheck";
+        const PACKAGE: &'static str = "envoy.config.core.v3";
+        fn full_name() -> ::prost::alloc::string::String {
+            "envoy.config.core.v3.HealthCheck.CustomHealthCheck".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/envoy.config.core.v3.HealthCheck.CustomHealthCheck"
+                .into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum HealthChecker {
+        #[prost(message, tag = "9")]
+        TcpHealthCheck(TcpHealthCheck),
+        #[prost(message, tag = "13")]
+        CustomHealthCheck(CustomHealthCheck),
+    }
+}
+impl ::prost::Name for HealthCheck {
+    const NAME: &'static str = "HealthCheck";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.HealthCheck".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.HealthCheck".into()
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum HealthStatus {

@@ -152,6 +152,9 @@ pub struct ClusterPolicy {
     /// Present, beside LEAST_REQUEST: of two endpoints the one with the lower peak EWMA cost.
     #[prost(message, optional, tag = "81")]
     pub peak_ewma: ::core::option::Option<PeakEwma>,
+    /// Whether errors of the application count against an endpoint like those of its system.
+    #[prost(bool, tag = "90")]
+    pub application_errors_count: bool,
 }
 impl ::prost::Name for ClusterPolicy {
     const NAME: &'static str = "ClusterPolicy";
@@ -289,6 +292,24 @@ impl ::prost::Name for EndpointMetadata {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/meltemi.config.v1.EndpointMetadata".into()
+    }
+}
+/// How a protocol is spoken for a health check; travels in
+/// HealthCheck.custom_health_check.typed_config, whose name is that of the protocol.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProtocolCheck {
+    /// What the protocol plugin is told, before the settings of the cluster; no name occurs twice.
+    #[prost(message, repeated, tag = "1")]
+    pub settings: ::prost::alloc::vec::Vec<Setting>,
+}
+impl ::prost::Name for ProtocolCheck {
+    const NAME: &'static str = "ProtocolCheck";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.ProtocolCheck".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.ProtocolCheck".into()
     }
 }
 /// The typed_config of the one filter of an LDS listener: how a connection's service is found.

@@ -1,6 +1,6 @@
 //! Dubbo's words for what a proxy has to say, and the core's for what a provider said.
 
-use dubbo_rs_codec::{HEADER_LEN, Header, Response, ResponseError, ResultKind, Status};
+use dubbo_rs_codec::{HEADER_LEN, Header, Kind, Response, ResponseError, ResultKind, Status};
 use meltemi_codec::{Outcome, Status as Reason};
 
 /// The status of an answer of the proxy's own. A consumer retries any of them (by its `retries`)
@@ -38,6 +38,10 @@ pub(crate) fn outcome(frame: &[u8]) -> Outcome {
         | Status::SERVICE_ERROR
         | Status::CLIENT_ERROR => return Outcome::RequestError { code },
         _ => return Outcome::SystemError { code },
+    }
+    // A heartbeat's has nothing to tell beyond that.
+    if header.kind == Kind::EventAnswer {
+        return Outcome::Ok { code };
     }
     let body = frame.get(HEADER_LEN..).unwrap_or_default();
     match Response::parse(&header, body) {

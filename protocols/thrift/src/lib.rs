@@ -10,6 +10,7 @@
 mod argument;
 mod attribute;
 mod call;
+mod check;
 mod client;
 mod detect;
 mod dialect;

@@ -9,7 +9,8 @@ use meltemi_codec::{
 
 use crate::{
     call::{CallMemo, renumber},
-    dialect::{Dialect, Transport},
+    check,
+    dialect::{Dialect, Encoding, Transport},
     frame::{Expect, Front, Layout},
     head::Kind,
     header::edit::edit,
@@ -157,6 +158,19 @@ impl Upstream for Server {
             Some(layout) => outcome::of(response.bytes, &layout),
             None => Outcome::SystemError { code: 0 },
         }
+    }
+
+    fn health_check(&mut self, id: u64, out: &mut Vec<u8>) -> bool {
+        let Some(method) = &self.settings.check else {
+            return false;
+        };
+        let dialect = Dialect {
+            transport: self.settings.expect.transport.unwrap_or(Transport::Framed),
+            encoding: self.settings.expect.encoding.unwrap_or(Encoding::Binary),
+        };
+        self.transport = Some(dialect.transport);
+        check::write(dialect, method, id as u32, out);
+        true
     }
 
     fn edit(

@@ -54,6 +54,13 @@ pub const SETTINGS: &[SettingDef] = &[
         meaning: "The attribute `service` of calls that name none themselves.",
     },
     SettingDef {
+        name: "check",
+        values: "none, or a method",
+        meaning: "The method that a health check calls, without arguments, in the `transport` and \
+                  `protocol` of these settings (`framed` and `binary` for `auto`). `Svc:method` is \
+                  that of a multiplexed service. None: connections alone are checked.",
+    },
+    SettingDef {
         name: "correlation",
         values: "`order`, `id`",
         meaning: "`id` for servers that answer out of order: calls get numbers of the proxy's and \
@@ -68,6 +75,8 @@ pub(crate) struct Settings {
     oneway: Vec<Box<[u8]>>,
     pub(crate) service: Option<Box<str>>,
     pub(crate) by_id: bool,
+    /// The method that health checks call.
+    pub(crate) check: Option<Box<[u8]>>,
     /// `None`: what fits the correlation.
     shared: Option<Shared>,
 }
@@ -94,10 +103,11 @@ impl Settings {
                 "sharing" => read.sharing(value),
                 "service" => read.service(value),
                 "correlation" => read.correlation(value),
+                "check" => read.check(value),
                 "depth" => parse_depth(value).map(|parsed| depth = Some(parsed)),
                 _ => Err(
                     "there is no such setting; there are transport, protocol, oneway, sharing, \
-                     depth, service, correlation",
+                     depth, service, check, correlation",
                 ),
             };
             set.map_err(|reason| refused(name, reason))?;
@@ -201,6 +211,14 @@ impl Settings {
         self.service = Some(value.into());
         match value.is_empty() {
             true => Err("the name of a service is not empty"),
+            false => Ok(()),
+        }
+    }
+
+    fn check(&mut self, value: &str) -> Result<(), &'static str> {
+        self.check = Some(value.as_bytes().into());
+        match value.is_empty() {
+            true => Err("the name of a method is not empty"),
             false => Ok(()),
         }
     }

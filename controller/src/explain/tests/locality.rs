@@ -109,6 +109,17 @@ fn what_fails_has_to_be_there_and_all_may() {
     );
 }
 
+#[test]
+fn health_checks_are_told() {
+    let checked = |check: &str| shown(&fixture(&format!("    healthCheck: {check}")), &[]);
+    let dubbo = checked("{interval: 5s, unhealthyThreshold: 2}");
+    let expected = "endpoints are checked by dubbo every 5s, left out after 2 without an answer in 1s, \
+                    back after 1";
+    assert!(dubbo.contains(expected), "{dubbo}");
+    let tcp = checked("{tcp: true}");
+    assert!(tcp.contains("checked by a connection every 10s"), "{tcp}");
+}
+
 /// DestinationRule before annotation before MeshConfig, each as a whole.
 #[test]
 fn the_nearest_setting_counts() {

@@ -2,47 +2,137 @@
 
 use std::time::Duration;
 
-use super::super::decode::{Decoder, Field};
+use super::super::decode::{Decoder, Field, Fields};
 use crate::yaml::Node;
 
 /// Unset fields have Envoy's defaults: 5 errors, 10 s, 30 s, 10 %.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OutlierDetection {
     pub(crate) consecutive_5xx: Option<u32>,
+    pub(crate) consecutive_gateway: Option<u32>,
+    pub(crate) split_errors: bool,
+    pub(crate) consecutive_local: Option<u32>,
     pub(crate) interval: Option<Duration>,
     pub(crate) base_ejection: Option<Duration>,
     pub(crate) max_ejection_percent: Option<u32>,
     pub(crate) min_health_percent: Option<u32>,
+    /// What follows are our additions, with Envoy's names.
+    pub(crate) max_ejection: Option<Duration>,
+    pub(crate) max_ejection_jitter: Option<Duration>,
+    pub(crate) always_eject_one_host: Option<bool>,
+    pub(crate) success_rate: Option<SuccessRate>,
+    pub(crate) failure_percentage: Option<FailurePercentage>,
+    /// Whether errors of the application count.
+    pub(crate) application_errors: bool,
+}
+
+/// Unset fields have Envoy's defaults: 5, 100, 1900.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SuccessRate {
+    pub(crate) minimum_hosts: Option<u32>,
+    pub(crate) request_volume: Option<u32>,
+    pub(crate) stdev_factor: Option<u32>,
+}
+
+/// Unset fields have Envoy's defaults: 85 %, 5, 50.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct FailurePercentage {
+    pub(crate) threshold: Option<u32>,
+    pub(crate) minimum_hosts: Option<u32>,
+    pub(crate) request_volume: Option<u32>,
 }
 
 const OUTLIER: &[Field] = &[
     Field::InForce("consecutive5xxErrors"),
     Field::InForce("consecutiveErrors"),
+    Field::InForce("consecutiveGatewayErrors"),
+    Field::InForce("splitExternalLocalOriginErrors"),
+    Field::InForce("consecutiveLocalOriginFailures"),
     Field::InForce("interval"),
     Field::InForce("baseEjectionTime"),
     Field::InForce("maxEjectionPercent"),
     Field::InForce("minHealthPercent"),
-    Field::NotYet("consecutiveGatewayErrors"),
-    Field::NotYet("consecutiveLocalOriginFailures"),
-    Field::NotYet("splitExternalLocalOriginErrors"),
+    Field::InForce("maxEjectionTime"),
+    Field::InForce("maxEjectionTimeJitter"),
+    Field::InForce("alwaysEjectOneHost"),
+    Field::InForce("successRate"),
+    Field::InForce("failurePercentage"),
+    Field::InForce("applicationErrors"),
+];
+
+const SUCCESS_RATE: &[Field] = &[
+    Field::InForce("minimumHosts"),
+    Field::InForce("requestVolume"),
+    Field::InForce("stdevFactor"),
+];
+
+const FAILURE_PERCENTAGE: &[Field] = &[
+    Field::InForce("threshold"),
+    Field::InForce("minimumHosts"),
+    Field::InForce("requestVolume"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, node: &Node) -> OutlierDetection {
     let fields = d.fields("outlierDetection", node, OUTLIER);
-    let mut number = |name: &str, high: i64| {
-        let number = fields.integer(d, name, 0..=high)?;
-        u32::try_from(number.value).ok()
-    };
-    let consecutive = number("consecutive5xxErrors", i64::from(u32::MAX));
+    let consecutive = fields.natural(d, "consecutive5xxErrors");
     // The name that Istio had before 1.7 and still reads.
-    let consecutive = consecutive.or_else(|| number("consecutiveErrors", i64::from(u32::MAX)));
-    let max_ejection_percent = number("maxEjectionPercent", 100);
-    let min_health_percent = number("minHealthPercent", 100);
+    let consecutive = consecutive.or_else(|| fields.natural(d, "consecutiveErrors"));
+    let split = fields.boolean(d, "splitExternalLocalOriginErrors");
     OutlierDetection {
         consecutive_5xx: consecutive,
+        consecutive_gateway: fields.natural(d, "consecutiveGatewayErrors"),
+        split_errors: split.unwrap_or(false),
+        consecutive_local: local(d, &fields, split.unwrap_or(false)),
         interval: fields.duration(d, "interval"),
         base_ejection: fields.duration(d, "baseEjectionTime"),
-        max_ejection_percent,
-        min_health_percent,
+        max_ejection_percent: percentage(d, &fields, "maxEjectionPercent"),
+        min_health_percent: percentage(d, &fields, "minHealthPercent"),
+        max_ejection: fields.duration(d, "maxEjectionTime"),
+        max_ejection_jitter: fields.duration(d, "maxEjectionTimeJitter"),
+        always_eject_one_host: fields.boolean(d, "alwaysEjectOneHost"),
+        success_rate: fields.node("successRate").map(|node| success_rate(d, node)),
+        failure_percentage: fields
+            .node("failurePercentage")
+            .map(|node| failure_percentage(d, node)),
+        application_errors: fields.boolean(d, "applicationErrors").unwrap_or(false),
+    }
+}
+
+/// It means something only where failures to reach an endpoint are told apart.
+fn local(d: &mut Decoder, fields: &Fields<'_>, split: bool) -> Option<u32> {
+    let failures = fields.natural(d, "consecutiveLocalOriginFailures");
+    if let (false, Some(entry)) = (split, fields.entry("consecutiveLocalOriginFailures")) {
+        let message = "`outlierDetection.consecutiveLocalOriginFailures` needs \
+                       `splitExternalLocalOriginErrors`";
+        let remedy = "add `splitExternalLocalOriginErrors: true`, or remove it";
+        d.invalid(entry.at, message, remedy);
+    }
+    failures
+}
+
+fn percentage(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
+    let number = fields.integer(d, name, 0..=100)?;
+    u32::try_from(number.value).ok()
+}
+
+fn success_rate(d: &mut Decoder, node: &Node) -> SuccessRate {
+    let fields = d.fields("outlierDetection.successRate", node, SUCCESS_RATE);
+    SuccessRate {
+        minimum_hosts: fields.natural(d, "minimumHosts"),
+        request_volume: fields.natural(d, "requestVolume"),
+        stdev_factor: fields.natural(d, "stdevFactor"),
+    }
+}
+
+fn failure_percentage(d: &mut Decoder, node: &Node) -> FailurePercentage {
+    let fields = d.fields(
+        "outlierDetection.failurePercentage",
+        node,
+        FAILURE_PERCENTAGE,
+    );
+    FailurePercentage {
+        threshold: percentage(d, &fields, "threshold"),
+        minimum_hosts: fields.natural(d, "minimumHosts"),
+        request_volume: fields.natural(d, "requestVolume"),
     }
 }

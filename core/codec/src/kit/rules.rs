@@ -6,6 +6,7 @@ mod edits;
 mod framing;
 mod garbage;
 mod handshake;
+mod health;
 mod ids;
 mod link;
 mod pins;
@@ -24,6 +25,7 @@ pub use framing::{
 };
 pub use garbage::garbage_makes_progress;
 pub use handshake::handshakes_end;
+pub use health::health_checks_are_understood;
 pub use ids::{calls_round_trip, ids_round_trip};
 pub use link::{drain_is_understood, heartbeats_are_answered};
 pub use pins::pins_end;
@@ -54,6 +56,9 @@ pub(super) fn statement(rule: &str) -> &'static str {
             "progress without panic, and the same however the network cuts the bytes"
         }
         "handshakes_end" => "a new connection says what it has to say, and becomes ready once",
+        "health_checks_are_understood" => {
+            "a question that a server can answer, and an answer of one that is well"
+        }
         "heartbeats_are_answered" => "the other codec answers it, and nobody else hears of it",
         "ids_round_trip" => "the same message under the id that it was given",
         "large_messages_pass_by_their_head" => {

@@ -125,6 +125,9 @@ finds! {
     heartbeats_are_answered:
         ById Heartless "a heartbeat to a server" "writes 0 bytes of answer",
         InOrder Heartless "a heartbeat to a server" "writes 0 bytes of answer";
+    health_checks_are_understood:
+        ById Heartless "a health check" "the other codec sees Answered",
+        InOrder Heartless "a health check" "the other codec sees Answered";
     drain_is_understood:
         ById LeavesUnannounced "the announcement that the proxy leaves" "Announced, and 0 bytes";
     too_large_is_refused_at_its_head:

@@ -19,8 +19,10 @@ use crate::{
     config::{self, Address, Health, LbPolicy, Snapshot},
     engine::{
         ServerKey, TopologyKey,
+        health::Attention,
         shards::{Division, Hashed, Owner},
     },
+    outlier::Counts,
     telemetry::{ClusterMetrics, WorkerTelemetry},
 };
 
@@ -85,9 +87,10 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) shared: Vec<ServerKey>,
     /// It said that it wants no new requests.
     pub(in crate::engine) leaving: bool,
-    /// Its last report was a failure.
-    pub(in crate::engine) failing: bool,
-    /// Its cluster's outlier detection took it out.
+    pub(in crate::engine) attention: Attention,
+    /// Where outcomes are counted.
+    pub(in crate::engine) counts: Counts,
+    /// Its cluster's outlier detection took it out, or its health check failed.
     ejected: bool,
     /// It can be used since then, where that matters to its weight.
     since: Option<Instant>,
@@ -315,7 +318,7 @@ impl Host {
 
     /// It is better not asked now.
     pub(in crate::engine) fn avoided(&self) -> bool {
-        self.ejected || self.leaving || self.failing
+        self.ejected || self.leaving || self.attention.is_failing()
     }
 
     pub(in crate::engine) fn new(
@@ -337,7 +340,8 @@ impl Host {
             connections: Vec::new(),
             shared: Vec::new(),
             leaving: false,
-            failing: false,
+            attention: Attention::default(),
+            counts: Counts::default(),
             ejected: false,
             since: None,
             configured: true,
@@ -460,6 +464,7 @@ impl Tables {
                 }
                 _ => None,
             };
+            host.attention.asked(config.outlier.as_ref());
             host.configured = true;
         }
         key

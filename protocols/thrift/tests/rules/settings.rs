@@ -1,6 +1,7 @@
 //! Settings, what they make of the protocol, and what is wrong with others.
 
-use meltemi_codec::{AttributeKey, Protocol, Sharing};
+use meltemi_codec::kit::{Corpus, check, rules};
+use meltemi_codec::{AttributeKey, Opening, Protocol, Sharing};
 use meltemi_thrift::{SETTINGS, Thrift};
 
 use crate::{
@@ -43,6 +44,35 @@ fn a_fixed_service_is_that_of_calls_that_name_none() {
 }
 
 #[test]
+fn a_health_check_calls_the_method_in_every_dialect() {
+    for transport in ["auto", "framed", "buffered", "header", "ttheader"] {
+        for encoding in ["auto", "binary", "lax", "compact", "json"] {
+            if matches!((transport, encoding), ("buffered" | "ttheader", "json")) {
+                continue;
+            }
+            let dialect = [("transport", transport), ("protocol", encoding)];
+            let settings = [dialect[0], dialect[1], ("check", "Svc:ping")];
+            let protocol = configured(&settings);
+            check(
+                rules::health_checks_are_understood,
+                &*protocol,
+                &Corpus::new(),
+            );
+            let mut out = Vec::new();
+            let mut server = protocol.upstream(limits(), &Opening::default());
+            assert!(server.health_check(7, &mut out));
+            let mut client = protocol.downstream(limits());
+            let asked = request(&mut *client, &out);
+            let method = attribute(&*client, whole(&out, &asked.memo), "method");
+            assert_eq!(method.as_deref(), Some("ping"), "{dialect:?}");
+            let silent = configured(&dialect);
+            let mut server = silent.upstream(limits(), &Opening::default());
+            assert!(!server.health_check(7, &mut out), "{dialect:?}");
+        }
+    }
+}
+
+#[test]
 fn a_refused_setting_is_named_with_what_would_be_right() {
     for (settings, name, right) in [
         (&[("transport", "udp")][..], "transport", "framed"),
@@ -58,6 +88,7 @@ fn a_refused_setting_is_named_with_what_would_be_right() {
         ),
         (&[("depth", "4")], "depth", "pipeline"),
         (&[("service", "")], "service", "not empty"),
+        (&[("check", "")], "check", "not empty"),
         (&[("correlation", "seq")], "correlation", "order, id"),
         (
             &[("correlation", "id"), ("sharing", "pipeline")],

@@ -104,4 +104,5 @@ impl Upstream for Server {
     // respond       gives the server a client's answer to such a request
     // stream        writes more of a stream that a request opened
     // cancel        tells the server that nobody waits any more
+    // health_check  asks whether it can serve, where that is not what `heartbeat` asks
 }
