@@ -39,6 +39,10 @@ pub(crate) enum Kind {
     /// `meltemi proxy` whose clients share connections in order; Thrift only, where that is not
     /// the default.
     MeltemiPipeline,
+    /// `meltemi proxy` that shares connections, one route for everything and no policy.
+    MeltemiCatchAll,
+    /// The same with 1,000 routes, timeouts, retries, a rate limit and outlier detection.
+    MeltemiPolicy,
 }
 
 impl Kind {
@@ -52,6 +56,8 @@ impl Kind {
             Self::Meltemi => "meltemi",
             Self::MeltemiGroup => "meltemi-group",
             Self::MeltemiPipeline => "meltemi-pipeline",
+            Self::MeltemiCatchAll => "meltemi-catch-all",
+            Self::MeltemiPolicy => "meltemi-policy",
         }
     }
 
@@ -61,15 +67,23 @@ impl Kind {
             Self::Nutcracker => protocol == Protocol::Redis,
             Self::MeltemiGroup => protocol == Protocol::Dubbo,
             Self::MeltemiPipeline => protocol == Protocol::Thrift,
+            Self::MeltemiCatchAll | Self::MeltemiPolicy => protocol != Protocol::Redis,
             _ => true,
         }
     }
 
     pub(crate) fn is_meltemi(self) -> bool {
-        matches!(
-            self,
-            Self::Meltemi | Self::MeltemiGroup | Self::MeltemiPipeline
-        )
+        self == Self::Meltemi || self == Self::MeltemiGroup || self.shares_in_order()
+    }
+
+    /// Whether it is told that Thrift's calls share connections in order.
+    pub(crate) fn shares_in_order(self) -> bool {
+        self == Self::MeltemiPipeline || self.weighs_policy()
+    }
+
+    /// Whether it is there to weigh what policy costs, and otherwise left out.
+    pub(crate) fn weighs_policy(self) -> bool {
+        matches!(self, Self::MeltemiCatchAll | Self::MeltemiPolicy)
     }
 
     /// Whether its answers come in the order of the requests, as Thrift's servers answer and its
@@ -158,9 +172,7 @@ impl Contender {
             Kind::Envoy => envoy::start(setup)?,
             Kind::Nutcracker => nutcracker::start(setup)?,
             Kind::Haproxy => haproxy::start(setup)?,
-            Kind::Meltemi | Kind::MeltemiGroup | Kind::MeltemiPipeline => {
-                meltemi::start(kind, setup)?
-            }
+            kind if kind.is_meltemi() => meltemi::start(kind, setup)?,
         };
         if let Start::Running(contender) = &mut started {
             contender.wait_until_it_answers(setup.protocol)?;

@@ -89,6 +89,7 @@ pub(super) struct Redis {
 #[command(after_long_help = "Examples:\n  \
     meltemi-bench thrift\n  \
     meltemi-bench thrift --only haproxy,meltemi --rows 64x1\n  \
+    meltemi-bench thrift --only floor,meltemi-catch-all,meltemi-policy --rows 64x1,64x16 --idle 0\n  \
     meltemi-bench thrift --rounds 1 --seconds 0.2 --idle 0    # a quick look")]
 pub(super) struct Thrift {
     #[command(flatten)]
@@ -116,7 +117,8 @@ struct Compare {
     /// Seconds of uncounted load before each slice.
     #[arg(long, default_value = "0.2", value_parser = seconds)]
     warm_up: Duration,
-    /// Contenders, separated by commas; by default all that speak the protocol.
+    /// Contenders, separated by commas; by default all that speak the protocol, but for those that
+    /// weigh policy.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
     /// Fail if a contender is not installed. Otherwise its lines say so.
@@ -239,7 +241,8 @@ impl Compare {
         let mut contenders = self.only.clone();
         if contenders.is_empty() {
             let all = Kind::value_variants().iter().copied();
-            contenders.extend(all.filter(|kind| kind.speaks(protocol)));
+            let usual = all.filter(|kind| kind.speaks(protocol) && !kind.weighs_policy());
+            contenders.extend(usual);
         }
         contenders.sort();
         contenders.dedup();

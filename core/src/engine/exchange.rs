@@ -333,7 +333,7 @@ impl Engine {
             client.outrun = client
                 .lineup
                 .as_ref()
-                .and_then(Lineup::last)
+                .and_then(Lineup::newest)
                 .max(client.outrun);
         }
         let lineup = client.lineup.as_mut().filter(|_| owed);

@@ -196,6 +196,7 @@ impl Engine {
         let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
         let id = request.id;
         let counted = way.route.limit.is_some();
+        let keeps = way.route.keeps(bytes.len());
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
             counted,
@@ -236,6 +237,10 @@ impl Engine {
         }
         if !is_watched {
             self.watch_head(server_key);
+        }
+        if keeps {
+            self.keep_for_repetition(exchange_key, bytes);
+            self.watch_try(exchange_key);
         }
         self.flush_server(server_key);
     }

@@ -92,6 +92,12 @@ impl Engine {
         repeat.rival = Some(first);
         repeat.hedged = true;
         let request = std::mem::take(&mut repeat.request);
+        // What its client sends from now on must not overtake it.
+        if let Some(client) = self.clients.get_mut(exchange.client)
+            && client.keeps_order()
+        {
+            client.waiting = true;
+        }
         self.send(key, server, &request, true);
         self.give_back_kept(key, request);
     }
@@ -103,6 +109,7 @@ impl Engine {
         let client = self.clients.get(exchange.client);
         let is_free = client.is_none_or(|client| client.pin.is_none());
         is_free
+            && exchange.run.is_none()
             && exchange.attempt.is_some()
             && !exchange.is_being_answered()
             && !self.is_for_nobody(key)

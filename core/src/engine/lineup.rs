@@ -41,6 +41,11 @@ impl Lineup {
         NonZeroU64::new(turn).unwrap_or(NonZeroU64::MIN)
     }
 
+    /// The number of the newest request: the last one of the last turn.
+    pub(super) fn newest(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.turns.next() - 1)
+    }
+
     /// The number of the last turn.
     pub(super) fn last(&self) -> Option<NonZeroU64> {
         NonZeroU64::new(self.turns.last()?)

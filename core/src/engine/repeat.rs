@@ -17,7 +17,10 @@ use super::{
 
 /// What is kept of an exchange whose request may have to be sent again.
 pub(super) struct Repeat {
+    /// Of a run those of all its requests, one behind the other.
     pub(super) request: Vec<u8>,
+    /// So many bytes at its front are of requests that are no longer part of the run.
+    pub(super) gone: usize,
     redirects: u8,
     waits: u8,
     /// Only this request, and not what it is about.
@@ -39,6 +42,43 @@ pub(super) struct Repeat {
 }
 
 impl Repeat {
+    pub(super) fn of(request: Vec<u8>) -> Self {
+        Self {
+            request,
+            gone: 0,
+            redirects: 0,
+            waits: 0,
+            once: false,
+            pinned: false,
+            retries: 0,
+            counted: false,
+            limit: None,
+            hedge: None,
+            hedged: false,
+            rival: None,
+        }
+    }
+
+    /// Whether its request was sent once, and is merely kept.
+    pub(super) fn is_only_kept(&self) -> bool {
+        let again = self.redirects > 0 || self.waits > 0 || self.retries > 0;
+        !(again || self.once || self.pinned || self.hedged)
+    }
+
+    /// Of a run: the bytes of the oldest request, which leaves it.
+    pub(super) fn leaves(&mut self, len: usize) -> &[u8] {
+        let start = self.gone;
+        self.gone += len;
+        self.request.get(start..self.gone).unwrap_or_default()
+    }
+
+    /// The last request of a run is left.
+    pub(super) fn is_last(&mut self) -> usize {
+        let gone = std::mem::take(&mut self.gone);
+        self.request.drain(..gone.min(self.request.len()));
+        gone
+    }
+
     /// Bytes that it keeps.
     pub(super) fn len(&self) -> usize {
         self.request.len()
@@ -61,19 +101,7 @@ impl Engine {
         let mut request = self.spare.take();
         request.extend_from_slice(bytes);
         self.buffered += request.len();
-        exchange.repeat = Some(self.spare_repeats.put(Repeat {
-            request,
-            redirects: 0,
-            waits: 0,
-            once: false,
-            pinned: false,
-            retries: 0,
-            counted: false,
-            limit: None,
-            hedge: None,
-            hedged: false,
-            rival: None,
-        }));
+        exchange.repeat = Some(self.spare_repeats.put(Repeat::of(request)));
     }
 
     /// Whether an answer means that the request is sent again instead of being answered with it.

@@ -5,7 +5,8 @@ use meltemi_codec::{Answers, Outcome, Pin};
 use rand::Rng;
 
 use super::{
-    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, wire_ids::AttemptKey,
+    Engine, ExchangeKey, ServerKey, Timer, exchange::Exchange, own::Purpose, tables::Route,
+    wire_ids::AttemptKey,
 };
 use crate::{
     config::{RetryOn, RetryPolicy},
@@ -47,6 +48,14 @@ impl RetryOn {
     }
 }
 
+impl Route {
+    /// Whether it may want a request of so many bytes sent again.
+    #[inline(always)]
+    pub(super) fn keeps(&self, bytes: usize) -> bool {
+        (self.retry.is_some() || self.hedge.is_some()) && bytes <= KEPT
+    }
+}
+
 impl Exchange {
     /// What its route says of repetitions.
     pub(super) fn retry_policy(&self) -> Option<&RetryPolicy> {
@@ -56,8 +65,7 @@ impl Exchange {
     /// Whether its request is kept for a repetition that its route may ask for.
     pub(super) fn may_be_retried(&self, bytes: usize) -> bool {
         let route = self.route.as_ref();
-        let may = route.is_some_and(|route| route.retry.is_some() || route.hedge.is_some());
-        may && bytes <= KEPT && self.answers != Answers::None
+        route.is_some_and(|route| route.keeps(bytes)) && self.answers != Answers::None
     }
 
     /// Whether a byte of an answer has arrived.
@@ -202,14 +210,19 @@ impl Engine {
         }
     }
 
-    /// An attempt has taken too long.
+    /// An attempt has taken too long, for each request that it stands for.
     pub(super) fn try_timed_out(&mut self, key: ExchangeKey) {
-        let Some(exchange) = self.exchanges.get_mut(key) else {
-            return;
-        };
-        if let Some(repeat) = &mut exchange.repeat {
+        let exchange = self.exchanges.get_mut(key);
+        if let Some(repeat) = exchange.and_then(|it| it.repeat.as_mut()) {
             repeat.limit = None;
         }
+        self.each_of_run(key, Self::one_try_timed_out);
+    }
+
+    fn one_try_timed_out(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get(key) else {
+            return;
+        };
         let begun = exchange.is_being_answered();
         let under_way = exchange.under_way();
         if begun || exchange.attempt.is_none() {

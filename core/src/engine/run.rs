@@ -115,7 +115,7 @@ impl Exchange {
         self.ordinary
             && self.log.is_none()
             && self.observed.is_none()
-            && self.repeat.is_none()
+            && self.repeat.as_ref().is_none_or(|it| it.is_only_kept())
             && self.aim.is_none()
             && self.memo.data.is_none()
             && !self.answered
@@ -214,6 +214,10 @@ impl Engine {
         if !route.next_destination().is_some_and(goes_there) {
             return false;
         }
+        let keeps = route.keeps(bytes.len());
+        if keeps != exchange.repeat.is_some() {
+            return false;
+        }
         let bucket = route.bucket(client, frame);
         if bucket.is_some_and(|bucket| !bucket.take(self.elapsed)) {
             return false;
@@ -236,6 +240,10 @@ impl Engine {
         all.add((request.id, memo), bytes.len() as u64, sent as u64);
         exchange.idempotent &= request.idempotent;
         self.buffered += sent;
+        if let Some(kept) = &mut exchange.repeat {
+            kept.request.extend_from_slice(bytes);
+            self.buffered += bytes.len();
+        }
         run.joined += 1;
         run.received += bytes.len() as u64;
         true

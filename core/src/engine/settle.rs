@@ -155,6 +155,9 @@ impl Engine {
         let answers = run.answers as usize;
         let over = exchange.run.as_ref().is_none_or(|all| all.left() == 0);
         exchange.request_bytes -= run.received;
+        if let Some(kept) = &mut exchange.repeat {
+            kept.gone += usize::try_from(run.received).unwrap_or(usize::MAX);
+        }
         server.last_used = self.now;
         if let Some(attempt) = server.attempts.get_mut(run.attempt) {
             attempt.start += run.sent;

@@ -16,11 +16,14 @@ pub(super) fn manifests(kind: Kind, setup: &Setup) -> String {
     let mut text = server(port_name(kind, setup.protocol));
     text.push_str(&service(kind, setup));
     text.push_str(&match setup.protocol {
-        Protocol::Dubbo => meta_router(dubbo_route(kind)),
         Protocol::Redis => redis(),
-        Protocol::Thrift => meta_router(thrift_route()),
+        _ if kind == Kind::MeltemiCatchAll => meta_router(CATCH_ALL),
+        Protocol::Dubbo if kind == Kind::MeltemiPolicy => policy(DUBBO_METHOD),
+        Protocol::Thrift if kind == Kind::MeltemiPolicy => policy(THRIFT_METHOD),
+        Protocol::Dubbo => meta_router(&two_routes(dubbo_route(kind))),
+        Protocol::Thrift => meta_router(&two_routes(thrift_route())),
     });
-    if kind == Kind::MeltemiPipeline {
+    if setup.protocol == Protocol::Thrift && kind.shares_in_order() {
         text.push_str(&pipeline());
     }
     text
@@ -30,7 +33,7 @@ fn port_name(kind: Kind, protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Dubbo => "tcp-metaprotocol-dubbo",
         Protocol::Redis => "tcp-redis",
-        Protocol::Thrift if kind == Kind::MeltemiPipeline => "tcp-metaprotocol-thriftpipeline",
+        Protocol::Thrift if kind.shares_in_order() => "tcp-metaprotocol-thriftpipeline",
         Protocol::Thrift => "tcp-thrift",
     }
 }
@@ -97,8 +100,8 @@ fn thrift_route() -> Matches {
     ["another", THRIFT_METHOD].map(|method| format!("method: {{exact: {method}}}"))
 }
 
-/// Two routes, so that the attributes decide.
-fn meta_router([another, matches]: Matches) -> String {
+/// A MetaRouter, and what else its spec says.
+fn meta_router(spec: &str) -> String {
     format!(
         r#"apiVersion: metaprotocol.aeraki.io/v1alpha1
 kind: MetaRouter
@@ -106,15 +109,62 @@ metadata: {{name: bench}}
 spec:
   hosts: [{HOST}]
   gateways: [bench]
-  routes:
+{spec}"#
+    )
+}
+
+/// Routes that say nothing: everything goes to the host.
+const CATCH_ALL: &str = "  routes: []\n";
+
+/// Two routes, so that the attributes decide.
+fn two_routes([another, matches]: Matches) -> String {
+    let destination = format!("destination: {{host: {HOST}, port: {{number: 20880}}}}");
+    format!(
+        r#"  routes:
   - name: another
     match: {{attributes: {{{another}}}}}
     route:
-    - destination: {{host: {HOST}, port: {{number: 20880}}}}
+    - {destination}
   - name: echo
     match: {{attributes: {{{matches}}}}}
     route:
+    - {destination}
+"#
+    )
+}
+
+/// Routes of which the last is this load's, each with a timeout and retries; a limit that nothing
+/// reaches; outlier detection.
+fn policy(method: &str) -> String {
+    const ROUTES: usize = 1_000;
+    let mut spec = String::from(
+        "  localRateLimit:\n    tokenBucket: {maxTokens: 100000000, tokensPerFill: 100000000, fillInterval: 1s}\n  routes:\n",
+    );
+    let others = (1..ROUTES).map(|number| format!("another{number}"));
+    for method in others.chain([method.to_owned()]) {
+        let _ = write!(
+            spec,
+            r#"  - match: {{attributes: {{method: {{exact: {method}}}}}}}
+    timeout: 5s
+    retries: {{attempts: 2, perTryTimeout: 2s, retryOn: "connect-failure,reset-before-bytes,timeout"}}
+    route:
     - destination: {{host: {HOST}, port: {{number: 20880}}}}
+"#
+        );
+    }
+    meta_router(&spec) + &outlier_detection()
+}
+
+fn outlier_detection() -> String {
+    format!(
+        r#"---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: bench}}
+spec:
+  host: {HOST}
+  trafficPolicy:
+    outlierDetection: {{consecutive5xxErrors: 5, interval: 10s, baseEjectionTime: 30s}}
 "#
     )
 }

@@ -7,6 +7,7 @@ use meltemi_codec::Request;
 use super::super::{
     Engine, ExchangeKey, ServerKey, Timer,
     exchange::{Exchange, Sent},
+    repeat::Repeat,
 };
 use super::Rider;
 
@@ -49,12 +50,15 @@ impl Engine {
             exchange.turn = own;
             exchange.id = rider.id;
             exchange.memo = rider.memo;
+            if let Some(kept) = &mut exchange.repeat {
+                self.buffered -= kept.is_last();
+            }
             let mut run = exchange.run.take()?;
             run.clear();
             self.spare_runs.give(run);
             return Some(key);
         }
-        let (id, size) = (rider.id, u64::from(rider.sent));
+        let (id, size, received) = (rider.id, u64::from(rider.sent), rider.received as usize);
         let peeled = Exchange {
             turn: own,
             ..exchange.peeled(rider)
@@ -63,6 +67,18 @@ impl Engine {
         let due = deadline.map(|limit| self.origin + Duration::from_nanos(peeled.started) + limit);
         exchange.turn = rest;
         exchange.request_bytes -= peeled.request_bytes;
+        let kept = exchange.repeat.as_mut().map(|all| {
+            let mut request = self.spare.take();
+            request.extend_from_slice(all.leaves(received));
+            self.buffered += request.len();
+            self.spare_repeats.put(Repeat::of(request))
+        });
+        let try_limit = exchange.repeat.as_ref().and_then(|it| it.limit);
+        let try_limit = try_limit
+            .and(exchange.retry_policy())
+            .and_then(|it| it.per_try_timeout);
+        let try_due =
+            try_limit.map(|limit| self.origin + Duration::from_nanos(peeled.started) + limit);
         let peeled = self.exchanges.insert(peeled);
         let attempt = server.attempts.split(sent.attempt, peeled, size)?;
         client.flights.riders -= 1;
@@ -74,6 +90,10 @@ impl Engine {
         if let Some(exchange) = self.exchanges.get_mut(peeled) {
             exchange.place = place;
             exchange.deadline = due.map(|due| self.timers.set(due, Timer::Deadline(peeled)));
+            exchange.repeat = kept;
+            if let Some(kept) = &mut exchange.repeat {
+                kept.limit = try_due.map(|due| self.timers.set(due, Timer::Try(peeled)));
+            }
         }
         Some(peeled)
     }

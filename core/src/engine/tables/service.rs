@@ -206,13 +206,9 @@ impl Route {
         next
     }
 
-    /// Whether requests go on as they are, at once, once, and nowhere besides.
+    /// Whether requests go on as they are, at once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
-        !self.changes_messages()
-            && self.mirrors.is_empty()
-            && self.retry.is_none()
-            && self.hedge.is_none()
-            && self.fault.is_none()
+        !self.changes_messages() && self.mirrors.is_empty() && self.fault.is_none()
     }
 
     /// Whether requests or their answers do not go on as they are.
