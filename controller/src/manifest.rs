@@ -22,6 +22,7 @@ mod object;
 mod redis;
 mod secret;
 mod service_entry;
+pub(crate) mod shape;
 mod shown;
 
 pub(crate) use application_protocol::ApplicationProtocol;
@@ -35,7 +36,9 @@ pub use id::{Kind, ObjectRef};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
 pub(crate) use mesh_config::MeshConfig;
-pub(crate) use meta_router::{Destination, MetaRouter, Mutation, Retries, RetryOn, Route};
+pub(crate) use meta_router::{
+    Destination, META_ROUTER, MetaRouter, Mutation, Retries, RetryOn, Route,
+};
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{

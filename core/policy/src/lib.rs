@@ -11,6 +11,7 @@ mod locality;
 pub mod place;
 pub mod placement;
 pub mod precedence;
+pub mod retry;
 pub mod route;
 pub mod subset;
 pub mod template;
