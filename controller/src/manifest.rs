@@ -26,7 +26,7 @@ pub(crate) mod shape;
 mod shown;
 
 pub(crate) use application_protocol::ApplicationProtocol;
-pub(crate) use decode::{nearest, one_of};
+pub(crate) use decode::nearest;
 pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, OutlierDetection, RetryBudget, Simple, Subset, Tls,
     TrafficPolicy, Warmup,
@@ -35,6 +35,7 @@ pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
+pub(crate) use meltemi_policy::words::one_of;
 pub(crate) use mesh_config::MeshConfig;
 pub(crate) use meta_router::{
     Destination, META_ROUTER, MetaRouter, Mutation, Retries, RetryOn, Route,

@@ -145,11 +145,12 @@ fn warmup(cluster: &Cluster) -> Option<String> {
     let acts = acts && cluster.balance != Simple::Random;
     // Envoy's, where nothing is said.
     let least = warmup.minimum_percent.unwrap_or(10.0);
-    let aggression = warmup.aggression.unwrap_or(1.0);
-    let duration = warmup.duration;
-    acts.then(|| {
-        format!("from {least}% of its weight to all of it in {duration:?}, aggression {aggression}")
-    })
+    let warmup = meltemi_policy::Warmup {
+        duration: warmup.duration,
+        minimum: least / 100.0,
+        aggression: warmup.aggression.unwrap_or(1.0),
+    };
+    acts.then(|| warmup.to_string())
 }
 
 fn locality(state: &LocalityState) -> String {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use meltemi_policy::words::one_of;
+
 use super::Located;
 use super::id::ObjectRef;
 use super::shape::{Described, Shape, Takes};
@@ -467,19 +469,6 @@ pub(super) static PERCENT: Shape = Shape {
     .required()
     .example("value: 12.5")],
 };
-
-/// `a, b or c`; of many, the first.
-pub(crate) fn one_of<T: AsRef<str>>(names: &[T]) -> String {
-    const NAMED: usize = 12;
-    let first: Vec<_> = names.iter().take(NAMED).map(T::as_ref).collect();
-    let others = names.len() - first.len();
-    match first.split_last() {
-        _ if others > 0 => format!("{} or one of {others} others", first.join(", ")),
-        Some((last, [])) => (*last).to_owned(),
-        Some((last, before)) => format!("{} or {last}", before.join(", ")),
-        None => "nothing".to_owned(),
-    }
-}
 
 /// The candidate that somebody who wrote `typed` most likely meant.
 pub(crate) fn nearest<'a>(

@@ -17,6 +17,7 @@ pub mod subset;
 pub mod template;
 mod warmup;
 pub mod weights;
+pub mod words;
 
 pub use cluster_name::ClusterName;
 pub use hashing::{HashTables, Hashing, TierHost};

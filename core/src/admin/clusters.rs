@@ -44,7 +44,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
 }
 
 /// One like the workers', who compute the same from the same.
-fn balancer(cluster: &Cluster, own: Place<'_>, ejected: &[Address]) -> Balancer {
+pub(super) fn balancer(cluster: &Cluster, own: Place<'_>, ejected: &[Address]) -> Balancer {
     let mut balancer = Balancer::new(cluster, own, 0);
     let hosts = &cluster.endpoints.hosts;
     balancer.set_ejected(|index| {
@@ -128,7 +128,7 @@ fn worker(worker: &WorkerStatus) -> Value {
     })
 }
 
-fn health(health: Health) -> &'static str {
+pub(super) fn health(health: Health) -> &'static str {
     match health {
         Health::Healthy => "healthy",
         Health::Degraded => "degraded",
