@@ -9,6 +9,9 @@ use meltemi_tests::redis::{Asked, Scripted, Wire, manifests, service};
 use meltemi_tests::{Manifests, Meltemi, binary, until};
 use serde_json::{Map, Value, json};
 
+#[path = "explain/treated.rs"]
+mod treated;
+
 const HERE: &str = "r1/z1/s1";
 
 /// The question, to both.
@@ -73,6 +76,10 @@ impl Question<'_> {
             ".destinations[].locality",
             ".fallbacks[].locality",
             ".ejected",
+            ".failed_check",
+            ".circuit_breakers",
+            ".rate_limit.tokens",
+            ".unanswered",
         ];
         for path in compared {
             assert!(
