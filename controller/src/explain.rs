@@ -182,11 +182,12 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         reason: refused.to_string(),
     })?;
     let source = query.source.map(|address| address.to_canonical());
+    let value = |name: &str| {
+        let found = attributes.iter().find(|a| a.name == name)?;
+        Some(found.value.as_bytes())
+    };
     let values = |index: usize| match table.attributes().get(index)? {
-        Asked::Message(name) => {
-            let found = attributes.iter().find(|a| a.name == *name)?;
-            Some(Cow::Owned(found.value.clone().into_bytes()))
-        }
+        Asked::Message(name) => Some(Cow::Borrowed(value(name)?)),
         Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
     };
     let explained = table.explain(values);
@@ -200,10 +201,6 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
     let treatment = taken
         .map(|rule| Treatment::of(rule, server, model, (&attributes, source)))
         .unwrap_or_default();
-    let value = |name: &str| {
-        let found = attributes.iter().find(|a| a.name == name)?;
-        Some(found.value.as_bytes())
-    };
     let keyed = Keyed {
         own: request::key_hash(server, settings, &attributes, &treatment),
         route: taken.map_or(&[], |rule| rule.hash_policy.as_slice()),

@@ -172,16 +172,7 @@ impl TryFrom<proto::Cluster> for Cluster {
         let (lb, hashing) = lb_policy(&cluster)?;
         let policy = Policy::parse(cluster.metadata)
             .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?;
-        let lb = match policy.decay {
-            Some(decay) if lb == LbPolicy::LeastRequest => LbPolicy::PeakEwma { decay },
-            Some(_) => {
-                return Err(Invalid::new(
-                    "lb_policy",
-                    "is not LEAST_REQUEST beside peak_ewma",
-                ));
-            }
-            None => lb,
-        };
+        let lb = lb.by_latency(policy.decay)?;
         let name = required("name", cluster.name)?;
         let eds_name = cluster
             .eds_cluster_config
@@ -225,6 +216,20 @@ impl TryFrom<proto::Cluster> for Cluster {
             eds_name,
             endpoints: Arc::default(),
         })
+    }
+}
+
+impl LbPolicy {
+    /// The policy in the place of `LEAST_REQUEST`, where there is a time of decay.
+    fn by_latency(self, decay: Option<Duration>) -> Result<Self, Invalid> {
+        match (decay, self) {
+            (None, policy) => Ok(policy),
+            (Some(decay), Self::LeastRequest) => Ok(Self::PeakEwma { decay }),
+            (Some(_), _) => Err(Invalid::new(
+                "lb_policy",
+                "is not LEAST_REQUEST beside peak_ewma",
+            )),
+        }
     }
 }
 
