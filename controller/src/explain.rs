@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use meltemi_policy::hashing::Keyed;
 use meltemi_policy::route::Verdict;
 use meltemi_policy::{Attribute as Asked, RouteTable};
 use serde::Serialize;
@@ -24,8 +25,6 @@ mod render;
 mod request;
 mod tiers;
 mod treatment;
-
-use keyed::Keyed;
 
 pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
 pub use limit::Limited;
@@ -183,11 +182,12 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         reason: refused.to_string(),
     })?;
     let source = query.source.map(|address| address.to_canonical());
+    let value = |name: &str| {
+        let found = attributes.iter().find(|a| a.name == name)?;
+        Some(found.value.as_bytes())
+    };
     let values = |index: usize| match table.attributes().get(index)? {
-        Asked::Message(name) => {
-            let found = attributes.iter().find(|a| a.name == *name)?;
-            Some(Cow::Owned(found.value.clone().into_bytes()))
-        }
+        Asked::Message(name) => Some(Cow::Borrowed(value(name)?)),
         Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
     };
     let explained = table.explain(values);
@@ -203,8 +203,8 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         .unwrap_or_default();
     let keyed = Keyed {
         own: request::key_hash(server, settings, &attributes, &treatment),
-        policies: taken.map_or(&[], |rule| rule.hash_policy.as_slice()),
-        attributes: &attributes,
+        route: taken.map_or(&[], |rule| rule.hash_policy.as_slice()),
+        attribute: &value,
         source,
     };
     let situation = (settings.place(), query.failed.as_slice());

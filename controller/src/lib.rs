@@ -10,6 +10,7 @@ mod fixture;
 mod index;
 mod manifest;
 mod model;
+pub mod reference;
 mod resolution;
 mod schema;
 mod source;

@@ -23,11 +23,12 @@ mod object;
 mod redis;
 mod secret;
 mod service_entry;
+pub(crate) mod shape;
 mod shown;
 
 pub(crate) use application_protocol::ApplicationProtocol;
 pub(crate) use connection_pool::{ConnectionPool, Keepalive, Tcp};
-pub(crate) use decode::{nearest, one_of};
+pub(crate) use decode::nearest;
 pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, HealthCheck, OutlierDetection, RetryBudget, Simple,
     Subset, Tls, TrafficPolicy, Warmup,
@@ -36,10 +37,11 @@ pub(crate) use gateway::{Gateway, Server};
 pub use id::{Kind, ObjectRef};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
+pub(crate) use meltemi_policy::words::one_of;
 pub(crate) use mesh_config::MeshConfig;
 pub(crate) use meta_router::{
-    Abort, AbortStatus, Delay, Destination, MetaRouter, Mutation, Retries, RetryOn, Route,
-    RouteFault,
+    Abort, AbortStatus, Delay, Destination, META_ROUTER, MetaRouter, Mutation, Retries, RetryOn,
+    Route, RouteFault,
 };
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};

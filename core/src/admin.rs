@@ -4,6 +4,7 @@
 
 mod clusters;
 mod dump;
+mod explain;
 mod hot_keys;
 mod metrics;
 mod page;

@@ -33,6 +33,11 @@ impl Bucket {
         self.spent.fetch_update(order, order, take).is_ok()
     }
 
+    /// How many requests it would admit at this time.
+    fn left(&self, now: u64) -> u32 {
+        self.numbers.left(self.spent.load(Ordering::Relaxed), now)
+    }
+
     /// Gives a token back that was taken.
     pub(crate) fn give_back(&self) {
         self.spent
@@ -83,15 +88,30 @@ impl Buckets {
         }
         let buckets = known.entry(limit.to_owned()).or_default();
         buckets.retain(|(_, bucket)| bucket.strong_count() > 0);
-        let found = buckets.iter().filter(|(of, _)| of == covered);
-        let mut found = found.filter_map(|(_, bucket)| bucket.upgrade());
-        if let Some(bucket) = found.find(|bucket| bucket.numbers == numbers) {
+        if let Some(bucket) = used(buckets, covered, numbers) {
             return bucket;
         }
         let bucket = Arc::new(Bucket::new(numbers));
         buckets.push((covered.to_vec(), Arc::downgrade(&bucket)));
         bucket
     }
+
+    /// How many requests the bucket of a limit for these requests, with these numbers, would admit now.
+    pub(crate) fn left(&self, limit: &str, covered: &[Alternative], numbers: TokenBucket) -> u32 {
+        let now = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let buckets = known.get(limit);
+        let bucket = buckets.and_then(|buckets| used(buckets, covered, numbers));
+        // One that nobody uses would begin full.
+        bucket.map_or(numbers.max_tokens(), |bucket| bucket.left(now))
+    }
+}
+
+/// The one that somebody uses.
+fn used(buckets: &OfLimit, covered: &[Alternative], numbers: TokenBucket) -> Option<Arc<Bucket>> {
+    let found = buckets.iter().filter(|(of, _)| of == covered);
+    let mut found = found.filter_map(|(_, bucket)| bucket.upgrade());
+    found.find(|bucket| bucket.numbers == numbers)
 }
 
 #[cfg(test)]
@@ -129,6 +149,16 @@ mod tests {
         // Where nobody has it any more, it begins anew.
         drop((first, again));
         assert!(buckets.find("default/shop", &[], numbers(1)).take(0));
+    }
+
+    #[test]
+    fn whoever_looks_takes_nothing() {
+        let buckets = Buckets::new(Instant::now());
+        let left = |max| buckets.left("a", &[], numbers(max));
+        assert_eq!(left(3), 3);
+        let bucket = buckets.find("a", &[], numbers(3));
+        assert!(bucket.take(0));
+        assert_eq!((left(3), left(3), left(4)), (2, 2, 4));
     }
 
     #[test]

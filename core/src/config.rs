@@ -24,12 +24,13 @@ mod share;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use meltemi_policy::Limits;
 use meltemi_policy::{Locality, Place};
 
 pub use address::Address;
 pub use cluster::{
-    Cluster, FailurePercentage, HealthCheck, Keepalive, LbPolicy, Limits, OutlierDetection,
-    ProtocolCheck, SuccessRate, Topology,
+    Cluster, FailurePercentage, HealthCheck, Keepalive, LbPolicy, OutlierDetection, ProtocolCheck,
+    SuccessRate, Topology,
 };
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::{Fault, RouteFault};

@@ -13,12 +13,23 @@ pub struct Response {
     pub body: String,
 }
 
-/// `GET path`; the answer ends where the connection does.
+/// `GET path`.
 pub fn get(address: SocketAddr, path: &str) -> Result<Response> {
+    ask(address, &format!("GET {path}"), "")
+}
+
+/// `POST path` with a body.
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Result<Response> {
+    ask(address, &format!("POST {path}"), body)
+}
+
+/// The answer ends where the connection does.
+fn ask(address: SocketAddr, what: &str, body: &str) -> Result<Response> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let host = format!("host: {address}\r\nconnection: close");
-    write!(stream, "GET {path} HTTP/1.1\r\n{host}\r\n\r\n")?;
+    let length = body.len();
+    let head = format!("host: {address}\r\nconnection: close\r\ncontent-length: {length}");
+    write!(stream, "{what} HTTP/1.1\r\n{head}\r\n\r\n{body}")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (head, body) = text

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 
-use crate::http::{Response, get};
+use crate::http::{Response, get, post};
 use crate::process::Process;
 use crate::wait::until;
 
@@ -101,6 +101,14 @@ impl Meltemi {
     /// An answer of the admin address; none where it does not answer.
     pub fn get(&self, path: &str) -> Option<Response> {
         get(self.admin, path).ok()
+    }
+
+    /// What the admin address answers to a body.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn post(&self, path: &str, body: &str) -> Response {
+        post(self.admin, path, body).expect("an answer of the admin address")
     }
 
     pub fn process(&self) -> &Process {

@@ -1,10 +1,11 @@
 //! Which endpoints of a destination get what share, by the arithmetic of the proxy itself.
 
+use meltemi_policy::hashing::Keyed;
 use meltemi_policy::{ClusterName, LocalityRule, Place};
 use serde::Serialize;
 
 use super::bounds;
-use super::keyed::Keyed;
+use super::keyed;
 use super::tiers::Endpoints;
 use crate::manifest::Simple;
 use crate::model::{Cluster, LocalityOrigin, LocalityState, Model, WeightedCluster};
@@ -120,19 +121,20 @@ fn cluster_share(
 ) -> DestinationShare {
     let cluster = model.clusters.get(name);
     let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
+    let rule = cluster.and_then(keyed::rule);
     DestinationShare {
         cluster: name.to_string(),
         weight: 100,
         fallbacks: vec![],
-        load_balancer: cluster.map(|cluster| keyed.balance(cluster)),
-        unhashed: cluster.and_then(|cluster| keyed.unknown(cluster)),
+        load_balancer: cluster.map(|cluster| keyed::balance(cluster, keyed)),
+        unhashed: rule.and_then(|rule| keyed.unknown(&rule)),
         warmup: cluster.and_then(warmup),
-        limits: cluster.map(bounds::of).unwrap_or_default(),
+        limits: cluster.map(bounds::of).unwrap_or_default().described(),
         health_check: cluster.and_then(health_check),
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()
-            .zip(cluster.and_then(|cluster| keyed.hash(cluster)))
+            .zip(rule.and_then(|rule| keyed.hash(&rule)))
             .and_then(|(placed, hash)| placed.owner(hash)),
         tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
         left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
@@ -146,25 +148,24 @@ fn warmup(cluster: &Cluster) -> Option<String> {
     let acts = acts && matches!(cluster.balance, Simple::RoundRobin | Simple::LeastRequest);
     // Envoy's, where nothing is said.
     let least = warmup.minimum_percent.unwrap_or(10.0);
-    let aggression = warmup.aggression.unwrap_or(1.0);
-    let duration = warmup.duration;
-    acts.then(|| {
-        format!("from {least}% of its weight to all of it in {duration:?}, aggression {aggression}")
-    })
+    let warmup = meltemi_policy::Warmup {
+        duration: warmup.duration,
+        minimum: least / 100.0,
+        aggression: warmup.aggression.unwrap_or(1.0),
+    };
+    acts.then(|| warmup.to_string())
 }
 
 fn health_check(cluster: &Cluster) -> Option<String> {
     let check = cluster.health_check.as_ref()?;
-    let by = check
-        .protocol
-        .as_ref()
-        .map_or("a connection", |it| it.plugin.as_str());
-    let rule = &check.rule;
-    let (interval, timeout) = (rule.interval, rule.timeout);
-    let (bad, good) = (rule.unhealthy_threshold, rule.healthy_threshold);
-    Some(format!(
-        "by {by} every {interval:?}, left out after {bad} without an answer in {timeout:?}, back after {good}"
-    ))
+    let shown = meltemi_policy::HealthCheck {
+        protocol: check.protocol.as_ref().map(|it| it.plugin.as_str()),
+        interval: check.rule.interval,
+        timeout: check.rule.timeout,
+        unhealthy_threshold: check.rule.unhealthy_threshold,
+        healthy_threshold: check.rule.healthy_threshold,
+    };
+    Some(shown.to_string())
 }
 
 fn locality(state: &LocalityState) -> String {

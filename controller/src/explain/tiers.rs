@@ -1,10 +1,10 @@
 //! The tiers of a destination with their shares, by the arithmetic of the proxy itself.
 
-use meltemi_policy::hashing::{self, DEFAULT_RING_SIZE, DEFAULT_TABLE_SIZE};
-use meltemi_policy::{HashTables, Hashing, Place, Placed, Placement, TierHost, load};
+use meltemi_policy::hashing;
+use meltemi_policy::{HashTables, Place, Placed, Placement, TierHost, load};
 
 use super::destination::{EndpointShare, Health, KeyOwner, Tier};
-use crate::manifest::{ConsistentHash, HashTable};
+use crate::manifest::ConsistentHash;
 use crate::model::Cluster;
 
 /// The endpoints of a cluster where they are for a proxy, and who of them is healthy.
@@ -84,15 +84,7 @@ impl<'a> Endpoints<'a> {
             let hosts = used.filter_map(|index| self.hashed(index, how));
             hashing::parts(hosts.collect(), weights.as_deref())
         });
-        let kind = match how.table {
-            HashTable::Maglev { table_size } => Hashing::Maglev {
-                table_size: table_size.unwrap_or(DEFAULT_TABLE_SIZE),
-            },
-            HashTable::Ring { minimum_size } => Hashing::Ring {
-                minimum_size: minimum_size.unwrap_or(DEFAULT_RING_SIZE),
-            },
-        };
-        let owner = HashTables::new(kind, &loads, healthy.collect()).at(hash);
+        let owner = HashTables::new(how.table.hashing(), &loads, healthy.collect()).at(hash);
         let endpoint = owner.and_then(|index| self.cluster.endpoints.get(index));
         Some(KeyOwner {
             hash,

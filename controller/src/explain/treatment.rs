@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use meltemi_policy::retry::Bounds;
 use serde::Serialize;
 
 use super::{Attribute, Limited};
@@ -165,27 +166,20 @@ impl Treatment {
 
 impl Retried {
     fn of(retries: &Retries, rule: &Rule) -> Self {
-        let tries = retries.attempts + 1;
-        let pauses: Duration = (0..retries.attempts)
-            .map(|n| longest_pause(retries.backoff, n))
-            .sum();
-        let of_tries = retries.per_try_timeout.map(|it| it * tries + pauses);
-        let longest = [of_tries, rule.timeout].into_iter().flatten().min();
+        let bounds = Bounds {
+            attempts: retries.attempts,
+            per_try_timeout: retries.per_try_timeout,
+            backoff: retries.backoff,
+            timeout: rule.timeout,
+        };
         Self {
-            attempts: tries,
+            attempts: bounds.tries(),
             on: retries.on.iter().map(|on| on.name()).collect(),
             idempotent_only: !retries.non_idempotent && !rule.idempotent,
             per_try_timeout: retries.per_try_timeout.map(seconds),
-            longest: longest.map(seconds),
+            longest: bounds.longest().map(seconds),
         }
     }
-}
-
-/// The longest pause before the repetition of this number, counted from 0: it doubles, up to ten
-/// times the first.
-fn longest_pause(first: Option<Duration>, number: u32) -> Duration {
-    let first = first.unwrap_or(Duration::from_millis(25));
-    first * 10.min(1 << number.min(4))
 }
 
 impl Mutated {

@@ -133,9 +133,11 @@ fn http(d: &mut Decoder, node: &Node) -> Http {
     }
 }
 
+/// Istio's numbers have 32 bits with a sign.
+pub(super) const MOST: i64 = i32::MAX as i64;
+
 /// Istio takes 0 for a limit that is not given, which is not what somebody who writes it means.
 pub(super) fn limit(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
-    const MOST: i64 = i32::MAX as i64;
     let number = fields.integer(d, name, i64::MIN..=i64::MAX)?;
     if !(1..=MOST).contains(&number.value) {
         let path = fields.path_of(name);

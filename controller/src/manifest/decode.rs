@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use meltemi_policy::words::one_of;
+
 use super::Located;
 use super::id::ObjectRef;
+use super::shape::{Described, Shape, Takes};
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::yaml::{Entry, Node, Value};
 
@@ -18,8 +21,54 @@ pub(super) enum Field {
     NotYet(&'static str),
 }
 
+/// The fields that a mapping may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known {
+    Names(&'static [Field]),
+    Shape(&'static Shape),
+}
+
+impl From<&'static [Field]> for Known {
+    fn from(names: &'static [Field]) -> Self {
+        Self::Names(names)
+    }
+}
+
+impl From<&'static Shape> for Known {
+    fn from(shape: &'static Shape) -> Self {
+        Self::Shape(shape)
+    }
+}
+
+impl Known {
+    fn all(self) -> Vec<Field> {
+        match self {
+            Self::Names(names) => names.to_vec(),
+            Self::Shape(shape) => shape.fields.iter().map(|it| it.field).collect(),
+        }
+    }
+
+    /// What to write instead of a name that is none here.
+    fn instead(self, name: &str) -> Option<&'static str> {
+        let Self::Shape(shape) = self else {
+            return None;
+        };
+        let mut others = shape.instead.iter();
+        others
+            .find(|(other, _)| *other == name)
+            .map(|(_, instead)| *instead)
+    }
+
+    fn described(self, name: &str) -> Option<&'static Described> {
+        match self {
+            Self::Names(_) => None,
+            Self::Shape(shape) => shape.field(name),
+        }
+    }
+}
+
 impl Field {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::InForce(name) | Self::NoEffect(name) | Self::NotYet(name) => name,
         }
@@ -79,8 +128,9 @@ impl Decoder {
         &mut self,
         path: &str,
         node: &'n Node,
-        known: &'static [Field],
+        known: impl Into<Known>,
     ) -> Fields<'n> {
+        let known = known.into();
         let mut entries: &[Entry] = &[];
         match &node.value {
             Value::Map(map) => entries = map,
@@ -91,13 +141,15 @@ impl Decoder {
             path: path.to_owned(),
             at: node.at,
             entries,
+            known,
         };
+        let known = known.all();
         for entry in entries.iter().filter(|e| e.value.value != Value::Null) {
             let name = fields.path_of(&entry.key);
             match known.iter().find(|f| f.name() == entry.key) {
                 Some(Field::InForce(_) | Field::NoEffect(_)) => {}
                 Some(Field::NotYet(_)) => self.not_yet(entry.at, &name),
-                None => self.unknown_field(entry, &name, known),
+                None => self.unknown_field(entry, &name, &fields),
             }
         }
         fields
@@ -109,17 +161,21 @@ impl Decoder {
         self.report(at, Diagnostic::warning(Code::NotInForce, message));
     }
 
-    fn unknown_field(&mut self, entry: &Entry, name: &str, known: &[Field]) {
-        let names = known.iter().map(|f| f.name());
-        let message = match nearest(&entry.key, names) {
-            Some(near) => format!("unknown field `{name}`; did you mean `{near}`?"),
-            None => format!("unknown field `{name}`"),
+    fn unknown_field(&mut self, entry: &Entry, name: &str, fields: &Fields<'_>) {
+        let unknown = |hint: &str| {
+            let message = format!("unknown field `{name}`{hint}");
+            Diagnostic::error(Code::UnknownField, message)
         };
-        let mut listed: Vec<_> = known.iter().map(|f| f.name()).collect();
+        if let Some(instead) = fields.known.instead(&entry.key) {
+            self.report(entry.at, unknown("").remedy(instead));
+            return;
+        }
+        let mut listed: Vec<_> = fields.known.all().iter().map(|f| f.name()).collect();
         listed.sort_unstable();
-        let diagnostic = Diagnostic::error(Code::UnknownField, message);
+        let near = nearest(&entry.key, listed.iter().copied());
+        let hint = near.map(|near| format!("; did you mean `{near}`?"));
         let remedy = format!("the fields here are {}", listed.join(", "));
-        self.report(entry.at, diagnostic.remedy(remedy));
+        self.report(entry.at, unknown(&hint.unwrap_or_default()).remedy(remedy));
     }
 
     pub(super) fn string(&mut self, path: &str, node: &Node) -> Option<Located<String>> {
@@ -172,9 +228,20 @@ pub(super) struct Fields<'n> {
     pub(super) path: String,
     pub(super) at: Position,
     pub(super) entries: &'n [Entry],
+    pub(super) known: Known,
 }
 
 impl<'n> Fields<'n> {
+    /// Entries of which nobody lists the names.
+    pub(super) const fn free(path: String, at: Position, entries: &'n [Entry]) -> Self {
+        Self {
+            path,
+            at,
+            entries,
+            known: Known::Names(&[]),
+        }
+    }
+
     pub(super) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() {
             name.to_owned()
@@ -217,6 +284,11 @@ impl<'n> Fields<'n> {
     }
 
     pub(super) fn missing(&self, d: &mut Decoder, name: &str) {
+        // Whoever wrote another name for it was told that.
+        let mut keys = self.entries.iter().map(|entry| &entry.key);
+        if keys.any(|key| self.known.instead(key).is_some()) {
+            return;
+        }
         let message = format!("`{}` is missing", self.path_of(name));
         let whole = match self.path.as_str() {
             "" => "the manifest".to_owned(),
@@ -264,6 +336,16 @@ impl<'n> Fields<'n> {
         Some(Located { value, at: node.at })
     }
 
+    /// A whole number within the bounds that its shape states.
+    pub(super) fn whole(&self, d: &mut Decoder, name: &str) -> Option<Located<i64>> {
+        let described = self.known.described(name);
+        let Some(&Takes::Integer { least, most }) = described.map(|it| &it.takes) else {
+            debug_assert!(false, "no shape says that {name} is a whole number");
+            return None;
+        };
+        self.integer(d, name, least..=most)
+    }
+
     /// A whole number that may be zero.
     pub(super) fn natural(&self, d: &mut Decoder, name: &str) -> Option<u32> {
         let number = self.integer(d, name, 0..=u32::MAX.into())?;
@@ -272,8 +354,7 @@ impl<'n> Fields<'n> {
 
     /// A mapping with a `value` from 0 to 100, as Istio's and Aeraki's `Percent`.
     pub(super) fn percent(&self, d: &mut Decoder, name: &str) -> Option<f64> {
-        const PERCENT: &[Field] = &[Field::InForce("value")];
-        let fields = d.fields(&self.path_of(name), self.node(name)?, PERCENT);
+        let fields = d.fields(&self.path_of(name), self.node(name)?, &PERCENT);
         if fields.node("value").is_none() {
             fields.missing(d, "value");
         }
@@ -282,7 +363,7 @@ impl<'n> Fields<'n> {
 
     /// A number from 0 to 100.
     pub(super) fn percentage(&self, d: &mut Decoder, name: &str) -> Option<f64> {
-        self.number(d, name, 0.0..=100.0)
+        self.number(d, name, 0.0..=WHOLE)
     }
 
     pub(super) fn number(
@@ -374,18 +455,25 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// `a, b or c`; of many, the first.
-pub(crate) fn one_of<T: AsRef<str>>(names: &[T]) -> String {
-    const NAMED: usize = 12;
-    let first: Vec<_> = names.iter().take(NAMED).map(T::as_ref).collect();
-    let others = names.len() - first.len();
-    match first.split_last() {
-        _ if others > 0 => format!("{} or one of {others} others", first.join(", ")),
-        Some((last, [])) => (*last).to_owned(),
-        Some((last, before)) => format!("{} or {last}", before.join(", ")),
-        None => "nothing".to_owned(),
-    }
-}
+/// All of something, in percent.
+pub(super) const WHOLE: f64 = 100.0;
+
+pub(super) static PERCENT: Shape = Shape {
+    name: "Percent",
+    meaning: "As in Istio and Aeraki.",
+    given: "",
+    instead: &[],
+    fields: &[Described::new(
+        "value",
+        Takes::Number {
+            least: 0.0,
+            most: WHOLE,
+        },
+        "of 100",
+    )
+    .required()
+    .example("value: 12.5")],
+};
 
 /// The candidate that somebody who wrote `typed` most likely meant.
 pub(crate) fn nearest<'a>(

@@ -176,11 +176,7 @@ fn shares(d: &mut Decoder, fields: &Fields<'_>) -> Vec<(LocalityPattern, u32)> {
         return vec![];
     }
     let entries = fields.map(d, "to");
-    let weights = Fields {
-        path: fields.path_of("to"),
-        at: fields.at,
-        entries,
-    };
+    let weights = Fields::free(fields.path_of("to"), fields.at, entries);
     let mut shares: Vec<(LocalityPattern, u32)> = vec![];
     let mut is_whole = true;
     for entry in entries {

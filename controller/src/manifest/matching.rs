@@ -7,7 +7,8 @@ use meltemi_policy::route::{RegexRefusal, validate};
 use meltemi_policy::{AttributeMatch, Condition, Locality, Text};
 
 use super::Located;
-use super::decode::{Decoder, Field, Fields};
+use super::decode::{Decoder, Fields};
+use super::shape::{Described, Literal, Shape, Takes};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::{Entry, Node, Value};
 
@@ -28,21 +29,110 @@ pub(crate) struct Attribute {
     pub(crate) matching: AttributeMatch,
 }
 
-const MATCH: &[Field] = &[Field::InForce("attributes"), Field::InForce("source")];
+pub(super) static MATCH: Shape = Shape {
+    name: "Match",
+    meaning: "Without a condition it takes every request, with a warning (`MatchesEverything`).",
+    given: "",
+    instead: &[(
+        "source",
+        "write `matches: [{attributes: …, source: …}]`: `match` is Aeraki's",
+    )],
+    fields: &[ATTRIBUTES],
+};
 
-const ATTRIBUTE: &[Field] = &[
-    Field::InForce("exact"),
-    Field::InForce("prefix"),
-    Field::InForce("suffix"),
-    Field::InForce("contains"),
-    Field::InForce("regex"),
-    Field::InForce("range"),
-    Field::InForce("present"),
-    Field::InForce("invert"),
-    Field::InForce("ignoreCase"),
-];
+pub(super) static ALTERNATIVE: Shape = Shape {
+    name: "Alternative",
+    meaning: "Both have to hold. Without a condition it takes every request, with a warning \
+        (`MatchesEverything`).",
+    given: "",
+    instead: &[],
+    fields: &[
+        ATTRIBUTES,
+        Described::new(
+            "source",
+            Takes::Mapping(&source::SOURCE),
+            "where the request has to come from",
+        )
+        .absent("anywhere")
+        .example("source: {gateway: edge}"),
+    ],
+};
 
-const RANGE: &[Field] = &[Field::InForce("start"), Field::InForce("end")];
+const ATTRIBUTES: Described = Described::new(
+    "attributes",
+    Takes::Map(&A_CONDITION),
+    "conditions by the name of an attribute; all have to hold. Which attributes there are the protocol \
+     says",
+)
+.absent("whatever they are")
+.example("attributes: {method: {exact: sayHello}}");
+
+static A_CONDITION: Takes = Takes::Mapping(&CONDITION);
+
+static CONDITION: Shape = Shape {
+    name: "Condition",
+    meaning: "One of the texts, `regex`, `range` and `present`, and beside it what changes its meaning; \
+        see [conditions on attributes](manifests.md#conditions-on-attributes). `{}` is \
+        `{present: true}`. A null is an error.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("exact", Takes::Text, "the value is this; may be empty")
+            .example("exact: sayHello"),
+        Described::new("prefix", Takes::Text, "it begins with this; may be empty")
+            .example("prefix: say"),
+        Described::new("suffix", Takes::Text, "it ends with this; not empty")
+            .example("suffix: Hello"),
+        Described::new("contains", Takes::Text, "it contains this; not empty")
+            .example("contains: yHe"),
+        Described::new(
+            "regex",
+            Takes::Text,
+            "it matches this regular expression as a whole (RE2's syntax). `\"*\"` is Aeraki's way to \
+             write `present: true`; not empty",
+        )
+        .example("regex: 'say(Hello|Goodbye)'"),
+        Described::new("range", Takes::Mapping(&RANGE), "it is a whole number in this range")
+            .example("range: {start: 0, end: 100}"),
+        Described::new(
+            "present",
+            Takes::Boolean,
+            "`true`: it is there, be it empty; `false`: it is not",
+        )
+        .example("present: false"),
+        Described::new("invert", Takes::Boolean, "`true`: the condition does not hold")
+            .default(Literal::Boolean(false))
+            .example("invert: true, exact: sayHello"),
+        Described::new(
+            "ignoreCase",
+            Takes::Boolean,
+            "`true`: ASCII letters of a text may be of either case. A `regex` begins with `(?i)` \
+             instead",
+        )
+        .default(Literal::Boolean(false))
+        .example("ignoreCase: true, exact: sayhello"),
+    ],
+};
+
+static RANGE: Shape = Shape {
+    name: "Range",
+    meaning: "As Envoy's `Int64Range`.",
+    given: "start: 0, end: 100",
+    instead: &[],
+    fields: &[
+        Described::new("start", ANY_INTEGER, "is in the range")
+            .required()
+            .example("start: -1"),
+        Described::new("end", ANY_INTEGER, "is not in it, and above `start`")
+            .required()
+            .example("end: 10"),
+    ],
+};
+
+const ANY_INTEGER: Takes = Takes::Integer {
+    least: i64::MIN,
+    most: i64::MAX,
+};
 
 const KINDS: &str = "exact, prefix, suffix, contains, regex, range and present";
 const ANY_VALUE: &str = "write `{present: true}` for any value";
@@ -99,13 +189,12 @@ fn matches_everything(d: &mut Decoder, at: Position, path: &str) {
 }
 
 fn alternative(d: &mut Decoder, path: &str, at: Position, node: &Node) -> Alternative {
-    let fields = d.fields(path, node, MATCH);
+    let shape = match path {
+        "match" => &MATCH,
+        _ => &ALTERNATIVE,
+    };
+    let fields = d.fields(path, node, shape);
     let source = fields.entries.iter().find(|entry| entry.key == "source");
-    if let (Some(source), "match") = (source, path) {
-        let diagnostic = Diagnostic::error(Code::UnknownField, "unknown field `match.source`");
-        let remedy = "write `matches: [{attributes: …, source: …}]`: `match` is Aeraki's";
-        d.report(source.at, diagnostic.remedy(remedy));
-    }
     let attributes = fields.map(d, "attributes");
     if attributes.is_empty() && source.is_none() && !is_wrong(&fields, node) {
         matches_everything(d, at, path);
@@ -134,7 +223,7 @@ fn attribute(d: &mut Decoder, entry: &Entry) -> Option<Attribute> {
     if refuses_null(d, &path, entry, ANY_VALUE) {
         return None;
     }
-    let fields = d.fields(&path, &entry.value, ATTRIBUTE);
+    let fields = d.fields(&path, &entry.value, &CONDITION);
     if refuse_nulls(d, &fields, "give it a value, or remove it") {
         return None;
     }
@@ -287,12 +376,12 @@ fn refused(d: &mut Decoder, written: &Node, refusal: RegexRefusal) -> Option<Con
 
 /// As Envoy's `Int64Range`: the start is in it, the end is not.
 fn range(d: &mut Decoder, fields: &Fields<'_>, entry: &Entry) -> Option<Range<i64>> {
-    let range = d.fields(&fields.path_of("range"), &entry.value, RANGE);
+    let range = d.fields(&fields.path_of("range"), &entry.value, &RANGE);
     let bounds = ["start", "end"].map(|name| {
         if range.node(name).is_none() {
             range.missing(d, name);
         }
-        range.integer(d, name, i64::MIN..=i64::MAX)
+        range.whole(d, name)
     });
     let [Some(start), Some(end)] = bounds else {
         return None;

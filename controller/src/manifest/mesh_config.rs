@@ -68,11 +68,7 @@ fn fields(d: &mut Decoder, node: &Node) -> Option<MeshConfig> {
             d.not_yet(entry.at, "zoneAwareLbSetting");
         }
     }
-    let fields = Fields {
-        path: String::new(),
-        at: node.at,
-        entries,
-    };
+    let fields = Fields::free(String::new(), node.at, entries);
     Some(MeshConfig {
         locality: locality::decode(d, &fields),
     })

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use meltemi_policy::HashPolicy;
 
-use super::decode::{Decoder, Field, Fields};
-use super::matching::{self, Alternative};
+use super::decode::{Decoder, Fields, PERCENT};
+use super::matching::{self, ALTERNATIVE, Alternative, MATCH};
+use super::shape::{Described, Literal, Shape, Takes};
 use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
@@ -117,40 +118,193 @@ impl MetaRouter {
     }
 }
 
-const META_ROUTER: &[Field] = &[
-    Field::InForce("hosts"),
-    Field::InForce("gateways"),
-    Field::InForce("routes"),
-    Field::InForce("priority"),
-    Field::NoEffect("exportTo"),
-    Field::InForce("localRateLimit"),
-    Field::NotYet("globalRateLimit"),
-];
+pub(crate) static META_ROUTER: Shape = Shape {
+    name: "spec",
+    meaning: "Several MetaRouters on one server are tried in the order of \
+        [precedence](manifests.md#attributes-and-precedence).",
+    given: "hosts: [greeter.shop], gateways: [edge]",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "hosts",
+            Takes::List(&Takes::Text),
+            "exactly one: the service whose requests these are. Neither a wildcard nor an address",
+        )
+        .required()
+        .example("hosts: [greeter.shop]"),
+        Described::new(
+            "gateways",
+            Takes::List(&Takes::Text),
+            "`name` or `namespace/name`. It attaches to each server whose protocol is that of a port \
+             of the service; none is an error",
+        )
+        .absent("it acts nowhere (a warning)")
+        .example("gateways: [default/edge]"),
+        Described::new(
+            "priority",
+            Takes::Integer {
+                least: i32::MIN as i64,
+                most: i32::MAX as i64,
+            },
+            "of several on one server the higher comes first",
+        )
+        .default(Literal::Integer(PRIORITY as i64))
+        .example("priority: 10"),
+        Described::new(
+            "routes",
+            Takes::List(&Takes::Mapping(&ROUTE)),
+            "in order; the first that matches decides",
+        )
+        .absent("everything goes to the host")
+        .example("routes: [{route: [{destination: {host: greeter.shop}}]}]"),
+        Described::new(
+            "localRateLimit",
+            Takes::Mapping(&rate_limit::RATE_LIMIT),
+            "how many requests of its routes a proxy lets through",
+        )
+        .absent("they are not limited")
+        .example("localRateLimit: {tokenBucket: {maxTokens: 100, tokensPerFill: 50, fillInterval: 1s}}"),
+        Described::not_yet("globalRateLimit", "").example("globalRateLimit: {}"),
+        Described::no_effect(
+            "exportTo",
+            Takes::List(&Takes::Text),
+            "no meaning here: what a rule acts on its `gateways` say",
+        )
+        .example("exportTo: ['.']"),
+    ],
+};
 
-const ROUTE: &[Field] = &[
-    Field::InForce("name"),
-    Field::InForce("match"),
-    Field::InForce("matches"),
-    Field::InForce("route"),
-    Field::InForce("timeout"),
-    Field::InForce("retries"),
-    Field::InForce("hedge"),
-    Field::InForce("idempotent"),
-    Field::InForce("hashPolicy"),
-    Field::InForce("circuitBreaker"),
-    Field::InForce("mirror"),
-    Field::InForce("mirrorPercentage"),
-    Field::InForce("mirrors"),
-    Field::InForce("requestMutation"),
-    Field::InForce("responseMutation"),
-    Field::InForce("fault"),
-];
+/// Where nothing is said.
+const PRIORITY: i32 = 0;
+
+static ROUTE: Shape = Shape {
+    name: "Route",
+    meaning: "Which requests, where they go, and how they are treated.",
+    given: "route: [{destination: {host: greeter.shop}}]",
+    instead: &[],
+    fields: &[
+        Described::new("name", Takes::Text, "for people, access logs and metrics")
+            .example("name: hello"),
+        Described::new(
+            "match",
+            Takes::Mapping(&MATCH),
+            "which requests; Aeraki's. A route takes one of `match` and `matches`",
+        )
+        .absent("every request")
+        .example("match: {attributes: {method: {exact: sayHello}}}"),
+        Described::new(
+            "matches",
+            Takes::List(&Takes::Mapping(&ALTERNATIVE)),
+            "our addition, in the place of `match`: alternatives, of which one has to hold; at least \
+             one",
+        )
+        .absent("every request")
+        .example("matches: [{attributes: {method: {exact: sayHello}}}, {source: {namespace: default}}]"),
+        Described::new(
+            "route",
+            Takes::List(&Takes::Mapping(&destination::WEIGHTED)),
+            "where the requests go. On a server where a RedisService decides that, it is an error",
+        )
+        .absent("an error, but for Redis, where it is the host")
+        .example(
+            "route: [{destination: {host: greeter.shop, subset: v1}, weight: 90}, \
+             {destination: {host: greeter.shop, subset: v2}, weight: 10}]",
+        ),
+        Described::new(
+            "timeout",
+            Takes::Duration,
+            "from the end of a request to its answer; a deadline of the message's own counts where \
+             it is shorter",
+        )
+        .absent("no limit")
+        .example("timeout: 1.5s"),
+        Described::new(
+            "retries",
+            Takes::Mapping(&retries::RETRIES),
+            "when a request is sent again, named as in Istio's VirtualService: see \
+             [retries](manifests.md#retries)",
+        )
+        .absent("nothing is of which a byte has left")
+        .example("retries: {attempts: 2, perTryTimeout: 500ms}"),
+        Described::new(
+            "hedge",
+            Takes::Mapping(&hedge::HEDGE),
+            "our addition: when another endpoint is asked, although the first may still answer; see \
+             [hedging](manifests.md#hedging)",
+        )
+        .absent("none is")
+        .example("hedge: {delay: 50ms}"),
+        Described::new(
+            "idempotent",
+            Takes::Boolean,
+            "`true`: repeating these requests does no harm even after they may have been executed, \
+             whatever the protocol says",
+        )
+        .default(Literal::Boolean(false))
+        .example("idempotent: true, retries: {attempts: 2, retryOn: reset-before-bytes}"),
+        Described::new(
+            "hashPolicy",
+            Takes::List(&Takes::TextOr(&hash_policy::POLICY)),
+            "our addition: what is hashed of these requests where a destination has `consistentHash`",
+        )
+        .absent("what the DestinationRule names, else the key of the protocol")
+        .example("hashPolicy: [method, {useSourceIp: true}]"),
+        Described::new(
+            "circuitBreaker",
+            Takes::Mapping(&circuit_breaker::CIRCUIT_BREAKER),
+            "our addition: how many of these requests may be unanswered at a time",
+        )
+        .absent("any number")
+        .example("circuitBreaker: {maxRequests: 100}"),
+        Described::new(
+            "mirror",
+            Takes::Mapping(&destination::DESTINATION),
+            "who gets a [copy](manifests.md#copies) of the requests",
+        )
+        .absent("nobody")
+        .example("mirror: {host: greeter.shop, subset: v2}"),
+        Described::new(
+            "mirrorPercentage",
+            Takes::Mapping(&PERCENT),
+            "of how many of the requests; 0 is none. Only beside `mirror`",
+        )
+        .default(Literal::Percent(mirrors::ALL))
+        .example("mirrorPercentage: {value: 10}, mirror: {host: greeter.shop, subset: v2}"),
+        Described::new(
+            "mirrors",
+            Takes::List(&Takes::Mapping(&mirrors::MIRROR)),
+            "the same as Istio writes it, in the place of `mirror`: several, of which each draws for \
+             itself",
+        )
+        .absent("nobody")
+        .example("mirrors: [{destination: {host: greeter.shop, subset: v2}, percentage: {value: 0.5}}]"),
+        Described::new(
+            "requestMutation",
+            Takes::List(&Takes::Mapping(&mutations::MUTATION)),
+            "what is [changed](manifests.md#changes) in requests",
+        )
+        .example("requestMutation: [{key: team, value: blue}]"),
+        Described::new(
+            "responseMutation",
+            Takes::List(&Takes::Mapping(&mutations::MUTATION)),
+            "what is changed in their answers",
+        )
+        .example("responseMutation: [{key: served-by, remove: true}]"),
+        Described::new(
+            "fault",
+            Takes::Mapping(&fault::FAULT),
+            "delays and errors on purpose, in the shape of Istio's VirtualService",
+        )
+        .absent("none")
+        .example("fault: {abort: {percentage: {value: 0.1}, status: overloaded}}"),
+    ],
+};
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
-    let fields = d.fields("spec", spec, META_ROUTER);
+    let fields = d.fields("spec", spec, &META_ROUTER);
     let host = host(d, &fields);
     let gateways = fields.gateways(d);
-    let priority = fields.integer(d, "priority", i32::MIN.into()..=i32::MAX.into());
+    let priority = fields.whole(d, "priority");
     let routes = fields
         .list(d, "routes")
         .iter()
@@ -161,7 +315,9 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
     Some(MetaRouter {
         host: host?,
         gateways,
-        priority: priority.and_then(|p| p.value.try_into().ok()).unwrap_or(0),
+        priority: priority
+            .and_then(|p| p.value.try_into().ok())
+            .unwrap_or(PRIORITY),
         routes,
         limit,
     })
@@ -188,7 +344,7 @@ fn host(d: &mut Decoder, spec: &Fields<'_>) -> Option<Located<String>> {
 }
 
 fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
-    let fields = d.fields("routes", node, ROUTE);
+    let fields = d.fields("routes", node, &ROUTE);
     let name = fields
         .string(d, "name")
         .map(|n| n.value)

@@ -178,11 +178,7 @@ fn type_meta(d: &mut Decoder, node: &Node, inherited: Option<&TypeMeta>) -> Opti
         d.report(node.at, Diagnostic::error(Code::NotAnObject, message));
         return None;
     };
-    let fields = Fields {
-        path: String::new(),
-        at: node.at,
-        entries,
-    };
+    let fields = Fields::free(String::new(), node.at, entries);
     let mut field = |name: &str, inherited: Option<&Located<String>>| match inherited {
         Some(inherited) if fields.node(name).is_none() => Some(inherited.clone()),
         _ => fields.required(d, name),

@@ -213,11 +213,7 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
     let mut ports = BTreeMap::new();
     if let Some(node) = fields.node("ports") {
         let entries = fields.map(d, "ports");
-        let named = Fields {
-            path: fields.path_of("ports"),
-            at: node.at,
-            entries,
-        };
+        let named = Fields::free(fields.path_of("ports"), node.at, entries);
         for entry in entries {
             if let Some(port) = named.port(d, &entry.key) {
                 let port = Located {

@@ -96,7 +96,7 @@ pub(super) fn retries(retries: &Retries) -> route::RetryPolicy {
         attempts: retries.attempts,
         per_try_timeout: retries.per_try_timeout.map(duration),
         retry_on: retries.on.iter().map(|on| condition(*on).into()).collect(),
-        backoff: retries.backoff.map(duration),
+        backoff: Some(duration(retries.backoff)),
         non_idempotent: retries.non_idempotent,
     }
 }

@@ -4,6 +4,7 @@
 //! decides the tier too, by the load of the tiers. Hosts are numbers that the caller gives.
 
 mod bounded;
+mod explain;
 mod maglev;
 mod policy;
 mod ring;
@@ -12,6 +13,7 @@ mod tests;
 
 use crate::load::PriorityLoad;
 pub use bounded::Bound;
+pub use explain::{HashRule, Keyed};
 use maglev::Maglev;
 pub use policy::{HashPolicy, Hashed, hash_of};
 use ring::Ring;

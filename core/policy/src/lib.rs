@@ -6,21 +6,27 @@
 
 pub mod cluster_name;
 pub mod hashing;
+mod health_check;
 pub mod host;
+mod limits;
 pub mod load;
 mod locality;
 pub mod place;
 pub mod placement;
 pub mod precedence;
+pub mod retry;
 pub mod route;
 pub mod subset;
 pub mod template;
 pub mod token_bucket;
 mod warmup;
 pub mod weights;
+pub mod words;
 
 pub use cluster_name::ClusterName;
 pub use hashing::{HashPolicy, HashTables, Hashed, Hashing, TierHost};
+pub use health_check::HealthCheck;
+pub use limits::Limits;
 pub use load::{HostCounts, PriorityLoad};
 pub use locality::{
     Distribution, Locality, LocalityParseError, LocalityPattern, LocalityRule, PatternError,

@@ -116,6 +116,15 @@ impl TokenBucket {
         (spent - now <= full).then_some(spent)
     }
 
+    /// How many requests it would admit at this time.
+    #[must_use]
+    pub fn left(&self, spent: u64, now: u64) -> u32 {
+        let full = u64::from(self.max_tokens) * self.token;
+        let used = spent.saturating_sub(self.units(now));
+        let left = full.saturating_sub(used) / self.token;
+        u32::try_from(left).unwrap_or(self.max_tokens)
+    }
+
     /// What [`Self::take`] adds to what is spent: whoever gives a token back takes it off.
     #[must_use]
     pub const fn token(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! How much of its weight an endpoint has that is new: Envoy's slow start.
 
+use std::fmt;
 use std::time::Duration;
 
 /// The weight of an endpoint that is new, or was away, grows over a while.
@@ -23,6 +24,24 @@ impl Warmup {
         let millis = |duration: Duration| duration.as_millis().max(1) as f64;
         let time = millis(age) / millis(self.duration);
         time.powf(1.0 / self.aggression).max(self.minimum).min(1.0)
+    }
+}
+
+/// In a few words.
+impl fmt::Display for Warmup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            duration,
+            aggression,
+            ..
+        } = self;
+        // What was written in percent is a part now, and not exactly that.
+        let least = (self.minimum * 1e8).round() / 1e6;
+        write!(
+            f,
+            "from {least}% of its weight to all of it in {duration:?}, "
+        )?;
+        write!(f, "aggression {aggression}")
     }
 }
 

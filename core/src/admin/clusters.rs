@@ -49,7 +49,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
 
 /// What is in use of what the cluster allows, and what remains; all workers together. Without a bound,
 /// requests and retries are not counted.
-fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> Value {
+pub(super) fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> Value {
     let limits = cluster.limits;
     let of = |count: &Count, most: Option<u32>, counted: bool| {
         let in_use = count.in_use();
@@ -69,7 +69,7 @@ fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> Value {
 }
 
 /// One like the workers', who compute the same from the same.
-fn balancer(cluster: &Cluster, own: Place<'_>, left_out: &LeftOut) -> Balancer {
+pub(super) fn balancer(cluster: &Cluster, own: Place<'_>, left_out: &LeftOut) -> Balancer {
     let mut balancer = Balancer::new(cluster, own, 0);
     let hosts = &cluster.endpoints.hosts;
     balancer.set_ejected(|index| {
@@ -164,7 +164,7 @@ fn worker(worker: &WorkerStatus) -> Value {
     })
 }
 
-fn health(health: Health) -> &'static str {
+pub(super) fn health(health: Health) -> &'static str {
     match health {
         Health::Healthy => "healthy",
         Health::Degraded => "degraded",

@@ -352,7 +352,7 @@ fn keepalive(keepalive: Keepalive) -> Value {
     })
 }
 
-fn locality_rule(rule: &LocalityRule) -> Value {
+pub(super) fn locality_rule(rule: &LocalityRule) -> Value {
     match rule {
         LocalityRule::Inactive => Value::Null,
         LocalityRule::Failover { labels, regions } => {
@@ -397,6 +397,6 @@ fn settings(settings: &Settings) -> Value {
 }
 
 /// As protobuf's JSON writes it: `1.5s`.
-fn duration(duration: Duration) -> Value {
+pub(super) fn duration(duration: Duration) -> Value {
     format!("{}s", duration.as_secs_f64()).into()
 }

@@ -1,15 +1,17 @@
 //! Which page is asked for, and what is answered.
 
-use http_body_util::Full;
-use hyper::body::Bytes;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
-use super::{Sources, clusters, dump, hot_keys, metrics, ready};
+use super::{Sources, clusters, dump, explain, hot_keys, metrics, ready};
 
 /// Pages and what they are for.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     (
         "/ready",
         "200 when every listener is open, else 503 and the reasons",
@@ -26,23 +28,35 @@ const PAGES: [(&str, &str); 7] = [
     ("/hot_keys", "the keys that are asked for most, by service"),
     ("/listeners", "listeners and where they are open"),
     (
+        "/explain",
+        "POST a request's attributes: its route, destinations and endpoints, and why",
+    ),
+    (
         "/drain",
         "POST: finish what is in flight, take nothing new, then exit",
     ),
 ];
 
+/// Bytes of a question, at most.
+const QUESTION: usize = 64 * 1024;
+/// A question that is not there by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// An answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers a request for a page.
-pub(super) async fn answer<B>(request: Request<B>, sources: &Sources) -> Answer {
+pub(super) async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
+    if (request.uri().path(), request.method()) == ("/explain", &Method::POST) {
+        return explained(request.into_body(), sources).await;
+    }
     let path = request.uri().path();
     match (path, request.method()) {
         ("/drain", &Method::POST) => {
             sources.drain.notify_one();
             text(StatusCode::OK, "draining\n".into())
         }
-        ("/drain", _) => not_allowed("POST"),
+        ("/drain" | "/explain", _) => not_allowed("POST"),
         (_, method) if ![Method::GET, Method::HEAD].contains(method) && is_page(path) => {
             not_allowed("GET")
         }
@@ -63,6 +77,29 @@ pub(super) async fn answer<B>(request: Request<B>, sources: &Sources) -> Answer 
             StatusCode::NOT_FOUND,
             format!("no page {path}; there are:\n{}", list()),
         ),
+    }
+}
+
+async fn explained(body: Incoming, sources: &Sources) -> Answer {
+    let body = Limited::new(body, QUESTION).collect();
+    let body = match tokio::time::timeout(PATIENCE, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("a question has at most {QUESTION} bytes\n");
+            return text(StatusCode::PAYLOAD_TOO_LARGE, message);
+        }
+        Ok(Err(error)) => {
+            let message = format!("the question did not arrive: {error}\n");
+            return text(StatusCode::BAD_REQUEST, message);
+        }
+        Err(_) => {
+            let message = "the question did not arrive in time\n".to_owned();
+            return text(StatusCode::REQUEST_TIMEOUT, message);
+        }
+    };
+    match explain::explain(sources, &body) {
+        Ok(answer) => json(&answer),
+        Err(refused) => text(StatusCode::BAD_REQUEST, format!("{refused}\n")),
     }
 }
 

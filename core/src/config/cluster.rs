@@ -10,14 +10,14 @@ mod warmup;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{HashPolicy, Hashing, LocalityRule, Place, Placed, Placement, Warmup};
+use meltemi_policy::{HashPolicy, Hashing, Limits, LocalityRule, Place, Placed, Placement, Warmup};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::meltemi::config::v1 as own;
 
-pub use connection::{Keepalive, Limits};
+pub use connection::Keepalive;
 pub use health_check::{HealthCheck, ProtocolCheck};
 pub use outlier::{FailurePercentage, OutlierDetection, SuccessRate};
 
@@ -172,16 +172,7 @@ impl TryFrom<proto::Cluster> for Cluster {
         let (lb, hashing) = lb_policy(&cluster)?;
         let policy = Policy::parse(cluster.metadata)
             .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?;
-        let lb = match policy.decay {
-            Some(decay) if lb == LbPolicy::LeastRequest => LbPolicy::PeakEwma { decay },
-            Some(_) => {
-                return Err(Invalid::new(
-                    "lb_policy",
-                    "is not LEAST_REQUEST beside peak_ewma",
-                ));
-            }
-            None => lb,
-        };
+        let lb = lb.by_latency(policy.decay)?;
         let name = required("name", cluster.name)?;
         let eds_name = cluster
             .eds_cluster_config
@@ -204,7 +195,7 @@ impl TryFrom<proto::Cluster> for Cluster {
             hash_balance_factor: hashing::balance_factor(cluster.common_lb_config.as_ref())?,
             connect_timeout,
             keepalive: keepalive(cluster.upstream_connection_options)?,
-            limits: Limits::parse(thresholds.as_ref(), policy.max_requests_per_connection)?,
+            limits: connection::limits(thresholds.as_ref(), policy.max_requests_per_connection)?,
             idle_timeout: policy.idle_timeout,
             retry_budget: RetryBudget::parse(thresholds.and_then(|it| it.retry_budget))
                 .map_err(|e| e.within("circuit_breakers.thresholds.retry_budget"))?,
@@ -225,6 +216,20 @@ impl TryFrom<proto::Cluster> for Cluster {
             eds_name,
             endpoints: Arc::default(),
         })
+    }
+}
+
+impl LbPolicy {
+    /// The policy in the place of `LEAST_REQUEST`, where there is a time of decay.
+    fn by_latency(self, decay: Option<Duration>) -> Result<Self, Invalid> {
+        match (decay, self) {
+            (None, policy) => Ok(policy),
+            (Some(decay), Self::LeastRequest) => Ok(Self::PeakEwma { decay }),
+            (Some(_), _) => Err(Invalid::new(
+                "lb_policy",
+                "is not LEAST_REQUEST beside peak_ewma",
+            )),
+        }
     }
 }
 

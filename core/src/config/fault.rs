@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meltemi_codec::Status;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::{
-    RouteFault as WireFault, route_fault,
+    RouteFault as WireFault, route_fault, route_fault::Status as Wire,
 };
 use meltemi_proto::meltemi::config::v1 as proto;
 
@@ -47,6 +47,26 @@ impl Fault {
     }
 }
 
+/// What an abort may answer: on the wire, to the client's codec, and in a MetaRouter.
+const STATUSES: [(Wire, Status, &str); 8] = [
+    (Wire::FaultInjected, Status::FaultInjected, "fault-injected"),
+    (
+        Wire::NoHealthyUpstream,
+        Status::NoHealthyUpstream,
+        "no-healthy-upstream",
+    ),
+    (
+        Wire::ConnectFailure,
+        Status::ConnectFailure,
+        "connect-failure",
+    ),
+    (Wire::UpstreamReset, Status::UpstreamReset, "upstream-reset"),
+    (Wire::Timeout, Status::Timeout, "timeout"),
+    (Wire::RateLimited, Status::RateLimited, "rate-limited"),
+    (Wire::Overloaded, Status::Overloaded, "overloaded"),
+    (Wire::Denied, Status::Denied, "denied"),
+];
+
 /// What befalls a share of a route's requests. Delay and abort draw each for itself; a request that
 /// drew both is answered after the delay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +91,14 @@ impl RouteFault {
         Ok(Self { delay, abort })
     }
 
+    /// What its abort answers, as a MetaRouter writes it.
+    #[must_use]
+    pub fn abort_word(&self) -> Option<&'static str> {
+        let (_, answered) = self.abort?;
+        let known = STATUSES.iter().find(|(_, status, _)| *status == answered);
+        known.map(|(_, _, word)| *word)
+    }
+
     /// Whether some request has it.
     #[must_use]
     pub fn acts(&self) -> bool {
@@ -88,18 +116,10 @@ fn delay(delay: route_fault::Delay) -> Result<(Share, Duration), Invalid> {
 }
 
 fn abort(abort: route_fault::Abort) -> Result<(Share, Status), Invalid> {
-    use route_fault::Status as Wire;
-    let status = Wire::try_from(abort.status).map_err(|_| Invalid::new("status", "is unknown"))?;
-    let status = match status {
-        Wire::FaultInjected => Status::FaultInjected,
-        Wire::NoHealthyUpstream => Status::NoHealthyUpstream,
-        Wire::ConnectFailure => Status::ConnectFailure,
-        Wire::UpstreamReset => Status::UpstreamReset,
-        Wire::Timeout => Status::Timeout,
-        Wire::RateLimited => Status::RateLimited,
-        Wire::Overloaded => Status::Overloaded,
-        Wire::Denied => Status::Denied,
-    };
+    let known = STATUSES
+        .iter()
+        .find(|(wire, _, _)| *wire as i32 == abort.status);
+    let (_, status, _) = known.ok_or_else(|| Invalid::new("status", "is unknown"))?;
     let share = Share::parse("percentage", abort.percentage, Share::NONE)?;
-    Ok((share, status))
+    Ok((share, *status))
 }

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
+use meltemi_policy::retry::DEFAULT_BACKOFF;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::thresholds;
 
 use super::duration::duration;
 use super::invalid::Invalid;
 use super::share::Share;
-
-/// Envoy's base interval, where a policy gives none.
-const DEFAULT_BACKOFF: Duration = Duration::from_millis(25);
 
 /// How often a route sends a request again, and what for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,7 @@ pub(crate) struct WorkersOptions {
 pub(crate) struct Workers {
     handles: Vec<Handle>,
     circuits: Arc<Circuits>,
+    buckets: Arc<Buckets>,
 }
 
 #[derive(Debug)]
@@ -92,12 +93,22 @@ impl Workers {
             });
             ends.push(end);
         }
-        Ok((Self { handles, circuits }, ends))
+        let workers = Self {
+            handles,
+            circuits,
+            buckets,
+        };
+        Ok((workers, ends))
     }
 
     /// What they use of clusters and routes.
     pub(crate) fn circuits(&self) -> &Circuits {
         &self.circuits
+    }
+
+    /// The token buckets of their local rate limits.
+    pub(crate) fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// Gives the connection to the worker with the fewest.

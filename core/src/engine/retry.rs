@@ -2,6 +2,7 @@
 //! it allows, within the budget of the cluster.
 
 use meltemi_codec::{Answers, Outcome, Pin};
+use meltemi_policy::retry::longest_pause;
 use rand::Rng;
 
 use super::{
@@ -16,11 +17,6 @@ use crate::{
 
 /// Requests above this are sent once: more bytes are not kept for a repetition.
 const KEPT: usize = 64 * 1024;
-
-/// The pause doubles up to this multiple of the first.
-///
-/// Source of the rule: Envoy's `retry_back_off.max_interval`.
-const LONGEST: u32 = 10;
 
 impl RetryOn {
     fn of(outcome: &Outcome) -> Option<Self> {
@@ -147,16 +143,16 @@ impl Engine {
         let Some(policy) = exchange.retry_policy() else {
             return;
         };
-        let (first, longest) = (policy.backoff, policy.backoff * LONGEST);
+        let first = policy.backoff;
         exchange.count_repetition();
         let Some(repeat) = exchange.repeat.as_mut() else {
             return;
         };
-        let doubled = first.saturating_mul(1 << repeat.retries.min(LONGEST));
+        let longest = longest_pause(first, repeat.retries);
         repeat.retries += 1;
         exchange.chosen = 0;
         exchange.note_failure(failure.word());
-        let pause = doubled.min(longest).mul_f64(jitter);
+        let pause = longest.mul_f64(jitter);
         // What its client sends from now on must not overtake it.
         if let Some(client) = self.clients.get_mut(exchange.client)
             && client.keeps_order()

@@ -1,3 +1,4 @@
+mod explain;
 mod fragile;
 mod harness;
 mod moving;

@@ -166,13 +166,13 @@ const FAULTS: [Row; 9] = [
     (
         "{abort: {percentage: {value: 1}, httpStatus: 503}}",
         "httpStatus",
-        "`fault.abort.httpStatus` means nothing here",
+        "unknown field `fault.abort.httpStatus`",
         "name what the client is told in `status`",
     ),
     (
         "{abort: {percentage: {value: 1}, grpcStatus: UNAVAILABLE}}",
         "grpcStatus",
-        "`fault.abort.grpcStatus` means nothing here",
+        "unknown field `fault.abort.grpcStatus`",
         "such as `overloaded`",
     ),
     (
@@ -202,7 +202,7 @@ const FAULTS: [Row; 9] = [
     (
         "{delay: {percent: 5, fixedDelay: 1s}}",
         "percent:",
-        "`fault.delay.percent` means nothing here",
+        "unknown field `fault.delay.percent`",
         "write `percentage: {value: …}`",
     ),
     (

@@ -1,6 +1,7 @@
 //! `loadBalancer.consistentHash`: which endpoint has what, and by what of a request.
 
-use meltemi_policy::{HashPolicy, Hashed};
+use meltemi_policy::hashing::{DEFAULT_RING_SIZE, DEFAULT_TABLE_SIZE};
+use meltemi_policy::{HashPolicy, Hashed, Hashing};
 
 use super::super::Located;
 use super::super::decode::{Decoder, Field, Fields};
@@ -24,6 +25,20 @@ pub(crate) enum HashTable {
     Maglev { table_size: Option<u32> },
     /// Points on the ring at the least; Envoy's where nothing is said.
     Ring { minimum_size: Option<u32> },
+}
+
+impl HashTable {
+    /// With what holds where nothing is said.
+    pub(crate) fn hashing(self) -> Hashing {
+        match self {
+            Self::Maglev { table_size } => Hashing::Maglev {
+                table_size: table_size.unwrap_or(DEFAULT_TABLE_SIZE),
+            },
+            Self::Ring { minimum_size } => Hashing::Ring {
+                minimum_size: minimum_size.unwrap_or(DEFAULT_RING_SIZE),
+            },
+        }
+    }
 }
 
 impl ConsistentHash {

@@ -22,16 +22,46 @@ impl Source {
     }
 }
 
-const SOURCE: &[Field] = &[
-    Field::InForce("namespace"),
-    Field::InForce("principal"),
-    Field::InForce("labels"),
-    Field::InForce("locality"),
-    Field::InForce("gateway"),
-];
+pub(super) static SOURCE: Shape = Shape {
+    name: "Source",
+    meaning: "All that is given has to hold, and something has to be; see \
+        [conditions on the source](manifests.md#conditions-on-the-source). A null is an error.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("namespace", Takes::Text, "of the client's workload")
+            .example("namespace: default"),
+        Described::new(
+            "principal",
+            Takes::Text,
+            "⚠ the client's verified identity, which no listener asks for yet: the alternative gets \
+             no request (`IdentityUnavailable`)",
+        )
+        .example("principal: cluster.local/ns/default/sa/front"),
+        Described::new(
+            "labels",
+            Takes::Map(&Takes::Text),
+            "that the client's workload has; at least one",
+        )
+        .example("labels: {version: v1}"),
+        Described::new(
+            "locality",
+            Takes::Text,
+            "of the client's workload: `region`, `region/zone` or `region/zone/subzone`",
+        )
+        .example("locality: eu/a"),
+        Described::new(
+            "gateway",
+            Takes::Text,
+            "through which the request came in, one of `spec.gateways`: `name`, `namespace/name`, or \
+             `namespace/name/server`",
+        )
+        .example("gateway: edge"),
+    ],
+};
 
 pub(super) fn decode(d: &mut Decoder, entry: &Entry) -> Option<Source> {
-    let fields = d.fields("matches.source", &entry.value, SOURCE);
+    let fields = d.fields("matches.source", &entry.value, &SOURCE);
     if refuse_nulls(d, &fields, "give it a value, or remove it") {
         return None;
     }

@@ -1,6 +1,7 @@
 //! Where a route's requests go: hosts, and the weights among several.
 
-use super::super::decode::{Decoder, Field, Fields};
+use super::super::decode::{Decoder, Fields};
+use super::super::shape::{Described, Shape, Takes};
 use super::super::{Located, name};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::Node;
@@ -16,19 +17,84 @@ pub(crate) struct Destination {
     pub(crate) fallbacks: Vec<Self>,
 }
 
-const WEIGHTED: &[Field] = &[
-    Field::InForce("destination"),
-    Field::InForce("weight"),
-    Field::InForce("fallback"),
-];
+pub(super) static WEIGHTED: Shape = Shape {
+    name: "Weighted destination",
+    meaning: "",
+    given: "destination: {host: greeter.shop}",
+    instead: &[],
+    fields: &[
+        Described::new("destination", Takes::Mapping(&DESTINATION), "who is asked")
+            .required()
+            .example("destination: {host: greeter.shop, subset: v1}"),
+        Described::new(
+            "weight",
+            Takes::Integer {
+                least: 0,
+                most: HUNDRED as i64,
+            },
+            "percent of the route's requests. Several have to add up to 100; of one the weight is \
+             ignored",
+        )
+        .absent("0 of several")
+        .example("weight: 100"),
+        Described::new(
+            "fallback",
+            Takes::List(&Takes::Mapping(&DESTINATION)),
+            "our addition: who is asked, in this order, where the destination has no endpoint that \
+             may be asked, or none of those that are tried can be reached before a byte of the \
+             request has left. One that leads to the same place again is an error",
+        )
+        .absent("the request fails")
+        .example(
+            "fallback: [{host: greeter.shop, subset: v2}], \
+             destination: {host: greeter.shop, subset: v1}",
+        ),
+    ],
+};
 
-const DESTINATION: &[Field] = &[
-    Field::InForce("host"),
-    Field::InForce("subset"),
-    Field::InForce("port"),
-];
+/// What the weights of a route add up to.
+const HUNDRED: u32 = 100;
 
-const PORT: &[Field] = &[Field::InForce("number")];
+pub(super) static DESTINATION: Shape = Shape {
+    name: "Destination",
+    meaning: "",
+    given: "host: greeter.shop",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "host",
+            Takes::Text,
+            "of a service; a name without a dot is one of the MetaRouter's namespace",
+        )
+        .required()
+        .example("host: greeter.shop"),
+        Described::new("subset", Takes::Text, "of the DestinationRule of the host")
+            .absent("all endpoints of the host")
+            .example("subset: v2"),
+        Described::new("port", Takes::Mapping(&PORT), "one of the service's")
+            .absent(
+                "the service's port with the server's number, else its only port of that protocol",
+            )
+            .example("port: {number: 20880}"),
+    ],
+};
+
+static PORT: Shape = Shape {
+    name: "Port",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[Described::new(
+        "number",
+        Takes::Integer {
+            least: 1,
+            most: u16::MAX as i64,
+        },
+        "",
+    )
+    .required()
+    .example("number: 20880")],
+};
 
 /// The field `route`.
 pub(super) fn weighted(d: &mut Decoder, route: &Fields<'_>) -> Vec<Destination> {
@@ -42,8 +108,8 @@ pub(super) fn weighted(d: &mut Decoder, route: &Fields<'_>) -> Vec<Destination> 
 }
 
 fn entry(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)> {
-    let fields = d.fields("route", node, WEIGHTED);
-    let weight = fields.integer(d, "weight", 0..=100);
+    let fields = d.fields("route", node, &WEIGHTED);
+    let weight = fields.whole(d, "weight");
     if fields.node("weight").is_some() && weight.is_none() {
         return None;
     }
@@ -69,12 +135,12 @@ fn entry(d: &mut Decoder, node: &Node) -> Option<(Destination, Option<Position>)
 
 /// A host, which gets everything.
 pub(super) fn destination(d: &mut Decoder, path: &str, node: &Node) -> Option<Destination> {
-    let fields = d.fields(path, node, DESTINATION);
+    let fields = d.fields(path, node, &DESTINATION);
     let host = fields.required(d, "host");
     let host = host.filter(|host| d.check_name(&fields.path_of("host"), host, &name::HOST));
     let subset = fields.string(d, "subset").filter(|s| !s.value.is_empty());
     let port = fields.node("port").map(|node| {
-        let port = d.fields(&fields.path_of("port"), node, PORT);
+        let port = d.fields(&fields.path_of("port"), node, &PORT);
         if port.node("number").is_none() {
             port.missing(d, "number");
         }
@@ -84,7 +150,7 @@ pub(super) fn destination(d: &mut Decoder, path: &str, node: &Node) -> Option<De
         host: host?,
         subset,
         port: port.flatten(),
-        weight: 100,
+        weight: HUNDRED,
         fallbacks: vec![],
     })
 }
@@ -96,12 +162,12 @@ fn settle_weights(
     destinations: &mut [(Destination, Option<Position>)],
 ) {
     if let [(only, _)] = destinations {
-        only.weight = 100;
+        only.weight = HUNDRED;
         return;
     }
     let weights: Vec<u32> = destinations.iter().map(|(d, _)| d.weight).collect();
     let sum: u32 = weights.iter().sum();
-    if sum == 100 {
+    if sum == HUNDRED {
         return;
     }
     let terms = weights

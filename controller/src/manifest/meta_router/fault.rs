@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::decode::{Decoder, Field, Fields};
-use crate::diagnostic::{Code, Diagnostic};
-use crate::yaml::{Node, Value};
+use super::super::decode::{Decoder, Fields, PERCENT};
+use super::super::shape::{Described, Literal, Shape, Takes};
+use crate::yaml::Node;
 
 /// Each draws for itself; a request that has both is answered after the delay.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,20 @@ impl AbortStatus {
         Self::Denied,
     ];
 
+    const NAMES: [&str; 8] = {
+        let [a, b, c, d, e, f, g, h] = Self::ALL;
+        [
+            a.name(),
+            b.name(),
+            c.name(),
+            d.name(),
+            e.name(),
+            f.name(),
+            g.name(),
+            h.name(),
+        ]
+    };
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::FaultInjected => "fault-injected",
@@ -66,27 +80,85 @@ impl AbortStatus {
     }
 }
 
-const FAULT: &[Field] = &[Field::InForce("delay"), Field::InForce("abort")];
+pub(super) static FAULT: Shape = Shape {
+    name: "Fault",
+    meaning: "In the shape of Istio's VirtualService; at least one of both. Each draws for itself; a \
+        request that drew both is answered after the delay. See [faults](manifests.md#faults).",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "delay",
+            Takes::Mapping(&DELAY),
+            "so many requests are sent on later",
+        )
+        .absent("none is")
+        .example("delay: {percentage: {value: 10}, fixedDelay: 100ms}"),
+        Described::new(
+            "abort",
+            Takes::Mapping(&ABORT),
+            "so many are not sent on: the client is told an error",
+        )
+        .absent("all are")
+        .example("abort: {percentage: {value: 0.1}, status: overloaded}"),
+    ],
+};
 
-const DELAY: &[Field] = &[Field::InForce("percentage"), Field::InForce("fixedDelay")];
+static DELAY: Shape = Shape {
+    name: "Delay",
+    meaning: "Istio's `percent` and `exponentialDelay` are errors.",
+    given: "percentage: {value: 10}, fixedDelay: 100ms",
+    instead: &[
+        ("percent", PERCENT_INSTEAD),
+        ("exponentialDelay", "write `fixedDelay`"),
+    ],
+    fields: &[
+        PERCENTAGE,
+        Described::new("fixedDelay", Takes::Duration, "how much later")
+            .required()
+            .example("fixedDelay: 100ms"),
+    ],
+};
 
-const ABORT: &[Field] = &[Field::InForce("percentage"), Field::InForce("status")];
+static ABORT: Shape = Shape {
+    name: "Abort",
+    meaning: "Istio's `httpStatus`, `grpcStatus`, `http2Error` and `percent` are errors.",
+    given: "percentage: {value: 10}",
+    instead: &[
+        ("httpStatus", STATUS_INSTEAD),
+        ("grpcStatus", STATUS_INSTEAD),
+        ("http2Error", STATUS_INSTEAD),
+        ("percent", PERCENT_INSTEAD),
+    ],
+    fields: &[
+        PERCENTAGE,
+        Described::new(
+            "status",
+            Takes::OneOf(&AbortStatus::NAMES),
+            "what the client is told, in the words of its protocol",
+        )
+        .default(Literal::Text(AbortStatus::FaultInjected.name()))
+        .example("status: overloaded"),
+    ],
+};
 
-/// What Istio has and means nothing here, with what to write instead.
-const OF_HTTP: [(&str, &str); 5] = [
-    ("httpStatus", STATUS),
-    ("grpcStatus", STATUS),
-    ("http2Error", STATUS),
-    ("percent", "write `percentage: {value: …}`"),
-    ("exponentialDelay", "write `fixedDelay`"),
-];
+/// Whoever forgets it hardly means every request.
+const PERCENTAGE: Described = Described::new(
+    "percentage",
+    Takes::Mapping(&PERCENT),
+    "of how many requests",
+)
+.required()
+.example("percentage: {value: 0.1}");
 
-const STATUS: &str = "name what the client is told in `status`, such as `overloaded`: it becomes an \
+const PERCENT_INSTEAD: &str = "write `percentage: {value: …}`";
+
+const STATUS_INSTEAD: &str = "name what the client is told in `status`, such as `overloaded`: it becomes an \
                       error of its own protocol";
 
 /// `None`: something is wrong.
 pub(super) fn decode(d: &mut Decoder, node: &Node) -> Option<Fault> {
-    let fields = d.fields("fault", node, FAULT);
+    let fields = d.fields("fault", node, &FAULT);
     if fields.node("delay").is_none() && fields.node("abort").is_none() {
         let message = "`fault` has neither `delay` nor `abort`";
         d.invalid(fields.at, message, "add one of them, or remove it");
@@ -101,7 +173,7 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> Option<Fault> {
 }
 
 fn delay(d: &mut Decoder, node: &Node) -> Option<Delay> {
-    let fields = known(d, "fault.delay", node, DELAY)?;
+    let fields = d.fields("fault.delay", node, &DELAY);
     if fields.node("fixedDelay").is_none() {
         fields.missing(d, "fixedDelay");
     }
@@ -113,7 +185,7 @@ fn delay(d: &mut Decoder, node: &Node) -> Option<Delay> {
 }
 
 fn abort(d: &mut Decoder, node: &Node) -> Option<Abort> {
-    let fields = known(d, "fault.abort", node, ABORT)?;
+    let fields = d.fields("fault.abort", node, &ABORT);
     let status = match fields.string(d, "status") {
         None if fields.node("status").is_some() => None,
         None => Some(AbortStatus::FaultInjected),
@@ -121,8 +193,7 @@ fn abort(d: &mut Decoder, node: &Node) -> Option<Abort> {
             let mut all = AbortStatus::ALL.into_iter();
             let found = all.find(|status| status.name() == word.value);
             if found.is_none() {
-                let names = AbortStatus::ALL.map(AbortStatus::name);
-                d.not_a_choice("fault.abort.status", &word, &names);
+                d.not_a_choice("fault.abort.status", &word, &AbortStatus::NAMES);
             }
             found
         }
@@ -133,32 +204,9 @@ fn abort(d: &mut Decoder, node: &Node) -> Option<Abort> {
     })
 }
 
-/// Whoever forgets it hardly means every request.
 fn percentage(d: &mut Decoder, fields: &Fields<'_>) -> Option<f64> {
     if fields.node("percentage").is_none() {
         fields.missing(d, "percentage");
     }
     fields.percent(d, "percentage")
-}
-
-/// The fields, unless there is one that only HTTP has.
-fn known<'n>(
-    d: &mut Decoder,
-    path: &str,
-    node: &'n Node,
-    own: &'static [Field],
-) -> Option<Fields<'n>> {
-    let mut refused = false;
-    if let Value::Map(entries) = &node.value {
-        for entry in entries {
-            let Some((name, remedy)) = OF_HTTP.iter().find(|(name, _)| entry.key == *name) else {
-                continue;
-            };
-            refused = true;
-            let message = format!("`{path}.{name}` means nothing here");
-            let diagnostic = Diagnostic::error(Code::UnknownField, message);
-            d.report(entry.at, diagnostic.remedy(*remedy));
-        }
-    }
-    (!refused).then(|| d.fields(path, node, own))
 }

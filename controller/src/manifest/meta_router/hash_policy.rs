@@ -3,15 +3,44 @@
 use meltemi_policy::{HashPolicy, Hashed};
 
 use super::super::Located;
-use super::super::decode::{Decoder, Field, Fields};
+use super::super::decode::{Decoder, Fields};
+use super::super::shape::{Described, Literal, Shape, Takes};
 use crate::yaml::{Node, Value};
 
-const POLICY: &[Field] = &[
-    Field::InForce("attribute"),
-    Field::InForce("useSourceIp"),
-    Field::InForce("connection"),
-    Field::InForce("terminal"),
-];
+pub(super) static POLICY: Shape = Shape {
+    name: "HashPolicy",
+    meaning: "Our addition. One of `attribute`, `useSourceIp` and `connection`; a text is an \
+        `attribute`. Several hashes combine: see [keys](manifests.md#keys).",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "attribute",
+            Takes::Text,
+            "the value of this attribute is hashed",
+        )
+        .example("attribute: method"),
+        Described::new(
+            "useSourceIp",
+            Takes::Boolean,
+            "`true`: the address of the client is, without its port",
+        )
+        .example("useSourceIp: true"),
+        Described::new(
+            "connection",
+            Takes::Boolean,
+            "`true`: the client's connection is, so that all of its requests go to one endpoint",
+        )
+        .example("connection: true"),
+        Described::new(
+            "terminal",
+            Takes::Boolean,
+            "`true`: those behind it count only where nothing up to it could be hashed",
+        )
+        .default(Literal::Boolean(false))
+        .example("terminal: true, attribute: method"),
+    ],
+};
 
 pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>) -> Vec<Located<HashPolicy>> {
     let nodes = route.list(d, "hashPolicy").iter();
@@ -36,7 +65,7 @@ fn policy(d: &mut Decoder, node: &Node) -> Option<Located<HashPolicy>> {
         };
         return Some(Located { value, at });
     }
-    let fields = d.fields("hashPolicy", node, POLICY);
+    let fields = d.fields("hashPolicy", node, &POLICY);
     let attribute = fields
         .node("attribute")
         .and_then(|_| fields.required(d, "attribute"));

@@ -2,10 +2,24 @@
 
 use std::time::Duration;
 
-use super::super::decode::{Decoder, Field};
+use super::super::decode::Decoder;
+use super::super::shape::{Described, Shape, Takes};
 use crate::yaml::Node;
 
-const HEDGE: &[Field] = &[Field::InForce("delay")];
+pub(super) static HEDGE: Shape = Shape {
+    name: "Hedge",
+    meaning: "Our addition; which requests are hedged [manifests.md](manifests.md#hedging) says.",
+    given: "",
+    instead: &[],
+    fields: &[Described::new(
+        "delay",
+        Takes::Duration,
+        "an endpoint that has not answered for so long does not keep a request waiting alone. Not \
+         shorter than the route's `timeout` is an error",
+    )
+    .required()
+    .example("delay: 50ms")],
+};
 
 /// How long the first is asked alone. `None`: something is wrong.
 pub(super) fn decode(
@@ -13,7 +27,7 @@ pub(super) fn decode(
     node: &Node,
     route_timeout: Option<Duration>,
 ) -> Option<Duration> {
-    let fields = d.fields("hedge", node, HEDGE);
+    let fields = d.fields("hedge", node, &HEDGE);
     if fields.node("delay").is_none() {
         fields.missing(d, "delay");
     }

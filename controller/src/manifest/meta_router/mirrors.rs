@@ -1,18 +1,42 @@
 //! `mirror` and `mirrors`: who gets copies of a route's requests.
 
-use super::super::decode::{Decoder, Field, Fields};
-use super::destination::{Destination, destination};
+use super::super::decode::{Decoder, Fields, PERCENT, WHOLE};
+use super::super::shape::{Described, Literal, Shape, Takes};
+use super::destination::{DESTINATION, Destination, destination};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mirror {
     pub(crate) destination: Destination,
-    /// From 0 to 100; all, where nothing is said.
+    /// From 0 to 100.
     pub(crate) percentage: f64,
 }
 
-/// As in Istio's VirtualService.
-const MIRROR: &[Field] = &[Field::InForce("destination"), Field::InForce("percentage")];
+/// Of the requests, in percent, where nothing is said.
+pub(super) const ALL: f64 = WHOLE;
+
+pub(super) static MIRROR: Shape = Shape {
+    name: "Mirror",
+    meaning: "As in Istio's VirtualService.",
+    given: "destination: {host: greeter.shop, subset: v2}",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "destination",
+            Takes::Mapping(&DESTINATION),
+            "who gets copies",
+        )
+        .required()
+        .example("destination: {host: greeter.shop, subset: v2}"),
+        Described::new(
+            "percentage",
+            Takes::Mapping(&PERCENT),
+            "of how many of the requests; 0 is none",
+        )
+        .default(Literal::Percent(ALL))
+        .example("percentage: {value: 10}"),
+    ],
+};
 
 /// Aeraki's one mirror, or Istio's several.
 pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>) -> Vec<Mirror> {
@@ -33,7 +57,7 @@ pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>) -> Vec<Mirror> {
     let single = single.and_then(|node| {
         Some(Mirror {
             destination: destination(d, "mirror", node)?,
-            percentage: percentage.unwrap_or(100.0),
+            percentage: percentage.unwrap_or(ALL),
         })
     });
     let several = route.list(d, "mirrors").iter();
@@ -42,8 +66,8 @@ pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>) -> Vec<Mirror> {
 }
 
 fn mirror(d: &mut Decoder, node: &Node) -> Option<Mirror> {
-    let fields = d.fields("mirrors", node, MIRROR);
-    let percentage = fields.percent(d, "percentage").unwrap_or(100.0);
+    let fields = d.fields("mirrors", node, &MIRROR);
+    let percentage = fields.percent(d, "percentage").unwrap_or(ALL);
     let Some(node) = fields.node("destination") else {
         fields.missing(d, "destination");
         return None;

@@ -3,7 +3,8 @@
 use meltemi_policy::{Template, TemplateError};
 
 use super::super::Located;
-use super::super::decode::{Decoder, Field, Fields};
+use super::super::decode::{Decoder, Fields};
+use super::super::shape::{Described, Literal, Shape, Takes};
 use crate::yaml::Node;
 
 /// A change of one key.
@@ -21,11 +22,36 @@ pub(crate) struct Value {
     pub(crate) template: Template,
 }
 
-const MUTATION: &[Field] = &[
-    Field::InForce("key"),
-    Field::InForce("value"),
-    Field::InForce("remove"),
-];
+pub(super) static MUTATION: Shape = Shape {
+    name: "Mutation",
+    meaning: "A change of one key: it is set, whether it was there or not, or removed.",
+    given: "key: team",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "key",
+            Takes::Text,
+            "the name of an attachment, or of what the protocol has in its place; not empty",
+        )
+        .required()
+        .example("key: team, value: blue"),
+        Described::new(
+            "value",
+            Takes::Text,
+            "what it is set to; not empty. `${name}` stands for the value of the request's attribute, \
+             `$${` for `${`",
+        )
+        .absent("an error, unless `remove` is true")
+        .example("value: 'called ${method}'"),
+        Described::new(
+            "remove",
+            Takes::Boolean,
+            "`true`: it is removed. Not beside `value`",
+        )
+        .default(Literal::Boolean(false))
+        .example("remove: true"),
+    ],
+};
 
 /// The changes of a field of a route.
 pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>, name: &str) -> Vec<Mutation> {
@@ -34,7 +60,7 @@ pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>, name: &str) -> Vec<Mut
 }
 
 fn mutation(d: &mut Decoder, name: &str, node: &Node) -> Option<Mutation> {
-    let fields = d.fields(name, node, MUTATION);
+    let fields = d.fields(name, node, &MUTATION);
     let key = fields.required(d, "key");
     let removes = fields.boolean(d, "remove").unwrap_or(false);
     let value = match (fields.entry("value"), removes) {

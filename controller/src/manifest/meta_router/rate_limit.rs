@@ -2,8 +2,9 @@
 
 use meltemi_policy::{BucketRefused, RouteTable, TokenBucket};
 
-use super::super::decode::{Decoder, Field, Fields};
-use super::super::matching::{self, Alternative};
+use super::super::decode::{Decoder, Fields};
+use super::super::matching::{self, ALTERNATIVE, Alternative, MATCH};
+use super::super::shape::{Described, Shape, Takes};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::Node;
 
@@ -22,23 +23,92 @@ pub(crate) struct LimitCondition {
     pub(crate) bucket: TokenBucket,
 }
 
-const RATE_LIMIT: &[Field] = &[Field::InForce("tokenBucket"), Field::InForce("conditions")];
+pub(super) static RATE_LIMIT: Shape = Shape {
+    name: "LocalRateLimit",
+    meaning: "Aeraki's. A request takes a token from one bucket: that of the first condition that \
+        matches, else the default one; without either it is not limited. One of the fields has to be \
+        given. See [rate limits](manifests.md#rate-limits).",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("tokenBucket", Takes::Mapping(&BUCKET), "the default bucket")
+            .absent("what no condition matches is not limited")
+            .example("tokenBucket: {maxTokens: 100, tokensPerFill: 50, fillInterval: 1s}"),
+        Described::new(
+            "conditions",
+            Takes::List(&Takes::Mapping(&CONDITION)),
+            "in order: requests that have a bucket of their own",
+        )
+        .absent("none has")
+        .example(
+            "conditions: [{match: {attributes: {method: {exact: sayHello}}}, \
+             tokenBucket: {maxTokens: 10, tokensPerFill: 10, fillInterval: 1s}}]",
+        ),
+    ],
+};
 
-const CONDITION: &[Field] = &[
-    Field::InForce("match"),
-    Field::InForce("matches"),
-    Field::InForce("tokenBucket"),
-];
+static CONDITION: Shape = Shape {
+    name: "LimitCondition",
+    meaning: "Which requests have a bucket of their own: `match` or `matches`, as a route has them.",
+    given: "tokenBucket: {maxTokens: 10, tokensPerFill: 10, fillInterval: 1s}",
+    instead: &[],
+    fields: &[
+        Described::new("match", Takes::Mapping(&MATCH), "which requests; Aeraki's")
+            .absent("an error without `matches`")
+            .example("match: {attributes: {method: {exact: sayHello}}}"),
+        Described::new(
+            "matches",
+            Takes::List(&Takes::Mapping(&ALTERNATIVE)),
+            "our addition, in the place of `match`: alternatives, of which one has to hold; at least \
+             one",
+        )
+        .absent("an error without `match`")
+        .example("matches: [{attributes: {method: {exact: sayHello}}}, {source: {namespace: default}}]"),
+        Described::new("tokenBucket", Takes::Mapping(&BUCKET), "their bucket")
+            .required()
+            .example(
+                "tokenBucket: {maxTokens: 10, tokensPerFill: 10, fillInterval: 1s}, \
+                 match: {attributes: {method: {exact: sayHello}}}",
+            ),
+    ],
+};
 
-const BUCKET: &[Field] = &[
-    Field::InForce("maxTokens"),
-    Field::InForce("tokensPerFill"),
-    Field::InForce("fillInterval"),
-];
+static BUCKET: Shape = Shape {
+    name: "TokenBucket",
+    meaning: "As Envoy's. Tokens come evenly, and not all at the end of an interval. More than one a \
+        nanosecond is an error.",
+    given: "maxTokens: 100, tokensPerFill: 50, fillInterval: 1s",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "maxTokens",
+            TOKENS,
+            "so many it holds at most, and at first",
+        )
+        .required()
+        .example("maxTokens: 100"),
+        Described::new("tokensPerFill", TOKENS, "so many come in an interval")
+            .required()
+            .example("tokensPerFill: 50"),
+        Described::new(
+            "fillInterval",
+            Takes::Duration,
+            "the interval; at most 100 years",
+        )
+        .required()
+        .example("fillInterval: 1s"),
+    ],
+};
+
+/// What admits nothing is no limit but a mistake.
+const TOKENS: Takes = Takes::Integer {
+    least: 1,
+    most: u32::MAX as i64,
+};
 
 /// `None`: something is wrong.
 pub(super) fn decode(d: &mut Decoder, node: &Node) -> Option<RateLimit> {
-    let fields = d.fields("localRateLimit", node, RATE_LIMIT);
+    let fields = d.fields("localRateLimit", node, &RATE_LIMIT);
     let default = fields.node("tokenBucket").map(|node| bucket(d, node));
     let nodes = fields.list(d, "conditions");
     if default.is_none() && nodes.is_empty() {
@@ -60,7 +130,7 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> Option<RateLimit> {
 }
 
 fn condition(d: &mut Decoder, node: &Node) -> Option<LimitCondition> {
-    let fields = d.fields("conditions", node, CONDITION);
+    let fields = d.fields("conditions", node, &CONDITION);
     let has_match = ["match", "matches"]
         .iter()
         .any(|name| fields.entries.iter().any(|entry| entry.key == *name));
@@ -85,7 +155,7 @@ fn condition(d: &mut Decoder, node: &Node) -> Option<LimitCondition> {
 }
 
 fn bucket(d: &mut Decoder, node: &Node) -> Option<TokenBucket> {
-    let fields = d.fields("tokenBucket", node, BUCKET);
+    let fields = d.fields("tokenBucket", node, &BUCKET);
     for name in ["maxTokens", "tokensPerFill", "fillInterval"] {
         if fields.node(name).is_none() {
             fields.missing(d, name);
@@ -112,10 +182,8 @@ fn bucket(d: &mut Decoder, node: &Node) -> Option<TokenBucket> {
     None
 }
 
-/// Above 0: what admits nothing is no limit but a mistake.
 fn tokens(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
-    let number = fields.integer(d, name, 1..=u32::MAX.into())?;
-    u32::try_from(number.value).ok()
+    u32::try_from(fields.whole(d, name)?.value).ok()
 }
 
 /// Says which buckets no request gets to, as earlier conditions take them all. The places are those

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::decode::{Decoder, Field, Fields};
+use meltemi_policy::retry;
+
+use super::super::decode::{Decoder, Fields};
+use super::super::shape::{Described, Literal, Shape, Takes};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +15,8 @@ pub(crate) struct Retries {
     pub(crate) per_try_timeout: Option<Duration>,
     /// At least one.
     pub(crate) on: Vec<RetryOn>,
-    pub(crate) backoff: Option<Duration>,
+    /// The longest pause before the first repetition.
+    pub(crate) backoff: Duration,
     pub(crate) non_idempotent: bool,
 }
 
@@ -34,6 +38,15 @@ impl RetryOn {
         Self::Timeout,
     ];
 
+    const NAMES: [&str; 5] = {
+        let [a, b, c, d, e] = Self::ALL;
+        [a.name(), b.name(), c.name(), d.name(), e.name()]
+    };
+
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ConnectFailure => "connect-failure",
@@ -46,21 +59,74 @@ impl RetryOn {
 }
 
 /// Where nothing else is said: after what leaves no doubt that the request was not executed.
-const DEFAULT: [RetryOn; 2] = [RetryOn::ConnectFailure, RetryOn::Overloaded];
+const DEFAULT: &str = "connect-failure,overloaded";
 
 /// So many tries a request may take at most, and what a person would write by mistake is more.
 const MOST: i64 = 100;
 
-const RETRIES: &[Field] = &[
-    Field::InForce("attempts"),
-    Field::InForce("perTryTimeout"),
-    Field::InForce("retryOn"),
-    Field::InForce("backoff"),
-    Field::InForce("retryNonIdempotent"),
-    // Another endpoint comes first anyhow, wherever it is.
-    Field::NoEffect("retryIgnorePreviousHosts"),
-    Field::NoEffect("retryRemoteLocalities"),
-];
+pub(super) static RETRIES: Shape = Shape {
+    name: "Retries",
+    meaning: "Named as in Istio's VirtualService; which requests are repeated at all \
+        [manifests.md](manifests.md#retries) says.",
+    given: "attempts: 2",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "attempts",
+            Takes::Integer {
+                least: 0,
+                most: MOST,
+            },
+            "how often a request is sent again at most",
+        )
+        .required()
+        .example("attempts: 2"),
+        Described::new(
+            "perTryTimeout",
+            Takes::Duration,
+            "of each attempt, from its sending to the first byte of its answer. Longer than the \
+             route's `timeout` is an error",
+        )
+        .absent("no limit")
+        .example("perTryTimeout: 500ms"),
+        Described::new(
+            "retryOn",
+            Takes::Words(&RetryOn::NAMES),
+            "what an attempt may come to: no connection can be made; it ended before any byte of the \
+             answer; an error of the endpoint's own, never one of the application; it asks for \
+             patience; no answer in the time of an attempt",
+        )
+        .default(Literal::Text(DEFAULT))
+        .example("retryOn: 'connect-failure,timeout', perTryTimeout: 500ms"),
+        Described::new(
+            "backoff",
+            Takes::Duration,
+            "the longest pause before the first repetition; it doubles, up to ten times this, and \
+             the pause is drawn from what is below",
+        )
+        .default(Literal::Duration(retry::DEFAULT_BACKOFF))
+        .example("backoff: 100ms"),
+        Described::new(
+            "retryNonIdempotent",
+            Takes::Boolean,
+            "`true`: also what is not idempotent",
+        )
+        .default(Literal::Boolean(false))
+        .example("retryNonIdempotent: true"),
+        Described::no_effect(
+            "retryIgnorePreviousHosts",
+            Takes::Boolean,
+            "no meaning here: another endpoint comes first anyhow",
+        )
+        .example("retryIgnorePreviousHosts: true"),
+        Described::no_effect(
+            "retryRemoteLocalities",
+            Takes::Boolean,
+            "no meaning here: the next endpoint is the balancer's, wherever it is",
+        )
+        .example("retryRemoteLocalities: true"),
+    ],
+};
 
 /// `None`: nothing is sent again, or something is wrong.
 pub(super) fn decode(
@@ -68,11 +134,11 @@ pub(super) fn decode(
     node: &Node,
     route_timeout: Option<Duration>,
 ) -> Option<Retries> {
-    let fields = d.fields("retries", node, RETRIES);
+    let fields = d.fields("retries", node, &RETRIES);
     if fields.node("attempts").is_none() {
         fields.missing(d, "attempts");
     }
-    let attempts = fields.integer(d, "attempts", 0..=MOST);
+    let attempts = fields.whole(d, "attempts");
     let per_try_timeout = fields.duration(d, "perTryTimeout");
     let on = conditions(d, &fields);
     let backoff = fields.duration(d, "backoff");
@@ -94,7 +160,7 @@ pub(super) fn decode(
         attempts,
         per_try_timeout,
         on: on?,
-        backoff,
+        backoff: backoff.unwrap_or(retry::DEFAULT_BACKOFF),
         non_idempotent: non_idempotent.unwrap_or(false),
     })
 }
@@ -102,26 +168,28 @@ pub(super) fn decode(
 /// Names, separated by commas, as in Istio. `None`: one is unknown.
 fn conditions(d: &mut Decoder, fields: &Fields<'_>) -> Option<Vec<RetryOn>> {
     let Some(text) = fields.string(d, "retryOn") else {
-        return fields.node("retryOn").is_none().then(|| DEFAULT.to_vec());
+        let is_absent = fields.node("retryOn").is_none();
+        return is_absent.then(|| words(DEFAULT).filter_map(RetryOn::of).collect());
     };
     let mut conditions = vec![];
-    let names = text.value.split(',').map(str::trim);
-    for name in names.filter(|name| !name.is_empty()) {
-        let found = RetryOn::ALL.into_iter().find(|known| known.name() == name);
-        let Some(found) = found else {
+    let written = words(&text.value).next().map_or(DEFAULT, |_| &text.value);
+    for name in words(written) {
+        let Some(found) = RetryOn::of(name) else {
             let word = super::Located {
                 value: name.to_owned(),
                 at: text.at,
             };
-            d.not_a_choice("retries.retryOn", &word, &RetryOn::ALL.map(RetryOn::name));
+            d.not_a_choice("retries.retryOn", &word, &RetryOn::NAMES);
             return None;
         };
         if !conditions.contains(&found) {
             conditions.push(found);
         }
     }
-    if conditions.is_empty() {
-        conditions.extend(DEFAULT);
-    }
     Some(conditions)
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(',').map(str::trim);
+    words.filter(|word| !word.is_empty())
 }

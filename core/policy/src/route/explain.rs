@@ -1,9 +1,11 @@
 //! Why a request takes its route, and not one before it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::matcher::Test;
-use super::{Alternative, AttributeMatch, RouteTable, Values};
+use super::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text, Values};
+use crate::words::one_of;
 
 /// What each rule says, up to and including the one that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,4 +83,71 @@ fn failure(matching: &AttributeMatch, value: Option<&[u8]>) -> Option<Failure> {
         matching: matching.clone(),
         actual: value.map(<[u8]>::to_vec),
     })
+}
+
+/// In a sentence.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let matching = &self.matching;
+        if matching.attribute == Attribute::SourceAddress {
+            return self.tell_source(f);
+        }
+        let name = &matching.attribute;
+        let not = if matching.invert { "not " } else { "" };
+        let wanted = match (&matching.condition, matching.invert) {
+            (Condition::Present, false) => return write!(f, "the request has no {name}"),
+            (Condition::Present, true) => return write!(f, "the request has {name}"),
+            (condition, _) => wanted(condition),
+        };
+        let actual = self.actual.as_deref().map(String::from_utf8_lossy);
+        match (actual, matching.invert) {
+            (Some(actual), true) => write!(f, "{name} is `{actual}`, and should not be {wanted}"),
+            (Some(actual), false) => write!(f, "{name} is `{actual}`, not {wanted}"),
+            (None, _) => write!(
+                f,
+                "the request has no {name}, and it should {not}be {wanted}"
+            ),
+        }
+    }
+}
+
+impl Failure {
+    fn tell_source(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = match &self.matching.condition {
+            Condition::Exact(only) => vec![only.value.clone()],
+            several => several.values().unwrap_or_default(),
+        };
+        let wanted = one_of(&addresses);
+        match self.actual.as_deref().map(String::from_utf8_lossy) {
+            Some(actual) => write!(f, "the client's address is {actual}, not {wanted}"),
+            None => write!(f, "the client's address is unknown, and should be {wanted}"),
+        }
+    }
+}
+
+/// What a value should be.
+fn wanted(condition: &Condition) -> String {
+    match condition {
+        Condition::Exact(it) => text("", it),
+        Condition::Prefix(it) => text("a value that begins with ", it),
+        Condition::Suffix(it) => text("a value that ends with ", it),
+        Condition::Contains(it) => text("a value that contains ", it),
+        Condition::Regex(regex) => match condition.values() {
+            Some(values) => one_of(&values),
+            None => format!("a value that matches `{regex}`"),
+        },
+        Condition::Range(range) => {
+            format!("a whole number from {} to below {}", range.start, range.end)
+        }
+        Condition::Present => "there".to_owned(),
+    }
+}
+
+fn text(what: &str, text: &Text) -> String {
+    let any_case = if text.ignore_case {
+        ", in whatever case"
+    } else {
+        ""
+    };
+    format!("{what}`{}`{any_case}", text.value)
 }

@@ -12,7 +12,11 @@ fn bucket(max: u32, per_fill: u32, interval: Duration) -> TokenBucket {
 fn burst(bucket: &TokenBucket, spent: &mut u64, now: u64, asked: u32) -> u32 {
     let mut admitted = 0;
     for _ in 0..asked {
-        if let Some(after) = bucket.take(*spent, now) {
+        let left = bucket.left(*spent, now);
+        let taken = bucket.take(*spent, now);
+        assert_eq!(left > 0, taken.is_some(), "{left}");
+        if let Some(after) = taken {
+            assert_eq!(bucket.left(after, now), left - 1);
             *spent = after;
             admitted += 1;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meltemi_policy::Limits;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use meltemi_proto::envoy::config::core::v3::{RoutingPriority, TcpKeepalive};
@@ -37,39 +38,23 @@ impl Keepalive {
     }
 }
 
-/// What may be in use of a cluster at a time, by all workers together: Envoy's circuit breakers.
-/// `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    pub connections: Option<u32>,
-    /// Requests that wait for a connection to be made.
-    pub pending: Option<u32>,
-    pub requests: Option<u32>,
-    /// Requests that were sent again; in the place of the retry budget.
-    pub retries: Option<u32>,
-    /// Of one connection, from its beginning to its end; above 0.
-    pub requests_per_connection: Option<u32>,
-}
-
-impl Limits {
-    pub(super) fn parse(
-        thresholds: Option<&Thresholds>,
-        requests_per_connection: Option<u32>,
-    ) -> Result<Self, Invalid> {
-        if requests_per_connection == Some(0) {
-            let field = "metadata.typed_filter_metadata[meltemi].max_requests_per_connection";
-            return Err(Invalid::new(field, "must be above 0"));
-        }
-        let of = |limit: fn(&Thresholds) -> Option<u32>| thresholds.and_then(limit);
-        Ok(Self {
-            connections: of(|it| it.max_connections),
-            pending: of(|it| it.max_pending_requests),
-            requests: of(|it| it.max_requests),
-            // As Envoy: beside a budget it does not count.
-            retries: of(|it| it.max_retries.filter(|_| it.retry_budget.is_none())),
-            requests_per_connection,
-        })
+pub(super) fn limits(
+    thresholds: Option<&Thresholds>,
+    requests_per_connection: Option<u32>,
+) -> Result<Limits, Invalid> {
+    if requests_per_connection == Some(0) {
+        let field = "metadata.typed_filter_metadata[meltemi].max_requests_per_connection";
+        return Err(Invalid::new(field, "must be above 0"));
     }
+    let of = |limit: fn(&Thresholds) -> Option<u32>| thresholds.and_then(limit);
+    Ok(Limits {
+        connections: of(|it| it.max_connections),
+        pending: of(|it| it.max_pending_requests),
+        requests: of(|it| it.max_requests),
+        // As Envoy: beside a budget it does not count.
+        retries: of(|it| it.max_retries.filter(|_| it.retry_budget.is_none())),
+        requests_per_connection,
+    })
 }
 
 /// The limits of a cluster: Envoy's thresholds of the default priority, of which the first count.

@@ -423,12 +423,9 @@ impl Tables {
                 .mirrors
                 .iter()
                 .filter_map(|mirror| {
+                    let copies = Some(telemetry.cluster(&mirror.cluster));
                     Some(Mirror {
-                        to: to(
-                            &mirror.cluster,
-                            None,
-                            Some(telemetry.cluster(&mirror.cluster)),
-                        )?,
+                        to: to(&mirror.cluster, None, copies)?,
                         share: mirror.share,
                         exclude_idempotent: mirror.exclude_idempotent,
                     })

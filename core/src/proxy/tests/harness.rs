@@ -87,12 +87,16 @@ impl Running {
     }
 
     pub(super) fn ask(&self, method: &str, page: &str) -> (u16, String) {
+        self.send(method, page, "")
+    }
+
+    pub(super) fn send(&self, method: &str, page: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin).unwrap();
-        write!(
-            stream,
-            "{method} {page} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
+        let head = format!(
+            "host: x\r\nconnection: close\r\ncontent-length: {}",
+            body.len()
+        );
+        write!(stream, "{method} {page} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -1,0 +1,193 @@
+//! Which request is asked about.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use meltemi_codec::Protocol;
+use meltemi_policy::words::one_of;
+use meltemi_policy::{Attribute, ClusterName};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::treatment;
+use crate::admin::Sources;
+use crate::config::{Route, Service, Snapshot};
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(in crate::admin) enum Refused {
+    #[error(
+        "the body is no question: {0}; it is like \
+         {{\"service\": \"HOST\", \"listener\": \"NAMESPACE/GATEWAY/SERVER\", \
+         \"attributes\": {{\"NAME\": \"VALUE\"}}, \"source\": \"ADDRESS\"}}, where all may be left out"
+    )]
+    Body(serde_json::Error),
+    #[error("no listener is named {name}; there is {known}")]
+    UnknownListener { name: String, known: String },
+    #[error("nothing here leads to {name}; there is {known}")]
+    UnknownService { name: String, known: String },
+    #[error("{0} can be meant; name one of them as `listener` or `service`")]
+    Several(String),
+    #[error("the protocol {0} is not served by this proxy")]
+    Protocol(String),
+    #[error("the protocol of {service} cannot be configured so: {reason}")]
+    Settings { service: String, reason: String },
+    #[error("unknown attribute `{name}` of protocol {protocol}; its attributes are {known}")]
+    UnknownAttribute {
+        name: String,
+        protocol: String,
+        known: String,
+    },
+    #[error("the routes do not compile: {0}")]
+    Routes(String),
+}
+
+/// What is known of the request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Question {
+    /// A service by its name in the configuration; or `HOST[:PORT]`, which is the service whose routes
+    /// lead there.
+    service: Option<String>,
+    /// The name of the listener that the request comes in through.
+    listener: Option<String>,
+    attributes: BTreeMap<String, String>,
+    /// The address that the client's connection comes from.
+    pub(super) source: Option<IpAddr>,
+}
+
+impl Question {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Refused> {
+        let question: Self = serde_json::from_slice(body).map_err(Refused::Body)?;
+        Ok(Self {
+            source: question.source.map(|address| address.to_canonical()),
+            ..question
+        })
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> Option<&[u8]> {
+        self.attributes.get(name).map(String::as_bytes)
+    }
+
+    /// What a route's condition looks at.
+    pub(super) fn value(&self, of: &Attribute) -> Option<Cow<'_, [u8]>> {
+        match of {
+            Attribute::Message(name) => self.attribute(name).map(Cow::Borrowed),
+            Attribute::SourceAddress => Some(Cow::Owned(self.source?.to_string().into_bytes())),
+        }
+    }
+
+    pub(super) fn attributes(&self) -> Vec<Value> {
+        let attributes = self.attributes.iter();
+        attributes
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect()
+    }
+
+    /// The service that decides.
+    pub(super) fn service<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Service, Refused> {
+        let mut services: Vec<&Service> = match &self.listener {
+            Some(name) => {
+                let listener = snapshot.listeners.get(name);
+                let listener = listener.ok_or_else(|| Refused::UnknownListener {
+                    name: name.clone(),
+                    known: names(snapshot.listeners.keys()),
+                })?;
+                let service = snapshot.services.get(&listener.service);
+                service.into_iter().map(Arc::as_ref).collect()
+            }
+            None => snapshot.services.values().map(Arc::as_ref).collect(),
+        };
+        let known = names(services.iter().map(|service| &service.name));
+        if let Some(asked) = &self.service {
+            services.retain(|service| service.name == *asked || leads_to(service, asked, snapshot));
+        }
+        match services.as_slice() {
+            [only] => Ok(only),
+            [] => Err(Refused::UnknownService {
+                name: self
+                    .service
+                    .clone()
+                    .unwrap_or_else(|| "a service".to_owned()),
+                known,
+            }),
+            several => Err(Refused::Several(names(
+                several.iter().map(|service| &service.name),
+            ))),
+        }
+    }
+
+    /// A name that no request of the protocol has would be a slip, and no route would tell.
+    pub(super) fn are_known(&self, protocol: &dyn Protocol) -> Result<(), Refused> {
+        if protocol.open_attributes() {
+            return Ok(());
+        }
+        let known: Vec<_> = protocol.attributes().iter().map(|it| it.name).collect();
+        let mut names = self.attributes.keys();
+        match names.find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(Refused::UnknownAttribute {
+                name: name.clone(),
+                protocol: protocol.id().to_owned(),
+                known: known.join(", "),
+            }),
+        }
+    }
+
+    /// What its key is when it is sent by this route.
+    pub(super) fn key(&self, protocol: &dyn Protocol, route: &Route) -> Option<Vec<u8>> {
+        let name = protocol.key_attribute()?;
+        let value = self.attribute(name)?;
+        let removed = route.remove_prefix.as_ref();
+        let removed = removed.filter(|removed| removed.attribute == name);
+        let sent = removed.and_then(|removed| treatment::without_prefix(removed, value));
+        Some(sent.unwrap_or(value).to_vec())
+    }
+}
+
+/// Whether some route of a service leads to `[NAMESPACE/]HOST[:PORT]`: the names of clusters tell, which
+/// have no namespace.
+fn leads_to(service: &Service, asked: &str, snapshot: &Snapshot) -> bool {
+    let host = asked.rsplit_once('/').map_or(asked, |(_, host)| host);
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (host, None),
+    };
+    let routes = super::rules(service, snapshot).iter();
+    let destinations = routes.flat_map(|route| route.destinations.iter());
+    let mut clusters = destinations.flat_map(|to| to.asked());
+    clusters.any(|cluster| {
+        let Ok(name) = cluster.parse::<ClusterName>() else {
+            return false;
+        };
+        name.host == host && port.is_none_or(|port| port == name.port.to_string())
+    })
+}
+
+/// The protocol as the service speaks it.
+pub(super) fn protocol(service: &Service, sources: &Sources) -> Result<Arc<dyn Protocol>, Refused> {
+    let id = &service.protocol;
+    let plain = sources.protocols.find(id);
+    let plain = plain.ok_or_else(|| Refused::Protocol(id.clone()))?;
+    if service.settings.is_empty() {
+        return Ok(Arc::clone(plain));
+    }
+    let settings = service.settings.iter();
+    let settings: Vec<_> = settings
+        .map(|setting| (setting.name.as_str(), setting.value.as_str()))
+        .collect();
+    let configured = plain.configure(&settings);
+    configured.map_err(|error| Refused::Settings {
+        service: service.name.clone(),
+        reason: error.to_string(),
+    })
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    one_of(&names)
+}
