@@ -1,0 +1,27 @@
+//! TLS towards endpoints, as far as it needs neither a socket, a file nor a clock: certificates,
+//! keys and the settings of a client made of them.
+//!
+//! The control plane checks with it what manifests hold, the data plane dials with it, so that what
+//! the one accepts the other can use.
+
+mod certificate;
+mod client;
+mod identity;
+mod name;
+mod trust;
+mod verify;
+
+pub use certificate::Certificate;
+pub use client::{ServerCheck, client};
+pub use identity::{Identity, IdentityError};
+pub use name::{InvalidName, PeerName};
+pub use trust::{Trust, TrustError};
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+/// The one that everything here is made with.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
