@@ -13,6 +13,7 @@ mod listeners;
 mod outlier;
 mod socket;
 mod stream;
+mod tls;
 mod transfer;
 mod turn;
 mod worker;

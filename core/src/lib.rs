@@ -11,4 +11,5 @@ pub mod outlier;
 pub mod protocols;
 pub mod proxy;
 pub mod telemetry;
+pub mod tls;
 pub mod xds;

@@ -3,6 +3,7 @@
 mod connection;
 mod hashing;
 mod locality;
+mod tls;
 mod warmup;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::duration::duration;
 use super::invalid::{Invalid, required};
 use super::retry::RetryBudget;
 use super::{Endpoints, Setting};
+use crate::tls::Tls;
 
 /// Envoy's, where the cluster gives none.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +46,8 @@ pub struct Cluster {
     /// addresses.
     pub hashes_hostnames: bool,
     pub connect_timeout: Duration,
+    /// `None`: its endpoints are dialled in plaintext.
+    pub tls: Option<Arc<Tls>>,
     /// `None`: idle connections are not probed.
     pub keepalive: Option<Keepalive>,
     /// Of all workers together; `None` is no limit.
@@ -112,6 +116,7 @@ impl Cluster {
             hashing: None,
             hashes_hostnames: false,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            tls: None,
             keepalive: None,
             max_connections: None,
             max_unknown_nodes: DEFAULT_UNKNOWN_NODES,
@@ -156,9 +161,9 @@ impl Cluster {
 impl TryFrom<proto::Cluster> for Cluster {
     type Error = Invalid;
 
-    /// The cluster, still without endpoints.
+    /// The cluster, still without endpoints and without what its TLS needs of secrets.
     fn try_from(cluster: proto::Cluster) -> Result<Self, Invalid> {
-        refuse_tls(&cluster)?;
+        let tls = tls::parse(&cluster)?;
         let eds = ClusterDiscoveryType::Type(proto::cluster::DiscoveryType::Eds.into());
         if cluster.cluster_discovery_type != Some(eds) {
             return Err(Invalid::new("type", "only EDS is supported"));
@@ -185,6 +190,7 @@ impl TryFrom<proto::Cluster> for Cluster {
             hashing,
             hashes_hostnames: hashes_hostnames(cluster.common_lb_config.as_ref()),
             connect_timeout,
+            tls,
             keepalive: keepalive(cluster.upstream_connection_options)?,
             max_connections: thresholds.as_ref().and_then(|it| it.max_connections),
             retry_budget: RetryBudget::parse(thresholds.and_then(|it| it.retry_budget))
@@ -241,18 +247,6 @@ impl OutlierDetection {
             )?,
         })
     }
-}
-
-/// What asks for TLS is never dialled in plaintext.
-fn refuse_tls(cluster: &proto::Cluster) -> Result<(), Invalid> {
-    if let Some(socket) = &cluster.transport_socket {
-        let reason = format!("{:?} is not supported", socket.name);
-        return Err(Invalid::new("transport_socket", reason));
-    }
-    if !cluster.transport_socket_matches.is_empty() {
-        return Err(Invalid::new("transport_socket_matches", "is not supported"));
-    }
-    Ok(())
 }
 
 /// As Envoy: where hashing is asked for, a request without a key has an endpoint at random.

@@ -198,7 +198,7 @@ impl Tables {
     ) -> Option<HostKey> {
         let known = self.hosts.get(from)?;
         let mut host = Host::new(&cluster.name, address, Locality::default(), &known.metrics);
-        host.dial = known.dial;
+        host.dial = known.dial.clone();
         Some(self.hosts.insert(host))
     }
 

@@ -21,6 +21,7 @@ use crate::{
         shards::{Division, Owner},
     },
     telemetry::{ClusterMetrics, WorkerTelemetry},
+    tls::Tls,
 };
 
 /// Endpoints and the balancer over them.
@@ -89,10 +90,11 @@ pub(in crate::engine) struct Host {
 }
 
 /// How the endpoints of a cluster are connected to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct Dial {
     pub(in crate::engine) timeout: Duration,
     pub(in crate::engine) keepalive: Option<config::Keepalive>,
+    pub(in crate::engine) tls: Option<Arc<Tls>>,
     /// Connections of all workers to the cluster.
     pub(in crate::engine) most: Option<u32>,
 }
@@ -102,8 +104,16 @@ impl Dial {
         Self {
             timeout: config.connect_timeout,
             keepalive: config.keepalive,
+            tls: config.tls.clone(),
             most: config.max_connections,
         }
+    }
+
+    /// Whether connections that were made by the other would not be what is asked for now. New
+    /// certificates alone leave them as good as they were.
+    fn differs(&self, other: &Self) -> bool {
+        let settings = |dial: &Self| dial.tls.as_ref().map(|tls| tls.settings().clone());
+        settings(self) != settings(other)
     }
 }
 
@@ -312,6 +322,23 @@ impl Host {
 type Known = HashMap<(Arc<str>, Address), HostKey>;
 
 impl Tables {
+    /// How all endpoints are connected to from now on, learned ones included. Returns those whose
+    /// connections are not what is asked for any more.
+    pub(super) fn update_dials(&mut self, snapshot: &Snapshot) -> Vec<HostKey> {
+        let mut outdated = Vec::new();
+        for (key, host) in &mut self.hosts {
+            let Some(config) = snapshot.clusters.get(&*host.cluster) else {
+                continue;
+            };
+            let dial = Dial::of(config);
+            if host.dial.differs(&dial) {
+                outdated.push(key);
+            }
+            host.dial = dial;
+        }
+        outdated
+    }
+
     pub(super) fn update_clusters(
         &mut self,
         snapshot: &Snapshot,
