@@ -32,6 +32,7 @@ mod routers;
 mod secrets;
 mod services;
 mod sources;
+mod tls;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
@@ -40,6 +41,7 @@ pub(crate) use need::Need;
 pub(crate) use policy::{Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue};
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
+pub(crate) use tls::{ClusterTls, Identity, Trust};
 
 /// Everything that a proxy has to know.
 #[derive(Debug)]
@@ -221,6 +223,8 @@ pub(crate) struct Cluster {
     /// Of no effect where a hash or chance decides.
     pub(crate) warmup: Option<Warmup>,
     pub(crate) connect_timeout: Duration,
+    /// None: its endpoints are dialled in plaintext.
+    pub(crate) tls: Option<ClusterTls>,
     pub(crate) keepalive: Option<Keepalive>,
     /// None: no limit.
     pub(crate) max_connections: Option<u32>,
@@ -321,6 +325,7 @@ impl Findings {
 
 /// What the steps of [`build`] share.
 struct Context<'a> {
+    objects: &'a Objects,
     settings: &'a Settings,
     protocols: Protocols,
     services: &'a Services,
@@ -338,6 +343,7 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     let rules = DestinationRules::new(objects, &services, settings, &mut findings);
     let redis = redis::Destinations::new(objects, &services, settings, &mut findings);
     let context = Context {
+        objects,
         settings,
         protocols,
         services: &services,

@@ -18,16 +18,13 @@ use meltemi_proto::meltemi::config::v1 as own;
 
 use super::locality;
 use super::policy::{percent, settings};
+use super::tls::transport_socket;
 use super::{duration, metadata, pipe, socket, source, wire_locality};
 use crate::manifest::{HashTable, Keepalive, OutlierDetection, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
     let (lb_policy, lb_config) = balance(cluster);
-    let ads = core::ConfigSource {
-        config_source_specifier: Some(ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
-        resource_api_version: core::ApiVersion::V3.into(),
-    };
     let policy = own::ClusterPolicy {
         locality: locality::rule(cluster.locality.rule()),
         settings: settings(&cluster.settings),
@@ -44,7 +41,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         name: name.to_owned(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig {
-            eds_config: Some(ads),
+            eds_config: Some(ads()),
             service_name: String::new(),
         }),
         connect_timeout: Some(duration(cluster.connect_timeout)),
@@ -54,8 +51,17 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         upstream_connection_options: options,
         common_lb_config: locality::common(cluster),
         outlier_detection: cluster.outlier.as_ref().map(outlier_detection),
+        transport_socket: cluster.tls.as_ref().map(transport_socket),
         metadata: Some(metadata(&policy)),
         ..wire::Cluster::default()
+    }
+}
+
+/// From where the cluster itself comes.
+pub(super) fn ads() -> core::ConfigSource {
+    core::ConfigSource {
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
+        resource_api_version: core::ApiVersion::V3.into(),
     }
 }
 
