@@ -9,6 +9,7 @@ mod metrics;
 mod page;
 mod ready;
 mod server;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

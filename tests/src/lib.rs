@@ -5,6 +5,7 @@
 //! Where the peers are not built, `Peers::find` says in a line how to build them and the test passes,
 //! unless `MELTEMI_REQUIRE_PEERS=1`.
 
+pub mod certificates;
 pub mod dubbo;
 mod envoy;
 pub mod history;

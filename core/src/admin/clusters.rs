@@ -6,7 +6,7 @@ use std::time::Duration;
 use meltemi_policy::Place;
 use serde_json::{Map, Value, json};
 
-use super::{Sources, dump};
+use super::{Sources, dump, tls};
 use crate::balance::Balancer;
 use crate::config::{Address, Cluster, Health};
 use crate::engine::WorkerStatus;
@@ -33,6 +33,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
         let balancer = balancer(cluster, snapshot.place(), &ejected);
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
+            "tls": cluster.tls.as_deref().map(tls::page),
             "tiers": tiers(&balancer),
             "endpoints": endpoints(cluster, &balancer, &uses, &ejected),
         });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use meltemi_policy::{Alternative, Attribute, AttributeMatch, Condition, Hashing, LocalityRule};
 use serde_json::{Map, Value, json};
 
-use super::Sources;
+use super::{Sources, tls};
 use crate::config::{
     Cluster, Fault, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RetryPolicy, Route,
     RouteConfig, Service, Setting,
@@ -222,6 +222,7 @@ fn cluster(cluster: &Cluster) -> Value {
         "hashing": cluster.hashing.map(hashing),
         "use_hostname_for_hashing": cluster.hashes_hostnames,
         "connect_timeout": duration(cluster.connect_timeout),
+        "tls": cluster.tls.as_deref().map(tls::page),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "max_connections": cluster.max_connections,
         "max_unknown_nodes": cluster.max_unknown_nodes,

@@ -9,15 +9,19 @@ pub struct Certificate {
     pub subject: String,
     /// The last second that it is valid in, as seconds since 1970.
     pub not_after: i64,
+    /// The same for people.
+    pub expires: String,
 }
 
 impl Certificate {
     /// `None`: it is no certificate.
     pub(crate) fn read(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let not_after = certificate.validity().not_after;
         Some(Self {
             subject: certificate.subject().to_string(),
-            not_after: certificate.validity().not_after.timestamp(),
+            not_after: not_after.timestamp(),
+            expires: not_after.to_string(),
         })
     }
 }
