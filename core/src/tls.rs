@@ -388,6 +388,3 @@ impl fmt::Debug for Tls {
         f.debug_tuple("Tls").field(&self.settings).finish()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -218,7 +218,11 @@ fn tell(tls: &Tls, endpoint: &Address, (failure, error): (Failure, &io::Error)) 
     let endpoint = endpoint.to_string();
     if tls.failures().add(failure, &endpoint, Instant::now()) {
         let reason = failure.as_str();
-        warn!(cluster, endpoint, reason, %error, "TLS with an endpoint failed");
+        let error = Failure::words(error);
+        warn!(
+            cluster,
+            endpoint, reason, error, "TLS with an endpoint failed"
+        );
     } else {
         debug!(cluster, endpoint, %error, "TLS with an endpoint failed again");
     }

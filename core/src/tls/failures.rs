@@ -79,6 +79,18 @@ impl Failure {
         }
     }
 
+    /// What went wrong, for people.
+    pub(crate) fn words(error: &io::Error) -> String {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            // Which is printed as what it is made of.
+            Some(rustls::Error::InvalidCertificate(CertificateError::Other(reason))) => {
+                format!("invalid peer certificate: {}", reason.0)
+            }
+            _ => error.to_string(),
+        }
+    }
+
     fn of_certificate(reason: &CertificateError) -> Self {
         match reason {
             CertificateError::Expired

@@ -1,5 +1,6 @@
-//! TLS towards endpoints, as far as it needs neither a socket, a file nor a clock: certificates,
-//! keys and the settings of a client made of them.
+//! TLS towards endpoints, as far as it needs neither a socket nor a clock: certificates, keys and the
+//! settings of a client made of them. Of files only those are read that a system keeps its authorities
+//! in.
 //!
 //! The control plane checks with it what manifests hold, the data plane dials with it, so that what
 //! the one accepts the other can use.
@@ -25,3 +26,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
