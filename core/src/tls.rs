@@ -157,7 +157,10 @@ impl Tls {
             {
                 Arc::clone(before)
             }
-            Some(before) => Arc::new(made(Arc::clone(&before.failures))),
+            Some(before) => {
+                before.failures.tell_again();
+                Arc::new(made(Arc::clone(&before.failures)))
+            }
             None => Arc::new(made(Arc::clone(&self.failures))),
         }
     }
@@ -229,6 +232,7 @@ impl Tls {
         let outcome = made.as_ref().map(drop).map_err(Clone::clone);
         // What is half written, or wrong, does not replace what is good.
         if made.is_ok() || state.made.is_err() {
+            self.failures.tell_again();
             state.made = made;
         }
         Some(outcome)

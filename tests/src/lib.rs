@@ -17,6 +17,7 @@ mod process;
 mod proxied;
 pub mod redis;
 mod source;
+mod terminator;
 pub mod thrift;
 mod wait;
 
@@ -27,4 +28,5 @@ pub use meltemi::{Meltemi, binary};
 pub use process::Process;
 pub use proxied::Proxied;
 pub use source::connect_from;
+pub use terminator::Terminator;
 pub use wait::{PATIENCE, until};

@@ -1,6 +1,8 @@
 //! TLS towards real servers: whom Meltemi believes, what it shows, and that it never does without.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "upstream_tls/protocols.rs"]
+mod protocols;
 #[path = "upstream_tls/refused.rs"]
 mod refused;
 #[path = "upstream_tls/rotation.rs"]
@@ -218,12 +220,14 @@ fn names_and_revocations_are_as_the_rule_says() {
     let it = Proxied::start(server.address(), SIMPLE, &files);
     let works = |tls: &str| {
         it.change(tls);
-        until(tls, || (it.connect().call("PING x") == "x").then_some(()));
+        until(tls, || {
+            (it.connect().call("SET k v") == "+OK").then_some(())
+        });
     };
     let fails = |tls: &str, reason: &str| {
         it.change(tls);
         until(reason, || {
-            it.connect().call("PING").starts_with('-').then_some(())
+            it.connect().call("GET k").starts_with('-').then_some(())
         });
         until(reason, || {
             it.meltemi.process().said().contains(reason).then_some(())
@@ -243,12 +247,11 @@ fn names_and_revocations_are_as_the_rule_says() {
         "{SIMPLE}, subjectAltNames: [127.0.0.1], caCrl: '{{dir}}/crl.pem'"
     ));
     it.manifests.write("crl.pem", &ca.revoke(&[&pair]));
-    until("revoked", || {
-        it.meltemi
-            .process()
-            .said()
-            .contains("Revoked")
-            .then_some(())
+    until("the certificate is revoked", || {
+        // What a client watches ends with it, and so does its connection to the server.
+        it.connect().call("WATCH k");
+        let said = it.meltemi.process().said();
+        said.contains("Revoked").then_some(())
     });
     works("mode: SIMPLE, insecureSkipVerify: true");
     // The system's authorities have never heard of ours.

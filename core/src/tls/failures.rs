@@ -136,6 +136,12 @@ impl Failures {
         counts.map(|(failure, count)| (failure, count.load(Ordering::Relaxed)))
     }
 
+    /// What is told from now on is of other certificates.
+    pub(super) fn tell_again(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+    }
+
     /// Counts one. True: it is to be told.
     pub(crate) fn add(&self, failure: Failure, endpoint: &str, now: Instant) -> bool {
         let kinds = Failure::ALL.into_iter().zip(&self.counts);

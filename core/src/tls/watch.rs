@@ -26,8 +26,10 @@ impl Certificates {
     /// Takes over those of a configuration, with their files read for the first time.
     pub(crate) async fn configure(&mut self, snapshot: &Snapshot) {
         let clusters = snapshot.clusters.values();
-        self.used = clusters.filter_map(|cluster| cluster.tls.clone()).collect();
-        for tls in &self.used {
+        let used = clusters.filter_map(|cluster| cluster.tls.clone()).collect();
+        let before: Vec<Arc<Tls>> = std::mem::replace(&mut self.used, used);
+        let is_new = |tls: &&Arc<Tls>| !before.iter().any(|known| Arc::ptr_eq(known, tls));
+        for tls in self.used.iter().filter(is_new) {
             if let Err(reason) = tls.shown()
                 && reason != Unavailable::NotRead
             {
@@ -50,6 +52,9 @@ impl Certificates {
 
     async fn refresh(&mut self) {
         self.due = (!self.used.is_empty()).then(|| Instant::now() + PERIOD);
+        if self.used.is_empty() {
+            return;
+        }
         let used = self.used.clone();
         // Nothing is left to be told where the process ends meanwhile.
         let _ = spawn_blocking(move || used.iter().for_each(|tls| refresh(tls))).await;
