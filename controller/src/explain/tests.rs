@@ -3,6 +3,7 @@ use crate::fixture::{Fixture, settings};
 
 mod locality;
 mod redis;
+mod tls;
 
 fn query(service: &str, attributes: &[(&str, &str)]) -> Query {
     let attributes = attributes

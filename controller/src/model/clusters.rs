@@ -108,7 +108,7 @@ fn encryption(
     service: &Service,
     (context, findings): (&Context<'_>, &mut Findings),
 ) -> Option<Option<ClusterTls>> {
-    let Some(asked) = policy.tls.as_ref().filter(|tls| tls.is_asked_for()) else {
+    let Some(asked) = policy.tls.as_deref().filter(|tls| tls.is_asked_for()) else {
         return Some(None);
     };
     let asking = rule.asking(asked);

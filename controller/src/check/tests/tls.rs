@@ -104,139 +104,146 @@ fn what_istio_knows_is_taken() {
     }
 }
 
+/// As in [`FILES`], by a Secret.
+const MUTUAL: &str = "mode: MUTUAL, credentialName: x";
+const SIMPLE: &str = "mode: SIMPLE, credentialName: x";
+
+/// `tls`, Secrets, and parts of the message and of the remedy.
+type Row = (&'static str, &'static str, &'static str, &'static str);
+
+const ROWS: [Row; 21] = [
+    (
+        "mode: ISTIO_MUTUAL",
+        "",
+        "a certificate of the mesh",
+        "set `SIMPLE`, or `MUTUAL`",
+    ),
+    (
+        "credentialName: x",
+        "",
+        "`tls` without a `mode`",
+        "set `mode: SIMPLE`",
+    ),
+    (
+        "mode: MUTUAL",
+        "",
+        "`tls.clientCertificate` is missing",
+        "or a Secret as `credentialName`",
+    ),
+    (
+        "mode: MUTUAL, clientCertificate: /c",
+        "",
+        "`tls.privateKey` is missing",
+        "files of the proxy",
+    ),
+    (
+        "mode: SIMPLE, privateKey: /k",
+        "",
+        "`tls.privateKey` is never shown",
+        "set `mode: MUTUAL`",
+    ),
+    (
+        "mode: SIMPLE, credentialName: x, caCrl: /c",
+        "",
+        "`tls.caCrl` stands beside",
+        "one of the two",
+    ),
+    (
+        "mode: SIMPLE, insecureSkipVerify: true, caCertificates: /c",
+        "",
+        "verifies nothing",
+        "one of",
+    ),
+    (
+        "mode: SIMPLE, insecureSkipVerify: true, credentialName: x",
+        "",
+        "`tls.credentialName` has no",
+        "one of",
+    ),
+    (
+        "mode: SIMPLE, sni: 10.0.0.1",
+        "",
+        "`tls.sni` is no DNS name",
+        "it is the host then",
+    ),
+    (
+        "mode: SIMPLE, subjectAltNames: ['*.b']",
+        "",
+        "`tls.subjectAltNames` has no",
+        "as certificates have them",
+    ),
+    (
+        MUTUAL,
+        "",
+        "there is no Secret default/x",
+        "with the field `key` or `tls.key`",
+    ),
+    (
+        MUTUAL,
+        "y: a=b",
+        "there is no Secret default/x",
+        "namespace default",
+    ),
+    (
+        SIMPLE,
+        "",
+        "there is no Secret default/x",
+        "with the field `cacert` or `ca.crt`",
+    ),
+    (
+        MUTUAL,
+        "x: tls.crt=certificate",
+        "has no certificate with its key",
+        "add `tls.crt` and `tls.key`",
+    ),
+    (
+        MUTUAL,
+        "x: tls.crt=bad tls.key=key",
+        "`tls.crt` of Secret default/x cannot be used",
+        "in PEM",
+    ),
+    (
+        MUTUAL,
+        "x: cert=certificate key=bad",
+        "`key` of Secret default/x cannot be used",
+        "not encrypted",
+    ),
+    (
+        MUTUAL,
+        "x: cert=certificate key=other",
+        "is not that of the certificate",
+        "that it was issued for",
+    ),
+    (
+        MUTUAL,
+        "x: cert=certificate key=key",
+        "has no CA certificates",
+        "add `ca.crt` or `cacert`",
+    ),
+    (
+        SIMPLE,
+        "x: ca.crt=key",
+        "`ca.crt` of Secret default/x cannot be used",
+        "of the authorities",
+    ),
+    (
+        SIMPLE,
+        "x: ca.crt=certificate ca.crl=bad",
+        "`ca.crl` of Secret",
+        "a revocation list",
+    ),
+    (
+        SIMPLE,
+        "x-cacert: ca.crt=bad; x: ca.crt=certificate",
+        "Secret default/x-cacert",
+        "in PEM",
+    ),
+];
+
 #[test]
 fn what_cannot_be_given_is_said_with_a_remedy() {
     let pems = Pems::new();
-    let x = "mode: MUTUAL, credentialName: x";
-    let ca = "mode: SIMPLE, credentialName: x";
-    for (tls, secrets, message, remedy) in [
-        (
-            "mode: ISTIO_MUTUAL",
-            "",
-            "a certificate of the mesh",
-            "set `SIMPLE`, or `MUTUAL`",
-        ),
-        (
-            "credentialName: x",
-            "",
-            "`tls` without a `mode`",
-            "set `mode: SIMPLE`",
-        ),
-        (
-            "mode: MUTUAL",
-            "",
-            "`tls.clientCertificate` is missing",
-            "or a Secret as `credentialName`",
-        ),
-        (
-            "mode: MUTUAL, clientCertificate: /c",
-            "",
-            "`tls.privateKey` is missing",
-            "files of the proxy",
-        ),
-        (
-            "mode: SIMPLE, privateKey: /k",
-            "",
-            "`tls.privateKey` is never shown",
-            "set `mode: MUTUAL`",
-        ),
-        (
-            "mode: SIMPLE, credentialName: x, caCrl: /c",
-            "",
-            "`tls.caCrl` stands beside",
-            "one of the two",
-        ),
-        (
-            "mode: SIMPLE, insecureSkipVerify: true, caCertificates: /c",
-            "",
-            "verifies nothing",
-            "one of",
-        ),
-        (
-            "mode: SIMPLE, insecureSkipVerify: true, credentialName: x",
-            "",
-            "`tls.credentialName` has no",
-            "one of",
-        ),
-        (
-            "mode: SIMPLE, sni: 10.0.0.1",
-            "",
-            "`tls.sni` is no DNS name",
-            "it is the host then",
-        ),
-        (
-            "mode: SIMPLE, subjectAltNames: ['*.b']",
-            "",
-            "`tls.subjectAltNames` has no",
-            "as certificates have them",
-        ),
-        (
-            x,
-            "",
-            "there is no Secret default/x",
-            "with the field `key` or `tls.key`",
-        ),
-        (
-            x,
-            "y: a=b",
-            "there is no Secret default/x",
-            "namespace default",
-        ),
-        (
-            ca,
-            "",
-            "there is no Secret default/x",
-            "with the field `cacert` or `ca.crt`",
-        ),
-        (
-            x,
-            "x: tls.crt=certificate",
-            "has no certificate with its key",
-            "add `tls.crt` and `tls.key`",
-        ),
-        (
-            x,
-            "x: tls.crt=bad tls.key=key",
-            "`tls.crt` of Secret default/x cannot be used",
-            "in PEM",
-        ),
-        (
-            x,
-            "x: cert=certificate key=bad",
-            "`key` of Secret default/x cannot be used",
-            "not encrypted",
-        ),
-        (
-            x,
-            "x: cert=certificate key=other",
-            "is not that of the certificate",
-            "that it was issued for",
-        ),
-        (
-            x,
-            "x: cert=certificate key=key",
-            "has no CA certificates",
-            "add `ca.crt` or `cacert`",
-        ),
-        (
-            ca,
-            "x: ca.crt=key",
-            "`ca.crt` of Secret default/x cannot be used",
-            "of the authorities",
-        ),
-        (
-            ca,
-            "x: ca.crt=certificate ca.crl=bad",
-            "`ca.crl` of Secret",
-            "a revocation list",
-        ),
-        (
-            ca,
-            "x-cacert: ca.crt=bad; x: ca.crt=certificate",
-            "Secret default/x-cacert",
-            "in PEM",
-        ),
-    ] {
+    for (tls, secrets, message, remedy) in ROWS {
         let report = pems.checked(tls, secrets);
         assert_eq!(report.errors(), 1, "{tls} {secrets}: {report}");
         let text = report.to_string();

@@ -153,51 +153,53 @@ fn tls_is_what_envoy_reads_of_it() {
     assert_eq!(anybody.unwrap().trust, None);
 }
 
+/// What is spoilt in a valid one, and the complaint.
+const SPOILT: [Edit<proto::UpstreamTlsContext>; 9] = [
+    (
+        |c| c.sni = "10.0.0.1".to_owned(),
+        "transport_socket.sni: \"10.0.0.1\" is no DNS name",
+    ),
+    (
+        |c| common(c).validation_context_type = None,
+        ".validation_context: is missing: nothing says whom to believe",
+    ),
+    (
+        |c| c.common_tls_context = None,
+        ".validation_context: is missing",
+    ),
+    (
+        |c| validation(c).trusted_ca = None,
+        ".validation_context.trusted_ca: is missing",
+    ),
+    (
+        |c| validation(c).trusted_ca = inline("x"),
+        ".validation_context.trusted_ca: only a file is supported here",
+    ),
+    (
+        |c| common(c).tls_certificates[0].private_key = file(""),
+        ".tls_certificates[0].private_key: is missing",
+    ),
+    (
+        |c| {
+            let twice = common(c).tls_certificates[0].clone();
+            common(c).tls_certificates.push(twice);
+        },
+        ".tls_certificates: has more than one",
+    ),
+    (
+        |c| validation(c).match_typed_subject_alt_names[0].san_type = 3,
+        "match_typed_subject_alt_names[0]: \"a.example\" is no URI",
+    ),
+    (
+        |c| validation(c).match_typed_subject_alt_names[0].matcher = None,
+        "match_typed_subject_alt_names[0]: only an exact name is supported",
+    ),
+];
+
 #[test]
 fn what_asks_for_tls_in_another_way_is_refused() {
     let of = "transport_socket.common_tls_context";
-    let rows: [(fn(&mut proto::UpstreamTlsContext), &str); 9] = [
-        (
-            |c| c.sni = "10.0.0.1".to_owned(),
-            "transport_socket.sni: \"10.0.0.1\" is no DNS name",
-        ),
-        (
-            |c| common(c).validation_context_type = None,
-            ".validation_context: is missing: nothing says whom to believe",
-        ),
-        (
-            |c| c.common_tls_context = None,
-            ".validation_context: is missing",
-        ),
-        (
-            |c| validation(c).trusted_ca = None,
-            ".validation_context.trusted_ca: is missing",
-        ),
-        (
-            |c| validation(c).trusted_ca = inline("x"),
-            ".validation_context.trusted_ca: only a file is supported here",
-        ),
-        (
-            |c| common(c).tls_certificates[0].private_key = file(""),
-            ".tls_certificates[0].private_key: is missing",
-        ),
-        (
-            |c| {
-                let twice = common(c).tls_certificates[0].clone();
-                common(c).tls_certificates.push(twice);
-            },
-            ".tls_certificates: has more than one",
-        ),
-        (
-            |c| validation(c).match_typed_subject_alt_names[0].san_type = 3,
-            "match_typed_subject_alt_names[0]: \"a.example\" is no URI",
-        ),
-        (
-            |c| validation(c).match_typed_subject_alt_names[0].matcher = None,
-            "match_typed_subject_alt_names[0]: only an exact name is supported",
-        ),
-    ];
-    for (edit, complaint) in rows {
+    for (edit, complaint) in SPOILT {
         let refused = parsed(edit).expect_err(complaint);
         assert!(refused.contains(complaint), "{complaint}: {refused}");
         assert!(
