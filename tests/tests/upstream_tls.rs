@@ -9,6 +9,7 @@ mod refused;
 mod rotation;
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 
 use meltemi_tests::certificates::Authority;
@@ -113,6 +114,19 @@ fn a_server_is_verified_by_its_host_and_everything_passes() {
         assert_eq!(client.reply(), "+OK");
         assert_eq!(client.call("GET large").len(), size);
     }
+    // To a server that does not read for a while.
+    let value = vec![b'y'; 32 << 20];
+    server.server().process().signal("STOP");
+    let set = meltemi_tests::redis::encode(&[b"SET", b"larger", &value]);
+    let mut writer = client.writer();
+    let sending = std::thread::spawn(move || writer.write_all(&set).unwrap());
+    until("the request is under way", || {
+        (it.metric("meltemi_requests_in_flight", "service") == 1).then_some(())
+    });
+    server.server().process().signal("CONT");
+    assert_eq!(client.reply(), "+OK");
+    sending.join().unwrap();
+    assert_eq!(client.call("GET larger").len(), value.len());
     // A pipeline of several clients, which share connections.
     let mut clients: Vec<_> = (0..16).map(|_| it.connect()).collect();
     for client in &mut clients {

@@ -101,6 +101,8 @@ impl Link {
         if connected {
             self.phase = Phase::Open;
             self.writable = true;
+            // What a handshake has read with its end is not told again.
+            self.readable |= self.stream.reads_ahead();
         }
         Ok(connected)
     }

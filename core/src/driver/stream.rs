@@ -135,6 +135,11 @@ impl Stream {
         }
     }
 
+    /// Whether it may hold what its socket has given already.
+    pub(super) fn reads_ahead(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Says that nothing more will be written.
     pub(super) fn shutdown(&mut self) -> io::Result<()> {
         match self {
