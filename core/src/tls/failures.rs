@@ -82,13 +82,7 @@ impl Failure {
     /// What went wrong, for people.
     pub(crate) fn words(error: &io::Error) -> String {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        match inner {
-            // Which is printed as what it is made of.
-            Some(rustls::Error::InvalidCertificate(CertificateError::Other(reason))) => {
-                format!("invalid peer certificate: {}", reason.0)
-            }
-            _ => error.to_string(),
-        }
+        inner.map_or_else(|| error.to_string(), meltemi_tls::words)
     }
 
     fn of_certificate(reason: &CertificateError) -> Self {
@@ -97,7 +91,10 @@ impl Failure {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => Self::Expired,
-            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            // The latter of an authority with the name of one whom we believe.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Self::UnknownAuthority
+            }
             CertificateError::Revoked
             | CertificateError::UnknownRevocationStatus
             | CertificateError::ExpiredRevocationList

@@ -17,6 +17,7 @@ pub use client::{ServerCheck, client};
 pub use identity::{Identity, IdentityError};
 pub use name::{InvalidName, PeerName};
 pub use trust::{Trust, TrustError};
+pub use verify::words;
 
 use std::sync::Arc;
 

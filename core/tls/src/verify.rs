@@ -106,6 +106,17 @@ impl fmt::Display for Mismatch {
 
 impl std::error::Error for Mismatch {}
 
+/// What went wrong in a handshake, for people: rustls prints a [`Mismatch`] as what it is made of.
+#[must_use]
+pub fn words(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(reason)) => {
+            format!("invalid peer certificate: {}", reason.0)
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Whoever it is, as long as it has the key of the certificate that it shows.
 #[derive(Debug)]
 pub(crate) struct Anybody(Arc<CryptoProvider>);
