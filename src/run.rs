@@ -32,7 +32,8 @@ pub(crate) fn main(arguments: Run, protocols: Arc<Protocols>) -> anyhow::Result<
         let (channel, dialled) = xds::in_memory();
         let incoming = ReceiverStream::new(dialled).map(Ok::<_, io::Error>);
         tokio::spawn(controller.run(resources, rejections, events));
-        tokio::spawn(Server::new(served, rejected).serve(incoming, std::future::pending()));
+        let server = Server::new(served, rejected).in_private();
+        tokio::spawn(server.serve(incoming, std::future::pending()));
         tokio::spawn(report(log, first.report));
         proxy::data_plane(channel, &arguments.process, protocols).await
     })

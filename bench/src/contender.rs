@@ -172,7 +172,11 @@ impl Contender {
             Kind::Envoy => envoy::start(setup)?,
             Kind::Nutcracker => nutcracker::start(setup)?,
             Kind::Haproxy => haproxy::start(setup)?,
-            kind if kind.is_meltemi() => meltemi::start(kind, setup)?,
+            Kind::Meltemi
+            | Kind::MeltemiGroup
+            | Kind::MeltemiPipeline
+            | Kind::MeltemiCatchAll
+            | Kind::MeltemiPolicy => meltemi::start(kind, setup)?,
         };
         if let Start::Running(contender) = &mut started {
             contender.wait_until_it_answers(setup.protocol)?;

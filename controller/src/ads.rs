@@ -21,6 +21,7 @@ use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteCon
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meltemi_proto::meltemi::config::v1::{Self_, Service};
 use prost::Name;
 
@@ -33,6 +34,7 @@ fn rank(type_url: &str) -> usize {
         Service::type_url(),
         RouteConfiguration::type_url(),
         Cluster::type_url(),
+        Secret::type_url(),
         ClusterLoadAssignment::type_url(),
     ];
     let known = order.iter().position(|url| url == type_url);

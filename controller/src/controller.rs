@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
 use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 use tokio::sync::{mpsc, watch};
@@ -14,12 +15,12 @@ use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic, SourceFile};
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
-use crate::model::{self, Model};
+use crate::model::{self, Cluster, Model};
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
 use crate::source::Contents;
 use crate::source::directory::{Directory, Watch};
-use crate::translate::translate;
+use crate::translate::{secrets, translate};
 
 /// Manifests in, resources out.
 pub struct Controller {
@@ -180,7 +181,14 @@ impl Controller {
         if *type_url == Service::type_url() {
             return server.map(|server| &**server.decides());
         }
-        let cluster = self.model.clusters.get(&name.parse().ok()?)?;
+        let cluster = match *type_url == Secret::type_url() {
+            true => self
+                .model
+                .clusters
+                .values()
+                .find(|cluster| needs(cluster, name))?,
+            false => self.model.clusters.get(&name.parse().ok()?)?,
+        };
         self.objects.get(&cluster.source).map(|object| &**object)
     }
 
@@ -191,6 +199,12 @@ impl Controller {
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// Whether the cluster needs the secret of this name.
+fn needs(cluster: &Cluster, secret: &str) -> bool {
+    let mut secrets = cluster.tls.iter().flat_map(secrets);
+    secrets.any(|known| known.name == secret)
 }
 
 /// The route that a reason speaks of: `routes[3].match…`.

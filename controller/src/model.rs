@@ -35,6 +35,7 @@ mod routers;
 mod secrets;
 mod services;
 mod sources;
+mod tls;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
@@ -47,6 +48,7 @@ pub(crate) use policy::{
 };
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
+pub(crate) use tls::{ClusterTls, Identity, Trust};
 
 /// Everything that a proxy has to know.
 #[derive(Debug)]
@@ -249,6 +251,8 @@ pub(crate) struct Cluster {
     pub(crate) connect_timeout: Duration,
     /// Its own `connect_timeout` is the one above, where it has one.
     pub(crate) pool: ConnectionPool,
+    /// None: its endpoints are dialled in plaintext.
+    pub(crate) tls: Option<ClusterTls>,
     /// None: the proxy's default.
     pub(crate) max_unknown_nodes: Option<u32>,
     /// What the plugin is told about the servers.
@@ -347,6 +351,7 @@ impl Findings {
 
 /// What the steps of [`build`] share.
 struct Context<'a> {
+    objects: &'a Objects,
     settings: &'a Settings,
     protocols: Protocols,
     services: &'a Services,
@@ -364,6 +369,7 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     let rules = DestinationRules::new(objects, &services, settings, &mut findings);
     let redis = redis::Destinations::new(objects, &services, settings, &mut findings);
     let context = Context {
+        objects,
         settings,
         protocols,
         services: &services,

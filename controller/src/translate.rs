@@ -18,6 +18,7 @@ use meltemi_policy::{Locality, Place};
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
+pub(crate) use tls::secrets;
 
 mod cluster;
 mod health;
@@ -25,6 +26,7 @@ mod limit;
 mod locality;
 mod matching;
 mod policy;
+mod tls;
 
 /// All resources of a model. `own` is the proxy: nameless where it knows better itself.
 pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
@@ -46,6 +48,9 @@ pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
         let name = name.to_string();
         resources.insert(&name, &cluster::cluster(cluster, &name));
         resources.insert(&name, &cluster::endpoints(cluster, &name));
+        for secret in cluster.tls.iter().flat_map(secrets) {
+            resources.insert(secret.name.clone(), &secret);
+        }
     }
     resources
 }

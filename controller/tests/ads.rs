@@ -88,7 +88,7 @@ async fn a_refused_resource_is_reported_and_the_rest_applies() {
 
     let mut broken = fixture::cluster(CLUSTER);
     broken.transport_socket = Some(meltemi_proto::envoy::config::core::v3::TransportSocket {
-        name: "envoy.transport_sockets.tls".to_owned(),
+        name: "envoy.transport_sockets.quic".to_owned(),
         ..Default::default()
     });
     let mut changed = resources(&[20881]);

@@ -10,6 +10,7 @@ mod metrics;
 mod page;
 mod ready;
 mod server;
+mod tls;
 
 use std::sync::Arc;
 

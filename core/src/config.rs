@@ -17,6 +17,7 @@ mod matching;
 mod proxy;
 mod retry;
 mod route;
+mod secret;
 mod service;
 mod setting;
 mod share;
@@ -43,6 +44,7 @@ pub use retry::{RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
     CircuitBreaker, Mirror, Mutation, RemovePrefix, Route, RouteConfig, WeightedCluster,
 };
+pub use secret::{Secret, SecretValue};
 pub use service::{Buffering, Service};
 pub use setting::Setting;
 pub use share::Share;

@@ -15,6 +15,7 @@ mod outlier;
 mod overlay;
 mod socket;
 mod stream;
+mod tls;
 mod transfer;
 mod turn;
 mod worker;

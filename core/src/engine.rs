@@ -72,6 +72,7 @@ use crate::{
     outlier::Outcome,
     protocols::Protocols,
     telemetry::WorkerTelemetry,
+    tls::Tls,
 };
 use boxes::Boxes;
 use client::{Client, Home};
@@ -121,7 +122,9 @@ pub enum Action {
         protocol: &'static str,
         /// The system's own probes of the idle connection.
         keepalive: Option<Keepalive>,
-        /// Give up after this time.
+        /// What the connection is encrypted by; `None`: it is not.
+        tls: Option<Arc<Tls>>,
+        /// Give up after this time, the handshake included.
         timeout: Duration,
     },
     /// There are unsent bytes: write until [`Engine::unsent`] is empty.

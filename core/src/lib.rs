@@ -14,4 +14,5 @@ pub mod outlier;
 pub mod protocols;
 pub mod proxy;
 pub mod telemetry;
+pub mod tls;
 pub mod xds;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join;
+use futures_util::future::join3;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
@@ -26,6 +26,7 @@ use crate::driver::{
 use crate::engine::Settings;
 use crate::protocols::Protocols;
 use crate::telemetry::Telemetry;
+use crate::tls::Certificates;
 use crate::xds;
 
 /// After the drain time, what is left of the workers ends within this.
@@ -125,6 +126,7 @@ struct Proxy {
     listeners: Listeners,
     outliers: Outliers,
     health_checks: HealthChecks,
+    certificates: Certificates,
     telemetry: Arc<Telemetry>,
     drain: Arc<Notify>,
     drain_time: Duration,
@@ -173,6 +175,7 @@ impl Proxy {
                 Arc::clone(&protocols),
                 checked,
             ),
+            certificates: Certificates::default(),
             workers,
             telemetry,
             drain: Arc::new(Notify::new()),
@@ -225,17 +228,21 @@ impl Proxy {
             tokio::select! {
                 changed = self.snapshots.changed() => if changed.is_err() {
                     // Nobody is left to change it: the last one stays.
-                    join(self.outliers.run(), self.listeners.retry()).await;
+                    let certificates = self.certificates.run();
+                    join3(self.outliers.run(), self.listeners.retry(), certificates).await;
                     pending::<()>().await;
                 },
                 () = self.outliers.run() => {}
+                () = self.certificates.run() => {}
                 () = self.listeners.retry() => {}
             }
         }
     }
 
-    /// The workers first: a connection is accepted only when they know what to do with it.
+    /// The workers before the listeners: a connection is accepted only when they know what to do with
+    /// it; and before the workers the certificates that they dial with.
     async fn apply(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), ListenError> {
+        self.certificates.configure(snapshot).await;
         self.workers.configure(snapshot);
         self.outliers.configure(snapshot, Instant::now());
         self.health_checks.configure(snapshot);

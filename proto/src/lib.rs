@@ -4,6 +4,7 @@
 //! The packages keep their published names; `README.md` lists where each comes from.
 
 mod any;
+mod data_source;
 mod setting;
 
 pub use prost_types::{Duration, Struct, Value, value};

@@ -5,6 +5,7 @@
 //! Where the peers are not built, `Peers::find` says in a line how to build them and the test passes,
 //! unless `MELTEMI_REQUIRE_PEERS=1`.
 
+pub mod certificates;
 pub mod dubbo;
 mod envoy;
 pub mod history;
@@ -16,6 +17,7 @@ mod process;
 mod proxied;
 pub mod redis;
 mod source;
+mod terminator;
 pub mod thrift;
 mod wait;
 
@@ -26,4 +28,5 @@ pub use meltemi::{Meltemi, binary};
 pub use process::Process;
 pub use proxied::Proxied;
 pub use source::connect_from;
+pub use terminator::Terminator;
 pub use wait::{PATIENCE, until};

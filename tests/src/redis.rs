@@ -8,6 +8,7 @@ pub mod script;
 mod scripted;
 mod server;
 mod suite;
+mod tls;
 mod wire;
 
 pub use cluster::{Cluster, Node};
@@ -16,6 +17,7 @@ pub use proxied::Proxied;
 pub use scripted::{Asked, Scripted, pipeline};
 pub use server::Server;
 pub use suite::{Suite, Verdict, Verdicts};
+pub use tls::Encrypted;
 pub use wire::{Wire, encode};
 
 use crate::manifests::Manifests;

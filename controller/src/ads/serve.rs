@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
 use meltemi_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use prost::Name;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -42,6 +44,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Server {
     resources: watch::Receiver<Option<Arc<Resources>>>,
     rejections: mpsc::Sender<Rejection>,
+    /// Nobody else can read what is sent.
+    is_private: bool,
 }
 
 impl Server {
@@ -53,6 +57,17 @@ impl Server {
         Self {
             resources,
             rejections,
+            is_private: false,
+        }
+    }
+
+    /// The connections that it will serve can be read by nobody else: secrets, which otherwise count
+    /// as not there, are sent on them.
+    #[must_use]
+    pub fn in_private(self) -> Self {
+        Self {
+            is_private: true,
+            ..self
         }
     }
 
@@ -105,6 +120,7 @@ impl Service {
             resources: self.server.resources.clone(),
             rejections: self.server.rejections.clone(),
             ended: self.ended.clone(),
+            is_private: self.server.is_private,
             responses,
         };
         tokio::spawn(stream.run(requests));
@@ -146,6 +162,9 @@ trait Protocol: Default + Send + 'static {
     fn request(&mut self, request: Self::Request) -> Vec<Rejection>;
 
     fn respond(&mut self, resources: &Resources) -> Vec<Self::Response>;
+
+    /// Makes a response with secrets one that says that there are none. False: it has none.
+    fn withhold_secrets(response: &mut Self::Response) -> bool;
 }
 
 impl Protocol for DeltaStream {
@@ -158,6 +177,15 @@ impl Protocol for DeltaStream {
 
     fn respond(&mut self, resources: &Resources) -> Vec<DeltaDiscoveryResponse> {
         self.respond(resources)
+    }
+
+    fn withhold_secrets(response: &mut DeltaDiscoveryResponse) -> bool {
+        if response.type_url != Secret::type_url() || response.resources.is_empty() {
+            return false;
+        }
+        let withheld = response.resources.drain(..).map(|secret| secret.name);
+        response.removed_resources.extend(withheld);
+        true
     }
 }
 
@@ -172,6 +200,14 @@ impl Protocol for SotwStream {
     fn respond(&mut self, resources: &Resources) -> Vec<DiscoveryResponse> {
         self.respond(resources)
     }
+
+    fn withhold_secrets(response: &mut DiscoveryResponse) -> bool {
+        let has_some = response.type_url == Secret::type_url() && !response.resources.is_empty();
+        if has_some {
+            response.resources.clear();
+        }
+        has_some
+    }
 }
 
 /// One client's stream.
@@ -180,6 +216,7 @@ struct ClientStream<S: Protocol> {
     resources: watch::Receiver<Option<Arc<Resources>>>,
     rejections: mpsc::Sender<Rejection>,
     ended: watch::Receiver<()>,
+    is_private: bool,
     responses: mpsc::Sender<Result<S::Response, Status>>,
 }
 
@@ -226,7 +263,10 @@ impl<S: Protocol> ClientStream<S> {
         let Some(resources) = self.resources.borrow_and_update().clone() else {
             return Ok(());
         };
-        for response in self.state.respond(&resources) {
+        for mut response in self.state.respond(&resources) {
+            if !self.is_private && S::withhold_secrets(&mut response) {
+                warn!("secrets are not sent on a connection that others can read");
+            }
             self.responses.send(Ok(response)).await.map_err(drop)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ mod mutations;
 mod redis;
 mod remedies;
 mod secrets;
+mod tls;
 
 /// What is said of the manifests, with the valid ones spoilt by edits of (file, from, to).
 fn spoilt(edits: &[(&str, &str, &str)]) -> String {

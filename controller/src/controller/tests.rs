@@ -88,11 +88,11 @@ fn a_deleted_file_withdraws_its_objects() {
 }
 
 #[test]
-fn a_cluster_that_asks_for_tls_is_refused_and_never_dialled_in_plaintext() {
+fn a_cluster_that_asks_for_what_cannot_be_given_is_refused_and_never_dialled_in_plaintext() {
     let fixture = Fixture::valid();
     let (mut controller, _) = loaded(&fixture);
     let before = "{name: v2, labels: {version: v2}}";
-    let after = "{name: v2, labels: {version: v2}, trafficPolicy: {tls: {mode: SIMPLE}}}";
+    let after = "{name: v2, labels: {version: v2}, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}";
     fixture.edit("rule.yaml", before, after);
     let update = controller.reload().unwrap();
     assert_eq!(update.report.errors(), 1);

@@ -120,7 +120,7 @@ codes! {
     NoEndpoints,
     /// Endpoints lie in several localities, and nothing makes traffic prefer the nearest.
     LocalityInactive,
-    /// Something that is routed asks for TLS, which is not available: its server or cluster is refused.
+    /// Something that is routed asks for TLS that it cannot have: its server or cluster is refused.
     TlsUnavailable,
     /// Name resolution is asked for, which is not available: the service has no endpoints.
     DnsUnavailable,

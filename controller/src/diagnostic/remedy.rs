@@ -56,7 +56,7 @@ impl Code {
             Self::EmptySubset => "select by labels that endpoints have",
             Self::NoEndpoints => "give the service an endpoint",
             Self::LocalityInactive => "set `trafficPolicy.outlierDetection`",
-            Self::TlsUnavailable => "remove `tls`",
+            Self::TlsUnavailable => "change `tls`, or remove it",
             Self::DnsUnavailable => "list addresses and use `resolution: STATIC`",
             Self::RejectedByProxy => {
                 "change the object as the reason says, and report it: `check` should have said so"

@@ -8,7 +8,9 @@ use super::bounds;
 use super::keyed;
 use super::tiers::Endpoints;
 use crate::manifest::Simple;
-use crate::model::{Cluster, LocalityOrigin, LocalityState, Model, WeightedCluster};
+use crate::model::{
+    Cluster, ClusterTls, Identity, LocalityOrigin, LocalityState, Model, Trust, WeightedCluster,
+};
 
 /// What a destination of the route gets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,6 +20,9 @@ pub struct DestinationShare {
     /// Percent of the route's requests.
     pub weight: u32,
     pub load_balancer: Option<String>,
+    /// What connections are encrypted and verified by; none: they are in plaintext.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// How endpoints that are new come to their weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<String>,
@@ -128,6 +133,7 @@ fn cluster_share(
         fallbacks: vec![],
         load_balancer: cluster.map(|cluster| keyed::balance(cluster, keyed)),
         unhashed: rule.and_then(|rule| keyed.unknown(&rule)),
+        tls: cluster.and_then(|cluster| cluster.tls.as_ref().map(encryption)),
         warmup: cluster.and_then(warmup),
         limits: cluster.map(bounds::of).unwrap_or_default().described(),
         health_check: cluster.and_then(health_check),
@@ -139,6 +145,28 @@ fn cluster_share(
         tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
         left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
     }
+}
+
+fn encryption(tls: &ClusterTls) -> String {
+    let (mode, ours) = match &tls.identity {
+        None => ("SIMPLE", String::new()),
+        Some(Identity::Secret { id, .. }) => ("MUTUAL", format!(", shows that of {id}")),
+        Some(Identity::Files { chain, .. }) => ("MUTUAL", format!(", shows {chain}")),
+    };
+    let names: Vec<_> = tls.names.iter().map(ToString::to_string).collect();
+    let names = names.join(" or ");
+    let check = match &tls.trust {
+        None => "whoever answers is believed".to_owned(),
+        Some(Trust::Secret { id, .. }) => {
+            format!("the certificate is for {names}, by an authority of {id}")
+        }
+        Some(Trust::Files { authorities, .. }) => {
+            let by = authorities.as_deref().unwrap_or("the proxy's system");
+            format!("the certificate is for {names}, by an authority of {by}")
+        }
+    };
+    let sni = tls.sni.as_ref().map(|sni| format!(" to {sni}"));
+    format!("TLS {mode}{}{ours}: {check}", sni.unwrap_or_default())
 }
 
 /// None where it does not act.

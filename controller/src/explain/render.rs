@@ -210,6 +210,9 @@ impl DestinationShare {
             return write!(f, "\n          requests fail: there is no such cluster");
         };
         write!(f, "\n          {balance}, {locality}")?;
+        if let Some(tls) = &self.tls {
+            write!(f, "\n          {tls}")?;
+        }
         if let Some(warmup) = &self.warmup {
             write!(f, "\n          a new endpoint warms up: {warmup}")?;
         }

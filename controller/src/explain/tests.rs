@@ -5,6 +5,7 @@ mod bounds;
 mod limits;
 mod locality;
 mod redis;
+mod tls;
 
 fn query(service: &str, attributes: &[(&str, &str)]) -> Query {
     let attributes = attributes

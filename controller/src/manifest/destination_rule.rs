@@ -45,7 +45,7 @@ impl DestinationRule {
     /// Where it asks for TLS, at whatever level.
     pub(crate) fn tls(&self) -> impl Iterator<Item = &Tls> {
         let levels = self.policies().flat_map(TrafficPolicy::levels);
-        let given = levels.filter_map(|p| p.tls.as_ref());
+        let given = levels.filter_map(|p| p.tls.as_deref());
         given.filter(|tls| tls.is_asked_for())
     }
 
@@ -89,7 +89,7 @@ pub(crate) struct TrafficPolicy {
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
     /// Where TLS is asked for.
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Box<Tls>>,
     pub(crate) ports: BTreeMap<u16, Located<Self>>,
 }
 
@@ -275,7 +275,9 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
         retry_budget: fields
             .node("retryBudget")
             .map(|node| retry_budget::decode(d, node)),
-        tls: fields.node("tls").map(|node| tls::decode(d, node)),
+        tls: fields
+            .node("tls")
+            .map(|node| Box::new(tls::decode(d, node))),
         ports: BTreeMap::new(),
     }
 }

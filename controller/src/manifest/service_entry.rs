@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use meltemi_policy::place::topology;
 use meltemi_policy::{Locality, LocalityParseError};
+use meltemi_tls::PeerName;
 
 use super::decode::{Decoder, Field, Fields};
 use super::metadata::Metadata;
@@ -17,6 +18,7 @@ pub(crate) struct ServiceEntry {
     pub(crate) ports: Vec<ServicePort>,
     pub(crate) resolution: Resolution,
     pub(crate) endpoints: Vec<WorkloadEntry>,
+    pub(crate) subject_alt_names: Vec<PeerName>,
     /// Labels of the `WorkloadEntry`s that serve it.
     pub(crate) selector: Option<BTreeMap<String, String>>,
 }
@@ -57,7 +59,7 @@ const SERVICE_ENTRY: &[Field] = &[
     Field::InForce("workloadSelector"),
     Field::NoEffect("location"),
     Field::NotYet("exportTo"),
-    Field::NotYet("subjectAltNames"),
+    Field::InForce("subjectAltNames"),
 ];
 
 const PORT: &[Field] = &[
@@ -122,8 +124,23 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
         ports,
         resolution: resolution(d, &fields)?,
         endpoints,
+        subject_alt_names: subject_alt_names(d, &fields),
         selector,
     })
+}
+
+/// What the certificates of its servers are for.
+fn subject_alt_names(d: &mut Decoder, spec: &Fields<'_>) -> Vec<PeerName> {
+    let names = spec.strings(d, "subjectAltNames").into_iter();
+    let names = names.filter_map(|name| {
+        let parsed = name.value.parse().ok();
+        if parsed.is_none() {
+            let message = format!("`{}` is no DNS name, URI or IP address", name.value);
+            d.invalid(name.at, message, "write names as certificates have them");
+        }
+        parsed
+    });
+    names.collect()
 }
 
 fn ports(d: &mut Decoder, spec: &Fields<'_>) -> Vec<ServicePort> {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use meltemi_policy::{ClusterName, Locality, subset};
 
-use super::destination_rules::{MergedRule, refuse_tls};
+use super::destination_rules::MergedRule;
 use super::hashing;
 use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
-use super::{Cluster, Context, Findings, Rule, Server, Service};
+use super::{Cluster, ClusterTls, Context, Findings, Rule, Server, Service, tls};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
@@ -66,10 +66,10 @@ fn cluster(
     let policy = rule
         .map(|rule| rule.policy(subset, port.number))
         .unwrap_or_default();
-    if let (Some(rule), Some(tls)) = (rule, policy.tls.as_ref().filter(|t| t.is_asked_for())) {
-        refuse_tls(rule.asking(tls), tls, findings);
-        return None;
-    }
+    let tls = match rule {
+        Some(rule) => encryption(rule, &policy, service, (context, findings))?,
+        None => None,
+    };
     let selected = |labels| subset.is_none_or(|s| subset::selects(&s.labels, labels));
     let endpoints = port
         .endpoints
@@ -94,6 +94,7 @@ fn cluster(
         warmup: balancer.and_then(|lb| lb.warmup),
         connect_timeout: pool.tcp.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         pool,
+        tls,
         max_unknown_nodes: None,
         settings: vec![],
         topology: None,
@@ -109,6 +110,20 @@ fn cluster(
         destination.apply(&mut cluster, port.number, has_balancer, context.services);
     }
     Some(cluster)
+}
+
+/// None where TLS is asked for and cannot be given; `Some(None)` where plaintext is.
+fn encryption(
+    rule: &MergedRule,
+    policy: &TrafficPolicy,
+    service: &Service,
+    (context, findings): (&Context<'_>, &mut Findings),
+) -> Option<Option<ClusterTls>> {
+    let Some(asked) = policy.tls.as_deref().filter(|tls| tls.is_asked_for()) else {
+        return Some(None);
+    };
+    let asking = rule.asking(asked);
+    tls::of((asking, asked), service, context.objects, findings).map(Some)
 }
 
 /// Istio's default is LEAST_REQUEST.

@@ -14,7 +14,6 @@ use crate::manifest::{
 use crate::schema::Settings;
 
 mod checks;
-pub(super) use checks::refuse_tls;
 
 /// Rules by namespace and host; those of one host and for the same clients are merged.
 #[derive(Debug)]

@@ -39,7 +39,8 @@ pub(super) fn credentials(
     let id = ObjectRef::new(Kind::Secret, namespace, &reference.name.value);
     let wanted = wanted(reference);
     let Some(Spec::Secret(secret)) = objects.get(&id).map(|object| &object.spec) else {
-        unknown_secret(object, (&reference.name, &wanted), &id, objects, findings);
+        let absent = absent(&id, &wanted, objects);
+        findings.at(object, reference.name.at, absent);
         findings.needing([Need::Secret { id, fields: wanted }]);
         return None;
     };
@@ -74,13 +75,8 @@ fn wanted(reference: &SecretReference) -> Vec<String> {
     }
 }
 
-fn unknown_secret(
-    object: &Object,
-    (name, wanted): (&Located<String>, &[String]),
-    id: &ObjectRef,
-    objects: &Objects,
-    findings: &mut Findings,
-) {
+/// There is no such Secret, in which one of these fields is wanted.
+pub(super) fn absent(id: &ObjectRef, wanted: &[String], objects: &Objects) -> Diagnostic {
     let secrets = || objects.keys().filter(|o| o.kind == Kind::Secret);
     let own = || secrets().filter(|o| o.namespace == id.namespace);
     // The right name in another namespace is the more likely mistake.
@@ -97,7 +93,7 @@ fn unknown_secret(
         quoted(wanted),
         id.namespace
     );
-    findings.at(object, name.at, refused(message, &remedy));
+    refused(message, &remedy)
 }
 
 struct Lookup<'a> {

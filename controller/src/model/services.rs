@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meltemi_policy::{host, subset};
+use meltemi_tls::PeerName;
 
 use super::protocols::{PortName, Protocols};
 use super::traffic_distribution::{self, TrafficDistribution};
@@ -26,6 +27,8 @@ pub(crate) struct Service {
     pub(crate) ports: Vec<Port>,
     /// Values of the protocol's service attribute to which its rules are restricted.
     pub(crate) interfaces: Vec<String>,
+    /// What its servers' certificates are for, unless a DestinationRule says otherwise.
+    pub(crate) subject_alt_names: Vec<PeerName>,
     /// What an annotation of it, or of its namespace, asks for.
     pub(crate) distribution: Option<TrafficDistribution>,
     pub(crate) source: Arc<Object>,
@@ -160,6 +163,7 @@ fn service(
             .map(|i| i.trim().to_owned())
             .filter(|i| !i.is_empty())
             .collect(),
+        subject_alt_names: entry.subject_alt_names.clone(),
         distribution: TrafficDistribution::of(object, objects),
         source: object.clone(),
         at: host.at,

@@ -170,7 +170,7 @@ fn a_gateway_closes_with_its_file() {
 fn a_rule_that_comes_to_ask_for_tls_does_not_fall_back_to_plaintext() {
     let fixture = Fixture::valid();
     let (mut controller, _) = loaded(&fixture);
-    let tls = "{name: v9, labels: {version: v1}, trafficPolicy: {tls: {mode: SIMPLE}}}";
+    let tls = "{name: v9, labels: {version: v1}, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}";
     fixture.edit("rule.yaml", "{name: v1, labels: {version: v1}}", tls);
     let update = controller.reload().unwrap();
     assert_eq!(update.report.errors(), 1, "{}", update.report);

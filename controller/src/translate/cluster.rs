@@ -17,6 +17,7 @@ use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use meltemi_proto::meltemi::config::v1 as own;
 
 use super::policy::{hash_policy, percent, settings};
+use super::tls::transport_socket;
 use super::{duration, metadata, pipe, socket, source, wire_locality};
 use super::{health, locality};
 use crate::manifest::{ConnectionPool, HashTable, Keepalive, Simple, Warmup};
@@ -24,10 +25,6 @@ use crate::model::{Cluster, Endpoint, EndpointAddress};
 
 pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
     let (lb_policy, lb_config) = balance(cluster);
-    let ads = core::ConfigSource {
-        config_source_specifier: Some(ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
-        resource_api_version: core::ApiVersion::V3.into(),
-    };
     let policy = own::ClusterPolicy {
         locality: locality::rule(cluster.locality.rule()),
         settings: settings(&cluster.settings),
@@ -54,7 +51,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         name: name.to_owned(),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
         eds_cluster_config: Some(EdsClusterConfig {
-            eds_config: Some(ads),
+            eds_config: Some(ads()),
             service_name: String::new(),
         }),
         connect_timeout: Some(duration(cluster.connect_timeout)),
@@ -65,6 +62,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         common_lb_config: locality::common(cluster),
         outlier_detection: cluster.outlier.as_ref().map(health::outlier_detection),
         health_checks: cluster.health_check.iter().map(health::check).collect(),
+        transport_socket: cluster.tls.as_ref().map(transport_socket),
         metadata: Some(metadata(&policy)),
         ..wire::Cluster::default()
     }
@@ -82,6 +80,14 @@ fn peak_ewma(cluster: &Cluster) -> Option<own::PeakEwma> {
             decay: Some(duration(decay)),
         }),
         _ => None,
+    }
+}
+
+/// From where the cluster itself comes.
+pub(super) fn ads() -> core::ConfigSource {
+    core::ConfigSource {
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
+        resource_api_version: core::ApiVersion::V3.into(),
     }
 }
 

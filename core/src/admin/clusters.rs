@@ -6,7 +6,7 @@ use std::time::Duration;
 use meltemi_policy::Place;
 use serde_json::{Map, Value, json};
 
-use super::{Sources, dump};
+use super::{Sources, dump, tls};
 use crate::balance::Balancer;
 use crate::circuit::{Count, Usage};
 use crate::config::{Address, Cluster, Health};
@@ -37,6 +37,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
             "circuit_breakers": circuit_breakers(cluster, &circuits.cluster(name)),
+            "tls": cluster.tls.as_deref().map(tls::page),
             "tiers": tiers(&balancer),
             "endpoints": endpoints(cluster, &balancer, &uses, &left_out),
         });

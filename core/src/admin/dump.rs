@@ -10,7 +10,7 @@ use meltemi_policy::{
 };
 use serde_json::{Map, Value, json};
 
-use super::Sources;
+use super::{Sources, tls};
 use crate::config::{
     Cluster, Fault, Keepalive, LbPolicy, Limits, Mirror, Mutation, RateLimit, RetryPolicy, Route,
     RouteConfig, RouteFault, Service, Setting,
@@ -279,6 +279,7 @@ fn cluster(cluster: &Cluster) -> Value {
         "hash_policy": hash_policy(&cluster.hash_policy),
         "hash_balance_factor": cluster.hash_balance_factor,
         "connect_timeout": duration(cluster.connect_timeout),
+        "tls": cluster.tls.as_deref().map(tls::page),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "limits": limits(cluster.limits),
         "idle_timeout": cluster.idle_timeout.map(duration),

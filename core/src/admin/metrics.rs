@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Sources;
+use super::{Sources, tls};
 
 /// All metrics in the Prometheus text format.
 pub(super) fn render(sources: &Sources) -> String {
@@ -53,8 +53,10 @@ pub(super) fn render(sources: &Sources) -> String {
             "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
         );
     }
+    let snapshot = sources.snapshot();
+    tls::metrics(&snapshot, &mut page);
     // Hexadecimal, so that nothing in it has to be escaped.
-    let version = &sources.snapshot().version;
+    let version = &snapshot.version;
     let _ = writeln!(
         page,
         "# HELP meltemi_config_info The version of the configuration in force.\n\

@@ -5,6 +5,7 @@ mod hashing;
 mod health_check;
 mod locality;
 mod outlier;
+mod tls;
 mod warmup;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use super::duration::duration;
 use super::invalid::{Invalid, required};
 use super::retry::RetryBudget;
 use super::{Endpoints, Setting, hash_policy};
+use crate::tls::Tls;
 
 /// Envoy's, where the cluster gives none.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,6 +55,8 @@ pub struct Cluster {
     /// `hash_policy` says what is hashed. At least 100; `None` is no limit.
     pub hash_balance_factor: Option<u32>,
     pub connect_timeout: Duration,
+    /// `None`: its endpoints are dialled in plaintext.
+    pub tls: Option<Arc<Tls>>,
     /// `None`: idle connections are not probed.
     pub keepalive: Option<Keepalive>,
     pub limits: Limits,
@@ -116,6 +120,7 @@ impl Cluster {
             hash_policy: Vec::new(),
             hash_balance_factor: None,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            tls: None,
             keepalive: None,
             limits: Limits::default(),
             idle_timeout: None,
@@ -162,9 +167,9 @@ impl Cluster {
 impl TryFrom<proto::Cluster> for Cluster {
     type Error = Invalid;
 
-    /// The cluster, still without endpoints.
+    /// The cluster, still without endpoints and without what its TLS needs of secrets.
     fn try_from(cluster: proto::Cluster) -> Result<Self, Invalid> {
-        refuse_tls(&cluster)?;
+        let tls = tls::parse(&cluster)?;
         let eds = ClusterDiscoveryType::Type(proto::cluster::DiscoveryType::Eds.into());
         if cluster.cluster_discovery_type != Some(eds) {
             return Err(Invalid::new("type", "only EDS is supported"));
@@ -194,6 +199,7 @@ impl TryFrom<proto::Cluster> for Cluster {
             hash_policy: policy.hash_policy,
             hash_balance_factor: hashing::balance_factor(cluster.common_lb_config.as_ref())?,
             connect_timeout,
+            tls,
             keepalive: keepalive(cluster.upstream_connection_options)?,
             limits: connection::limits(thresholds.as_ref(), policy.max_requests_per_connection)?,
             idle_timeout: policy.idle_timeout,
@@ -231,18 +237,6 @@ impl LbPolicy {
             )),
         }
     }
-}
-
-/// What asks for TLS is never dialled in plaintext.
-fn refuse_tls(cluster: &proto::Cluster) -> Result<(), Invalid> {
-    if let Some(socket) = &cluster.transport_socket {
-        let reason = format!("{:?} is not supported", socket.name);
-        return Err(Invalid::new("transport_socket", reason));
-    }
-    if !cluster.transport_socket_matches.is_empty() {
-        return Err(Invalid::new("transport_socket_matches", "is not supported"));
-    }
-    Ok(())
 }
 
 /// As Envoy: where hashing is asked for, a request without a key has an endpoint at random.

@@ -23,6 +23,7 @@ mod balancing;
 mod limits;
 mod matching;
 mod settings;
+mod tls;
 
 /// One edit of a valid message, and the complaint that it must lead to.
 type Edit<M> = (fn(&mut M), &'static str);
@@ -62,7 +63,7 @@ fn metadata<M: prost::Message + prost::Name>(message: &M) -> core::Metadata {
     }
 }
 
-fn tls() -> core::TransportSocket {
+fn other_socket() -> core::TransportSocket {
     core::TransportSocket {
         name: "tls".to_owned(),
         ..core::TransportSocket::default()
@@ -138,7 +139,7 @@ fn listeners() {
                 "filter_chains: one is expected, not 0",
             ),
             (
-                |l| l.filter_chains[0].transport_socket = Some(tls()),
+                |l| l.filter_chains[0].transport_socket = Some(other_socket()),
                 "filter_chains[0].transport_socket: \"tls\" is not supported",
             ),
             (
@@ -479,7 +480,7 @@ fn refused_clusters() {
             ),
             (|c| c.lb_policy = 99, "lb_policy: 99 is unknown"),
             (
-                |c| c.transport_socket = Some(tls()),
+                |c| c.transport_socket = Some(other_socket()),
                 "transport_socket: \"tls\" is not supported",
             ),
             (

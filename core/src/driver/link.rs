@@ -11,7 +11,7 @@ use mio::Token;
 use mio::event::Event;
 use slotmap::{Key, KeyData, SecondaryMap};
 
-use super::stream::Stream;
+use super::stream::{Got, Stream};
 use crate::engine::{ClientKey, ConnectionId, ServerKey};
 
 /// A connection of the engine and its socket.
@@ -53,7 +53,7 @@ pub(super) enum Written {
     Bytes(usize),
     /// The poll will tell when the socket takes more.
     Blocked,
-    Failed,
+    Failed(io::Error),
 }
 
 impl Link {
@@ -101,6 +101,8 @@ impl Link {
         if connected {
             self.phase = Phase::Open;
             self.writable = true;
+            // What a handshake has read with its end is not told again.
+            self.readable |= self.stream.reads_ahead();
         }
         Ok(connected)
     }
@@ -114,14 +116,13 @@ impl Link {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
         loop {
             match self.stream.read(buffer) {
-                Ok(0) => {
+                Ok(Got { bytes: 0, .. }) => {
                     self.phase = Phase::Ended;
                     return Read::End;
                 }
-                Ok(n) => {
-                    // Less than was asked for: there is no more, and what comes will be told.
-                    self.readable = n == buffer.len() || self.read_closed;
-                    return Read::Bytes(n);
+                Ok(got) => {
+                    self.readable = got.more || self.read_closed;
+                    return Read::Bytes(got.bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -143,42 +144,76 @@ impl Link {
         }
         loop {
             match self.stream.write(bytes) {
-                Ok(n) if n > 0 => return Written::Bytes(n),
+                Ok(put) if put.bytes > 0 => {
+                    self.writable = !put.blocked;
+                    return Written::Bytes(put.bytes);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writable = false;
                     return Written::Blocked;
                 }
-                Ok(_) | Err(_) => return Written::Failed,
+                Ok(_) => return Written::Failed(io::ErrorKind::WriteZero.into()),
+                Err(error) => return Written::Failed(error),
             }
         }
+    }
+
+    /// Writes what was taken before and has not left, as far as the socket takes it.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) fn push(&mut self) -> io::Result<()> {
+        self.writable = self.stream.push()?;
+        Ok(())
+    }
+
+    /// Tells what went wrong, if the connection is encrypted and that may be why.
+    pub(super) fn report(&mut self, error: &io::Error) {
+        self.stream.report(error);
     }
 }
 
 /// A client that was sent its last answers: it may read them until it closes its side. A socket
 /// that is closed with unread bytes of the client resets the connection and takes with it what the
-/// client has not read.
+/// client has not read. Or a server that is yet to be sent what was taken for it.
 #[derive(Debug)]
 pub(super) struct Lingering {
     stream: Stream,
+    /// It is over once all has left.
+    until_sent: bool,
     _load: Option<Load>,
 }
 
 impl Lingering {
     /// `None`: the client has closed its side already.
-    pub(super) fn new(link: Link) -> Option<Self> {
+    pub(super) fn client(mut link: Link) -> Option<Self> {
         let lingers = link.phase == Phase::Open && link.stream.shutdown().is_ok();
         lingers.then_some(Self {
             stream: link.stream,
+            until_sent: false,
             _load: link.load,
         })
     }
 
-    /// Drops what the client still sends.
+    /// `None`: all has left already.
+    pub(super) fn server(mut link: Link) -> Option<Self> {
+        let lingers = link.phase == Phase::Open && link.stream.leave();
+        lingers.then_some(Self {
+            stream: link.stream,
+            until_sent: true,
+            _load: None,
+        })
+    }
+
+    /// Drops what the peer still sends.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
+        if self.until_sent && !matches!(self.stream.push(), Ok(false)) {
+            return Read::End;
+        }
         match self.stream.read(buffer) {
-            Ok(0) => Read::End,
-            Ok(n) => Read::Bytes(n),
+            Ok(Got { bytes: 0, .. }) => Read::End,
+            Ok(got) => Read::Bytes(got.bytes),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Read::Bytes(0),
                 io::ErrorKind::WouldBlock => Read::Nothing,

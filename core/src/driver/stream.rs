@@ -1,20 +1,25 @@
-//! A connected socket of either kind.
+//! A connected socket of any kind.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
+use super::tls::TlsStream;
 use crate::config::{Address, Keepalive};
+use crate::tls::Tls;
 
 /// A socket that blocks nobody.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Either of them, and what is encrypted on it.
+    Tls(Box<TlsStream>),
 }
 
 /// An accepted socket on its way to a worker.
@@ -24,31 +29,63 @@ pub(super) enum Accepted {
     Unix(std::os::unix::net::UnixStream),
 }
 
+/// How an endpoint is connected to.
+pub(super) struct Way {
+    pub(super) keepalive: Option<Keepalive>,
+    /// `None`: in plaintext.
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// What a read brought.
+pub(super) struct Got {
+    /// 0 is the end.
+    pub(super) bytes: usize,
+    /// The next read may find more without being told.
+    pub(super) more: bool,
+}
+
+/// What a write took.
+pub(super) struct Put {
+    pub(super) bytes: usize,
+    /// The poll tells when it takes more.
+    pub(super) blocked: bool,
+}
+
 impl Stream {
     /// Begins to connect to an endpoint. The socket is writable when it is connected, or when it
     /// failed to; see [`Self::connected`].
-    pub(super) fn connect(address: &Address, keepalive: Option<Keepalive>) -> io::Result<Self> {
-        match address {
+    pub(super) fn connect(address: &Address, way: &Way) -> io::Result<Self> {
+        // What is needed to encrypt is there first, or nothing is dialled.
+        let session = way.tls.as_ref();
+        let session = session
+            .map(|tls| TlsStream::session(tls, address))
+            .transpose()?;
+        let stream = match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(*address)?;
                 stream.set_nodelay(true)?;
-                if let Some(keepalive) = keepalive {
+                if let Some(keepalive) = way.keepalive {
                     SockRef::from(&stream).set_tcp_keepalive(&probes(keepalive))?;
                 }
-                Ok(Self::Tcp(stream))
+                Self::Tcp(stream)
             }
-            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
-        }
+            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix)?,
+        };
+        Ok(match session {
+            Some(session) => Self::Tls(Box::new(session.over(stream))),
+            None => stream,
+        })
     }
 
-    /// Whether the connection that was begun is there.
+    /// Whether the connection that was begun is there, with all that has to be said on it first.
     ///
     /// # Errors
     /// It cannot be made.
-    pub(super) fn connected(&self) -> io::Result<bool> {
+    pub(super) fn connected(&mut self) -> io::Result<bool> {
         let (error, peer) = match self {
             Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
             Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+            Self::Tls(stream) => return stream.connected(),
         };
         match (error, peer) {
             (Some(error), _) => Err(error),
@@ -65,28 +102,65 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.register(registry, token, both),
             Self::Unix(stream) => stream.register(registry, token, both),
+            Self::Tls(stream) => stream.socket().register(registry, token),
         }
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
+        let bytes = match self {
+            Self::Tcp(stream) => stream.read(buffer)?,
+            Self::Unix(stream) => stream.read(buffer)?,
+            Self::Tls(stream) => return stream.read(buffer),
+        };
+        // Less than was asked for: there is no more, and what comes will be told.
+        let more = bytes == buffer.len();
+        Ok(Got { bytes, more })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Put> {
+        let bytes = match self {
+            Self::Tcp(stream) => stream.write(bytes)?,
+            Self::Unix(stream) => stream.write(bytes)?,
+            Self::Tls(stream) => return stream.write(bytes),
+        };
+        let blocked = false;
+        Ok(Put { bytes, blocked })
+    }
+
+    /// Writes what was taken and has not left. False: not all of it.
+    pub(super) fn push(&mut self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
+            Self::Tcp(_) | Self::Unix(_) => Ok(true),
+            Self::Tls(stream) => stream.push(),
         }
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
+    /// Whether it may hold what its socket has given already.
+    pub(super) fn reads_ahead(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// Says that nothing more will be written.
-    pub(super) fn shutdown(&self) -> io::Result<()> {
+    pub(super) fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tls(stream) => stream.shutdown(),
+        }
+    }
+
+    /// Says farewell where that is custom. True: it has not all left yet.
+    pub(super) fn leave(&mut self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            Self::Tls(stream) => stream.leave(),
+        }
+    }
+
+    /// Tells the owner of the settings what went wrong, if they may be why.
+    pub(super) fn report(&mut self, error: &io::Error) {
+        if let Self::Tls(stream) = self {
+            stream.report(error);
         }
     }
 }

@@ -9,12 +9,13 @@ use mio::event::Event;
 use tracing::debug;
 
 use super::link::{Lingering, Link, Load, Read, Written, connection, token};
-use super::stream::Stream;
+use super::stream::{Stream, Way};
 use super::worker::Worker;
-use crate::config::{Address, Keepalive};
+use crate::config::Address;
 use crate::engine::ConnectionId;
 
-/// How long a client that was sent a last answer may take to close its side.
+/// How long a client that was sent a last answer may take to close its side, and a server to take what
+/// was left for it.
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Worker {
@@ -29,6 +30,9 @@ impl Worker {
             return self.establish(id);
         }
         if unblocked {
+            if let Err(error) = link.push() {
+                return self.broke(id, &error);
+            }
             self.flush(id);
         }
         self.receive(id);
@@ -68,11 +72,7 @@ impl Worker {
                     self.engine.end_of_file(id, now);
                     return self.perform_all();
                 }
-                Read::Failed(error) => {
-                    debug!(?id, %error, "a connection broke");
-                    self.engine.failed(id, now);
-                    return self.perform_all();
-                }
+                Read::Failed(error) => return self.broke(id, &error),
             }
         }
     }
@@ -108,13 +108,19 @@ impl Worker {
             match link.write(unsent) {
                 Written::Bytes(n) => self.engine.sent(id, n, now),
                 Written::Blocked => return,
-                Written::Failed => {
-                    self.engine.failed(id, now);
-                    return self.perform_all();
-                }
+                Written::Failed(error) => return self.broke(id, &error),
             }
             self.perform_all();
         }
+    }
+
+    fn broke(&mut self, id: ConnectionId, error: &io::Error) {
+        debug!(?id, %error, "a connection broke");
+        if let Some(link) = self.links.get_mut(id) {
+            link.report(error);
+        }
+        self.engine.failed(id, self.turn.now());
+        self.perform_all();
     }
 
     /// A client has come.
@@ -134,10 +140,10 @@ impl Worker {
     pub(super) fn connect(
         &mut self,
         id: ConnectionId,
-        (address, keepalive): (&Address, Option<Keepalive>),
+        (address, way): (&Address, Way),
         timeout: Duration,
     ) {
-        let begun = Stream::connect(address, keepalive).and_then(|mut stream| {
+        let begun = Stream::connect(address, &way).and_then(|mut stream| {
             stream.register(self.poll.registry(), token(id))?;
             Ok(stream)
         });
@@ -173,7 +179,9 @@ impl Worker {
 
     fn not_connected(&mut self, id: ConnectionId, error: &io::Error) {
         debug!(?id, %error, "cannot connect to an endpoint");
-        self.links.remove(id);
+        if let Some(mut link) = self.links.remove(id) {
+            link.report(error);
+        }
         self.engine.connect_failed(id, self.turn.now());
     }
 
@@ -182,9 +190,11 @@ impl Worker {
         let Some(link) = self.links.remove(id) else {
             return;
         };
-        if matches!(id, ConnectionId::Client(_))
-            && let Some(lingering) = Lingering::new(link)
-        {
+        let lingering = match id {
+            ConnectionId::Client(_) => Lingering::client(link),
+            ConnectionId::Server(_) => Lingering::server(link),
+        };
+        if let Some(lingering) = lingering {
             self.lingering.insert(token(id), lingering);
             self.limit(id, LINGER);
             // What it has sent already is not told again.
@@ -192,7 +202,8 @@ impl Worker {
         }
     }
 
-    /// Drops what a client still sends that the engine let go, until it closes its side.
+    /// Drops what a peer still sends that the engine let go, until it closes its side or has all that it
+    /// was sent.
     fn discard(&mut self, token: Token) {
         let Some(lingering) = self.lingering.get_mut(&token) else {
             return;

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::link::{Lingering, Links, Load};
-use super::stream::{Accepted, Stream};
+use super::stream::{Accepted, Stream, Way};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
 use crate::engine::{Action, Engine, HostCounts, HostReport, ServiceKeys, WorkerStatus};
@@ -74,7 +74,7 @@ pub(super) struct Worker {
     pub(super) engine: Engine,
     pub(super) poll: Poll,
     pub(super) links: Links,
-    /// Clients that the engine let go, by the names that they had.
+    /// Connections that the engine let go, by the names that they had.
     pub(super) lingering: HashMap<Token, Lingering>,
     pub(super) turn: Turn,
     /// What connections read into, one at a time.
@@ -241,10 +241,12 @@ impl Worker {
                 address,
                 protocol,
                 keepalive,
+                tls,
                 timeout,
             } => {
                 tracing::trace!(?id, ?address, protocol, "connecting to an endpoint");
-                self.connect(id, (&address, keepalive), timeout);
+                let way = Way { keepalive, tls };
+                self.connect(id, (&address, way), timeout);
             }
             Action::Flush(id) => {
                 if let Some(link) = self.links.get_mut(id)

@@ -121,6 +121,7 @@ impl Engine {
             address: host.address.clone(),
             protocol,
             keepalive: host.dial.keepalive,
+            tls: host.dial.tls.clone(),
             timeout: host.dial.timeout,
         });
         Some(key)
@@ -186,7 +187,8 @@ impl Engine {
         }
     }
 
-    /// Endpoints that the configuration no longer has: their connections close once they are idle.
+    /// Endpoints that the configuration no longer has, or whose connections were made otherwise than it
+    /// asks for: their connections close once they are idle.
     pub(super) fn withdraw_hosts(&mut self, hosts: &[HostKey]) {
         for host in hosts {
             let connections = self

@@ -96,14 +96,16 @@ impl Tables {
         self.listener(listener) == Some(service)
     }
 
-    /// Takes a configuration in. Returns the endpoints that it no longer has.
+    /// Takes a configuration in. Returns the endpoints whose connections are no longer wanted.
     pub(super) fn update(
         &mut self,
         snapshot: &Snapshot,
         telemetry: &WorkerTelemetry,
         (random, now): (u64, Instant),
     ) -> Vec<HostKey> {
-        let gone = self.update_clusters(snapshot, telemetry, random);
+        let outdated = self.update_dials(snapshot);
+        let mut gone = self.update_clusters(snapshot, telemetry, random);
+        gone.extend(outdated);
         let mut kept = HashSet::new();
         for (name, service) in &snapshot.services {
             if let Some(built) = self.build_service(service, snapshot, telemetry, random) {

@@ -204,7 +204,7 @@ impl Tables {
         let usage = Arc::clone(&known.usage);
         let locality = Locality::default();
         let mut host = Host::new(&cluster.name, address, locality, &known.metrics, usage);
-        host.dial = known.dial;
+        host.dial = known.dial.clone();
         Some(self.hosts.insert(host))
     }
 

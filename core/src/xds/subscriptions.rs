@@ -1,7 +1,8 @@
 //! The delta-xDS client as a state machine: responses and time in, requests and snapshots out.
 //!
 //! The control plane is asked for what is needed and nothing else: all listeners, the services
-//! that they name, the routes of those services, the clusters of those routes, their endpoints.
+//! that they name, the routes of those services, the clusters of those routes, their endpoints and
+//! secrets.
 //! Each resource is applied or refused on its own; a refused one keeps its last good version.
 //!
 //! A snapshot comes out only when everything that it names was answered, so that a route never
@@ -21,8 +22,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::table::{Change, Kind, Rejection, Table};
 use crate::config::{
-    Cluster, Endpoints, Listener, Proxy, RouteConfig, Service, Snapshot, locality,
+    Cluster, Endpoints, Listener, Proxy, RouteConfig, Secret, Service, Snapshot, locality,
 };
+use crate::tls::Tls;
 
 /// How long an answer is waited for before its absence is published; Envoy's
 /// `initial_fetch_timeout`.
@@ -44,6 +46,7 @@ pub struct Subscriptions {
     services: Table<Service>,
     routes: Table<RouteConfig>,
     clusters: Table<Cluster>,
+    secrets: Table<Secret>,
     endpoints: Table<Endpoints>,
     /// The published clusters with what they were joined from, so that one that did not change
     /// keeps its identity.
@@ -85,6 +88,7 @@ impl Subscriptions {
             services: Table::named(),
             routes: Table::named(),
             clusters: Table::named(),
+            secrets: Table::named(),
             endpoints: Table::named(),
             joined: HashMap::new(),
             published: None,
@@ -100,6 +104,7 @@ impl Subscriptions {
         self.services.reset(now);
         self.routes.reset(now);
         self.clusters.reset(now);
+        self.secrets.reset(now);
         self.endpoints.reset(now);
         let mut requests = Vec::new();
         requests.extend(open(&mut self.proxy));
@@ -107,6 +112,7 @@ impl Subscriptions {
         requests.extend(open(&mut self.services));
         requests.extend(open(&mut self.routes));
         requests.extend(open(&mut self.clusters));
+        requests.extend(open(&mut self.secrets));
         requests.extend(open(&mut self.endpoints));
         self.introduce(&mut requests);
         requests
@@ -200,6 +206,8 @@ impl Subscriptions {
             self.routes.apply(response)
         } else if url == type_url::<Cluster>() {
             self.clusters.apply(response)
+        } else if url == type_url::<Secret>() {
+            self.secrets.apply(response)
         } else if url == type_url::<Endpoints>() {
             self.endpoints.apply(response)
         } else {
@@ -221,6 +229,11 @@ impl Subscriptions {
             names.extend(r.clusters().map(str::to_owned));
         });
         requests.extend(want(&mut self.clusters, clusters, now));
+        let secrets = collect(&self.clusters, |c, names| {
+            let needed = c.tls.iter().flat_map(|tls| tls.secrets());
+            names.extend(needed.map(str::to_owned));
+        });
+        requests.extend(want(&mut self.secrets, secrets, now));
         let endpoints = collect(&self.clusters, |c, names| {
             names.insert(c.eds_name.clone());
         });
@@ -233,6 +246,7 @@ impl Subscriptions {
         self.services.expire(limit);
         self.routes.expire(limit);
         self.clusters.expire(limit);
+        self.secrets.expire(limit);
         self.endpoints.expire(limit);
     }
 
@@ -252,6 +266,7 @@ impl Subscriptions {
             self.services.waiting_since(),
             self.routes.waiting_since(),
             self.clusters.waiting_since(),
+            self.secrets.waiting_since(),
             self.endpoints.waiting_since(),
         ]
         .into_iter()
@@ -267,6 +282,7 @@ impl Subscriptions {
         digest(&self.services, &mut hash);
         digest(&self.routes, &mut hash);
         digest(&self.clusters, &mut hash);
+        digest(&self.secrets, &mut hash);
         digest(&self.endpoints, &mut hash);
         format!("{:016x}", hash.digest())
     }
@@ -275,16 +291,19 @@ impl Subscriptions {
         let mut previous = std::mem::take(&mut self.joined);
         for (name, policy) in self.clusters.held() {
             let endpoints = self.endpoints.get(&policy.eds_name).cloned();
-            let joined = previous
-                .remove(name)
+            let before = previous.remove(name);
+            let tls = self.tls(policy, before.as_ref());
+            let joined = before
                 .filter(|joined| {
                     Arc::ptr_eq(&joined.policy, policy)
                         && same(joined.endpoints.as_ref(), endpoints.as_ref())
+                        && same(joined.cluster.tls.as_ref(), tls.as_ref())
                 })
                 .unwrap_or_else(|| Joined {
                     policy: Arc::clone(policy),
                     cluster: Arc::new(Cluster {
                         endpoints: endpoints.clone().unwrap_or_default(),
+                        tls,
                         ..Cluster::clone(policy)
                     }),
                     endpoints,
@@ -295,6 +314,13 @@ impl Subscriptions {
         clusters
             .map(|(name, joined)| (name.clone(), Arc::clone(&joined.cluster)))
             .collect()
+    }
+
+    /// What the cluster asks for, with the secrets that are here.
+    fn tls(&self, policy: &Cluster, before: Option<&Joined>) -> Option<Arc<Tls>> {
+        let before = before.and_then(|joined| joined.cluster.tls.as_ref());
+        let tls = policy.tls.as_ref()?;
+        Some(tls.with_secrets(|name| self.secrets.get(name), before))
     }
 }
 

@@ -8,10 +8,11 @@ use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteCon
 use meltemi_proto::envoy::config::cluster::v3 as cluster;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::config::listener::v3 as listener;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryResponse, Resource};
 use meltemi_proto::meltemi::config::v1 as own;
 
-use crate::config::{Cluster, Endpoints, Invalid, Listener, Proxy, RouteConfig, Service};
+use crate::config::{Cluster, Endpoints, Invalid, Listener, Proxy, RouteConfig, Secret, Service};
 
 /// A type of resource that can be subscribed to.
 pub(super) trait Kind: Sized {
@@ -243,6 +244,7 @@ kind!(Listener, listener::Listener, |m| Some(&m.name));
 kind!(Service, own::Service, |m| Some(&m.name));
 kind!(RouteConfig, RouteConfiguration, |m| Some(&m.name));
 kind!(Cluster, cluster::Cluster, |m| Some(&m.name));
+kind!(Secret, tls::Secret, |m| Some(&m.name));
 kind!(Endpoints, ClusterLoadAssignment, |m| Some(&m.cluster_name));
 
 impl Kind for Proxy {

@@ -12,11 +12,13 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The files that nothing else imports; the rest follows from their imports.
-const ROOTS: [&str; 11] = [
+const ROOTS: [&str; 13] = [
     "aeraki/meta_protocol_proxy/config/route/v1alpha/route.proto",
     "envoy/config/cluster/v3/cluster.proto",
     "envoy/config/endpoint/v3/endpoint.proto",
     "envoy/config/listener/v3/listener.proto",
+    "envoy/extensions/transport_sockets/tls/v3/secret.proto",
+    "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/service/discovery/v3/ads.proto",
     "meltemi/config/v1/cluster.proto",
     "meltemi/config/v1/health_check.proto",
@@ -60,8 +62,11 @@ fn generate(sources: &Path, out: &Path) -> anyhow::Result<()> {
         .enable_type_names()
         .type_name_domain(["."], "type.googleapis.com")
         .bytes(["."])
-        // Written by hand: its value may be a secret.
-        .skip_debug([".meltemi.config.v1.Setting"])
+        // Written by hand: their values may be secrets.
+        .skip_debug([
+            ".envoy.config.core.v3.DataSource",
+            ".meltemi.config.v1.Setting",
+        ])
         // Maps in key order, so that a resource's version can be the hash of its encoding.
         .btree_map(["."])
         // `prost_types::Any` copies its value; ours shares it among all subscribers.

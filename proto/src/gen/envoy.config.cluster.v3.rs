@@ -171,7 +171,7 @@ pub struct Cluster {
 }
 /// Nested message and enum types in `Cluster`.
 pub mod cluster {
-    /// Only its presence is read, as with TransportSocket.
+    /// Only its presence is read.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct TransportSocketMatch {
         #[prost(string, tag = "1")]

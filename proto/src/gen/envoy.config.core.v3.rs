@@ -91,7 +91,35 @@ impl ::prost::Name for Metadata {
         "type.googleapis.com/envoy.config.core.v3.Metadata".into()
     }
 }
-/// Only its presence is read: a transport socket that is asked for is refused by name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DataSource {
+    #[prost(oneof = "data_source::Specifier", tags = "1, 2, 3")]
+    pub specifier: ::core::option::Option<data_source::Specifier>,
+}
+/// Nested message and enum types in `DataSource`.
+pub mod data_source {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Specifier {
+        #[prost(string, tag = "1")]
+        Filename(::prost::alloc::string::String),
+        #[prost(bytes, tag = "2")]
+        InlineBytes(::prost::bytes::Bytes),
+        #[prost(string, tag = "3")]
+        InlineString(::prost::alloc::string::String),
+    }
+}
+impl ::prost::Name for DataSource {
+    const NAME: &'static str = "DataSource";
+    const PACKAGE: &'static str = "envoy.config.core.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.core.v3.DataSource".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.core.v3.DataSource".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TransportSocket {
     #[prost(string, tag = "1")]

@@ -38,6 +38,15 @@ pub mod envoy {
             }
         }
     }
+    pub mod extensions {
+        pub mod transport_sockets {
+            pub mod tls {
+                pub mod v3 {
+                    include!("envoy.extensions.transport_sockets.tls.v3.rs");
+                }
+            }
+        }
+    }
     pub mod r#type {
         pub mod matcher {
             pub mod v3 {

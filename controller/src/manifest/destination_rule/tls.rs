@@ -4,9 +4,21 @@ use super::super::decode::{Decoder, Field};
 use super::super::{Located, Mark};
 use crate::yaml::{Node, Value};
 
+/// Istio's `ClientTLSSettings`, as they are written: whether they make sense together is known where
+/// a cluster is made of them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tls {
     pub(crate) mode: Option<Located<String>>,
+    /// Files of the proxy.
+    pub(crate) client_certificate: Option<Located<String>>,
+    pub(crate) private_key: Option<Located<String>>,
+    pub(crate) ca_certificates: Option<Located<String>>,
+    pub(crate) ca_crl: Option<Located<String>>,
+    /// A Secret in the namespace of the rule, in the place of all of these files.
+    pub(crate) credential_name: Option<Located<String>>,
+    pub(crate) subject_alt_names: Vec<Located<String>>,
+    pub(crate) sni: Option<Located<String>>,
+    pub(crate) insecure_skip_verify: bool,
     /// Whether it says what only TLS needs, such as a certificate.
     has_details: bool,
     pub(crate) mark: Mark,
@@ -25,17 +37,17 @@ impl Tls {
 
 const TLS: &[Field] = &[
     Field::InForce("mode"),
-    Field::NoEffect("clientCertificate"),
-    Field::NoEffect("privateKey"),
-    Field::NoEffect("caCertificates"),
-    Field::NoEffect("caCrl"),
-    Field::NoEffect("credentialName"),
-    Field::NoEffect("subjectAltNames"),
-    Field::NoEffect("sni"),
-    Field::NoEffect("insecureSkipVerify"),
+    Field::InForce("clientCertificate"),
+    Field::InForce("privateKey"),
+    Field::InForce("caCertificates"),
+    Field::InForce("caCrl"),
+    Field::InForce("credentialName"),
+    Field::InForce("subjectAltNames"),
+    Field::InForce("sni"),
+    Field::InForce("insecureSkipVerify"),
 ];
 
-// A mode that asks for TLS is accepted here, so that the cluster is known and refused: a rule that is
+// A mode that cannot be given is accepted here, so that the cluster is known and refused: a rule that is
 // refused as a whole would leave its host to be dialled in plaintext.
 const MODES: &[&str] = &["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"];
 
@@ -49,9 +61,19 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> Tls {
         .entries
         .iter()
         .filter(|e| e.value.value != Value::Null);
+    // As in protobuf, an empty text is one that is not given.
+    let mut text = |name| fields.string(d, name).filter(|text| !text.value.is_empty());
     Tls {
         has_details: given.any(|e| e.key != "mode"),
         mark: Mark::new(mode.as_ref().map_or(node.at, |mode| mode.at)),
         mode,
+        client_certificate: text("clientCertificate"),
+        private_key: text("privateKey"),
+        ca_certificates: text("caCertificates"),
+        ca_crl: text("caCrl"),
+        credential_name: text("credentialName"),
+        sni: text("sni"),
+        subject_alt_names: fields.strings(d, "subjectAltNames"),
+        insecure_skip_verify: fields.boolean(d, "insecureSkipVerify").unwrap_or(false),
     }
 }

@@ -7,7 +7,7 @@ use meltemi_policy::{host, subset};
 use super::super::{Findings, Service, Services};
 use super::{DestinationRules, MergedRule, exports};
 use crate::diagnostic::{Code, Diagnostic, Place, Position};
-use crate::manifest::{DestinationRule, Object, Spec, Tls, TrafficPolicy};
+use crate::manifest::{DestinationRule, Object, Spec, TrafficPolicy};
 
 /// Whether a rule is for the clients that it selects: Istio's `workloadSelector` speaks of workloads
 /// with a sidecar, of which none is a proxy of ours.
@@ -171,17 +171,4 @@ impl MergedRule {
             findings.at(self.source_of(selector), selector.name.at, diagnostic);
         }
     }
-}
-
-/// No better by refusing the rule: its host would then be dialled in plaintext.
-pub(in super::super) fn refuse_tls(object: &Object, tls: &Tls, findings: &mut Findings) {
-    let asks = match &tls.mode {
-        Some(mode) => format!("`tls.mode: {}` asks", mode.value),
-        None => "`tls` without a `mode` names what only TLS needs, so it asks".to_owned(),
-    };
-    let message = format!("{asks} for TLS, which is not available yet");
-    let remedy = "its clusters are refused, never dialled in plaintext; remove `tls`, or \
-                  set `mode: DISABLE` where plaintext is meant";
-    let diagnostic = Diagnostic::error(Code::TlsUnavailable, message).remedy(remedy);
-    findings.blameless(object, tls.mark.at, diagnostic);
 }

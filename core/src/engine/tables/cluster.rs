@@ -24,6 +24,7 @@ use crate::{
     },
     outlier::Counts,
     telemetry::{ClusterMetrics, WorkerTelemetry},
+    tls::Tls,
 };
 
 /// Endpoints and the balancer over them.
@@ -99,10 +100,11 @@ pub(in crate::engine) struct Host {
 }
 
 /// How the endpoints of a cluster are connected to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct Dial {
     pub(in crate::engine) timeout: Duration,
     pub(in crate::engine) keepalive: Option<config::Keepalive>,
+    pub(in crate::engine) tls: Option<Arc<Tls>>,
     /// Connections of all workers to the cluster.
     pub(in crate::engine) most: Option<u32>,
     /// A connection without requests closes after this time; `None`: after the worker's.
@@ -114,9 +116,17 @@ impl Dial {
         Self {
             timeout: config.connect_timeout,
             keepalive: config.keepalive,
+            tls: config.tls.clone(),
             most: config.limits.connections,
             idle: config.idle_timeout,
         }
+    }
+
+    /// Whether connections that were made by the other would not be what is asked for now. New
+    /// certificates alone leave them as good as they were.
+    fn differs(&self, other: &Self) -> bool {
+        let settings = |dial: &Self| dial.tls.as_ref().map(|tls| tls.settings().clone());
+        settings(self) != settings(other)
     }
 }
 
@@ -353,6 +363,23 @@ impl Host {
 type Known = HashMap<(Arc<str>, Address), HostKey>;
 
 impl Tables {
+    /// How all endpoints are connected to from now on, learned ones included. Returns those whose
+    /// connections are not what is asked for any more.
+    pub(super) fn update_dials(&mut self, snapshot: &Snapshot) -> Vec<HostKey> {
+        let mut outdated = Vec::new();
+        for (key, host) in &mut self.hosts {
+            let Some(config) = snapshot.clusters.get(&*host.cluster) else {
+                continue;
+            };
+            let dial = Dial::of(config);
+            if host.dial.differs(&dial) {
+                outdated.push(key);
+            }
+            host.dial = dial;
+        }
+        outdated
+    }
+
     pub(super) fn update_clusters(
         &mut self,
         snapshot: &Snapshot,

@@ -8,6 +8,8 @@ use meltemi_proto::envoy::service::discovery::v3::Resource;
 
 use super::*;
 
+mod secrets;
+
 /// The client alone; the test plays the control plane.
 struct Story {
     now: Instant,

@@ -1,0 +1,278 @@
+//! TLS of a cluster, and the secrets that it names.
+
+use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
+use meltemi_proto::envoy::config::core::v3::transport_socket::ConfigType;
+use meltemi_proto::envoy::config::core::v3::{DataSource, TransportSocket};
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context as validation;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::{
+    CombinedCertificateValidationContext, ValidationContextType,
+};
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+
+use super::*;
+use crate::tls::{IdentitySource, TlsSettings, TrustSource};
+
+fn file(name: &str) -> Option<DataSource> {
+    Some(DataSource {
+        specifier: Some(Specifier::Filename(name.to_owned())),
+    })
+}
+
+fn inline(text: &str) -> Option<DataSource> {
+    Some(DataSource {
+        specifier: Some(Specifier::InlineString(text.to_owned())),
+    })
+}
+
+fn sds(name: &str) -> proto::SdsSecretConfig {
+    proto::SdsSecretConfig {
+        name: name.to_owned(),
+        sds_config: None,
+    }
+}
+
+fn san(kind: SanType, name: &str) -> proto::SubjectAltNameMatcher {
+    proto::SubjectAltNameMatcher {
+        san_type: kind.into(),
+        matcher: Some(StringMatcher {
+            match_pattern: Some(MatchPattern::Exact(name.to_owned())),
+            ignore_case: false,
+        }),
+    }
+}
+
+/// All of it by files.
+fn context() -> proto::UpstreamTlsContext {
+    let validation = proto::CertificateValidationContext {
+        trusted_ca: file("/ca"),
+        crl: file("/crl"),
+        match_typed_subject_alt_names: vec![
+            san(SanType::Dns, "a.example"),
+            san(SanType::Uri, "spiffe://a/b"),
+            san(SanType::IpAddress, "10.0.0.1"),
+        ],
+        ..proto::CertificateValidationContext::default()
+    };
+    proto::UpstreamTlsContext {
+        common_tls_context: Some(proto::CommonTlsContext {
+            tls_certificates: vec![proto::TlsCertificate {
+                certificate_chain: file("/chain"),
+                private_key: file("/key"),
+            }],
+            validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
+            ..proto::CommonTlsContext::default()
+        }),
+        sni: "a.example".to_owned(),
+    }
+}
+
+fn parsed(edit: impl Fn(&mut proto::UpstreamTlsContext)) -> Result<TlsSettings, String> {
+    let mut context = context();
+    edit(&mut context);
+    let mut message = cluster_message();
+    message.transport_socket = Some(TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(Any::pack(&context))),
+    });
+    let cluster = Cluster::try_from(message).map_err(|refused| refused.to_string())?;
+    Ok(cluster.tls.expect("it was asked for").settings().clone())
+}
+
+fn common(context: &mut proto::UpstreamTlsContext) -> &mut proto::CommonTlsContext {
+    context.common_tls_context.get_or_insert_default()
+}
+
+fn validation(context: &mut proto::UpstreamTlsContext) -> &mut proto::CertificateValidationContext {
+    match &mut common(context).validation_context_type {
+        Some(ValidationContextType::ValidationContext(validation)) => validation,
+        _ => unreachable!("as it was made"),
+    }
+}
+
+#[test]
+fn tls_is_what_envoy_reads_of_it() {
+    let all = parsed(|_| {}).unwrap();
+    let names = ["a.example", "spiffe://a/b", "10.0.0.1"].map(|name| name.parse().unwrap());
+    let files = TrustSource::Files {
+        authorities: Some("/ca".into()),
+        revoked: Some("/crl".into()),
+    };
+    let expected = TlsSettings {
+        sni: Some("a.example".to_owned()),
+        identity: Some(IdentitySource::Files {
+            chain: "/chain".into(),
+            key: "/key".into(),
+        }),
+        trust: Some(files),
+        names: names.into(),
+    };
+    assert_eq!((all.mode(), &all), ("MUTUAL", &expected));
+
+    let system = parsed(|c| {
+        c.sni.clear();
+        common(c).tls_certificates.clear();
+        validation(c).trusted_ca = None;
+        validation(c).crl = None;
+        validation(c).system_root_certs = Some(validation::SystemRootCerts {});
+    });
+    let system = system.unwrap();
+    assert_eq!(
+        (system.mode(), &system.sni, &system.identity),
+        ("SIMPLE", &None, &None)
+    );
+    let of_system = TrustSource::Files {
+        authorities: None,
+        revoked: None,
+    };
+    assert_eq!(system.trust, Some(of_system));
+
+    let secrets = parsed(|c| {
+        common(c).tls_certificates.clear();
+        common(c).tls_certificate_sds_secret_configs = vec![sds("own")];
+        let both = CombinedCertificateValidationContext {
+            default_validation_context: Some(validation(c).clone()),
+            validation_context_sds_secret_config: Some(sds("ca")),
+        };
+        common(c).validation_context_type =
+            Some(ValidationContextType::CombinedValidationContext(both));
+    });
+    let secrets = secrets.unwrap();
+    assert_eq!(
+        secrets.identity,
+        Some(IdentitySource::Secret("own".to_owned()))
+    );
+    assert_eq!(secrets.trust, Some(TrustSource::Secret("ca".to_owned())));
+    assert_eq!(secrets.names, expected.names);
+
+    let anybody = parsed(|c| {
+        validation(c)
+            .set_trust_chain_verification(validation::TrustChainVerification::AcceptUntrusted);
+    });
+    assert_eq!(anybody.unwrap().trust, None);
+}
+
+/// What is spoilt in a valid one, and the complaint.
+const SPOILT: [Edit<proto::UpstreamTlsContext>; 9] = [
+    (
+        |c| c.sni = "10.0.0.1".to_owned(),
+        "transport_socket.sni: \"10.0.0.1\" is no DNS name",
+    ),
+    (
+        |c| common(c).validation_context_type = None,
+        ".validation_context: is missing: nothing says whom to believe",
+    ),
+    (
+        |c| c.common_tls_context = None,
+        ".validation_context: is missing",
+    ),
+    (
+        |c| validation(c).trusted_ca = None,
+        ".validation_context.trusted_ca: is missing",
+    ),
+    (
+        |c| validation(c).trusted_ca = inline("x"),
+        ".validation_context.trusted_ca: only a file is supported here",
+    ),
+    (
+        |c| common(c).tls_certificates[0].private_key = file(""),
+        ".tls_certificates[0].private_key: is missing",
+    ),
+    (
+        |c| {
+            let twice = common(c).tls_certificates[0].clone();
+            common(c).tls_certificates.push(twice);
+        },
+        ".tls_certificates: has more than one",
+    ),
+    (
+        |c| validation(c).match_typed_subject_alt_names[0].san_type = 3,
+        "match_typed_subject_alt_names[0]: \"a.example\" is no URI",
+    ),
+    (
+        |c| validation(c).match_typed_subject_alt_names[0].matcher = None,
+        "match_typed_subject_alt_names[0]: only an exact name is supported",
+    ),
+];
+
+#[test]
+fn what_asks_for_tls_in_another_way_is_refused() {
+    let of = "transport_socket.common_tls_context";
+    for (edit, complaint) in SPOILT {
+        let refused = parsed(edit).expect_err(complaint);
+        assert!(refused.contains(complaint), "{complaint}: {refused}");
+        assert!(
+            refused.starts_with(of) || refused.starts_with("transport_socket.sni"),
+            "{refused}"
+        );
+    }
+    refuses::<_, Cluster>(
+        &cluster_message(),
+        &[(
+            |c| {
+                c.transport_socket = Some(TransportSocket {
+                    name: "envoy.transport_sockets.tls".to_owned(),
+                    config_type: None,
+                });
+            },
+            "transport_socket.typed_config: is missing",
+        )],
+    );
+}
+
+#[test]
+fn a_secret_is_good_or_refused() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let identity = |chain: Option<DataSource>, key: Option<DataSource>| proto::Secret {
+        name: "own".to_owned(),
+        r#type: Some(Type::TlsCertificate(proto::TlsCertificate {
+            certificate_chain: chain,
+            private_key: key,
+        })),
+    };
+    let trust = |authorities: Option<DataSource>| proto::Secret {
+        name: "ca".to_owned(),
+        r#type: Some(Type::ValidationContext(
+            proto::CertificateValidationContext {
+                trusted_ca: authorities,
+                ..proto::CertificateValidationContext::default()
+            },
+        )),
+    };
+    let good = Secret::try_from(identity(inline(&certificate), inline(&key.serialize_pem())));
+    let shown = format!("{:?}", good.unwrap());
+    assert!(!shown.contains("PRIVATE"), "{shown}");
+    assert!(Secret::try_from(trust(inline(&certificate))).is_ok());
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    for (secret, complaint) in [
+        (
+            identity(None, inline(&other)),
+            "tls_certificate.certificate_chain: is missing",
+        ),
+        (
+            identity(inline(&certificate), inline(&other)),
+            "tls_certificate.private_key: the private key is not that of the certificate",
+        ),
+        (
+            identity(file("/c"), inline(&other)),
+            "tls_certificate.certificate_chain: a secret names no file",
+        ),
+        (
+            trust(inline("x")),
+            "validation_context.trusted_ca: the CA certificate is not there",
+        ),
+        (
+            proto::Secret {
+                name: "none".to_owned(),
+                r#type: None,
+            },
+            "type: only tls_certificate and validation_context are supported",
+        ),
+    ] {
+        let refused = Secret::try_from(secret).unwrap_err().to_string();
+        assert!(refused.starts_with(complaint), "{complaint}: {refused}");
+    }
+}

@@ -1,0 +1,161 @@
+//! What went wrong with connections of a cluster: counted by kind, and told once in a while.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustls::{AlertDescription, CertificateError};
+
+/// One endpoint's same failure is told again after this time.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Endpoints that are remembered for it.
+const REMEMBERED: usize = 1024;
+
+/// Why a connection did not come to be, or broke, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// What we would show or verify by is missing or broken.
+    Unavailable,
+    /// The server's certificate is no more, or not yet, valid.
+    Expired,
+    /// It comes from nobody whom we believe.
+    UnknownAuthority,
+    /// It was revoked, or nothing says that it was not.
+    Revoked,
+    /// It is for another name.
+    OtherName,
+    /// It is wrong in another way.
+    BadCertificate,
+    /// The server refuses our certificate, or that there is none.
+    CertificateRefused,
+    /// The server refuses for another reason.
+    Refused,
+    /// The handshake took too long.
+    Timeout,
+    /// What the server says is not TLS, or the connection was lost.
+    Protocol,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Unavailable,
+        Self::Expired,
+        Self::UnknownAuthority,
+        Self::Revoked,
+        Self::OtherName,
+        Self::BadCertificate,
+        Self::CertificateRefused,
+        Self::Refused,
+        Self::Timeout,
+        Self::Protocol,
+    ];
+
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Expired => "expired",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::Revoked => "revoked",
+            Self::OtherName => "other_name",
+            Self::BadCertificate => "bad_certificate",
+            Self::CertificateRefused => "certificate_refused",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// `None`: it has nothing to do with TLS.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+            rustls::Error::InvalidCertificate(reason) => Some(Self::of_certificate(reason)),
+            rustls::Error::AlertReceived(alert) => Some(Self::of_alert(*alert)),
+            _ => Some(Self::Protocol),
+        }
+    }
+
+    /// What went wrong, for people.
+    pub(crate) fn words(error: &io::Error) -> String {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        inner.map_or_else(|| error.to_string(), meltemi_tls::words)
+    }
+
+    fn of_certificate(reason: &CertificateError) -> Self {
+        match reason {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => Self::Expired,
+            // The latter of an authority with the name of one whom we believe.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Self::UnknownAuthority
+            }
+            CertificateError::Revoked
+            | CertificateError::UnknownRevocationStatus
+            | CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. } => Self::Revoked,
+            // The only one that is ours.
+            CertificateError::Other(_) => Self::OtherName,
+            _ => Self::BadCertificate,
+        }
+    }
+
+    fn of_alert(alert: AlertDescription) -> Self {
+        match alert {
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate => Self::CertificateRefused,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// Failures of one cluster.
+#[derive(Debug, Default)]
+pub struct Failures {
+    counts: [AtomicU64; Failure::ALL.len()],
+    told: Mutex<HashMap<String, (Failure, Instant)>>,
+}
+
+impl Failures {
+    /// All kinds with their counts.
+    pub fn counts(&self) -> impl Iterator<Item = (Failure, u64)> {
+        let counts = Failure::ALL.into_iter().zip(&self.counts);
+        counts.map(|(failure, count)| (failure, count.load(Ordering::Relaxed)))
+    }
+
+    /// What is told from now on is of other certificates.
+    pub(super) fn tell_again(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
+    }
+
+    /// Counts one. True: it is to be told.
+    pub(crate) fn add(&self, failure: Failure, endpoint: &str, now: Instant) -> bool {
+        let kinds = Failure::ALL.into_iter().zip(&self.counts);
+        for (_, count) in kinds.filter(|(kind, _)| *kind == failure) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = told.get(endpoint).is_some_and(|(before, at)| {
+            *before == failure && now.saturating_duration_since(*at) < SILENCE
+        });
+        if is_known {
+            return false;
+        }
+        if told.len() >= REMEMBERED {
+            told.clear();
+        }
+        told.insert(endpoint.to_owned(), (failure, now));
+        true
+    }
+}

@@ -1,0 +1,89 @@
+//! Secrets, which clusters name.
+
+use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+
+use super::*;
+
+/// Cluster `c`, whose servers are verified by the secret `ca`.
+fn encrypted(seconds: i64) -> cluster::Cluster {
+    let secret = proto::SdsSecretConfig {
+        name: "ca".to_owned(),
+        sds_config: None,
+    };
+    let context = proto::UpstreamTlsContext {
+        common_tls_context: Some(proto::CommonTlsContext {
+            validation_context_type: Some(ValidationContextType::ValidationContextSdsSecretConfig(
+                secret,
+            )),
+            ..Default::default()
+        }),
+        sni: "a.example".to_owned(),
+    };
+    cluster::Cluster {
+        transport_socket: Some(core::TransportSocket {
+            name: "envoy.transport_sockets.tls".to_owned(),
+            config_type: Some(core::transport_socket::ConfigType::TypedConfig(Any::pack(
+                &context,
+            ))),
+        }),
+        ..cluster("c", seconds)
+    }
+}
+
+fn secret(authorities: &str) -> proto::Secret {
+    let authorities = core::DataSource {
+        specifier: Some(Specifier::InlineString(authorities.to_owned())),
+    };
+    proto::Secret {
+        name: "ca".to_owned(),
+        r#type: Some(proto::secret::Type::ValidationContext(
+            proto::CertificateValidationContext {
+                trusted_ca: Some(authorities),
+                ..Default::default()
+            },
+        )),
+    }
+}
+
+fn authority() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([]).unwrap();
+    params.self_signed(&key).unwrap().pem()
+}
+
+fn tls(story: &mut Story) -> Arc<Tls> {
+    let snapshot = story.snapshot().expect("something changed");
+    snapshot.clusters["c"].tls.clone().expect("it is asked for")
+}
+
+#[test]
+fn a_secret_comes_with_its_cluster_and_a_new_one_leaves_the_rest() {
+    let mut story = Story::complete();
+    let outcome = story.answer::<Cluster>(&[(encrypted(1), "2")], &[]);
+    assert_eq!(asked(&outcome.requests), [("Secret", vec!["ca"], vec![])]);
+    assert!(story.snapshot().is_none(), "it is still on its way");
+    story.answer::<Secret>(&[(secret(&authority()), "1")], &[]);
+    let first = tls(&mut story);
+    assert!(first.shown().is_ok());
+
+    // What has nothing to do with it leaves it as it is, with what it knows of servers.
+    story.answer::<Cluster>(&[(encrypted(7), "3")], &[]);
+    story.answer::<Endpoints>(&[(endpoints("c", 2), "2")], &[]);
+    assert!(Arc::ptr_eq(&first, &tls(&mut story)));
+
+    let refused = story.answer::<Secret>(&[(secret("no PEM"), "2")], &[]);
+    assert_eq!(refused.rejected.len(), 1);
+    assert!(story.snapshot().is_none(), "the last good one stays");
+    story.answer::<Secret>(&[(secret(&authority()), "3")], &[]);
+    let second = tls(&mut story);
+    assert_eq!(second.settings(), first.settings());
+    assert_ne!(second, first);
+
+    story.answer::<Secret>(&[], &["ca"]);
+    let reason = tls(&mut story).shown().unwrap_err().to_string();
+    assert_eq!(reason, "the control plane gives no secret \"ca\"");
+    let outcome = story.answer::<Cluster>(&[(cluster("c", 1), "4")], &[]);
+    assert_eq!(asked(&outcome.requests), [("Secret", vec![], vec!["ca"])]);
+}

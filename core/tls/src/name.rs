@@ -1,0 +1,87 @@
+//! A name that a server's certificate may be for.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use rustls::pki_types::{CertificateDer, DnsName, ServerName};
+use x509_parser::extensions::GeneralName;
+
+/// One of the kinds of alternative names that certificates have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PeerName {
+    /// A certificate's `*.example.com` covers `a.example.com`.
+    Dns(String),
+    /// Such as a SPIFFE id; compared as it stands.
+    Uri(String),
+    Ip(IpAddr),
+}
+
+/// It is neither a DNS name, nor a URI, nor an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no DNS name, URI or IP address")]
+pub struct InvalidName;
+
+impl FromStr for PeerName {
+    type Err = InvalidName;
+
+    /// What has `://` in it is a URI.
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        if text.contains("://") {
+            return Ok(Self::Uri(text.to_owned()));
+        }
+        if let Ok(ip) = text.parse() {
+            return Ok(Self::Ip(ip));
+        }
+        DnsName::try_from(text).map_err(|_| InvalidName)?;
+        Ok(Self::Dns(text.to_owned()))
+    }
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) | Self::Uri(name) => f.write_str(name),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+impl PeerName {
+    /// Whether the certificate, which was verified, is for this name.
+    pub(crate) fn is_of(&self, certificate: &CertificateDer<'_>) -> bool {
+        let is_for = |name: ServerName<'_>| {
+            let parsed = rustls::server::ParsedCertificate::try_from(certificate);
+            parsed.is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
+        };
+        match self {
+            Self::Dns(name) => ServerName::try_from(name.as_str()).is_ok_and(is_for),
+            Self::Ip(ip) => is_for(ServerName::from(*ip)),
+            Self::Uri(uri) => presented(certificate).contains(uri),
+        }
+    }
+}
+
+/// The alternative names of a certificate, for comparing URIs and for people.
+pub(crate) fn presented(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
+        return vec![];
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else {
+        return vec![];
+    };
+    let names = names.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes)
+                .ok()
+                .map(|ip| IpAddr::from(ip).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes)
+                .ok()
+                .map(|ip| IpAddr::from(ip).to_string()),
+        },
+        _ => None,
+    });
+    names.collect()
+}

@@ -1,0 +1,209 @@
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+use super::*;
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    /// A certificate for these names, and its key.
+    fn issue(&self, names: &[&str]) -> (String, String) {
+        let mut params = CertificateParams::new([]).unwrap();
+        let names = names.iter().map(|name| {
+            match name.parse().unwrap_or(PeerName::Dns((*name).to_owned())) {
+                PeerName::Dns(name) => SanType::DnsName(name.try_into().unwrap()),
+                PeerName::Uri(uri) => SanType::URI(uri.try_into().unwrap()),
+                PeerName::Ip(ip) => SanType::IpAddress(ip),
+            }
+        });
+        params.subject_alt_names = names.collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// What a client that checks so makes of a server with this certificate.
+fn handshake((chain, key): &(String, String), check: ServerCheck) -> Result<(), String> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.unwrap(), key)
+        .unwrap();
+    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+    let name = ServerName::try_from("sent.example").unwrap();
+    let mut client = ClientConnection::new(client(None, check).unwrap(), name).unwrap();
+    for _ in 0..4 {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets().map_err(|e| words(&e))?;
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets().map_err(|e| words(&e))?;
+    }
+    assert!(!client.is_handshaking());
+    client.writer().write_all(b"hello").unwrap();
+    let mut wire = Vec::new();
+    client.write_tls(&mut wire).unwrap();
+    server.read_tls(&mut wire.as_slice()).unwrap();
+    server.process_new_packets().unwrap();
+    let mut heard = [0; 5];
+    server.reader().read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"hello");
+    Ok(())
+}
+
+fn named(authority: &Authority, names: &[&str]) -> ServerCheck {
+    let trust = Trust::from_pem(authority.pem.as_bytes(), None).unwrap();
+    let names = names.iter().map(|name| name.parse().unwrap());
+    ServerCheck::Named(trust, names.collect())
+}
+
+#[test]
+fn a_server_has_one_of_the_names() {
+    let ca = Authority::new("a");
+    let server = ca.issue(&[
+        "a.example",
+        "*.wild.example",
+        "spiffe://td/ns/a",
+        "10.0.0.1",
+        "::1",
+    ]);
+    for names in [
+        &["a.example"][..],
+        &["b.wild.example"],
+        &["spiffe://td/ns/a"],
+        &["10.0.0.1"],
+        &["::1"],
+        &["nobody.example", "spiffe://td/ns/a"],
+        // As in Envoy, without names any will do.
+        &[],
+    ] {
+        assert_eq!(handshake(&server, named(&ca, names)), Ok(()), "{names:?}");
+    }
+    for names in [
+        &["sent.example"][..],
+        &["wild.example"],
+        &["a.b.wild.example"],
+        &["spiffe://td/ns/b", "spiffe://td/ns/a/b"],
+        &["10.0.0.2"],
+    ] {
+        let refused = handshake(&server, named(&ca, names)).unwrap_err();
+        let expected = format!("and {} was expected", names.join(" or "));
+        assert!(refused.contains(&expected), "{refused}");
+        assert!(
+            refused
+                .contains("it is for a.example, *.wild.example, spiffe://td/ns/a, 10.0.0.1, ::1")
+        );
+    }
+}
+
+#[test]
+fn the_chain_counts_whatever_the_name() {
+    let (ca, other) = (Authority::new("a"), Authority::new("b"));
+    let server = other.issue(&["a.example"]);
+    for names in [&["a.example"][..], &["spiffe://a/b"], &[]] {
+        let refused = handshake(&server, named(&ca, names)).unwrap_err();
+        assert!(refused.contains("UnknownIssuer"), "{refused}");
+    }
+    assert_eq!(handshake(&server, ServerCheck::None), Ok(()));
+}
+
+#[test]
+fn a_name_is_of_one_kind() {
+    for (text, name) in [
+        ("a.example", PeerName::Dns("a.example".to_owned())),
+        ("spiffe://a/b", PeerName::Uri("spiffe://a/b".to_owned())),
+        ("10.0.0.1", PeerName::Ip([10, 0, 0, 1].into())),
+        ("::1", PeerName::Ip("::1".parse().unwrap())),
+    ] {
+        assert_eq!(text.parse(), Ok(name.clone()));
+        assert_eq!(name.to_string(), text);
+    }
+    for text in ["", "*", "*.example", "a b", "a/b", "-a", "10.0.0.0/8"] {
+        assert_eq!(text.parse::<PeerName>(), Err(InvalidName), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_without_the_key() {
+    let ca = Authority::new("a");
+    let ((chain, key), (_, other)) = (ca.issue(&["a.b"]), ca.issue(&["a.b"]));
+    let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+    assert!(!format!("{identity:?}").contains("PRIVATE"));
+    let both = format!("{key}{chain}{}", ca.pem);
+    Identity::from_pem(both.as_bytes(), both.as_bytes()).unwrap();
+    let encrypted = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let broken = |text: &str| text.replace("-----END", "?-----END");
+    for (chain, key, reason) in [
+        ("", &*key, "the certificate is not there"),
+        (&*key, &key, "the certificate is not there"),
+        (&broken(&chain), &key, "the certificate is broken"),
+        (
+            &chain.replace("MI", "AA"),
+            &key,
+            "the certificate is no X.509",
+        ),
+        (&chain, "", "the private key is not there"),
+        (&chain, &chain, "the private key is not there"),
+        (&chain, &broken(&key), "the private key is broken"),
+        (&chain, &encrypted, "the private key is encrypted"),
+        (
+            &chain,
+            &key.replace("MI", "AA"),
+            "the private key is of a kind",
+        ),
+        (
+            &chain,
+            &other,
+            "the private key is not that of the certificate",
+        ),
+    ] {
+        let error = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err();
+        assert!(error.to_string().starts_with(reason), "{error} {reason}");
+    }
+    for (authorities, revoked, reason) in [
+        (&*key, None, "the CA certificate is not there"),
+        (&broken(&ca.pem), None, "the CA certificate is broken"),
+        (
+            &ca.pem.replace("MI", "AA"),
+            None,
+            "the CA certificate is no X.509",
+        ),
+        (&ca.pem, Some(&*ca.pem), "the revocation list is not there"),
+    ] {
+        let revoked = revoked.map(str::as_bytes);
+        let error = Trust::from_pem(authorities.as_bytes(), revoked).unwrap_err();
+        assert!(error.to_string().starts_with(reason), "{error} {reason}");
+    }
+}
