@@ -199,6 +199,18 @@ impl Tls {
         &self,
         endpoint: Option<IpAddr>,
     ) -> Result<ClientConnection, Unavailable> {
+        let (config, name) = self.client(endpoint)?;
+        ClientConnection::new(config, name).map_err(|e| Unavailable::Setup(e.to_string()))
+    }
+
+    /// What a connection to an endpoint begins with, and the name that it is to.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(crate) fn client(
+        &self,
+        endpoint: Option<IpAddr>,
+    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), Unavailable> {
         let config = match &self.lock().made {
             Ok(made) => Arc::clone(&made.config),
             Err(reason) => return Err(reason.clone()),
@@ -212,7 +224,7 @@ impl Tls {
             (None, Some(ip)) => ServerName::from(ip),
             (None, None) => ServerName::from(IpAddr::from([127, 0, 0, 1])),
         };
-        ClientConnection::new(config, name).map_err(|e| setup(e.to_string()))
+        Ok((config, name))
     }
 
     /// Reads the files again, as far as there are any. `None`: nothing changed.

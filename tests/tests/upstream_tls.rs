@@ -1,6 +1,8 @@
 //! TLS towards real servers: whom Meltemi believes, what it shows, and that it never does without.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "upstream_tls/checks.rs"]
+mod checks;
 #[path = "upstream_tls/protocols.rs"]
 mod protocols;
 #[path = "upstream_tls/refused.rs"]

@@ -24,6 +24,7 @@ use crate::config::{Address, HealthCheck, Snapshot};
 use crate::health_check::{Change, HealthChecker, Verdict};
 use crate::protocols::Protocols;
 use crate::telemetry::{Telemetry, WorkerTelemetry};
+use crate::tls::Tls;
 
 /// What the owner of the overlay is told.
 #[derive(Debug)]
@@ -106,6 +107,7 @@ struct Checks {
     checker: HealthChecker,
     /// `None`: whether they accept connections.
     protocol: Option<Arc<dyn Protocol>>,
+    tls: Option<Arc<Tls>>,
     /// Connections that wait for the next check.
     kept: HashMap<Address, Kept>,
 }
@@ -176,19 +178,21 @@ impl Owner {
                 let name: Arc<str> = name.as_str().into();
                 let protocol = self.protocol(&name, &rule);
                 let checker = HealthChecker::new(rule, hosts, now, rand::random());
-                let kept = HashMap::new();
-                self.clusters.insert(
-                    name,
-                    Checks {
-                        checker,
-                        protocol,
-                        kept,
-                    },
-                );
+                let checks = Checks {
+                    checker,
+                    protocol,
+                    tls: cluster.tls.clone(),
+                    kept: HashMap::new(),
+                };
+                self.clusters.insert(name, checks);
                 continue;
             };
             if checks.checker.rule().protocol != rule.protocol {
                 checks.protocol = self.protocol(&name, &rule);
+                checks.kept.clear();
+            }
+            if checks.tls.as_ref().map(Arc::as_ptr) != cluster.tls.as_ref().map(Arc::as_ptr) {
+                checks.tls.clone_from(&cluster.tls);
                 checks.kept.clear();
             }
             checks.checker.update(rule, hosts, now);
@@ -234,6 +238,7 @@ impl Owner {
                 self.telemetry.cluster(cluster).health_check_began();
                 let probe = Probe {
                     protocol: checks.protocol.clone(),
+                    tls: checks.tls.clone(),
                     timeout: checks.checker.rule().timeout,
                     kept: checks.kept.remove(&address),
                 };

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Formatter};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use meltemi_codec::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 use crate::config::Address;
 use crate::health_check::Verdict;
+use crate::tls::Tls;
 
 /// Why a check did not pass.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ impl From<io::Error> for Reason {
 /// A check, before it runs.
 pub(super) struct Probe {
     pub(super) protocol: Option<Arc<dyn Protocol>>,
+    /// As for requests: an endpoint with TLS is never asked in plaintext.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) timeout: Duration,
     pub(super) kept: Option<Kept>,
 }
@@ -73,12 +78,12 @@ impl Probe {
 
     async fn ask(self, address: &Address) -> Result<Option<Kept>, Reason> {
         let Some(protocol) = self.protocol else {
-            connect(address).await?;
+            connect(address, self.tls.as_deref()).await?;
             return Ok(None);
         };
         let mut kept = match self.kept.and_then(Kept::if_open) {
             Some(kept) => kept,
-            None => Kept::new(connect(address).await?, &*protocol),
+            None => Kept::new(connect(address, self.tls.as_deref()).await?, &*protocol),
         };
         if !kept.is_ready && !kept.shake_hands().await? {
             // That it refuses us is an answer: nobody else would serve what is asked so.
@@ -108,15 +113,28 @@ fn id(protocol: &dyn Protocol) -> u64 {
 trait Socket: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
 
-async fn connect(address: &Address) -> io::Result<Box<dyn Socket>> {
-    Ok(match address {
+async fn connect(address: &Address, tls: Option<&Tls>) -> io::Result<Box<dyn Socket>> {
+    match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Box::new(stream)
+            encrypted(stream, tls, Some(address.ip())).await
         }
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-    })
+        Address::Unix(path) => encrypted(UnixStream::connect(path).await?, tls, None).await,
+    }
+}
+
+async fn encrypted(
+    stream: impl Socket + 'static,
+    tls: Option<&Tls>,
+    endpoint: Option<IpAddr>,
+) -> io::Result<Box<dyn Socket>> {
+    let Some(tls) = tls else {
+        return Ok(Box::new(stream));
+    };
+    let (config, name) = tls.client(endpoint).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(config).connect(name, stream).await?;
+    Ok(Box::new(stream))
 }
 
 /// A connection between two checks.
