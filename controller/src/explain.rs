@@ -16,6 +16,7 @@ use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
 mod destination;
+mod global_limit;
 mod limit;
 mod matching;
 mod render;
@@ -24,6 +25,7 @@ mod tiers;
 mod treatment;
 
 pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
+pub use global_limit::{Entry, GloballyLimited};
 pub use limit::Limited;
 pub use treatment::{FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
 

@@ -20,6 +20,7 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
+mod global_limits;
 mod limits;
 mod liveness;
 mod locality;
@@ -36,6 +37,7 @@ mod sources;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
@@ -135,6 +137,8 @@ pub(crate) struct Rule {
     pub(crate) idempotent: bool,
     /// None: its requests are not limited.
     pub(crate) limit: Option<Arc<RateLimit>>,
+    /// None: no service is asked about them.
+    pub(crate) global_limit: Option<Arc<GlobalRateLimit>>,
     pub(crate) fault: Option<RouteFault>,
     /// The MetaRouter whose policy it has, and which of its routes where it has any, where that is
     /// not the source.
@@ -184,6 +188,7 @@ impl Rule {
             hedge: None,
             idempotent: false,
             limit: None,
+            global_limit: None,
             fault: None,
             treated_by: None,
         }

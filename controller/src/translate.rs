@@ -20,6 +20,7 @@ use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
 mod cluster;
+mod global_limit;
 mod limit;
 mod locality;
 mod matching;
@@ -100,6 +101,7 @@ fn routes(server: &Server, name: &str) -> route::RouteConfiguration {
         name: name.to_owned(),
         routes: server.rules.iter().filter_map(wire_route).collect(),
         local_rate_limits: limit::limits(&server.rules),
+        global_rate_limits: global_limit::limits(&server.rules),
     }
 }
 
@@ -133,6 +135,7 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             .collect(),
         source: Some(source_of(&rule.source)),
         local_rate_limit: limit::name(rule),
+        global_rate_limit: global_limit::name(rule),
         fault: rule.fault.as_ref().map(limit::fault),
     })
 }

@@ -8,6 +8,7 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accept;
+mod limiter;
 mod link;
 mod listeners;
 mod outlier;
@@ -22,6 +23,7 @@ pub use listeners::{ListenerState, ListenerStatus};
 pub use socket::ListenError;
 
 pub(crate) use accept::Acceptor;
+pub(crate) use limiter::Limiter;
 pub(crate) use listeners::{ListenerTable, Listeners};
 pub(crate) use outlier::Outliers;
 pub(crate) use workers::{Ended, Workers, WorkersOptions};

@@ -22,8 +22,10 @@ mod end;
 mod exchange;
 mod faults;
 mod follow;
+mod global_limits;
 mod health;
 mod hedge;
+mod held;
 mod large;
 mod limits;
 mod lineup;
@@ -67,6 +69,7 @@ use crate::{
     buckets::Buckets,
     config::{Address, Keepalive, Snapshot},
     protocols::Protocols,
+    rate_limit::{Question, Verdict},
     telemetry::WorkerTelemetry,
 };
 use boxes::Boxes;
@@ -103,6 +106,10 @@ pub enum ConnectionId {
     Server(ServerKey),
 }
 
+/// What a worker has asked, for whoever answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QuestionId(ExchangeKey);
+
 /// What the driver has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -127,6 +134,8 @@ pub enum Action {
     Close(ConnectionId),
     /// Tell the outlier detection of the cluster how a request to the endpoint went.
     Report(HostReport),
+    /// Ask a rate limit service; answer with [`Engine::decided`].
+    Ask(Question),
 }
 
 /// How an endpoint behaved, for the one owner of the cluster's outlier detection.
@@ -149,6 +158,7 @@ enum Timer {
     Try(ExchangeKey),
     Hedge(ExchangeKey),
     Delayed(ExchangeKey),
+    Undecided(ExchangeKey),
     Topology(TopologyKey),
     Client(ClientKey),
     ClientStall(ClientKey),
@@ -195,6 +205,8 @@ pub struct Engine {
     draining: bool,
     /// Copies of requests in flight.
     mirrors: usize,
+    /// Requests that wait for a verdict.
+    questions: usize,
 }
 
 impl Engine {
@@ -233,6 +245,7 @@ impl Engine {
             answered: Vec::new(),
             draining: false,
             mirrors: 0,
+            questions: 0,
         }
     }
 
@@ -349,6 +362,12 @@ impl Engine {
         }
     }
 
+    /// A rate limit service has said, or will not say, whether a request is within its limit.
+    pub fn decided(&mut self, id: QuestionId, verdict: Verdict, now: Instant) {
+        self.at(now);
+        self.judge(id.0, verdict);
+    }
+
     /// Whether more bytes of this connection are welcome. [`Action::Resume`] says when it is true
     /// again.
     #[must_use]
@@ -427,6 +446,7 @@ impl Engine {
                 Timer::Try(key) => self.try_timed_out(key),
                 Timer::Hedge(key) => self.hedge(key),
                 Timer::Delayed(key) => self.delay_is_over(key),
+                Timer::Undecided(key) => self.undecided(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
                 Timer::WarmUp => {

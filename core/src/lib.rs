@@ -11,5 +11,6 @@ pub mod hot_keys;
 pub mod outlier;
 pub mod protocols;
 pub mod proxy;
+pub mod rate_limit;
 pub mod telemetry;
 pub mod xds;

@@ -20,7 +20,8 @@ use crate::access_log::{self, Destination};
 use crate::admin::{self, Admin};
 use crate::config::Snapshot;
 use crate::driver::{
-    Acceptor, Ended, ListenError, ListenerTable, Listeners, Outliers, Workers, WorkersOptions,
+    Acceptor, Ended, Limiter, ListenError, ListenerTable, Listeners, Outliers, Workers,
+    WorkersOptions,
 };
 use crate::engine::Settings;
 use crate::protocols::Protocols;
@@ -123,6 +124,8 @@ struct Proxy {
     workers: Arc<Workers>,
     listeners: Listeners,
     outliers: Outliers,
+    /// Asks until the end.
+    _limiter: Limiter,
     telemetry: Arc<Telemetry>,
     drain: Arc<Notify>,
     drain_time: Duration,
@@ -144,6 +147,7 @@ impl Proxy {
             .or_else(|| thread::available_parallelism().ok());
         let workers = 0..count.map_or(1, NonZeroUsize::get);
         let (reports, received) = mpsc::unbounded_channel();
+        let (questions, asked) = Limiter::questions();
         let (workers, ends) = Workers::start(WorkersOptions {
             settings: options.settings,
             protocols: Arc::clone(&protocols),
@@ -151,6 +155,7 @@ impl Proxy {
                 .map(|_| telemetry.worker().with_access_log(log.clone()))
                 .collect(),
             reports,
+            questions,
         })
         .map_err(RunError::Workers)?;
         let workers = Arc::new(workers);
@@ -164,6 +169,7 @@ impl Proxy {
             snapshots: configuration.snapshots.clone(),
             listeners: Listeners::new(acceptor.clone()),
             outliers: Outliers::new(Arc::clone(&workers), telemetry.owner(), received),
+            _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
             workers,
             telemetry,
             drain: Arc::new(Notify::new()),

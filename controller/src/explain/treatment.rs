@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Attribute, Limited};
+use super::{Attribute, GloballyLimited, Limited};
 use crate::manifest::{Mutation, Retries, RouteFault};
 use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
 
@@ -29,6 +29,9 @@ pub struct Treatment {
     /// The bucket that the request takes a token from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<Limited>,
+    /// What a rate limit service is asked about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub global_rate_limit: Option<GloballyLimited>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -140,6 +143,10 @@ impl Treatment {
                 .limit
                 .as_ref()
                 .and_then(|limit| Limited::of(limit, attributes, source)),
+            global_rate_limit: rule
+                .global_limit
+                .as_ref()
+                .and_then(|limit| GloballyLimited::of(limit, model, (attributes, source))),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)

@@ -2,6 +2,7 @@
 
 mod destination;
 mod fault;
+mod global_rate_limit;
 mod hedge;
 mod mirrors;
 mod mutations;
@@ -18,6 +19,7 @@ use crate::yaml::Node;
 
 pub(crate) use destination::Destination;
 pub(crate) use fault::{Abort, AbortStatus, Delay, Fault as RouteFault};
+pub(crate) use global_rate_limit::{GlobalRateLimit, RateLimitService};
 pub(crate) use mirrors::Mirror;
 pub(crate) use mutations::Mutation;
 pub(crate) use rate_limit::RateLimit;
@@ -34,6 +36,8 @@ pub(crate) struct MetaRouter {
     pub(crate) routes: Vec<Route>,
     /// Of the requests of its routes; none: they are not limited.
     pub(crate) limit: Option<RateLimit>,
+    /// Of the same; none: no service is asked about them.
+    pub(crate) global_limit: Option<GlobalRateLimit>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,11 +88,20 @@ impl Route {
 }
 
 impl MetaRouter {
-    /// All that it asks of requests: of its routes and of the conditions of its limit.
+    /// All that it asks of requests: of its routes and of the conditions of its limits.
     pub(crate) fn alternatives(&self) -> impl Iterator<Item = &Alternative> {
         let limits = self.limit.iter().flat_map(|limit| &limit.conditions);
         let routes = self.routes.iter().flat_map(|route| &route.alternatives);
-        routes.chain(limits.flat_map(|condition| &condition.alternatives))
+        let global = self.global_limit.iter();
+        routes
+            .chain(limits.flat_map(|condition| &condition.alternatives))
+            .chain(global.flat_map(|limit| &limit.alternatives))
+    }
+
+    /// The attributes that a rate limit service is told of requests.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = &Located<String>> {
+        let limit = self.global_limit.iter();
+        limit.flat_map(|limit| limit.descriptors.iter().map(|it| &it.property))
     }
 
     /// Its host, as a destination of everything.
@@ -110,7 +123,7 @@ const META_ROUTER: &[Field] = &[
     Field::InForce("priority"),
     Field::NoEffect("exportTo"),
     Field::InForce("localRateLimit"),
-    Field::NotYet("globalRateLimit"),
+    Field::InForce("globalRateLimit"),
 ];
 
 const ROUTE: &[Field] = &[
@@ -142,12 +155,15 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
         .collect();
     let limit = fields.node("localRateLimit");
     let limit = limit.and_then(|node| rate_limit::decode(d, node));
+    let global_limit = fields.node("globalRateLimit");
+    let global_limit = global_limit.and_then(|node| global_rate_limit::decode(d, node));
     Some(MetaRouter {
         host: host?,
         gateways,
         priority: priority.and_then(|p| p.value.try_into().ok()).unwrap_or(0),
         routes,
         limit,
+        global_limit,
     })
 }
 

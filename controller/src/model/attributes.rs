@@ -17,14 +17,17 @@ pub(super) fn check(
     let matched = router
         .alternatives()
         .flat_map(|alternative| &alternative.attributes);
-    let matched = matched.map(|attribute| (&attribute.name.value, attribute.name.at));
+    let matched = matched.map(|attribute| (attribute.name.value.as_str(), attribute.name.at));
     let mutations = router.routes.iter().flat_map(|route| route.mutations());
     let values = mutations.filter_map(|mutation| mutation.value.as_ref());
     let variables = values.flat_map(|value| {
         let names = value.template.attributes();
-        names.map(|name| (name, value.text.at))
+        names.map(|name| (name.as_str(), value.text.at))
     });
-    for (name, at) in matched.chain(variables) {
+    let told = router
+        .properties()
+        .map(|name| (name.value.as_str(), name.at));
+    for (name, at) in matched.chain(variables).chain(told) {
         if known().any(|k| k == name) {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Alternative, Mirror, RateLimit, Rule};
+use super::{Alternative, GlobalRateLimit, Mirror, RateLimit, Rule};
 use crate::manifest::{Object, Route};
 
 /// The routes of a MetaRouter that say how requests are treated.
@@ -10,6 +10,7 @@ pub(super) struct Overlay<'a> {
     pub(super) object: &'a Arc<Object>,
     pub(super) routes: Vec<Treatment<'a>>,
     pub(super) limit: Option<Arc<RateLimit>>,
+    pub(super) global_limit: Option<Arc<GlobalRateLimit>>,
 }
 
 /// What one of them means on a server.
@@ -42,6 +43,7 @@ impl Overlay<'_> {
                 hedge: route.and_then(|route| route.hedge),
                 idempotent: route.is_some_and(|route| route.idempotent),
                 limit: self.limit.clone(),
+                global_limit: self.global_limit.clone(),
                 fault: route.and_then(|route| route.fault.clone()),
                 treated_by: Some((self.object.clone(), route.map(|_| number))),
                 ..rule.clone()

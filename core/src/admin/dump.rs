@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection, RateLimit,
-    RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
+    Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection,
+    RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -153,6 +153,7 @@ fn route(route: &Route) -> Value {
         "retries": route.retry.as_ref().map(retries),
         "idempotent": route.idempotent,
         "local_rate_limit": route.limit.as_deref().map(rate_limit),
+        "global_rate_limit": route.global_limit.as_deref().map(global_rate_limit),
         "fault": route.fault.as_ref().map(route_fault),
     })
 }
@@ -169,6 +170,21 @@ fn rate_limit(limit: &RateLimit) -> Value {
         "name": limit.name,
         "conditions": conditions.collect::<Vec<_>>(),
         "token_bucket": limit.default.as_ref().map(token_bucket),
+    })
+}
+
+fn global_rate_limit(limit: &GlobalRateLimit) -> Value {
+    let descriptors = limit.entries.iter();
+    let descriptors = descriptors
+        .map(|entry| json!({ "property": entry.attribute, "descriptor_key": entry.key }));
+    json!({
+        "name": limit.name,
+        "match": limit.matches.iter().map(alternative).collect::<Vec<_>>(),
+        "domain": limit.domain,
+        "descriptors": descriptors.collect::<Vec<_>>(),
+        "cluster": limit.cluster,
+        "timeout": duration(limit.timeout),
+        "failure_mode_deny": limit.deny_on_fail,
     })
 }
 

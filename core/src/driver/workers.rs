@@ -11,12 +11,14 @@ use std::time::Instant;
 use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
+use super::limiter::Questions;
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::buckets::Buckets;
 use crate::config::{Address, Snapshot};
-use crate::engine::{Engine, HostReport, ServiceKeys, Settings, WorkerStatus};
+use crate::engine::{Engine, HostReport, QuestionId, ServiceKeys, Settings, WorkerStatus};
 use crate::protocols::Protocols;
+use crate::rate_limit::Verdict;
 use crate::telemetry::WorkerTelemetry;
 
 /// What all workers are made with.
@@ -26,6 +28,7 @@ pub(crate) struct WorkersOptions {
     /// One for each worker.
     pub(crate) telemetry: Vec<WorkerTelemetry>,
     pub(crate) reports: mpsc::UnboundedSender<HostReport>,
+    pub(crate) questions: Questions,
 }
 
 /// The workers.
@@ -64,6 +67,8 @@ impl Workers {
             let shared = Shared {
                 commands: receiver,
                 reports: options.reports.clone(),
+                questions: options.questions.clone(),
+                number,
                 load: Arc::clone(&load),
             };
             let protocols = Arc::clone(&options.protocols);
@@ -117,6 +122,13 @@ impl Workers {
                 cluster: Arc::clone(cluster),
                 addresses: Arc::clone(addresses),
             });
+        }
+    }
+
+    /// Tells a worker what a rate limit service said.
+    pub(super) fn decide(&self, (worker, id): (usize, QuestionId), verdict: Verdict) {
+        if let Some(worker) = self.0.get(worker) {
+            worker.tell(Command::Decided(id, verdict));
         }
     }
 

@@ -12,8 +12,8 @@ use meltemi_codec::{
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
-    faults::Delayed,
     follow::is_ordinary,
+    held::Held,
     lineup::Lineup,
     log::Draft,
     observe::Observed,
@@ -57,8 +57,8 @@ pub(super) struct Exchange {
     pub(super) gather: Option<Box<Gather>>,
     /// What its route changes in its answers.
     pub(super) answer_edits: Option<Rc<Vec<Edit>>>,
-    /// What waits for a delay that was injected.
-    pub(super) delayed: Option<Box<Delayed>>,
+    /// What is kept of it before it is served.
+    pub(super) held: Option<Box<Held>>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
     pub(super) candidates: Option<Box<Candidates>>,
@@ -98,8 +98,8 @@ impl Sent {
 /// What routing has found out besides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Routed {
-    /// Its service or its route injects faults.
-    has_faults: bool,
+    /// Its service or its route may keep it: for a fault, or to ask a rate limit service.
+    may_be_kept: bool,
 }
 
 /// How an exchange ended.
@@ -151,7 +151,7 @@ impl Exchange {
             repeat: None,
             gather: None,
             answer_edits: None,
-            delayed: None,
+            held: None,
             route: None,
             to: None,
             candidates: None,
@@ -172,7 +172,7 @@ impl Exchange {
     /// Whether something hangs on it that its answer or its end has to see to.
     pub(super) fn is_entangled(&self) -> bool {
         self.gather.is_some()
-            || self.delayed.is_some()
+            || self.held.is_some()
             || self.pin == Pin::Release
             || self.answer_edits.is_some()
             || self.is_hedged()
@@ -220,8 +220,8 @@ impl Engine {
             self.close_after_flush(client);
             return Some(key);
         }
-        let has_faults = match self.route(key, bytes, whole) {
-            Ok(routed) => routed.has_faults,
+        let may_be_kept = match self.route(key, bytes, whole) {
+            Ok(routed) => routed.may_be_kept,
             Err(status) => {
                 self.fail(key, status);
                 return Some(key);
@@ -235,7 +235,7 @@ impl Engine {
             return Some(key);
         }
         self.set_deadline(key, deadline);
-        if has_faults && self.faulted(key, bytes, whole) {
+        if may_be_kept && self.kept_back(key, bytes, whole) {
             return Some(key);
         }
         match is_planned {
@@ -243,6 +243,11 @@ impl Engine {
             false => self.dispatch(key, bytes, whole),
         }
         Some(key)
+    }
+
+    /// Whether something keeps a request from being served now; or it was answered.
+    fn kept_back(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        self.questioned(key, bytes, whole) || self.faulted(key, bytes, whole)
     }
 
     /// Serves a request that has its route: in one place, or in parts.
@@ -347,7 +352,7 @@ impl Engine {
         let client = self.clients.get(exchange.client).ok_or(Status::NoRoute)?;
         let service = self.tables.service(client.service).ok_or(Status::NoRoute)?;
         let mut routed = Routed {
-            has_faults: !service.faults.is_empty(),
+            may_be_kept: !service.faults.is_empty(),
         };
         let frame = Frame {
             bytes,
@@ -365,7 +370,7 @@ impl Engine {
         };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.to = Some(Rc::clone(destination));
-        routed.has_faults |= route.fault.is_some();
+        routed.may_be_kept |= route.may_keep();
         exchange.route = Some(route);
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
         Ok(routed)

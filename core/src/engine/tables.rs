@@ -6,6 +6,7 @@
 mod budget;
 mod changes;
 mod cluster;
+mod global_limit;
 mod limit;
 mod selection;
 mod service;
@@ -23,6 +24,7 @@ use super::{TopologyKey, topology::Discovery};
 use crate::{buckets::Buckets, config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
+pub(super) use global_limit::GlobalLimit;
 pub(super) use limit::Metered;
 pub(super) use service::{Destination, Dialect, Route, Service};
 

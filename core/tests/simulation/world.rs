@@ -546,7 +546,7 @@ impl World {
                     self.connecting
                         .retain(|(_, connecting, _)| *connecting != id);
                 }
-                Action::Flush(_) | Action::Resume(_) | Action::Report(_) => {}
+                Action::Flush(_) | Action::Resume(_) | Action::Report(_) | Action::Ask(_) => {}
             }
         }
     }

@@ -12,12 +12,13 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The files that nothing else imports; the rest follows from their imports.
-const ROOTS: [&str; 10] = [
+const ROOTS: [&str; 11] = [
     "aeraki/meta_protocol_proxy/config/route/v1alpha/route.proto",
     "envoy/config/cluster/v3/cluster.proto",
     "envoy/config/endpoint/v3/endpoint.proto",
     "envoy/config/listener/v3/listener.proto",
     "envoy/service/discovery/v3/ads.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
     "meltemi/config/v1/cluster.proto",
     "meltemi/config/v1/listener.proto",
     "meltemi/config/v1/rejection.proto",

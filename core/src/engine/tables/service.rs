@@ -16,6 +16,7 @@ use meltemi_policy::{Condition, WeightedCycle};
 use super::{
     Cluster, Tables,
     changes::Changes,
+    global_limit::GlobalLimit,
     limit::{Limit, Limits},
     selection::Selection,
 };
@@ -58,6 +59,7 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) hedge: Option<Duration>,
     pub(in crate::engine) idempotent: bool,
     pub(in crate::engine) limit: Option<Rc<Limit>>,
+    pub(in crate::engine) global_limit: Option<Rc<GlobalLimit>>,
     /// `None` where no request has it.
     pub(in crate::engine) fault: Option<config::RouteFault>,
     pub(super) destinations: Vec<Rc<Destination>>,
@@ -165,7 +167,12 @@ impl Route {
             && self.mirrors.is_empty()
             && self.retry.is_none()
             && self.hedge.is_none()
-            && self.fault.is_none()
+            && !self.may_keep()
+    }
+
+    /// Whether some of its requests are kept before they are served.
+    pub(in crate::engine) fn may_keep(&self) -> bool {
+        self.fault.is_some() || self.global_limit.is_some()
     }
 
     /// Whether requests or their answers do not go on as they are.
@@ -396,6 +403,10 @@ impl Tables {
             hedge: rule.hedge,
             idempotent: rule.idempotent,
             limit: None,
+            global_limit: rule
+                .global_limit
+                .as_ref()
+                .and_then(|limit| GlobalLimit::build(limit, protocol, telemetry)),
             fault: rule.fault.clone().filter(config::RouteFault::acts),
             destinations,
             weights: WeightedCycle::new(&weights).ok()?,
