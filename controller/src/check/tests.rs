@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod global_limits;
 mod limits;
 mod locality;
 mod matching;
@@ -154,7 +155,7 @@ says! {
     dns: "service.yaml" "STATIC" => "DNS";
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
-        "router.yaml" "  gateways:" => "  globalRateLimit: {domain: shop}\n  gateways:",
+        "service.yaml" "  resolution" => "  subjectAltNames: [a]\n  resolution",
         "rule.yaml" "    outlierDetection" => "    connectionPool: {tcp: {maxConnections: 1}}\n    outlierDetection";
 }
 

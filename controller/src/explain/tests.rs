@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, settings};
 
+mod global_limits;
 mod limits;
 mod locality;
 mod redis;

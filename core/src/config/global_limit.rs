@@ -78,14 +78,7 @@ impl GlobalRateLimit {
         if entries.is_empty() {
             return Err(Invalid::new("descriptors", "is empty"));
         }
-        let timeout = limit
-            .timeout
-            .map(|it| duration("timeout", it))
-            .transpose()?;
-        let timeout = timeout.unwrap_or(TIMEOUT);
-        if timeout.is_zero() {
-            return Err(Invalid::new("timeout", "is 0"));
-        }
+        let timeout = limit.timeout.map(|it| duration("timeout", it));
         Ok(Self {
             name: required("name", limit.name)?,
             matches: alternatives(limit.r#match.unwrap_or_default())
@@ -93,7 +86,7 @@ impl GlobalRateLimit {
             domain: required("domain", limit.domain)?,
             entries,
             cluster: required("cluster", limit.cluster)?,
-            timeout,
+            timeout: timeout.transpose()?.unwrap_or(TIMEOUT),
             deny_on_fail: limit.failure_mode_deny,
         })
     }

@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn each_has_its_turn() {
         let now = Instant::now();
-        assert_eq!(turns(&mut rota(&[]), now, 2), []);
+        assert!(turns(&mut rota(&[]), now, 2).is_empty());
         assert_eq!(turns(&mut rota(&[1]), now, 3), [1, 1, 1]);
         assert_eq!(turns(&mut rota(&[1, 2, 3]), now, 5), [1, 2, 3, 1, 2]);
     }

@@ -9,8 +9,8 @@ use std::{
 use meltemi_codec::Status;
 use meltemi_core::{
     config::{
-        Bind, Cluster, Endpoint, Endpoints, LbPolicy, Listener, RateLimit, RetryOn, RetryPolicy,
-        Route, RouteConfig, RouteFault, Service, Share, Snapshot,
+        Bind, Cluster, DescriptorEntry, Endpoint, Endpoints, GlobalRateLimit, LbPolicy, Listener,
+        RateLimit, RetryOn, RetryPolicy, Route, RouteConfig, RouteFault, Service, Share, Snapshot,
     },
     engine::Settings,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Policy {
     pub(crate) limit: Option<TokenBucket>,
     /// Some requests are delayed, some are answered with an error.
     pub(crate) faults: bool,
+    /// A rate limit service is asked for so long, and whether what it does not decide on is refused.
+    pub(crate) global: Option<(Duration, bool)>,
 }
 
 impl Policy {
@@ -51,6 +53,10 @@ impl Policy {
                 .then(|| Duration::from_millis(random.random_range(1..60))),
             limit: random.random_ratio(1, 4).then(|| bucket(random)),
             faults: random.random_ratio(1, 4),
+            global: random.random_ratio(1, 4).then(|| {
+                let timeout = Duration::from_millis(random.random_range(1..80));
+                (timeout, random.random())
+            }),
         }
     }
 
@@ -65,6 +71,22 @@ impl Policy {
             name: "default/echo".into(),
             conditions: vec![],
             default: Some(default),
+        }))
+    }
+
+    fn global_limit(self, dialect: Dialect) -> Option<Arc<GlobalRateLimit>> {
+        let (timeout, deny_on_fail) = self.global?;
+        Some(Arc::new(GlobalRateLimit {
+            name: "default/echo".into(),
+            matches: vec![vec![]],
+            domain: "echo".into(),
+            entries: vec![DescriptorEntry {
+                key: "what".into(),
+                attribute: dialect.attribute().into(),
+            }],
+            cluster: "outbound|8081||ratelimit".into(),
+            timeout,
+            deny_on_fail,
         }))
     }
 
@@ -123,6 +145,7 @@ pub(crate) fn snapshot(
         hedge: policy.hedge,
         idempotent: policy.hedge.is_some(),
         limit: policy.limit(),
+        global_limit: policy.global_limit(dialect),
         fault: policy.fault(),
         ..Route::new("all", &name)
     };
@@ -169,6 +192,7 @@ pub(crate) fn tight_settings(random: &mut SmallRng) -> Settings {
         client_limit: 256 * 1024,
         buffered: 1024 * 1024,
         stall: Duration::from_secs(2),
+        questions: random.random_range(1..20),
         drain_quiet: Duration::from_millis(100),
         ..Settings::default()
     }
