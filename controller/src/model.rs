@@ -171,6 +171,15 @@ impl Rule {
         Alternative::possible(&self.alternatives)
     }
 
+    /// The same without limits.
+    fn unlimited(self) -> Self {
+        Self {
+            limit: None,
+            global_limit: None,
+            ..self
+        }
+    }
+
     /// A rule of an object that takes every request and leads nowhere yet.
     fn of(object: &Arc<Object>) -> Self {
         Self {

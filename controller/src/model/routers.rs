@@ -157,13 +157,7 @@ impl Router<'_> {
             }
             let rule = own(None, String::new(), vec![all()], destinations);
             // What it says of requests is laid over that rule, whoever's it is.
-            let limits = (rule.limit.clone(), rule.global_limit.clone());
-            let (limit, global_limit) = if is_redis { (None, None) } else { limits };
-            return vec![Rule {
-                limit,
-                global_limit,
-                ..rule
-            }];
+            return vec![if is_redis { rule.unlimited() } else { rule }];
         }
         let routes = routes.iter().enumerate();
         // One without destinations is an error, and said, but where its host is what is meant.

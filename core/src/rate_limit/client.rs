@@ -209,7 +209,10 @@ mod tests {
 
     #[test]
     fn what_the_service_said_is_no_broken_connection() {
-        assert_eq!(failure(&Status::unavailable("redis")), Failure::Error);
+        assert_eq!(
+            failure(&Status::unavailable("the store is away")),
+            Failure::Error
+        );
         let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert_eq!(
             failure(&Status::from_error(broken.into())),
