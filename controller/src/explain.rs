@@ -27,7 +27,7 @@ mod treatment;
 pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
 pub use global_limit::{Entry, GloballyLimited};
 pub use limit::Limited;
-pub use treatment::{FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
+pub use treatment::{Concurrency, FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
 
 /// Which request.
 #[derive(Clone, Debug, Default)]

@@ -36,8 +36,8 @@ pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
 pub(crate) use mesh_config::MeshConfig;
 pub(crate) use meta_router::{
-    Abort, AbortStatus, Delay, Destination, GlobalRateLimit, MetaRouter, Mutation,
-    RateLimitService, Retries, RetryOn, Route, RouteFault,
+    Abort, AbortStatus, AdaptiveConcurrency, Delay, Destination, GlobalRateLimit, MetaRouter,
+    Mutation, RateLimitService, Retries, RetryOn, Route, RouteFault,
 };
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};

@@ -10,8 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection, Retries, RetryBudget,
-    RouteFault, Simple, Spec, Warmup,
+    AdaptiveConcurrency, ConsistentHash, Keepalive, Mutation, Object, ObjectRef, OutlierDetection,
+    Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -140,6 +140,7 @@ pub(crate) struct Rule {
     /// None: no service is asked about them.
     pub(crate) global_limit: Option<Arc<GlobalRateLimit>>,
     pub(crate) fault: Option<RouteFault>,
+    pub(crate) adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// The MetaRouter whose policy it has, and which of its routes where it has any, where that is
     /// not the source.
     pub(crate) treated_by: Option<(Arc<Object>, Option<usize>)>,
@@ -199,6 +200,7 @@ impl Rule {
             limit: None,
             global_limit: None,
             fault: None,
+            adaptive_concurrency: None,
             treated_by: None,
         }
     }

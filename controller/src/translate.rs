@@ -19,6 +19,7 @@ use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 
+mod adaptive_concurrency;
 mod cluster;
 mod global_limit;
 mod limit;
@@ -136,6 +137,10 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
         source: Some(source_of(&rule.source)),
         local_rate_limit: limit::name(rule),
         global_rate_limit: global_limit::name(rule),
+        adaptive_concurrency: rule
+            .adaptive_concurrency
+            .as_ref()
+            .map(adaptive_concurrency::wire),
         fault: rule.fault.as_ref().map(limit::fault),
     })
 }

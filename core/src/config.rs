@@ -4,6 +4,7 @@
 //! cannot hold a nonsensical value, or refused with a reason that names the field. What is left is
 //! a [`Snapshot`]: consistent, shared by reference, replaced as a whole.
 
+mod adaptive_concurrency;
 mod address;
 mod cluster;
 mod duration;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 use meltemi_policy::{Locality, Place};
 
+pub use adaptive_concurrency::AdaptiveConcurrency;
 pub use address::Address;
 pub use cluster::{Cluster, Keepalive, LbPolicy, OutlierDetection, Topology};
 pub use endpoints::{Endpoint, Endpoints, Health};

@@ -15,6 +15,7 @@ mod attempt;
 mod boxes;
 mod calls;
 mod client;
+mod concurrency;
 mod delivery;
 mod drain;
 mod edits;
@@ -226,7 +227,7 @@ impl Engine {
             origin: now,
             now,
             elapsed: 0,
-            tables: Tables::new(protocols, Arc::new(Buckets::new(now))),
+            tables: Tables::new(protocols, Arc::new(Buckets::new(now)), settings.workers),
             warming: None,
             observer: Observer::default(),
             clients: SlotMap::with_key(),
@@ -273,9 +274,11 @@ impl Engine {
     /// a listener that is gone are asked to leave.
     pub fn configure(&mut self, snapshot: &Snapshot, now: Instant) {
         self.at(now);
-        let gone = self
-            .tables
-            .update(snapshot, &self.telemetry, (self.random.random(), now));
+        let gone = self.tables.update(
+            snapshot,
+            &self.telemetry,
+            (self.random.random(), now, self.elapsed),
+        );
         self.warm_up();
         self.observe_services(snapshot);
         self.withdraw_hosts(&gone);

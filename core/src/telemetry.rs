@@ -5,6 +5,7 @@
 //! worker, so nothing is locked and nothing is a read-modify-write.
 
 mod cell;
+mod concurrency;
 mod global_limit;
 mod label;
 mod limit;
@@ -17,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use concurrency::ConcurrencyMetrics;
 pub use global_limit::GlobalLimitMetrics;
 pub use label::{OutcomeLabel, ResponseFlag};
 pub use limit::LimitMetrics;
@@ -25,6 +27,7 @@ pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
 
 use crate::access_log::AccessLog;
+use concurrency::ConcurrencyCells;
 use global_limit::GlobalLimitCells;
 use limit::LimitCells;
 use operation::{Admission, OperationsCells};
@@ -179,6 +182,12 @@ impl WorkerTelemetry {
         LimitMetrics::new(self.cells.limits.resolve(name.into()))
     }
 
+    /// The handle for the adaptive concurrency of a service's route. For configuration updates.
+    #[must_use]
+    pub fn concurrency(&self, route: &str) -> ConcurrencyMetrics {
+        ConcurrencyMetrics::new(self.cells.concurrency.resolve(route.into()))
+    }
+
     /// The handle for a global rate limit. For configuration updates.
     #[must_use]
     pub fn global_limit(&self, limit: &str) -> GlobalLimitMetrics {
@@ -196,6 +205,8 @@ struct WorkerCells {
     limits: Named<Arc<str>, LimitCells>,
     /// By limit.
     global_limits: Named<Arc<str>, GlobalLimitCells>,
+    /// By service and route.
+    concurrency: Named<Arc<str>, ConcurrencyCells>,
     operations: Named<Arc<str>, OperationsCells>,
 }
 

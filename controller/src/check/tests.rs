@@ -1,6 +1,7 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod adaptive_concurrency;
 mod global_limits;
 mod limits;
 mod locality;

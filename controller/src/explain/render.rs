@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    DestinationShare, EndpointShare, Explanation, GloballyLimited, Health, Limited, Mutated,
-    RouteObject, RouteRef, Treatment,
+    Concurrency, DestinationShare, EndpointShare, Explanation, GloballyLimited, Health, Limited,
+    Mutated, RouteObject, RouteRef, Treatment,
 };
 
 impl fmt::Display for Explanation {
@@ -127,6 +127,13 @@ impl fmt::Display for Treatment {
         }
         if let Some(limited) = &self.global_rate_limit {
             write!(f, "\n          {limited}")?;
+        }
+        if let Some(Concurrency { least, most }) = &self.adaptive_concurrency {
+            write!(
+                f,
+                "\n          refused where too many are under way: latencies say how many, {most} at \
+                 most and {least} for each worker at least"
+            )?;
         }
         for fault in &self.faults {
             write!(f, "\n          {}% are", fault.percentage)?;

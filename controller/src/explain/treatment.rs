@@ -32,6 +32,9 @@ pub struct Treatment {
     /// What a rate limit service is asked about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global_rate_limit: Option<GloballyLimited>,
+    /// How many requests may be under way with it: each worker finds it between these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_concurrency: Option<Concurrency>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -111,6 +114,14 @@ pub struct MirrorShare {
     pub exists: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Concurrency {
+    /// Of each worker.
+    pub least: u32,
+    /// Of all.
+    pub most: u32,
+}
+
 impl Treatment {
     pub(super) fn of(
         rule: &Rule,
@@ -147,6 +158,10 @@ impl Treatment {
                 .global_limit
                 .as_ref()
                 .and_then(|limit| GloballyLimited::of(limit, model, (attributes, source))),
+            adaptive_concurrency: rule.adaptive_concurrency.as_ref().map(|it| Concurrency {
+                least: it.min_rtt.min_concurrency,
+                most: it.max_concurrency_limit,
+            }),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)

@@ -1,5 +1,6 @@
 //! `MetaRouter`: which requests of a service go where.
 
+mod adaptive_concurrency;
 mod destination;
 mod fault;
 mod global_rate_limit;
@@ -17,6 +18,7 @@ use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
+pub(crate) use adaptive_concurrency::AdaptiveConcurrency;
 pub(crate) use destination::Destination;
 pub(crate) use fault::{Abort, AbortStatus, Delay, Fault as RouteFault};
 pub(crate) use global_rate_limit::{GlobalRateLimit, RateLimitService};
@@ -60,6 +62,7 @@ pub(crate) struct Route {
     /// Repeating a request does no harm, whatever the protocol says.
     pub(crate) idempotent: bool,
     pub(crate) fault: Option<RouteFault>,
+    pub(crate) adaptive_concurrency: Option<AdaptiveConcurrency>,
     pub(crate) mark: Mark,
 }
 
@@ -82,7 +85,7 @@ impl Route {
     pub(crate) fn treats(&self) -> bool {
         let is_mirrored = !self.mirrors.is_empty();
         let is_repeated = self.retries.is_some() || self.hedge.is_some() || self.idempotent;
-        let is_changed = is_mirrored || self.fault.is_some();
+        let is_changed = is_mirrored || self.fault.is_some() || self.adaptive_concurrency.is_some();
         self.timeout.is_some() || is_repeated || is_changed
     }
 }
@@ -141,6 +144,7 @@ const ROUTE: &[Field] = &[
     Field::InForce("requestMutation"),
     Field::InForce("responseMutation"),
     Field::InForce("fault"),
+    Field::InForce("adaptiveConcurrency"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
@@ -206,6 +210,9 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let response_mutation = mutations::decode(d, &fields, "responseMutation");
     let fault = fields.node("fault");
     let fault = fault.and_then(|node| fault::decode(d, node));
+    let adaptive_concurrency = fields.node("adaptiveConcurrency");
+    let adaptive_concurrency =
+        adaptive_concurrency.and_then(|node| adaptive_concurrency::decode(d, node));
     Some(Route {
         name,
         alternatives,
@@ -218,6 +225,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         hedge,
         idempotent,
         fault,
+        adaptive_concurrency,
         mark: Mark::new(node.at),
     })
 }

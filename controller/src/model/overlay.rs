@@ -45,6 +45,7 @@ impl Overlay<'_> {
                 limit: self.limit.clone(),
                 global_limit: self.global_limit.clone(),
                 fault: route.and_then(|route| route.fault.clone()),
+                adaptive_concurrency: route.and_then(|route| route.adaptive_concurrency.clone()),
                 treated_by: Some((self.object.clone(), route.map(|_| number))),
                 ..rule.clone()
             });

@@ -378,6 +378,7 @@ fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
         hedge: route.hedge,
         idempotent: route.idempotent,
         fault: route.fault.clone(),
+        adaptive_concurrency: route.adaptive_concurrency.clone(),
         ..rule
     }
 }

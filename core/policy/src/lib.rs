@@ -1,10 +1,11 @@
 //! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers, token
-//! buckets.
+//! buckets, adaptive concurrency.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, so that a rule means the same
 //! where it is checked, where it is explained and where it is applied.
 
 pub mod cluster_name;
+pub mod gradient;
 pub mod hashing;
 pub mod host;
 pub mod load;
@@ -20,6 +21,7 @@ mod warmup;
 pub mod weights;
 
 pub use cluster_name::ClusterName;
+pub use gradient::{Gradient, GradientParams};
 pub use hashing::{HashTables, Hashing, TierHost};
 pub use load::{HostCounts, PriorityLoad};
 pub use locality::{

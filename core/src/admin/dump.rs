@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::Sources;
 use crate::config::{
-    Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Mirror, Mutation, OutlierDetection,
-    RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
+    AdaptiveConcurrency, Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Mirror, Mutation,
+    OutlierDetection, RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -154,6 +154,7 @@ fn route(route: &Route) -> Value {
         "idempotent": route.idempotent,
         "local_rate_limit": route.limit.as_deref().map(rate_limit),
         "global_rate_limit": route.global_limit.as_deref().map(global_rate_limit),
+        "adaptive_concurrency": route.adaptive_concurrency.as_ref().map(adaptive_concurrency),
         "fault": route.fault.as_ref().map(route_fault),
     })
 }
@@ -185,6 +186,21 @@ fn global_rate_limit(limit: &GlobalRateLimit) -> Value {
         "cluster": limit.cluster,
         "timeout": duration(limit.timeout),
         "failure_mode_deny": limit.deny_on_fail,
+    })
+}
+
+fn adaptive_concurrency(rule: &AdaptiveConcurrency) -> Value {
+    json!({
+        "sample_aggregate_percentile": rule.sample_aggregate_percentile.percent(),
+        "max_concurrency_limit": rule.max_concurrency_limit,
+        "concurrency_update_interval": duration(rule.concurrency_update_interval),
+        "min_rtt_calc_params": {
+            "interval": duration(rule.min_rtt_interval),
+            "request_count": rule.min_rtt_request_count,
+            "jitter": rule.min_rtt_jitter.percent(),
+            "min_concurrency": rule.min_concurrency,
+            "buffer": rule.min_rtt_buffer.percent(),
+        },
     })
 }
 

@@ -8,6 +8,7 @@ use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::meltemi::config::v1::SourceObject;
 
+use super::adaptive_concurrency::AdaptiveConcurrency;
 use super::duration::duration;
 use super::fault::RouteFault;
 use super::global_limit::GlobalRateLimit;
@@ -54,6 +55,8 @@ pub struct Route {
     pub limit: Option<Arc<RateLimit>>,
     /// `None`: no service is asked about its requests.
     pub global_limit: Option<Arc<GlobalRateLimit>>,
+    /// `None`: as many requests may be under way as come.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     pub fault: Option<RouteFault>,
 }
 
@@ -163,6 +166,7 @@ impl Route {
             idempotent: false,
             limit: None,
             global_limit: None,
+            adaptive_concurrency: None,
             fault: None,
         }
     }
@@ -213,6 +217,11 @@ impl Route {
             idempotent: action.idempotent,
             limit: RateLimit::named(limits, &route.local_rate_limit)?,
             global_limit: GlobalRateLimit::named(global, &route.global_rate_limit)?,
+            adaptive_concurrency: route
+                .adaptive_concurrency
+                .map(AdaptiveConcurrency::parse)
+                .transpose()
+                .map_err(|e| e.within("adaptive_concurrency"))?,
             fault: route
                 .fault
                 .map(RouteFault::parse)

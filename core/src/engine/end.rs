@@ -98,6 +98,7 @@ impl Engine {
         let Some(mut exchange) = self.remove(key) else {
             return;
         };
+        self.learn(&mut exchange, end);
         let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
         match &exchange.own {
             Some(own) => {

@@ -22,7 +22,7 @@ use super::{
     repeat::Repeat,
     run::Run,
     scatter::Gather,
-    tables::{Candidates, Destination, HostKey, Route},
+    tables::{Candidates, Destination, HostKey, Route, Slot},
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
@@ -59,6 +59,8 @@ pub(super) struct Exchange {
     pub(super) answer_edits: Option<Rc<Vec<Edit>>>,
     /// What is kept of it before it is served.
     pub(super) held: Option<Box<Held>>,
+    /// Its place among those that may be under way.
+    pub(super) slot: Option<Box<Slot>>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
     pub(super) candidates: Option<Box<Candidates>>,
@@ -152,6 +154,7 @@ impl Exchange {
             gather: None,
             answer_edits: None,
             held: None,
+            slot: None,
             route: None,
             to: None,
             candidates: None,
@@ -173,6 +176,7 @@ impl Exchange {
     pub(super) fn is_entangled(&self) -> bool {
         self.gather.is_some()
             || self.held.is_some()
+            || self.slot.is_some()
             || self.pin == Pin::Release
             || self.answer_edits.is_some()
             || self.is_hedged()
@@ -247,7 +251,12 @@ impl Engine {
 
     /// Whether something keeps a request from being served now; or it was answered.
     fn kept_back(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
-        self.questioned(key, bytes, whole) || self.faulted(key, bytes, whole)
+        self.questioned(key, bytes, whole) || self.kept_at_last(key, bytes, whole)
+    }
+
+    /// The same where no rate limit service has to be asked any more.
+    pub(super) fn kept_at_last(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        self.crowded(key) || self.faulted(key, bytes, whole)
     }
 
     /// Serves a request that has its route: in one place, or in parts.

@@ -88,7 +88,7 @@ impl Engine {
         self.timers.cancel(timer);
         self.questions = self.questions.saturating_sub(1);
         let client = self.exchanges.get(key).map(|exchange| exchange.client);
-        if self.passes(key, &limit, verdict) && !self.faulted(key, &request, whole) {
+        if self.passes(key, &limit, verdict) && !self.kept_at_last(key, &request, whole) {
             return self.go_on(key, (request, whole));
         }
         self.spare.give(request);

@@ -6,6 +6,7 @@
 mod budget;
 mod changes;
 mod cluster;
+mod concurrency;
 mod global_limit;
 mod limit;
 mod selection;
@@ -24,6 +25,7 @@ use super::{TopologyKey, topology::Discovery};
 use crate::{buckets::Buckets, config::Snapshot, protocols::Protocols, telemetry::WorkerTelemetry};
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
+pub(super) use concurrency::{Concurrency, Slot};
 pub(super) use global_limit::GlobalLimit;
 pub(super) use limit::Metered;
 pub(super) use service::{Destination, Dialect, Route, Service};
@@ -38,6 +40,10 @@ new_key_type! {
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
     pub(super) buckets: Arc<Buckets>,
+    /// Of how many workers this is one.
+    pub(super) workers: usize,
+    /// As the engine's, when the configuration came.
+    elapsed: u64,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
@@ -49,10 +55,12 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn new(protocols: Arc<Protocols>, buckets: Arc<Buckets>) -> Self {
+    pub(super) fn new(protocols: Arc<Protocols>, buckets: Arc<Buckets>, workers: usize) -> Self {
         Self {
             protocols,
             buckets,
+            workers,
+            elapsed: 0,
             dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
@@ -95,9 +103,10 @@ impl Tables {
         &mut self,
         snapshot: &Snapshot,
         telemetry: &WorkerTelemetry,
-        (random, now): (u64, Instant),
+        (random, now, elapsed): (u64, Instant, u64),
     ) -> Vec<HostKey> {
         let gone = self.update_clusters(snapshot, telemetry, random);
+        self.elapsed = elapsed;
         let mut kept = HashSet::new();
         for (name, service) in &snapshot.services {
             if let Some(built) = self.build_service(service, snapshot, telemetry, random) {

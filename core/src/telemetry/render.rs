@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cell::{Cell, HistogramSum};
+use super::concurrency::ConcurrencyCells;
 use super::global_limit::GlobalLimitCells;
 use super::limit::LimitCells;
 use super::scope::{ClusterCells, ServiceCells};
@@ -203,6 +204,21 @@ const GLOBAL_LIMITS: [Family<GlobalLimitCells>; 6] = [
     },
 ];
 
+const CONCURRENCY: [Family<ConcurrencyCells>; 2] = [
+    Family {
+        name: "meltemi_adaptive_concurrency_limit",
+        help: "Requests that may be under way on a route, of all workers.",
+        kind: "gauge",
+        cell: |cells| &cells.limit,
+    },
+    Family {
+        name: "meltemi_adaptive_concurrency_rq_blocked_total",
+        help: "Requests that were refused, since as many were under way.",
+        kind: "counter",
+        cell: |cells| &cells.blocked,
+    },
+];
+
 /// All metrics as text.
 pub(super) fn render(telemetry: &Telemetry) -> String {
     let mut workers = lock(&telemetry.workers).clone();
@@ -219,6 +235,8 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     families(&mut page, &LIMITS, "bucket", &limits);
     let limits: Vec<_> = workers.iter().map(|worker| &worker.global_limits).collect();
     families(&mut page, &GLOBAL_LIMITS, "limit", &limits);
+    let limits: Vec<_> = workers.iter().map(|worker| &worker.concurrency).collect();
+    families(&mut page, &CONCURRENCY, "route", &limits);
     process(&mut page, telemetry, count);
     page.0
 }

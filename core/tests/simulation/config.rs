@@ -9,8 +9,9 @@ use std::{
 use meltemi_codec::Status;
 use meltemi_core::{
     config::{
-        Bind, Cluster, DescriptorEntry, Endpoint, Endpoints, GlobalRateLimit, LbPolicy, Listener,
-        RateLimit, RetryOn, RetryPolicy, Route, RouteConfig, RouteFault, Service, Share, Snapshot,
+        AdaptiveConcurrency, Bind, Cluster, DescriptorEntry, Endpoint, Endpoints, GlobalRateLimit,
+        LbPolicy, Listener, RateLimit, RetryOn, RetryPolicy, Route, RouteConfig, RouteFault,
+        Service, Share, Snapshot,
     },
     engine::Settings,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Policy {
     pub(crate) faults: bool,
     /// A rate limit service is asked for so long, and whether what it does not decide on is refused.
     pub(crate) global: Option<(Duration, bool)>,
+    /// How many may be under way is found by their latencies, up to so many.
+    pub(crate) adaptive: Option<u32>,
 }
 
 impl Policy {
@@ -57,6 +60,9 @@ impl Policy {
                 let timeout = Duration::from_millis(random.random_range(1..80));
                 (timeout, random.random())
             }),
+            adaptive: random
+                .random_ratio(1, 4)
+                .then(|| random.random_range(2..30)),
         }
     }
 
@@ -88,6 +94,19 @@ impl Policy {
             timeout,
             deny_on_fail,
         }))
+    }
+
+    fn adaptive_concurrency(self) -> Option<AdaptiveConcurrency> {
+        Some(AdaptiveConcurrency {
+            sample_aggregate_percentile: Share::percent_of(50),
+            max_concurrency_limit: self.adaptive?,
+            concurrency_update_interval: Duration::from_millis(50),
+            min_rtt_interval: Duration::from_secs(1),
+            min_rtt_request_count: 5,
+            min_rtt_jitter: Share::percent_of(10),
+            min_concurrency: 2,
+            min_rtt_buffer: Share::percent_of(25),
+        })
     }
 
     fn fault(self) -> Option<RouteFault> {
@@ -146,6 +165,7 @@ pub(crate) fn snapshot(
         idempotent: policy.hedge.is_some(),
         limit: policy.limit(),
         global_limit: policy.global_limit(dialect),
+        adaptive_concurrency: policy.adaptive_concurrency(),
         fault: policy.fault(),
         ..Route::new("all", &name)
     };

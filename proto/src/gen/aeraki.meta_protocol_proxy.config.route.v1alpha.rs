@@ -52,6 +52,9 @@ pub struct Route {
     /// The `name` of the limit that its requests are under. Empty: none.
     #[prost(string, tag = "1110")]
     pub global_rate_limit: ::prost::alloc::string::String,
+    /// Absent: as many requests may be under way as come.
+    #[prost(message, optional, tag = "1112")]
+    pub adaptive_concurrency: ::core::option::Option<AdaptiveConcurrency>,
 }
 impl ::prost::Name for Route {
     const NAME: &'static str = "Route";
@@ -173,6 +176,92 @@ impl ::prost::Name for GlobalRateLimit {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.GlobalRateLimit"
+            .into()
+    }
+}
+/// As Envoy's GradientControllerConfig, without its fixed minimum.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct AdaptiveConcurrency {
+    /// Absent: 50.
+    #[prost(message, optional, tag = "1")]
+    pub sample_aggregate_percentile: ::core::option::Option<
+        super::super::super::super::super::envoy::r#type::v3::Percent,
+    >,
+    #[prost(message, optional, tag = "2")]
+    pub concurrency_limit_params: ::core::option::Option<
+        adaptive_concurrency::ConcurrencyLimitCalculationParams,
+    >,
+    #[prost(message, optional, tag = "3")]
+    pub min_rtt_calc_params: ::core::option::Option<
+        adaptive_concurrency::MinimumRttCalculationParams,
+    >,
+}
+/// Nested message and enum types in `AdaptiveConcurrency`.
+pub mod adaptive_concurrency {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ConcurrencyLimitCalculationParams {
+        /// Of all workers. Absent: 1000.
+        #[prost(message, optional, tag = "2")]
+        pub max_concurrency_limit: ::core::option::Option<u32>,
+        /// Above 0.
+        #[prost(message, optional, tag = "3")]
+        pub concurrency_update_interval: ::core::option::Option<::prost_types::Duration>,
+    }
+    impl ::prost::Name for ConcurrencyLimitCalculationParams {
+        const NAME: &'static str = "ConcurrencyLimitCalculationParams";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.ConcurrencyLimitCalculationParams"
+                .into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.ConcurrencyLimitCalculationParams"
+                .into()
+        }
+    }
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct MinimumRttCalculationParams {
+        /// Above 0.
+        #[prost(message, optional, tag = "1")]
+        pub interval: ::core::option::Option<::prost_types::Duration>,
+        /// Absent: 50.
+        #[prost(message, optional, tag = "2")]
+        pub request_count: ::core::option::Option<u32>,
+        /// Absent: 15.
+        #[prost(message, optional, tag = "3")]
+        pub jitter: ::core::option::Option<
+            super::super::super::super::super::super::envoy::r#type::v3::Percent,
+        >,
+        /// Of each worker. Absent: 3.
+        #[prost(message, optional, tag = "4")]
+        pub min_concurrency: ::core::option::Option<u32>,
+        /// Absent: 25.
+        #[prost(message, optional, tag = "5")]
+        pub buffer: ::core::option::Option<
+            super::super::super::super::super::super::envoy::r#type::v3::Percent,
+        >,
+    }
+    impl ::prost::Name for MinimumRttCalculationParams {
+        const NAME: &'static str = "MinimumRTTCalculationParams";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.MinimumRTTCalculationParams"
+                .into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.MinimumRTTCalculationParams"
+                .into()
+        }
+    }
+}
+impl ::prost::Name for AdaptiveConcurrency {
+    const NAME: &'static str = "AdaptiveConcurrency";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency"
             .into()
     }
 }

@@ -38,9 +38,7 @@ fn limits_that_can_be_meant_have_no_findings() {
     let all = format!(
         "{{domain: shop, match: {{attributes: {{method: {{exact: a}}}}}}, requestTimeout: 1ms, denyOnFail: true, rateLimitService: {named}, {REST}}}"
     );
-    let two = format!(
-        "{{domain: shop, matches: [{{attributes: {{lane: {{present: true}}}}}}], rateLimitService: 'ratelimit.infra:8081', descriptors: [{{property: method, descriptorKey: a}}, {{property: lane, descriptorKey: a}}]}}"
-    );
+    let two = "{domain: shop, matches: [{attributes: {lane: {present: true}}}], rateLimitService: 'ratelimit.infra:8081', descriptors: [{property: method, descriptorKey: a}, {property: lane, descriptorKey: a}]}".to_owned();
     for limit in [at(named), at("ratelimit.infra"), all, two] {
         let report = of_limit(&limit, GRPC);
         assert_eq!(report, "5 objects: 0 errors, 0 warnings", "{limit}");

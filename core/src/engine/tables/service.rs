@@ -14,7 +14,7 @@ use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
 use meltemi_policy::{Condition, WeightedCycle};
 
 use super::{
-    Cluster, Tables,
+    Cluster, Concurrency, Tables,
     changes::Changes,
     global_limit::GlobalLimit,
     limit::{Limit, Limits},
@@ -60,6 +60,7 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) idempotent: bool,
     pub(in crate::engine) limit: Option<Rc<Limit>>,
     pub(in crate::engine) global_limit: Option<Rc<GlobalLimit>>,
+    pub(in crate::engine) concurrency: Option<Rc<Concurrency>>,
     /// `None` where no request has it.
     pub(in crate::engine) fault: Option<config::RouteFault>,
     pub(super) destinations: Vec<Rc<Destination>>,
@@ -172,7 +173,7 @@ impl Route {
 
     /// Whether some of its requests are kept before they are served.
     pub(in crate::engine) fn may_keep(&self) -> bool {
-        self.fault.is_some() || self.global_limit.is_some()
+        self.fault.is_some() || self.global_limit.is_some() || self.concurrency.is_some()
     }
 
     /// Whether requests or their answers do not go on as they are.
@@ -328,10 +329,20 @@ impl Tables {
             telemetry,
             built: HashMap::new(),
         };
-        let compiled = rules.iter().filter_map(|rule| {
+        let before = self.by_name.get(&service.name);
+        let before = before.and_then(|key| self.services.get(*key));
+        let before = before.map_or(&[][..], |service| service.routes.targets());
+        let compiled = rules.iter().enumerate().filter_map(|(i, rule)| {
             let at = (service, protocol, dialects);
             let mut route = self.build_route(rule, at, telemetry, random)?;
             route.limit = rule.limit.as_ref().map(|limit| limits.of(limit));
+            route.concurrency = rule.adaptive_concurrency.as_ref().map(|rule| {
+                let same = before.get(i).map(Rc::as_ref);
+                let same = same.filter(|it| it.name == route.name && it.owner == route.owner);
+                let name = format!("{} {}", service.name, route.name);
+                let at = (name.as_str(), self.workers, self.elapsed);
+                Concurrency::find(rule, same, at, telemetry)
+            });
             Some((rule.matches.clone(), Rc::new(route)))
         });
         Selection::new(compiled, protocol)
@@ -403,6 +414,7 @@ impl Tables {
             hedge: rule.hedge,
             idempotent: rule.idempotent,
             limit: None,
+            concurrency: None,
             global_limit: rule
                 .global_limit
                 .as_ref()
