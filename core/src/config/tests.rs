@@ -19,6 +19,7 @@ use meltemi_proto::{Any, EXTENSION_NAME};
 
 use super::*;
 
+mod adaptive_concurrency;
 mod global_limits;
 mod limits;
 mod matching;
