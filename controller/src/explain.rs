@@ -18,6 +18,7 @@ use crate::schema::Settings;
 
 mod bounds;
 mod destination;
+mod global_limit;
 mod keyed;
 mod limit;
 mod matching;
@@ -27,8 +28,9 @@ mod tiers;
 mod treatment;
 
 pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
+pub use global_limit::{Entry, GloballyLimited};
 pub use limit::Limited;
-pub use treatment::{FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
+pub use treatment::{Concurrency, FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
 
 /// Which request.
 #[derive(Clone, Debug, Default)]

@@ -40,8 +40,8 @@ pub(crate) use matching::{Alternative, Source};
 pub(crate) use meltemi_policy::words::one_of;
 pub(crate) use mesh_config::MeshConfig;
 pub(crate) use meta_router::{
-    Abort, AbortStatus, Delay, Destination, META_ROUTER, MetaRouter, Mutation, Retries, RetryOn,
-    Route, RouteFault,
+    Abort, AbortStatus, AdaptiveConcurrency, Delay, Destination, GlobalRateLimit, META_ROUTER,
+    MetaRouter, Mutation, RateLimitService, Retries, RetryOn, Route, RouteFault,
 };
 pub(crate) use metadata::Metadata;
 pub(crate) use object::{Decoded, decode_file};

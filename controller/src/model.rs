@@ -10,8 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    ConnectionPool, ConsistentHash, Mutation, Object, ObjectRef, OutlierDetection, Retries,
-    RetryBudget, RouteFault, Simple, Spec, Warmup,
+    AdaptiveConcurrency, ConnectionPool, ConsistentHash, Mutation, Object, ObjectRef,
+    OutlierDetection, Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -20,6 +20,7 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod gateways;
+mod global_limits;
 mod hashing;
 mod health_check;
 mod limits;
@@ -39,6 +40,7 @@ mod tls;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use health_check::HealthCheck;
 pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
@@ -146,7 +148,10 @@ pub(crate) struct Rule {
     pub(crate) hash_policy: Vec<HashPolicy>,
     /// None: its requests are not limited.
     pub(crate) limit: Option<Arc<RateLimit>>,
+    /// None: no service is asked about them.
+    pub(crate) global_limit: Option<Arc<GlobalRateLimit>>,
     pub(crate) fault: Option<RouteFault>,
+    pub(crate) adaptive_concurrency: Option<AdaptiveConcurrency>,
     /// The MetaRouter whose policy it has, and which of its routes where it has any, where that is
     /// not the source.
     pub(crate) treated_by: Option<(Arc<Object>, Option<usize>)>,
@@ -178,6 +183,15 @@ impl Rule {
         Alternative::possible(&self.alternatives)
     }
 
+    /// The same without limits.
+    fn unlimited(self) -> Self {
+        Self {
+            limit: None,
+            global_limit: None,
+            ..self
+        }
+    }
+
     /// A rule of an object that takes every request and leads nowhere yet.
     fn of(object: &Arc<Object>) -> Self {
         Self {
@@ -195,7 +209,9 @@ impl Rule {
             hedge: None,
             idempotent: false,
             limit: None,
+            global_limit: None,
             fault: None,
+            adaptive_concurrency: None,
             hash_policy: vec![],
             circuit_breaker: None,
             treated_by: None,

@@ -69,9 +69,8 @@ fn section(page: &mut String, shape: &Shape) {
 }
 
 fn row(page: &mut String, field: &Described) {
-    let mark = if field.is_not_yet() { "⚠ " } else { "" };
     let cells = [
-        format!("{mark}`{}`", field.name()),
+        format!("`{}`", field.name()),
         takes(&field.takes),
         absent(&field.absent),
         field.meaning.to_owned(),
@@ -99,7 +98,6 @@ fn takes(takes: &Takes) -> String {
         Takes::TextOr(shape) => format!("a text, or {}", link(shape)),
         Takes::List(of) => format!("a list: {}", self::takes(of)),
         Takes::Map(of) => format!("by name: {}", self::takes(of)),
-        Takes::Anything => String::new(),
     }
 }
 

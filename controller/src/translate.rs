@@ -20,7 +20,9 @@ use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
 pub(crate) use tls::secrets;
 
+mod adaptive_concurrency;
 mod cluster;
+mod global_limit;
 mod health;
 mod limit;
 mod locality;
@@ -108,6 +110,7 @@ fn routes(server: &Server, name: &str) -> route::RouteConfiguration {
         name: name.to_owned(),
         routes: server.rules.iter().filter_map(wire_route).collect(),
         local_rate_limits: limit::limits(&server.rules),
+        global_rate_limits: global_limit::limits(&server.rules),
     }
 }
 
@@ -143,6 +146,11 @@ fn wire_route(rule: &Rule) -> Option<route::Route> {
             .collect(),
         source: Some(source_of(&rule.source)),
         local_rate_limit: limit::name(rule),
+        global_rate_limit: global_limit::name(rule),
+        adaptive_concurrency: rule
+            .adaptive_concurrency
+            .as_ref()
+            .map(adaptive_concurrency::wire),
         fault: rule.fault.as_ref().map(limit::fault),
     })
 }

@@ -4,11 +4,13 @@
 //! cannot hold a nonsensical value, or refused with a reason that names the field. What is left is
 //! a [`Snapshot`]: consistent, shared by reference, replaced as a whole.
 
+mod adaptive_concurrency;
 mod address;
 mod cluster;
 mod duration;
 mod endpoints;
 mod fault;
+mod global_limit;
 mod hash_policy;
 mod invalid;
 mod limit;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 pub use meltemi_policy::Limits;
 use meltemi_policy::{Locality, Place};
 
+pub use adaptive_concurrency::AdaptiveConcurrency;
 pub use address::Address;
 pub use cluster::{
     Cluster, FailurePercentage, HealthCheck, Keepalive, LbPolicy, OutlierDetection, ProtocolCheck,
@@ -35,6 +38,7 @@ pub use cluster::{
 };
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::{Fault, RouteFault};
+pub use global_limit::{DescriptorEntry, GlobalRateLimit};
 pub use invalid::Invalid;
 pub use limit::{LimitCondition, RateLimit};
 pub use listener::{Bind, Listener};

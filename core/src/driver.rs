@@ -9,6 +9,7 @@
 
 mod accept;
 mod health_check;
+mod limiter;
 mod link;
 mod listeners;
 mod outlier;
@@ -26,6 +27,7 @@ pub use socket::ListenError;
 
 pub(crate) use accept::Acceptor;
 pub(crate) use health_check::HealthChecks;
+pub(crate) use limiter::Limiter;
 pub(crate) use listeners::{ListenerTable, Listeners};
 pub(crate) use outlier::Outliers;
 pub(crate) use overlay::{LeftOut, Overlay};

@@ -16,6 +16,7 @@ mod boxes;
 mod calls;
 mod circuits;
 mod client;
+mod concurrency;
 mod delivery;
 mod drain;
 mod edits;
@@ -23,9 +24,11 @@ mod end;
 mod exchange;
 mod faults;
 mod follow;
+mod global_limits;
 mod hashing;
 mod health;
 mod hedge;
+mod held;
 mod large;
 mod lineup;
 mod log;
@@ -71,6 +74,7 @@ use crate::{
     config::{Address, Keepalive, Snapshot},
     outlier::Outcome,
     protocols::Protocols,
+    rate_limit::{Question, Verdict},
     telemetry::WorkerTelemetry,
     tls::Tls,
 };
@@ -109,6 +113,10 @@ pub enum ConnectionId {
     Server(ServerKey),
 }
 
+/// What a worker has asked, for whoever answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QuestionId(ExchangeKey);
+
 /// What the driver has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -135,6 +143,8 @@ pub enum Action {
     Close(ConnectionId),
     /// Tell the outlier detection of the cluster how a request to the endpoint went.
     Report(HostReport),
+    /// Ask a rate limit service; answer with [`Engine::decided`].
+    Ask(Question),
 }
 
 /// How an endpoint behaved, for the one owner of the cluster's outlier detection.
@@ -155,6 +165,7 @@ enum Timer {
     Try(ExchangeKey),
     Hedge(ExchangeKey),
     Delayed(ExchangeKey),
+    Undecided(ExchangeKey),
     Topology(TopologyKey),
     Client(ClientKey),
     ClientStall(ClientKey),
@@ -202,6 +213,8 @@ pub struct Engine {
     draining: bool,
     /// Copies of requests in flight.
     mirrors: usize,
+    /// Requests that wait for a verdict.
+    questions: usize,
 }
 
 impl Engine {
@@ -221,7 +234,7 @@ impl Engine {
             origin: now,
             now,
             elapsed: 0,
-            tables: Tables::new(protocols, Arc::new(Buckets::new(now))),
+            tables: Tables::new(protocols, Arc::new(Buckets::new(now)), settings.workers),
             warming: None,
             observer: Observer::default(),
             clients: SlotMap::with_key(),
@@ -240,6 +253,7 @@ impl Engine {
             answered: Vec::new(),
             draining: false,
             mirrors: 0,
+            questions: 0,
         }
     }
 
@@ -274,9 +288,11 @@ impl Engine {
     /// a listener that is gone are asked to leave.
     pub fn configure(&mut self, snapshot: &Snapshot, now: Instant) {
         self.at(now);
-        let gone = self
-            .tables
-            .update(snapshot, &self.telemetry, (self.random.random(), now));
+        let gone = self.tables.update(
+            snapshot,
+            &self.telemetry,
+            (self.random.random(), now, self.elapsed),
+        );
         self.warm_up();
         self.observe_services(snapshot);
         self.withdraw_hosts(&gone);
@@ -367,6 +383,12 @@ impl Engine {
         }
     }
 
+    /// A rate limit service has said, or will not say, whether a request is within its limit.
+    pub fn decided(&mut self, id: QuestionId, verdict: Verdict, now: Instant) {
+        self.at(now);
+        self.heed(id.0, verdict);
+    }
+
     /// Whether more bytes of this connection are welcome. [`Action::Resume`] says when it is true
     /// again.
     #[must_use]
@@ -445,6 +467,7 @@ impl Engine {
                 Timer::Try(key) => self.try_timed_out(key),
                 Timer::Hedge(key) => self.hedge(key),
                 Timer::Delayed(key) => self.delay_is_over(key),
+                Timer::Undecided(key) => self.undecided(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
                 Timer::WarmUp => {

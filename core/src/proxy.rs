@@ -20,8 +20,8 @@ use crate::access_log::{self, Destination};
 use crate::admin::{self, Admin};
 use crate::config::Snapshot;
 use crate::driver::{
-    Acceptor, Ended, HealthChecks, ListenError, ListenerTable, Listeners, Outliers, Workers,
-    WorkersOptions,
+    Acceptor, Ended, HealthChecks, Limiter, ListenError, ListenerTable, Listeners, Outliers,
+    Workers, WorkersOptions,
 };
 use crate::engine::Settings;
 use crate::protocols::Protocols;
@@ -127,6 +127,8 @@ struct Proxy {
     outliers: Outliers,
     health_checks: HealthChecks,
     certificates: Certificates,
+    /// Asks until the end.
+    _limiter: Limiter,
     telemetry: Arc<Telemetry>,
     drain: Arc<Notify>,
     drain_time: Duration,
@@ -148,6 +150,7 @@ impl Proxy {
             .or_else(|| thread::available_parallelism().ok());
         let workers = 0..count.map_or(1, NonZeroUsize::get);
         let (reports, received) = mpsc::unbounded_channel();
+        let (questions, asked) = Limiter::questions();
         let (workers, ends) = Workers::start(WorkersOptions {
             settings: options.settings,
             protocols: Arc::clone(&protocols),
@@ -155,6 +158,7 @@ impl Proxy {
                 .map(|_| telemetry.worker().with_access_log(log.clone()))
                 .collect(),
             reports,
+            questions,
         })
         .map_err(RunError::Workers)?;
         let workers = Arc::new(workers);
@@ -176,6 +180,7 @@ impl Proxy {
                 checked,
             ),
             certificates: Certificates::default(),
+            _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
             workers,
             telemetry,
             drain: Arc::new(Notify::new()),

@@ -5,6 +5,8 @@
 //! worker, so nothing is locked and nothing is a read-modify-write.
 
 mod cell;
+mod concurrency;
+mod global_limit;
 mod label;
 mod limit;
 mod operation;
@@ -16,6 +18,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use concurrency::ConcurrencyMetrics;
+pub use global_limit::GlobalLimitMetrics;
 pub use label::{OutcomeLabel, ResponseFlag};
 pub use limit::LimitMetrics;
 pub use operation::{Operation, Operations};
@@ -23,6 +27,8 @@ pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
 
 use crate::access_log::AccessLog;
+use concurrency::ConcurrencyCells;
+use global_limit::GlobalLimitCells;
 use limit::LimitCells;
 use operation::{Admission, OperationsCells};
 use scope::{ClusterCells, ServiceCells};
@@ -175,6 +181,18 @@ impl WorkerTelemetry {
         let name = format!("{limit} {bucket}");
         LimitMetrics::new(self.cells.limits.resolve(name.into()))
     }
+
+    /// The handle for the adaptive concurrency of a service's route. For configuration updates.
+    #[must_use]
+    pub fn concurrency(&self, route: &str) -> ConcurrencyMetrics {
+        ConcurrencyMetrics::new(self.cells.concurrency.resolve(route.into()))
+    }
+
+    /// The handle for a global rate limit. For configuration updates.
+    #[must_use]
+    pub fn global_limit(&self, limit: &str) -> GlobalLimitMetrics {
+        GlobalLimitMetrics::new(self.cells.global_limits.resolve(limit.into()))
+    }
 }
 
 /// The cells of one worker by name: written by the worker, read when rendered.
@@ -185,6 +203,10 @@ struct WorkerCells {
     clusters: Named<Arc<str>, ClusterCells>,
     /// By limit and bucket.
     limits: Named<Arc<str>, LimitCells>,
+    /// By limit.
+    global_limits: Named<Arc<str>, GlobalLimitCells>,
+    /// By service and route.
+    concurrency: Named<Arc<str>, ConcurrencyCells>,
     operations: Named<Arc<str>, OperationsCells>,
 }
 

@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 use tracing::{debug, info, warn};
 
 use crate::config::{Proxy, Snapshot};
-use backoff::Backoff;
+pub(crate) use backoff::Backoff;
 pub use channel::{Dialled, connect, in_memory};
 use stats::Told;
 pub use stats::{Refused, Stats};

@@ -1,7 +1,9 @@
 use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
+mod adaptive_concurrency;
 mod connection_pool;
+mod global_limits;
 mod health;
 mod limits;
 mod locality;
@@ -167,7 +169,7 @@ says! {
     dns: "service.yaml" "STATIC" => "DNS";
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
-        "router.yaml" "  gateways:" => "  globalRateLimit: {domain: shop}\n  gateways:",
+        "service.yaml" "  resolution" => "  subjectAltNames: [a]\n  resolution",
         "rule.yaml" "    outlierDetection" => "    connectionPool: {http: {useClientProtocol: true}}\n    outlierDetection";
 }
 

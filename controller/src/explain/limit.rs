@@ -24,6 +24,21 @@ pub struct Limited {
     pub fill_interval: String,
 }
 
+/// The first rule that a request meets.
+pub(super) fn met<'t, T>(
+    table: &'t RouteTable<T>,
+    attributes: &[Attribute],
+    source: Option<IpAddr>,
+) -> Option<(usize, &'t T)> {
+    table.select(|index| match table.attributes().get(index)? {
+        Asked::Message(name) => {
+            let found = attributes.iter().find(|a| a.name == *name)?;
+            Some(Cow::Borrowed(found.value.as_bytes()))
+        }
+        Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
+    })
+}
+
 impl Limited {
     /// None: the request is not limited.
     pub(super) fn of(
@@ -34,14 +49,7 @@ impl Limited {
         let conditions = limit.conditions.iter();
         let rules = conditions.map(|it| (Alternative::possible(&it.alternatives), it.bucket));
         let table = RouteTable::new(rules).ok()?;
-        let met = table.select(|index| match table.attributes().get(index)? {
-            Asked::Message(name) => {
-                let found = attributes.iter().find(|a| a.name == *name)?;
-                Some(Cow::Borrowed(found.value.as_bytes()))
-            }
-            Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
-        });
-        let (condition, bucket) = match met {
+        let (condition, bucket) = match met(&table, attributes, source) {
             Some((number, bucket)) => (Some(number + 1), *bucket),
             None => (None, limit.default?),
         };

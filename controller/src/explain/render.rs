@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    DestinationShare, EndpointShare, Explanation, Health, Limited, Mutated, RouteObject, RouteRef,
-    Treatment,
+    Concurrency, DestinationShare, EndpointShare, Explanation, GloballyLimited, Health, Limited,
+    Mutated, RouteObject, RouteRef, Treatment,
 };
 
 impl fmt::Display for Explanation {
@@ -134,6 +134,16 @@ impl fmt::Display for Treatment {
         if let Some(idle) = &self.client_idle_timeout {
             write!(f, "\n          its client is closed when silent for {idle}")?;
         }
+        if let Some(limited) = &self.global_rate_limit {
+            write!(f, "\n          {limited}")?;
+        }
+        if let Some(Concurrency { least, most }) = &self.adaptive_concurrency {
+            write!(
+                f,
+                "\n          refused where too many are under way: latencies say how many, {most} at \
+                 most and {least} for each worker at least"
+            )?;
+        }
         for fault in &self.faults {
             write!(f, "\n          {}% are", fault.percentage)?;
             match (&fault.delay, &fault.error) {
@@ -172,6 +182,42 @@ impl fmt::Display for Limited {
             f,
             ": {} per {}, {} at once",
             self.tokens_per_fill, self.fill_interval, self.max_tokens
+        )
+    }
+}
+
+impl fmt::Display for GloballyLimited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            limit,
+            cluster,
+            domain,
+            timeout,
+            ..
+        } = self;
+        if !self.missing.is_empty() {
+            let missing = self.missing.join(", ");
+            return write!(
+                f,
+                "not limited globally by MetaRouter {limit}: it has no {missing}"
+            );
+        }
+        let entries = self.descriptor.iter();
+        let entries: Vec<_> = entries
+            .map(|it| format!("{}={}", it.key, it.value))
+            .collect();
+        let entries = entries.join(", ");
+        write!(f, "limited globally by MetaRouter {limit}: {cluster}")?;
+        if !self.exists {
+            write!(f, " (there is no such cluster)")?;
+        }
+        let otherwise = match self.deny_on_fail {
+            true => "it is refused",
+            false => "it goes on",
+        };
+        write!(
+            f,
+            " is asked about {entries} in {domain}; without a verdict in {timeout} {otherwise}"
         )
     }
 }

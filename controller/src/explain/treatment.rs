@@ -7,7 +7,7 @@ use std::time::Duration;
 use meltemi_policy::retry::Bounds;
 use serde::Serialize;
 
-use super::{Attribute, Limited};
+use super::{Attribute, GloballyLimited, Limited};
 use crate::manifest::{Mutation, Retries, RouteFault};
 use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
 
@@ -38,6 +38,12 @@ pub struct Treatment {
     pub max_connection_duration: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_idle_timeout: Option<String>,
+    /// What a rate limit service is asked about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub global_rate_limit: Option<GloballyLimited>,
+    /// How many requests may be under way with it: each worker finds it between these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive_concurrency: Option<Concurrency>,
     /// Those that are for this request, as far as its attributes tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultShare>,
@@ -117,6 +123,14 @@ pub struct MirrorShare {
     pub exists: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Concurrency {
+    /// Of each worker.
+    pub least: u32,
+    /// Of all.
+    pub most: u32,
+}
+
 impl Treatment {
     pub(super) fn of(
         rule: &Rule,
@@ -152,6 +166,14 @@ impl Treatment {
             max_requests: rule.circuit_breaker.as_ref().map(|it| it.max_requests),
             max_connection_duration: server.policy.clients.longest.map(seconds),
             client_idle_timeout: server.policy.clients.idle.map(seconds),
+            global_rate_limit: rule
+                .global_limit
+                .as_ref()
+                .and_then(|limit| GloballyLimited::of(limit, model, (attributes, source))),
+            adaptive_concurrency: rule.adaptive_concurrency.as_ref().map(|it| Concurrency {
+                least: it.min_rtt.min_concurrency,
+                most: it.max_concurrency_limit,
+            }),
             faults: faults
                 .filter(|fault| concerns(fault, attributes))
                 .map(FaultShare::of)

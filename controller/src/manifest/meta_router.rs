@@ -1,8 +1,10 @@
 //! `MetaRouter`: which requests of a service go where.
 
+mod adaptive_concurrency;
 mod circuit_breaker;
 mod destination;
 mod fault;
+mod global_rate_limit;
 mod hash_policy;
 mod hedge;
 mod mirrors;
@@ -21,8 +23,10 @@ use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
+pub(crate) use adaptive_concurrency::AdaptiveConcurrency;
 pub(crate) use destination::Destination;
 pub(crate) use fault::{Abort, AbortStatus, Delay, Fault as RouteFault};
+pub(crate) use global_rate_limit::{GlobalRateLimit, RateLimitService};
 pub(crate) use mirrors::Mirror;
 pub(crate) use mutations::Mutation;
 pub(crate) use rate_limit::RateLimit;
@@ -39,6 +43,8 @@ pub(crate) struct MetaRouter {
     pub(crate) routes: Vec<Route>,
     /// Of the requests of its routes; none: they are not limited.
     pub(crate) limit: Option<RateLimit>,
+    /// Of the same; none: no service is asked about them.
+    pub(crate) global_limit: Option<GlobalRateLimit>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +71,7 @@ pub(crate) struct Route {
     pub(crate) hash_policy: Vec<Located<HashPolicy>>,
     /// So many of its requests may be unanswered; none: no limit.
     pub(crate) max_requests: Option<u32>,
+    pub(crate) adaptive_concurrency: Option<AdaptiveConcurrency>,
     pub(crate) mark: Mark,
 }
 
@@ -94,16 +101,26 @@ impl Route {
         let is_bounded = self.timeout.is_some() || self.max_requests.is_some();
         let is_repeated = self.retries.is_some() || self.hedge.is_some() || self.idempotent;
         let is_changed = is_mirrored || self.fault.is_some() || !self.hash_policy.is_empty();
-        is_bounded || is_repeated || is_changed
+        let is_measured = self.adaptive_concurrency.is_some();
+        is_bounded || is_repeated || is_changed || is_measured
     }
 }
 
 impl MetaRouter {
-    /// All that it asks of requests: of its routes and of the conditions of its limit.
+    /// All that it asks of requests: of its routes and of the conditions of its limits.
     pub(crate) fn alternatives(&self) -> impl Iterator<Item = &Alternative> {
         let limits = self.limit.iter().flat_map(|limit| &limit.conditions);
         let routes = self.routes.iter().flat_map(|route| &route.alternatives);
-        routes.chain(limits.flat_map(|condition| &condition.alternatives))
+        let global = self.global_limit.iter();
+        routes
+            .chain(limits.flat_map(|condition| &condition.alternatives))
+            .chain(global.flat_map(|limit| &limit.alternatives))
+    }
+
+    /// The attributes that a rate limit service is told of requests.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = &Located<String>> {
+        let limit = self.global_limit.iter();
+        limit.flat_map(|limit| limit.descriptors.iter().map(|it| &it.property))
     }
 
     /// Its host, as a destination of everything.
@@ -164,7 +181,16 @@ pub(crate) static META_ROUTER: Shape = Shape {
         )
         .absent("they are not limited")
         .example("localRateLimit: {tokenBucket: {maxTokens: 100, tokensPerFill: 50, fillInterval: 1s}}"),
-        Described::not_yet("globalRateLimit", "").example("globalRateLimit: {}"),
+        Described::new(
+            "globalRateLimit",
+            Takes::Mapping(&global_rate_limit::GLOBAL_RATE_LIMIT),
+            "requests of its routes that a rate limit service is asked about",
+        )
+        .absent("it is asked about none")
+        .example(
+            "globalRateLimit: {domain: shop, rateLimitService: limiter.shop, \
+             descriptors: [{property: method, descriptorKey: method}]}",
+        ),
         Described::no_effect(
             "exportTo",
             Takes::List(&Takes::Text),
@@ -257,6 +283,15 @@ static ROUTE: Shape = Shape {
         .absent("any number")
         .example("circuitBreaker: {maxRequests: 100}"),
         Described::new(
+            "adaptiveConcurrency",
+            Takes::Mapping(&adaptive_concurrency::ADAPTIVE_CONCURRENCY),
+            "our addition: how many of these requests may be under way, found by their latencies",
+        )
+        .absent("any number")
+        .example(
+            "adaptiveConcurrency: {concurrencyUpdateInterval: 100ms, minRttCalcParams: {interval: 60s}}",
+        ),
+        Described::new(
             "mirror",
             Takes::Mapping(&destination::DESTINATION),
             "who gets a [copy](manifests.md#copies) of the requests",
@@ -312,6 +347,8 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
         .collect();
     let limit = fields.node("localRateLimit");
     let limit = limit.and_then(|node| rate_limit::decode(d, node));
+    let global_limit = fields.node("globalRateLimit");
+    let global_limit = global_limit.and_then(|node| global_rate_limit::decode(d, node));
     Some(MetaRouter {
         host: host?,
         gateways,
@@ -320,6 +357,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<MetaRouter> {
             .unwrap_or(PRIORITY),
         routes,
         limit,
+        global_limit,
     })
 }
 
@@ -364,6 +402,9 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
     let response_mutation = mutations::decode(d, &fields, "responseMutation");
     let fault = fields.node("fault");
     let fault = fault.and_then(|node| fault::decode(d, node));
+    let adaptive_concurrency = fields.node("adaptiveConcurrency");
+    let adaptive_concurrency =
+        adaptive_concurrency.and_then(|node| adaptive_concurrency::decode(d, node));
     Some(Route {
         name,
         alternatives,
@@ -378,6 +419,7 @@ fn route(d: &mut Decoder, node: &Node) -> Option<Route> {
         fault,
         hash_policy,
         max_requests,
+        adaptive_concurrency,
         mark: Mark::new(node.at),
     })
 }

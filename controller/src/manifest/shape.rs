@@ -58,8 +58,6 @@ pub(crate) enum Takes {
     List(&'static Self),
     /// A mapping whose keys are free.
     Map(&'static Self),
-    /// Nothing of it is read.
-    Anything,
 }
 
 /// What holds where a field is not given.
@@ -103,14 +101,6 @@ impl Described {
         }
     }
 
-    /// A field that does not act yet.
-    pub(super) const fn not_yet(name: &'static str, meaning: &'static str) -> Self {
-        Self {
-            field: Field::NotYet(name),
-            ..Self::new(name, Takes::Anything, meaning)
-        }
-    }
-
     pub(super) const fn required(self) -> Self {
         Self {
             absent: Absent::Required,
@@ -138,11 +128,6 @@ impl Described {
 
     pub(crate) const fn name(&self) -> &'static str {
         self.field.name()
-    }
-
-    /// Whether it is known, but does not act yet.
-    pub(crate) const fn is_not_yet(&self) -> bool {
-        matches!(self.field, Field::NotYet(_))
     }
 
     /// Whether it is decoded.

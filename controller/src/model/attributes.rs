@@ -25,7 +25,10 @@ pub(super) fn check(
     });
     let hashed = router.routes.iter().flat_map(|route| &route.hash_policy);
     let hashed = hashed.filter_map(|policy| Some((policy.value.attribute()?.as_str(), policy.at)));
-    for (name, at) in matched.chain(variables).chain(hashed) {
+    let told = router
+        .properties()
+        .map(|name| (name.value.as_str(), name.at));
+    for (name, at) in matched.chain(variables).chain(hashed).chain(told) {
         check_name(object, (name, at), schema, findings);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Alternative, CircuitBreaker, Mirror, RateLimit, Rule};
+use super::{Alternative, CircuitBreaker, GlobalRateLimit, Mirror, RateLimit, Rule};
 use crate::manifest::{Object, Route};
 
 /// The routes of a MetaRouter that say how requests are treated.
@@ -10,6 +10,7 @@ pub(super) struct Overlay<'a> {
     pub(super) object: &'a Arc<Object>,
     pub(super) routes: Vec<Treatment<'a>>,
     pub(super) limit: Option<Arc<RateLimit>>,
+    pub(super) global_limit: Option<Arc<GlobalRateLimit>>,
 }
 
 /// What one of them means on a server.
@@ -47,7 +48,9 @@ impl Overlay<'_> {
                 circuit_breaker: route
                     .and_then(|route| CircuitBreaker::of(self.object, route, number + 1)),
                 limit: self.limit.clone(),
+                global_limit: self.global_limit.clone(),
                 fault: route.and_then(|route| route.fault.clone()),
+                adaptive_concurrency: route.and_then(|route| route.adaptive_concurrency.clone()),
                 treated_by: Some((self.object.clone(), route.map(|_| number))),
                 ..rule.clone()
             });

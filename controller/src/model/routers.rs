@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meltemi_policy::{Attribute, AttributeMatch, Condition, Precedence};
 
 use super::attachment::Attachment;
+use super::global_limits::{self, GlobalRateLimit};
 use super::limits::{LimitCondition, RateLimit};
 use super::overlay::{Overlay, Treatment};
 use super::protocols::schema;
@@ -48,6 +49,9 @@ pub(super) fn attach(
         sources::check(object, spec, &workloads, findings);
         let named = spec.routes.iter().flat_map(Route::named);
         router.attachment.check_destinations(named, findings);
+        if let Some(limit) = &spec.global_limit {
+            global_limits::check(&router.attachment, limit, findings);
+        }
         let attached = router
             .attachment
             .servers(service, objects, servers, findings);
@@ -125,12 +129,14 @@ impl Router<'_> {
         }
         let all = || Alternative::Of(interface.iter().cloned().collect());
         let limit = self.limit(server);
+        let global_limit = self.global_limit(server);
         let own = |route, name, alternatives, destinations| Rule {
             route,
             name,
             alternatives,
             destinations,
             limit: limit.clone(),
+            global_limit: global_limit.clone(),
             ..Rule::of(self.object)
         };
         let host = self.spec.whole_host();
@@ -151,8 +157,7 @@ impl Router<'_> {
             }
             let rule = own(None, String::new(), vec![all()], destinations);
             // What it says of requests is laid over that rule, whoever's it is.
-            let limit = rule.limit.clone().filter(|_| !is_redis);
-            return vec![Rule { limit, ..rule }];
+            return vec![if is_redis { rule.unlimited() } else { rule }];
         }
         let routes = routes.iter().enumerate();
         // One without destinations is an error, and said, but where its host is what is meant.
@@ -188,7 +193,8 @@ impl Router<'_> {
         let routes = &self.spec.routes;
         let has_destinations = routes.iter().any(|route| !route.destinations.is_empty());
         let is_decided = server.policy.source.is_some();
-        if !routes.iter().any(Route::treats) && self.spec.limit.is_none() {
+        let has_limit = self.spec.limit.is_some() || self.spec.global_limit.is_some();
+        if !routes.iter().any(Route::treats) && !has_limit {
             return;
         }
         if server.protocol.plugin != redis::PLUGIN || (has_destinations && !is_decided) {
@@ -219,6 +225,7 @@ impl Router<'_> {
             object: self.object,
             routes,
             limit: self.limit(server),
+            global_limit: self.global_limit(server),
         };
         let host = (!is_decided).then(|| self.host(service, server, findings));
         let leads_to_host =
@@ -261,6 +268,26 @@ impl Router<'_> {
             name: format!("{}/{}", id.namespace, id.name),
             conditions: conditions.collect(),
             default: written.default,
+        }))
+    }
+
+    /// Its global limit, as it means on a server.
+    fn global_limit(&self, server: &Server) -> Option<Arc<GlobalRateLimit>> {
+        let written = self.spec.global_limit.as_ref()?;
+        let alternatives = written.alternatives.iter();
+        let alternatives = alternatives.map(|it| self.alternative(it, None, server));
+        let entries = written.descriptors.iter();
+        let id = &self.object.id;
+        Some(Arc::new(GlobalRateLimit {
+            name: format!("{}/{}", id.namespace, id.name),
+            alternatives: alternatives.collect(),
+            domain: written.domain.clone(),
+            entries: entries
+                .map(|entry| (entry.property.value.clone(), entry.key.clone()))
+                .collect(),
+            cluster: global_limits::cluster(&self.attachment, &written.service),
+            timeout: written.request_timeout,
+            deny_on_fail: written.deny_on_fail,
         }))
     }
 
@@ -356,6 +383,7 @@ fn treated(rule: Rule, route: &Route, mirrors: Vec<Mirror>) -> Rule {
         idempotent: route.idempotent,
         fault: route.fault.clone(),
         hash_policy: route.hashed().collect(),
+        adaptive_concurrency: route.adaptive_concurrency.clone(),
         ..rule
     }
 }

@@ -26,6 +26,15 @@ spec:
   - {address: 127.0.0.2, locality: eu/b, labels: {version: v2}}
 ---
 apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: limiter}
+spec:
+  hosts: [limiter.shop]
+  ports: [{number: 8081, name: grpc}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: greeter}
 spec:

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Sources, tls};
 use crate::config::{
-    Cluster, Fault, Keepalive, LbPolicy, Limits, Mirror, Mutation, RateLimit, RetryPolicy, Route,
-    RouteConfig, RouteFault, Service, Setting,
+    AdaptiveConcurrency, Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Limits, Mirror,
+    Mutation, RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -163,6 +163,8 @@ fn route(route: &Route) -> Value {
         })),
         "hash_policy": hash_policy(&route.hash_policy),
         "local_rate_limit": route.limit.as_deref().map(rate_limit),
+        "global_rate_limit": route.global_limit.as_deref().map(global_rate_limit),
+        "adaptive_concurrency": route.adaptive_concurrency.as_ref().map(adaptive_concurrency),
         "fault": route.fault.as_ref().map(route_fault),
     })
 }
@@ -179,6 +181,36 @@ fn rate_limit(limit: &RateLimit) -> Value {
         "name": limit.name,
         "conditions": conditions.collect::<Vec<_>>(),
         "token_bucket": limit.default.as_ref().map(token_bucket),
+    })
+}
+
+fn global_rate_limit(limit: &GlobalRateLimit) -> Value {
+    let descriptors = limit.entries.iter();
+    let descriptors = descriptors
+        .map(|entry| json!({ "property": entry.attribute, "descriptor_key": entry.key }));
+    json!({
+        "name": limit.name,
+        "match": limit.matches.iter().map(alternative).collect::<Vec<_>>(),
+        "domain": limit.domain,
+        "descriptors": descriptors.collect::<Vec<_>>(),
+        "cluster": limit.cluster,
+        "timeout": duration(limit.timeout),
+        "failure_mode_deny": limit.deny_on_fail,
+    })
+}
+
+fn adaptive_concurrency(rule: &AdaptiveConcurrency) -> Value {
+    json!({
+        "sample_aggregate_percentile": rule.sample_aggregate_percentile.percent(),
+        "max_concurrency_limit": rule.max_concurrency_limit,
+        "concurrency_update_interval": duration(rule.concurrency_update_interval),
+        "min_rtt_calc_params": {
+            "interval": duration(rule.min_rtt_interval),
+            "request_count": rule.min_rtt_request_count,
+            "jitter": rule.min_rtt_jitter.percent(),
+            "min_concurrency": rule.min_concurrency,
+            "buffer": rule.min_rtt_buffer.percent(),
+        },
     })
 }
 

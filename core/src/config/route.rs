@@ -8,8 +8,10 @@ use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::meltemi::config::v1::SourceObject;
 
+use super::adaptive_concurrency::AdaptiveConcurrency;
 use super::duration::duration;
 use super::fault::RouteFault;
+use super::global_limit::GlobalRateLimit;
 use super::hash_policy;
 use super::invalid::{Invalid, required};
 use super::limit::RateLimit;
@@ -52,6 +54,10 @@ pub struct Route {
     pub idempotent: bool,
     /// `None`: its requests are not limited.
     pub limit: Option<Arc<RateLimit>>,
+    /// `None`: no service is asked about its requests.
+    pub global_limit: Option<Arc<GlobalRateLimit>>,
+    /// `None`: as many requests may be under way as come.
+    pub adaptive_concurrency: Option<AdaptiveConcurrency>,
     pub fault: Option<RouteFault>,
     /// What is hashed for clusters whose balancer hashes; nothing: what these say.
     pub hash_policy: Vec<HashPolicy>,
@@ -124,12 +130,13 @@ impl TryFrom<proto::RouteConfiguration> for RouteConfig {
 
     fn try_from(config: proto::RouteConfiguration) -> Result<Self, Invalid> {
         let limits = RateLimit::parse_all(config.local_rate_limits)?;
+        let global = GlobalRateLimit::parse_all(config.global_rate_limits)?;
         let routes = config
             .routes
             .into_iter()
             .enumerate()
             .map(|(i, route)| {
-                Route::parse(route, &limits)
+                Route::parse(route, (&limits, &global))
                     .map(Arc::new)
                     .map_err(|e| e.within(&format!("routes[{i}]")))
             })
@@ -142,11 +149,13 @@ impl TryFrom<proto::RouteConfiguration> for RouteConfig {
 }
 
 impl RouteConfig {
-    /// The names of the clusters that its routes lead to or copy to, with repetitions.
+    /// The names of the clusters that its routes lead to, copy to or ask, with repetitions.
     pub fn clusters(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().flat_map(|route| {
             let destinations = route.destinations.iter().flat_map(WeightedCluster::asked);
-            destinations.chain(route.mirrors.iter().map(|to| to.cluster.as_str()))
+            let mirrors = route.mirrors.iter().map(|to| to.cluster.as_str());
+            let limit = route.global_limit.iter().map(|it| it.cluster.as_str());
+            destinations.chain(mirrors).chain(limit)
         })
     }
 }
@@ -169,13 +178,18 @@ impl Route {
             hedge: None,
             idempotent: false,
             limit: None,
+            global_limit: None,
+            adaptive_concurrency: None,
             fault: None,
             hash_policy: Vec::new(),
             circuit_breaker: None,
         }
     }
 
-    fn parse(route: proto::Route, limits: &[Arc<RateLimit>]) -> Result<Self, Invalid> {
+    fn parse(
+        route: proto::Route,
+        (limits, global): (&[Arc<RateLimit>], &[Arc<GlobalRateLimit>]),
+    ) -> Result<Self, Invalid> {
         let matches =
             alternatives(route.r#match.unwrap_or_default()).map_err(|e| e.within("match"))?;
         let action = route
@@ -217,6 +231,12 @@ impl Route {
                 .transpose()?,
             idempotent: action.idempotent,
             limit: RateLimit::named(limits, &route.local_rate_limit)?,
+            global_limit: GlobalRateLimit::named(global, &route.global_rate_limit)?,
+            adaptive_concurrency: route
+                .adaptive_concurrency
+                .map(AdaptiveConcurrency::parse)
+                .transpose()
+                .map_err(|e| e.within("adaptive_concurrency"))?,
             fault: route
                 .fault
                 .map(RouteFault::parse)

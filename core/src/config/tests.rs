@@ -19,7 +19,9 @@ use meltemi_proto::{Any, EXTENSION_NAME};
 
 use super::*;
 
+mod adaptive_concurrency;
 mod balancing;
+mod global_limits;
 mod limits;
 mod matching;
 mod settings;

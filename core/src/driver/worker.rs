@@ -13,11 +13,15 @@ use mio::{Events, Poll, Token};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::limiter::{Asked, Questions};
 use super::link::{Lingering, Links, Load};
 use super::stream::{Accepted, Stream, Way};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
-use crate::engine::{Action, Engine, HostCounts, HostReport, ServiceKeys, WorkerStatus};
+use crate::engine::{
+    Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, WorkerStatus,
+};
+use crate::rate_limit::{Failure, Question, Verdict};
 
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
@@ -46,6 +50,8 @@ pub(super) enum Command {
         cluster: Arc<str>,
         addresses: Arc<[Address]>,
     },
+    /// What a rate limit service said.
+    Decided(QuestionId, Verdict),
     /// Take nothing new, finish what there is, then end.
     Drain,
     /// Tell who still waits that it is over, then end.
@@ -65,6 +71,10 @@ pub(super) struct Shared {
     pub(super) commands: commands::Receiver<Command>,
     /// How endpoints behaved, for the one owner of the outlier detection.
     pub(super) reports: mpsc::UnboundedSender<HostReport>,
+    /// What a rate limit service is to be asked.
+    pub(super) questions: Questions,
+    /// Its place among the workers.
+    pub(super) number: usize,
     /// Client connections, counted up by the dispatcher and down here.
     pub(super) load: Arc<AtomicUsize>,
 }
@@ -194,6 +204,7 @@ impl Worker {
                 // Without an owner nothing is ejected; requests go on.
                 let _ = counts.send(self.engine.take_counts());
             }
+            Command::Decided(id, verdict) => self.engine.decided(id, verdict, now),
             Command::Drain => {
                 self.draining = true;
                 self.engine.drain(now);
@@ -234,6 +245,16 @@ impl Worker {
         }
     }
 
+    fn ask(&mut self, question: Question) {
+        let id = question.id;
+        let worker = self.shared.number;
+        let asked = self.shared.questions.try_send(Asked { worker, question });
+        if asked.is_err() {
+            let verdict = Verdict::Failed(Failure::Overflow);
+            self.engine.decided(id, verdict, self.turn.now());
+        }
+    }
+
     fn perform(&mut self, action: Action) {
         match action {
             Action::Connect {
@@ -261,6 +282,7 @@ impl Worker {
                 // Without an owner nothing is ejected; requests go on.
                 let _ = self.shared.reports.send(report);
             }
+            Action::Ask(question) => self.ask(question),
         }
     }
 }

@@ -11,13 +11,17 @@ use std::time::Instant;
 use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
 
+use super::limiter::Questions;
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::buckets::Buckets;
 use crate::circuit::Circuits;
 use crate::config::{Address, Snapshot};
-use crate::engine::{Engine, HostCounts, HostReport, ServiceKeys, Settings, WorkerStatus};
+use crate::engine::{
+    Engine, HostCounts, HostReport, QuestionId, ServiceKeys, Settings, WorkerStatus,
+};
 use crate::protocols::Protocols;
+use crate::rate_limit::Verdict;
 use crate::telemetry::WorkerTelemetry;
 
 /// What all workers are made with.
@@ -27,6 +31,7 @@ pub(crate) struct WorkersOptions {
     /// One for each worker.
     pub(crate) telemetry: Vec<WorkerTelemetry>,
     pub(crate) reports: mpsc::UnboundedSender<HostReport>,
+    pub(crate) questions: Questions,
 }
 
 /// The workers.
@@ -70,6 +75,8 @@ impl Workers {
             let shared = Shared {
                 commands: receiver,
                 reports: options.reports.clone(),
+                questions: options.questions.clone(),
+                number,
                 load: Arc::clone(&load),
             };
             let protocols = Arc::clone(&options.protocols);
@@ -149,6 +156,13 @@ impl Workers {
             worker.tell(Command::Counts(counts.clone()));
         }
         self.handles.len()
+    }
+
+    /// Tells a worker what a rate limit service said.
+    pub(super) fn decide(&self, (worker, id): (usize, QuestionId), verdict: Verdict) {
+        if let Some(worker) = self.handles.get(worker) {
+            worker.tell(Command::Decided(id, verdict));
+        }
     }
 
     /// Lets all of them finish what they have.

@@ -22,14 +22,11 @@ impl Engine {
         });
     }
 
-    /// Answers as if something had failed that a fault stands for.
-    pub(super) fn answer_injected(&mut self, key: ExchangeKey, status: Status, message: &str) {
-        self.answer_one(key, (status, ResponseFlag::FaultInjected), message);
-    }
-
-    /// A client that is in the middle of an
-    /// answer, or whose dialect has no words for it, cannot be told anything: its connection closes.
-    fn answer_one(
+    /// Answers one request, with a flag that says why.
+    ///
+    /// A client that is in the middle of an answer, or whose dialect has no words for it, cannot be told
+    /// anything: its connection closes.
+    pub(super) fn answer_one(
         &mut self,
         key: ExchangeKey,
         (status, flag): (Status, ResponseFlag),
@@ -86,7 +83,7 @@ impl Engine {
             self.cut_request_short(key);
             self.large_is_over(client_key, key);
             self.drop_parts(key);
-            self.drop_delayed(key);
+            self.drop_held(key);
             self.leave_server(key);
             self.drop_pin(key);
         } else if exchange.attempt.is_some() {
@@ -101,6 +98,7 @@ impl Engine {
         let Some(mut exchange) = self.remove(key) else {
             return;
         };
+        self.learn(&mut exchange, end);
         let duration = Duration::from_nanos(self.elapsed.saturating_sub(exchange.started));
         match &exchange.own {
             Some(own) => {

@@ -12,8 +12,8 @@ use meltemi_codec::{
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
-    faults::Delayed,
     follow::is_ordinary,
+    held::Held,
     lineup::Lineup,
     log::Draft,
     observe::Observed,
@@ -22,7 +22,7 @@ use super::{
     repeat::Repeat,
     run::Run,
     scatter::Gather,
-    tables::{Candidates, Destination, HostKey, Route},
+    tables::{Candidates, Destination, HostKey, Route, Slot},
     timers::TimerKey,
     wire_ids::AttemptKey,
 };
@@ -60,8 +60,10 @@ pub(super) struct Exchange {
     pub(super) gather: Option<Box<Gather>>,
     /// What its route changes in its answers.
     pub(super) answer_edits: Option<Rc<Vec<Edit>>>,
-    /// What waits for a delay that was injected.
-    pub(super) delayed: Option<Box<Delayed>>,
+    /// What is kept of it before it is served.
+    pub(super) held: Option<Box<Held>>,
+    /// Its place among those that may be under way.
+    pub(super) slot: Option<Box<Slot>>,
     pub(super) route: Option<Rc<Route>>,
     pub(super) to: Option<Rc<Destination>>,
     /// Of what its destination hashes, where that is not the protocol's key.
@@ -107,8 +109,8 @@ impl Sent {
 /// What routing has found out besides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Routed {
-    /// Its service or its route injects faults.
-    has_faults: bool,
+    /// Its service or its route may keep it: for a fault, or to ask a rate limit service.
+    may_be_kept: bool,
 }
 
 /// How an exchange ended.
@@ -160,7 +162,8 @@ impl Exchange {
             repeat: None,
             gather: None,
             answer_edits: None,
-            delayed: None,
+            held: None,
+            slot: None,
             route: None,
             to: None,
             hash: None,
@@ -183,7 +186,8 @@ impl Exchange {
     /// Whether something hangs on it that its answer or its end has to see to.
     pub(super) fn is_entangled(&self) -> bool {
         self.gather.is_some()
-            || self.delayed.is_some()
+            || self.held.is_some()
+            || self.slot.is_some()
             || self.pin == Pin::Release
             || self.answer_edits.is_some()
             || self.is_hedged()
@@ -240,8 +244,8 @@ impl Engine {
             self.close_after_flush(client);
             return Some(key);
         }
-        let has_faults = match self.route(key, bytes, whole) {
-            Ok(routed) => routed.has_faults,
+        let may_be_kept = match self.route(key, bytes, whole) {
+            Ok(routed) => routed.may_be_kept,
             Err(status) => {
                 self.fail(key, status);
                 return Some(key);
@@ -255,7 +259,7 @@ impl Engine {
             return Some(key);
         }
         self.set_deadline(key, deadline);
-        if has_faults && self.faulted(key, bytes, whole) {
+        if may_be_kept && self.kept_back(key, bytes, whole) {
             return Some(key);
         }
         match is_planned {
@@ -263,6 +267,16 @@ impl Engine {
             false => self.dispatch(key, bytes, whole),
         }
         Some(key)
+    }
+
+    /// Whether something keeps a request from being served now; or it was answered.
+    fn kept_back(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        self.questioned(key, bytes, whole) || self.kept_at_last(key, bytes, whole)
+    }
+
+    /// The same where no rate limit service has to be asked any more.
+    pub(super) fn kept_at_last(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) -> bool {
+        self.crowded(key) || self.faulted(key, bytes, whole)
     }
 
     /// Serves a request that has its route: in one place, or in parts.
@@ -372,7 +386,7 @@ impl Engine {
         let client = self.clients.get(exchange.client).ok_or(Status::NoRoute)?;
         let service = self.tables.service(client.service).ok_or(Status::NoRoute)?;
         let mut routed = Routed {
-            has_faults: !service.faults.is_empty(),
+            may_be_kept: !service.faults.is_empty(),
         };
         let frame = Frame {
             bytes,
@@ -390,7 +404,7 @@ impl Engine {
         };
         let destination = route.destination().ok_or(Status::NoRoute)?;
         exchange.to = Some(Rc::clone(destination));
-        routed.has_faults |= route.fault.is_some();
+        routed.may_be_kept |= route.may_keep();
         exchange.route = Some(route);
         exchange.exclusive = !whole || client.traits.sharing == Sharing::Exclusive;
         Ok(routed)

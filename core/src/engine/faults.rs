@@ -5,18 +5,14 @@ use std::{borrow::Cow, time::Duration};
 use meltemi_codec::{Downstream, Frame, Status};
 use rand::Rng;
 
-use super::{Engine, ExchangeKey, Timer, tables::Service};
-use crate::config::{RouteFault, Share};
+use super::{Engine, ExchangeKey, Timer, held::Until, tables::Service};
+use crate::{
+    config::{RouteFault, Share},
+    telemetry::ResponseFlag,
+};
 
 /// What a route's fault says in the place of an answer.
 const INJECTED: &str = "fault injected";
-
-/// A request whose time has not come.
-pub(super) struct Delayed {
-    request: Vec<u8>,
-    /// Then it is answered with this, instead of being served.
-    error: Option<Injected>,
-}
 
 /// What befalls a request.
 #[derive(Default)]
@@ -26,7 +22,7 @@ struct Drawn {
 }
 
 /// An error in the place of an answer.
-struct Injected {
+pub(super) struct Injected {
     status: Status,
     text: Cow<'static, str>,
 }
@@ -38,32 +34,19 @@ impl Engine {
         let Drawn { delay, error } = self.drawn_fault(key, bytes, whole);
         match (delay, error) {
             (None, None) => return false,
-            (None, Some(error)) => self.answer_injected(key, error.status, &error.text),
-            (Some(delay), error) => self.hold(key, bytes, (delay, error)),
+            (None, Some(error)) => self.answer_injected(key, &error),
+            (Some(delay), error) => {
+                self.timers.set(self.now + delay, Timer::Delayed(key));
+                self.hold(key, (bytes, whole), Until::Delayed(error));
+            }
         }
         true
     }
 
-    fn hold(
-        &mut self,
-        key: ExchangeKey,
-        bytes: &[u8],
-        (delay, error): (Duration, Option<Injected>),
-    ) {
-        let mut request = self.spare.take();
-        request.extend_from_slice(bytes);
-        self.buffered += request.len();
-        let due = self.now + delay;
-        self.timers.set(due, Timer::Delayed(key));
-        if let Some(exchange) = self.exchanges.get_mut(key) {
-            exchange.delayed = Some(Box::new(Delayed { request, error }));
-            // What its client sends from now on must not overtake it.
-            if let Some(client) = self.clients.get_mut(exchange.client)
-                && client.keeps_order()
-            {
-                client.waiting = true;
-            }
-        }
+    /// Answers as if something had failed that a fault stands for.
+    fn answer_injected(&mut self, key: ExchangeKey, error: &Injected) {
+        let told = (error.status, ResponseFlag::FaultInjected);
+        self.answer_one(key, told, &error.text);
     }
 
     /// That of its service, else that of its route.
@@ -127,27 +110,15 @@ impl Engine {
     }
 
     pub(super) fn delay_is_over(&mut self, key: ExchangeKey) {
-        let Some(delayed) = self
-            .exchanges
-            .get_mut(key)
-            .and_then(|exchange| exchange.delayed.take())
-        else {
+        let Some(held) = self.release(key, |until| matches!(until, Until::Delayed(_))) else {
             return;
         };
-        let Delayed { request, error } = *delayed;
-        self.buffered = self.buffered.saturating_sub(request.len());
-        match error {
-            Some(error) => self.answer_injected(key, error.status, &error.text),
-            None => self.serve(key, &request, true),
-        }
-        self.spare.give(request);
-    }
-
-    /// An exchange ends before its time has come.
-    pub(super) fn drop_delayed(&mut self, key: ExchangeKey) {
-        let delayed = self.exchanges.get_mut(key).and_then(|e| e.delayed.take());
-        if let Some(delayed) = delayed {
-            self.buffered = self.buffered.saturating_sub(delayed.request.len());
+        match held.until {
+            Until::Delayed(Some(error)) => {
+                self.answer_injected(key, &error);
+                self.spare.give(held.request);
+            }
+            _ => self.go_on(key, (held.request, held.whole)),
         }
     }
 }
@@ -160,10 +131,4 @@ fn operation<'m>(service: &Service, codec: &'m dyn Downstream, frame: Frame<'m>)
 
 fn draws(random: &mut impl Rng, share: Share) -> bool {
     random.random_range(0..1_000_000) < share.per_million()
-}
-
-impl Delayed {
-    pub(super) fn len(&self) -> usize {
-        self.request.len()
-    }
 }

@@ -6,6 +6,7 @@ use super::{
     ClientKey, Engine, Timer,
     client::{Incoming, Phase},
     exchange::End,
+    held::is_held,
     receive::extent,
     run::Joining,
 };
@@ -100,6 +101,10 @@ impl Engine {
                     Incoming::Message => Next::PassedBy(taken),
                     _ => Next::Nothing(taken),
                 }
+            }
+            // What is behind its head waits with it.
+            Incoming::Body { exchange, .. } if is_held(&self.exchanges, exchange) => {
+                Next::Nothing(0)
             }
             Incoming::Body { .. } => match self.client_body(key, rest) {
                 0 => Next::Nothing(0),

@@ -43,6 +43,8 @@ pub struct Settings {
     pub workers: usize,
     /// Copies of requests in flight before no further ones are made.
     pub mirrors: usize,
+    /// Requests that wait for a rate limit service before it is not asked about further ones.
+    pub questions: usize,
     /// How long the answer to a question about a cluster's endpoints is waited for.
     pub probe: Duration,
     /// How long a client that was told to leave must be silent before its connection closes.
@@ -72,6 +74,7 @@ impl Default for Settings {
             further_candidates: 2,
             workers: 1,
             mirrors: 1024,
+            questions: 1024,
             probe: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(1),
             leaving: Duration::from_secs(45),

@@ -45,9 +45,9 @@ impl Engine {
         let exchanges = self.exchanges.values().map(|exchange| {
             let answer = exchange.own.as_ref().map_or(0, |own| own.answer.len());
             let parts = exchange.gather.iter().flat_map(|gather| &gather.parts);
-            let delayed = exchange.delayed.as_ref().map_or(0, |delayed| delayed.len());
+            let held = exchange.held.as_ref().map_or(0, |held| held.request.len());
             let kept = exchange.repeat.as_ref().map_or(0, |repeat| repeat.len());
-            answer + delayed + kept + parts.map(|part| part.bytes.len()).sum::<usize>()
+            answer + held + kept + parts.map(|part| part.bytes.len()).sum::<usize>()
         });
         clients.sum::<usize>()
             + servers.sum::<usize>()

@@ -6,6 +6,8 @@
 mod budget;
 mod changes;
 mod cluster;
+mod concurrency;
+mod global_limit;
 mod limits;
 mod rate_limit;
 mod selection;
@@ -27,6 +29,8 @@ use crate::{
 };
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Host};
+pub(super) use concurrency::{Concurrency, Slot};
+pub(super) use global_limit::GlobalLimit;
 pub(super) use limits::{Limit, Limits, RouteLimit};
 pub(super) use rate_limit::Metered;
 pub(super) use service::{Destination, Dialect, Route, Service};
@@ -43,6 +47,10 @@ pub(super) struct Tables {
     pub(super) buckets: Arc<Buckets>,
     /// What all workers use of clusters and routes.
     pub(super) circuits: Arc<Circuits>,
+    /// Of how many workers this is one.
+    pub(super) workers: usize,
+    /// As the engine's, when the configuration came.
+    elapsed: u64,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
     listeners: HashMap<String, ServiceKey>,
@@ -54,11 +62,13 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) fn new(protocols: Arc<Protocols>, buckets: Arc<Buckets>) -> Self {
+    pub(super) fn new(protocols: Arc<Protocols>, buckets: Arc<Buckets>, workers: usize) -> Self {
         Self {
             protocols,
             buckets,
             circuits: Arc::default(),
+            workers,
+            elapsed: 0,
             dialects: Vec::new(),
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
@@ -101,8 +111,9 @@ impl Tables {
         &mut self,
         snapshot: &Snapshot,
         telemetry: &WorkerTelemetry,
-        (random, now): (u64, Instant),
+        (random, now, elapsed): (u64, Instant, u64),
     ) -> Vec<HostKey> {
+        self.elapsed = elapsed;
         let outdated = self.update_dials(snapshot);
         let mut gone = self.update_clusters(snapshot, telemetry, random);
         gone.extend(outdated);

@@ -97,6 +97,8 @@ pub enum ResponseFlag {
     ClientDisconnected,
     /// A rate limit was reached.
     RateLimited,
+    /// A rate limit service did not decide.
+    RateLimitServiceError,
     /// The connection or the proxy was draining.
     Drain,
     /// The message is larger than allowed.
@@ -111,7 +113,7 @@ pub enum ResponseFlag {
 
 impl ResponseFlag {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::None,
         Self::NoRoute,
         Self::NoHealthyUpstream,
@@ -123,6 +125,7 @@ impl ResponseFlag {
         Self::UpstreamDecodeError,
         Self::ClientDisconnected,
         Self::RateLimited,
+        Self::RateLimitServiceError,
         Self::Drain,
         Self::TooLarge,
         Self::Denied,
@@ -145,6 +148,7 @@ impl ResponseFlag {
             Self::UpstreamDecodeError => "UPE",
             Self::ClientDisconnected => "DC",
             Self::RateLimited => "RL",
+            Self::RateLimitServiceError => "RLSE",
             Self::Drain => "DI",
             Self::TooLarge => "TL",
             Self::Denied => "UAEX",
@@ -168,6 +172,7 @@ impl ResponseFlag {
             Self::UpstreamDecodeError => "upstream_decode_error",
             Self::ClientDisconnected => "client_disconnected",
             Self::RateLimited => "rate_limited",
+            Self::RateLimitServiceError => "rate_limit_service_error",
             Self::Drain => "drain",
             Self::TooLarge => "too_large",
             Self::Denied => "denied",

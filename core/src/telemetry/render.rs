@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cell::{Cell, HistogramSum};
+use super::concurrency::ConcurrencyCells;
+use super::global_limit::GlobalLimitCells;
 use super::limit::LimitCells;
 use super::scope::{ClusterCells, ServiceCells};
 use super::series::{End, SeriesCells, SeriesName};
@@ -229,6 +231,60 @@ const LIMITS: [Family<LimitCells>; 2] = [
     },
 ];
 
+const GLOBAL_LIMITS: [Family<GlobalLimitCells>; 6] = [
+    Family {
+        name: "meltemi_global_rate_limit_ok_total",
+        help: "Requests that a rate limit service let through.",
+        kind: "counter",
+        cell: |cells| &cells.ok,
+    },
+    Family {
+        name: "meltemi_global_rate_limit_over_limit_total",
+        help: "Requests that a rate limit service said were over their limit.",
+        kind: "counter",
+        cell: |cells| &cells.over_limit,
+    },
+    Family {
+        name: "meltemi_global_rate_limit_error_total",
+        help: "Requests that a rate limit service did not decide on.",
+        kind: "counter",
+        cell: |cells| &cells.error,
+    },
+    Family {
+        name: "meltemi_global_rate_limit_failure_mode_allowed_total",
+        help: "Those of them that went on nevertheless.",
+        kind: "counter",
+        cell: |cells| &cells.failure_mode_allowed,
+    },
+    Family {
+        name: "meltemi_global_rate_limit_timeout_total",
+        help: "Errors: no verdict in time.",
+        kind: "counter",
+        cell: |cells| &cells.timeout,
+    },
+    Family {
+        name: "meltemi_global_rate_limit_overflow_total",
+        help: "Errors: not asked, since too many questions were open.",
+        kind: "counter",
+        cell: |cells| &cells.overflow,
+    },
+];
+
+const CONCURRENCY: [Family<ConcurrencyCells>; 2] = [
+    Family {
+        name: "meltemi_adaptive_concurrency_limit",
+        help: "Requests that may be under way on a route, of all workers.",
+        kind: "gauge",
+        cell: |cells| &cells.limit,
+    },
+    Family {
+        name: "meltemi_adaptive_concurrency_rq_blocked_total",
+        help: "Requests that were refused, since as many were under way.",
+        kind: "counter",
+        cell: |cells| &cells.blocked,
+    },
+];
+
 /// All metrics as text.
 pub(super) fn render(telemetry: &Telemetry) -> String {
     let mut workers = lock(&telemetry.workers).clone();
@@ -243,6 +299,10 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     families(&mut page, &CLUSTERS, "cluster", &clusters);
     let limits: Vec<_> = workers.iter().map(|worker| &worker.limits).collect();
     families(&mut page, &LIMITS, "bucket", &limits);
+    let limits: Vec<_> = workers.iter().map(|worker| &worker.global_limits).collect();
+    families(&mut page, &GLOBAL_LIMITS, "limit", &limits);
+    let limits: Vec<_> = workers.iter().map(|worker| &worker.concurrency).collect();
+    families(&mut page, &CONCURRENCY, "route", &limits);
     process(&mut page, telemetry, count);
     page.0
 }

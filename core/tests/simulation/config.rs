@@ -9,8 +9,9 @@ use std::{
 use meltemi_codec::Status;
 use meltemi_core::{
     config::{
-        Bind, CircuitBreaker, Cluster, Endpoint, Endpoints, LbPolicy, Limits, Listener, RateLimit,
-        RetryOn, RetryPolicy, Route, RouteConfig, RouteFault, Service, Share, Snapshot,
+        AdaptiveConcurrency, Bind, CircuitBreaker, Cluster, DescriptorEntry, Endpoint, Endpoints,
+        GlobalRateLimit, LbPolicy, Limits, Listener, RateLimit, RetryOn, RetryPolicy, Route,
+        RouteConfig, RouteFault, Service, Share, Snapshot,
     },
     engine::Settings,
 };
@@ -43,6 +44,10 @@ pub(crate) struct Policy {
     pub(crate) of_route: Option<u32>,
     /// How long a client may be connected.
     pub(crate) longest: Option<Duration>,
+    /// A rate limit service is asked for so long, and whether what it does not decide on is refused.
+    pub(crate) global: Option<(Duration, bool)>,
+    /// How many may be under way is found by their latencies, up to so many.
+    pub(crate) adaptive: Option<u32>,
 }
 
 impl Policy {
@@ -63,6 +68,13 @@ impl Policy {
             limits: limits(random),
             of_route: drawn(random, 1..12),
             longest: drawn(random, 100..2_000).map(|ms| Duration::from_millis(ms.into())),
+            global: random.random_ratio(1, 4).then(|| {
+                let timeout = Duration::from_millis(random.random_range(1..80));
+                (timeout, random.random())
+            }),
+            adaptive: random
+                .random_ratio(1, 4)
+                .then(|| random.random_range(2..30)),
         }
     }
 
@@ -78,6 +90,35 @@ impl Policy {
             conditions: vec![],
             default: Some(default),
         }))
+    }
+
+    fn global_limit(self, dialect: Dialect) -> Option<Arc<GlobalRateLimit>> {
+        let (timeout, deny_on_fail) = self.global?;
+        Some(Arc::new(GlobalRateLimit {
+            name: "default/echo".into(),
+            matches: vec![vec![]],
+            domain: "echo".into(),
+            entries: vec![DescriptorEntry {
+                key: "what".into(),
+                attribute: dialect.attribute().into(),
+            }],
+            cluster: "outbound|8081||ratelimit".into(),
+            timeout,
+            deny_on_fail,
+        }))
+    }
+
+    fn adaptive_concurrency(self) -> Option<AdaptiveConcurrency> {
+        Some(AdaptiveConcurrency {
+            sample_aggregate_percentile: Share::percent_of(50),
+            max_concurrency_limit: self.adaptive?,
+            concurrency_update_interval: Duration::from_millis(50),
+            min_rtt_interval: Duration::from_secs(1),
+            min_rtt_request_count: 5,
+            min_rtt_jitter: Share::percent_of(10),
+            min_concurrency: 2,
+            min_rtt_buffer: Share::percent_of(25),
+        })
     }
 
     fn fault(self) -> Option<RouteFault> {
@@ -156,6 +197,8 @@ pub(crate) fn snapshot(
         hedge: policy.hedge,
         idempotent: policy.hedge.is_some(),
         limit: policy.limit(),
+        global_limit: policy.global_limit(dialect),
+        adaptive_concurrency: policy.adaptive_concurrency(),
         fault: policy.fault(),
         circuit_breaker: policy.of_route.map(|max_requests| CircuitBreaker {
             name: ROUTE.into(),
@@ -209,6 +252,7 @@ pub(crate) fn tight_settings(random: &mut SmallRng) -> Settings {
         client_limit: 256 * 1024,
         buffered: 1024 * 1024,
         stall: Duration::from_secs(2),
+        questions: random.random_range(1..20),
         drain_quiet: Duration::from_millis(100),
         leaving: Duration::from_millis(500),
         ..Settings::default()

@@ -30,6 +30,14 @@ impl Dialect {
         }
     }
 
+    /// An attribute that every request has.
+    pub(crate) fn attribute(self) -> &'static str {
+        match self {
+            Self::ById => "method",
+            Self::InOrder => "verb",
+        }
+    }
+
     pub(crate) fn request(self, id: u64, nonce: u64, one_way: bool, padding: usize) -> Vec<u8> {
         match self {
             Self::ById => {

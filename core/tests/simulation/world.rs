@@ -10,8 +10,9 @@ use std::{
 use meltemi_codec::kit::sample::{ById, InOrder};
 use meltemi_core::{
     config::{Address, Endpoint, Health, LbPolicy},
-    engine::{Action, ConnectionId, Engine},
+    engine::{Action, ConnectionId, Engine, QuestionId},
     protocols::Protocols,
+    rate_limit::{Failure, Verdict},
     telemetry::Telemetry,
 };
 use meltemi_policy::Locality;
@@ -45,6 +46,10 @@ pub(crate) struct Totals {
     pub(crate) hedged: u64,
     /// Refused by each of the bounds.
     pub(crate) overflows: [u64; OVERFLOWS.len()],
+    /// Verdicts of the rate limit service that came when nobody waited any more.
+    pub(crate) late_verdicts: u64,
+    pub(crate) over_limit: u64,
+    pub(crate) undecided: u64,
 }
 
 /// The counters of what goes beyond a bound.
@@ -73,6 +78,9 @@ impl Totals {
         for (all, one) in self.overflows.iter_mut().zip(other.overflows) {
             *all += one;
         }
+        self.late_verdicts += other.late_verdicts;
+        self.over_limit += other.over_limit;
+        self.undecided += other.undecided;
     }
 
     pub(crate) fn assert_everything_happened(&self) {
@@ -86,6 +94,9 @@ impl Totals {
             ("drains", self.drains),
             ("requests sent again", self.repeated),
             ("hedged requests", self.hedged),
+            ("late verdicts", self.late_verdicts),
+            ("requests over a global limit", self.over_limit),
+            ("requests without a verdict", self.undecided),
         ] {
             assert!(times > 0, "these schedules had no {what}");
         }
@@ -111,6 +122,8 @@ pub(crate) struct World {
     next_client: u64,
     servers: Vec<ServerConnection>,
     connecting: Vec<(Duration, ConnectionId, Address)>,
+    /// What the rate limit service will say, and when; and until when somebody waits for it.
+    verdicts: Vec<(Duration, QuestionId, Verdict, Instant)>,
     endpoints: u16,
     policy: Policy,
     limits: Watch,
@@ -170,6 +183,7 @@ impl World {
             next_client: 0,
             servers: Vec::new(),
             connecting: Vec::new(),
+            verdicts: Vec::new(),
             endpoints,
             policy,
             limits,
@@ -197,6 +211,7 @@ impl World {
         self.check_metrics();
         let page = self.telemetry.render();
         self.totals.overflows = OVERFLOWS.map(|family| counted(&page, family));
+        self.check_global_limit();
         self.totals
     }
 
@@ -223,6 +238,8 @@ impl World {
             .filter(|line| line.starts_with("meltemi_requests_total{") && line.contains("\"RL\""))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .sum();
+        let globally = counted("meltemi_global_rate_limit_over_limit_total{");
+        let limited = limited - globally;
         assert_eq!(counted("meltemi_local_rate_limit_limited_total{"), limited);
         if self.policy.limit.is_some() {
             let admitted = counted("meltemi_local_rate_limit_ok_total{");
@@ -237,6 +254,24 @@ impl World {
         }
         assert_eq!(counted("meltemi_requests_in_flight{"), 0);
         assert_eq!(counted("meltemi_upstream_attempts_in_flight{"), 0);
+    }
+
+    /// What was sent was let through by the rate limit service, or in its place.
+    fn check_global_limit(&mut self) {
+        let page = self.telemetry.render();
+        let count = |name: &str| -> u64 {
+            let line = format!("meltemi_global_rate_limit_{name}_total{{limit=");
+            let line = page.lines().find(|it| it.starts_with(&line));
+            line.map_or(0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+        };
+        let (error, allowed) = (count("error"), count("failure_mode_allowed"));
+        self.totals.over_limit += count("over_limit");
+        self.totals.undecided += error;
+        if let Some((_, deny)) = self.policy.global {
+            assert_eq!(allowed, if deny { 0 } else { error });
+            let sent = self.seen.len() as u64;
+            assert!(sent <= count("ok") + allowed, "{sent} were sent");
+        }
     }
 
     fn instant(&self) -> Instant {
@@ -476,6 +511,19 @@ impl World {
             }
         }
         self.engine.tick(now);
+        self.decide(now);
+    }
+
+    /// The rate limit service says what it is about to say, be it late.
+    fn decide(&mut self, now: Instant) {
+        let (due, later) = std::mem::take(&mut self.verdicts)
+            .into_iter()
+            .partition(|(at, ..)| *at <= self.now);
+        self.verdicts = later;
+        for (_, id, verdict, until) in due {
+            self.totals.late_verdicts += u64::from(until <= now);
+            self.engine.decided(id, verdict, now);
+        }
     }
 
     fn client_leaves(&mut self) {
@@ -565,6 +613,16 @@ impl World {
                     self.servers.retain(|server| server.id != id);
                     self.connecting
                         .retain(|(_, connecting, _)| *connecting != id);
+                }
+                Action::Ask(question) => {
+                    let at = self.now + Duration::from_millis(self.random.random_range(0..100));
+                    let verdict = match self.random.random_range(0..10) {
+                        0 => continue,
+                        1 | 2 => Verdict::OverLimit,
+                        3 => Verdict::Failed(Failure::Error),
+                        _ => Verdict::Ok,
+                    };
+                    self.verdicts.push((at, question.id, verdict, question.due));
                 }
                 Action::Flush(_) | Action::Resume(_) | Action::Report(_) => {}
             }

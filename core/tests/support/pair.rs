@@ -124,7 +124,7 @@ impl Pair {
                     self.engine.sent(id, n, self.now);
                 }
                 Action::Close(id) if self.records => self.closed.push(id),
-                Action::Close(_) | Action::Resume(_) | Action::Report(_) => {}
+                Action::Close(_) | Action::Resume(_) | Action::Report(_) | Action::Ask(_) => {}
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The files that nothing else imports; the rest follows from their imports.
-const ROOTS: [&str; 13] = [
+const ROOTS: [&str; 14] = [
     "aeraki/meta_protocol_proxy/config/route/v1alpha/route.proto",
     "envoy/config/cluster/v3/cluster.proto",
     "envoy/config/endpoint/v3/endpoint.proto",
@@ -20,6 +20,7 @@ const ROOTS: [&str; 13] = [
     "envoy/extensions/transport_sockets/tls/v3/secret.proto",
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/service/discovery/v3/ads.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
     "meltemi/config/v1/cluster.proto",
     "meltemi/config/v1/health_check.proto",
     "meltemi/config/v1/listener.proto",

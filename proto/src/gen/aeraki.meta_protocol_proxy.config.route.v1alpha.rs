@@ -9,6 +9,9 @@ pub struct RouteConfiguration {
     /// What routes refer to by `stat_prefix`, which no two share.
     #[prost(message, repeated, tag = "1060")]
     pub local_rate_limits: ::prost::alloc::vec::Vec<LocalRateLimit>,
+    /// What routes refer to by `name`, which no two share.
+    #[prost(message, repeated, tag = "1110")]
+    pub global_rate_limits: ::prost::alloc::vec::Vec<GlobalRateLimit>,
 }
 impl ::prost::Name for RouteConfiguration {
     const NAME: &'static str = "RouteConfiguration";
@@ -46,6 +49,12 @@ pub struct Route {
     /// Injected on purpose.
     #[prost(message, optional, tag = "1061")]
     pub fault: ::core::option::Option<RouteFault>,
+    /// The `name` of the limit that its requests are under. Empty: none.
+    #[prost(string, tag = "1110")]
+    pub global_rate_limit: ::prost::alloc::string::String,
+    /// Absent: as many requests may be under way as come.
+    #[prost(message, optional, tag = "1112")]
+    pub adaptive_concurrency: ::core::option::Option<AdaptiveConcurrency>,
 }
 impl ::prost::Name for Route {
     const NAME: &'static str = "Route";
@@ -103,6 +112,156 @@ impl ::prost::Name for LocalRateLimitCondition {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.LocalRateLimitCondition"
+            .into()
+    }
+}
+/// As the published message `RateLimit` in filters/global_ratelimit/v1alpha, which a route configuration
+/// cannot hold: it imports this file. Its `rate_limit_service` is a cluster here, and its descriptors
+/// are the entries of one.
+///
+/// A rate limit service is asked about each request that matches.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GlobalRateLimit {
+    /// Absent: all requests.
+    #[prost(message, optional, tag = "1")]
+    pub r#match: ::core::option::Option<RouteMatch>,
+    /// The namespace of the descriptor in the service's configuration.
+    #[prost(string, tag = "2")]
+    pub domain: ::prost::alloc::string::String,
+    /// How long the service is waited for. Absent: 20ms.
+    #[prost(message, optional, tag = "3")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Requests that the service does not decide on are refused, not let through.
+    #[prost(bool, tag = "4")]
+    pub failure_mode_deny: bool,
+    /// The entries of the one descriptor, in their order; at least one.
+    #[prost(message, repeated, tag = "6")]
+    pub descriptors: ::prost::alloc::vec::Vec<global_rate_limit::Descriptor>,
+    /// Names its counts.
+    #[prost(string, tag = "1110")]
+    pub name: ::prost::alloc::string::String,
+    /// Of the rate limit service.
+    #[prost(string, tag = "1111")]
+    pub cluster: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `GlobalRateLimit`.
+pub mod global_rate_limit {
+    /// A request without the property, or with an empty one, is not limited.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Descriptor {
+        /// The attribute whose value it has.
+        #[prost(string, tag = "1")]
+        pub property: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub descriptor_key: ::prost::alloc::string::String,
+    }
+    impl ::prost::Name for Descriptor {
+        const NAME: &'static str = "Descriptor";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.GlobalRateLimit.Descriptor"
+                .into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.GlobalRateLimit.Descriptor"
+                .into()
+        }
+    }
+}
+impl ::prost::Name for GlobalRateLimit {
+    const NAME: &'static str = "GlobalRateLimit";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.GlobalRateLimit".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.GlobalRateLimit"
+            .into()
+    }
+}
+/// As Envoy's GradientControllerConfig, without its fixed minimum.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct AdaptiveConcurrency {
+    /// Absent: 50.
+    #[prost(message, optional, tag = "1")]
+    pub sample_aggregate_percentile: ::core::option::Option<
+        super::super::super::super::super::envoy::r#type::v3::Percent,
+    >,
+    #[prost(message, optional, tag = "2")]
+    pub concurrency_limit_params: ::core::option::Option<
+        adaptive_concurrency::ConcurrencyLimitCalculationParams,
+    >,
+    #[prost(message, optional, tag = "3")]
+    pub min_rtt_calc_params: ::core::option::Option<
+        adaptive_concurrency::MinimumRttCalculationParams,
+    >,
+}
+/// Nested message and enum types in `AdaptiveConcurrency`.
+pub mod adaptive_concurrency {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ConcurrencyLimitCalculationParams {
+        /// Of all workers. Absent: 1000.
+        #[prost(message, optional, tag = "2")]
+        pub max_concurrency_limit: ::core::option::Option<u32>,
+        /// Above 0.
+        #[prost(message, optional, tag = "3")]
+        pub concurrency_update_interval: ::core::option::Option<::prost_types::Duration>,
+    }
+    impl ::prost::Name for ConcurrencyLimitCalculationParams {
+        const NAME: &'static str = "ConcurrencyLimitCalculationParams";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.ConcurrencyLimitCalculationParams"
+                .into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.ConcurrencyLimitCalculationParams"
+                .into()
+        }
+    }
+    #[derive(Clone, Copy, PartialEq, ::prost::Message)]
+    pub struct MinimumRttCalculationParams {
+        /// Above 0.
+        #[prost(message, optional, tag = "1")]
+        pub interval: ::core::option::Option<::prost_types::Duration>,
+        /// Absent: 50.
+        #[prost(message, optional, tag = "2")]
+        pub request_count: ::core::option::Option<u32>,
+        /// Absent: 15.
+        #[prost(message, optional, tag = "3")]
+        pub jitter: ::core::option::Option<
+            super::super::super::super::super::super::envoy::r#type::v3::Percent,
+        >,
+        /// Of each worker. Absent: 3.
+        #[prost(message, optional, tag = "4")]
+        pub min_concurrency: ::core::option::Option<u32>,
+        /// Absent: 25.
+        #[prost(message, optional, tag = "5")]
+        pub buffer: ::core::option::Option<
+            super::super::super::super::super::super::envoy::r#type::v3::Percent,
+        >,
+    }
+    impl ::prost::Name for MinimumRttCalculationParams {
+        const NAME: &'static str = "MinimumRTTCalculationParams";
+        const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+        fn full_name() -> ::prost::alloc::string::String {
+            "aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.MinimumRTTCalculationParams"
+                .into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency.MinimumRTTCalculationParams"
+                .into()
+        }
+    }
+}
+impl ::prost::Name for AdaptiveConcurrency {
+    const NAME: &'static str = "AdaptiveConcurrency";
+    const PACKAGE: &'static str = "aeraki.meta_protocol_proxy.config.route.v1alpha";
+    fn full_name() -> ::prost::alloc::string::String {
+        "aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/aeraki.meta_protocol_proxy.config.route.v1alpha.AdaptiveConcurrency"
             .into()
     }
 }

@@ -39,6 +39,13 @@ pub mod envoy {
         }
     }
     pub mod extensions {
+        pub mod common {
+            pub mod ratelimit {
+                pub mod v3 {
+                    include!("envoy.extensions.common.ratelimit.v3.rs");
+                }
+            }
+        }
         pub mod transport_sockets {
             pub mod tls {
                 pub mod v3 {
@@ -61,6 +68,11 @@ pub mod envoy {
         pub mod discovery {
             pub mod v3 {
                 include!("envoy.service.discovery.v3.rs");
+            }
+        }
+        pub mod ratelimit {
+            pub mod v3 {
+                include!("envoy.service.ratelimit.v3.rs");
             }
         }
     }

@@ -92,7 +92,7 @@ impl Server {
     }
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the system's choice");
     listener.local_addr().expect("it is bound").port()

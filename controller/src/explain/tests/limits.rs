@@ -48,6 +48,21 @@ fn the_bucket_and_the_faults_of_a_request_are_told() {
 }
 
 #[test]
+fn what_bounds_those_under_way_is_told() {
+    let fixture = Fixture::valid();
+    fixture.edit(
+        "router.yaml",
+        "  - name: hello\n",
+        "  - name: hello\n    adaptiveConcurrency: {concurrencyUpdateInterval: 100ms, \
+         maxConcurrencyLimit: 64, minRttCalcParams: {interval: 60s}}\n",
+    );
+    let asked = query("greeter.shop", &[("method", "sayHello")]);
+    let text = explained(&fixture, &asked, "").to_string();
+    let line = "latencies say how many, 64 at most and 3 for each worker at least";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
 fn a_limit_without_routes_is_over_all_that_a_redisservice_routes() {
     let fixture = Fixture::redis();
     fixture.write(

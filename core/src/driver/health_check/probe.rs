@@ -2,7 +2,6 @@
 
 use std::fmt::{Display, Formatter};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use meltemi_codec::{
     Correlation, Decoded, Frame, FromServer, Limits, Memo, Message, Open, Opening, Outcome,
     Protocol, Size, Upstream,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Address;
+use crate::dial::{Socket, dial};
 use crate::health_check::Verdict;
 use crate::tls::Tls;
 
@@ -78,12 +76,12 @@ impl Probe {
 
     async fn ask(self, address: &Address) -> Result<Option<Kept>, Reason> {
         let Some(protocol) = self.protocol else {
-            connect(address, self.tls.as_deref()).await?;
+            dial(address, self.tls.as_deref(), &[]).await?;
             return Ok(None);
         };
         let mut kept = match self.kept.and_then(Kept::if_open) {
             Some(kept) => kept,
-            None => Kept::new(connect(address, self.tls.as_deref()).await?, &*protocol),
+            None => Kept::new(dial(address, self.tls.as_deref(), &[]).await?, &*protocol),
         };
         if !kept.is_ready && !kept.shake_hands().await? {
             // That it refuses us is an answer: nobody else would serve what is asked so.
@@ -108,33 +106,6 @@ fn id(protocol: &dyn Protocol) -> u64 {
         Correlation::InOrder | Correlation::InOrderWithPush => &[],
     };
     (1..).find(|id| !reserved.contains(id)).unwrap_or(1)
-}
-
-trait Socket: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
-
-async fn connect(address: &Address, tls: Option<&Tls>) -> io::Result<Box<dyn Socket>> {
-    match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            encrypted(stream, tls, Some(address.ip())).await
-        }
-        Address::Unix(path) => encrypted(UnixStream::connect(path).await?, tls, None).await,
-    }
-}
-
-async fn encrypted(
-    stream: impl Socket + 'static,
-    tls: Option<&Tls>,
-    endpoint: Option<IpAddr>,
-) -> io::Result<Box<dyn Socket>> {
-    let Some(tls) = tls else {
-        return Ok(Box::new(stream));
-    };
-    let (config, name) = tls.client(endpoint).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(config).connect(name, stream).await?;
-    Ok(Box::new(stream))
 }
 
 /// A connection between two checks.

@@ -14,8 +14,9 @@ use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
 use meltemi_policy::{Condition, HashPolicy, WeightedCycle};
 
 use super::{
-    Cluster, RouteLimit, Tables,
+    Cluster, Concurrency, RouteLimit, Tables,
     changes::Changes,
+    global_limit::GlobalLimit,
     rate_limit::{RateLimit, RateLimits},
     selection::Selection,
 };
@@ -62,6 +63,8 @@ pub(in crate::engine) struct Route {
     pub(in crate::engine) hedge: Option<Duration>,
     pub(in crate::engine) idempotent: bool,
     pub(in crate::engine) rate_limit: Option<Rc<RateLimit>>,
+    pub(in crate::engine) global_limit: Option<Rc<GlobalLimit>>,
+    pub(in crate::engine) concurrency: Option<Rc<Concurrency>>,
     /// `None` where no request has it.
     pub(in crate::engine) fault: Option<config::RouteFault>,
     /// `None`: nothing bounds its requests.
@@ -208,7 +211,12 @@ impl Route {
 
     /// Whether requests go on as they are, at once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
-        !self.changes_messages() && self.mirrors.is_empty() && self.fault.is_none()
+        !self.changes_messages() && self.mirrors.is_empty() && !self.may_keep()
+    }
+
+    /// Whether some of its requests are kept before they are served.
+    pub(in crate::engine) fn may_keep(&self) -> bool {
+        self.fault.is_some() || self.global_limit.is_some() || self.concurrency.is_some()
     }
 
     /// Whether requests or their answers do not go on as they are.
@@ -361,10 +369,20 @@ impl Tables {
             telemetry,
             built: HashMap::new(),
         };
-        let compiled = rules.iter().filter_map(|rule| {
+        let before = self.by_name.get(&service.name);
+        let before = before.and_then(|key| self.services.get(*key));
+        let before = before.map_or(&[][..], |service| service.routes.targets());
+        let compiled = rules.iter().enumerate().filter_map(|(i, rule)| {
             let at = (service, protocol, dialects);
             let mut route = self.build_route(rule, at, telemetry, random)?;
             route.rate_limit = rule.limit.as_ref().map(|limit| limits.of(limit));
+            route.concurrency = rule.adaptive_concurrency.as_ref().map(|rule| {
+                let same = before.get(i).map(Rc::as_ref);
+                let same = same.filter(|it| it.name == route.name && it.owner == route.owner);
+                let name = format!("{} {}", service.name, route.name);
+                let at = (name.as_str(), self.workers, self.elapsed);
+                Concurrency::find(rule, same, at, telemetry)
+            });
             Some((rule.matches.clone(), Rc::new(route)))
         });
         Selection::new(compiled, protocol)
@@ -435,6 +453,11 @@ impl Tables {
             hedge: rule.hedge,
             idempotent: rule.idempotent,
             rate_limit: None,
+            concurrency: None,
+            global_limit: rule
+                .global_limit
+                .as_ref()
+                .and_then(|limit| GlobalLimit::build(limit, protocol, telemetry)),
             fault: rule.fault.clone().filter(config::RouteFault::acts),
             limit: rule
                 .circuit_breaker

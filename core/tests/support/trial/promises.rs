@@ -28,7 +28,7 @@ impl Trial<'_> {
                     resumed.insert(id);
                 }
                 Action::Close(id) => self.close(id),
-                Action::Report(_) => {}
+                Action::Report(_) | Action::Ask(_) => {}
             }
         }
         self.look_at_reading(&resumed);
