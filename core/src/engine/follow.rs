@@ -194,9 +194,8 @@ impl Engine {
         let spare = &mut self.spare_candidates;
         let candidates = way.candidates.map(|drawn| spare.put(drawn));
         let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
+        let (counted, keeps) = (way.route.limit.is_some(), way.route.keeps(bytes.len()));
         let id = request.id;
-        let counted = way.route.limit.is_some();
-        let keeps = way.route.keeps(bytes.len());
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
             counted,
@@ -224,10 +223,8 @@ impl Engine {
             host,
             at: self.elapsed,
         });
-        if let Some(limit) = timeout {
-            let due = self.now + limit;
-            exchange.deadline = Some(self.timers.set(due, Timer::Deadline(exchange_key)));
-        }
+        let due = timeout.map(|limit| self.now + limit);
+        exchange.deadline = due.map(|due| self.timers.set(due, Timer::Deadline(exchange_key)));
         let written = server.outbox.end() - start;
         self.buffered += usize::try_from(written).unwrap_or(usize::MAX);
         let is_watched = server.head.is_some() || !server.in_order;
@@ -239,8 +236,7 @@ impl Engine {
             self.watch_head(server_key);
         }
         if keeps {
-            self.keep_for_repetition(exchange_key, bytes);
-            self.watch_try(exchange_key);
+            self.keep_sent(exchange_key, bytes);
         }
         self.flush_server(server_key);
     }

@@ -104,6 +104,12 @@ impl Engine {
         exchange.repeat = Some(self.spare_repeats.put(Repeat::of(request)));
     }
 
+    /// Keeps a request that has just been sent, and watches how long it takes.
+    pub(super) fn keep_sent(&mut self, key: ExchangeKey, bytes: &[u8]) {
+        self.keep_for_repetition(key, bytes);
+        self.watch_try(key);
+    }
+
     /// Whether an answer means that the request is sent again instead of being answered with it.
     pub(super) fn is_repeated(
         &mut self,

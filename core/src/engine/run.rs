@@ -19,7 +19,7 @@ use super::{
     follow::{is_ordinary, whole},
     lineup::Lineup,
     server::Server,
-    tables::Metered,
+    tables::{Metered, Route},
 };
 
 /// More requests are not in the bytes of one read.
@@ -108,6 +108,18 @@ impl Exchange {
             && request.memo.data.is_none()
             && self.session == request.session
             && self.constraint == request.constraint
+    }
+
+    /// Keeps another request of its run, if it keeps any. Returns how many bytes that are.
+    #[inline(always)]
+    fn keep_another(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.repeat {
+            Some(kept) => {
+                kept.request.extend_from_slice(bytes);
+                bytes.len()
+            }
+            None => 0,
+        }
     }
 
     /// Whether nothing is kept of it that others of its run would not have.
@@ -207,15 +219,14 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|it| Rc::ptr_eq(it, route))
         };
-        let Some(route) = route.filter(|route| leads_there(route)) else {
+        let is_kept = exchange.repeat.is_some();
+        let is_alike =
+            |route: &Rc<Route>| leads_there(route) && route.keeps(bytes.len()) == is_kept;
+        let Some(route) = route.filter(is_alike) else {
             return false;
         };
         let goes_there = |to| exchange.to.as_ref().is_some_and(|it| Rc::ptr_eq(it, to));
         if !route.next_destination().is_some_and(goes_there) {
-            return false;
-        }
-        let keeps = route.keeps(bytes.len());
-        if keeps != exchange.repeat.is_some() {
             return false;
         }
         let bucket = route.bucket(client, frame);
@@ -240,10 +251,7 @@ impl Engine {
         all.add((request.id, memo), bytes.len() as u64, sent as u64);
         exchange.idempotent &= request.idempotent;
         self.buffered += sent;
-        if let Some(kept) = &mut exchange.repeat {
-            kept.request.extend_from_slice(bytes);
-            self.buffered += bytes.len();
-        }
+        self.buffered += exchange.keep_another(bytes);
         run.joined += 1;
         run.received += bytes.len() as u64;
         true

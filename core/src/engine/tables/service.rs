@@ -454,10 +454,7 @@ impl Tables {
             idempotent: rule.idempotent,
             rate_limit: None,
             concurrency: None,
-            global_limit: rule
-                .global_limit
-                .as_ref()
-                .and_then(|limit| GlobalLimit::build(limit, protocol, telemetry)),
+            global_limit: global_limit(rule, protocol, telemetry),
             fault: rule.fault.clone().filter(config::RouteFault::acts),
             limit: rule
                 .circuit_breaker
@@ -468,4 +465,13 @@ impl Tables {
             turn: Cell::new(random),
         })
     }
+}
+
+fn global_limit(
+    rule: &config::Route,
+    protocol: &dyn Protocol,
+    telemetry: &WorkerTelemetry,
+) -> Option<Rc<GlobalLimit>> {
+    let limit = rule.global_limit.as_ref()?;
+    GlobalLimit::build(limit, protocol, telemetry)
 }
