@@ -32,7 +32,7 @@ spec:
   hosts: [limiter.shop]
   ports: [{number: 8081, name: grpc}]
   resolution: STATIC
-  endpoints: [{address: 127.0.0.1}]
+  endpoints: [{address: 127.0.0.9}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
