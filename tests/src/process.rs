@@ -126,6 +126,12 @@ impl Process {
             "{} takes no {signal}",
             self.name
         );
+        // A thread that was running goes on until it is told.
+        if signal == "STOP" {
+            until(&format!("{} stops", self.name), || {
+                is_stopped(&target).then_some(())
+            });
+        }
     }
 
     /// Waits for its end.
@@ -150,4 +156,21 @@ impl Drop for Process {
 
 fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
     output.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether no thread of a process runs, as `/proc` tells.
+fn is_stopped(process: &str) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else {
+        return false;
+    };
+    let stats = threads.flatten().map(|thread| thread.path().join("stat"));
+    stats.map(std::fs::read_to_string).all(|stat| {
+        // The name, which stands before the state, may hold anything.
+        let stat = stat.unwrap_or_default();
+        let state = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.trim().chars().next());
+        state == Some('T')
+    })
 }
