@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::decode::{Decoder, Field, Fields};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 /// What is not given has no limit, or is the proxy's default.
@@ -136,8 +137,24 @@ fn http(d: &mut Decoder, node: &Node) -> Http {
 /// Istio's numbers have 32 bits with a sign.
 pub(super) const MOST: i64 = i32::MAX as i64;
 
-/// Istio takes 0 for a limit that is not given, which is not what somebody who writes it means.
-pub(super) fn limit(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
+/// Istio takes 0 for a limit that is not given, which may not be what somebody who writes it means.
+fn limit(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
+    let number = fields.integer(d, name, i64::MIN..=i64::MAX)?;
+    if number.value != 0 {
+        return bound(d, fields, name);
+    }
+    let message = format!(
+        "`{}` is 0, which is no limit, as in Istio",
+        fields.path_of(name)
+    );
+    let remedy = "leave it out if that is meant, or write how many";
+    let warning = Diagnostic::warning(Code::NotInForce, message);
+    d.report(number.at, warning.remedy(remedy));
+    None
+}
+
+/// So many at most, and at least one.
+pub(super) fn bound(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<u32> {
     let number = fields.integer(d, name, i64::MIN..=i64::MAX)?;
     if !(1..=MOST).contains(&number.value) {
         let path = fields.path_of(name);

@@ -6,11 +6,6 @@ use crate::fixture::{Fixture, RULE, settings};
 /// A `connectionPool`, what is said of it, and what stands there.
 const ERRORS: &[(&str, &str, &str)] = &[
     (
-        "{tcp: {maxConnections: 0}}",
-        "`connectionPool.tcp.maxConnections` must be from 1 to 2147483647, not 0",
-        "0}",
-    ),
-    (
         "{tcp: {maxConnections: -1}}",
         "must be from 1 to 2147483647, not -1",
         "-1",
@@ -21,14 +16,14 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "2147",
     ),
     (
-        "{http: {http1MaxPendingRequests: 0}}",
+        "{http: {http1MaxPendingRequests: -1}}",
         "`connectionPool.http.http1MaxPendingRequests` must be from 1",
-        "0}",
+        "-1",
     ),
     (
-        "{http: {maxRetries: 0}}",
+        "{http: {maxRetries: -1}}",
         "`connectionPool.http.maxRetries` must be from 1",
-        "0}",
+        "-1",
     ),
     (
         "{http: {maxRequestsPerConnection: -1}}",
@@ -116,6 +111,9 @@ fn what_has_no_effect_is_a_warning() {
         let report = run(&with(&format!("{{http: {{{field}}}}}")).paths(), settings());
         assert_eq!((report.errors(), report.warnings()), (0, 1), "{report}");
     }
+    let none = "{tcp: {maxConnections: 0}, http: {http2MaxRequests: 0}}";
+    let report = run(&with(none).paths(), settings());
+    assert_eq!((report.errors(), report.warnings()), (0, 2), "{report}");
     let budget = "{http: {maxRetries: 3}}\n    retryBudget: {percent: 10}";
     let report = run(&with(budget).paths(), settings());
     assert_eq!((report.errors(), report.warnings()), (0, 1), "{report}");

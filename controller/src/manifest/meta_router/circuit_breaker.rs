@@ -1,6 +1,6 @@
 //! `circuitBreaker`: how many requests of a route may be unanswered at a time.
 
-use super::super::connection_pool::{MOST, limit};
+use super::super::connection_pool::{MOST, bound};
 use super::super::decode::{Decoder, Fields};
 use super::super::shape::{Described, Shape, Takes};
 
@@ -30,5 +30,5 @@ pub(super) fn decode(d: &mut Decoder, route: &Fields<'_>) -> Option<u32> {
     if fields.node("maxRequests").is_none() {
         fields.missing(d, "maxRequests");
     }
-    limit(d, &fields, "maxRequests")
+    bound(d, &fields, "maxRequests")
 }
