@@ -16,6 +16,7 @@ mod invalid;
 mod limit;
 mod listener;
 mod matching;
+mod named;
 mod proxy;
 mod retry;
 mod route;

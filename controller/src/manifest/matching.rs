@@ -29,6 +29,26 @@ pub(crate) struct Attribute {
     pub(crate) matching: AttributeMatch,
 }
 
+/// The field `match`, of whatever is for some requests.
+pub(super) const fn match_field(meaning: &'static str, absent: &'static str) -> Described {
+    Described::new("match", Takes::Mapping(&MATCH), meaning)
+        .absent(absent)
+        .example("match: {attributes: {method: {exact: sayHello}}}")
+}
+
+static ALTERNATIVES: Takes = Takes::Mapping(&ALTERNATIVE);
+
+/// The field `matches`, beside it.
+pub(super) const fn matches_field(absent: &'static str) -> Described {
+    Described::new(
+        "matches",
+        Takes::List(&ALTERNATIVES),
+        "our addition, in the place of `match`: alternatives, of which one has to hold; at least one",
+    )
+    .absent(absent)
+    .example("matches: [{attributes: {method: {exact: sayHello}}}, {source: {namespace: default}}]")
+}
+
 pub(super) static MATCH: Shape = Shape {
     name: "Match",
     meaning: "Without a condition it takes every request, with a warning (`MatchesEverything`).",

@@ -17,7 +17,7 @@ use std::time::Duration;
 use meltemi_policy::HashPolicy;
 
 use super::decode::{Decoder, Fields, PERCENT};
-use super::matching::{self, ALTERNATIVE, Alternative, MATCH};
+use super::matching::{self, Alternative};
 use super::shape::{Described, Literal, Shape, Takes};
 use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
@@ -211,21 +211,8 @@ static ROUTE: Shape = Shape {
     fields: &[
         Described::new("name", Takes::Text, "for people, access logs and metrics")
             .example("name: hello"),
-        Described::new(
-            "match",
-            Takes::Mapping(&MATCH),
-            "which requests; Aeraki's. A route takes one of `match` and `matches`",
-        )
-        .absent("every request")
-        .example("match: {attributes: {method: {exact: sayHello}}}"),
-        Described::new(
-            "matches",
-            Takes::List(&Takes::Mapping(&ALTERNATIVE)),
-            "our addition, in the place of `match`: alternatives, of which one has to hold; at least \
-             one",
-        )
-        .absent("every request")
-        .example("matches: [{attributes: {method: {exact: sayHello}}}, {source: {namespace: default}}]"),
+        matching::match_field("which requests; Aeraki's. A route takes one of `match` and `matches`", "every request"),
+        matching::matches_field("every request"),
         Described::new(
             "route",
             Takes::List(&Takes::Mapping(&destination::WEIGHTED)),

@@ -1,6 +1,5 @@
 //! Global rate limits: a service says whether requests are within them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_policy::Alternative;
@@ -9,6 +8,7 @@ use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use super::duration::duration;
 use super::invalid::{Invalid, required};
 use super::matching::alternatives;
+use super::named::Named;
 
 /// As long as Envoy's filter waits where nothing is said.
 const TIMEOUT: Duration = Duration::from_millis(20);
@@ -41,34 +41,18 @@ pub struct DescriptorEntry {
     pub attribute: String,
 }
 
+impl Named for GlobalRateLimit {
+    const LIST: &'static str = "global_rate_limits";
+    const REFERENCE: &'static str = "global_rate_limit";
+    const NAME: &'static str = "name";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl GlobalRateLimit {
-    /// Limits with different names.
-    pub(super) fn parse_all(
-        limits: Vec<proto::GlobalRateLimit>,
-    ) -> Result<Vec<Arc<Self>>, Invalid> {
-        let mut parsed: Vec<Arc<Self>> = Vec::new();
-        for (i, limit) in limits.into_iter().enumerate() {
-            let field = format!("global_rate_limits[{i}]");
-            let limit = Self::parse(limit).map_err(|e| e.within(&field))?;
-            if parsed.iter().any(|other| other.name == limit.name) {
-                return Err(Invalid::new("name", "is another one's, too").within(&field));
-            }
-            parsed.push(Arc::new(limit));
-        }
-        Ok(parsed)
-    }
-
-    /// The one that a route names.
-    pub(super) fn named(limits: &[Arc<Self>], name: &str) -> Result<Option<Arc<Self>>, Invalid> {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let found = limits.iter().find(|limit| limit.name == name);
-        let unknown = || Invalid::new("global_rate_limit", format!("{name:?} is no limit"));
-        found.cloned().map(Some).ok_or_else(unknown)
-    }
-
-    fn parse(limit: proto::GlobalRateLimit) -> Result<Self, Invalid> {
+    pub(super) fn parse(limit: proto::GlobalRateLimit) -> Result<Self, Invalid> {
         let entries = limit.descriptors.into_iter().enumerate();
         let entries: Vec<_> = entries
             .map(|(i, entry)| {

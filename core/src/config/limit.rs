@@ -1,6 +1,5 @@
 //! Local rate limits: how many requests this proxy lets through.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_policy::{Alternative, TokenBucket};
@@ -10,6 +9,7 @@ use meltemi_proto::envoy::r#type::v3 as envoy;
 use super::duration::duration;
 use super::invalid::{Invalid, required};
 use super::matching::alternatives;
+use super::named::Named;
 
 /// The buckets that requests of some routes take a token from: the first condition that matches
 /// decides, else the default bucket; without either a request is not limited.
@@ -30,32 +30,18 @@ pub struct LimitCondition {
     pub bucket: TokenBucket,
 }
 
+impl Named for RateLimit {
+    const LIST: &'static str = "local_rate_limits";
+    const REFERENCE: &'static str = "local_rate_limit";
+    const NAME: &'static str = "stat_prefix";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl RateLimit {
-    /// Limits with different names.
-    pub(super) fn parse_all(limits: Vec<proto::LocalRateLimit>) -> Result<Vec<Arc<Self>>, Invalid> {
-        let mut parsed: Vec<Arc<Self>> = Vec::new();
-        for (i, limit) in limits.into_iter().enumerate() {
-            let field = format!("local_rate_limits[{i}]");
-            let limit = Self::parse(limit).map_err(|e| e.within(&field))?;
-            if parsed.iter().any(|other| other.name == limit.name) {
-                return Err(Invalid::new("stat_prefix", "is another one's, too").within(&field));
-            }
-            parsed.push(Arc::new(limit));
-        }
-        Ok(parsed)
-    }
-
-    /// The one that a route names.
-    pub(super) fn named(limits: &[Arc<Self>], name: &str) -> Result<Option<Arc<Self>>, Invalid> {
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let found = limits.iter().find(|limit| limit.name == name);
-        let unknown = || Invalid::new("local_rate_limit", format!("{name:?} is no limit"));
-        found.cloned().map(Some).ok_or_else(unknown)
-    }
-
-    fn parse(limit: proto::LocalRateLimit) -> Result<Self, Invalid> {
+    pub(super) fn parse(limit: proto::LocalRateLimit) -> Result<Self, Invalid> {
         let default = limit.token_bucket.map(bucket).transpose();
         let default = default.map_err(|e| e.within("token_bucket"))?;
         let conditions = limit.conditions.into_iter().enumerate();

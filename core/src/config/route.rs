@@ -16,6 +16,7 @@ use super::hash_policy;
 use super::invalid::{Invalid, required};
 use super::limit::RateLimit;
 use super::matching::alternatives;
+use super::named::Named;
 use super::retry::RetryPolicy;
 use super::share::Share;
 
@@ -129,8 +130,8 @@ impl TryFrom<proto::RouteConfiguration> for RouteConfig {
     type Error = Invalid;
 
     fn try_from(config: proto::RouteConfiguration) -> Result<Self, Invalid> {
-        let limits = RateLimit::parse_all(config.local_rate_limits)?;
-        let global = GlobalRateLimit::parse_all(config.global_rate_limits)?;
+        let limits = RateLimit::parse_all(config.local_rate_limits, RateLimit::parse)?;
+        let global = GlobalRateLimit::parse_all(config.global_rate_limits, GlobalRateLimit::parse)?;
         let routes = config
             .routes
             .into_iter()

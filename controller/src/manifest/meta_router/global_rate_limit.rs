@@ -6,7 +6,7 @@ use meltemi_policy::ClusterName;
 
 use super::super::Located;
 use super::super::decode::{Decoder, Fields};
-use super::super::matching::{self, ALTERNATIVE, Alternative, MATCH};
+use super::super::matching::{self, Alternative};
 use super::super::shape::{Described, Literal, Shape, Takes};
 use crate::yaml::Node;
 
@@ -48,17 +48,8 @@ pub(super) static GLOBAL_RATE_LIMIT: Shape = Shape {
         descriptors: [{property: method, descriptorKey: method}]",
     instead: &[],
     fields: &[
-        Described::new("match", Takes::Mapping(&MATCH), "which requests; Aeraki's")
-            .absent("all, as without `matches`")
-            .example("match: {attributes: {method: {exact: sayHello}}}"),
-        Described::new(
-            "matches",
-            Takes::List(&Takes::Mapping(&ALTERNATIVE)),
-            "our addition, in the place of `match`: alternatives, of which one has to hold; at least \
-             one",
-        )
-        .absent("all, as without `match`")
-        .example("matches: [{attributes: {method: {exact: sayHello}}}, {source: {namespace: default}}]"),
+        matching::match_field("which requests; Aeraki's", "all, as without `matches`"),
+        matching::matches_field("all, as without `match`"),
         Described::new(
             "domain",
             Takes::Text,

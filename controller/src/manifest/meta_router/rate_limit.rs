@@ -3,7 +3,7 @@
 use meltemi_policy::{BucketRefused, RouteTable, TokenBucket};
 
 use super::super::decode::{Decoder, Fields};
-use super::super::matching::{self, ALTERNATIVE, Alternative, MATCH};
+use super::super::matching::{self, Alternative};
 use super::super::shape::{Described, Shape, Takes};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::yaml::Node;
@@ -53,17 +53,8 @@ static CONDITION: Shape = Shape {
     given: "tokenBucket: {maxTokens: 10, tokensPerFill: 10, fillInterval: 1s}",
     instead: &[],
     fields: &[
-        Described::new("match", Takes::Mapping(&MATCH), "which requests; Aeraki's")
-            .absent("an error without `matches`")
-            .example("match: {attributes: {method: {exact: sayHello}}}"),
-        Described::new(
-            "matches",
-            Takes::List(&Takes::Mapping(&ALTERNATIVE)),
-            "our addition, in the place of `match`: alternatives, of which one has to hold; at least \
-             one",
-        )
-        .absent("an error without `match`")
-        .example("matches: [{attributes: {method: {exact: sayHello}}}, {source: {namespace: default}}]"),
+        matching::match_field("which requests; Aeraki's", "an error without `matches`"),
+        matching::matches_field("an error without `match`"),
         Described::new("tokenBucket", Takes::Mapping(&BUCKET), "their bucket")
             .required()
             .example(
