@@ -1,23 +1,32 @@
-//! The tables that a person reads.
+//! What a person reads: tables in a terminal, a page in a browser.
 
+mod html;
+mod ratio;
 mod target;
 
 use std::fmt::Write;
+use std::path::Path;
 
+use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 
-use self::target::{Target, target};
+use self::ratio::{Ratio, least, median};
+use self::target::{Judged, judge};
 use crate::contender::Kind;
 use crate::suite::{Absent, Cell, Memory, Outcome, Row, Shape, Speed};
 
 /// What Meltemi is allowed to weigh with no connection, and for each idle one.
 const IDLE_TARGET: &str = "15 MB";
-const CONNECTION_TARGET: &str = "4096 B";
+const CONNECTION_TARGET: &str = "3.3 KiB";
 
 pub(crate) fn render(outcome: &Outcome) -> String {
     let mut text = String::new();
     for row in &outcome.rows {
         let _ = writeln!(text, "{}\n{}\n", title(row), costs(row, &outcome.absent));
+        let judged = judge(row);
+        if !judged.is_empty() {
+            let _ = writeln!(text, "{}\n", targets(&judged));
+        }
     }
     if !outcome.memory.is_empty() {
         let _ = writeln!(text, "resident memory\n{}\n", memory(&outcome.memory));
@@ -32,7 +41,34 @@ pub(crate) fn render(outcome: &Outcome) -> String {
     for void in &outcome.void {
         let _ = writeln!(text, "void: {void}");
     }
+    let (open, all) = open(outcome);
+    if open > 0 {
+        let _ = writeln!(
+            text,
+            "{open} of {all} targets stay open: measure again with nothing else at work, or with more \
+             --rounds"
+        );
+    }
     text
+}
+
+/// Writes `NAME.json` and `NAME.html` into a directory, which is made where it is missing.
+pub(crate) fn save(outcome: &Outcome, name: &str, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    let json = serde_json::to_string(outcome)?;
+    for (ending, text) in [("html", html::page(outcome, &json)), ("json", json)] {
+        let path = dir.join(format!("{name}.{ending}"));
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    Ok(())
+}
+
+/// Targets that the run says nothing about, and all of them.
+fn open(outcome: &Outcome) -> (usize, usize) {
+    let judged: Vec<_> = outcome.rows.iter().flat_map(judge).collect();
+    let open = judged.iter().filter(|judged| judged.verdict.is_open());
+    (open.count(), judged.len())
 }
 
 fn title(row: &Row) -> String {
@@ -53,34 +89,31 @@ fn title(row: &Row) -> String {
 }
 
 fn costs(row: &Row, absent: &[Absent]) -> Table {
-    let rulers = rulers(row);
-    let mut header = vec!["contender".to_owned(), "CPU µs/request".to_owned()];
-    header.push("median".to_owned());
-    header.extend(rulers.iter().map(|ruler| format!("x {ruler}")));
-    header
-        .extend(["target", "requests/s", "p50 µs", "p99 µs", "p99.9 µs"].map(ToString::to_string));
+    let header = [
+        "contender",
+        "CPU µs/request",
+        "median",
+        "x floor",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+    ];
     let mut table = table(&header);
+    let floor = row.cells.iter().find(|cell| cell.contender == Kind::Floor);
     for cell in &row.cells {
-        let cost = least(&cell.cost_us);
         let speed = |field: fn(&Speed) -> f64| median_of(cell, field);
-        let mut line = vec![
+        let ratio = floor.and_then(|floor| Ratio::between(&cell.cost_us, &floor.cost_us));
+        table.add_row([
             cell.contender.to_string(),
-            micros(cost),
+            micros(least(&cell.cost_us)),
             micros(median(&cell.cost_us)),
-        ];
-        line.extend(rulers.iter().map(|&ruler| {
-            let ratio = cost.zip(cost_of(row, ruler));
-            number(ratio.map(|(cost, ruler)| cost / ruler), 2)
-        }));
-        let target = target(cell.contender, &row.plan);
-        line.extend([
-            target.map_or_else(String::new, |target| target.to_string()),
+            number(ratio.map(|ratio| ratio.value), 2),
             number(speed(|s| s.requests_per_second), 0),
             number(speed(|s| s.p50_us), 1),
             number(speed(|s| s.p99_us), 1),
             number(speed(|s| s.p999_us), 1),
         ]);
-        table.add_row(line);
     }
     for absent in absent {
         table.add_row([absent.contender.name(), "not installed"]);
@@ -88,24 +121,17 @@ fn costs(row: &Row, absent: &[Absent]) -> Table {
     table
 }
 
-/// What the costs of a row are compared with: the floor, and what Meltemi's targets there name.
-fn rulers(row: &Row) -> Vec<Kind> {
-    let named = row
-        .cells
-        .iter()
-        .filter_map(|cell| target(cell.contender, &row.plan));
-    let mut rulers = vec![Kind::Floor];
-    for Target { of, .. } in named {
-        if !rulers.contains(&of) {
-            rulers.push(of);
-        }
+fn targets(judged: &[Judged]) -> Table {
+    let mut table = table(&["contender", "target", "measured", "verdict"]);
+    for judged in judged {
+        table.add_row([
+            judged.contender.to_string(),
+            judged.target.to_string(),
+            judged.ratio.to_string(),
+            judged.verdict.to_string(),
+        ]);
     }
-    rulers
-}
-
-fn cost_of(row: &Row, kind: Kind) -> Option<f64> {
-    let cell = row.cells.iter().find(|cell| cell.contender == kind)?;
-    least(&cell.cost_us)
+    table
 }
 
 fn memory(entries: &[Memory]) -> Table {
@@ -119,27 +145,39 @@ fn memory(entries: &[Memory]) -> Table {
         "B/connection",
         "target",
     ];
-    let mut table = table(&header.map(ToString::to_string));
+    let mut table = table(&header);
     for entry in entries {
-        let ours = entry.contender.is_meltemi();
-        let grown = entry.with_connections.saturating_sub(entry.idle);
-        let each = (entry.connections > 0).then(|| grown as f64 / entry.connections as f64);
-        let target = |text: &str| if ours { text.to_owned() } else { String::new() };
         table.add_row([
             entry.contender.to_string(),
             number(Some(megabytes(entry.idle)), 1),
-            target(IDLE_TARGET),
+            idle_target(entry).to_owned(),
             number(entry.after_load.map(megabytes), 1),
             entry.connections.to_string(),
             number(Some(megabytes(entry.with_connections)), 1),
-            number(each, 0),
-            target(CONNECTION_TARGET),
+            number(entry.for_each_connection(), 0),
+            connections_target(entry).to_owned(),
         ]);
     }
     table
 }
 
-fn table(header: &[String]) -> Table {
+fn idle_target(entry: &Memory) -> &'static str {
+    if entry.contender.is_meltemi() {
+        IDLE_TARGET
+    } else {
+        ""
+    }
+}
+
+fn connections_target(entry: &Memory) -> &'static str {
+    if entry.contender.is_meltemi() {
+        CONNECTION_TARGET
+    } else {
+        ""
+    }
+}
+
+fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {
@@ -170,34 +208,11 @@ fn median_of(cell: &Cell, field: fn(&Speed) -> f64) -> Option<f64> {
     median(&cell.speed.iter().map(field).collect::<Vec<_>>())
 }
 
-fn least(values: &[f64]) -> Option<f64> {
-    values.iter().copied().min_by(f64::total_cmp)
-}
-
-/// The middle value; of an even number the lower of the two, which was really measured.
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::suite::RowPlan;
     use crate::wire::Request;
-
-    #[test]
-    fn the_median_is_a_measured_value() {
-        for (values, expected) in [
-            (&[][..], None),
-            (&[3.0], Some(3.0)),
-            (&[9.0, 1.0], Some(1.0)),
-            (&[9.0, 1.0, 5.0], Some(5.0)),
-        ] {
-            assert_eq!(median(values), expected);
-        }
-    }
 
     #[test]
     fn ratios_are_taken_between_the_least_of_each() {
@@ -223,20 +238,21 @@ mod tests {
             contender: Kind::Envoy,
             remedy: "install it".to_owned(),
         };
-        let text = costs(&row, &[absent]).to_string();
-        let line = |name| {
-            let line: &str = text
-                .lines()
-                .find(|l| l.trim_start().starts_with(name))
-                .unwrap();
-            line.split_whitespace()
+        let line = |text: &str, name| -> Vec<String> {
+            let mut lines = text.lines();
+            let line = lines.find(|l| l.trim_start().starts_with(name));
+            line.unwrap()
+                .split_whitespace()
                 .map(str::to_owned)
-                .collect::<Vec<_>>()
+                .collect()
         };
-        assert_eq!(line("direct")[1..5], ["-", "-", "-", "-"]);
-        assert_eq!(line("floor")[1..5], ["4.00", "5.00", "1.00", "0.40"]);
-        let meltemi = ["5.00", "6.00", "1.25", "0.50", "1.00", "haproxy"];
-        assert_eq!(line("meltemi")[1..7], meltemi);
-        assert_eq!(line("envoy")[1..], ["not", "installed"]);
+        let text = costs(&row, &[absent]).to_string();
+        assert_eq!(line(&text, "direct")[1..4], ["-", "-", "-"]);
+        assert_eq!(line(&text, "floor")[1..4], ["4.00", "5.00", "1.00"]);
+        assert_eq!(line(&text, "meltemi")[1..4], ["5.00", "6.00", "1.25"]);
+        assert_eq!(line(&text, "envoy")[1..], ["not", "installed"]);
+        let text = targets(&judge(&row)).to_string();
+        let expected = "at most 1.00 × haproxy 0.50 too few rounds to say";
+        assert_eq!(line(&text, "meltemi")[1..].join(" "), expected);
     }
 }

@@ -2,6 +2,7 @@
 
 mod outcome;
 mod row;
+mod run;
 mod shape;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 
 pub(crate) use self::outcome::{Absent, Cell, Memory, Outcome, Row, Speed};
 pub(crate) use self::row::RowPlan;
+pub(crate) use self::run::Run;
 pub(crate) use self::shape::Shape;
 use crate::contender::{Contender, Kind, Setup, Start};
 use crate::idle::{self, Idle};
@@ -42,7 +44,13 @@ pub(crate) struct Plan {
 /// Runs the rows, those with as many endpoints together: contenders are started for each number.
 pub(crate) fn run(plan: &Plan, dir: &Path) -> Result<Outcome> {
     let open_files = idle::raise_open_files().context("raise the limit of open files")?;
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        run: Run::here(),
+        ..Outcome::default()
+    };
+    if outcome.run.is_disturbed() {
+        eprintln!("something else is at work here: {}", outcome.run);
+    }
     let mut counts: Vec<_> = plan.rows.iter().map(|row| row.endpoints).collect();
     counts.sort_unstable();
     counts.dedup();

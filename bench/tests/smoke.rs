@@ -2,8 +2,8 @@
 //! the command. No assertion on time.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process;
 use std::time::Duration;
+use std::{fs, process};
 
 use meltemi_bench::load::{Budget, Command, Load, Protocol, Request, Work};
 use meltemi_bench::{echo, relay};
@@ -107,10 +107,12 @@ fn the_commands_run_direct_and_floor() {
 }
 
 fn run(protocol: &str, rows: &str) -> Value {
+    let dir = tempfile::tempdir().expect("a directory");
     let output = process::Command::new(env!("CARGO_BIN_EXE_meltemi-bench"))
         .args([protocol, "--only", "direct,floor", "--rows", rows])
         .args(["--rounds", "2", "--seconds", "60", "--requests", "500"])
-        .args(["--warm-up", "0.01", "--idle", "20", "--json"])
+        .args(["--warm-up", "0.01", "--idle", "20", "--json", "--save"])
+        .arg(dir.path())
         .output()
         .expect("the command starts");
     assert!(
@@ -118,7 +120,16 @@ fn run(protocol: &str, rows: &str) -> Value {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).expect("--json prints JSON")
+    let saved = |ending| fs::read_to_string(dir.path().join(format!("{protocol}.{ending}")));
+    let page = saved("html").expect("a page");
+    assert!(
+        page.contains(&format!("meltemi-bench {protocol}")),
+        "{page}"
+    );
+    let outcome = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
+    let json: Value = serde_json::from_str(&saved("json").expect("JSON")).expect("JSON");
+    assert_eq!(json, outcome);
+    outcome
 }
 
 fn assert_rows(outcome: &Value, expected: &[(&str, &str, u64)]) {

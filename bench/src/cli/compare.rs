@@ -23,7 +23,8 @@ use crate::{report, suite};
 /// size. In each round every contender runs twice: once with proxy, generator and upstream on one
 /// CPU, where CPU time is counted without the cost of waking other CPUs, and once unpinned, where
 /// throughput and latency are taken. CPU columns give the least and the median of the rounds;
-/// `x floor` compares the least with the floor's. The others are medians.
+/// `x floor` compares the least with the floor's. The others are medians. Below stands what Meltemi
+/// may cost: it is held, or missed, where the run and each third of it say so.
 ///
 /// Every answer is checked (its id and its argument). A slice with a wrong or missing answer is
 /// void: it is listed and counts for nothing. Slow is no failure.
@@ -137,6 +138,10 @@ struct Compare {
     /// Print one JSON object with every round instead of tables.
     #[arg(long)]
     json: bool,
+    /// Write what was measured to this directory too: as JSON with every round, and as a page with
+    /// plots, each named for the protocol.
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +231,9 @@ impl Compare {
         let dir = tempfile::tempdir().context("make a directory for configuration and logs")?;
         let outcome = suite::run(&plan, dir.path())?;
         print(&outcome, self.json)?;
+        if let Some(dir) = &self.save {
+            report::save(&outcome, protocol.name(), dir)?;
+        }
         let clean = outcome.void.is_empty();
         Ok(if clean {
             ExitCode::SUCCESS

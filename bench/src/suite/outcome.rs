@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::RowPlan;
+use super::{RowPlan, Run};
 use crate::contender::Kind;
 
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Outcome {
+    pub(crate) run: Run,
     pub(crate) rows: Vec<Row>,
     pub(crate) memory: Vec<Memory>,
     pub(crate) absent: Vec<Absent>,
@@ -61,6 +62,14 @@ pub(crate) struct Memory {
     pub(crate) connections: u64,
     pub(crate) with_connections: u64,
     pub(crate) after_load: Option<u64>,
+}
+
+impl Memory {
+    /// Bytes that each connection adds.
+    pub(crate) fn for_each_connection(&self) -> Option<f64> {
+        let grown = self.with_connections.saturating_sub(self.idle);
+        (self.connections > 0).then(|| grown as f64 / self.connections as f64)
+    }
 }
 
 #[derive(Debug, Serialize)]
