@@ -1,6 +1,7 @@
 //! The command line.
 
 mod compare;
+mod instructions;
 mod part;
 mod row;
 
@@ -11,6 +12,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use self::compare::{Dubbo, Redis, Thrift};
+use self::instructions::Instructions;
 use self::part::{Echo, LoadArgs, Relay, Serve};
 
 /// Measures Meltemi beside a bare relay and other proxies, in one run.
@@ -29,6 +31,7 @@ enum Call {
     Dubbo(Dubbo),
     Redis(Redis),
     Thrift(Thrift),
+    Instructions(Instructions),
     Serve(Serve),
     Load(LoadArgs),
     Echo(Echo),
@@ -42,6 +45,7 @@ impl Cli {
             Call::Dubbo(arguments) => return arguments.run(),
             Call::Redis(arguments) => return arguments.run(),
             Call::Thrift(arguments) => return arguments.run(),
+            Call::Instructions(arguments) => arguments.run()?,
             Call::Serve(arguments) => arguments.run()?,
             Call::Load(arguments) => arguments.run()?,
             Call::Echo(arguments) => arguments.run()?,

@@ -122,9 +122,9 @@ pub(crate) fn build(kinds: &[Kind]) -> Result<()> {
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) protocol: Protocol,
-    /// At least one. Contenders that divide keys use all, the others the first.
+    /// At least one.
     pub(crate) endpoints: Vec<SocketAddr>,
-    /// Upstream connections of the floor.
+    /// Upstream connections of the floor to each endpoint.
     pub(crate) upstreams: u32,
     /// For generated configuration and logs.
     pub(crate) dir: PathBuf,
@@ -133,9 +133,16 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// The endpoint of contenders that do not divide keys.
-    fn first(&self) -> Result<SocketAddr> {
-        let first = self.endpoints.first().copied();
+    /// The endpoints of contenders that do not divide keys: where keys are divided, the first.
+    fn callees(&self) -> Result<&[SocketAddr]> {
+        match self.protocol {
+            Protocol::Redis => Ok(std::slice::from_ref(self.first()?)),
+            Protocol::Dubbo | Protocol::Thrift => Ok(&self.endpoints),
+        }
+    }
+
+    fn first(&self) -> Result<&SocketAddr> {
+        let first = self.endpoints.first();
         first.ok_or_else(|| anyhow::anyhow!("there is no upstream"))
     }
 }
@@ -164,7 +171,7 @@ impl Contender {
         let mut started = match kind {
             Kind::Direct => Start::Running(Self {
                 kind,
-                target: setup.first()?,
+                target: *setup.first()?,
                 proxy: None,
                 _companions: Vec::new(),
             }),
@@ -225,7 +232,9 @@ impl Contender {
 fn start_floor(setup: &Setup) -> Result<Contender> {
     let mut command = wrapped(setup, Path::new(own_command()?.get_program()));
     command.args(["relay", "--protocol", setup.protocol.name()]);
-    command.args(["--upstream", &setup.first()?.to_string()]);
+    for endpoint in setup.callees()? {
+        command.args(["--upstream", &endpoint.to_string()]);
+    }
     command.args(["--upstreams", &setup.upstreams.to_string()]);
     let process = Process::start("floor", &command, &setup.dir)?;
     let target = process.expect_line("listening ")?.parse()?;

@@ -8,8 +8,10 @@ pub mod echo;
 pub mod load;
 pub mod relay;
 
+mod callgrind;
 mod contender;
 mod idle;
+mod instructions;
 mod link;
 mod process;
 mod report;

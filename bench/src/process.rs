@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// How long a process may take to say that it is ready.
@@ -103,6 +103,20 @@ impl Process {
             total += on_cpu;
         }
         Ok(Duration::from_nanos(total))
+    }
+
+    /// Asks the process to end and waits until it has.
+    pub(crate) fn interrupt(mut self) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.id())?).context("a process has a number")?;
+        kill_process(pid, Signal::INT)?;
+        let deadline = Instant::now() + START;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                bail!("{} does not end{}", self.name, self.log_tail());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Resident memory in bytes.

@@ -25,24 +25,29 @@ use crate::wire::{Protocol, Redis, Thrift, Wire, split};
 const LISTENER: Token = Token(0);
 const FIRST_UPSTREAM: usize = 1;
 
-/// Relays between `listener` and `upstreams` connections to `upstream`, until an upstream
+/// Relays between `listener` and `each` connections to every one of `upstreams`, until an upstream
 /// connection ends.
 pub fn run(
     protocol: Protocol,
     listener: std::net::TcpListener,
-    upstream: SocketAddr,
-    upstreams: usize,
+    upstreams: &[SocketAddr],
+    each: usize,
 ) -> io::Result<()> {
+    let upstreams: Vec<_> = upstreams.repeat(each.max(1));
     match protocol {
-        Protocol::Dubbo => relay::<ById>(listener, upstream, upstreams),
-        Protocol::Redis => relay::<InOrder<Redis>>(listener, upstream, upstreams),
-        Protocol::Thrift => relay::<InOrder<Thrift>>(listener, upstream, upstreams),
+        Protocol::Dubbo => relay::<ById>(listener, &upstreams),
+        Protocol::Redis => relay::<InOrder<Redis>>(listener, &upstreams),
+        Protocol::Thrift => relay::<InOrder<Thrift>>(listener, &upstreams),
     }
 }
 
 /// How the relay knows whose an answer is.
 trait Matching: Default {
     type Wire: Wire;
+
+    /// Whether a client's requests stay on one upstream connection while it is owed answers: else
+    /// these could overtake each other.
+    const KEEPS_ORDER: bool;
 
     /// Appends a request of `client` to `out`, the bytes for upstream connection `upstream`.
     fn forward(&mut self, out: &mut Vec<u8>, request: &[u8], upstream: usize, client: Client);
@@ -61,12 +66,8 @@ struct Client {
     serial: u64,
 }
 
-fn relay<M: Matching>(
-    listener: std::net::TcpListener,
-    upstream: SocketAddr,
-    upstreams: usize,
-) -> io::Result<()> {
-    let mut relay = Relay::<M>::new(listener, upstream, upstreams)?;
+fn relay<M: Matching>(listener: std::net::TcpListener, upstreams: &[SocketAddr]) -> io::Result<()> {
+    let mut relay = Relay::<M>::new(listener, upstreams)?;
     let mut events = Events::with_capacity(1024);
     let mut scratch = vec![0; SCRATCH];
     loop {
@@ -91,6 +92,10 @@ fn relay<M: Matching>(
 struct Downstream {
     link: Link,
     serial: u64,
+    /// The upstream connection that its last request took.
+    upstream: usize,
+    /// Requests without an answer.
+    owed: usize,
 }
 
 struct Relay<M> {
@@ -100,24 +105,24 @@ struct Relay<M> {
     accepted: u64,
     first_client: usize,
     upstreams: Vec<Link>,
+    /// The upstream connection whose turn it is.
+    turn: usize,
     matching: M,
     touched_clients: Vec<usize>,
     touched_upstreams: Vec<usize>,
 }
 
 impl<M: Matching> Relay<M> {
-    fn new(
-        listener: std::net::TcpListener,
-        upstream: SocketAddr,
-        upstreams: usize,
-    ) -> io::Result<Self> {
+    fn new(listener: std::net::TcpListener, upstreams: &[SocketAddr]) -> io::Result<Self> {
         let poll = Poll::new()?;
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
-        let upstreams: Vec<_> = (0..upstreams.max(1))
-            .map(|index| {
+        let upstreams: Vec<_> = upstreams
+            .iter()
+            .enumerate()
+            .map(|(index, upstream)| {
                 let stream = std::net::TcpStream::connect(upstream)?;
                 stream.set_nonblocking(true)?;
                 let token = Token(FIRST_UPSTREAM + index);
@@ -131,6 +136,7 @@ impl<M: Matching> Relay<M> {
             accepted: 0,
             first_client: FIRST_UPSTREAM + upstreams.len(),
             upstreams,
+            turn: 0,
             matching: M::default(),
             touched_clients: Vec::new(),
             touched_upstreams: Vec::new(),
@@ -150,6 +156,8 @@ impl<M: Matching> Relay<M> {
             entry.insert(Downstream {
                 link,
                 serial: self.accepted,
+                upstream: 0,
+                owed: 0,
             });
             self.accepted += 1;
         }
@@ -173,8 +181,6 @@ impl<M: Matching> Relay<M> {
             key,
             serial: downstream.serial,
         };
-        let index = key % self.upstreams.len();
-        let upstream = &mut self.upstreams[index];
         loop {
             let (bytes, more) = match downstream.link.read(scratch)? {
                 Inbound::Closed => return Ok(false),
@@ -183,14 +189,21 @@ impl<M: Matching> Relay<M> {
             };
             let mut rest = bytes;
             while let Some((request, after)) = split::<M::Wire>(rest).map_err(io::Error::other)? {
+                if !M::KEEPS_ORDER || downstream.owed == 0 {
+                    downstream.upstream = self.turn;
+                    self.turn = (self.turn + 1) % self.upstreams.len();
+                }
+                downstream.owed += 1;
+                let index = downstream.upstream;
+                let upstream = &mut self.upstreams[index];
                 self.matching
                     .forward(upstream.out(), request, index, client);
+                if !std::mem::replace(&mut upstream.queued, true) {
+                    self.touched_upstreams.push(index);
+                }
                 rest = after;
             }
             downstream.link.keep(rest);
-            if !std::mem::replace(&mut upstream.queued, true) {
-                self.touched_upstreams.push(index);
-            }
             if !more {
                 return Ok(true);
             }
@@ -218,6 +231,7 @@ impl<M: Matching> Relay<M> {
                 if downstream.serial != client.serial {
                     continue;
                 }
+                downstream.owed = downstream.owed.saturating_sub(1);
                 M::deliver(downstream.link.out(), answer, id);
                 if !std::mem::replace(&mut downstream.link.queued, true) {
                     self.touched_clients.push(client.key);

@@ -1,6 +1,7 @@
 //! What a person reads: tables in a terminal, a page in a browser.
 
 mod html;
+mod instructions;
 mod ratio;
 mod target;
 
@@ -10,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 
+pub(crate) use self::instructions::{instructions, moved};
 use self::ratio::{Ratio, least, median};
 use self::target::{Judged, judge};
 use crate::contender::Kind;

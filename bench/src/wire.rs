@@ -143,6 +143,14 @@ impl Request {
         }
     }
 
+    pub(crate) fn protocol(self) -> Protocol {
+        match self {
+            Self::Dubbo { .. } => Protocol::Dubbo,
+            Self::Thrift { .. } => Protocol::Thrift,
+            Self::Redis(_) => Protocol::Redis,
+        }
+    }
+
     pub(crate) fn exchange(self) -> Box<dyn Exchange> {
         match self {
             Self::Dubbo { argument } => Box::new(dubbo::Echo::new(argument.into())),

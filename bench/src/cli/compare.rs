@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use super::row::RedisRow;
+use super::row::{CallRow, RedisRow};
 use super::{body, seconds};
 use crate::contender::{self, Kind};
 use crate::load::Budget;
-use crate::suite::{Outcome, Plan, RowPlan, Shape};
+use crate::suite::{Outcome, Plan, RowPlan};
 use crate::upstream::{IDLE_CLIENTS, Program};
 use crate::wire::{Protocol, Request};
 use crate::{report, suite};
@@ -41,9 +41,14 @@ pub(super) struct Dubbo {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `serial`, or connections and requests in flight on each, such as 64x16.
-    #[arg(long, value_delimiter = ',', default_value = "serial,64x1,64x16")]
-    rows: Vec<Shape>,
+    /// Rows: `serial`, or connections and requests in flight on each, then `@` and a number of
+    /// servers if there are several, such as 64x16@6.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "serial,64x1,64x16,serial@6,64x1@6,64x16@6"
+    )]
+    rows: Vec<CallRow>,
     /// Bytes of the string argument of a call, 24 to 16384.
     #[arg(long, value_delimiter = ',', default_value = "128,1024", value_parser = body())]
     bodies: Vec<u16>,
@@ -98,9 +103,14 @@ pub(super) struct Thrift {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `serial`, or connections and requests in flight on each, such as 64x16.
-    #[arg(long, value_delimiter = ',', default_value = "serial,64x1,64x16")]
-    rows: Vec<Shape>,
+    /// Rows: `serial`, or connections and requests in flight on each, then `@` and a number of
+    /// servers if there are several, such as 64x16@6.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "serial,64x1,64x16,serial@6,64x1@6,64x16@6"
+    )]
+    rows: Vec<CallRow>,
     /// Bytes of the string argument of a call, 24 to 16384.
     #[arg(long, value_delimiter = ',', default_value = "128", value_parser = body())]
     bodies: Vec<u16>,
@@ -189,17 +199,11 @@ impl Redis {
     }
 }
 
-/// Every shape with the first size, then with the next.
-fn rows(shapes: &[Shape], bodies: &[u16], request: fn(u16) -> Request) -> Vec<RowPlan> {
+/// Every row with the first size, then with the next.
+fn rows(rows: &[CallRow], bodies: &[u16], request: fn(u16) -> Request) -> Vec<RowPlan> {
     let sizes = bodies.iter().map(|&body| request(body));
     sizes
-        .flat_map(|request| {
-            shapes.iter().map(move |&shape| RowPlan {
-                shape,
-                request,
-                endpoints: 1,
-            })
-        })
+        .flat_map(|request| rows.iter().map(move |row| row.of(request)))
         .collect()
 }
 

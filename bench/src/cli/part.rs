@@ -22,7 +22,7 @@ pub(super) struct Serve {
     contender: Kind,
     #[arg(long, value_enum, default_value = "dubbo")]
     protocol: Protocol,
-    /// Servers that divide the keys; Redis only.
+    /// Servers.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     servers: u16,
     /// Upstream connections of the floor.
@@ -78,10 +78,10 @@ pub(super) struct Relay {
     /// Prints `listening ADDR`; port 0 lets the system choose.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Where to relay to.
-    #[arg(long)]
-    upstream: SocketAddr,
-    /// Shared upstream connections.
+    /// Where to relay to; may be given several times.
+    #[arg(long, required = true)]
+    upstream: Vec<SocketAddr>,
+    /// Shared connections to each.
     #[arg(long, default_value_t = 1)]
     upstreams: usize,
 }
@@ -171,7 +171,7 @@ impl Echo {
 impl Relay {
     pub(super) fn run(self) -> Result<()> {
         let listener = announce(self.listen)?;
-        relay::run(self.protocol, listener, self.upstream, self.upstreams)?;
+        relay::run(self.protocol, listener, &self.upstream, self.upstreams)?;
         Ok(())
     }
 }

@@ -1,11 +1,51 @@
-//! A row of the Redis table, as the command line writes it.
+//! A row of a table, as the command line writes it.
 
 use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::suite::RowPlan;
+use crate::suite::{RowPlan, Shape};
 use crate::wire::{Command, Request};
+
+/// `LOAD[@SERVERS]`, such as `64x16@6`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct CallRow {
+    shape: Shape,
+    endpoints: usize,
+}
+
+#[derive(Debug, Error)]
+#[error(
+    "expected `serial` or CONNECTIONSxDEPTH, then `@` and a number of servers if there are several, \
+     such as 64x16@6"
+)]
+pub(super) struct ParseCallRowError;
+
+impl CallRow {
+    pub(super) fn of(self, request: Request) -> RowPlan {
+        RowPlan {
+            shape: self.shape,
+            request,
+            endpoints: self.endpoints,
+        }
+    }
+}
+
+impl FromStr for CallRow {
+    type Err = ParseCallRowError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (shape, endpoints) = text.split_once('@').unwrap_or((text, "1"));
+        Ok(Self {
+            shape: shape.parse().map_err(|_| ParseCallRowError)?,
+            endpoints: servers(endpoints).ok_or(ParseCallRowError)?,
+        })
+    }
+}
+
+fn servers(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|&servers| servers > 0)
+}
 
 /// `COMMAND[@SERVERS]:LOAD`, such as `mget@4:50x1`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,11 +68,10 @@ impl FromStr for RedisRow {
             .into_iter()
             .find(|known| known.name() == command)
             .ok_or(ParseRowError)?;
-        let servers = servers.parse().ok().filter(|&servers| servers > 0);
         Ok(Self(RowPlan {
             shape: shape.parse().map_err(|_| ParseRowError)?,
             request: Request::Redis(command),
-            endpoints: servers.ok_or(ParseRowError)?,
+            endpoints: self::servers(servers).ok_or(ParseRowError)?,
         }))
     }
 }
@@ -40,6 +79,21 @@ impl FromStr for RedisRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_calls_are_a_load_and_servers() {
+        let request = Request::Thrift { argument: 128 };
+        for (text, shown) in [
+            ("serial", "serial, 128 B argument"),
+            ("64x16@6", "64x16, 128 B argument, 6 endpoints"),
+        ] {
+            let row: CallRow = text.parse().unwrap();
+            assert_eq!(row.of(request).to_string(), shown);
+        }
+        for wrong in ["", "@6", "64x16@", "64x16@0", "64@6"] {
+            assert!(wrong.parse::<CallRow>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn rows_are_a_command_servers_and_a_load() {

@@ -18,7 +18,7 @@ pub(super) fn start(setup: &Setup) -> Result<Start> {
     };
     let listen = free_address()?;
     let config = setup.dir.join("haproxy.cfg");
-    fs::write(&config, configuration(listen, setup.first()?))?;
+    fs::write(&config, configuration(listen, setup.callees()?))?;
     let mut command = wrapped(setup, &program);
     command.args(["-db", "-q", "-f"]).arg(config);
     let process = Process::start(Kind::Haproxy.name(), &command, &setup.dir)?;
@@ -29,7 +29,11 @@ pub(super) fn start(setup: &Setup) -> Result<Start> {
     )))
 }
 
-fn configuration(listen: SocketAddr, upstream: SocketAddr) -> String {
+fn configuration(listen: SocketAddr, upstreams: &[SocketAddr]) -> String {
+    let servers = upstreams.iter().enumerate();
+    let servers: String = servers
+        .map(|(number, upstream)| format!("  server echo{number} {upstream}\n"))
+        .collect();
     format!(
         "global
   nbthread 1
@@ -43,7 +47,6 @@ frontend bench
   bind {listen}
   default_backend echo
 backend echo
-  server echo {upstream}
-"
+{servers}"
     )
 }

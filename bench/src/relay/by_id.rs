@@ -20,6 +20,8 @@ pub(super) struct ById {
 impl Matching for ById {
     type Wire = Dubbo;
 
+    const KEEPS_ORDER: bool = false;
+
     fn forward(&mut self, out: &mut Vec<u8>, request: &[u8], _: usize, client: Client) {
         let id = Dubbo::id(request);
         let slot = self.in_flight.insert(Origin { client, id });

@@ -25,6 +25,8 @@ impl<W> Default for InOrder<W> {
 impl<W: Wire> Matching for InOrder<W> {
     type Wire = W;
 
+    const KEEPS_ORDER: bool = true;
+
     fn forward(&mut self, out: &mut Vec<u8>, request: &[u8], upstream: usize, client: Client) {
         if self.in_flight.len() <= upstream {
             self.in_flight.resize_with(upstream + 1, VecDeque::new);

@@ -20,10 +20,16 @@ const REQUESTS_PER_CONNECTION: u32 = 1024;
 const MOST_CONNECTIONS: u32 = 8;
 
 impl RowPlan {
-    /// Upstream connections that Meltemi shares under this load, where it shares any.
+    /// Upstream connections to each endpoint that Meltemi shares under this load, where it shares any.
     pub(crate) fn shared_connections(&self) -> u32 {
         let in_flight = self.shape.connections.saturating_mul(self.shape.depth);
+        let endpoints = match self.request {
+            // The floor takes the first alone, where keys are divided.
+            Request::Redis(_) => 1,
+            Request::Dubbo { .. } | Request::Thrift { .. } => self.endpoints,
+        };
         in_flight
+            .div_ceil(u32::try_from(endpoints).unwrap_or(u32::MAX))
             .div_ceil(REQUESTS_PER_CONNECTION)
             .clamp(1, MOST_CONNECTIONS)
     }
