@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
@@ -41,6 +41,8 @@ pub enum Change {
 pub struct HealthChecker {
     rule: HealthCheck,
     hosts: HashMap<Address, Monitor>,
+    /// When whom: what [`Monitor::next`] says, in order. There may be thousands.
+    queue: BTreeSet<(Instant, Address)>,
     /// Of the jitter.
     random: SmallRng,
 }
@@ -110,12 +112,14 @@ impl HealthChecker {
         now: Instant,
         seed: u64,
     ) -> Self {
-        let monitor = |host| (host, Monitor::new(true, now));
-        Self {
+        let mut checker = Self {
             rule,
-            hosts: hosts.into_iter().map(monitor).collect(),
+            hosts: HashMap::new(),
+            queue: BTreeSet::new(),
             random: SmallRng::seed_from_u64(seed),
-        }
+        };
+        checker.take_in(hosts, now);
+        checker
     }
 
     /// What is asked, and how often.
@@ -132,37 +136,50 @@ impl HealthChecker {
         now: Instant,
     ) {
         self.rule = rule;
+        self.take_in(hosts, now);
+    }
+
+    fn take_in(&mut self, hosts: impl IntoIterator<Item = Address>, now: Instant) {
         let trusted = self.hosts.is_empty();
-        self.hosts = hosts
-            .into_iter()
-            .map(|host| {
-                let known = self.hosts.remove(&host);
-                (host, known.unwrap_or_else(|| Monitor::new(trusted, now)))
-            })
-            .collect();
+        let mut before = std::mem::take(&mut self.hosts);
+        self.queue.clear();
+        for host in hosts {
+            let known = before.remove(&host);
+            let monitor = known.unwrap_or_else(|| Monitor::new(trusted, now));
+            self.queue.extend(monitor.next.map(|at| (at, host.clone())));
+            self.hosts.insert(host, monitor);
+        }
     }
 
     /// The endpoints that are to be asked now.
     pub fn due(&mut self, now: Instant) -> Vec<Address> {
-        let hosts = self.hosts.iter_mut();
-        let due = hosts.filter(|(_, monitor)| monitor.next.is_some_and(|at| at <= now));
-        due.map(|(host, monitor)| {
-            monitor.next = None;
-            host.clone()
-        })
-        .collect()
+        let mut due = Vec::new();
+        while self.queue.first().is_some_and(|(at, _)| *at <= now) {
+            let next = self.queue.pop_first();
+            due.extend(next.map(|(_, host)| host));
+        }
+        for host in &due {
+            if let Some(monitor) = self.hosts.get_mut(host) {
+                monitor.next = None;
+            }
+        }
+        due
     }
 
     /// When [`Self::due`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.hosts.values().filter_map(|monitor| monitor.next).min()
+        self.queue.first().map(|(at, _)| *at)
     }
 
     /// Takes in how a check ended.
     pub fn take(&mut self, host: &Address, verdict: Verdict, now: Instant) -> Option<Change> {
         let jitter = self.jitter();
         let monitor = self.hosts.get_mut(host)?;
-        monitor.next = Some(now + self.rule.interval + jitter);
+        let next = now + self.rule.interval + jitter;
+        if let Some(before) = monitor.next.replace(next) {
+            self.queue.remove(&(before, host.clone()));
+        }
+        self.queue.insert((next, host.clone()));
         let before = monitor.is_left_out();
         monitor.take(verdict, &self.rule);
         match (before, monitor.is_left_out()) {

@@ -6,13 +6,14 @@
 
 mod probe;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use meltemi_codec::Protocol;
 use tokio::runtime::Builder;
@@ -159,7 +160,7 @@ impl Owner {
                     Some(snapshot) => self.configure(&snapshot, Instant::now()),
                     None => return,
                 },
-                Some(finished) = self.probes.next() => self.take(finished, Instant::now()),
+                Some(finished) = self.probes.next() => self.take_all(finished),
                 () = due => self.ask(Instant::now()),
             }
         }
@@ -256,16 +257,28 @@ impl Owner {
         }
     }
 
-    fn take(&mut self, finished: Finished, now: Instant) {
+    /// Takes in this one and all others that have ended: who is left out is told once for all.
+    fn take_all(&mut self, first: Finished) {
+        let mut changed = HashSet::new();
+        let mut finished = Some(first);
+        while let Some(next) = finished {
+            changed.extend(self.take(next, Instant::now()));
+            finished = self.probes.next().now_or_never().flatten();
+        }
+        for cluster in &changed {
+            self.publish(cluster);
+        }
+    }
+
+    /// Gives the cluster where another of its endpoints is left out now.
+    fn take(&mut self, finished: Finished, now: Instant) -> Option<Arc<str>> {
         let Finished {
             cluster,
             address,
             result,
             kept,
         } = finished;
-        let Some(checks) = self.clusters.get_mut(&cluster) else {
-            return;
-        };
+        let checks = self.clusters.get_mut(&cluster)?;
         self.telemetry
             .cluster(&cluster)
             .health_check_ended(result.is_ok());
@@ -289,12 +302,11 @@ impl Owner {
             }
             _ => {}
         }
-        if change.is_some() {
-            self.publish(&cluster);
-        }
         if passed {
+            let cluster = Arc::clone(&cluster);
             self.tell(Checked::Passed { cluster, address });
         }
+        change.map(|_| cluster)
     }
 
     fn publish(&self, cluster: &Arc<str>) {
