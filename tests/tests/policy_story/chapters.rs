@@ -19,7 +19,7 @@ use super::stage::Stage;
 
 type Chapter = fn(&mut Stage);
 
-pub(crate) const ALL: [(&str, Chapter); 16] = [
+pub(crate) const ALL: [(&str, Chapter); 17] = [
     ("a server that is too slow", deadlines::too_slow),
     ("nobody to ask", nobody::nobody),
     ("no route", nobody::no_route),
@@ -39,6 +39,7 @@ pub(crate) const ALL: [(&str, Chapter); 16] = [
         hedging::asked_meanwhile,
     ),
     ("tokens", limits::tokens),
+    ("tokens of a rate limit service", limits::tokens_elsewhere),
     ("a full route", limits::full_route),
     ("a full cluster", limits::full_cluster),
     ("errors on purpose", faults::aborts),

@@ -22,6 +22,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) router: &'a str,
     /// The DestinationRule's `trafficPolicy`, beside the balancer.
     pub(crate) policy: &'a str,
+    /// A further manifest.
+    pub(crate) beside: &'a str,
     /// A port of loopback where [`COPIES`] are.
     pub(crate) mirror: Option<u16>,
 }
@@ -50,6 +52,9 @@ impl Proxied {
             manifests.service(COPIES, &endpoints(&[port]));
         }
         manifests.write("routes.yaml", &rules.manifest(peers));
+        if !rules.beside.is_empty() {
+            manifests.write("beside.yaml", rules.beside);
+        }
         let log = NamedTempFile::new().expect("a temporary file");
         let path = log.path().to_str().expect("a path");
         let arguments = ["--workers", "2", "--access-log", path];

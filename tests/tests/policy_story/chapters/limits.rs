@@ -1,6 +1,6 @@
 //! What is beyond a limit is told to try later.
 
-use meltemi_tests::until;
+use meltemi_tests::{RateLimitService, until};
 
 use crate::peers::{Answer, Call};
 use crate::proxied::{CLUSTER, Route, Rules, matching};
@@ -19,6 +19,41 @@ pub(super) fn tokens(stage: &mut Stage) {
         router: &router,
         ..Rules::default()
     };
+    spent(stage, rules);
+}
+
+/// A real rate limit service counts them.
+pub(super) fn tokens_elsewhere(stage: &mut Stage) {
+    // A year, so that none ends meanwhile.
+    let config = format!(
+        "domain: story\ndescriptors:\n- key: call\n  \
+         rate_limit: {{unit: year, requests_per_unit: {TOKENS}}}\n"
+    );
+    let Some(service) = RateLimitService::start(&config) else {
+        return;
+    };
+    let router = format!(
+        "globalRateLimit: {{match: {}, domain: story, rateLimitService: 'limiter.test:8081', \
+         denyOnFail: true, requestTimeout: 60s, descriptors: [{{property: {}, descriptorKey: call}}]}}",
+        matching(&*stage.peers, Call::Who),
+        stage.peers.attribute(Call::Who).0,
+    );
+    let beside = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: limiter\nspec:\n  \
+         hosts: [limiter.test]\n  ports: [{{number: 8081, name: grpc, protocol: GRPC}}]\n  \
+         resolution: STATIC\n  endpoints: [{{address: 127.0.0.1, ports: {{grpc: {}}}}}]\n",
+        service.address().port()
+    );
+    let rules = Rules {
+        router: &router,
+        beside: &beside,
+        ..Rules::default()
+    };
+    spent(stage, rules);
+}
+
+/// The clients in turn have as many calls as there are tokens, and read why they have no more.
+fn spent(stage: &mut Stage, rules: Rules<'_>) {
     let proxied = stage.before(&[stage.a.port()], rules);
     let mut made = 0;
     while made < TOKENS + 6 {
@@ -33,6 +68,7 @@ pub(super) fn tokens(stage: &mut Stage) {
     }
     let limited = proxied.metric("meltemi_requests_total", &["flag=\"RL\""]);
     assert_eq!(limited, (made - TOKENS) as u64);
+    // Nobody was asked for these.
     proxied.logs(&[], made - TOKENS);
 }
 
