@@ -91,7 +91,7 @@ pub(super) fn freezes_for_good(stage: &mut Stage) {
     let rules = Rules {
         routes: &[Route(
             None,
-            "timeout: 60s\nretries: {attempts: 5, perTryTimeout: 300ms, retryOn: timeout}",
+            "timeout: 60s\nretries: {attempts: 5, perTryTimeout: 1s, retryOn: timeout}",
         )],
         ..Rules::default()
     };
