@@ -1,5 +1,6 @@
 //! Real Dubbo providers and consumers, of two generations of the library.
 
+mod caller;
 mod facts;
 mod load;
 pub mod wire;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use crate::peers;
 use crate::process::Process;
 
+pub use caller::Caller;
 pub use facts::{Fact, facts};
 pub use load::{Counts, Load};
 
@@ -119,6 +121,15 @@ impl Peers {
         ))
     }
 
+    /// A consumer that makes the calls that it is told to.
+    pub fn caller(&self, generation: Generation) -> Caller {
+        let mut command = self.java(generation, "meltemi.peer.Consumer");
+        Caller::of(Process::spawn(
+            &format!("caller {generation:?}"),
+            &mut command,
+        ))
+    }
+
     fn java(&self, generation: Generation, main: &str) -> Command {
         let module = self.home.join(generation.module());
         let class_path = format!("{0}/peer.jar:{0}/lib/*", module.display());
@@ -153,6 +164,10 @@ impl Peers {
 impl Provider {
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
     }
 
     /// SIGSTOP: it is there, and does nothing.

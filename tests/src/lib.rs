@@ -12,6 +12,7 @@ pub mod history;
 mod http;
 mod manifests;
 mod meltemi;
+mod orders;
 mod peers;
 mod process;
 mod proxied;

@@ -59,9 +59,22 @@ impl Manifests {
     /// # Panics
     /// When there is no temporary directory.
     pub fn thrift_gateway() -> Self {
-        let manifests = Self::of("tcp-thrift");
+        Self::gateway("tcp-thrift", "thrift")
+    }
+
+    /// With a Gateway `edge` whose one server speaks Redis on a port of the system's choice.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    #[must_use]
+    pub fn redis_gateway() -> Self {
+        Self::gateway("tcp-redis", "redis")
+    }
+
+    fn gateway(port: &'static str, protocol: &str) -> Self {
+        let manifests = Self::of(port);
         let gateway = GATEWAY.replace("tcp-metaprotocol-dubbo", manifests.port);
-        let gateway = gateway.replace("name: dubbo", "name: thrift");
+        let gateway = gateway.replace("name: dubbo", &format!("name: {protocol}"));
         manifests.write("gateway.yaml", &gateway);
         manifests
     }
@@ -114,6 +127,17 @@ impl Manifests {
                 "    - {{ name: {version}, labels: {{ version: {version} }} }}"
             );
         }
+        self.write(&format!("{}-subsets.yaml", name_of(host)), &text);
+    }
+
+    /// A DestinationRule of `host` in the place of the one that came with the service: this `trafficPolicy`, a YAML
+    /// mapping on one line, and no subsets.
+    pub fn policy(&self, host: &str, policy: &str) {
+        let text = format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: {name}\nspec:\n  \
+             host: {host}\n  trafficPolicy: {policy}\n",
+            name = name_of(host)
+        );
         self.write(&format!("{}-subsets.yaml", name_of(host)), &text);
     }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 use crate::http::{Response, get, post};
 use crate::process::Process;
 use crate::wait::until;
@@ -109,6 +111,49 @@ impl Meltemi {
     /// When it does not answer.
     pub fn post(&self, path: &str, body: &str) -> Response {
         post(self.admin, path, body).expect("an answer of the admin address")
+    }
+
+    /// The sum of a metric's values over the lines that contain all these labels, such as `outcome="ok"`.
+    ///
+    /// # Panics
+    /// When the admin address does not answer with metrics.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
+        let page = self.get("/metrics").expect("the metrics");
+        let values = page.body.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let rest = series.strip_prefix(name)?;
+            let is_it = rest.is_empty() || rest.starts_with('{');
+            (is_it && labels.iter().all(|label| rest.contains(label))).then_some(value)
+        });
+        values
+            .map(|value| value.parse::<u64>().expect("a whole number"))
+            .sum()
+    }
+
+    /// Waits until a metric is exactly this.
+    pub fn counts(&self, name: &str, labels: &[&str], wanted: u64) {
+        let what = format!("{name} of {labels:?} is {wanted}");
+        until(&what, || {
+            (self.metric(name, labels) == wanted).then_some(())
+        });
+    }
+
+    /// What `/clusters` says of the endpoint on a port of loopback, of all clusters together.
+    ///
+    /// # Panics
+    /// When the admin address does not answer.
+    pub fn endpoint(&self, port: u16, what: &str) -> u64 {
+        let page = self.get("/clusters").expect("the clusters");
+        let page: Value = serde_json::from_str(&page.body).expect("JSON");
+        let clusters = page["clusters"].as_object().expect("clusters by name");
+        let address = format!("127.0.0.1:{port}");
+        let endpoints = clusters
+            .values()
+            .flat_map(|cluster| cluster["endpoints"].as_array().into_iter().flatten());
+        endpoints
+            .filter(|endpoint| endpoint["address"] == *address)
+            .map(|endpoint| endpoint[what].as_u64().expect("a number"))
+            .sum()
     }
 
     pub fn process(&self) -> &Process {

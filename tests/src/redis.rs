@@ -1,6 +1,7 @@
 //! Redis: real servers, alone and as a cluster, Redis' own test suite, and a client that speaks RESP
 //! by hand.
 
+mod client;
 pub mod cluster;
 mod peers;
 mod proxied;
@@ -11,6 +12,7 @@ mod suite;
 mod tls;
 mod wire;
 
+pub use client::Client;
 pub use cluster::{Cluster, Node};
 pub use peers::peers;
 pub use proxied::Proxied;

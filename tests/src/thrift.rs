@@ -84,6 +84,10 @@ impl Server {
             .unwrap_or_else(|| panic!("no port of {form} among {}", self.ports))
     }
 
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// Waits until it has begun with another call of `slow`.
     pub fn has_begun(&mut self) {
         let begun = |line: &str| line.contains("\"slow\"").then_some(());

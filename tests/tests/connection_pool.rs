@@ -52,12 +52,8 @@ impl Proxied {
     }
 
     fn metric(&self, name: &str) -> usize {
-        let page = self.meltemi.get("/metrics").expect("a page").body;
-        let start = format!("{name}{{");
-        let values = page.lines().filter(|line| line.starts_with(&start));
-        values
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok())
-            .sum()
+        let count = self.meltemi.metric(name, &[]);
+        count.try_into().expect("it fits")
     }
 
     /// So many clients wait for an element each, of whom so many may, and the others are told so, which is
@@ -318,39 +314,6 @@ fn python(script: &str, address: std::net::SocketAddr) -> Option<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-const BURST: &str = "
-import redis, sys, threading
-host, port = sys.argv[1], int(sys.argv[2])
-said = []
-def wait():
-    client = redis.Redis(host, port, retry=None)
-    try:
-        said.append(type(client.blpop('list', 1)).__name__)
-    except redis.exceptions.ResponseError as error:
-        said.append(type(error).__name__ + (' http2MaxRequests' if 'http2MaxRequests' in str(error) else ' ?'))
-    assert client.set('key', 'value') and client.get('key') == b'value'
-threads = [threading.Thread(target=wait) for _ in range(10)]
-[it.start() for it in threads]
-[it.join() for it in threads]
-print(sorted(set(said)), said.count('NoneType'))
-";
-
-#[test]
-fn a_client_library_reads_the_refusal_as_an_error_and_goes_on() {
-    let policy = "connectionPool: {http: {http2MaxRequests: 4}}";
-    let Some(proxied) = Proxied::start(policy) else {
-        return;
-    };
-    let address = proxied.meltemi.address("default/edge/redis");
-    let Some(said) = python(BURST, address) else {
-        return;
-    };
-    assert!(said.contains("http2MaxRequests"), "{said}");
-    assert!(said.contains("'NoneType'"), "{said}");
-    assert!(!said.contains('?'), "{said}");
-    assert_eq!(proxied.usage("requests"), (Some(0), Some(4)));
 }
 
 const STEADY: &str = "

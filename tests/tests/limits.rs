@@ -1,19 +1,16 @@
 //! Local rate limits of a MetaRouter before real peers: exactly what a bucket holds gets through, and
 //! the rest is an error in the words of its protocol.
 
-use std::fs;
 use std::io::Write;
-use std::process::Command;
 
-use meltemi_tests::dubbo::{self, Generation};
 use meltemi_tests::redis::{self, Server, Wire, encode};
 use meltemi_tests::thrift::wire::{Message, ONEWAY, connect};
-use meltemi_tests::thrift::{Form, HOST, Language, Peers, wire};
+use meltemi_tests::thrift::{HOST, wire};
 use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
-use serde_json::{Value, json};
 
 const REDIS: &str = "default/edge/redis";
 const LIMITED: &str = "-ERR proxy: a rate limit was reached";
+const LIMITED_TOTAL: &str = "meltemi_local_rate_limit_limited_total";
 
 /// So long that nothing is added while a test runs.
 const HOUR: &str = "tokensPerFill: 1, fillInterval: 1h";
@@ -55,10 +52,6 @@ impl Cache {
         Wire::connect(self.meltemi.address(REDIS))
     }
 
-    fn metric(&self, line: &str) -> u64 {
-        metric(&self.meltemi, line)
-    }
-
     /// How often the server itself was asked for a command.
     fn served(&self, command: &str) -> u64 {
         let stats = self.server.connect().call("INFO commandstats");
@@ -67,14 +60,6 @@ impl Cache {
         let count = count.and_then(|rest| rest.split(',').next());
         count.map_or(0, |count| count.parse().expect("a number"))
     }
-}
-
-/// The sum of what stands behind the lines that begin so.
-fn metric(meltemi: &Meltemi, name: &str) -> u64 {
-    let page = meltemi.get("/metrics").expect("the metrics").body;
-    let lines = page.lines().filter(|line| line.starts_with(name));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-    values.sum()
 }
 
 /// How many of a burst of so many `GET`s on one connection are served, in one write or one by one.
@@ -116,9 +101,9 @@ fn a_burst_over_two_workers_gets_exactly_what_the_bucket_holds() {
     assert_eq!(served, 137);
     assert_eq!(it.served("get"), 137);
     let count = |name: &str| {
-        it.metric(&format!(
-            "meltemi_local_rate_limit_{name}_total{{bucket=\"default/shop default\"}}"
-        ))
+        let name = format!("meltemi_local_rate_limit_{name}_total");
+        it.meltemi
+            .metric(&name, &["bucket=\"default/shop default\""])
     };
     assert_eq!((count("ok"), count("limited")), (137, 400 - 137));
 
@@ -168,9 +153,9 @@ fn the_first_condition_that_matches_says_which_bucket() {
         [2, 3, 6]
     );
     assert_eq!(count("GET hot:2"), 0);
-    let limited = "meltemi_local_rate_limit_limited_total{bucket=\"default/shop conditions";
-    assert_eq!(it.metric(&format!("{limited}[0]")), 4 + 6);
-    assert_eq!(it.metric(&format!("{limited}[1]")), 3);
+    let limited = |bucket: &str| it.meltemi.metric(LIMITED_TOTAL, &[bucket]);
+    assert_eq!(limited("bucket=\"default/shop conditions[0]\""), 4 + 6);
+    assert_eq!(limited("bucket=\"default/shop conditions[1]\""), 3);
 }
 
 #[test]
@@ -230,38 +215,6 @@ fn a_transaction_of_which_a_command_was_limited_is_not_executed() {
     assert_eq!(it.server.connect().call("DBSIZE"), ":0");
 }
 
-/// As the library of redis-cli reads it, and as the access log tells it.
-#[test]
-fn redis_cli_reads_an_error_and_the_log_says_why() {
-    let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let path = log.path().to_str().expect("a path");
-    let Some(it) = Cache::start(&default_bucket(1), &["--access-log", path]) else {
-        return;
-    };
-    let port = it.meltemi.address(REDIS).port().to_string();
-    let mut said = vec![];
-    for _ in 0..2 {
-        let output = Command::new("redis-cli")
-            .args(["-p", &port, "--no-raw", "GET", "a"])
-            .output()
-            .expect("redis-cli is part of Redis");
-        said.push(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    }
-    assert_eq!(
-        said,
-        ["(nil)", "(error) ERR proxy: a rate limit was reached"]
-    );
-    let logged = until("the line", || {
-        let text = fs::read_to_string(path).ok()?;
-        let mut lines = text.lines().filter(|line| line.contains("RL"));
-        lines.next().map(str::to_owned)
-    });
-    assert!(
-        logged.contains("rate_limited") || logged.contains("RL"),
-        "{logged}"
-    );
-}
-
 fn thrift(limit: &str, port: u16) -> (Manifests, Meltemi) {
     let manifests = Manifests::thrift_gateway();
     let endpoint = Endpoint {
@@ -273,31 +226,6 @@ fn thrift(limit: &str, port: u16) -> (Manifests, Meltemi) {
     manifests.write("routes.yaml", &router(HOST, limit));
     let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "2"]);
     (manifests, meltemi)
-}
-
-#[test]
-fn thrift_clients_read_an_exception() {
-    let Some(peers) = Peers::find() else { return };
-    let form = Form::FRAMED_BINARY;
-    let server = peers.server(Language::Python, "v1", &[form]);
-    let (_manifests, meltemi) = thrift(&default_bucket(7), server.port(form));
-    let port = meltemi.address("default/edge/thrift").port();
-    let calls = Value::from(vec![json!(["label"]); 4]);
-    let mut served = 0;
-    for language in Language::ALL {
-        let mut client = peers.client(language);
-        for answer in client.session(port, form, &calls) {
-            if answer == json!({ "value": "v1" }) {
-                served += 1;
-                continue;
-            }
-            let told = &answer["application"];
-            assert_eq!(told["type"], 6, "{language}: {answer}");
-            let message = told["message"].as_str().unwrap_or_default();
-            assert!(message.contains("rate limit"), "{language}: {answer}");
-        }
-    }
-    assert_eq!(served, 7);
 }
 
 #[test]
@@ -319,35 +247,5 @@ fn a_oneway_call_without_a_token_is_dropped_and_counted() {
     stream.write_all(&call.framed()).expect("the proxy reads");
     let answer = Message::read(&mut stream).expect("an answer");
     assert_eq!((answer.seq, answer.name.as_str()), (9, "label"));
-    let limited = "meltemi_local_rate_limit_limited_total{";
-    until("the count", || {
-        (metric(&meltemi, limited) == 4).then_some(())
-    });
-}
-
-#[test]
-fn a_dubbo_consumer_reads_an_exception() {
-    let Some(peers) = dubbo::Peers::find() else {
-        return;
-    };
-    let provider = peers.provider(Generation::V3_3_6, "v1");
-    let manifests = Manifests::dubbo_gateway();
-    let endpoint = Endpoint {
-        port: provider.port(),
-        version: "v1",
-        locality: "r1/z1/s1",
-    };
-    manifests.service(HOST, &[endpoint]);
-    manifests.write("routes.yaml", &router(HOST, &default_bucket(60)));
-    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "2"]);
-    let port = meltemi.address("default/edge/dubbo").port();
-    let mut load = peers.load(Generation::V3_3_6, port, 4, None);
-    let mut all = load.mark();
-    until("calls without a token", || {
-        all.add(load.mark());
-        (all.errors.values().sum::<u64>() > 20).then_some(())
-    });
-    all.add(load.stop());
-    assert_eq!(all.total(), 60, "{all:?}");
-    assert!(all.wrong.is_empty(), "{all:?}");
+    meltemi.counts(LIMITED_TOTAL, &[], 4);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
 
@@ -117,17 +117,13 @@ fn a_share_of_the_requests_is_copied() {
     copies(&none, "requests", 0);
 }
 
-/// Garbage, bytes that never end, an end in the middle, nobody, silence.
+/// Bytes that never end, an end in the middle, an answer that nobody asked for.
 #[test]
 fn a_mirror_that_misbehaves_costs_nothing() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
-    let closed = closed.local_addr().expect("a bound socket").port();
     let half = Message::call("echo", 1, text_field(1, "half")).framed();
     let mirrors = [
-        Scripted::saying(b"\xff\xff\xff\xff garbage".to_vec()).port(),
         Scripted::saying(vec![0; 1 << 20]).port(),
         Scripted::saying(half[..half.len() / 2].to_vec()).port(),
-        // An answer that nobody asked for.
         Scripted::saying(
             [
                 Message::call("other", 77, vec![0]).reply("?").framed(),
@@ -136,7 +132,6 @@ fn a_mirror_that_misbehaves_costs_nothing() {
             .concat(),
         )
         .port(),
-        closed,
     ];
     for mirror in mirrors {
         let proxied = mirrored(Scripted::echo().port(), mirror, &all());

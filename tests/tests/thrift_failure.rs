@@ -194,6 +194,40 @@ fn the_other_server_takes_over() {
     assert!(failed <= 2, "{failed} of {}", answers.len());
 }
 
+#[test]
+fn a_server_that_dies_under_load_costs_a_caller_nothing_that_may_repeat_its_calls() {
+    let Some(peers) = Peers::find() else { return };
+    let form = Form::FRAMED_BINARY;
+    let (mut a, mut b) = (
+        peers.server(Python, "a", &[form]),
+        peers.server(Python, "b", &[form]),
+    );
+    let routes = format!(
+        "- route: [{{ destination: {{ host: {HOST} }} }}]\n  idempotent: true\n  \
+         retries: {{ attempts: 3, retryOn: \"connect-failure,reset-before-bytes\" }}\n"
+    );
+    let servers = [("v1", a.port(form)), ("v1", b.port(form))];
+    let proxied = Proxied::with_routes(&servers, &routes);
+    let mut clients: Vec<_> = (0..6).map(|_| peers.client(Node)).collect();
+    // Each client has a call on its way at all times, so that some are at the server that dies.
+    let mut calls = vec![json!(["slow", 20]); 100];
+    calls.push(json!(["label"]));
+    let order = Client::connecting(proxied.port(), form, &Value::from(calls));
+    for client in &mut clients {
+        client.order(&order);
+    }
+    a.has_begun();
+    b.has_begun();
+    a.crash();
+    for client in &mut clients {
+        let answers = client.answers();
+        assert_eq!(answers.len(), 101);
+        let failed: Vec<_> = answers.iter().filter(|it| it["value"].is_null()).collect();
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!(answers[100]["value"], "b");
+    }
+}
+
 /// SIGTERM with a call in flight: it is answered.
 #[test]
 fn a_proxy_that_leaves_lets_calls_finish() {

@@ -52,14 +52,14 @@ fn precedence(object: &Object) -> Precedence {
     Precedence::new(0, object.metadata.created, &id.namespace, &id.name)
 }
 
-/// Where a RedisService says where requests go, a MetaRouter must not.
+/// Where a RedisService says where requests go, a MetaRouter must not; who gets copies it may.
 pub(super) fn refuse_destinations(
     object: &Object,
     router: &MetaRouter,
     server: &Server,
     findings: &mut Findings,
 ) {
-    let destinations = router.routes.iter().flat_map(manifest::Route::named);
+    let destinations = router.routes.iter().flat_map(|route| &route.destinations);
     for destination in destinations {
         let host = &destination.host;
         let message = format!(

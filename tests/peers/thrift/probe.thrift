@@ -38,12 +38,16 @@ service Probe {
   string refuse(1: i32 code) throws (1: Refused refused)
   /** Fails as nobody declared. */
   string fail(1: string why)
+  /** Fails so at the server of this label; of others it answers with the label. */
+  string failAt(1: string label)
 
   /** Answers with the label, after so many milliseconds. */
   string slow(1: i32 delay)
 
   oneway void fire(1: string token)
-  /** How often `fire` was called with this token. */
+  /** Counts as `fire` does, and answers. */
+  void count(1: string token)
+  /** How often `fire` and `count` were called with this token. */
   i32 fired(1: string token)
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Form;
+use crate::orders::Orders;
 use crate::process::Process;
 
 /// A client of one of the libraries, with at most one connection.
@@ -10,14 +11,14 @@ use crate::process::Process;
 /// An answer is an object with `value`, `refused` (the declared exception), `application` (a TApplicationException:
 /// `type` and `message`) or `error` (what the library calls it).
 pub struct Client {
-    process: Process,
-    /// The line after the last answer.
-    seen: usize,
+    orders: Orders,
 }
 
 impl Client {
     pub(super) fn of(process: Process) -> Self {
-        Self { process, seen: 0 }
+        Self {
+            orders: Orders::to(process),
+        }
     }
 
     /// Connects to a port of loopback and makes these calls, each a list of the method and its arguments.
@@ -48,21 +49,11 @@ impl Client {
 
     /// Gives an order, and does not wait.
     pub fn order(&mut self, order: &Value) {
-        self.process.tell(&order.to_string());
+        self.orders.give(order);
     }
 
     /// Waits for the answers to the last order.
-    ///
-    /// # Panics
-    /// When it failed as a whole.
     pub fn answers(&mut self) -> Vec<Value> {
-        let (line, seen) = self.process.line(self.seen, "its answers", |line| {
-            serde_json::from_str::<Value>(line).ok()
-        });
-        self.seen = seen;
-        match line.get("answers").and_then(Value::as_array) {
-            Some(answers) => answers.clone(),
-            None => panic!("{line}\n{}", self.process.said()),
-        }
+        self.orders.answers()
     }
 }

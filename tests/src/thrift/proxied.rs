@@ -3,11 +3,8 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use serde_json::Value;
-
 use crate::manifests::{Endpoint, Manifests};
 use crate::meltemi::Meltemi;
-use crate::wait::until;
 
 /// The service of the tests.
 pub const HOST: &str = "probe.test";
@@ -65,47 +62,19 @@ impl Proxied {
         self.address().port()
     }
 
-    /// The sum of a metric's values over the lines that contain all these labels, such as `outcome="ok"`.
-    ///
-    /// # Panics
-    /// When the admin address does not answer with metrics.
+    /// [`Meltemi::metric`].
     pub fn metric(&self, name: &str, labels: &[&str]) -> u64 {
-        let page = self.meltemi.get("/metrics").expect("the metrics");
-        let values = page.body.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let rest = series.strip_prefix(name)?;
-            let is_it = rest.is_empty() || rest.starts_with('{');
-            (is_it && labels.iter().all(|label| rest.contains(label))).then_some(value)
-        });
-        values
-            .map(|value| value.parse::<u64>().expect("a whole number"))
-            .sum()
+        self.meltemi.metric(name, labels)
     }
 
-    /// Waits until a metric is exactly this.
+    /// [`Meltemi::counts`].
     pub fn counts(&self, name: &str, labels: &[&str], wanted: u64) {
-        let what = format!("{name} of {labels:?} is {wanted}");
-        until(&what, || {
-            (self.metric(name, labels) == wanted).then_some(())
-        });
+        self.meltemi.counts(name, labels, wanted);
     }
 
     /// The connections that it has to the endpoint on a port of loopback.
-    ///
-    /// # Panics
-    /// When the admin address does not answer.
     pub fn connections_to(&self, port: u16) -> u64 {
-        let page = self.meltemi.get("/clusters").expect("the clusters");
-        let page: Value = serde_json::from_str(&page.body).expect("JSON");
-        let clusters = page["clusters"].as_object().expect("clusters by name");
-        let address = format!("127.0.0.1:{port}");
-        let endpoints = clusters
-            .values()
-            .flat_map(|cluster| cluster["endpoints"].as_array().into_iter().flatten());
-        endpoints
-            .filter(|endpoint| endpoint["address"] == *address)
-            .map(|endpoint| endpoint["connections"].as_u64().expect("a number"))
-            .sum()
+        self.meltemi.endpoint(port, "connections")
     }
 
     /// The most memory that it ever had, in bytes (`VmHWM` of proc(5)).

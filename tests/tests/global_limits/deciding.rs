@@ -1,14 +1,13 @@
 //! The service decides.
 
-use std::fs;
 use std::io::Write;
 use std::thread;
 
 use meltemi_tests::redis::{Wire, encode};
+use meltemi_tests::thrift::HOST;
 use meltemi_tests::thrift::wire::{self, Message, connect};
-use meltemi_tests::thrift::{HOST, Language};
-use meltemi_tests::{Endpoint, Manifests, Meltemi, RateLimitService, dubbo, thrift, until};
-use serde_json::{Value, json};
+use meltemi_tests::{Endpoint, Manifests, Meltemi, RateLimitService, until};
+use serde_json::Value;
 
 use super::shop::{BY_KEY, CONFIG, LIMITED, PATIENT, Shop, count, router, service_entry};
 
@@ -132,23 +131,6 @@ fn a_transaction_of_which_a_command_was_limited_is_not_executed() {
     assert_eq!(client.call("EXISTS stock"), ":0");
 }
 
-#[test]
-fn the_log_says_that_a_limit_was_reached() {
-    let Some(service) = RateLimitService::start(CONFIG) else {
-        return;
-    };
-    let log = tempfile::NamedTempFile::new().expect("a temporary file");
-    let path = log.path().to_str().expect("a path");
-    let limit = format!("{BY_KEY}, {PATIENT}");
-    let it = Shop::start(service.address(), &limit, &["--access-log", path]);
-    assert_eq!(burst(&mut it.connect(), "apple", 8, true), 5);
-    until("the lines", || {
-        let text = fs::read_to_string(path).ok()?;
-        let limited = text.lines().filter(|line| line.contains("\"RL\""));
-        (limited.count() == 3).then_some(())
-    });
-}
-
 fn thrift_proxy(service: &RateLimitService, port: u16) -> (Manifests, Meltemi) {
     let manifests = Manifests::thrift_gateway();
     let endpoint = Endpoint {
@@ -163,36 +145,6 @@ fn thrift_proxy(service: &RateLimitService, port: u16) -> (Manifests, Meltemi) {
     manifests.write("routes.yaml", &router(HOST, &by_method));
     let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "2"]);
     (manifests, meltemi)
-}
-
-#[test]
-fn thrift_clients_read_an_exception() {
-    let Some(peers) = thrift::Peers::find() else {
-        return;
-    };
-    let Some(service) = RateLimitService::start(CONFIG) else {
-        return;
-    };
-    let form = thrift::Form::FRAMED_BINARY;
-    let server = peers.server(Language::Python, "v1", &[form]);
-    let (_manifests, meltemi) = thrift_proxy(&service, server.port(form));
-    let port = meltemi.address("default/edge/thrift").port();
-    let calls = Value::from(vec![json!(["label"]); 4]);
-    let mut served = 0;
-    for language in Language::ALL {
-        let mut client = peers.client(language);
-        for answer in client.session(port, form, &calls) {
-            if answer == json!({ "value": "v1" }) {
-                served += 1;
-                continue;
-            }
-            let told = &answer["application"];
-            assert_eq!(told["type"], 6, "{language}: {answer}");
-            let message = told["message"].as_str().unwrap_or_default();
-            assert!(message.contains("rate limit"), "{language}: {answer}");
-        }
-    }
-    assert_eq!(served, 7);
 }
 
 #[test]
@@ -220,39 +172,4 @@ fn pipelined_calls_are_answered_under_their_own_ids() {
         (count(&meltemi, "ok"), count(&meltemi, "over_limit")),
         (21, 39)
     );
-}
-
-#[test]
-fn a_dubbo_consumer_reads_an_exception() {
-    let Some(peers) = dubbo::Peers::find() else {
-        return;
-    };
-    let config = "domain: shop\ndescriptors:\n- key: method\n  \
-                  rate_limit: { unit: year, requests_per_unit: 60 }\n";
-    let Some(service) = RateLimitService::start(config) else {
-        return;
-    };
-    let provider = peers.provider(dubbo::Generation::V3_3_6, "v1");
-    let manifests = Manifests::dubbo_gateway();
-    let endpoint = Endpoint {
-        port: provider.port(),
-        version: "v1",
-        locality: "r1/z1/s1",
-    };
-    manifests.service(HOST, &[endpoint]);
-    manifests.write("ratelimit.yaml", &service_entry(&[service.address()]));
-    let by_method =
-        format!("descriptors: [{{ property: method, descriptorKey: method }}], {PATIENT}");
-    manifests.write("routes.yaml", &router(HOST, &by_method));
-    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "2"]);
-    let port = meltemi.address("default/edge/dubbo").port();
-    let mut load = peers.load(dubbo::Generation::V3_3_6, port, 4, None);
-    let mut all = load.mark();
-    until("calls over the limit", || {
-        all.add(load.mark());
-        (all.errors.values().sum::<u64>() > 20).then_some(())
-    });
-    all.add(load.stop());
-    assert_eq!(all.total(), 60, "{all:?}");
-    assert!(all.wrong.is_empty(), "{all:?}");
 }

@@ -288,6 +288,16 @@ fn a_meta_router_leads_nowhere_where_a_redis_service_decides() {
     let fixture = Fixture::redis();
     fixture.write("router.yaml", ROUTER);
     valid(&fixture, |model| assert_eq!(rules(model).len(), 3));
+    // Copies are in the place of no answer: it may say where they go.
+    let copied = format!("{ROUTER}    mirror: {{host: cache.shop}}\n");
+    fixture.write("router.yaml", &copied);
+    valid(&fixture, |model| {
+        let copied = rules(model)
+            .into_iter()
+            .filter(|rule| rule.ends_with("100% of all to outbound|6379||cache.shop"));
+        assert_eq!(copied.count(), 3);
+    });
+    fixture.write("router.yaml", ROUTER);
     // Alone it is a catch-all to its host.
     fixture.remove("redis.yaml");
     valid(&fixture, |model| {

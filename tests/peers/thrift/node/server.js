@@ -14,6 +14,9 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 function handler(label) {
   const tokens = new Map();
   const echo = (value) => value;
+  const count = (token) => {
+    tokens.set(token, (tokens.get(token) || 0) + 1);
+  };
   return {
     label: () => label,
     echoText: echo,
@@ -32,13 +35,16 @@ function handler(label) {
     async fail(why) {
       throw new Error(why);
     },
+    async failAt(failing) {
+      if (failing === label) throw new Error(`${label} fails`);
+      return label;
+    },
     slow(delay) {
       say({ slow: delay });
       return new Promise((answer) => setTimeout(() => answer(label), delay));
     },
-    fire(token) {
-      tokens.set(token, (tokens.get(token) || 0) + 1);
-    },
+    fire: count,
+    count,
     fired: (token) => tokens.get(token) || 0,
   };
 }

@@ -52,6 +52,11 @@ class Handler:
     def fail(self, why):
         raise RuntimeError(why)
 
+    def failAt(self, label):
+        if label == self.name:
+            self.fail(f"{label} fails")
+        return self.name
+
     def slow(self, delay):
         say({"slow": delay})
         time.sleep(delay / 1000)
@@ -59,6 +64,8 @@ class Handler:
 
     def fire(self, token):
         self.tokens[token] += 1
+
+    count = fire
 
     def fired(self, token):
         return self.tokens[token]

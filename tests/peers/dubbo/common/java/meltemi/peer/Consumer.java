@@ -10,7 +10,8 @@ import org.apache.dubbo.config.bootstrap.DubboBootstrap;
  * Calls {@link Probe} at {@code --address HOST:PORT[,HOST:PORT]} and reports what it saw as JSON lines.
  *
  * <p>{@code --story NAME[,NAME]} or {@code all} tells stories; {@code --load THREADS} calls until told to stop (see
- * {@link Load}), with {@code --timeout MS} and, as attachment {@code lane}, {@code --lane TEXT}.
+ * {@link Load}), with {@code --timeout MS} and, as attachment {@code lane}, {@code --lane TEXT}. Without an address it
+ * takes {@link Orders}.
  */
 public final class Consumer {
     private Consumer() {}
@@ -21,9 +22,11 @@ public final class Consumer {
         ApplicationConfig application = new ApplicationConfig("consumer-" + Library.VERSION);
         application.setQosEnable(false);
         DubboBootstrap.getInstance().application(application).start();
-        String address = options.text("address");
+        String address = options.text("address", null);
         int threads = options.number("load", 0);
-        if (threads > 0) {
+        if (address == null) {
+            new Orders().run();
+        } else if (threads > 0) {
             new Load(address, options.number("timeout", 20_000), threads, options.text("lane", null)).run();
         } else {
             tell(new Stories(address).all(), options.text("story"));

@@ -44,13 +44,16 @@ final class Reference {
     }
 
     Probe probe() {
-        return to(Probe.class);
+        return configuration().get();
+    }
+
+    /** What makes the {@link #probe}, and can end it. */
+    ReferenceConfig<Probe> configuration() {
+        return configuration(Probe.class);
     }
 
     <T> T to(Class<T> type) {
-        ReferenceConfig<T> reference = new ReferenceConfig<>();
-        reference.setInterface(type);
-        return settle(reference, type.getName()).get();
+        return configuration(type).get();
     }
 
     GenericService generic(String type) {
@@ -58,6 +61,12 @@ final class Reference {
         reference.setInterface(type);
         reference.setGeneric("true");
         return settle(reference, type).get();
+    }
+
+    private <T> ReferenceConfig<T> configuration(Class<T> type) {
+        ReferenceConfig<T> reference = new ReferenceConfig<>();
+        reference.setInterface(type);
+        return settle(reference, type.getName());
     }
 
     private <T> ReferenceConfig<T> settle(ReferenceConfig<T> reference, String path) {

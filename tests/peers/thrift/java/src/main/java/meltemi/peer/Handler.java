@@ -80,6 +80,11 @@ final class Handler implements Probe.Iface {
   }
 
   @Override
+  public String failAt(String failing) {
+    return failing.equals(label) ? fail(label + " fails") : label;
+  }
+
+  @Override
   public String slow(int delay) {
     System.out.println("{\"slow\": " + delay + "}");
     try {
@@ -93,6 +98,11 @@ final class Handler implements Probe.Iface {
   @Override
   public void fire(String token) {
     tokens.merge(token, 1, Integer::sum);
+  }
+
+  @Override
+  public void count(String token) {
+    fire(token);
   }
 
   @Override
