@@ -1,18 +1,17 @@
 //! Which request is asked about.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use meltemi_codec::Protocol;
+use meltemi_policy::ClusterName;
+use meltemi_policy::explain::Removed;
 use meltemi_policy::words::one_of;
-use meltemi_policy::{Attribute, ClusterName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::treatment;
 use crate::admin::Sources;
 use crate::config::{Route, Service, Snapshot};
 
@@ -70,14 +69,6 @@ impl Question {
 
     pub(super) fn attribute(&self, name: &str) -> Option<&[u8]> {
         self.attributes.get(name).map(String::as_bytes)
-    }
-
-    /// What a route's condition looks at.
-    pub(super) fn value(&self, of: &Attribute) -> Option<Cow<'_, [u8]>> {
-        match of {
-            Attribute::Message(name) => self.attribute(name).map(Cow::Borrowed),
-            Attribute::SourceAddress => Some(Cow::Owned(self.source?.to_string().into_bytes())),
-        }
     }
 
     pub(super) fn attributes(&self) -> Vec<Value> {
@@ -143,7 +134,7 @@ impl Question {
         let value = self.attribute(name)?;
         let removed = route.remove_prefix.as_ref();
         let removed = removed.filter(|removed| removed.attribute == name);
-        let sent = removed.and_then(|removed| treatment::without_prefix(removed, value));
+        let sent = removed.and_then(|removed| Removed::sent(&removed.prefix, value));
         Some(sent.unwrap_or(value).to_vec())
     }
 }

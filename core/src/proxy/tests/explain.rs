@@ -80,13 +80,20 @@ fn the_answer_follows_the_health_of_the_endpoints() {
         before["retries"],
         json!({
             "attempts": 3, "on": ["connect-failure"], "idempotent_only": true,
-            "per_try_timeout": "1s", "longest": "3.075s",
+            "per_try_timeout": "1s", "backoff": "0.025s",
+        })
+    );
+    assert_eq!(
+        before["worst_case"],
+        json!({
+            "attempts": 3, "longest": "3.075s",
+            "because": "3 tries; 3 × 1s + 0.075s of pauses = 3.075s",
         })
     );
     let tier = &before["destinations"][0]["tiers"][0];
     assert_eq!(
         tier["health"],
-        json!({ "healthy": 2, "total": 2, "capacity": 100, "panic": false })
+        json!({ "healthy": 2, "total": 2, "capacity": 100, "panic": false, "overprovisioning": 140, "panic_threshold": 50 })
     );
     let mut client = proxy.client(LISTENER);
     for id in 0..10 {
@@ -99,7 +106,7 @@ fn the_answer_follows_the_health_of_the_endpoints() {
     let tier = &ask(&proxy, &question)["destinations"][0]["tiers"][0];
     assert_eq!(
         tier["health"],
-        json!({ "healthy": 1, "total": 2, "capacity": 70, "panic": false })
+        json!({ "healthy": 1, "total": 2, "capacity": 70, "panic": false, "overprovisioning": 140, "panic_threshold": 50 })
     );
     let locality = "eu/eu-1/a";
     assert_eq!(
