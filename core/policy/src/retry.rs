@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The longest pause before the first repetition: Envoy's base interval, where a policy gives none.
 pub const DEFAULT_BACKOFF: Duration = Duration::from_millis(25);
 
+/// Times that lie closer together may pass in either order: workers look at them so often.
+const STEP: Duration = Duration::from_millis(8);
+
 /// No pause is longer than the first one times this.
 const LONGEST: u32 = 10;
 
@@ -46,9 +49,9 @@ impl Bounds {
     /// is over.
     #[must_use]
     pub fn hedges_after(&self) -> Option<Duration> {
-        let ends = [self.per_try_timeout, self.timeout];
-        let lasts = |delay: &Duration| ends.into_iter().flatten().all(|end| *delay <= end);
-        self.hedge.filter(lasts)
+        let mut ends = [self.per_try_timeout, self.timeout].into_iter().flatten();
+        self.hedge
+            .filter(|delay| ends.all(|end| *delay < end.saturating_add(STEP)))
     }
 
     /// How often it is sent at worst: for each try, and once more beside one of them.

@@ -42,10 +42,11 @@ const ROWS: &[Row] = &[
         (2, Some(1000), 25, Some(50), 0, Some(2000)),
         (4, Some(2000)),
     ),
-    ((1, Some(100), 25, Some(100), 0, None), (3, Some(325))),
+    // Within one step of the timers either may come first.
+    ((1, Some(100), 25, Some(107), 0, None), (3, Some(332))),
     // It never comes where a try, or the whole, is over before it.
-    ((1, Some(100), 25, Some(101), 0, None), (2, Some(225))),
-    ((1, None, 25, Some(501), 0, Some(500)), (2, Some(500))),
+    ((1, Some(100), 25, Some(108), 0, None), (2, Some(225))),
+    ((1, None, 25, Some(508), 0, Some(500)), (2, Some(500))),
 ];
 
 #[test]
@@ -97,6 +98,6 @@ proptest! {
             prop_assert!(wider.longest() >= unbounded.longest());
         }
         let hedged = Bounds { hedge: Some(hedge), ..unbounded };
-        prop_assert_eq!(hedged.sendings() - unbounded.sendings(), u32::from(hedge <= each));
+        prop_assert_eq!(hedged.sendings() - unbounded.sendings(), u32::from(hedge < each + STEP));
     }
 }

@@ -93,7 +93,7 @@ fn the_answer_follows_the_health_of_the_endpoints() {
     let tier = &before["destinations"][0]["tiers"][0];
     assert_eq!(
         tier["health"],
-        json!({ "healthy": 2, "total": 2, "capacity": 100, "panic": false, "overprovisioning": 140, "panic_threshold": 50 })
+        json!({ "healthy": 2, "total": 2, "capacity": 100, "panic": false, "overprovisioning": 140, "panic_threshold": 0 })
     );
     let mut client = proxy.client(LISTENER);
     for id in 0..10 {
@@ -106,7 +106,7 @@ fn the_answer_follows_the_health_of_the_endpoints() {
     let tier = &ask(&proxy, &question)["destinations"][0]["tiers"][0];
     assert_eq!(
         tier["health"],
-        json!({ "healthy": 1, "total": 2, "capacity": 70, "panic": false, "overprovisioning": 140, "panic_threshold": 50 })
+        json!({ "healthy": 1, "total": 2, "capacity": 70, "panic": false, "overprovisioning": 140, "panic_threshold": 0 })
     );
     let locality = "eu/eu-1/a";
     assert_eq!(
