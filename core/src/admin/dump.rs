@@ -156,6 +156,7 @@ fn route(route: &Route) -> Value {
         "request_mutation": route.request_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
+        "hedge_delay": route.hedge.map(duration),
         "idempotent": route.idempotent,
         "circuit_breaker": route.circuit_breaker.as_ref().map(|breaker| json!({
             "name": breaker.name,

@@ -1,6 +1,7 @@
 //! Which request is asked about.
 
-use std::collections::BTreeMap;
+mod attributes;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use meltemi_policy::words::one_of;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
+
+use attributes::Attributes;
 
 use crate::admin::Sources;
 use crate::config::{Route, Service, Snapshot};
@@ -53,7 +56,7 @@ pub(super) struct Question {
     service: Option<String>,
     /// The name of the listener that the request comes in through.
     listener: Option<String>,
-    attributes: BTreeMap<String, String>,
+    attributes: Attributes,
     /// The address that the client's connection comes from.
     pub(super) source: Option<IpAddr>,
 }
@@ -68,11 +71,11 @@ impl Question {
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<&[u8]> {
-        self.attributes.get(name).map(String::as_bytes)
+        self.attributes.0.get(name).map(String::as_bytes)
     }
 
     pub(super) fn attributes(&self) -> Vec<Value> {
-        let attributes = self.attributes.iter();
+        let attributes = self.attributes.0.iter();
         attributes
             .map(|(name, value)| json!({ "name": name, "value": value }))
             .collect()
@@ -117,7 +120,7 @@ impl Question {
             return Ok(());
         }
         let known: Vec<_> = protocol.attributes().iter().map(|it| it.name).collect();
-        let mut names = self.attributes.keys();
+        let mut names = self.attributes.0.keys();
         match names.find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => Err(Refused::UnknownAttribute {

@@ -21,7 +21,11 @@ fn bad_questions_are_told_what_is_wrong() {
         ("", 400, "the body is no question"),
         ("[1]", 400, "the body is no question"),
         (r#"{"servce": "x"}"#, 400, "unknown field `servce`"),
-        (r#"{"attributes": {"method": 7}}"#, 400, "expected a string"),
+        (
+            r#"{"attributes": {"method": 7}}"#,
+            400,
+            "attribute `method` is 7, and a value is text",
+        ),
         (r#"{"source": "here"}"#, 400, "invalid IP address"),
         (
             r#"{"service": "gone.shop"}"#,
