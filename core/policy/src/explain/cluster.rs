@@ -198,6 +198,9 @@ impl fmt::Display for Outliers {
             write!(f, " and up to {} more", seconds(self.jitter))?;
         }
         write!(f, "; looked at every {}", seconds(self.interval))?;
+        if self.max_percent >= 100 {
+            return Ok(());
+        }
         write!(f, "; at most {}% at a time", self.max_percent)?;
         match self.always_one {
             true => write!(f, ", but one always may be"),
@@ -296,6 +299,15 @@ mod tests {
         ] {
             assert_eq!(of.to_string(), format!("{causes}{rest}"));
         }
+        let all = Outliers {
+            max_percent: 100,
+            ..plain
+        };
+        let lasts = "for 30s and longer each time, 300s at most; looked at every 10s";
+        assert_eq!(
+            all.to_string(),
+            format!("after 5 failures in a row, {lasts}")
+        );
         let nothing = Outliers {
             consecutive: 0,
             ..plain
