@@ -84,7 +84,7 @@ fn route(bounds: &Bounds) -> Route {
         timeout: bounds.timeout,
         hedge: bounds.hedge,
         idempotent: true,
-        fault: is_kept.then(|| RouteFault {
+        fault: is_kept.then_some(RouteFault {
             delay: Some((Share::ALL, bounds.kept)),
             abort: None,
         }),

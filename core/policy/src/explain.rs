@@ -52,5 +52,21 @@ impl<'a> Asked<'a> {
 /// As protobuf's JSON writes it.
 #[must_use]
 pub fn seconds(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    let (whole, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    let text = format!("{whole}.{nanos:09}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text}s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_exact() {
+        for (millis, text) in [(0, "0s"), (40, "0.04s"), (1140, "1.14s"), (100_000, "100s")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+        assert_eq!(seconds(Duration::from_nanos(1)), "0.000000001s");
+    }
 }

@@ -432,5 +432,5 @@ fn settings(settings: &Settings) -> Value {
 
 /// As protobuf's JSON writes it: `1.5s`.
 pub(super) fn duration(duration: Duration) -> Value {
-    format!("{}s", duration.as_secs_f64()).into()
+    meltemi_policy::explain::seconds(duration).into()
 }

@@ -57,6 +57,14 @@ fn retries() -> RetryPolicy {
     }
 }
 
+/// So many of two.
+fn healthy(count: u32, capacity: u32) -> Value {
+    json!({
+        "healthy": count, "total": 2, "overprovisioning": 140, "capacity": capacity,
+        "panic_threshold": 0, "panic": false,
+    })
+}
+
 #[test]
 fn the_answer_follows_the_health_of_the_endpoints() {
     let (dead, alive) = (dead(), tcp_echo());
@@ -94,10 +102,9 @@ fn the_answer_follows_the_health_of_the_endpoints() {
             "because": "3 tries; 3 × 1s + 0.075s of pauses = 3.075s",
         })
     );
-    let tier = &before["destinations"][0]["tiers"][0];
     assert_eq!(
-        tier["health"],
-        json!({ "healthy": 2, "total": 2, "capacity": 100, "panic": false, "overprovisioning": 140, "panic_threshold": 0 })
+        before["destinations"][0]["tiers"][0]["health"],
+        healthy(2, 100)
     );
     let mut client = proxy.client(LISTENER);
     for id in 0..10 {
@@ -108,10 +115,7 @@ fn the_answer_follows_the_health_of_the_endpoints() {
         tier["health"]["healthy"] == 1
     });
     let tier = &ask(&proxy, &question)["destinations"][0]["tiers"][0];
-    assert_eq!(
-        tier["health"],
-        json!({ "healthy": 1, "total": 2, "capacity": 70, "panic": false, "overprovisioning": 140, "panic_threshold": 0 })
-    );
+    assert_eq!(tier["health"], healthy(1, 70));
     let locality = "eu/eu-1/a";
     assert_eq!(
         tier["endpoints"],
