@@ -46,7 +46,22 @@ pub(crate) enum Command {
     /// Says which route a request would take, why not the ones before it, and which endpoints
     /// would get what share of it.
     ///
+    /// Besides: what the route does with it (timeout, retries, hedging, limits, faults, copies,
+    /// changes), how often it is sent at worst and how long that takes, and how its endpoints are
+    /// dialled, bounded, checked and ejected. Where a hash decides, whose the request is.
+    ///
     /// Ends with 0 if there is a route, with 3 if there is none.
+    #[command(after_help = "\
+Examples:
+  Where would this call go?
+    meltemi explain -f examples/dubbo --service greeter.default.svc.cluster.local \\
+      --attr interface=org.example.Greeter --attr method=sayHello --locality eu/a
+  And when the nearest endpoint has failed?
+    ... --failed 127.0.0.1:20881
+
+A running proxy answers the same for what it runs and the health of this moment:
+  curl -s 127.0.0.1:15000/explain -d '{\"service\": \"greeter.default.svc.cluster.local\",
+    \"attributes\": {\"interface\": \"org.example.Greeter\", \"method\": \"sayHello\"}}'")]
     Explain(Explain),
     /// Shows on this machine what Meltemi does: providers in three localities and two versions, a
     /// proxy over the manifests of `examples/dubbo`, and consumers.

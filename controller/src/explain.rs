@@ -1,12 +1,12 @@
 //! Where a request would go, and why: the route, those before it, and the endpoints by tier.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use meltemi_policy::RouteTable;
+use meltemi_policy::explain::{Asked, DestinationShare, Treatment};
 use meltemi_policy::hashing::Keyed;
 use meltemi_policy::route::Verdict;
-use meltemi_policy::{Attribute as Asked, RouteTable};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -16,21 +16,15 @@ use crate::manifest::{Spec, one_of};
 use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
-mod bounds;
 mod destination;
-mod global_limit;
 mod keyed;
-mod limit;
 mod matching;
 mod render;
 mod request;
 mod tiers;
 mod treatment;
 
-pub use destination::{DestinationShare, EndpointShare, Health, KeyOwner, Tier};
-pub use global_limit::{Entry, GloballyLimited};
-pub use limit::Limited;
-pub use treatment::{Concurrency, FaultShare, MirrorShare, Mutated, Removed, Retried, Treatment};
+use destination::Situation;
 
 /// Which request.
 #[derive(Clone, Debug, Default)]
@@ -188,20 +182,17 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         let found = attributes.iter().find(|a| a.name == name)?;
         Some(found.value.as_bytes())
     };
-    let values = |index: usize| match table.attributes().get(index)? {
-        Asked::Message(name) => Some(Cow::Borrowed(value(name)?)),
-        Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
+    let asked = Asked {
+        attribute: &value,
+        source,
     };
-    let explained = table.explain(values);
+    let explained = table.explain(|index| asked.value(table.attributes().get(index)?));
     let matched = explained.matched;
     let taken = matched.and_then(|taken| server.rules.get(taken.rule));
     let passed = explained.verdicts.iter();
     let passed = passed.filter(|verdict| matched.is_none_or(|taken| taken.rule != verdict.rule));
-    let destinations = taken
-        .map(|rule| rule.destinations.as_slice())
-        .unwrap_or_default();
     let treatment = taken
-        .map(|rule| Treatment::of(rule, server, model, (&attributes, source)))
+        .map(|rule| treatment::of(rule, server, model, (&attributes, &asked)))
         .unwrap_or_default();
     let keyed = Keyed {
         own: request::key_hash(server, settings, &attributes, &treatment),
@@ -209,11 +200,14 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         attribute: &value,
         source,
     };
-    let situation = (settings.place(), query.failed.as_slice());
-    let destinations: Vec<_> = destinations
-        .iter()
-        .map(|d| destination::share(model, d, situation, &keyed))
-        .collect();
+    let situation = Situation {
+        model,
+        place: settings.place(),
+        failed: &query.failed,
+        keyed: &keyed,
+    };
+    let destinations = taken.map(|rule| destination::all(rule, situation));
+    let destinations = destinations.unwrap_or_default();
     are_known(&query.failed, &destinations)?;
     Ok(Explanation {
         service: format!("{}/{}", service.namespace, service.host),

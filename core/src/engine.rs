@@ -89,7 +89,7 @@ use repeat::Repeat;
 use run::Run;
 use server::Server;
 pub use settings::Settings;
-pub use status::{HostStatus, WorkerStatus};
+pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
 use tables::{Candidates, Tables};
 use timers::{TimerKey, Timers};
 

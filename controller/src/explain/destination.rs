@@ -1,172 +1,166 @@
 //! Which endpoints of a destination get what share, by the arithmetic of the proxy itself.
 
-use meltemi_policy::hashing::Keyed;
-use meltemi_policy::{ClusterName, LocalityRule, Place};
-use serde::Serialize;
+use std::time::Duration;
 
-use super::bounds;
+use meltemi_policy::explain::{
+    Budget, Connections, DestinationShare, Encryption, FailedParts, Keepalive, Outliers,
+};
+use meltemi_policy::hashing::Keyed;
+use meltemi_policy::{ClusterName, Limits, Place};
+
 use super::keyed;
 use super::tiers::Endpoints;
-use crate::manifest::Simple;
+use crate::manifest::{ConnectionPool, Simple};
 use crate::model::{
-    Cluster, ClusterTls, Identity, LocalityOrigin, LocalityState, Model, Trust, WeightedCluster,
+    Cluster, ClusterTls, Identity, LocalityOrigin, LocalityState, Model, Rule, Trust,
 };
 
-/// What a destination of the route gets.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DestinationShare {
-    /// `outbound|port|subset|host`.
-    pub cluster: String,
-    /// Percent of the route's requests.
-    pub weight: u32,
-    pub load_balancer: Option<String>,
-    /// What connections are encrypted and verified by; none: they are in plaintext.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<String>,
-    /// How endpoints that are new come to their weight.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup: Option<String>,
-    /// What bounds its connections and requests, of all workers together.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub limits: Vec<String>,
-    /// How endpoints are asked whether they can serve.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub health_check: Option<String>,
-    /// Whether the nearest endpoints are preferred, and if not, why.
-    pub locality: Option<String>,
-    /// Why a hash decides, and nobody can say for whom.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unhashed: Option<&'static str>,
-    /// Where the key of the request, or what else is hashed, decides: who has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<KeyOwner>,
-    /// The nearest first; none where requests fail.
-    pub tiers: Vec<Tier>,
-    /// Endpoints that get nothing, whatever happens to the others.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<EndpointShare>,
-    /// Where the requests go, in this order, if none of the endpoints can be asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fallbacks: Vec<Self>,
+/// Where a request goes that is asked about, and from where.
+#[derive(Clone, Copy)]
+pub(super) struct Situation<'a> {
+    pub(super) model: &'a Model,
+    /// Of the proxy.
+    pub(super) place: Place<'a>,
+    /// Addresses of endpoints that are to count as ejected.
+    pub(super) failed: &'a [String],
+    /// What is known of the request.
+    pub(super) keyed: &'a Keyed<'a>,
 }
 
-impl DestinationShare {
-    pub(super) fn addresses(&self) -> impl Iterator<Item = &str> {
-        let shares = std::iter::once(self).chain(&self.fallbacks);
-        let endpoints = shares.flat_map(|share| {
-            let placed = share.tiers.iter().flat_map(|tier| &tier.endpoints);
-            placed.chain(&share.left_out)
-        });
-        endpoints.map(|e| e.address.as_str())
-    }
+/// The destinations of a rule.
+pub(super) fn all(rule: &Rule, situation: Situation<'_>) -> Vec<DestinationShare> {
+    let repeats = rule.retries.is_some() || rule.hedge.is_some();
+    let of = |name: &ClusterName| share(name, repeats, situation);
+    let destinations = rule.destinations.iter();
+    destinations
+        .map(|to| DestinationShare {
+            weight: to.weight.into(),
+            fallbacks: to.fallbacks.iter().map(of).collect(),
+            ..of(&to.cluster)
+        })
+        .collect()
 }
 
-/// The endpoint that a key leads to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KeyOwner {
-    pub hash: u64,
-    /// None: there is nobody, and the request fails.
-    pub endpoint: Option<String>,
-}
-
-/// Endpoints of one distance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Tier {
-    pub priority: usize,
-    /// Percent of the destination's requests.
-    pub share: u32,
-    /// How the share follows from the health of the endpoints.
-    pub health: Health,
-    pub endpoints: Vec<EndpointShare>,
-}
-
-/// The arithmetic of a tier's share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    pub healthy: u32,
-    pub total: u32,
-    /// Percent of all requests that its healthy endpoints could take: 1.4 times their part, unless
-    /// the factor is set otherwise.
-    pub capacity: u32,
-    /// Too few are healthy in all, and here: all of its endpoints are used.
-    pub panic: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EndpointShare {
-    pub address: String,
-    pub locality: String,
-    /// Percent of the destination's requests.
-    pub share: f64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub failed: bool,
-}
-
-/// `failed` are addresses of endpoints that are to count as ejected, `keyed` is what is known of the
-/// request.
-pub(super) fn share(
-    model: &Model,
-    destination: &WeightedCluster,
-    (own, failed): (Place<'_>, &[String]),
-    keyed: &Keyed<'_>,
-) -> DestinationShare {
-    let of = |name| cluster_share(model, name, (own, failed), keyed);
-    DestinationShare {
-        weight: destination.weight,
-        fallbacks: destination.fallbacks.iter().map(of).collect(),
-        ..of(&destination.cluster)
-    }
-}
-
-fn cluster_share(
-    model: &Model,
-    name: &ClusterName,
-    (own, failed): (Place<'_>, &[String]),
-    keyed: &Keyed<'_>,
-) -> DestinationShare {
-    let cluster = model.clusters.get(name);
-    let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
-    let rule = cluster.and_then(keyed::rule);
-    DestinationShare {
+/// `repeats`: the route may send requests again.
+fn share(name: &ClusterName, repeats: bool, situation: Situation<'_>) -> DestinationShare {
+    let unknown = DestinationShare {
         cluster: name.to_string(),
-        weight: 100,
-        fallbacks: vec![],
-        load_balancer: cluster.map(|cluster| keyed::balance(cluster, keyed)),
+        weight: 100.0,
+        ..DestinationShare::default()
+    };
+    let Some(cluster) = situation.model.clusters.get(name) else {
+        return unknown;
+    };
+    let keyed = situation.keyed;
+    let placed = Endpoints::of(cluster, situation.place, situation.failed);
+    let rule = keyed::rule(cluster);
+    DestinationShare {
+        load_balancer: Some(keyed::balance(cluster, keyed)),
+        tls: cluster.tls.as_ref().map(encryption),
+        connections: connections(cluster).described(),
+        warmup: warmup(cluster),
+        limits: limits(cluster).described(),
+        retry_budget: budget(cluster).filter(|_| repeats).map(|it| it.to_string()),
+        outlier_detection: outliers(cluster).map(|it| it.to_string()),
+        health_check: health_check(cluster),
+        locality: Some(locality(&cluster.locality)),
         unhashed: rule.and_then(|rule| keyed.unknown(&rule)),
-        tls: cluster.and_then(|cluster| cluster.tls.as_ref().map(encryption)),
-        warmup: cluster.and_then(warmup),
-        limits: cluster.map(bounds::of).unwrap_or_default().described(),
-        health_check: cluster.and_then(health_check),
-        locality: cluster.map(|c| locality(&c.locality)),
-        key: placed
-            .as_ref()
-            .zip(rule.and_then(|rule| keyed.hash(&rule)))
-            .and_then(|(placed, hash)| placed.owner(hash)),
-        tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
-        left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
+        key: rule
+            .and_then(|rule| keyed.hash(&rule))
+            .and_then(|hash| placed.owner(hash)),
+        tiers: placed.tiers(),
+        left_out: placed.left_out(),
+        ..unknown
     }
+}
+
+/// Those that are written.
+fn limits(cluster: &Cluster) -> Limits {
+    let ConnectionPool { tcp, http } = cluster.pool;
+    Limits {
+        connections: tcp.max_connections,
+        pending: http.max_pending_requests,
+        requests: http.max_requests,
+        // Beside a budget it does not count.
+        retries: http.max_retries.filter(|_| cluster.retry_budget.is_none()),
+        requests_per_connection: http.max_requests_per_connection,
+    }
+}
+
+/// None where the retries themselves are bounded.
+fn budget(cluster: &Cluster) -> Option<Budget> {
+    let written = cluster.retry_budget.unwrap_or_default();
+    let budget = Budget {
+        percent: written.percent.unwrap_or(20.0),
+        min_concurrency: written.min_concurrency.unwrap_or(3),
+    };
+    limits(cluster).retries.is_none().then_some(budget)
+}
+
+fn connections(cluster: &Cluster) -> Connections {
+    // A socket's option has whole seconds.
+    let whole = |time: Duration| {
+        let more = u64::from(time.subsec_nanos() > 0);
+        Duration::from_secs(time.as_secs().saturating_add(more))
+    };
+    Connections {
+        connect_timeout: cluster.connect_timeout,
+        idle_timeout: cluster.pool.http.idle_timeout,
+        keepalive: cluster.pool.tcp.keepalive.map(|it| Keepalive {
+            probes: it.probes,
+            time: it.time.map(whole),
+            interval: it.interval.map(whole),
+        }),
+    }
+}
+
+/// With what a proxy takes where nothing is written.
+fn outliers(cluster: &Cluster) -> Option<Outliers> {
+    let rule = cluster.outlier.as_ref()?;
+    let seconds = Duration::from_secs;
+    let base = rule.base_ejection.unwrap_or(seconds(30));
+    let positive = |number: Option<u32>| number.filter(|number| *number > 0);
+    Some(Outliers {
+        consecutive: rule.consecutive_5xx.unwrap_or(5),
+        gateway: rule.consecutive_gateway.unwrap_or(0),
+        split: rule.split_errors,
+        local: positive(rule.consecutive_local).unwrap_or(5),
+        application_errors: rule.application_errors,
+        interval: rule.interval.unwrap_or(seconds(10)),
+        base,
+        longest: rule.max_ejection.unwrap_or(base.max(seconds(300))),
+        jitter: rule.max_ejection_jitter.unwrap_or_default(),
+        max_percent: positive(rule.max_ejection_percent).unwrap_or(10),
+        always_one: rule.always_eject_one_host.unwrap_or(true),
+        success_rate: rule
+            .success_rate
+            .map(|rate| rate.stdev_factor.unwrap_or(1900)),
+        failure_percentage: rule.failure_percentage.map(|rate| FailedParts {
+            threshold: rate.threshold.unwrap_or(85),
+            request_volume: rate.request_volume.unwrap_or(50),
+        }),
+    })
 }
 
 fn encryption(tls: &ClusterTls) -> String {
-    let (mode, ours) = match &tls.identity {
-        None => ("SIMPLE", String::new()),
-        Some(Identity::Secret { id, .. }) => ("MUTUAL", format!(", shows that of {id}")),
-        Some(Identity::Files { chain, .. }) => ("MUTUAL", format!(", shows {chain}")),
+    let identity = tls.identity.as_ref().map(|identity| match identity {
+        Identity::Secret { id, .. } => format!("that of the secret {}/{}", id.namespace, id.name),
+        Identity::Files { chain, .. } => chain.clone(),
+    });
+    let trust = tls.trust.as_ref().map(|trust| match trust {
+        Trust::Secret { id, .. } => format!("the secret {}/{}", id.namespace, id.name),
+        Trust::Files { authorities, .. } => match authorities {
+            Some(path) => path.clone(),
+            None => "the proxy's system".to_owned(),
+        },
+    });
+    let encryption = Encryption {
+        identity: identity.as_deref(),
+        sni: tls.sni.as_deref(),
+        names: tls.names.iter().map(ToString::to_string).collect(),
+        trust: trust.as_deref(),
     };
-    let names: Vec<_> = tls.names.iter().map(ToString::to_string).collect();
-    let names = names.join(" or ");
-    let check = match &tls.trust {
-        None => "whoever answers is believed".to_owned(),
-        Some(Trust::Secret { id, .. }) => {
-            format!("the certificate is for {names}, by an authority of {id}")
-        }
-        Some(Trust::Files { authorities, .. }) => {
-            let by = authorities.as_deref().unwrap_or("the proxy's system");
-            format!("the certificate is for {names}, by an authority of {by}")
-        }
-    };
-    let sni = tls.sni.as_ref().map(|sni| format!(" to {sni}"));
-    format!("TLS {mode}{}{ours}: {check}", sni.unwrap_or_default())
+    encryption.to_string()
 }
 
 /// None where it does not act.
@@ -198,7 +192,7 @@ fn health_check(cluster: &Cluster) -> Option<String> {
 
 fn locality(state: &LocalityState) -> String {
     match state {
-        LocalityState::Active { rule, by } => format!("{}{}", preference(rule), origin(*by)),
+        LocalityState::Active { rule, by } => format!("{rule}{}", origin(*by)),
         LocalityState::Disabled(by) => format!(
             "all localities alike: localityLbSetting.enabled is false{}",
             origin(*by)
@@ -209,26 +203,6 @@ fn locality(state: &LocalityState) -> String {
         LocalityState::NothingPermits => {
             "all localities alike: there is neither outlierDetection nor a traffic distribution"
                 .to_owned()
-        }
-    }
-}
-
-fn preference(rule: &LocalityRule) -> String {
-    match rule {
-        LocalityRule::Inactive => "all localities alike".to_owned(),
-        LocalityRule::Distribute(_) => "shares of localities by distribute".to_owned(),
-        LocalityRule::Failover { labels, regions } => {
-            let mut text = match labels.as_slice() {
-                [] => "nearest first".to_owned(),
-                labels => {
-                    let labels: Vec<_> = labels.iter().map(ToString::to_string).collect();
-                    format!("nearest first by {}", labels.join(", "))
-                }
-            };
-            for failover in regions {
-                text.push_str(&format!(", from {} to {}", failover.from, failover.to));
-            }
-            text
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Which service, server and attributes a query means.
 
-use super::{Attribute, ExplainError, Query, Treatment};
+use meltemi_policy::explain::Treatment;
+
+use super::{Attribute, ExplainError, Query};
 use crate::manifest::{Hidden, Spec, nearest, one_of};
 use crate::model::{Model, Rule, Server, Service, SettingValue};
 use crate::schema::{ProtocolSchema, Settings};

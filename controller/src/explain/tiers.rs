@@ -1,9 +1,9 @@
 //! The tiers of a destination with their shares, by the arithmetic of the proxy itself.
 
+use meltemi_policy::explain::{EndpointShare, Health, KeyOwner, Tier};
 use meltemi_policy::hashing;
 use meltemi_policy::{HashTables, Place, Placed, Placement, TierHost, load};
 
-use super::destination::{EndpointShare, Health, KeyOwner, Tier};
 use crate::manifest::ConsistentHash;
 use crate::model::Cluster;
 
@@ -62,10 +62,17 @@ impl<'a> Endpoints<'a> {
             .collect()
     }
 
+    /// Envoy's, where the cluster gives none.
+    fn panic_threshold(&self) -> u32 {
+        self.cluster.panic_threshold.unwrap_or(50)
+    }
+
     fn loads(&self, hosts: &[load::HostCounts]) -> Vec<load::PriorityLoad> {
-        // Envoy's, where the cluster gives none.
-        let threshold = self.cluster.panic_threshold.unwrap_or(50);
-        load::distribute(hosts, load::DEFAULT_OVERPROVISIONING, threshold)
+        load::distribute(
+            hosts,
+            load::DEFAULT_OVERPROVISIONING,
+            self.panic_threshold(),
+        )
     }
 
     /// Who has a key of this hash; none where keys do not decide.
@@ -132,6 +139,8 @@ impl<'a> Endpoints<'a> {
                 health: Health {
                     healthy: counts.healthy,
                     total: counts.total,
+                    overprovisioning: load::DEFAULT_OVERPROVISIONING,
+                    panic_threshold: self.panic_threshold(),
                     capacity: load::capacity(&counts, load::DEFAULT_OVERPROVISIONING),
                     panic: load.panic,
                 },
@@ -211,6 +220,7 @@ impl<'a> Endpoints<'a> {
             locality: endpoint.locality.to_string(),
             share: (share * 10.0).round() / 10.0,
             failed: !self.is_healthy(index),
+            ..EndpointShare::default()
         })
     }
 }

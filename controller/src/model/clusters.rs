@@ -1,9 +1,8 @@
 //! The clusters that the rules lead to: endpoints, and the policy towards them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use meltemi_policy::{ClusterName, Locality, subset};
+use meltemi_policy::{ClusterName, DEFAULT_CONNECT_TIMEOUT, Locality, subset};
 
 use super::destination_rules::MergedRule;
 use super::hashing;
@@ -13,9 +12,6 @@ use super::services::Port;
 use super::{Cluster, ClusterTls, Context, Findings, Rule, Server, Service, tls};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
-
-/// Where no rule says anything.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The closure of the servers' rules, and nothing else.
 pub(super) fn of(
@@ -94,7 +90,7 @@ fn cluster(
         balance: balance(&policy),
         hash: balancer.and_then(|lb| lb.hash.clone()),
         warmup: balancer.and_then(|lb| lb.warmup),
-        connect_timeout: pool.tcp.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        connect_timeout: pool.tcp.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
         pool,
         tls,
         max_unknown_nodes: None,

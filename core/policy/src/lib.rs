@@ -1,10 +1,11 @@
 //! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers, token
-//! buckets, adaptive concurrency.
+//! buckets, adaptive concurrency, and what both say of a request.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, so that a rule means the same
 //! where it is checked, where it is explained and where it is applied.
 
 pub mod cluster_name;
+pub mod explain;
 pub mod gradient;
 pub mod hashing;
 mod health_check;
@@ -28,7 +29,7 @@ pub use cluster_name::ClusterName;
 pub use gradient::{Gradient, GradientParams};
 pub use hashing::{HashPolicy, HashTables, Hashed, Hashing, TierHost};
 pub use health_check::HealthCheck;
-pub use limits::Limits;
+pub use limits::{DEFAULT_CONNECT_TIMEOUT, Limits};
 pub use load::{HostCounts, PriorityLoad};
 pub use locality::{
     Distribution, Locality, LocalityParseError, LocalityPattern, LocalityRule, PatternError,

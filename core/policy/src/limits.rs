@@ -1,4 +1,9 @@
-//! What may be in use of a cluster at a time.
+//! What may be in use of a cluster at a time, and how long a connection may take.
+
+use std::time::Duration;
+
+/// How long a connection may take to be made: Envoy's, where a cluster gives none.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Envoy's circuit breakers: what all workers together may use of a cluster. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use meltemi_policy::Place;
+use meltemi_policy::explain::{CircuitBreakers, InUse};
 use serde_json::{Map, Value, json};
 
 use super::{Sources, dump, tls};
@@ -27,8 +28,7 @@ struct Use {
 /// All clusters by name.
 pub(super) async fn clusters(sources: &Sources) -> Value {
     let snapshot = sources.snapshot();
-    let workers = tokio::time::timeout(PATIENCE, sources.acceptor.workers.status()).await;
-    let workers = workers.unwrap_or_default();
+    let workers = workers(sources).await;
     let uses = uses(&workers);
     let circuits = sources.acceptor.workers.circuits();
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
@@ -48,25 +48,27 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     json!({ "clusters": clusters, "workers": workers })
 }
 
+/// How the workers are; nothing, where one of them is slow to tell.
+pub(super) async fn workers(sources: &Sources) -> Vec<WorkerStatus> {
+    let status = sources.acceptor.workers.status();
+    let status = tokio::time::timeout(PATIENCE, status).await;
+    status.unwrap_or_default()
+}
+
 /// What is in use of what the cluster allows, and what remains; all workers together. Without a bound,
 /// requests and retries are not counted.
-pub(super) fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> Value {
+pub(super) fn circuit_breakers(cluster: &Cluster, usage: &Usage) -> CircuitBreakers {
     let limits = cluster.limits;
-    let of = |count: &Count, most: Option<u32>, counted: bool| {
-        let in_use = count.in_use();
-        json!({
-            "in_use": counted.then_some(in_use),
-            "max": most,
-            "remaining": most.map(|most| most.saturating_sub(in_use)),
-        })
+    let bounded = |count: &Count, most: Option<u32>| {
+        let in_use = most.is_some().then(|| count.in_use());
+        InUse::of(in_use, most)
     };
-    let bounded = |count, most: Option<u32>| of(count, most, most.is_some());
-    json!({
-        "connections": of(&usage.connections, limits.connections, true),
-        "pending_requests": bounded(&usage.pending, limits.pending),
-        "requests": bounded(&usage.requests, limits.requests),
-        "retries": bounded(&usage.retries, limits.retries),
-    })
+    CircuitBreakers {
+        connections: InUse::of(Some(usage.connections.in_use()), limits.connections),
+        pending_requests: bounded(&usage.pending, limits.pending),
+        requests: bounded(&usage.requests, limits.requests),
+        retries: bounded(&usage.retries, limits.retries),
+    }
 }
 
 /// One like the workers', who compute the same from the same.

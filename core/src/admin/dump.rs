@@ -156,6 +156,7 @@ fn route(route: &Route) -> Value {
         "request_mutation": route.request_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "response_mutation": route.response_mutation.iter().map(mutation).collect::<Vec<_>>(),
         "retries": route.retry.as_ref().map(retries),
+        "hedge_delay": route.hedge.map(duration),
         "idempotent": route.idempotent,
         "circuit_breaker": route.circuit_breaker.as_ref().map(|breaker| json!({
             "name": breaker.name,
@@ -431,5 +432,5 @@ fn settings(settings: &Settings) -> Value {
 
 /// As protobuf's JSON writes it: `1.5s`.
 pub(super) fn duration(duration: Duration) -> Value {
-    format!("{}s", duration.as_secs_f64()).into()
+    meltemi_policy::explain::seconds(duration).into()
 }

@@ -2,35 +2,57 @@
 //! what `meltemi explain` says of manifests, in its words as far as a proxy knows the same.
 
 mod destination;
-mod limit;
 mod question;
 mod treatment;
 
 use std::sync::Arc;
 
 use meltemi_policy::RouteTable;
+use meltemi_policy::explain::Asked;
 use meltemi_policy::hashing::Keyed;
 use meltemi_policy::route::Verdict;
 use serde_json::{Map, Value, json};
 
-use super::Sources;
+use super::{Sources, clusters};
 use crate::config::{Route, Service, Snapshot};
+use crate::engine::WorkerStatus;
 use question::Question;
 pub(super) use question::Refused;
+use treatment::Taken;
 
 /// Answers a question, which is the body of a request.
-pub(super) fn explain(sources: &Sources, body: &[u8]) -> Result<Value, Refused> {
+pub(super) async fn explain(sources: &Sources, body: &[u8]) -> Result<Value, Refused> {
     let snapshot = sources.snapshot();
+    let mut routes = snapshot.routes.values().flat_map(|config| &config.routes);
+    let workers = match routes.any(|route| route.adaptive_concurrency.is_some()) {
+        true => clusters::workers(sources).await,
+        false => vec![],
+    };
+    answer(body, (sources, &snapshot), &workers)
+}
+
+/// `workers` are needed where some route's limit is theirs.
+fn answer(
+    body: &[u8],
+    at: (&Sources, &Snapshot),
+    workers: &[WorkerStatus],
+) -> Result<Value, Refused> {
+    let (sources, snapshot) = at;
     let question = Question::parse(body)?;
-    let service = question.service(&snapshot)?;
+    let service = question.service(snapshot)?;
     let protocol = question::protocol(service, sources)?;
     question.are_known(protocol.as_ref())?;
-    let rules = rules(service, &snapshot);
+    let rules = rules(service, snapshot);
     let compiled = rules
         .iter()
         .map(|rule| (rule.matches.clone(), rule.as_ref()));
     let table = RouteTable::new(compiled).map_err(|error| Refused::Routes(error.to_string()))?;
-    let explained = table.explain(|index| question.value(table.attributes().get(index)?));
+    let value = |name: &str| question.attribute(name);
+    let asked = Asked {
+        attribute: &value,
+        source: question.source,
+    };
+    let explained = table.explain(|index| asked.value(table.attributes().get(index)?));
     let matched = explained.matched;
     let passed = explained.verdicts.iter();
     let passed = passed.filter(|verdict| matched.is_none_or(|taken| taken.rule != verdict.rule));
@@ -48,24 +70,28 @@ pub(super) fn explain(sources: &Sources, body: &[u8]) -> Result<Value, Refused> 
     if let Some(source) = question.source {
         answer["source"] = source.to_string().into();
     }
-    let taken = matched.and_then(|taken| Some((rules.get(taken.rule)?, taken.alternative)));
-    if let Some((rule, alternative)) = taken {
+    let taken = matched.and_then(|taken| Some((taken, rules.get(taken.rule)?)));
+    if let Some((matched, rule)) = taken {
         answer["route"] = route(rule);
         if rule.matches.len() > 1 {
-            answer["alternative"] = (alternative + 1).into();
+            answer["alternative"] = (matched.alternative + 1).into();
         }
         let key = question.key(protocol.as_ref(), rule);
-        let value = |name: &str| question.attribute(name);
         let keyed = Keyed {
             own: key.and_then(|key| protocol.key_hash(&key)),
             route: &rule.hash_policy,
             attribute: &value,
             source: question.source,
         };
-        let at = (sources, snapshot.as_ref());
-        answer["destinations"] = destination::all(rule, at, &keyed);
-        let treatment = treatment::of(rule, &question, (service, protocol.as_ref()), at);
-        if let Some(answer) = answer.as_object_mut() {
+        answer["destinations"] = json!(destination::all(rule, at, &keyed));
+        let taken = Taken {
+            route: rule,
+            place: matched.rule,
+            service,
+            protocol: protocol.as_ref(),
+        };
+        let treatment = json!(treatment::of(taken, &asked, at, workers));
+        if let (Value::Object(answer), Value::Object(treatment)) = (&mut answer, treatment) {
             answer.extend(treatment);
         }
     }

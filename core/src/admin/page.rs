@@ -97,7 +97,7 @@ async fn explained(body: Incoming, sources: &Sources) -> Answer {
             return text(StatusCode::REQUEST_TIMEOUT, message);
         }
     };
-    match explain::explain(sources, &body) {
+    match explain::explain(sources, &body).await {
         Ok(answer) => json(&answer),
         Err(refused) => text(StatusCode::BAD_REQUEST, format!("{refused}\n")),
     }

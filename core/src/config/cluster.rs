@@ -11,7 +11,10 @@ mod warmup;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{HashPolicy, Hashing, Limits, LocalityRule, Place, Placed, Placement, Warmup};
+use meltemi_policy::{
+    DEFAULT_CONNECT_TIMEOUT, HashPolicy, Hashing, Limits, LocalityRule, Place, Placed, Placement,
+    Warmup,
+};
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
 use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
@@ -29,8 +32,6 @@ use super::retry::RetryBudget;
 use super::{Endpoints, Setting, hash_policy};
 use crate::tls::Tls;
 
-/// Envoy's, where the cluster gives none.
-const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Envoy's, where the cluster gives none, in percent.
 const DEFAULT_PANIC_THRESHOLD: u32 = 50;
 /// Envoy's, where the cluster gives none.

@@ -47,7 +47,7 @@ impl Exchange {
 }
 
 impl Engine {
-    /// Limits how long the attempt that has just been sent is the only one.
+    /// Limits how long the try that has just begun asks one endpoint alone.
     pub(super) fn watch_for_hedge(&mut self, key: ExchangeKey) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
@@ -56,13 +56,11 @@ impl Engine {
         let Some(delay) = delay.filter(|_| exchange.bears_a_rival()) else {
             return;
         };
-        let Some(repeat) = exchange.repeat.as_mut().filter(|it| !it.hedged) else {
+        let repeat = exchange.repeat.as_mut();
+        let Some(repeat) = repeat.filter(|it| !it.hedged && it.hedge.is_none()) else {
             return;
         };
-        let timer = self.timers.set(self.now + delay, Timer::Hedge(key));
-        if let Some(before) = repeat.hedge.replace(timer) {
-            self.timers.cancel(before);
-        }
+        repeat.hedge = Some(self.timers.set(self.now + delay, Timer::Hedge(key)));
     }
 
     /// An attempt is slow: another endpoint is asked, too, if there is one.

@@ -148,6 +148,10 @@ impl Engine {
         let Some(repeat) = exchange.repeat.as_mut() else {
             return;
         };
+        let timers = [repeat.limit.take(), repeat.hedge.take()];
+        for timer in timers.into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
         let longest = longest_pause(first, repeat.retries);
         repeat.retries += 1;
         exchange.chosen = 0;
@@ -181,7 +185,10 @@ impl Engine {
         true
     }
 
-    /// Limits the time of the attempt that has just been sent, and how long it is the only one.
+    /// Limits the time of the try that has just begun, and how long an endpoint is asked alone in it.
+    ///
+    /// It goes on where an endpoint that could not be reached was replaced by another. With a second
+    /// attempt beside the first its time begins anew.
     #[inline(always)]
     pub(super) fn watch_try(&mut self, key: ExchangeKey) {
         self.limit_try(key);
@@ -197,7 +204,8 @@ impl Engine {
         let (Some(limit), false) = (limit, exchange.waits) else {
             return;
         };
-        let Some(repeat) = &mut exchange.repeat else {
+        let repeat = exchange.repeat.as_mut();
+        let Some(repeat) = repeat.filter(|it| it.limit.is_none() || it.rival.is_some()) else {
             return;
         };
         let timer = self.timers.set(self.now + limit, Timer::Try(key));

@@ -16,6 +16,21 @@ pub struct WorkerStatus {
     pub buffered: usize,
     /// Endpoints with a state of their own.
     pub hosts: Vec<HostStatus>,
+    /// Routes whose limit is found by latencies.
+    pub concurrency: Vec<ConcurrencyStatus>,
+}
+
+/// The limit of a route, as this worker has found it.
+#[derive(Clone, Debug)]
+pub struct ConcurrencyStatus {
+    /// The name of its service.
+    pub service: String,
+    /// Its place among the routes of that.
+    pub route: usize,
+    /// So many requests may be under way.
+    pub limit: u32,
+    /// So many are.
+    pub under_way: u32,
 }
 
 /// An endpoint as this worker sees it.
@@ -75,6 +90,11 @@ impl Engine {
                     connections: host.connections.len(),
                     leaving: host.leaving,
                 })
+                .collect(),
+            concurrency: self
+                .tables
+                .services()
+                .flat_map(|(_, it)| it.concurrency())
                 .collect(),
         }
     }

@@ -1,5 +1,7 @@
 //! How the places of client and endpoints decide who is asked: Istio's `LocalityLoadBalancerSetting`.
 
+use std::fmt;
+
 use super::LocalityPattern;
 
 /// The rule of a cluster, after it was decided that it acts.
@@ -44,6 +46,25 @@ impl LocalityRule {
     }
 }
 
+/// In a few words.
+impl fmt::Display for LocalityRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (labels, regions) = match self {
+            Self::Inactive => return write!(f, "all localities alike"),
+            Self::Distribute(_) => return write!(f, "shares of localities by distribute"),
+            Self::Failover { labels, regions } => (labels, regions),
+        };
+        write!(f, "nearest first")?;
+        let mut before = " by ";
+        for label in labels {
+            write!(f, "{before}{label}")?;
+            before = ", ";
+        }
+        let mut regions = regions.iter();
+        regions.try_for_each(|it| write!(f, ", from {} to {}", it.from, it.to))
+    }
+}
+
 /// One entry of `failover`: clients of region `from` prefer region `to` next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegionFailover {
@@ -73,8 +94,8 @@ impl PriorityLabel {
 }
 
 /// As it is written.
-impl std::fmt::Display for PriorityLabel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for PriorityLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         match &self.value {
             Some(value) => write!(f, "={value}"),

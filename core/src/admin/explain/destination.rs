@@ -1,54 +1,52 @@
 //! Which endpoints of a route's destinations get what share, as the workers' balancers have it.
 
+use meltemi_policy::explain::{
+    Budget, Connections, DestinationShare, Encryption, EndpointShare, FailedParts, Health,
+    Keepalive, KeyOwner, Outliers, Tier,
+};
 use meltemi_policy::hashing::{HashRule, Keyed};
 use meltemi_policy::{HealthCheck, load};
-use serde_json::{Value, json};
 
 use crate::admin::clusters::{balancer, circuit_breakers, health};
 use crate::admin::{Sources, dump};
 use crate::balance::Balancer;
-use crate::config::{Cluster, Endpoint, Health, LbPolicy, Route, Snapshot, WeightedCluster};
+use crate::config::{self, Cluster, Endpoint, LbPolicy, OutlierDetection, Route, Snapshot};
 use crate::driver::LeftOut;
+use crate::tls::{IdentitySource, TlsSettings, TrustSource};
 
 /// The destinations of a route. `keyed` is what is known of the request.
-pub(super) fn all(route: &Route, at: (&Sources, &Snapshot), keyed: &Keyed<'_>) -> Value {
+pub(super) fn all(
+    route: &Route,
+    at: (&Sources, &Snapshot),
+    keyed: &Keyed<'_>,
+) -> Vec<DestinationShare> {
     let sum: u32 = route.destinations.iter().map(|to| to.weight).sum();
+    let repeats = route.retry.is_some() || route.hedge.is_some();
+    let of = |name: &String| share(name, repeats, at, keyed);
     let destinations = route.destinations.iter();
     destinations
-        .map(|to| destination(to, sum, at, keyed))
+        .map(|to| DestinationShare {
+            weight: f64::from(to.weight) * 100.0 / f64::from(sum.max(1)),
+            fallbacks: to.fallbacks.iter().map(of).collect(),
+            ..of(&to.cluster)
+        })
         .collect()
 }
 
-fn destination(
-    to: &WeightedCluster,
-    sum: u32,
-    at: (&Sources, &Snapshot),
+/// `repeats`: the route may send requests again.
+fn share(
+    name: &str,
+    repeats: bool,
+    (sources, snapshot): (&Sources, &Snapshot),
     keyed: &Keyed<'_>,
-) -> Value {
-    let mut shown = share(&to.cluster, at, keyed);
-    shown["weight"] = percent(to.weight, sum);
-    if !to.fallbacks.is_empty() {
-        let fallbacks = to.fallbacks.iter();
-        shown["fallbacks"] = fallbacks.map(|name| share(name, at, keyed)).collect();
-    }
-    shown
-}
-
-/// A whole one as such.
-fn percent(weight: u32, sum: u32) -> Value {
-    let (weight, sum) = (u64::from(weight) * 100, u64::from(sum.max(1)));
-    match weight % sum {
-        0 => (weight / sum).into(),
-        _ => (weight as f64 / sum as f64).into(),
-    }
-}
-
-fn share(name: &str, (sources, snapshot): (&Sources, &Snapshot), keyed: &Keyed<'_>) -> Value {
-    let mut shown = json!({ "cluster": name, "weight": 100 });
+) -> DestinationShare {
+    let unknown = DestinationShare {
+        cluster: name.to_owned(),
+        weight: 100.0,
+        ..DestinationShare::default()
+    };
     let Some(cluster) = snapshot.clusters.get(name) else {
-        shown["load_balancer"] = Value::Null;
-        shown["tiers"] = json!([]);
-        return shown;
+        return unknown;
     };
     let left_out = sources.overlay.of(name);
     let placed = Placed {
@@ -56,29 +54,26 @@ fn share(name: &str, (sources, snapshot): (&Sources, &Snapshot), keyed: &Keyed<'
         cluster,
         left_out: &left_out,
     };
-    let circuits = sources.acceptor.workers.circuits();
-    shown["load_balancer"] = balance(cluster, keyed).into();
-    shown["circuit_breakers"] = circuit_breakers(cluster, &circuits.cluster(name));
-    shown["locality_rule"] = dump::locality_rule(&cluster.locality);
-    shown["tiers"] = placed.tiers();
+    let usage = sources.acceptor.workers.circuits().cluster(name);
     let rule = rule(cluster);
-    let parts = [
-        ("warmup", warmup(cluster).into()),
-        ("limits", cluster.limits.described().into()),
-        ("health_check", health_check(cluster).into()),
-        (
-            "unhashed",
-            rule.and_then(|rule| keyed.unknown(&rule)).into(),
-        ),
-        ("key", placed.owner(rule, keyed)),
-        ("left_out", placed.endpoints(None).into()),
-    ];
-    for (name, part) in parts {
-        if !part.is_null() && part != json!([]) {
-            shown[name] = part;
-        }
+    let tls = cluster.tls.as_deref();
+    DestinationShare {
+        load_balancer: Some(balance(cluster, keyed)),
+        tls: tls.map(|tls| encryption(tls.settings())),
+        connections: connections(cluster).described(),
+        warmup: warmup(cluster),
+        limits: cluster.limits.described(),
+        retry_budget: budget(cluster).filter(|_| repeats).map(|it| it.to_string()),
+        circuit_breakers: Some(circuit_breakers(cluster, &usage)),
+        outlier_detection: cluster.outlier.as_ref().map(|it| outliers(it).to_string()),
+        health_check: health_check(cluster),
+        locality: Some(cluster.locality.to_string()),
+        unhashed: rule.and_then(|rule| keyed.unknown(&rule)),
+        key: placed.owner(rule, keyed),
+        tiers: placed.tiers(),
+        left_out: placed.endpoints(None),
+        ..unknown
     }
-    shown
 }
 
 fn balance(cluster: &Cluster, keyed: &Keyed<'_>) -> String {
@@ -100,6 +95,69 @@ fn rule(cluster: &Cluster) -> Option<HashRule<'_>> {
         policies: &cluster.hash_policy,
         balance_factor: cluster.hash_balance_factor,
     })
+}
+
+fn connections(cluster: &Cluster) -> Connections {
+    Connections {
+        connect_timeout: cluster.connect_timeout,
+        idle_timeout: cluster.idle_timeout,
+        keepalive: cluster.keepalive.map(|it| Keepalive {
+            probes: it.probes,
+            time: it.time,
+            interval: it.interval,
+        }),
+    }
+}
+
+/// None where the retries themselves are bounded.
+fn budget(cluster: &Cluster) -> Option<Budget> {
+    let budget = Budget {
+        percent: cluster.retry_budget.share.percent(),
+        min_concurrency: cluster.retry_budget.min_concurrency,
+    };
+    cluster.limits.retries.is_none().then_some(budget)
+}
+
+fn outliers(rule: &OutlierDetection) -> Outliers {
+    Outliers {
+        consecutive: rule.consecutive_errors,
+        gateway: rule.consecutive_gateway_errors,
+        split: rule.split_errors,
+        local: rule.consecutive_local_errors,
+        application_errors: rule.application_errors,
+        interval: rule.interval,
+        base: rule.base_ejection_time,
+        longest: rule.max_ejection_time,
+        jitter: rule.max_ejection_time_jitter,
+        max_percent: rule.max_ejection_percent,
+        always_one: rule.always_eject_one_host,
+        success_rate: rule.success_rate.map(|rate| rate.stdev_factor),
+        failure_percentage: rule.failure_percentage.map(|rate| FailedParts {
+            threshold: rate.threshold,
+            request_volume: rate.request_volume,
+        }),
+    }
+}
+
+fn encryption(tls: &TlsSettings) -> String {
+    let identity = tls.identity.as_ref().map(|identity| match identity {
+        IdentitySource::Secret(name) => format!("that of the secret {name}"),
+        IdentitySource::Files { chain, .. } => chain.display().to_string(),
+    });
+    let trust = tls.trust.as_ref().map(|trust| match trust {
+        TrustSource::Secret(name) => format!("the secret {name}"),
+        TrustSource::Files { authorities, .. } => match authorities {
+            Some(path) => path.display().to_string(),
+            None => "the proxy's system".to_owned(),
+        },
+    });
+    let encryption = Encryption {
+        identity: identity.as_deref(),
+        sni: tls.sni.as_deref(),
+        names: tls.names.iter().map(ToString::to_string).collect(),
+        trust: trust.as_deref(),
+    };
+    encryption.to_string()
 }
 
 fn health_check(cluster: &Cluster) -> Option<String> {
@@ -129,27 +187,27 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    fn tiers(&self) -> Value {
+    fn tiers(&self) -> Vec<Tier> {
+        let overprovisioning = self.cluster.endpoints.overprovisioning;
         let tiers = self.balancer.counts().iter().zip(self.balancer.loads());
-        let tiers = tiers.enumerate().map(|(priority, (counts, load))| {
-            let overprovisioning = self.cluster.endpoints.overprovisioning;
-            json!({
-                "priority": priority,
-                "share": load.healthy + load.degraded,
-                "health": {
-                    "healthy": counts.healthy,
-                    "total": counts.total,
-                    "capacity": load::capacity(counts, overprovisioning),
-                    "panic": load.panic,
-                },
-                "endpoints": self.endpoints(Some(priority)),
-            })
+        let tiers = tiers.enumerate().map(|(priority, (counts, load))| Tier {
+            priority,
+            share: load.healthy + load.degraded,
+            health: Health {
+                healthy: counts.healthy,
+                total: counts.total,
+                overprovisioning,
+                capacity: load::capacity(counts, overprovisioning),
+                panic_threshold: self.cluster.panic_threshold,
+                panic: load.panic,
+            },
+            endpoints: self.endpoints(Some(priority)),
         });
         tiers.collect()
     }
 
     /// Those of a tier; without one those that get nothing, whatever happens to the others.
-    fn endpoints(&self, tier: Option<usize>) -> Vec<Value> {
+    fn endpoints(&self, tier: Option<usize>) -> Vec<EndpointShare> {
         let hosts = self.cluster.endpoints.hosts.iter();
         let placed = hosts
             .zip(self.balancer.host_tiers())
@@ -160,42 +218,28 @@ impl Placed<'_> {
             .collect()
     }
 
-    fn endpoint(&self, host: &Endpoint, share: f64) -> Value {
-        let mut shown = json!({
-            "address": host.address.to_string(),
-            "locality": host.locality.to_string(),
-            "share": (share * 1000.0).round() / 10.0,
-        });
-        let is_usable = matches!(host.health, Health::Healthy | Health::Degraded);
-        let flags = [
-            (
-                "failed",
-                self.left_out.contains(&host.address) || !is_usable,
-            ),
-            ("ejected", self.left_out.ejected.contains(&host.address)),
-            (
-                "failed_check",
-                self.left_out.unhealthy.contains(&host.address),
-            ),
-        ];
-        for (flag, _) in flags.into_iter().filter(|(_, holds)| *holds) {
-            shown[flag] = true.into();
+    fn endpoint(&self, host: &Endpoint, share: f64) -> EndpointShare {
+        use config::Health::{Degraded, Healthy};
+        let is_usable = matches!(host.health, Healthy | Degraded);
+        EndpointShare {
+            address: host.address.to_string(),
+            locality: host.locality.to_string(),
+            share: (share * 1000.0).round() / 10.0,
+            failed: self.left_out.contains(&host.address) || !is_usable,
+            ejected: self.left_out.ejected.contains(&host.address),
+            failed_check: self.left_out.unhealthy.contains(&host.address),
+            health: (host.health != Healthy).then(|| health(host.health)),
         }
-        if host.health != Health::Healthy {
-            shown["health"] = health(host.health).into();
-        }
-        shown
     }
 
-    /// Who has what is hashed; null where that cannot be said.
-    fn owner(&self, rule: Option<HashRule<'_>>, keyed: &Keyed<'_>) -> Value {
-        let Some((rule, hash)) = rule.and_then(|rule| Some((rule, keyed.hash(&rule)?))) else {
-            return Value::Null;
-        };
+    /// Who has what is hashed; none where that cannot be said.
+    fn owner(&self, rule: Option<HashRule<'_>>, keyed: &Keyed<'_>) -> Option<KeyOwner> {
+        let rule = rule?;
+        let hash = keyed.hash(&rule)?;
         let names: Vec<_> = self.cluster.hashed_names().collect();
         let owner = self.balancer.hash_tables(rule.table, &names).at(hash);
         let endpoint = owner.and_then(|index| self.cluster.endpoints.hosts.get(index));
         let endpoint = endpoint.map(|host| host.address.to_string());
-        json!({ "hash": hash, "endpoint": endpoint })
+        Some(KeyOwner { hash, endpoint })
     }
 }

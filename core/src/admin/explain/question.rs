@@ -1,18 +1,20 @@
 //! Which request is asked about.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod attributes;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use meltemi_codec::Protocol;
+use meltemi_policy::ClusterName;
+use meltemi_policy::explain::Removed;
 use meltemi_policy::words::one_of;
-use meltemi_policy::{Attribute, ClusterName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::treatment;
+use attributes::Attributes;
+
 use crate::admin::Sources;
 use crate::config::{Route, Service, Snapshot};
 
@@ -54,7 +56,7 @@ pub(super) struct Question {
     service: Option<String>,
     /// The name of the listener that the request comes in through.
     listener: Option<String>,
-    attributes: BTreeMap<String, String>,
+    attributes: Attributes,
     /// The address that the client's connection comes from.
     pub(super) source: Option<IpAddr>,
 }
@@ -69,19 +71,11 @@ impl Question {
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<&[u8]> {
-        self.attributes.get(name).map(String::as_bytes)
-    }
-
-    /// What a route's condition looks at.
-    pub(super) fn value(&self, of: &Attribute) -> Option<Cow<'_, [u8]>> {
-        match of {
-            Attribute::Message(name) => self.attribute(name).map(Cow::Borrowed),
-            Attribute::SourceAddress => Some(Cow::Owned(self.source?.to_string().into_bytes())),
-        }
+        self.attributes.0.get(name).map(String::as_bytes)
     }
 
     pub(super) fn attributes(&self) -> Vec<Value> {
-        let attributes = self.attributes.iter();
+        let attributes = self.attributes.0.iter();
         attributes
             .map(|(name, value)| json!({ "name": name, "value": value }))
             .collect()
@@ -126,7 +120,7 @@ impl Question {
             return Ok(());
         }
         let known: Vec<_> = protocol.attributes().iter().map(|it| it.name).collect();
-        let mut names = self.attributes.keys();
+        let mut names = self.attributes.0.keys();
         match names.find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => Err(Refused::UnknownAttribute {
@@ -143,7 +137,7 @@ impl Question {
         let value = self.attribute(name)?;
         let removed = route.remove_prefix.as_ref();
         let removed = removed.filter(|removed| removed.attribute == name);
-        let sent = removed.and_then(|removed| treatment::without_prefix(removed, value));
+        let sent = removed.and_then(|removed| Removed::sent(&removed.prefix, value));
         Some(sent.unwrap_or(value).to_vec())
     }
 }

@@ -7,6 +7,7 @@ use meltemi_policy::Gradient;
 use super::Route;
 use crate::{
     config::AdaptiveConcurrency,
+    engine::ConcurrencyStatus,
     telemetry::{ConcurrencyMetrics, WorkerTelemetry},
 };
 
@@ -44,6 +45,17 @@ impl Concurrency {
             gradient: RefCell::new(gradient),
             metrics,
         })
+    }
+
+    /// Of the route at this place among those of a service.
+    pub(super) fn status(&self, service: &str, route: usize) -> ConcurrencyStatus {
+        let gradient = self.gradient.borrow();
+        ConcurrencyStatus {
+            service: service.to_owned(),
+            route,
+            limit: gradient.limit(),
+            under_way: gradient.outstanding(),
+        }
     }
 
     /// A place for one more request, if there is one.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{self, Snapshot},
-    engine::mirror::Mirror,
+    engine::{ConcurrencyStatus, mirror::Mirror},
     telemetry::{ClusterMetrics, Series, ServiceMetrics, WorkerTelemetry},
 };
 
@@ -171,6 +171,15 @@ fn configured(
 }
 
 impl Service {
+    /// The limits of its routes that are found by latencies.
+    pub(in crate::engine) fn concurrency(&self) -> impl Iterator<Item = ConcurrencyStatus> {
+        let routes = self.routes.targets().iter().enumerate();
+        routes.filter_map(|(place, route)| {
+            let concurrency = route.concurrency.as_ref()?;
+            Some(concurrency.status(&self.name, place))
+        })
+    }
+
     /// The first route that matches a request from this address.
     pub(in crate::engine) fn select<'m>(
         &self,

@@ -21,7 +21,11 @@ fn bad_questions_are_told_what_is_wrong() {
         ("", 400, "the body is no question"),
         ("[1]", 400, "the body is no question"),
         (r#"{"servce": "x"}"#, 400, "unknown field `servce`"),
-        (r#"{"attributes": {"method": 7}}"#, 400, "expected a string"),
+        (
+            r#"{"attributes": {"method": 7}}"#,
+            400,
+            "attribute `method` is 7, and a value is text",
+        ),
         (r#"{"source": "here"}"#, 400, "invalid IP address"),
         (
             r#"{"service": "gone.shop"}"#,
@@ -53,6 +57,14 @@ fn retries() -> RetryPolicy {
     }
 }
 
+/// So many of two.
+fn healthy(count: u32, capacity: u32) -> Value {
+    json!({
+        "healthy": count, "total": 2, "overprovisioning": 140, "capacity": capacity,
+        "panic_threshold": 0, "panic": false,
+    })
+}
+
 #[test]
 fn the_answer_follows_the_health_of_the_endpoints() {
     let (dead, alive) = (dead(), tcp_echo());
@@ -80,13 +92,19 @@ fn the_answer_follows_the_health_of_the_endpoints() {
         before["retries"],
         json!({
             "attempts": 3, "on": ["connect-failure"], "idempotent_only": true,
-            "per_try_timeout": "1s", "longest": "3.075s",
+            "per_try_timeout": "1s", "backoff": "0.025s",
         })
     );
-    let tier = &before["destinations"][0]["tiers"][0];
     assert_eq!(
-        tier["health"],
-        json!({ "healthy": 2, "total": 2, "capacity": 100, "panic": false })
+        before["worst_case"],
+        json!({
+            "attempts": 3, "longest": "3.075s",
+            "because": "3 tries; 3 × 1s + 0.075s of pauses = 3.075s",
+        })
+    );
+    assert_eq!(
+        before["destinations"][0]["tiers"][0]["health"],
+        healthy(2, 100)
     );
     let mut client = proxy.client(LISTENER);
     for id in 0..10 {
@@ -97,10 +115,7 @@ fn the_answer_follows_the_health_of_the_endpoints() {
         tier["health"]["healthy"] == 1
     });
     let tier = &ask(&proxy, &question)["destinations"][0]["tiers"][0];
-    assert_eq!(
-        tier["health"],
-        json!({ "healthy": 1, "total": 2, "capacity": 70, "panic": false })
-    );
+    assert_eq!(tier["health"], healthy(1, 70));
     let locality = "eu/eu-1/a";
     assert_eq!(
         tier["endpoints"],
