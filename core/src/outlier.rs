@@ -224,7 +224,7 @@ impl OutlierDetector {
         }
         // As if it were on time: what lasts whole intervals would else last one more whenever a sweep
         // is a little less late than the one that it is counted from.
-        let on_time = now - self.into_interval(now);
+        let on_time = now - self.since_due(now);
         let mut changes = Vec::new();
         for (host, monitor) in &mut self.hosts {
             if monitor.uneject(&self.rule, on_time) {
@@ -300,7 +300,7 @@ impl OutlierDetector {
         if !self.rule.counts_rates() && !self.hosts.values().any(remembers) {
             self.next_sweep = None;
         } else if self.next_sweep.is_none() {
-            self.next_sweep = Some(now + (self.interval() - self.into_interval(now)));
+            self.next_sweep = Some(now + (self.interval() - self.since_due(now)));
         }
     }
 
@@ -309,7 +309,7 @@ impl OutlierDetector {
     }
 
     /// How long ago a sweep was due at the last.
-    fn into_interval(&self, now: Instant) -> Duration {
+    fn since_due(&self, now: Instant) -> Duration {
         let since = now.saturating_duration_since(self.origin).as_nanos();
         Duration::from_nanos((since % self.interval().as_nanos()) as u64)
     }
