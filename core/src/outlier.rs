@@ -32,18 +32,25 @@ pub enum Outcome {
     Timeout,
 }
 
-/// Why an endpoint was ejected, with Envoy's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why an endpoint was ejected, with Envoy's names. Rates are in percent.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cause {
     ConsecutiveErrors,
     ConsecutiveGatewayErrors,
     ConsecutiveLocalErrors,
-    SuccessRate,
-    FailurePercentage,
+    /// It succeeded less often than the threshold that follows from all endpoints.
+    SuccessRate {
+        rate: f64,
+        average: f64,
+        threshold: f64,
+    },
+    FailurePercentage {
+        rate: f64,
+    },
 }
 
 /// What became of one endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     Ejected(Address, Cause),
     Unejected(Address),
@@ -215,16 +222,19 @@ impl OutlierDetector {
         if self.next_sweep.is_none_or(|at| now < at) {
             return Vec::new();
         }
+        // As if it were on time: what lasts whole intervals would else last one more whenever a sweep
+        // is a little less late than the one that it is counted from.
+        let on_time = now - self.since_due(now);
         let mut changes = Vec::new();
         for (host, monitor) in &mut self.hosts {
-            if monitor.uneject(&self.rule, now) {
+            if monitor.uneject(&self.rule, on_time) {
                 self.ejected -= 1;
                 changes.push(Change::Unejected(host.clone()));
             }
         }
-        changes.extend(self.judge_rates(now));
+        changes.extend(self.judge_rates(on_time));
         for monitor in self.hosts.values_mut() {
-            monitor.fade(&self.rule, now);
+            monitor.fade(&self.rule, on_time);
         }
         self.next_sweep = None;
         self.arm(now);
@@ -290,11 +300,18 @@ impl OutlierDetector {
         if !self.rule.counts_rates() && !self.hosts.values().any(remembers) {
             self.next_sweep = None;
         } else if self.next_sweep.is_none() {
-            let interval = self.rule.interval.max(SHORTEST_INTERVAL);
-            let since = now.saturating_duration_since(self.origin).as_nanos();
-            let into = Duration::from_nanos((since % interval.as_nanos()) as u64);
-            self.next_sweep = Some(now + (interval - into));
+            self.next_sweep = Some(now + (self.interval() - self.since_due(now)));
         }
+    }
+
+    fn interval(&self) -> Duration {
+        self.rule.interval.max(SHORTEST_INTERVAL)
+    }
+
+    /// How long ago a sweep was due at the last.
+    fn since_due(&self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.origin).as_nanos();
+        Duration::from_nanos((since % self.interval().as_nanos()) as u64)
     }
 }
 

@@ -114,7 +114,16 @@ impl Envoy {
     /// When there is none.
     #[must_use]
     pub fn page(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path)).expect("JSON")
+    }
+
+    /// An admin page as it is.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn text(&self, path: &str) -> String {
         let answer = get(self.admin, path).expect("the admin address answers");
-        serde_json::from_str(&answer.body).expect("JSON")
+        answer.body
     }
 }

@@ -23,6 +23,8 @@ mod istio;
 mod peers;
 #[path = "locality_differential/proxies.rs"]
 mod proxies;
+#[path = "locality_differential/warming.rs"]
+mod warming;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,3 +1,5 @@
+mod locality;
+
 use meltemi_policy::Condition;
 
 use super::*;

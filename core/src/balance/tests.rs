@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use meltemi_policy::hashing::Bound;
 use meltemi_policy::{Distribution, LocalityRule, PriorityLabel, RegionFailover};
 use proptest::prelude::*;
 
@@ -371,6 +372,9 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
         LbPolicy::RoundRobin,
         LbPolicy::LeastRequest,
         LbPolicy::Random,
+        LbPolicy::PeakEwma {
+            decay: Duration::from_secs(10),
+        },
     ]);
     let hosts = prop::collection::vec((locality, 1u32..20, any_health()), 0..14);
     let weighted = (any::<bool>(), any::<bool>());
@@ -463,6 +467,34 @@ proptest! {
                 prop_assert!(offered.insert(host), "{} is offered twice", host);
             }
             prop_assert_eq!(&offered, &usable);
+        }
+    }
+
+    /// Endpoints are ejected and taken back, one after the other.
+    #[test]
+    fn an_ejected_host_is_picked_in_panic_alone(
+        cluster in any_cluster(),
+        changes in prop::collection::vec((0_usize..14, any::<bool>(), any::<u64>()), 1..30),
+        active in prop::collection::vec(0u32..5, 14),
+    ) {
+        let mut balancer = balancer(&cluster);
+        let names: Vec<String> = cluster.hashed_names().collect();
+        let mut ejected = [false; 14];
+        let mut order = vec![];
+        for (host, is_ejected, random) in changes {
+            ejected[host] = is_ejected;
+            balancer.set_ejected(|host| ejected[host]);
+            let mut run = balancer.run(random);
+            let first = balancer.next(&mut run, |host| active[host].into());
+            let second = balancer.next(&mut run, |host| active[host].into());
+            let tables = balancer.hash_tables(Hashing::Maglev { table_size: 53 }, &names);
+            let bound = Bound { factor: 110, active: active.iter().map(|n| u64::from(*n)).sum() };
+            let bounded = tables.at_bounded(random, bound, |host| active[host], &mut order);
+            let tiers = balancer.host_tiers();
+            for host in [first, second, tables.at(random), bounded].into_iter().flatten() {
+                let panics = tiers[host].is_some_and(|tier| balancer.loads()[tier].panic);
+                prop_assert!(!ejected[host] || panics, "{} of {:?}", host, ejected);
+            }
         }
     }
 

@@ -77,39 +77,48 @@ pub(super) fn outliers(
     let mut found = Vec::new();
     for (tallies, is_local) in [(&external, false), (&local, true)] {
         if let Some(rule) = rule.success_rate.filter(|it| !is_local || it.local) {
-            let below = below_the_others(rule, hosts, tallies);
-            found.extend(below.into_iter().map(|host| (host, Cause::SuccessRate)));
+            found.extend(below_the_others(rule, hosts, tallies));
         }
         if let Some(rule) = rule.failure_percentage.filter(|it| !is_local || it.local) {
-            let above = above_the_threshold(rule, hosts, tallies);
-            found.extend(
-                above
-                    .into_iter()
-                    .map(|host| (host, Cause::FailurePercentage)),
-            );
+            found.extend(above_the_threshold(rule, hosts, tallies));
         }
     }
     found
 }
 
-fn below_the_others(rule: SuccessRate, hosts: usize, tallies: &Rated<'_>) -> Vec<Address> {
+fn below_the_others(rule: SuccessRate, hosts: usize, tallies: &Rated<'_>) -> Vec<(Address, Cause)> {
     let rated = enough(tallies, (rule.minimum_hosts, rule.request_volume), hosts);
     let count = rated.len() as f64;
-    let mean = rated.iter().map(|(_, tally)| tally.rate()).sum::<f64>() / count;
-    let squares = rated.iter().map(|(_, tally)| (tally.rate() - mean).powi(2));
+    let average = rated.iter().map(|(_, tally)| tally.rate()).sum::<f64>() / count;
+    let squares = rated
+        .iter()
+        .map(|(_, tally)| (tally.rate() - average).powi(2));
     let deviation = (squares.sum::<f64>() / count).sqrt();
-    let threshold = mean - f64::from(rule.stdev_factor) / 1000.0 * deviation;
-    let below = rated.iter().filter(|(_, tally)| tally.rate() < threshold);
-    below.map(|(host, _)| (*host).clone()).collect()
+    let threshold = average - f64::from(rule.stdev_factor) / 1000.0 * deviation;
+    let cause = |rate| Cause::SuccessRate {
+        rate,
+        average,
+        threshold,
+    };
+    let rates = rated.iter().map(|(host, tally)| (*host, tally.rate()));
+    let below = rates.filter(|(_, rate)| *rate < threshold);
+    below
+        .map(|(host, rate)| (host.clone(), cause(rate)))
+        .collect()
 }
 
-fn above_the_threshold(rule: FailurePercentage, hosts: usize, tallies: &Rated<'_>) -> Vec<Address> {
+fn above_the_threshold(
+    rule: FailurePercentage,
+    hosts: usize,
+    tallies: &Rated<'_>,
+) -> Vec<(Address, Cause)> {
     let rated = enough(tallies, (rule.minimum_hosts, rule.request_volume), hosts);
-    let failed = |tally: Tally| 100.0 - tally.rate();
-    let above = rated
-        .iter()
-        .filter(|(_, tally)| failed(*tally) >= f64::from(rule.threshold));
-    above.map(|(host, _)| (*host).clone()).collect()
+    let rates = rated.iter().map(|(host, tally)| (*host, tally.rate()));
+    let above = rates.filter(|(_, rate)| 100.0 - rate >= f64::from(rule.threshold));
+    let cause = |rate| Cause::FailurePercentage { rate };
+    above
+        .map(|(host, rate)| (host.clone(), cause(rate)))
+        .collect()
 }
 
 /// Those that had enough requests to be judged; nobody where they are too few.

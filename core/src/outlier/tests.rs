@@ -173,6 +173,20 @@ fn time_in_service_shortens_the_next_ejection() {
 }
 
 #[test]
+fn a_sweep_that_is_late_lengthens_nothing() {
+    let milliseconds = Duration::from_millis;
+    let mut story = Story::new(rule(100), 1);
+    story.fail(0, 5);
+    story.at(30);
+    let changes = story.detector.sweep(story.now + milliseconds(7));
+    assert_eq!(changes, [Change::Unejected(host(0))]);
+    // Less late than the one before: it was in service for a whole interval all the same.
+    story.at(40);
+    assert_eq!(story.detector.sweep(story.now + milliseconds(2)), []);
+    assert_eq!(story.detector.deadline(), None, "all is forgotten");
+}
+
+#[test]
 fn a_forgotten_history_needs_no_sweeps() {
     let mut story = Story::new(rule(100), 1);
     story.fail(0, 5);

@@ -161,9 +161,10 @@ fn envoy(binary: &Path, cases: &[Case], control: SocketAddr) -> Envoy {
     clusters.push(proxies::control_plane(control));
     let listener = |(number, case): (usize, &Case)| {
         let by_source = case.balancer["consistentHash"].get("useSourceIp").is_some();
+        let name = format!("key-{number}");
         match by_source {
-            true => proxies::listener(&format!("key-{number}")),
-            false => listener(number),
+            true => proxies::listener(&name),
+            false => proxies::redis_listener(&name),
         }
     };
     let listeners: Vec<Value> = numbered().map(listener).collect();
@@ -209,22 +210,6 @@ fn by_extension(cluster: &mut Value) {
     }
     let policy = json!({"typed_extension_config": {"name": kind, "typed_config": config}});
     cluster["load_balancing_policy"] = json!({"policies": [policy]});
-}
-
-fn listener(number: usize) -> Value {
-    const PROXY: &str = "envoy.extensions.filters.network.redis_proxy.v3.RedisProxy";
-    json!({
-        "name": format!("key-{number}"),
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.redis_proxy",
-            "typed_config": {
-                "@type": format!("type.googleapis.com/{PROXY}"),
-                "stat_prefix": "it", "settings": {"op_timeout": "10s"},
-                "prefix_routes": {"catch_all_route": {"cluster": format!("key-{number}")}},
-            },
-        }]}],
-    })
 }
 
 struct Both<'a> {

@@ -120,6 +120,22 @@ pub(crate) fn listener(cluster: &str) -> Value {
     })
 }
 
+pub(crate) fn redis_listener(cluster: &str) -> Value {
+    const PROXY: &str = "envoy.extensions.filters.network.redis_proxy.v3.RedisProxy";
+    json!({
+        "name": cluster,
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.redis_proxy",
+            "typed_config": {
+                "@type": format!("type.googleapis.com/{PROXY}"),
+                "stat_prefix": "it", "settings": {"op_timeout": "10s"},
+                "prefix_routes": {"catch_all_route": {"cluster": cluster}},
+            },
+        }]}],
+    })
+}
+
 pub(crate) fn assignment(
     number: usize,
     case: &Case,

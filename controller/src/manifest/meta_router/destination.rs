@@ -32,7 +32,8 @@ pub(super) static WEIGHTED: Shape = Shape {
                 least: 0,
                 most: HUNDRED as i64,
             },
-            "percent of the route's requests. Several have to add up to 100; of one the weight is \
+            "percent of the route's requests, not by chance: of any hundred that a worker decides in \
+             a row each gets exactly its own. Several have to add up to 100; of one the weight is \
              ignored",
         )
         .absent("0 of several")

@@ -69,6 +69,25 @@ fn the_example_in_envoys_source() {
 }
 
 #[test]
+fn an_ejection_by_rates_lasts_whole_intervals() {
+    let mut story = Story::new(rates(Some(SUCCESS), None), 5);
+    story.detector.count(&host(0), counts(0, 100, 0));
+    for index in 1..5 {
+        story.detector.count(&host(index), counts(100, 0, 0));
+    }
+    // What the workers counted comes a little after the interval.
+    story.at(10);
+    let cause = Cause::SuccessRate {
+        rate: 0.0,
+        average: 80.0,
+        threshold: 4.0,
+    };
+    let changes = story.detector.sweep(story.now + Duration::from_millis(9));
+    assert_eq!(changes, [Change::Ejected(host(0), cause)]);
+    assert_eq!(story.until_back(0), 40);
+}
+
+#[test]
 fn counts_are_of_one_interval() {
     let mut story = Story::new(rates(Some(SUCCESS), None), 5);
     for _ in 0..3 {
