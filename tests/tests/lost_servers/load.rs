@@ -64,10 +64,6 @@ impl Load {
         seen.labels.iter().filter(|it| *it == label).count()
     }
 
-    pub(crate) fn errors(&self) -> usize {
-        lock(&self.seen).errors.len()
-    }
-
     /// How many answers each client has.
     pub(crate) fn of_clients(&self) -> [usize; CLIENTS] {
         lock(&self.seen).of_clients
