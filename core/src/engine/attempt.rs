@@ -236,27 +236,13 @@ impl Engine {
                 self.suspect_cluster(&cluster, None);
                 return Next::Unknown;
             }
-            Owner::Anybody => {
-                let is_first = exchange.chosen == 0 || exchange.candidates.is_none();
-                let within_load = exchange.within_load;
-                let next_of = |them: &mut Box<Candidates>| {
-                    if within_load {
-                        them.stay_within_load();
-                    }
-                    cluster.next(them, &self.tables.hosts, self.elapsed)
-                };
-                let mut next = exchange.candidates.as_mut().and_then(next_of);
-                // Nobody was asked yet, or all were and a repetition may ask anybody again.
-                if next.is_none() && is_first {
-                    let fresh = cluster.candidates(random);
-                    exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
-                    next = exchange.candidates.as_mut().and_then(next_of);
-                }
-                match next {
-                    Some(host) => host,
-                    None => return Next::Nobody,
-                }
-            }
+            Owner::Anybody => match self.next_candidate(key, random) {
+                Some(host) => host,
+                None => return Next::Nobody,
+            },
+        };
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return Next::Nobody;
         };
         if exchange.chosen > 0
             && let Some(host) = self.tables.hosts.get(host)
@@ -265,6 +251,28 @@ impl Engine {
         }
         exchange.chosen += 1;
         Next::Host(host)
+    }
+
+    /// The next endpoint that the balancer offers.
+    fn next_candidate(&mut self, key: ExchangeKey, random: u64) -> Option<HostKey> {
+        let exchange = self.exchanges.get_mut(key)?;
+        let cluster = &exchange.to.as_ref()?.cluster;
+        let within_load = exchange.within_load;
+        let next_of = |them: &mut Box<Candidates>| {
+            if within_load {
+                them.stay_within_load();
+            }
+            cluster.next(them, &self.tables.hosts, self.elapsed)
+        };
+        let is_first = exchange.chosen == 0 || exchange.candidates.is_none();
+        let next = exchange.candidates.as_mut().and_then(next_of);
+        if next.is_some() || !is_first {
+            return next;
+        }
+        // Nobody was asked yet, or all were and a repetition may ask anybody again.
+        let fresh = cluster.candidates(random);
+        exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
+        exchange.candidates.as_mut().and_then(next_of)
     }
 
     /// Sends the request on a connection, and with it what is left of its deadline.
