@@ -46,6 +46,10 @@ pub struct Balancer {
     pools: Vec<Pool>,
     /// The pool of each percent of the load.
     percents: Vec<usize>,
+    /// The pools in their order, those first that have a part of the load.
+    order: Vec<usize>,
+    /// How many of them have one.
+    loaded: usize,
     draws: Draws,
 }
 
@@ -91,6 +95,8 @@ pub struct Run {
     turn: u64,
     /// How many pools are used up.
     used_up: usize,
+    /// Nobody is offered who has no part of the load.
+    within_load: bool,
     picked: [usize; PICKS],
     picks: usize,
     /// Hosts of the current pool are offered one after the other from here.
@@ -145,6 +151,8 @@ impl Balancer {
             loads: Vec::new(),
             pools: Vec::new(),
             percents: Vec::new(),
+            order: Vec::new(),
+            loaded: 0,
             draws: Draws::new(random),
         };
         balancer.set_ejected(|_| false);
@@ -168,6 +176,11 @@ impl Balancer {
             .percent_of_pools()
             .flat_map(|(pool, percent)| std::iter::repeat_n(pool, percent as usize))
             .collect();
+        let (mut order, others): (Vec<_>, Vec<_>) =
+            (0..self.pools.len()).partition(|pool| self.percents.contains(pool));
+        self.loaded = order.len();
+        order.extend(others);
+        self.order = order;
     }
 
     /// Gives each endpoint this part of its weight, from 0 to 1, until it is given another.
@@ -291,14 +304,16 @@ impl Balancer {
             group,
             turn,
             used_up: 0,
+            within_load: false,
             picked: [0; PICKS],
             picks: 0,
             sweep: None,
         }
     }
 
-    /// The next candidate: first from the tier that the load decided for, then from the others,
-    /// the nearest first; `None` when every usable endpoint was offered.
+    /// The next candidate: first from the tier that the load decided for, then from the others that
+    /// have a part of it, then from those that have none, the nearest first; `None` when every usable
+    /// endpoint was offered.
     ///
     /// `load` is how many requests an endpoint has in flight, or for [`LbPolicy::PeakEwma`] what one
     /// more would cost.
@@ -315,12 +330,15 @@ impl Balancer {
 
     /// The pool that the load decided for, then the others in their order.
     fn current_pool(&self, run: &Run) -> Option<&Pool> {
-        let index = match run.used_up {
+        let pool = match run.used_up {
             0 => run.pool,
-            n if n <= run.pool => n - 1,
-            n => n,
+            n if run.within_load && n >= self.loaded => return None,
+            n => {
+                let mut others = self.order.iter().filter(|pool| **pool != run.pool);
+                *others.nth(n - 1)?
+            }
         };
-        self.pools.get(index)
+        self.pools.get(pool)
     }
 
     fn next_of_pool(
@@ -344,7 +362,7 @@ impl Balancer {
         };
         let mut found = None;
         while found.is_none() && sweep.passed < pool.len() {
-            let host = pool.host((sweep.start + sweep.passed) % pool.len());
+            let host = pool.host_after(sweep.start, sweep.passed);
             found = host.filter(|&host| !run.has_picked(host));
             sweep.passed += 1;
         }
@@ -405,6 +423,11 @@ impl Balancer {
 }
 
 impl Run {
+    /// From now on nobody is offered who has no part of the load.
+    pub fn stay_within_load(&mut self) {
+        self.within_load = true;
+    }
+
     fn has_picked(&self, host: usize) -> bool {
         self.picked[..self.picks].contains(&host)
     }

@@ -13,6 +13,8 @@ mod config;
 mod limits;
 #[path = "simulation/server.rs"]
 mod server;
+#[path = "simulation/totals.rs"]
+mod totals;
 #[path = "simulation/wire.rs"]
 mod wire;
 #[path = "simulation/world.rs"]
@@ -36,7 +38,7 @@ fn run(dialect: Dialect, share: u64) {
         Some(seed) => seed..seed + 1,
         None => 0..schedules.max(1),
     };
-    let mut totals = world::Totals::default();
+    let mut totals = totals::Totals::default();
     for seed in seeds {
         let outcome = catch_unwind(AssertUnwindSafe(|| World::new(dialect, seed).run()));
         match outcome {

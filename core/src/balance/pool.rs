@@ -98,6 +98,17 @@ impl Pool {
         self.seats.get(position).map(|seat| seat.host)
     }
 
+    /// The n-th host from a position on: those of its group first, then all others once.
+    pub(super) fn host_after(&self, start: usize, n: usize) -> Option<usize> {
+        let is_of = |group: &&Group| (group.start..group.start + group.len).contains(&start);
+        let group = self.groups.iter().find(is_of)?;
+        let position = match n < group.len {
+            true => group.start + (start - group.start + n) % group.len,
+            false => (group.start + n) % self.len(),
+        };
+        self.host(position)
+    }
+
     /// A group, by weight.
     pub(super) fn group(&self, draws: &mut Draws) -> usize {
         match &self.between_groups {

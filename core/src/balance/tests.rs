@@ -197,6 +197,45 @@ fn candidates_come_from_the_nearest_tiers_first() {
 }
 
 #[test]
+fn who_has_no_part_of_the_load_is_not_asked_in_place_of_who_is_slow() {
+    let hosts = healthy(&["r2", "r1/z1", "r1/z2", "r1/z1", "r1/z2"]);
+    let mut balancer = balancer(&cluster(LbPolicy::LeastRequest, &hosts));
+    let offered = |balancer: &mut Balancer, random| {
+        let mut run = balancer.run(random);
+        run.stay_within_load();
+        BTreeSet::from_iter(std::iter::from_fn(|| balancer.next(&mut run, IDLE)))
+    };
+    for random in 0..50 {
+        assert_eq!(offered(&mut balancer, random), BTreeSet::from([1, 3]));
+    }
+    // Of the nearest tier one half can take 70 %, so that the next has a part of the load.
+    balancer.set_ejected(|host| host == 1);
+    for random in 0..50 {
+        assert_eq!(offered(&mut balancer, random), BTreeSet::from([2, 3, 4]));
+    }
+}
+
+#[test]
+fn the_locality_that_was_drawn_is_offered_before_others_of_its_tier() {
+    let hosts = healthy(&["r1/z1", "r1/z2", "r1/z1", "r1/z2", "r1/z1"]);
+    for lb in [LbPolicy::RoundRobin, LbPolicy::LeastRequest] {
+        let mut fixed = cluster(lb, &hosts);
+        fixed.locality = distribute(&[("r1/z1", 70), ("r1/z2", 30)]);
+        fixed.locality_weighted = true;
+        let mut balancer = balancer(&fixed);
+        for random in 0..200 {
+            let run = all(&mut balancer, random);
+            let places: Vec<_> = run.iter().map(|host| host % 2).collect();
+            let expected = match places[0] {
+                0 => [0, 0, 0, 1, 1],
+                _ => [1, 1, 0, 0, 0],
+            };
+            assert_eq!(places, expected, "{lb:?} {run:?}");
+        }
+    }
+}
+
+#[test]
 fn ejections_move_the_load_to_the_next_tier_and_back() {
     let hosts = healthy(&["r1/z1", "r1/z1", "r2", "r2"]);
     let mut balancer = balancer(&cluster(LbPolicy::RoundRobin, &hosts));

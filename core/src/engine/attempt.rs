@@ -10,7 +10,7 @@ use super::{
     exchange::{Exchange, Sent},
     pool::Checkout,
     shards::Owner,
-    tables::{Budget, Destination, HostKey},
+    tables::{Budget, Candidates, Destination, HostKey},
 };
 use crate::config::RetryOn;
 
@@ -60,7 +60,10 @@ impl Engine {
             match self.checkout(host, key) {
                 Checkout::Use(server) => return self.send_within(key, server, bytes, whole),
                 Checkout::Refused(limit) => return self.refuse(key, limit),
-                Checkout::Full => status = Status::Overloaded,
+                Checkout::Full => {
+                    status = Status::Overloaded;
+                    self.stay_within_load(key);
+                }
             }
         }
         let exchange = self.exchanges.get(key);
@@ -93,6 +96,7 @@ impl Engine {
         let hashes_alike = to.hash == next.hash;
         exchange.to = Some(next);
         exchange.chosen = 0;
+        exchange.within_load = false;
         if let Some(candidates) = exchange.candidates.take() {
             self.spare_candidates.give(candidates);
         }
@@ -102,6 +106,17 @@ impl Engine {
         }
         self.look_up_shard(key, bytes, whole);
         true
+    }
+
+    /// An endpoint that is there is too slow, or has too much to do: that alone moves nothing to a tier
+    /// that has no part of the load.
+    ///
+    /// Source of the rule: a retry of Envoy's is balanced by the same priority load, unless a
+    /// `retry_priority` says otherwise.
+    pub(super) fn stay_within_load(&mut self, key: ExchangeKey) {
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            exchange.within_load = true;
+        }
     }
 
     /// Where the request's key matters now, finds out whose it is.
@@ -221,25 +236,13 @@ impl Engine {
                 self.suspect_cluster(&cluster, None);
                 return Next::Unknown;
             }
-            Owner::Anybody => {
-                let is_first = exchange.chosen == 0 || exchange.candidates.is_none();
-                let mut next = exchange
-                    .candidates
-                    .as_mut()
-                    .and_then(|them| cluster.next(them, &self.tables.hosts, self.elapsed));
-                // Nobody was asked yet, or all were and a repetition may ask anybody again.
-                if next.is_none() && is_first {
-                    let fresh = cluster.candidates(random);
-                    exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
-                    let candidates = exchange.candidates.as_mut();
-                    next = candidates
-                        .and_then(|them| cluster.next(them, &self.tables.hosts, self.elapsed));
-                }
-                match next {
-                    Some(host) => host,
-                    None => return Next::Nobody,
-                }
-            }
+            Owner::Anybody => match self.next_candidate(key, random) {
+                Some(host) => host,
+                None => return Next::Nobody,
+            },
+        };
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return Next::Nobody;
         };
         if exchange.chosen > 0
             && let Some(host) = self.tables.hosts.get(host)
@@ -248,6 +251,28 @@ impl Engine {
         }
         exchange.chosen += 1;
         Next::Host(host)
+    }
+
+    /// The next endpoint that the balancer offers.
+    fn next_candidate(&mut self, key: ExchangeKey, random: u64) -> Option<HostKey> {
+        let exchange = self.exchanges.get_mut(key)?;
+        let cluster = &exchange.to.as_ref()?.cluster;
+        let within_load = exchange.within_load;
+        let next_of = |them: &mut Box<Candidates>| {
+            if within_load {
+                them.stay_within_load();
+            }
+            cluster.next(them, &self.tables.hosts, self.elapsed)
+        };
+        let is_first = exchange.chosen == 0 || exchange.candidates.is_none();
+        let next = exchange.candidates.as_mut().and_then(next_of);
+        if next.is_some() || !is_first {
+            return next;
+        }
+        // Nobody was asked yet, or all were and a repetition may ask anybody again.
+        let fresh = cluster.candidates(random);
+        exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
+        exchange.candidates.as_mut().and_then(next_of)
     }
 
     /// Sends the request on a connection, and with it what is left of its deadline.

@@ -71,6 +71,8 @@ pub(super) struct Exchange {
     pub(super) candidates: Option<Box<Candidates>>,
     /// Endpoints that were chosen so far.
     pub(super) chosen: u8,
+    /// One of them is there, if slow or busy: only those are asked that have a part of the load.
+    pub(super) within_load: bool,
     pub(super) attempt: Option<Sent>,
     /// As [`Engine::elapsed`].
     pub(super) started: u64,
@@ -169,6 +171,7 @@ impl Exchange {
             hash: None,
             candidates: None,
             chosen: 0,
+            within_load: false,
             attempt: None,
             started,
             deadline: None,

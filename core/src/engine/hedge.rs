@@ -137,6 +137,7 @@ impl Engine {
         let first = exchange.attempt?;
         // Those that could not be reached before it do not count.
         exchange.chosen = 1;
+        self.stay_within_load(key);
         loop {
             if self.exchanges.get(key)?.chosen > self.settings.further_candidates {
                 return None;

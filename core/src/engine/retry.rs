@@ -32,6 +32,11 @@ impl RetryOn {
         self != Self::ConnectFailure
     }
 
+    /// Whether the endpoint is there all the same: slow, broken or with too much to do.
+    fn is_of_who_is_there(self) -> bool {
+        matches!(self, Self::SystemError | Self::Overloaded | Self::Timeout)
+    }
+
     /// In the access log's words.
     fn word(self) -> &'static str {
         match self {
@@ -155,6 +160,7 @@ impl Engine {
         let longest = longest_pause(first, repeat.retries);
         repeat.retries += 1;
         exchange.chosen = 0;
+        exchange.within_load |= failure.is_of_who_is_there();
         exchange.note_failure(failure.word());
         let pause = longest.mul_f64(jitter);
         // What its client sends from now on must not overtake it.

@@ -1,8 +1,8 @@
 //! A simulated client: what it asked, and what it has a right to see.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
-use meltemi_core::engine::ConnectionId;
+use meltemi_core::{config::Address, engine::ConnectionId};
 
 use crate::wire::{Dialect, Seen};
 
@@ -20,8 +20,10 @@ pub(crate) struct Client {
     owed_in_order: VecDeque<u64>,
     one_way: Vec<u64>,
     next_id: u64,
-    /// Requests that reached a server behind a later one.
-    pub(crate) overtaken: HashSet<u64>,
+    /// Where each request arrived the last time, and as which of all arrivals.
+    pub(crate) arrived: HashMap<u64, (Address, u64)>,
+    /// The last arrival at each server of those that it has answered.
+    in_order: HashMap<Address, u64>,
     pub(crate) asked: u64,
     pub(crate) answered: u64,
     /// It closed its sending side.
@@ -43,7 +45,8 @@ impl Client {
             owed_in_order: VecDeque::new(),
             one_way: Vec::new(),
             next_id: first_id,
-            overtaken: HashSet::new(),
+            arrived: HashMap::new(),
+            in_order: HashMap::new(),
             asked: 0,
             answered: 0,
             ended: false,
@@ -95,12 +98,26 @@ impl Client {
         };
         if let Some(nonce) = nonce {
             assert_eq!(nonce, asked, "somebody else's answer, or out of order");
-            assert!(
-                !self.overtaken.contains(&nonce),
-                "request {nonce} was overtaken"
-            );
+            if self.dialect == Dialect::InOrder {
+                self.check_order(nonce);
+            }
         }
         self.answered += 1;
+    }
+
+    /// Whatever was sent again, of the requests that a server has answered each arrived there last behind
+    /// those before it. (Not so with those that the proxy has answered itself, a timeout: these no
+    /// longer hold others back, and late answers to them are swallowed.)
+    fn check_order(&mut self, nonce: u64) {
+        let (address, at) = &self.arrived[&nonce];
+        let before = self.in_order.insert(address.clone(), *at);
+        assert!(before < Some(*at), "request {nonce} overtook another");
+        let mut later = self.one_way.iter().filter(|it| **it > nonce);
+        let overtakes = |later: &u64| {
+            let arrived = self.arrived.get(later);
+            arrived.is_some_and(|(of, then)| of == address && then < at)
+        };
+        assert!(!later.any(overtakes), "request {nonce} was overtaken");
     }
 
     /// Nothing is owed any more, or nothing can be.

@@ -15,7 +15,7 @@ use meltemi_core::{
     },
     engine::Settings,
 };
-use meltemi_policy::TokenBucket;
+use meltemi_policy::{HashPolicy, Hashed, Hashing, TokenBucket};
 use rand::{Rng, rngs::SmallRng};
 
 use crate::wire::Dialect;
@@ -48,6 +48,8 @@ pub(crate) struct Policy {
     pub(crate) global: Option<(Duration, bool)>,
     /// How many may be under way is found by their latencies, up to so many.
     pub(crate) adaptive: Option<u32>,
+    /// The client's connection decides the endpoint.
+    pub(crate) hashing: Option<Hashing>,
 }
 
 impl Policy {
@@ -75,7 +77,14 @@ impl Policy {
             adaptive: random
                 .random_ratio(1, 4)
                 .then(|| random.random_range(2..30)),
+            hashing: random.random_ratio(1, 4).then(|| hashing(random)),
         }
+    }
+
+    /// Whether nothing but the hash decides where a request goes, as long as all servers are well.
+    pub(crate) fn keeps_to_owners(self) -> bool {
+        let is_free = self.limits == Limits::default();
+        self.hashing.is_some() && is_free && self.retries == 0 && self.hedge.is_none()
     }
 
     /// How often a server may see a request.
@@ -145,6 +154,13 @@ impl Policy {
     }
 }
 
+fn hashing(random: &mut SmallRng) -> Hashing {
+    match random.random() {
+        true => Hashing::Maglev { table_size: 211 },
+        false => Hashing::Ring { minimum_size: 64 },
+    }
+}
+
 fn bucket(random: &mut SmallRng) -> TokenBucket {
     let tokens = [1, 3, 50].map(|most| random.random_range(1..=most));
     let interval = Duration::from_millis(random.random_range(1..2000));
@@ -208,6 +224,11 @@ pub(crate) fn snapshot(
     };
     let cluster = Cluster {
         limits: policy.limits,
+        hashing: policy.hashing,
+        hash_policy: vec![HashPolicy {
+            of: Hashed::Connection,
+            terminal: false,
+        }],
         ..cluster(&name, hosts, lb)
     };
     Snapshot {
@@ -240,8 +261,8 @@ fn cluster(name: &str, hosts: Vec<Endpoint>, lb: LbPolicy) -> Cluster {
 }
 
 /// Limits so tight that every one of them is met.
-pub(crate) fn tight_settings(random: &mut SmallRng) -> Settings {
-    Settings {
+pub(crate) fn tight_settings(random: &mut SmallRng, policy: Policy) -> Settings {
+    let tight = Settings {
         whole: 4096,
         in_flight_per_connection: random.random_range(1..20),
         unsent_per_connection: 8192,
@@ -256,5 +277,16 @@ pub(crate) fn tight_settings(random: &mut SmallRng) -> Settings {
         drain_quiet: Duration::from_millis(100),
         leaving: Duration::from_millis(500),
         ..Settings::default()
+    };
+    match policy.keeps_to_owners() {
+        // An owner without room for a request would be passed over.
+        true => Settings {
+            in_flight_per_connection: 1_000,
+            unsent_per_connection: 1024 * 1024,
+            connections_per_endpoint: 100,
+            own_connections_per_endpoint: 100,
+            ..tight
+        },
+        false => tight,
     }
 }

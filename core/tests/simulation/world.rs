@@ -1,5 +1,10 @@
 //! One schedule: everything that happens is drawn from its seed.
 
+#[path = "checks.rs"]
+mod checks;
+#[path = "traffic.rs"]
+mod traffic;
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddr},
@@ -23,92 +28,9 @@ use crate::{
     config::{LISTENER, Policy, snapshot, tight_settings},
     limits::Watch,
     server::{Manners, ServerConnection},
+    totals::{OVERFLOWS, Totals, counted},
     wire::Dialect,
 };
-
-/// Bytes that the engine may hold in these schedules, whatever happens.
-const BUFFERED: usize = 16 * 1024 * 1024;
-
-/// What happened, over all schedules: a fault that never happens proves nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) asked: u64,
-    pub(crate) answered: u64,
-    pub(crate) one_way: u64,
-    pub(crate) refused_connections: u64,
-    pub(crate) broken_connections: u64,
-    pub(crate) clients_gone: u64,
-    pub(crate) configurations: u64,
-    pub(crate) drains: u64,
-    pub(crate) delivered: u64,
-    pub(crate) repeated: u64,
-    /// Requests that two servers were asked at a time.
-    pub(crate) hedged: u64,
-    /// Refused by each of the bounds.
-    pub(crate) overflows: [u64; OVERFLOWS.len()],
-    /// Verdicts of the rate limit service that came when nobody waited any more.
-    pub(crate) late_verdicts: u64,
-    pub(crate) over_limit: u64,
-    pub(crate) undecided: u64,
-}
-
-/// The counters of what goes beyond a bound.
-const OVERFLOWS: [&str; 6] = [
-    "meltemi_upstream_cx_overflow_total{",
-    "meltemi_upstream_rq_overflow_total{",
-    "meltemi_upstream_rq_pending_overflow_total{",
-    "meltemi_upstream_rq_retry_overflow_total{",
-    "meltemi_route_rq_overflow_total{",
-    "meltemi_downstream_cx_max_duration_reached_total{",
-];
-
-impl Totals {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.asked += other.asked;
-        self.answered += other.answered;
-        self.one_way += other.one_way;
-        self.refused_connections += other.refused_connections;
-        self.broken_connections += other.broken_connections;
-        self.clients_gone += other.clients_gone;
-        self.configurations += other.configurations;
-        self.drains += other.drains;
-        self.delivered += other.delivered;
-        self.repeated += other.repeated;
-        self.hedged += other.hedged;
-        for (all, one) in self.overflows.iter_mut().zip(other.overflows) {
-            *all += one;
-        }
-        self.late_verdicts += other.late_verdicts;
-        self.over_limit += other.over_limit;
-        self.undecided += other.undecided;
-    }
-
-    pub(crate) fn assert_everything_happened(&self) {
-        for (what, times) in [
-            ("answers", self.answered),
-            ("one-way requests", self.one_way),
-            ("refused connections", self.refused_connections),
-            ("broken connections", self.broken_connections),
-            ("clients that left", self.clients_gone),
-            ("configuration changes", self.configurations),
-            ("drains", self.drains),
-            ("requests sent again", self.repeated),
-            ("hedged requests", self.hedged),
-            ("late verdicts", self.late_verdicts),
-            ("requests over a global limit", self.over_limit),
-            ("requests without a verdict", self.undecided),
-        ] {
-            assert!(times > 0, "these schedules had no {what}");
-        }
-        for (what, times) in OVERFLOWS.iter().zip(self.overflows) {
-            assert!(times > 0, "these schedules had no {what}");
-        }
-        assert!(
-            self.answered * 2 > self.asked,
-            "most requests must be answered: {self:?}"
-        );
-    }
-}
 
 pub(crate) struct World {
     dialect: Dialect,
@@ -133,8 +55,12 @@ pub(crate) struct World {
     asker: HashMap<u64, u64>,
     /// How often each request has reached a server.
     seen: HashMap<u64, u32>,
-    /// The last request of each client that reached each endpoint.
-    last_seen: HashMap<(Address, u64), u64>,
+    /// Servers are well, and nothing but a hash decides whom of them a request goes to.
+    keeps_to_owners: bool,
+    /// Where the requests of each client go that were asked since the endpoints changed, and the last
+    /// one before.
+    owners: HashMap<u64, Address>,
+    asked_before: u64,
     draining: bool,
     totals: Totals,
 }
@@ -143,7 +69,6 @@ impl World {
     pub(crate) fn new(dialect: Dialect, seed: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let start = Instant::now();
-        let settings = tight_settings(&mut random);
         let protocols = Protocols::new([
             Arc::new(ById) as Arc<dyn meltemi_codec::Protocol>,
             Arc::new(InOrder),
@@ -151,6 +76,7 @@ impl World {
         let telemetry = Telemetry::new();
         let worker = telemetry.worker();
         let policy = Policy::drawn(&mut random);
+        let settings = tight_settings(&mut random, policy);
         let limits = Watch::new(policy);
         let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start)
             .with_circuits(Arc::clone(&limits.circuits));
@@ -191,7 +117,9 @@ impl World {
             nonces: 0,
             asker: HashMap::new(),
             seen: HashMap::new(),
-            last_seen: HashMap::new(),
+            keeps_to_owners: calm && policy.keeps_to_owners() && dialect == Dialect::ById,
+            owners: HashMap::new(),
+            asked_before: 0,
             draining: false,
             totals: Totals::default(),
             random,
@@ -213,65 +141,6 @@ impl World {
         self.totals.overflows = OVERFLOWS.map(|family| counted(&page, family));
         self.check_global_limit();
         self.totals
-    }
-
-    /// Every request is counted once, by its route, its duration and its operation.
-    fn check_metrics(&self) {
-        let page = self.telemetry.render();
-        let counted = |family| counted(&page, family);
-        let requests = counted("meltemi_requests_total{");
-        let timed = counted("meltemi_request_duration_seconds_count{");
-        assert_eq!(timed, requests, "requests by duration and by outcome");
-        let by_operation = counted("meltemi_operation_requests_total{");
-        let watched = if self.policy.watched { requests } else { 0 };
-        assert_eq!(by_operation, watched, "requests by operation and by route");
-        let (answered, sent) = (
-            self.totals.answered,
-            self.totals.asked + self.totals.one_way,
-        );
-        assert!(
-            (answered..=sent).contains(&requests),
-            "{requests} requests of {sent} were counted, of which {answered} were answered"
-        );
-        let limited: u64 = page
-            .lines()
-            .filter(|line| line.starts_with("meltemi_requests_total{") && line.contains("\"RL\""))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-            .sum();
-        let globally = counted("meltemi_global_rate_limit_over_limit_total{");
-        let limited = limited - globally;
-        assert_eq!(counted("meltemi_local_rate_limit_limited_total{"), limited);
-        if self.policy.limit.is_some() {
-            let admitted = counted("meltemi_local_rate_limit_ok_total{");
-            assert!(
-                admitted + limited <= requests,
-                "{admitted} and {limited} of {requests}"
-            );
-            assert!(
-                admitted >= self.seen.len() as u64,
-                "what was sent had no token"
-            );
-        }
-        assert_eq!(counted("meltemi_requests_in_flight{"), 0);
-        assert_eq!(counted("meltemi_upstream_attempts_in_flight{"), 0);
-    }
-
-    /// What was sent was let through by the rate limit service, or in its place.
-    fn check_global_limit(&mut self) {
-        let page = self.telemetry.render();
-        let count = |name: &str| -> u64 {
-            let line = format!("meltemi_global_rate_limit_{name}_total{{limit=");
-            let line = page.lines().find(|it| it.starts_with(&line));
-            line.map_or(0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
-        };
-        let (error, allowed) = (count("error"), count("failure_mode_allowed"));
-        self.totals.over_limit += count("over_limit");
-        self.totals.undecided += error;
-        if let Some((_, deny)) = self.policy.global {
-            assert_eq!(allowed, if deny { 0 } else { error });
-            let sent = self.seen.len() as u64;
-            assert!(sent <= count("ok") + allowed, "{sent} were sent");
-        }
     }
 
     fn instant(&self) -> Instant {
@@ -356,213 +225,6 @@ impl World {
         }
     }
 
-    fn client_writes(&mut self) {
-        if let Some(key) = self.some_client() {
-            let most = self.random.random_range(1..3000);
-            self.client_writes_up_to(key, most);
-        }
-    }
-
-    fn client_writes_up_to(&mut self, key: u64, most: usize) -> bool {
-        let now = self.instant();
-        let Some(client) = self.clients.get_mut(&key) else {
-            return false;
-        };
-        if client.closed || client.to_engine.is_empty() || !self.engine.wants_read(client.id) {
-            return false;
-        }
-        let n = most.min(client.to_engine.len());
-        let bytes: Vec<u8> = client.to_engine.drain(..n).collect();
-        self.engine.received(client.id, &bytes, now);
-        true
-    }
-
-    fn client_reads(&mut self) {
-        if let Some(key) = self.some_client() {
-            let most = self.random.random_range(1..3000);
-            self.client_reads_up_to(key, most);
-        }
-    }
-
-    fn client_reads_up_to(&mut self, key: u64, most: usize) -> bool {
-        let now = self.instant();
-        let Some(client) = self.clients.get_mut(&key) else {
-            return false;
-        };
-        let unsent = self.engine.unsent(client.id);
-        if client.closed || client.frozen || unsent.is_empty() {
-            return false;
-        }
-        let n = most.min(unsent.len());
-        client.read(&unsent[..n]);
-        self.engine.sent(client.id, n, now);
-        true
-    }
-
-    fn server_reads(&mut self) {
-        let index = self.random.random_range(0..self.servers.len().max(1));
-        let most = self.random.random_range(1..3000);
-        self.server_reads_up_to(index, most);
-    }
-
-    fn server_reads_up_to(&mut self, index: usize, most: usize) -> bool {
-        let now = self.instant();
-        let Some(server) = self.servers.get_mut(index) else {
-            return false;
-        };
-        let unsent = self.engine.unsent(server.id);
-        if server.frozen || server.broken || unsent.is_empty() {
-            return false;
-        }
-        let n = most.min(unsent.len());
-        let bytes = unsent[..n].to_vec();
-        let arrived = server.read(&bytes, self.now, self.manners, &mut self.random);
-        let (id, address) = (server.id, server.address.clone());
-        self.engine.sent(id, n, now);
-        for nonce in arrived {
-            self.delivered(nonce, &address);
-        }
-        true
-    }
-
-    /// No more requests were let through than the bucket has had tokens for.
-    fn check_limit(&self) {
-        let Some(bucket) = self.policy.limit else {
-            return;
-        };
-        let interval = bucket.fill_interval().as_nanos();
-        let time = self.now.as_nanos() + 2;
-        let come = time * u128::from(bucket.tokens_per_fill()) / interval;
-        let most = u128::from(bucket.max_tokens()) + come;
-        let asked = self.seen.len() as u128;
-        assert!(asked <= most, "{asked} requests of {most} were let through");
-    }
-
-    /// A request is whole at a server: never more often than it may, and in order where that is
-    /// promised.
-    fn delivered(&mut self, nonce: u64, address: &Address) {
-        let times = self.seen.entry(nonce).or_default();
-        *times += 1;
-        assert!(
-            *times <= self.policy.sendings(),
-            "request {nonce} was delivered {times} times"
-        );
-        self.totals.delivered += 1;
-        self.totals.repeated += u64::from(*times > 1);
-        let only_hedged = self.policy.hedge.is_some() && self.policy.retries == 0;
-        self.totals.hedged += u64::from(*times > 1 && only_hedged);
-        self.check_limit();
-        if self.dialect == Dialect::InOrder {
-            let asker = self.asker[&nonce];
-            let last = self.last_seen.insert((address.clone(), asker), nonce);
-            // Legal only where the proxy has answered the earlier one itself (a timeout): then it
-            // no longer holds others back, and its late answer is swallowed.
-            if last.is_some_and(|last| last > nonce)
-                && let Some(client) = self.clients.get_mut(&asker)
-            {
-                client.overtaken.insert(nonce);
-            }
-        }
-    }
-
-    fn server_writes(&mut self) {
-        let index = self.random.random_range(0..self.servers.len().max(1));
-        let most = self.random.random_range(1..5000);
-        self.server_writes_up_to(index, most);
-    }
-
-    fn server_writes_up_to(&mut self, index: usize, most: usize) -> bool {
-        let now = self.instant();
-        let Some(server) = self.servers.get_mut(index) else {
-            return false;
-        };
-        server.speak(self.now);
-        if server.broken {
-            let server = self.servers.remove(index);
-            self.totals.broken_connections += 1;
-            self.engine.failed(server.id, now);
-            return true;
-        }
-        if server.to_engine.is_empty() || !self.engine.wants_read(server.id) {
-            return false;
-        }
-        let n = most.min(server.to_engine.len());
-        let bytes: Vec<u8> = server.to_engine.drain(..n).collect();
-        self.engine.received(server.id, &bytes, now);
-        true
-    }
-
-    /// Time passes: connections come to be or not, deadlines pass.
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        let now = self.instant();
-        let (due, later) = std::mem::take(&mut self.connecting)
-            .into_iter()
-            .partition(|(at, ..)| *at <= self.now);
-        self.connecting = later;
-        for (_, id, address) in due {
-            if self.random.random_ratio(self.manners.refuses, 100) {
-                self.totals.refused_connections += 1;
-                self.engine.connect_failed(id, now);
-            } else {
-                self.servers
-                    .push(ServerConnection::new(id, address, self.dialect));
-                self.engine.connected(id, now);
-            }
-        }
-        self.engine.tick(now);
-        self.decide(now);
-    }
-
-    /// The rate limit service says what it is about to say, be it late.
-    fn decide(&mut self, now: Instant) {
-        let (due, later) = std::mem::take(&mut self.verdicts)
-            .into_iter()
-            .partition(|(at, ..)| *at <= self.now);
-        self.verdicts = later;
-        for (_, id, verdict, until) in due {
-            self.totals.late_verdicts += u64::from(until <= now);
-            self.engine.decided(id, verdict, now);
-        }
-    }
-
-    fn client_leaves(&mut self) {
-        let Some(key) = self.some_client() else {
-            return;
-        };
-        let now = self.instant();
-        let client = self.clients.get_mut(&key).unwrap();
-        self.totals.clients_gone += 1;
-        if self.random.random() {
-            self.engine.failed(client.id, now);
-            client.close();
-        } else if client.to_engine.is_empty() && !client.ended {
-            client.ended = true;
-            self.engine.end_of_file(client.id, now);
-        }
-    }
-
-    fn server_breaks(&mut self) {
-        let index = self.random.random_range(0..self.servers.len().max(1));
-        if self.manners.breaks > 0 && index < self.servers.len() {
-            let server = self.servers.remove(index);
-            self.totals.broken_connections += 1;
-            let now = self.instant();
-            self.engine.failed(server.id, now);
-        }
-    }
-
-    fn freeze(&mut self) {
-        if let Some(key) = self.some_client() {
-            let client = self.clients.get_mut(&key).unwrap();
-            client.frozen = !client.frozen;
-        }
-        let index = self.random.random_range(0..self.servers.len().max(1));
-        if let Some(server) = self.servers.get_mut(index) {
-            server.frozen = !server.frozen;
-        }
-    }
-
     fn drain(&mut self) {
         self.draining = true;
         self.totals.drains += 1;
@@ -573,6 +235,8 @@ impl World {
     /// Another set of endpoints.
     fn configure(&mut self) {
         self.totals.configurations += 1;
+        self.owners.clear();
+        self.asked_before = self.nonces;
         let hosts = (1..=self.endpoints)
             .filter(|_| self.random.random_ratio(9, 10))
             .map(|port| Endpoint {
@@ -585,9 +249,12 @@ impl World {
                 labels: BTreeMap::new(),
             })
             .collect();
-        let lb = match self.random.random_range(0..3) {
+        let lb = match self.random.random_range(0..4) {
             0 => LbPolicy::RoundRobin,
             1 => LbPolicy::LeastRequest,
+            2 => LbPolicy::PeakEwma {
+                decay: Duration::from_millis(200),
+            },
             _ => LbPolicy::Random,
         };
         let snapshot = snapshot(self.dialect, hosts, lb, self.policy);
@@ -627,22 +294,6 @@ impl World {
                 Action::Flush(_) | Action::Resume(_) | Action::Report(_) => {}
             }
         }
-    }
-
-    fn check(&self) {
-        let status = self.engine.status();
-        assert!(
-            status.buffered < BUFFERED,
-            "{} bytes are buffered",
-            status.buffered
-        );
-        let open = self
-            .clients
-            .values()
-            .filter(|client| !client.closed)
-            .count();
-        assert_eq!(status.clients, open, "clients leak");
-        self.limits.check(&status);
     }
 
     /// No more faults: everything that is owed must now be answered, and nothing may be left.
@@ -686,36 +337,4 @@ impl World {
         assert_eq!(status.buffered, 0, "buffered bytes leak");
         assert!(self.limits.is_over(), "permits leak");
     }
-
-    fn move_everything(&mut self) {
-        for server in &mut self.servers {
-            server.frozen = false;
-        }
-        for key in self.clients.keys().copied().collect::<Vec<_>>() {
-            self.client_writes_up_to(key, 4000);
-            self.settle_actions();
-            self.client_reads_up_to(key, 4000);
-            self.settle_actions();
-        }
-        for index in (0..self.servers.len()).rev() {
-            self.server_reads_up_to(index, 4000);
-            self.settle_actions();
-        }
-        for index in (0..self.servers.len()).rev() {
-            self.server_writes_up_to(index, 4000);
-            self.settle_actions();
-        }
-        self.pass(Duration::from_millis(20));
-        self.settle_actions();
-        self.check();
-    }
-}
-
-/// The sum of a counter's values on a page of metrics.
-fn counted(page: &str, family: &str) -> u64 {
-    let values = page.lines().filter_map(|line| {
-        let (_, value) = line.strip_prefix(family)?.rsplit_once("} ")?;
-        value.parse::<u64>().ok()
-    });
-    values.sum()
 }

@@ -29,15 +29,21 @@ pub struct Frame {
 impl Frame {
     /// A two-way call of `method` of the interface, with one text argument and no attachments.
     pub fn request(id: u64, interface: &str, method: &str, argument: &str) -> Self {
+        Self::call(
+            id,
+            [interface, "0.0.0", method, "Ljava/lang/String;"],
+            &[argument],
+        )
+    }
+
+    /// [`Self::request`] without an argument.
+    pub fn question(id: u64, interface: &str, method: &str) -> Self {
+        Self::call(id, [interface, "0.0.0", method, ""], &[])
+    }
+
+    fn call(id: u64, of: [&str; 4], arguments: &[&str]) -> Self {
         let mut body = Vec::new();
-        for text in [
-            "2.0.2",
-            interface,
-            "0.0.0",
-            method,
-            "Ljava/lang/String;",
-            argument,
-        ] {
+        for text in ["2.0.2"].iter().chain(&of).chain(arguments) {
             push_text(&mut body, text);
         }
         body.extend(b"HZ");
@@ -47,6 +53,13 @@ impl Frame {
             id,
             body,
         }
+    }
+
+    /// The short text that an answer with a value is.
+    pub fn text(&self) -> Option<&str> {
+        let (length, rest) = self.body.get(1..)?.split_first()?;
+        let text = rest.get(..usize::from(*length))?;
+        std::str::from_utf8(text).ok().filter(|_| self.status == OK)
     }
 
     pub fn is_event(&self) -> bool {

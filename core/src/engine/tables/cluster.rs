@@ -137,6 +137,13 @@ pub(in crate::engine) struct Candidates {
     reluctant: Option<HostKey>,
 }
 
+impl Candidates {
+    /// One of them is there, if slow or busy: none is asked any more that has no part of the load.
+    pub(in crate::engine) fn stay_within_load(&mut self) {
+        self.run.stay_within_load();
+    }
+}
+
 impl Cluster {
     pub(super) fn unknown(name: &str) -> Self {
         Self {
