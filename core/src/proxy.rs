@@ -20,8 +20,8 @@ use crate::access_log::{self, Destination};
 use crate::admin::{self, Admin};
 use crate::config::Snapshot;
 use crate::driver::{
-    Acceptor, Ended, HealthChecks, Limiter, ListenError, ListenerTable, Listeners, Outliers,
-    Workers, WorkersOptions,
+    Acceptor, Addressed, Ended, HealthChecks, Limiter, ListenError, ListenerTable, Listeners,
+    Outliers, Resolution, Resolver, Workers, WorkersOptions, resolve,
 };
 use crate::engine::Settings;
 use crate::protocols::Protocols;
@@ -43,6 +43,8 @@ pub struct ProxyOptions {
     pub access_log: Destination,
     /// What is in flight when the proxy ends has this long to finish.
     pub drain_time: Duration,
+    /// DNS servers in the place of the system's, if there are any.
+    pub dns_servers: Vec<SocketAddr>,
     /// What each worker allows.
     pub settings: Settings,
 }
@@ -54,6 +56,7 @@ impl Default for ProxyOptions {
             workers: None,
             access_log: Destination::Off,
             drain_time: Duration::from_secs(45),
+            dns_servers: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -127,6 +130,8 @@ struct Proxy {
     outliers: Outliers,
     health_checks: HealthChecks,
     certificates: Certificates,
+    /// Resolves names until the end.
+    _resolution: Resolution,
     /// Asks until the end.
     _limiter: Limiter,
     telemetry: Arc<Telemetry>,
@@ -143,6 +148,19 @@ impl Proxy {
         configuration: Configuration,
     ) -> Result<Self, RunError> {
         let telemetry = Arc::new(Telemetry::new());
+        let Addressed {
+            resolution,
+            snapshots,
+            names,
+        } = resolve(
+            configuration.snapshots,
+            Resolver::new(options.dns_servers.clone()),
+            telemetry.owner(),
+        );
+        let configuration = Configuration {
+            snapshots,
+            ..configuration
+        };
         let dropped = telemetry.process().access_log_dropped();
         let (log, writer) = access_log::Writer::start(&options.access_log, dropped)?.unzip();
         let count = options
@@ -180,6 +198,7 @@ impl Proxy {
                 checked,
             ),
             certificates: Certificates::default(),
+            _resolution: resolution,
             _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
             workers,
             telemetry,
@@ -194,6 +213,7 @@ impl Proxy {
                 configuration,
                 protocols,
                 overlay: proxy.outliers.overlay(),
+                names,
                 options,
                 drain: Arc::clone(&proxy.drain),
             };

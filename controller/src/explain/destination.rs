@@ -34,6 +34,9 @@ pub struct DestinationShare {
     pub health_check: Option<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
+    /// What of the endpoints is known only where names are resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<&'static str>,
     /// Why a hash decides, and nobody can say for whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unhashed: Option<&'static str>,
@@ -127,12 +130,14 @@ fn cluster_share(
     let cluster = model.clusters.get(name);
     let placed = cluster.map(|cluster| Endpoints::of(cluster, own, failed));
     let rule = cluster.and_then(keyed::rule);
+    let unresolved = rule.and_then(|_| cluster.and_then(unresolved));
     DestinationShare {
         cluster: name.to_string(),
         weight: 100,
         fallbacks: vec![],
         load_balancer: cluster.map(|cluster| keyed::balance(cluster, keyed)),
-        unhashed: rule.and_then(|rule| keyed.unknown(&rule)),
+        resolution: cluster.and_then(resolution),
+        unhashed: rule.and_then(|rule| keyed.unknown(&rule)).or(unresolved),
         tls: cluster.and_then(|cluster| cluster.tls.as_ref().map(encryption)),
         warmup: cluster.and_then(warmup),
         limits: cluster.map(bounds::of).unwrap_or_default().described(),
@@ -140,11 +145,31 @@ fn cluster_share(
         locality: cluster.map(|c| locality(&c.locality)),
         key: placed
             .as_ref()
+            .filter(|_| unresolved.is_none())
             .zip(rule.and_then(|rule| keyed.hash(&rule)))
             .and_then(|(placed, hash)| placed.owner(hash)),
         tiers: placed.as_ref().map(Endpoints::tiers).unwrap_or_default(),
         left_out: placed.as_ref().map(Endpoints::left_out).unwrap_or_default(),
     }
+}
+
+fn resolution(cluster: &Cluster) -> Option<&'static str> {
+    Some(match cluster.dns?.is_logical {
+        false => {
+            "names are resolved by the proxy: each address of a name is an endpoint there, which \
+             its POST /explain shows"
+        }
+        true => {
+            "the name is resolved by the proxy: each new connection is made to the first of its \
+             addresses"
+        }
+    })
+}
+
+fn unresolved(cluster: &Cluster) -> Option<&'static str> {
+    let is_logical = cluster.dns?.is_logical;
+    let why = "who has a key is known where names are resolved: POST /explain of the proxy says it";
+    (!is_logical).then_some(why)
 }
 
 fn encryption(tls: &ClusterTls) -> String {

@@ -278,6 +278,9 @@ impl DestinationShare {
             }
             write!(f, " (hash {:#018x})", key.hash)?;
         }
+        if let Some(resolution) = self.resolution {
+            write!(f, "\n          {resolution}")?;
+        }
         if let Some(why) = self.unhashed {
             write!(f, "\n          {why}")?;
         }

@@ -367,7 +367,7 @@ fn clusters() {
     assert_eq!(bare.panic_threshold, 50);
     assert_eq!(bare.outlier, None);
     assert_eq!(bare.locality, LocalityRule::Inactive);
-    assert_eq!(bare.eds_name, bare.name);
+    assert_eq!(bare.discovery, Discovery::Eds(bare.name));
 
     let mut rich = cluster_message();
     rich.outlier_detection = Some(cluster::OutlierDetection {
