@@ -21,6 +21,7 @@ use super::*;
 
 mod adaptive_concurrency;
 mod balancing;
+mod dns;
 mod global_limits;
 mod limits;
 mod matching;
@@ -474,7 +475,7 @@ fn refused_clusters() {
             (|c| c.name.clear(), "name: is missing"),
             (
                 |c| c.cluster_discovery_type = None,
-                "type: only EDS is supported",
+                "type: only EDS, STRICT_DNS and LOGICAL_DNS are supported",
             ),
             (
                 |c| c.set_lb_policy(choices::LbPolicy::ClusterProvided),
