@@ -250,21 +250,21 @@ fn read(kind: DnsKind, found: Found) -> Read {
     };
     let all = addresses.len();
     addresses.retain(can_be_dialled);
+    let lies = all - addresses.len();
     if kind == DnsKind::Strict {
         // Servers turn the order with each answer.
         addresses.sort_unstable();
         addresses.dedup();
     }
-    let sound = addresses.len();
+    let too_many = addresses.len().saturating_sub(MOST_ADDRESSES);
     addresses.truncate(MOST_ADDRESSES);
-    let lies = all.saturating_sub(sound);
     match addresses.is_empty() {
         true => Read::Failed {
             reason: "none of its addresses can be dialled".to_owned(),
             dropped: lies,
         },
         false => Read::Addresses {
-            dropped: all - addresses.len(),
+            dropped: lies + too_many,
             addresses,
             ttl,
         },

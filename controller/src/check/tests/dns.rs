@@ -37,7 +37,7 @@ fn names_are_endpoints() {
 #[test]
 fn what_cannot_be_resolved_is_said_where_it_stands() {
     let one = |address: &str| format!("  endpoints: [{SUBSETS}, {{address: {address}}}]");
-    let place = "--> service.yaml:9:112";
+    let place = "--> service.yaml:9:115";
     for (resolution, rest, expected) in [
         ("DNS", one("a..b"), &[place, "`a..b` is neither an IP address nor a name of DNS"][..]),
         ("DNS", one("300.1.2.3"), &[place, "`300.1.2.3` is neither"]),
