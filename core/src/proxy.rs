@@ -121,6 +121,29 @@ pub async fn run(
         .await
 }
 
+/// What comes, with the addresses of names in it.
+fn addressed(
+    options: &ProxyOptions,
+    configuration: Configuration,
+    telemetry: &Telemetry,
+) -> (Configuration, Addressed) {
+    let resolver = Resolver::new(options.dns_servers.clone());
+    let addressed = resolve(configuration.snapshots, resolver, telemetry.owner());
+    let snapshots = addressed.snapshots.clone();
+    let configuration = Configuration {
+        snapshots,
+        ..configuration
+    };
+    (configuration, addressed)
+}
+
+/// Unless told, one for each processor.
+fn worker_count(options: &ProxyOptions) -> usize {
+    let processors = || thread::available_parallelism().ok();
+    let count = options.workers.or_else(processors);
+    count.map_or(1, NonZeroUsize::get)
+}
+
 /// What lives from start to end.
 struct Proxy {
     ends: FuturesUnordered<Ended>,
@@ -148,25 +171,10 @@ impl Proxy {
         configuration: Configuration,
     ) -> Result<Self, RunError> {
         let telemetry = Arc::new(Telemetry::new());
-        let Addressed {
-            resolution,
-            snapshots,
-            names,
-        } = resolve(
-            configuration.snapshots,
-            Resolver::new(options.dns_servers.clone()),
-            telemetry.owner(),
-        );
-        let configuration = Configuration {
-            snapshots,
-            ..configuration
-        };
+        let (configuration, addressed) = addressed(&options, configuration, &telemetry);
         let dropped = telemetry.process().access_log_dropped();
         let (log, writer) = access_log::Writer::start(&options.access_log, dropped)?.unzip();
-        let count = options
-            .workers
-            .or_else(|| thread::available_parallelism().ok());
-        let workers = 0..count.map_or(1, NonZeroUsize::get);
+        let workers = 0..worker_count(&options);
         let (reports, received) = mpsc::unbounded_channel();
         let (questions, asked) = Limiter::questions();
         let (workers, ends) = Workers::start(WorkersOptions {
@@ -198,7 +206,7 @@ impl Proxy {
                 checked,
             ),
             certificates: Certificates::default(),
-            _resolution: resolution,
+            _resolution: addressed.resolution,
             _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
             workers,
             telemetry,
@@ -213,7 +221,7 @@ impl Proxy {
                 configuration,
                 protocols,
                 overlay: proxy.outliers.overlay(),
-                names,
+                names: addressed.names,
                 options,
                 drain: Arc::clone(&proxy.drain),
             };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 
-use meltemi_controller::ads::{Resources, Server};
+use meltemi_controller::ads::{Rejection, Resources, Server};
 use meltemi_controller::{Controller, ProtocolSchema, Settings};
 use meltemi_tests::dns::{Answer, DnsServer};
 use meltemi_tests::{Envoy, Manifests, Meltemi, Process, binary, until};
@@ -71,14 +71,14 @@ fn resources() -> Arc<Resources> {
     update.resources
 }
 
-/// The control plane of both.
-fn serve(runtime: &Runtime) -> SocketAddr {
+/// The control plane of both, and what they reject.
+fn serve(runtime: &Runtime) -> (SocketAddr, mpsc::Receiver<Rejection>) {
     let listener = runtime
         .block_on(TcpListener::bind("127.0.0.1:0"))
         .expect("a port");
     let address = listener.local_addr().expect("it is bound");
     let (published, served) = watch::channel(Some(resources()));
-    let (rejected, mut rejections) = mpsc::channel(64);
+    let (rejected, rejections) = mpsc::channel(64);
     runtime.spawn(async move {
         let incoming = TcpListenerStream::new(listener);
         let ended = Server::new(served, rejected)
@@ -87,12 +87,7 @@ fn serve(runtime: &Runtime) -> SocketAddr {
         drop(published);
         ended
     });
-    runtime.spawn(async move {
-        while let Some(rejection) = rejections.recv().await {
-            panic!("rejected: {rejection:?}");
-        }
-    });
-    address
+    (address, rejections)
 }
 
 fn envoy(control: SocketAddr, dns: &DnsServer) -> Option<Envoy> {
@@ -239,6 +234,7 @@ fn both_have_the_same_endpoints_after_the_same_answers() {
             3,
         )],
     ];
+    let (control, mut rejections) = serve(&runtime);
     let mut proxies = None;
     for set in sets {
         for (name, answer, _) in set {
@@ -250,7 +246,6 @@ fn both_have_the_same_endpoints_after_the_same_answers() {
         let (envoy, meltemi) = match &proxies {
             Some((envoy, meltemi)) => (envoy, meltemi),
             None => {
-                let control = serve(&runtime);
                 let Some(envoy) = envoy(control, &dns) else {
                     return;
                 };
@@ -260,6 +255,8 @@ fn both_have_the_same_endpoints_after_the_same_answers() {
         };
         agree(envoy, meltemi, &dns, set);
     }
+    let rejected = rejections.try_recv().ok();
+    assert!(rejected.is_none(), "{rejected:?}");
 }
 
 /// Each name is asked for twice more, so that both have heard the answer.

@@ -57,6 +57,7 @@ fn after(kind: DnsKind, answers: impl IntoIterator<Item = Found>) -> (Vec<String
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn answers_mean_what_they_mean_to_envoy() {
     use DnsKind::{Logical, Strict};
     let both = || found(&["10.0.0.2", "10.0.0.1"], 5);

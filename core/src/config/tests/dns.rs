@@ -120,6 +120,10 @@ fn what_cannot_be_resolved_is_refused() {
             format!("{place}.socket_address.{reason}")
         );
     }
+}
+
+#[test]
+fn numbers_and_numbers_of_endpoints_are_checked() {
     refuses::<_, Cluster>(
         &strict(),
         &[
