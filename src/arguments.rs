@@ -250,6 +250,10 @@ pub(crate) struct Process {
     pub(crate) admin: SocketAddr,
     #[command(flatten)]
     pub(crate) place: Place,
+    /// A DNS server that endpoints' names are asked of, in the place of those of /etc/resolv.conf;
+    /// repeatable.
+    #[arg(long = "dns-server", value_name = "IP[:PORT]", value_parser = dns_server)]
+    pub(crate) dns_servers: Vec<SocketAddr>,
     /// Worker threads; one for each processor unless told.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
@@ -292,6 +296,12 @@ impl Place {
     }
 }
 
+fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let at_port = |ip| SocketAddr::new(ip, 53);
+    let server = text.parse().or_else(|_| text.parse().map(at_port));
+    server.map_err(|_| "write it as IP or IP:PORT, for instance 10.96.0.10".to_owned())
+}
+
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -309,6 +319,21 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dns_server_is_an_address() {
+        for (text, server) in [
+            ("10.96.0.10", "10.96.0.10:53"),
+            ("127.0.0.1:5353", "127.0.0.1:5353"),
+            ("::1", "[::1]:53"),
+            ("[::1]:5353", "[::1]:5353"),
+        ] {
+            assert_eq!(dns_server(text), Ok(server.parse().unwrap()));
+        }
+        for text in ["", "dns.example", "10.0.0.1:", "10.0.0.1:99999"] {
+            assert!(dns_server(text).unwrap_err().contains("IP:PORT"), "{text}");
+        }
+    }
 
     #[test]
     fn a_control_plane_is_a_host_and_a_port() {

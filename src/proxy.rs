@@ -72,6 +72,7 @@ pub(crate) async fn data_plane(
         admin: Some(process.admin),
         workers: process.workers,
         access_log: process.access_log.clone(),
+        dns_servers: process.dns_servers.clone(),
         settings: Settings {
             in_flight: process.max_requests.get(),
             buffered: process.max_buffered.get(),

@@ -44,6 +44,7 @@ pub(crate) use meta_router::{
     MetaRouter, Mutation, RateLimitService, Retries, RetryOn, Route, RouteFault,
 };
 pub(crate) use metadata::Metadata;
+pub(crate) use name::is_resolvable;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{
     Auth, Buffering, Fault, Mode, RedisDestination, RedisRoute, RedisService, SecretReference, Seed,

@@ -19,6 +19,7 @@ mod attachment;
 mod attributes;
 mod clusters;
 mod destination_rules;
+mod dns;
 mod gateways;
 mod global_limits;
 mod hashing;
@@ -40,6 +41,7 @@ mod tls;
 mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
+pub(crate) use dns::Dns;
 pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use health_check::HealthCheck;
 pub(crate) use limits::RateLimit;
@@ -282,6 +284,8 @@ pub(crate) struct Cluster {
     pub(crate) locality: LocalityState,
     /// In percent; none: the proxy's default.
     pub(crate) panic_threshold: Option<u32>,
+    /// None: the endpoints have no names.
+    pub(crate) dns: Option<Dns>,
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
@@ -300,6 +304,8 @@ pub(crate) struct Endpoint {
 pub(crate) enum EndpointAddress {
     Tcp(IpAddr, u16),
     Unix(String),
+    /// The proxy resolves it.
+    Name(String, u16),
 }
 
 impl std::fmt::Display for EndpointAddress {
@@ -307,6 +313,7 @@ impl std::fmt::Display for EndpointAddress {
         match self {
             Self::Tcp(ip, port) => std::net::SocketAddr::new(*ip, *port).fmt(f),
             Self::Unix(path) => write!(f, "unix://{path}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use tls::secrets;
 
 mod adaptive_concurrency;
 mod cluster;
+mod dns;
 mod global_limit;
 mod health;
 mod limit;
@@ -49,7 +50,9 @@ pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
     for (name, cluster) in &model.clusters {
         let name = name.to_string();
         resources.insert(&name, &cluster::cluster(cluster, &name));
-        resources.insert(&name, &cluster::endpoints(cluster, &name));
+        if cluster.dns.is_none() {
+            resources.insert(&name, &cluster::endpoints(cluster, &name));
+        }
         for secret in cluster.tls.iter().flat_map(secrets) {
             resources.insert(secret.name.clone(), &secret);
         }
@@ -176,9 +179,9 @@ fn source(object: &ObjectRef) -> own::SourceObject {
     }
 }
 
-fn socket(ip: std::net::IpAddr, port: u16) -> core::Address {
+fn socket(host: impl ToString, port: u16) -> core::Address {
     let address = core::SocketAddress {
-        address: ip.to_string(),
+        address: host.to_string(),
         port_specifier: Some(PortSpecifier::PortValue(port.into())),
         ..core::SocketAddress::default()
     };

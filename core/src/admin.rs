@@ -7,6 +7,7 @@ mod dump;
 mod explain;
 mod hot_keys;
 mod metrics;
+mod names;
 mod page;
 mod ready;
 mod server;
@@ -20,7 +21,7 @@ pub use server::StartError;
 pub(crate) use server::{Admin, start};
 
 use crate::config::Snapshot;
-use crate::driver::{Acceptor, Overlay};
+use crate::driver::{Acceptor, Overlay, SharedNames};
 use crate::protocols::Protocols;
 use crate::proxy::{Configuration, ProxyOptions};
 
@@ -31,6 +32,7 @@ pub(crate) struct Sources {
     pub(crate) configuration: Configuration,
     pub(crate) protocols: Arc<Protocols>,
     pub(crate) overlay: Overlay,
+    pub(crate) names: SharedNames,
     pub(crate) options: ProxyOptions,
     /// Notified when a drain is asked for.
     pub(crate) drain: Arc<Notify>,

@@ -15,6 +15,7 @@ mod hash_policy;
 mod invalid;
 mod limit;
 mod listener;
+mod logical;
 mod matching;
 mod named;
 mod proxy;
@@ -32,10 +33,10 @@ pub use meltemi_policy::Limits;
 use meltemi_policy::{Locality, Place};
 
 pub use adaptive_concurrency::AdaptiveConcurrency;
-pub use address::Address;
+pub use address::{Address, Dialled};
 pub use cluster::{
-    Cluster, FailurePercentage, HealthCheck, Keepalive, LbPolicy, OutlierDetection, ProtocolCheck,
-    SuccessRate, Topology,
+    Cluster, Discovery, Dns, DnsKind, DnsTarget, FailurePercentage, Family, HealthCheck, Keepalive,
+    LbPolicy, OutlierDetection, ProtocolCheck, Refresh, SuccessRate, Topology,
 };
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::{Fault, RouteFault};
@@ -43,6 +44,7 @@ pub use global_limit::{DescriptorEntry, GlobalRateLimit};
 pub use invalid::Invalid;
 pub use limit::{LimitCondition, RateLimit};
 pub use listener::{Bind, Listener};
+pub use logical::Logical;
 pub use proxy::Proxy;
 pub(crate) use proxy::locality;
 pub use retry::{RetryBudget, RetryOn, RetryPolicy};

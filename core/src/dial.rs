@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use crate::config::Address;
+use crate::config::{Address, Dialled};
 use crate::tls::Tls;
 
 /// A connection, whatever it is made of.
@@ -23,13 +23,13 @@ pub(crate) async fn dial(
     tls: Option<&Tls>,
     protocols: &[&[u8]],
 ) -> io::Result<Box<dyn Socket>> {
-    match address {
-        Address::Tcp(address) => {
+    match address.dialled() {
+        Dialled::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             over(stream, (tls, Some(address.ip())), protocols).await
         }
-        Address::Unix(path) => over(UnixStream::connect(path).await?, (tls, None), protocols).await,
+        Dialled::Unix(path) => over(UnixStream::connect(path).await?, (tls, None), protocols).await,
     }
 }
 

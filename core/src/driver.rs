@@ -8,6 +8,7 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accept;
+mod dns;
 mod health_check;
 mod limiter;
 mod link;
@@ -26,6 +27,7 @@ pub use listeners::{ListenerState, ListenerStatus};
 pub use socket::ListenError;
 
 pub(crate) use accept::Acceptor;
+pub(crate) use dns::{Addressed, Resolution, Resolver, SharedNames, resolve};
 pub(crate) use health_check::HealthChecks;
 pub(crate) use limiter::Limiter;
 pub(crate) use listeners::{ListenerTable, Listeners};

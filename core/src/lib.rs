@@ -7,6 +7,7 @@ pub mod buckets;
 pub mod circuit;
 pub mod config;
 mod dial;
+pub mod dns;
 pub mod driver;
 pub mod engine;
 pub mod health_check;

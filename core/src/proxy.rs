@@ -20,8 +20,8 @@ use crate::access_log::{self, Destination};
 use crate::admin::{self, Admin};
 use crate::config::Snapshot;
 use crate::driver::{
-    Acceptor, Ended, HealthChecks, Limiter, ListenError, ListenerTable, Listeners, Outliers,
-    Workers, WorkersOptions,
+    Acceptor, Addressed, Ended, HealthChecks, Limiter, ListenError, ListenerTable, Listeners,
+    Outliers, Resolution, Resolver, Workers, WorkersOptions, resolve,
 };
 use crate::engine::Settings;
 use crate::protocols::Protocols;
@@ -43,6 +43,8 @@ pub struct ProxyOptions {
     pub access_log: Destination,
     /// What is in flight when the proxy ends has this long to finish.
     pub drain_time: Duration,
+    /// DNS servers in the place of the system's, if there are any.
+    pub dns_servers: Vec<SocketAddr>,
     /// What each worker allows.
     pub settings: Settings,
 }
@@ -54,6 +56,7 @@ impl Default for ProxyOptions {
             workers: None,
             access_log: Destination::Off,
             drain_time: Duration::from_secs(45),
+            dns_servers: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -118,6 +121,29 @@ pub async fn run(
         .await
 }
 
+/// What comes, with the addresses of names in it.
+fn addressed(
+    options: &ProxyOptions,
+    configuration: Configuration,
+    telemetry: &Telemetry,
+) -> (Configuration, Addressed) {
+    let resolver = Resolver::new(options.dns_servers.clone());
+    let addressed = resolve(configuration.snapshots, resolver, telemetry.owner());
+    let snapshots = addressed.snapshots.clone();
+    let configuration = Configuration {
+        snapshots,
+        ..configuration
+    };
+    (configuration, addressed)
+}
+
+/// Unless told, one for each processor.
+fn worker_count(options: &ProxyOptions) -> usize {
+    let processors = || thread::available_parallelism().ok();
+    let count = options.workers.or_else(processors);
+    count.map_or(1, NonZeroUsize::get)
+}
+
 /// What lives from start to end.
 struct Proxy {
     ends: FuturesUnordered<Ended>,
@@ -127,6 +153,8 @@ struct Proxy {
     outliers: Outliers,
     health_checks: HealthChecks,
     certificates: Certificates,
+    /// Resolves names until the end.
+    _resolution: Resolution,
     /// Asks until the end.
     _limiter: Limiter,
     telemetry: Arc<Telemetry>,
@@ -143,12 +171,10 @@ impl Proxy {
         configuration: Configuration,
     ) -> Result<Self, RunError> {
         let telemetry = Arc::new(Telemetry::new());
+        let (configuration, addressed) = addressed(&options, configuration, &telemetry);
         let dropped = telemetry.process().access_log_dropped();
         let (log, writer) = access_log::Writer::start(&options.access_log, dropped)?.unzip();
-        let count = options
-            .workers
-            .or_else(|| thread::available_parallelism().ok());
-        let workers = 0..count.map_or(1, NonZeroUsize::get);
+        let workers = 0..worker_count(&options);
         let (reports, received) = mpsc::unbounded_channel();
         let (questions, asked) = Limiter::questions();
         let (workers, ends) = Workers::start(WorkersOptions {
@@ -180,6 +206,7 @@ impl Proxy {
                 checked,
             ),
             certificates: Certificates::default(),
+            _resolution: addressed.resolution,
             _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
             workers,
             telemetry,
@@ -194,6 +221,7 @@ impl Proxy {
                 configuration,
                 protocols,
                 overlay: proxy.outliers.overlay(),
+                names: addressed.names,
                 options,
                 drain: Arc::clone(&proxy.drain),
             };

@@ -6,6 +6,7 @@
 //! unless `MELTEMI_REQUIRE_PEERS=1`.
 
 pub mod certificates;
+pub mod dns;
 pub mod dubbo;
 mod envoy;
 pub mod history;

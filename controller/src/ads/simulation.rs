@@ -454,7 +454,7 @@ impl Simulation {
                     assert_eq!(cluster.connect_timeout.as_secs(), model.timeout as u64);
                     let port = cluster.endpoints.hosts.first().map(|h| match h.address {
                         Address::Tcp(address) => address.port(),
-                        Address::Unix(_) => unreachable!("all are TCP"),
+                        _ => unreachable!("all are TCP"),
                     });
                     assert_eq!(port, world.endpoints[i]);
                 }

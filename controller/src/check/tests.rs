@@ -3,6 +3,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 
 mod adaptive_concurrency;
 mod connection_pool;
+mod dns;
 mod global_limits;
 mod health;
 mod limits;
@@ -166,7 +167,6 @@ says! {
     typed_list: "rule.yaml"
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: greeter}\nspec:\n  host: greeter.shop\n  trafficPolicy:\n    outlierDetection: {consecutive5xxErrors: 3}\n  subsets:\n  - {name: v1, labels: {version: v1}}\n  - {name: v2, labels: {version: v2}}\n"
         => "apiVersion: networking.istio.io/v1\nkind: DestinationRuleList\nitems:\n- metadata: {name: greeter}\n  spec:\n    host: greeter.shop\n    trafficPolicy: {outlierDetection: {}}\n    subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]\n- {metadata: {name: x}, spec: {hosts: []}}\n";
-    dns: "service.yaml" "STATIC" => "DNS";
     tls: "rule.yaml" "    outlierDetection" => "    tls: {mode: ISTIO_MUTUAL}\n    outlierDetection";
     not_in_force:
         "service.yaml" "  resolution" => "  subjectAltNames: [a]\n  resolution",

@@ -122,7 +122,7 @@ codes! {
     LocalityInactive,
     /// Something that is routed asks for TLS that it cannot have: its server or cluster is refused.
     TlsUnavailable,
-    /// Name resolution is asked for, which is not available: the service has no endpoints.
+    /// Names would be resolved that requests of these protocols do not say: the service has no endpoints.
     DnsUnavailable,
     /// A proxy rejected what was made of an object.
     RejectedByProxy,

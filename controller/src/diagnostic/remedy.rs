@@ -57,7 +57,7 @@ impl Code {
             Self::NoEndpoints => "give the service an endpoint",
             Self::LocalityInactive => "set `trafficPolicy.outlierDetection`",
             Self::TlsUnavailable => "change `tls`, or remove it",
-            Self::DnsUnavailable => "list addresses and use `resolution: STATIC`",
+            Self::DnsUnavailable => "write `resolution: DNS`",
             Self::RejectedByProxy => {
                 "change the object as the reason says, and report it: `check` should have said so"
             }

@@ -54,6 +54,7 @@ fn share(name: &ClusterName, repeats: bool, situation: Situation<'_>) -> Destina
     let keyed = situation.keyed;
     let placed = Endpoints::of(cluster, situation.place, situation.failed);
     let rule = keyed::rule(cluster);
+    let unresolved = rule.as_ref().and_then(|_| unresolved(cluster));
     DestinationShare {
         load_balancer: Some(keyed::balance(cluster, keyed)),
         tls: cluster.tls.as_ref().map(encryption),
@@ -64,14 +65,35 @@ fn share(name: &ClusterName, repeats: bool, situation: Situation<'_>) -> Destina
         outlier_detection: outliers(cluster).map(|it| it.to_string()),
         health_check: health_check(cluster),
         locality: Some(locality(&cluster.locality)),
-        unhashed: rule.and_then(|rule| keyed.unknown(&rule)),
+        resolution: resolution(cluster),
+        unhashed: rule.and_then(|rule| keyed.unknown(&rule)).or(unresolved),
         key: rule
+            .filter(|_| unresolved.is_none())
             .and_then(|rule| keyed.hash(&rule))
             .and_then(|hash| placed.owner(hash)),
         tiers: placed.tiers(),
         left_out: placed.left_out(),
         ..unknown
     }
+}
+
+fn resolution(cluster: &Cluster) -> Option<&'static str> {
+    Some(match cluster.dns?.is_logical {
+        false => {
+            "names are resolved by the proxy: each address of a name is an endpoint there, which \
+             its POST /explain shows"
+        }
+        true => {
+            "the name is resolved by the proxy: each new connection is made to the first of its \
+             addresses"
+        }
+    })
+}
+
+fn unresolved(cluster: &Cluster) -> Option<&'static str> {
+    let is_logical = cluster.dns?.is_logical;
+    let why = "who has a key is known where names are resolved: POST /explain of the proxy says it";
+    (!is_logical).then_some(why)
 }
 
 /// Those that are written.

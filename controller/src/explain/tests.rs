@@ -2,6 +2,7 @@ use super::*;
 use crate::fixture::{Fixture, settings};
 
 mod bounds;
+mod dns;
 mod global_limits;
 mod limits;
 mod locality;

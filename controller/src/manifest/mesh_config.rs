@@ -1,5 +1,7 @@
 //! The `MeshConfig` of an Istio, as istiod reads it: the field `mesh` of the ConfigMap `istio`.
 
+use std::time::Duration;
+
 use super::decode::{Decoder, Fields, nearest};
 use super::locality::{self, LocalitySetting};
 use crate::diagnostic::{Code, Diagnostic, Position};
@@ -10,12 +12,14 @@ use crate::yaml::{self, Node, Value};
 pub(crate) struct MeshConfig {
     /// For clusters whose DestinationRule and service say nothing of localities.
     pub(crate) locality: Option<LocalitySetting>,
+    /// How often names of endpoints are resolved whose answers do not say how long they are good.
+    pub(crate) dns_refresh_rate: Option<Duration>,
 }
 
 /// The ConfigMap that istiod reads.
 pub(super) const NAME: &str = "istio";
 const FIELD: &str = "mesh";
-const SETTING: &str = "localityLbSetting";
+const IN_FORCE: [&str; 2] = ["localityLbSetting", "dnsRefreshRate"];
 
 /// None if there is no `data.mesh`.
 pub(super) fn decode(d: &mut Decoder, object: &Fields<'_>) -> Option<MeshConfig> {
@@ -58,9 +62,9 @@ fn fields(d: &mut Decoder, node: &Node) -> Option<MeshConfig> {
         return None;
     };
     for entry in entries {
-        let is_slip = entry.key != SETTING && nearest(&entry.key, [SETTING]).is_some();
-        if is_slip {
-            let message = format!("unknown field `{}`; did you mean `{SETTING}`?", entry.key);
+        let is_one = IN_FORCE.contains(&entry.key.as_str());
+        if let (false, Some(near)) = (is_one, nearest(&entry.key, IN_FORCE)) {
+            let message = format!("unknown field `{}`; did you mean `{near}`?", entry.key);
             let diagnostic = Diagnostic::error(Code::UnknownField, message);
             d.report(entry.at, diagnostic.remedy("write it as Istio does"));
         }
@@ -71,6 +75,7 @@ fn fields(d: &mut Decoder, node: &Node) -> Option<MeshConfig> {
     let fields = Fields::free(String::new(), node.at, entries);
     Some(MeshConfig {
         locality: locality::decode(d, &fields),
+        dns_refresh_rate: fields.duration(d, "dnsRefreshRate"),
     })
 }
 

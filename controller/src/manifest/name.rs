@@ -41,6 +41,12 @@ pub(super) const WILDCARD_HOST: Rule = Rule {
     remedy: "give a DNS name, such as greeter.shop; only its first label may be `*`",
 };
 
+/// What DNS can be asked for. What ends in a number would be an address (WHATWG's URL, too).
+pub(crate) fn is_resolvable(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    is_host(name) && !last.bytes().all(|c| c.is_ascii_digit())
+}
+
 /// What stands in reports and in the names of resources beside other names.
 pub(super) const WORD: Rule = Rule {
     permits: |name| {

@@ -1,5 +1,7 @@
 //! `ServiceEntry` and `WorkloadEntry`: which hosts there are, their ports and their endpoints.
 
+mod dns;
+
 use std::collections::BTreeMap;
 
 use meltemi_policy::place::topology;
@@ -34,10 +36,21 @@ pub(crate) struct ServicePort {
 pub(crate) enum Resolution {
     /// Endpoints are listed, or selected.
     Static,
-    /// The proxy would resolve names.
+    /// The proxy resolves names: each of their addresses is an endpoint.
     Dns,
+    /// The same, but all addresses of the only name are one endpoint.
+    DnsRoundRobin,
+    /// A request would say its name.
+    DynamicDns,
     /// The address that the client dialled is the endpoint.
     None,
+}
+
+impl Resolution {
+    /// Whether endpoints may have names.
+    pub(crate) const fn has_names(self) -> bool {
+        matches!(self, Self::Dns | Self::DnsRoundRobin)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,14 +132,18 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
             "list the endpoints, or select WorkloadEntries, and remove the other",
         );
     }
-    Some(ServiceEntry {
+    let resolution = resolution(d, &fields)?;
+    let entry = ServiceEntry {
         hosts,
         ports,
-        resolution: resolution(d, &fields)?,
+        resolution,
         endpoints,
         subject_alt_names: subject_alt_names(d, &fields),
         selector,
-    })
+    };
+    let at = fields.entry("resolution").map_or(spec.at, |entry| entry.at);
+    dns::check(d, &entry, at);
+    Some(entry)
 }
 
 /// What the certificates of its servers are for.
@@ -188,17 +205,15 @@ fn resolution(d: &mut Decoder, spec: &Fields<'_>) -> Option<Resolution> {
     match resolution.value.as_str() {
         "STATIC" => Some(Resolution::Static),
         "NONE" => Some(Resolution::None),
-        "DNS" | "DNS_ROUND_ROBIN" | "DYNAMIC_DNS" => {
-            let message = format!(
-                "`resolution: {}` is not in force yet: the service has no endpoints",
-                resolution.value
-            );
+        "DNS" => Some(Resolution::Dns),
+        "DNS_ROUND_ROBIN" => Some(Resolution::DnsRoundRobin),
+        "DYNAMIC_DNS" => {
+            let message = "`resolution: DYNAMIC_DNS` leaves the service without endpoints: the names \
+                           would be those that requests carry, and these protocols' carry none";
             let diagnostic = Diagnostic::warning(Code::DnsUnavailable, message);
-            d.report(
-                resolution.at,
-                diagnostic.remedy("list addresses and use `resolution: STATIC`"),
-            );
-            Some(Resolution::Dns)
+            let remedy = "write `resolution: DNS`, and the names as `endpoints` or `hosts`";
+            d.report(resolution.at, diagnostic.remedy(remedy));
+            Some(Resolution::DynamicDns)
         }
         _ => {
             d.not_a_choice("spec.resolution", &resolution, RESOLUTIONS);

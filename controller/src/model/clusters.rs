@@ -9,7 +9,7 @@ use super::hashing;
 use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
-use super::{Cluster, ClusterTls, Context, Findings, Rule, Server, Service, tls};
+use super::{Cluster, ClusterTls, Context, Dns, Findings, Rule, Server, Service, tls};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
@@ -101,6 +101,7 @@ fn cluster(
         outlier: policy.outlier_detection.as_deref().cloned(),
         health_check,
         retry_budget: policy.retry_budget,
+        dns: Dns::of(service, &context.mesh),
         endpoints,
     };
     if let Some(destination) = context.redis.of(service, port) {

@@ -1,5 +1,7 @@
 //! Whose setting decides how the places of endpoints count, and whether it acts.
 
+use std::time::Duration;
+
 use meltemi_policy::LocalityRule;
 
 use super::traffic_distribution::TrafficDistribution;
@@ -96,6 +98,7 @@ pub(super) fn panic_threshold(policy: &TrafficPolicy, service: &Service) -> Opti
 #[derive(Debug, Default)]
 pub(crate) struct Mesh {
     locality: Option<LocalitySetting>,
+    pub(super) dns_refresh_rate: Option<Duration>,
 }
 
 impl Mesh {
@@ -105,6 +108,7 @@ impl Mesh {
         for (object, config) in objects_of!(objects, MeshConfig) {
             if *object.id.namespace == *settings.root_namespace {
                 mesh.locality.clone_from(&config.locality);
+                mesh.dns_refresh_rate = config.dns_refresh_rate;
                 continue;
             }
             let root = &settings.root_namespace;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use meltemi_policy::{host, subset};
+use meltemi_policy::{Locality, host, subset};
 use meltemi_tls::PeerName;
 
 use super::protocols::{PortName, Protocols};
@@ -12,7 +12,8 @@ use super::{Endpoint, EndpointAddress, Findings, PortProtocol, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    Located, Object, Resolution, ServiceEntry, ServicePort, Spec, WorkloadEntry, nearest,
+    Located, Object, Resolution, ServiceEntry, ServicePort, Spec, WorkloadEntry, is_resolvable,
+    nearest,
 };
 use crate::schema::Settings;
 
@@ -25,6 +26,7 @@ pub(crate) struct Service {
     pub(crate) host: String,
     pub(crate) namespace: Arc<str>,
     pub(crate) ports: Vec<Port>,
+    pub(crate) resolution: Resolution,
     /// Values of the protocol's service attribute to which its rules are restricted.
     pub(crate) interfaces: Vec<String>,
     /// What its servers' certificates are for, unless a DestinationRule says otherwise.
@@ -148,7 +150,10 @@ fn service(
             PortName::Ours(protocol) => Some(protocol),
             PortName::NotOurs | PortName::Unserved { .. } | PortName::Unknown { .. } => None,
         },
-        endpoints: endpoints(port, workloads),
+        endpoints: match names_itself(entry) {
+            true => vec![itself(port, host)],
+            false => endpoints(port, workloads, entry.resolution),
+        },
     };
     let annotation = |name: &str| object.metadata.annotations.get(name);
     let interfaces = annotation("interface")
@@ -158,6 +163,7 @@ fn service(
         host: host.value.clone(),
         namespace: object.id.namespace.clone(),
         ports: entry.ports.iter().map(port).collect(),
+        resolution: entry.resolution,
         interfaces: interfaces
             .split(',')
             .map(|i| i.trim().to_owned())
@@ -171,16 +177,22 @@ fn service(
 }
 
 /// An endpoint, and the object that it is written in.
-struct Workload<'a> {
+pub(super) struct Workload<'a> {
     object: &'a Object,
     entry: &'a WorkloadEntry,
 }
 
 impl Workload<'_> {
-    /// The name that a pod of a StatefulSet keeps when it moves, else that of its WorkloadEntry.
-    fn hostname(&self) -> String {
+    pub(super) fn name(&self) -> &str {
+        &self.object.id.name
+    }
+
+    /// The name that a pod of a StatefulSet keeps when it moves, else the one that is resolved, as in
+    /// Envoy, or that of its WorkloadEntry.
+    fn hostname(&self, resolution: Resolution) -> String {
         let pod = self.entry.labels.get("statefulset.kubernetes.io/pod-name");
         let object = match &self.object.spec {
+            _ if resolution.has_names() => self.entry.address.value.as_str(),
             Spec::WorkloadEntry(_) => &*self.object.id.name,
             _ => "",
         };
@@ -194,7 +206,7 @@ fn workloads<'a>(
     entry: &'a ServiceEntry,
     objects: &'a Objects,
 ) -> Vec<Workload<'a>> {
-    if entry.resolution != Resolution::Static {
+    if !(entry.resolution == Resolution::Static || entry.resolution.has_names()) {
         return vec![];
     }
     let Some(selector) = &entry.selector else {
@@ -212,30 +224,57 @@ fn workloads<'a>(
         .collect()
 }
 
-fn endpoints(port: &ServicePort, workloads: &[Workload<'_>]) -> Vec<Endpoint> {
+/// Istio's rule: without any endpoint, and nothing that selects some, the host is one.
+fn names_itself(entry: &ServiceEntry) -> bool {
+    entry.resolution.has_names() && entry.endpoints.is_empty() && entry.selector.is_none()
+}
+
+fn itself(port: &ServicePort, host: &Located<String>) -> Endpoint {
+    let number = port.target_port.unwrap_or(port.number);
+    Endpoint {
+        address: EndpointAddress::Name(host.value.clone(), number),
+        locality: Locality::default(),
+        labels: BTreeMap::new(),
+        hostname: host.value.clone(),
+        weight: 1,
+    }
+}
+
+fn endpoints(
+    port: &ServicePort,
+    workloads: &[Workload<'_>],
+    resolution: Resolution,
+) -> Vec<Endpoint> {
     let mut seen = BTreeSet::new();
     let endpoints = workloads.iter().filter_map(|workload| {
         let entry = workload.entry;
         let named = entry.ports.get(&port.name.value).map(|p| p.value);
         let number = named.or(port.target_port).unwrap_or(port.number);
-        let address = address(&entry.address.value, number)?;
+        let address = address(&entry.address.value, number, resolution)?;
         Some(Endpoint {
             address,
             locality: entry.locality.clone(),
             labels: entry.labels.clone(),
-            hostname: workload.hostname(),
+            hostname: workload.hostname(resolution),
             weight: entry.weight.filter(|&w| w > 0).unwrap_or(1),
         })
     });
-    endpoints
+    let mut endpoints: Vec<_> = endpoints
         .filter(|e| seen.insert(e.address.clone()))
-        .collect()
+        .collect();
+    if resolution == Resolution::DnsRoundRobin {
+        endpoints.truncate(1);
+    }
+    endpoints
 }
 
-fn address(text: &str, port: u16) -> Option<EndpointAddress> {
-    match text.strip_prefix("unix://") {
-        Some("") => None,
-        Some(path) => Some(EndpointAddress::Unix(path.to_owned())),
-        None => text.parse().ok().map(|ip| EndpointAddress::Tcp(ip, port)),
+fn address(text: &str, port: u16, resolution: Resolution) -> Option<EndpointAddress> {
+    match (text.parse(), text.strip_prefix("unix://")) {
+        (Ok(ip), _) => Some(EndpointAddress::Tcp(ip, port)),
+        (Err(_), _) if resolution.has_names() => {
+            is_resolvable(text).then(|| EndpointAddress::Name(text.to_owned(), port))
+        }
+        (Err(_), None | Some("")) => None,
+        (Err(_), Some(path)) => Some(EndpointAddress::Unix(path.to_owned())),
     }
 }

@@ -7,8 +7,8 @@ use meltemi_policy::Locality;
 use meltemi_proto::envoy::config::cluster::v3 as wire;
 use meltemi_proto::envoy::config::cluster::v3::circuit_breakers::{Thresholds, thresholds};
 use meltemi_proto::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbConfig, LbPolicy,
-    LeastRequestLbConfig, MaglevLbConfig, RingHashLbConfig, RoundRobinLbConfig, SlowStartConfig,
+    LbConfig, LbPolicy, LeastRequestLbConfig, MaglevLbConfig, RingHashLbConfig, RoundRobinLbConfig,
+    SlowStartConfig,
 };
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
@@ -18,8 +18,8 @@ use meltemi_proto::meltemi::config::v1 as own;
 
 use super::policy::{hash_policy, percent, settings};
 use super::tls::transport_socket;
+use super::{dns, health, locality};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
-use super::{health, locality};
 use crate::manifest::{ConnectionPool, HashTable, Keepalive, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
@@ -49,11 +49,6 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         });
     wire::Cluster {
         name: name.to_owned(),
-        cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
-        eds_cluster_config: Some(EdsClusterConfig {
-            eds_config: Some(ads()),
-            service_name: String::new(),
-        }),
         connect_timeout: Some(duration(cluster.connect_timeout)),
         lb_policy: lb_policy.into(),
         lb_config,
@@ -64,7 +59,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         health_checks: cluster.health_check.iter().map(health::check).collect(),
         transport_socket: cluster.tls.as_ref().map(transport_socket),
         metadata: Some(metadata(&policy)),
-        ..wire::Cluster::default()
+        ..dns::discovery(cluster, name)
     }
 }
 
@@ -181,6 +176,7 @@ fn address(address: &EndpointAddress) -> core::Address {
     match address {
         EndpointAddress::Tcp(ip, port) => socket(*ip, *port),
         EndpointAddress::Unix(path) => pipe(path),
+        EndpointAddress::Name(name, port) => socket(name, *port),
     }
 }
 

@@ -159,3 +159,46 @@ fn every_bound_of_a_server_and_a_route_arrives() {
     assert_eq!(breaker.max_requests, 10);
     assert_eq!(routes[1].circuit_breaker, None);
 }
+
+/// A cluster as Envoy resolves it: the name, the port and the rest in the cluster itself.
+#[test]
+fn names_travel_in_their_cluster() {
+    use meltemi_proto::envoy::config::cluster::v3::Cluster;
+    use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
+    let fixture = Fixture::valid();
+    let address = "{address: 10.0.0.1, locality";
+    fixture.edit(
+        "service.yaml",
+        address,
+        "{address: a.example, weight: 3, locality",
+    );
+    fixture.edit("service.yaml", "STATIC", "DNS");
+    fixture.write(
+        "itself.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: itself}\nspec:\n  \
+         hosts: [itself.shop]\n  ports: [{number: 1, name: tcp-dubbo, targetPort: 2}]\n  \
+         resolution: DNS_ROUND_ROBIN\n",
+    );
+    let to = "- destination: {host: greeter.shop, subset: v1}";
+    fixture.edit("router.yaml", to, "- destination: {host: itself.shop}");
+    fixture.edit(
+        "router.yaml",
+        "      weight: 90\n    - destination: {host: greeter.shop, subset: v2}\n",
+        "      weight: 90\n    - destination: {host: greeter.shop, subset: v1}\n",
+    );
+    fixture.write(
+        "mesh.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  \
+         mesh: |\n    dnsRefreshRate: 30s\n",
+    );
+    let resources = resources(&fixture, "eu/a");
+    assert_eq!(
+        resources
+            .of_type(&ClusterLoadAssignment::type_url())
+            .count(),
+        0
+    );
+    let mut out = String::new();
+    dump::<Cluster>(&resources, &mut out);
+    insta::assert_snapshot!("names", out);
+}

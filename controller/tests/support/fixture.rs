@@ -232,7 +232,7 @@ pub(crate) fn ports(snapshot: &Snapshot, cluster: &str) -> Vec<u16> {
         .flatten()
         .filter_map(|host| match host.address {
             meltemi_core::config::Address::Tcp(address) => Some(address.port()),
-            meltemi_core::config::Address::Unix(_) => None,
+            _ => None,
         })
         .collect()
 }

@@ -1,13 +1,13 @@
 //! Clusters and their endpoints, as the workers see them.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meltemi_policy::Place;
 use meltemi_policy::explain::{CircuitBreakers, InUse};
 use serde_json::{Map, Value, json};
 
-use super::{Sources, dump, tls};
+use super::{Sources, dump, names, tls};
 use crate::balance::Balancer;
 use crate::circuit::{Count, Usage};
 use crate::config::{Address, Cluster, Health};
@@ -31,6 +31,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
     let workers = workers(sources).await;
     let uses = uses(&workers);
     let circuits = sources.acceptor.workers.circuits();
+    let now = Instant::now();
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
         let left_out = sources.overlay.of(name);
         let balancer = balancer(cluster, snapshot.place(), &left_out);
@@ -38,6 +39,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
             "lb_policy": dump::lb_policy(cluster.lb),
             "circuit_breakers": circuit_breakers(cluster, &circuits.cluster(name)),
             "tls": cluster.tls.as_deref().map(tls::page),
+            "dns": names::page(cluster, &sources.names.lock(), now),
             "tiers": tiers(&balancer),
             "endpoints": endpoints(cluster, &balancer, &uses, &left_out),
         });

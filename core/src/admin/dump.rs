@@ -10,7 +10,7 @@ use meltemi_policy::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Sources, tls};
+use super::{Sources, names, tls};
 use crate::config::{
     AdaptiveConcurrency, Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Limits, Mirror,
     Mutation, RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
@@ -332,6 +332,7 @@ fn cluster(cluster: &Cluster) -> Value {
         "topology": cluster.topology.as_ref().map(|topology| json!({
             "seeds": topology.seeds.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })),
+        "dns": names::rule(cluster),
         "endpoints": cluster.endpoints.hosts.len(),
     })
 }

@@ -10,7 +10,12 @@ pub(super) fn reasons(sources: &Sources) -> Vec<String> {
     }
     let snapshot = sources.snapshot();
     if snapshot.version.is_empty() {
-        return vec!["no configuration yet".into()];
+        let names = sources.names.lock();
+        let awaited: Vec<_> = names.awaited().collect();
+        return vec![match awaited.as_slice() {
+            [] => "no configuration yet".into(),
+            awaited => format!("names are being resolved: {}", awaited.join(", ")),
+        }];
     }
     let listeners = sources.acceptor.table.all();
     let reasons = snapshot.listeners.values().filter_map(|wanted| {

@@ -1,6 +1,7 @@
 //! A cluster: endpoints that are equal to the client, and the policy to choose among them.
 
 mod connection;
+mod dns;
 mod hashing;
 mod health_check;
 mod locality;
@@ -17,11 +18,11 @@ use meltemi_policy::{
 };
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::cluster::v3 as proto;
-use meltemi_proto::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
 use meltemi_proto::envoy::config::core::v3::Metadata;
 use meltemi_proto::meltemi::config::v1 as own;
 
 pub use connection::Keepalive;
+pub use dns::{Discovery, Dns, DnsKind, DnsTarget, Family, Refresh};
 pub use health_check::{HealthCheck, ProtocolCheck};
 pub use outlier::{FailurePercentage, OutlierDetection, SuccessRate};
 
@@ -81,8 +82,8 @@ pub struct Cluster {
     pub settings: Vec<Setting>,
     /// `None`: the endpoints are those of the control plane.
     pub topology: Option<Topology>,
-    /// The name under which its endpoints are asked for.
-    pub eds_name: String,
+    /// Where its endpoints come from.
+    pub discovery: Discovery,
     pub endpoints: Arc<Endpoints>,
 }
 
@@ -134,7 +135,7 @@ impl Cluster {
             locality_weighted: false,
             settings: Vec::new(),
             topology: None,
-            eds_name: name.into(),
+            discovery: Discovery::Eds(name.into()),
             endpoints: Arc::default(),
         }
     }
@@ -169,22 +170,14 @@ impl TryFrom<proto::Cluster> for Cluster {
     type Error = Invalid;
 
     /// The cluster, still without endpoints and without what its TLS needs of secrets.
-    fn try_from(cluster: proto::Cluster) -> Result<Self, Invalid> {
+    fn try_from(mut cluster: proto::Cluster) -> Result<Self, Invalid> {
         let tls = tls::parse(&cluster)?;
-        let eds = ClusterDiscoveryType::Type(proto::cluster::DiscoveryType::Eds.into());
-        if cluster.cluster_discovery_type != Some(eds) {
-            return Err(Invalid::new("type", "only EDS is supported"));
-        }
+        let discovery = Discovery::parse(&mut cluster)?;
         let (lb, hashing) = lb_policy(&cluster)?;
         let policy = Policy::parse(cluster.metadata)
             .map_err(|e| e.within("metadata.typed_filter_metadata[meltemi]"))?;
         let lb = lb.by_latency(policy.decay)?;
         let name = required("name", cluster.name)?;
-        let eds_name = cluster
-            .eds_cluster_config
-            .map(|eds| eds.service_name)
-            .filter(|service_name| !service_name.is_empty())
-            .unwrap_or_else(|| name.clone());
         let connect_timeout = cluster
             .connect_timeout
             .map(|timeout| duration("connect_timeout", timeout))
@@ -220,7 +213,7 @@ impl TryFrom<proto::Cluster> for Cluster {
             locality_weighted: locality::is_weighted(cluster.common_lb_config.as_ref()),
             settings: policy.settings,
             topology: policy.topology,
-            eds_name,
+            discovery,
             endpoints: Arc::default(),
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use meltemi_policy::Locality;
 use meltemi_proto::EXTENSION_NAME;
-use meltemi_proto::envoy::config::core::v3::{HealthStatus, Metadata};
+use meltemi_proto::envoy::config::core::v3::{self as core, HealthStatus, Metadata};
 use meltemi_proto::envoy::config::endpoint::v3 as proto;
 use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use meltemi_proto::meltemi::config::v1::EndpointMetadata;
@@ -16,11 +16,12 @@ use super::proxy::locality;
 /// Envoy's factor where the assignment gives none, in percent.
 const DEFAULT_OVERPROVISIONING: u32 = 140;
 
-/// All endpoints of one cluster, in the order of the control plane.
+/// All endpoints of one cluster, in the order of the control plane; `A` is what is known of where they
+/// are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct Endpoints<A = Address> {
     /// No address occurs twice.
-    pub hosts: Vec<Endpoint>,
+    pub hosts: Vec<Endpoint<A>>,
     /// In percent, at least 1: how much of its own share each healthy endpoint may take.
     pub overprovisioning: u32,
     /// Whether the health of a tier is that of its endpoints' weights, not of their number.
@@ -29,9 +30,9 @@ pub struct Endpoints {
 
 /// One place that requests can be sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub address: Address,
-    /// For people; never resolved.
+pub struct Endpoint<A = Address> {
+    pub address: A,
+    /// For people, and for hashing; never resolved.
     pub hostname: String,
     /// At least 1, relative to the others of its locality.
     pub weight: u32,
@@ -53,7 +54,7 @@ pub enum Health {
     Draining,
 }
 
-impl Default for Endpoints {
+impl<A> Default for Endpoints<A> {
     fn default() -> Self {
         Self {
             hosts: Vec::new(),
@@ -67,22 +68,42 @@ impl TryFrom<proto::ClusterLoadAssignment> for Endpoints {
     type Error = Invalid;
 
     fn try_from(assignment: proto::ClusterLoadAssignment) -> Result<Self, Invalid> {
-        let mut hosts = Vec::new();
-        for (i, group) in assignment.endpoints.into_iter().enumerate() {
-            let place = (locality(group.locality), group.priority);
-            for (j, endpoint) in group.lb_endpoints.into_iter().enumerate() {
-                hosts.push(
-                    Endpoint::parse(endpoint, &place)
-                        .map_err(|e| e.within(&format!("endpoints[{i}].lb_endpoints[{j}]")))?,
-                );
-            }
-        }
-        let mut seen = HashSet::with_capacity(hosts.len());
-        if let Some(twice) = hosts.iter().find(|host| !seen.insert(&host.address)) {
+        let endpoints = Self::parse(assignment, |address| match Address::parse(address)? {
+            Address::Tcp(tcp) if tcp.port() == 0 => Err(port_zero()),
+            address => Ok(address),
+        })?;
+        let mut seen = HashSet::with_capacity(endpoints.hosts.len());
+        let mut hosts = endpoints.hosts.iter();
+        if let Some(twice) = hosts.find(|host| !seen.insert(&host.address)) {
             return Err(Invalid::new(
                 "endpoints",
                 format!("{} occurs twice", twice.address),
             ));
+        }
+        Ok(endpoints)
+    }
+}
+
+/// Within an address.
+pub(super) fn port_zero() -> Invalid {
+    Invalid::new("socket_address.port_value", "0 cannot be dialled")
+}
+
+impl<A> Endpoints<A> {
+    /// The endpoints of an assignment; `place` reads where one of them is.
+    pub(super) fn parse(
+        assignment: proto::ClusterLoadAssignment,
+        place: impl Fn(Option<core::Address>) -> Result<A, Invalid>,
+    ) -> Result<Self, Invalid> {
+        let mut hosts = Vec::new();
+        for (i, group) in assignment.endpoints.into_iter().enumerate() {
+            let tier = (locality(group.locality), group.priority);
+            for (j, endpoint) in group.lb_endpoints.into_iter().enumerate() {
+                hosts.push(
+                    Endpoint::parse(endpoint, &tier, &place)
+                        .map_err(|e| e.within(&format!("endpoints[{i}].lb_endpoints[{j}]")))?,
+                );
+            }
         }
         let policy = assignment.policy.unwrap_or_default();
         let overprovisioning = policy
@@ -102,22 +123,17 @@ impl TryFrom<proto::ClusterLoadAssignment> for Endpoints {
     }
 }
 
-impl Endpoint {
+impl<A> Endpoint<A> {
     fn parse(
         lb_endpoint: proto::LbEndpoint,
         (locality, priority): &(Locality, u32),
+        place: impl Fn(Option<core::Address>) -> Result<A, Invalid>,
     ) -> Result<Self, Invalid> {
         let health = health(lb_endpoint.health_status)?;
         let Some(HostIdentifier::Endpoint(endpoint)) = lb_endpoint.host_identifier else {
             return Err(Invalid::new("endpoint", "is missing"));
         };
-        let address = Address::parse(endpoint.address).map_err(|e| e.within("endpoint.address"))?;
-        if matches!(address, Address::Tcp(tcp) if tcp.port() == 0) {
-            return Err(Invalid::new(
-                "endpoint.address.socket_address.port_value",
-                "0 cannot be dialled",
-            ));
-        }
+        let address = place(endpoint.address).map_err(|e| e.within("endpoint.address"))?;
         let weight = lb_endpoint.load_balancing_weight.unwrap_or(1);
         if weight == 0 {
             return Err(Invalid::new("load_balancing_weight", "must be at least 1"));

@@ -9,7 +9,7 @@ use meltemi_proto::envoy::config::listener::v3::filter::ConfigType;
 use meltemi_proto::meltemi::config::v1 as own;
 use meltemi_proto::meltemi::config::v1::listener::Mode;
 
-use super::address::Address;
+use super::address::{Address, Dialled};
 use super::invalid::{Invalid, required};
 
 /// An address to open, and the service that its connections belong to.
@@ -34,9 +34,10 @@ impl TryFrom<proto::Listener> for Listener {
     type Error = Invalid;
 
     fn try_from(listener: proto::Listener) -> Result<Self, Invalid> {
-        let bind = match Address::parse(listener.address).map_err(|e| e.within("address"))? {
-            Address::Tcp(address) => Bind::Tcp(address),
-            Address::Unix(path) => Bind::Unix(path),
+        let address = Address::parse(listener.address).map_err(|e| e.within("address"))?;
+        let bind = match address.dialled() {
+            Dialled::Tcp(address) => Bind::Tcp(address),
+            Dialled::Unix(path) => Bind::Unix(path.to_owned()),
         };
         let [chain] = <[_; 1]>::try_from(listener.filter_chains).map_err(|chains| {
             Invalid::new(

@@ -21,6 +21,7 @@ use super::*;
 
 mod adaptive_concurrency;
 mod balancing;
+mod dns;
 mod global_limits;
 mod limits;
 mod matching;
@@ -367,7 +368,7 @@ fn clusters() {
     assert_eq!(bare.panic_threshold, 50);
     assert_eq!(bare.outlier, None);
     assert_eq!(bare.locality, LocalityRule::Inactive);
-    assert_eq!(bare.eds_name, bare.name);
+    assert_eq!(bare.discovery, Discovery::Eds(bare.name));
 
     let mut rich = cluster_message();
     rich.outlier_detection = Some(cluster::OutlierDetection {
@@ -474,7 +475,7 @@ fn refused_clusters() {
             (|c| c.name.clear(), "name: is missing"),
             (
                 |c| c.cluster_discovery_type = None,
-                "type: only EDS is supported",
+                "type: only EDS, STRICT_DNS and LOGICAL_DNS are supported",
             ),
             (
                 |c| c.set_lb_policy(choices::LbPolicy::ClusterProvided),

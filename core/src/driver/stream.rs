@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::tls::TlsStream;
-use crate::config::{Address, Keepalive};
+use crate::config::{Address, Dialled, Keepalive};
 use crate::tls::Tls;
 
 /// A socket that blocks nobody.
@@ -60,16 +60,16 @@ impl Stream {
         let session = session
             .map(|tls| TlsStream::session(tls, address))
             .transpose()?;
-        let stream = match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(*address)?;
+        let stream = match address.dialled() {
+            Dialled::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
                 stream.set_nodelay(true)?;
                 if let Some(keepalive) = way.keepalive {
                     SockRef::from(&stream).set_tcp_keepalive(&probes(keepalive))?;
                 }
                 Self::Tcp(stream)
             }
-            Address::Unix(path) => UnixStream::connect(path).map(Self::Unix)?,
+            Dialled::Unix(path) => UnixStream::connect(path).map(Self::Unix)?,
         };
         Ok(match session {
             Some(session) => Self::Tls(Box::new(session.over(stream))),

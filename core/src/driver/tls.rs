@@ -51,11 +51,7 @@ impl TlsStream {
     /// # Errors
     /// What it needs is missing or broken.
     pub(super) fn session(tls: &Arc<Tls>, endpoint: &Address) -> io::Result<Session> {
-        let ip = match endpoint {
-            Address::Tcp(address) => Some(address.ip()),
-            Address::Unix(_) => None,
-        };
-        let state = tls.connect(ip).map_err(|reason| {
+        let state = tls.connect(endpoint.ip()).map_err(|reason| {
             let error = io::Error::other(reason);
             tell(tls, endpoint, (Failure::Unavailable, &error));
             error

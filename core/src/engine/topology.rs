@@ -11,7 +11,7 @@ use super::{
     tables::{Cluster, Destination, Host, HostKey, Tables},
     timers::TimerKey,
 };
-use crate::config::{self, Address};
+use crate::config::{self, Address, Dialled};
 
 /// What asks the servers of one cluster.
 pub(super) struct Discovery {
@@ -181,10 +181,7 @@ impl Tables {
     /// Where a node is, as `from` calls it: without a host it is where `from` is.
     fn address(&self, node: &Node, from: HostKey) -> Option<Address> {
         let ip = if node.host.is_empty() {
-            match &self.hosts.get(from)?.address {
-                Address::Tcp(address) => address.ip(),
-                Address::Unix(_) => return None,
-            }
+            self.hosts.get(from)?.address.ip()?
         } else {
             let host = node.host.trim_start_matches('[').trim_end_matches(']');
             host.parse::<IpAddr>().ok()?
@@ -280,12 +277,12 @@ impl Tables {
 }
 
 fn node_of(address: &Address) -> Node {
-    match address {
-        Address::Tcp(address) => Node {
+    match address.dialled() {
+        Dialled::Tcp(address) => Node {
             host: address.ip().to_string().into(),
             port: address.port(),
         },
-        Address::Unix(_) => Node {
+        Dialled::Unix(_) => Node {
             host: Box::default(),
             port: 0,
         },

@@ -87,7 +87,7 @@ const SERVICES: [Family<ServiceCells>; 10] = [
     },
 ];
 
-const CLUSTERS: [Family<ClusterCells>; 21] = [
+const CLUSTERS: [Family<ClusterCells>; 26] = [
     Family {
         name: "meltemi_upstream_connections",
         help: "Open connections to endpoints.",
@@ -153,6 +153,36 @@ const CLUSTERS: [Family<ClusterCells>; 21] = [
         help: "Endpoints that count as healthy by their checks.",
         kind: "gauge",
         cell: |cells| &cells.healthy,
+    },
+    Family {
+        name: "meltemi_dns_update_attempts_total",
+        help: "Lookups of endpoints' names that were begun.",
+        kind: "counter",
+        cell: |cells| &cells.dns_updates,
+    },
+    Family {
+        name: "meltemi_dns_update_successes_total",
+        help: "Lookups of endpoints' names that were answered.",
+        kind: "counter",
+        cell: |cells| &cells.dns_successes,
+    },
+    Family {
+        name: "meltemi_dns_update_empty_total",
+        help: "Of those, the ones that said that there is no address.",
+        kind: "counter",
+        cell: |cells| &cells.dns_empty,
+    },
+    Family {
+        name: "meltemi_dns_update_failures_total",
+        help: "Lookups of endpoints' names that failed: the last addresses stayed.",
+        kind: "counter",
+        cell: |cells| &cells.dns_failures,
+    },
+    Family {
+        name: "meltemi_dns_addresses_dropped_total",
+        help: "Addresses in answers that were left out: none to dial, or too many.",
+        kind: "counter",
+        cell: |cells| &cells.dns_dropped,
     },
     Family {
         name: "meltemi_upstream_decode_errors_total",

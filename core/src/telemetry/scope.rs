@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cell::Cell;
+use crate::dns::Update;
 
 /// A handle for the client connections of a service. It stays on its worker.
 #[derive(Clone, Debug)]
@@ -103,6 +104,11 @@ pub(super) struct ClusterCells {
     pub(super) health_checks_passed: Cell,
     pub(super) health_checks_failed: Cell,
     pub(super) healthy: Cell,
+    pub(super) dns_updates: Cell,
+    pub(super) dns_successes: Cell,
+    pub(super) dns_empty: Cell,
+    pub(super) dns_failures: Cell,
+    pub(super) dns_dropped: Cell,
     pub(super) decode_errors: Cell,
     pub(super) unclaimed_answers: Cell,
     pub(super) copies: Cell,
@@ -178,6 +184,24 @@ impl ClusterMetrics {
     /// So many endpoints count as healthy by their checks.
     pub fn healthy_endpoints(&self, n: u64) {
         self.0.healthy.set(n);
+    }
+
+    /// A name of an endpoint is asked for. This and what follows are for the one owner of names.
+    pub(crate) fn dns_update_began(&self) {
+        self.0.dns_updates.add(1);
+    }
+
+    /// A lookup is over; so many of the addresses are left out.
+    pub(crate) fn dns_update_ended(&self, update: Update, dropped: u64) {
+        match update {
+            Update::Success => self.0.dns_successes.add(1),
+            Update::Empty => {
+                self.0.dns_successes.add(1);
+                self.0.dns_empty.add(1);
+            }
+            Update::Failure => self.0.dns_failures.add(1),
+        }
+        self.0.dns_dropped.add(dropped);
     }
 
     /// The cluster is sent a copy of a request.

@@ -235,7 +235,7 @@ impl Subscriptions {
         });
         requests.extend(want(&mut self.secrets, secrets, now));
         let endpoints = collect(&self.clusters, |c, names| {
-            names.insert(c.eds_name.clone());
+            names.extend(c.discovery.eds_name().map(str::to_owned));
         });
         requests.extend(want(&mut self.endpoints, endpoints, now));
     }
@@ -290,7 +290,8 @@ impl Subscriptions {
     fn join(&mut self) -> HashMap<String, Arc<Cluster>> {
         let mut previous = std::mem::take(&mut self.joined);
         for (name, policy) in self.clusters.held() {
-            let endpoints = self.endpoints.get(&policy.eds_name).cloned();
+            let eds_name = policy.discovery.eds_name();
+            let endpoints = eds_name.and_then(|name| self.endpoints.get(name)).cloned();
             let before = previous.remove(name);
             let tls = self.tls(policy, before.as_ref());
             let joined = before

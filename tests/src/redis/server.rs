@@ -52,27 +52,47 @@ impl Server {
     /// When it does not start.
     pub fn start_program(program: &Path, arguments: &[&str]) -> Self {
         // A port is free until somebody takes it: then the next one is tried.
-        for _ in 0..20 {
+        let mut started = (0..20).filter_map(|_| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            Self::try_start(program, address, arguments)
+        });
+        started.next().expect("redis-server starts")
+    }
+
+    /// One at each of these addresses, all at the same port.
+    ///
+    /// # Panics
+    /// When one does not start.
+    #[must_use]
+    pub fn start_together(ips: &[Ipv4Addr]) -> Vec<Self> {
+        let mut started = (0..20).filter_map(|_| {
             let port = free_port();
-            let directory = TempDir::with_prefix("meltemi-redis-").expect("a temporary directory");
-            let mut command = Command::new(program);
-            command
-                .current_dir(directory.path())
-                .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-                .args(["--save", "", "--appendonly", "no"])
-                .args(["--enable-debug-command", "yes"])
-                .args(arguments);
-            let process = Process::spawn("redis-server", &mut command);
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            if answers(&process, address) {
-                return Self {
-                    process,
-                    address,
-                    _directory: directory,
-                };
-            }
-        }
-        panic!("redis-server does not start");
+            let servers = ips.iter().map(|ip| {
+                let address = SocketAddr::from((*ip, port));
+                Self::try_start("redis-server".as_ref(), address, &[])
+            });
+            servers.collect()
+        });
+        started.next().expect("redis-servers start")
+    }
+
+    /// None where the port is taken.
+    fn try_start(program: &Path, address: SocketAddr, arguments: &[&str]) -> Option<Self> {
+        let directory = TempDir::with_prefix("meltemi-redis-").expect("a temporary directory");
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        let mut command = Command::new(program);
+        command
+            .current_dir(directory.path())
+            .args(["--bind", &ip, "--port", &port])
+            .args(["--save", "", "--appendonly", "no"])
+            .args(["--enable-debug-command", "yes"])
+            .args(arguments);
+        let process = Process::spawn("redis-server", &mut command);
+        answers(&process, address).then_some(Self {
+            process,
+            address,
+            _directory: directory,
+        })
     }
 
     #[must_use]

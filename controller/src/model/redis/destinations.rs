@@ -172,7 +172,9 @@ impl Destination {
         let service = services.find(&seed.host.value, &self.source.id.namespace);
         let port = service.and_then(|service| service.port(number));
         let endpoints = port.into_iter().flat_map(|port| &port.endpoints);
-        endpoints.map(|e| e.address.clone()).collect()
+        let is_name = |address: &EndpointAddress| matches!(address, EndpointAddress::Name(..));
+        let addresses = endpoints.map(|e| e.address.clone());
+        addresses.filter(|address| !is_name(address)).collect()
     }
 
     /// Names that lead nowhere. The others, or the host's own endpoints, are asked.
@@ -199,7 +201,7 @@ impl Destination {
                 port.unwrap_or_default()
             );
             let diagnostic = Diagnostic::warning(Code::UnknownHost, message);
-            let remedy = "give an IP address: names are not resolved yet";
+            let remedy = "give an IP address, or define a ServiceEntry of that host";
             findings.at(&self.source, seed.host.at, diagnostic.remedy(remedy));
         }
     }

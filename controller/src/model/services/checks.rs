@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use meltemi_policy::subset;
 
+use super::super::dns;
 use super::super::protocols::{self, PortName, Protocols, schema};
 use super::super::{Findings, objects_of};
 use super::{Service, Services, Workload, address};
@@ -41,10 +42,21 @@ pub(super) fn workloads(
     for workload in workloads {
         let at = workload.entry.address.at;
         let text = &workload.entry.address.value;
-        if address(text, 1).is_none() {
-            let message = format!("`{text}` is not an address");
+        if address(text, 1, entry.resolution).is_none() {
+            let (what, remedy) = match entry.resolution.has_names() {
+                true => (
+                    "neither an IP address nor a name of DNS",
+                    "give a name such as orders.example.com, or an IP address; a port stands in \
+                     `ports`",
+                ),
+                false => (
+                    "not an address",
+                    "with `resolution: STATIC`, give an IP address, or unix:// and a path; with \
+                     `resolution: DNS`, a host name",
+                ),
+            };
+            let message = format!("`{text}` is {what}");
             let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-            let remedy = "with `resolution: STATIC`, give an IP address, or unix:// and a path";
             findings.at(workload.object, at, diagnostic.remedy(remedy));
         } else if let Some(first) = seen.insert((text, numbers(workload.entry)), workload) {
             let place = Place::of(&first.object.file, first.entry.address.at);
@@ -57,18 +69,21 @@ pub(super) fn workloads(
             );
         }
     }
+    dns::only_one(object, entry, workloads, findings);
     if !workloads.is_empty() {
         return;
     }
     let (reason, remedy) = match (&entry.resolution, &entry.selector) {
         // Said already, where the resolution stands.
-        (Resolution::Dns, _) => return,
+        (Resolution::DynamicDns, _) => return,
+        // The host is one.
+        (Resolution::Dns | Resolution::DnsRoundRobin, None) => return,
         (Resolution::None, _) => (
             "with `resolution: NONE` a request goes where its client dialled, and at a Gateway \
              that is no endpoint",
             "write `resolution: STATIC`, and list the endpoints",
         ),
-        (Resolution::Static, Some(_)) => (
+        (Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin, Some(_)) => (
             "no WorkloadEntry of its namespace has the labels of `workloadSelector`",
             "give the WorkloadEntries of its namespace these labels",
         ),

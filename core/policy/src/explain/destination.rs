@@ -40,6 +40,9 @@ pub struct DestinationShare {
     pub health_check: Option<String>,
     /// Whether the nearest endpoints are preferred, and if not, why.
     pub locality: Option<String>,
+    /// What of the endpoints is known only where names are resolved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<&'static str>,
     /// Why a hash decides, and nobody can say for whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unhashed: Option<&'static str>,

@@ -31,6 +31,9 @@ impl DestinationShare {
         if let Some(key) = &self.key {
             write!(f, "\n          {key}")?;
         }
+        if let Some(resolution) = self.resolution {
+            write!(f, "\n          {resolution}")?;
+        }
         if let Some(why) = self.unhashed {
             write!(f, "\n          {why}")?;
         }
