@@ -1,15 +1,15 @@
 //! Where a request would go, and why: the route, those before it, and the endpoints by tier.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use meltemi_policy::RouteTable;
 use meltemi_policy::hashing::Keyed;
 use meltemi_policy::route::Verdict;
-use meltemi_policy::{Attribute as Asked, RouteTable};
 use serde::Serialize;
 use thiserror::Error;
 
+use self::source::Source;
 use crate::check::Report;
 use crate::controller::Controller;
 use crate::manifest::{Spec, one_of};
@@ -24,6 +24,7 @@ mod limit;
 mod matching;
 mod render;
 mod request;
+mod source;
 mod tiers;
 mod treatment;
 
@@ -42,6 +43,8 @@ pub struct Query {
     pub attributes: Vec<(String, String)>,
     /// The address that the client's connection comes from.
     pub source: Option<IpAddr>,
+    /// The identity that the client has proven by its certificate.
+    pub principal: Option<String>,
     /// Addresses of endpoints that are to count as failed.
     pub failed: Vec<String>,
 }
@@ -58,6 +61,9 @@ pub struct Explanation {
     /// The client's address, where it was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// The identity that the client has proven, where it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// Where the proxy is.
     pub locality: String,
     /// The routes that came first and did not match, in their order.
@@ -183,15 +189,12 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         server: server.name.to_string(),
         reason: refused.to_string(),
     })?;
-    let source = query.source.map(|address| address.to_canonical());
+    let source = Source::of(query);
     let value = |name: &str| {
         let found = attributes.iter().find(|a| a.name == name)?;
         Some(found.value.as_bytes())
     };
-    let values = |index: usize| match table.attributes().get(index)? {
-        Asked::Message(name) => Some(Cow::Borrowed(value(name)?)),
-        Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
-    };
+    let values = |index: usize| source.value(table.attributes().get(index)?, value);
     let explained = table.explain(values);
     let matched = explained.matched;
     let taken = matched.and_then(|taken| server.rules.get(taken.rule));
@@ -207,7 +210,7 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         own: request::key_hash(server, settings, &attributes, &treatment),
         route: taken.map_or(&[], |rule| rule.hash_policy.as_slice()),
         attribute: &value,
-        source,
+        source: source.address,
     };
     let situation = (settings.place(), query.failed.as_slice());
     let destinations: Vec<_> = destinations
@@ -225,7 +228,8 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
             .collect(),
         route: taken.map(route_ref),
         alternative: taken.and_then(|rule| matching::alternative(rule, matched?.alternative)),
-        source,
+        source: source.address,
+        principal: query.principal.clone(),
         destinations,
         treatment,
         note: request::note(service, schema, &attributes).filter(|_| taken.is_none()),

@@ -1,12 +1,11 @@
 //! What a rate limit service is asked about a request.
 
-use std::net::IpAddr;
-
 use meltemi_policy::RouteTable;
 use serde::Serialize;
 
 use super::Attribute;
 use super::limit::met;
+use super::source::Source;
 use super::treatment::seconds;
 use crate::model::{Alternative, GlobalRateLimit, Model};
 
@@ -40,7 +39,7 @@ impl GloballyLimited {
     pub(super) fn of(
         limit: &GlobalRateLimit,
         model: &Model,
-        (attributes, source): (&[Attribute], Option<IpAddr>),
+        (attributes, source): (&[Attribute], Source<'_>),
     ) -> Option<Self> {
         let table = RouteTable::new([(Alternative::possible(&limit.alternatives), ())]).ok()?;
         met(&table, attributes, source)?;

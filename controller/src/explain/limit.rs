@@ -1,12 +1,10 @@
 //! Which bucket a request takes a token from.
 
-use std::borrow::Cow;
-use std::net::IpAddr;
-
-use meltemi_policy::{Attribute as Asked, RouteTable};
+use meltemi_policy::RouteTable;
 use serde::Serialize;
 
 use super::Attribute;
+use super::source::Source;
 use super::treatment::seconds;
 use crate::model::{Alternative, RateLimit};
 
@@ -28,14 +26,13 @@ pub struct Limited {
 pub(super) fn met<'t, T>(
     table: &'t RouteTable<T>,
     attributes: &[Attribute],
-    source: Option<IpAddr>,
+    source: Source<'_>,
 ) -> Option<(usize, &'t T)> {
-    table.select(|index| match table.attributes().get(index)? {
-        Asked::Message(name) => {
+    table.select(|index| {
+        source.value(table.attributes().get(index)?, |name| {
             let found = attributes.iter().find(|a| a.name == *name)?;
-            Some(Cow::Borrowed(found.value.as_bytes()))
-        }
-        Asked::SourceAddress => Some(Cow::Owned(source?.to_string().into_bytes())),
+            Some(found.value.as_bytes())
+        })
     })
 }
 
@@ -44,7 +41,7 @@ impl Limited {
     pub(super) fn of(
         limit: &RateLimit,
         attributes: &[Attribute],
-        source: Option<IpAddr>,
+        source: Source<'_>,
     ) -> Option<Self> {
         let conditions = limit.conditions.iter();
         let rules = conditions.map(|it| (Alternative::possible(&it.alternatives), it.bucket));

@@ -1,12 +1,12 @@
 //! What a route does with a request besides sending it somewhere.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use meltemi_policy::retry::Bounds;
 use serde::Serialize;
 
+use super::source::Source;
 use super::{Attribute, GloballyLimited, Limited};
 use crate::manifest::{Mutation, Retries, RouteFault};
 use crate::model::{Fault, Model, RemovePrefix, Rule, Server};
@@ -136,7 +136,7 @@ impl Treatment {
         rule: &Rule,
         server: &Server,
         model: &Model,
-        (attributes, source): (&[Attribute], Option<IpAddr>),
+        (attributes, source): (&[Attribute], Source<'_>),
     ) -> Self {
         let removed = rule.remove_prefix.as_ref();
         let faults = server.policy.faults.iter();

@@ -1,9 +1,12 @@
 //! `Gateway`: the addresses that are listened on.
 
+mod tls;
+
 use super::decode::{Decoder, Field, Fields};
 use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
+pub(crate) use tls::ServerTls;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gateway {
@@ -20,8 +23,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Names the protocol.
     pub(crate) port_name: Located<String>,
-    /// Where it asks for TLS.
-    pub(crate) tls: Option<Mark>,
+    /// None: its clients speak plaintext.
+    pub(crate) tls: Option<ServerTls>,
     pub(crate) mark: Mark,
 }
 
@@ -85,7 +88,7 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
     let port_name = port.required(d, "name");
     let port_name = port_name.filter(|n| d.check_name("port.name", n, &name::WORD));
     let bind = bind(d, &fields);
-    let tls = fields.entry("tls").map(|tls| Mark::new(tls.at));
+    let tls = fields.node("tls").map(|node| tls::decode(d, node));
     let name = fields.string(d, "name").filter(|n| !n.value.is_empty());
     let name = name.filter(|n| d.check_name("servers.name", n, &name::WORD));
     let (number, port_name) = (number?, port_name?);

@@ -22,7 +22,8 @@ pub(in crate::admin) enum Refused {
     #[error(
         "the body is no question: {0}; it is like \
          {{\"service\": \"HOST\", \"listener\": \"NAMESPACE/GATEWAY/SERVER\", \
-         \"attributes\": {{\"NAME\": \"VALUE\"}}, \"source\": \"ADDRESS\"}}, where all may be left out"
+         \"attributes\": {{\"NAME\": \"VALUE\"}}, \"source\": \"ADDRESS\", \
+         \"principal\": \"spiffe://…\"}}, where all may be left out"
     )]
     Body(serde_json::Error),
     #[error("no listener is named {name}; there is {known}")]
@@ -57,6 +58,8 @@ pub(super) struct Question {
     attributes: BTreeMap<String, String>,
     /// The address that the client's connection comes from.
     pub(super) source: Option<IpAddr>,
+    /// The identity that the client has proven.
+    pub(super) principal: Option<String>,
 }
 
 impl Question {
@@ -77,6 +80,7 @@ impl Question {
         match of {
             Attribute::Message(name) => self.attribute(name).map(Cow::Borrowed),
             Attribute::SourceAddress => Some(Cow::Owned(self.source?.to_string().into_bytes())),
+            Attribute::SourcePrincipal => Some(Cow::Borrowed(self.principal.as_ref()?.as_bytes())),
         }
     }
 

@@ -1,0 +1,219 @@
+//! What is missing or wrong: nobody is served, and somebody says why.
+
+use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+
+use meltemi_tests::certificates::Authority;
+use meltemi_tests::redis::Wire;
+use meltemi_tests::{Meltemi, Process, binary, until};
+
+use super::{Edge, MUTUAL, NAME, SIMPLE, files, gateway, prepared, redis, said, secret};
+
+#[test]
+fn a_missing_certificate_lets_nobody_in_until_it_is_there() {
+    let Some(server) = redis() else { return };
+    let ca = Authority::new("ca");
+    let own = ca.issue("edge", &[NAME]);
+    let files = files(&own, &ca);
+    // All but the certificate.
+    let manifests = prepared(&[server.address()], SIMPLE, &files[1..]);
+    let mut command = Command::new(binary());
+    command.args(["run", "--admin", "127.0.0.1:0", "--workers", "1", "-f"]);
+    let process = Process::spawn("meltemi", command.arg(manifests.path()));
+    let meltemi = Meltemi::of(process);
+    let address = meltemi.address("default/edge/redis");
+    let ready = meltemi.get("/ready").unwrap();
+    assert_eq!(ready.status, 503);
+    assert!(
+        ready.body.contains("TLS is not available: cannot read"),
+        "{}",
+        ready.body
+    );
+    assert!(ready.body.contains("server.crt"), "{}", ready.body);
+    assert!(
+        meltemi
+            .get("/listeners")
+            .unwrap()
+            .body
+            .contains("server.crt: No such file")
+    );
+    let mut plain = TcpStream::connect(address).unwrap();
+    assert_eq!(plain.read(&mut [0; 64]).unwrap_or(0), 0, "nothing is said");
+
+    manifests.write("server.crt", &own.certificate);
+    until("it is ready", || {
+        (meltemi.get("/ready")?.status == 200).then_some(())
+    });
+    let it = Edge {
+        manifests,
+        meltemi,
+        address,
+    };
+    assert!(it.failures("unavailable") > 0);
+    let ca = it.path("ca.pem");
+    fs::write(&ca, files[2].1).unwrap();
+    assert_eq!(
+        said(&it.redis_cli(&["--cacert", &ca], &["SET", "k", "v"])),
+        "OK"
+    );
+}
+
+/// What `check` says of a server with this `tls`.
+fn checked(tls: &str, secrets: &str) -> String {
+    let manifests = prepared(&[], tls, &[]);
+    manifests.write("service.yaml", SERVICE);
+    if !secrets.is_empty() {
+        manifests.write("secrets.yaml", secrets);
+    }
+    let mut check = Command::new(binary());
+    check.args(["check", "-f"]).arg(manifests.path());
+    said(&check.output().unwrap())
+}
+
+const SERVICE: &str = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata:\n  name: cache\n\
+    spec:\n  hosts: [cache.demo]\n  ports: [{ number: 6379, name: tcp-redis }]\n  resolution: STATIC\n  \
+    endpoints: [{ address: 127.0.0.1 }]\n";
+
+#[test]
+fn check_says_what_cannot_be_given() {
+    let ca = Authority::new("ca");
+    let own = ca.issue("edge", &[NAME]);
+    let pair = secret(
+        "it",
+        &[("tls.crt", &own.certificate), ("tls.key", &own.key)],
+    );
+    let whole = format!(
+        "{pair}---\n{}",
+        secret("it-cacert", &[("ca.crt", ca.pem())])
+    );
+    for (tls, secrets, expected) in [
+        (
+            "mode: PASSTHROUGH",
+            "",
+            "which passes on what it cannot read",
+        ),
+        (
+            "mode: AUTO_PASSTHROUGH",
+            "",
+            "which passes on what it cannot read",
+        ),
+        (
+            "mode: ISTIO_MUTUAL",
+            "",
+            "a certificate of the mesh, which is not available yet",
+        ),
+        (
+            "credentialName: it",
+            "",
+            "`tls` without a `mode` is PASSTHROUGH",
+        ),
+        ("httpsRedirect: true", "", "`tls.httpsRedirect` is for HTTP"),
+        ("mode: SIMPLE", "", "`tls.serverCertificate` is missing"),
+        (
+            "mode: SIMPLE, serverCertificate: /a",
+            "",
+            "`tls.privateKey` is missing",
+        ),
+        (
+            "mode: MUTUAL, serverCertificate: /a, privateKey: /b",
+            "",
+            "`tls.caCertificates` is missing",
+        ),
+        (
+            "mode: SIMPLE, serverCertificate: /a, privateKey: /b, caCertificates: /c",
+            "",
+            "`tls.caCertificates` has no effect: with SIMPLE",
+        ),
+        (
+            "mode: SIMPLE, credentialName: it, subjectAltNames: [a.demo]",
+            &pair,
+            "`tls.subjectAltNames` has no effect: with SIMPLE",
+        ),
+        (
+            "mode: SIMPLE, credentialName: it, privateKey: /b",
+            &pair,
+            "stands beside `tls.credentialName`",
+        ),
+        (
+            "mode: SIMPLE, credentialName: it",
+            "",
+            "there is no Secret default/it",
+        ),
+        (
+            "mode: MUTUAL, credentialName: it",
+            &pair,
+            "has no CA certificates to verify clients by",
+        ),
+        (
+            "mode: MUTUAL, credentialName: it, subjectAltNames: ['a b']",
+            &whole,
+            "`tls.subjectAltNames` has no DNS name",
+        ),
+        (
+            "mode: SIMPLE, credentialName: it, maxProtocolVersion: TLSV1_1",
+            &pair,
+            "`tls.maxProtocolVersion` is below TLS 1.2",
+        ),
+        (
+            "mode: SIMPLE, credentialName: it, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2",
+            &pair,
+            "is below `tls.minProtocolVersion`",
+        ),
+        (
+            "mode: SIMPLE, credentialName: it, verifyCertificateHash: [abc]",
+            &pair,
+            "`tls.verifyCertificateHash` is not supported",
+        ),
+        (
+            "mode: SIMPEL, credentialName: it",
+            &pair,
+            "did you mean `SIMPLE`?",
+        ),
+    ] {
+        let said = checked(tls, secrets);
+        assert!(said.contains(expected), "{tls}: {said}");
+        assert!(said.contains("gateway.yaml:"), "{said}");
+        assert!(!said.contains("0 errors"), "{said}");
+    }
+    for tls in [
+        "mode: SIMPLE, credentialName: it",
+        "mode: MUTUAL, credentialName: it, subjectAltNames: ['spiffe://td/ns/a/sa/b', c.demo]",
+        "mode: OPTIONAL_MUTUAL, credentialName: it, minProtocolVersion: TLSV1_2",
+    ] {
+        let said = checked(tls, &whole);
+        assert!(said.contains("0 errors, 0 warnings"), "{tls}: {said}");
+    }
+}
+
+#[test]
+fn a_gateway_that_comes_to_ask_for_what_is_missing_closes() {
+    let Some(server) = redis() else { return };
+    let ca = Authority::new("ca");
+    let own = ca.issue("edge", &[NAME]);
+    let it = Edge::start(&[server.address()], MUTUAL, &files(&own, &ca));
+    let tls = "mode: SIMPLE, credentialName: nobody";
+    it.manifests
+        .write("gateway.yaml", &gateway(tls, &it.manifests));
+    until("it is closed", || {
+        TcpStream::connect(it.address).is_err().then_some(())
+    });
+    until("it is told why", || {
+        let said = it.meltemi.process().said();
+        said.contains("there is no Secret default/nobody")
+            .then_some(())
+    });
+    // With the Secret it opens, and in no other way.
+    let text = secret(
+        "nobody",
+        &[("tls.crt", &own.certificate), ("tls.key", &own.key)],
+    );
+    it.manifests.write("secret.yaml", &text);
+    until("it is open", || {
+        let address = it.meltemi.get("/listeners")?.body;
+        address.contains("\"mode\": \"SIMPLE\"").then_some(())
+    });
+    let address = it.meltemi.address("default/edge/redis");
+    let _ = Wire::try_connect(address);
+}
