@@ -50,7 +50,6 @@ pub(crate) use policy::{
 };
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
-pub(crate) use sources::identity;
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 
 /// Everything that a proxy has to know.

@@ -31,7 +31,7 @@ impl<'a> Source<'a> {
             Asked::Message(name) => attribute(name).map(Cow::Borrowed),
             Asked::SourceAddress => Some(Cow::Owned(self.address?.to_string().into_bytes())),
             Asked::SourcePrincipal => {
-                let identity = crate::model::identity(self.principal?);
+                let identity = meltemi_tls::identity(self.principal?);
                 Some(Cow::Owned(identity.into_bytes()))
             }
         }

@@ -28,6 +28,16 @@ pub(crate) struct Server {
     pub(crate) mark: Mark,
 }
 
+impl Gateway {
+    /// Whether a server asks for TLS here that there has none.
+    pub(crate) fn encrypts_more_than(&self, other: &Self) -> bool {
+        let encrypted = self.servers.iter().filter(|server| server.tls.is_some());
+        let mut others = other.servers.iter().filter(|server| server.tls.is_none());
+        let names: Vec<_> = encrypted.map(|server| &server.name.value).collect();
+        others.any(|server| names.contains(&&server.name.value))
+    }
+}
+
 const GATEWAY: &[Field] = &[Field::InForce("servers"), Field::NoEffect("selector")];
 
 const SERVER: &[Field] = &[

@@ -326,7 +326,7 @@ impl Router<'_> {
             return Alternative::Never(reason);
         }
         if let Some(principal) = &source.principal {
-            let principal = sources::identity(&principal.value);
+            let principal = meltemi_tls::identity(&principal.value);
             conditions.push(AttributeMatch::from_principals([principal.as_str()]));
         }
         if source.is_of_workload() {

@@ -164,16 +164,6 @@ pub(super) fn check_principals(
     }
 }
 
-/// An identity as clients prove it. A SPIFFE id may be written without its scheme, as in Istio's
-/// `source.principals`: it is the only kind that has a slash in it and no `=`.
-pub(crate) fn identity(written: &str) -> String {
-    let is_plain = written.contains("://") || written.contains('=') || !written.contains('/');
-    match is_plain {
-        true => written.to_owned(),
-        false => format!("spiffe://{written}"),
-    }
-}
-
 /// Says which gateways are none that the router is attached to.
 pub(super) fn check_gateways(
     attachment: &Attachment<'_>,

@@ -173,6 +173,10 @@ impl Engine {
                 .and_then(|client| client.peer)
                 .map(|peer| peer.to_string())
                 .unwrap_or_default(),
+            principal: client
+                .and_then(|client| client.source.principal.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
             duration: Duration::from_nanos(self.elapsed.saturating_sub(exchange.started)),
             upstream: asked.map(|asked| self.now.saturating_duration_since(asked)),
             request_bytes: exchange.request_bytes,

@@ -18,7 +18,7 @@ pub use certificate::Certificate;
 pub use client::{ServerCheck, client};
 pub use identity::{Identity, IdentityError};
 pub use name::{InvalidName, PeerName};
-pub use principal::principal;
+pub use principal::{identity, principal};
 pub use server::{ClientCheck, Versions, server};
 pub use trust::{Trust, TrustError};
 pub use verify::words;

@@ -28,6 +28,17 @@ pub fn principal(certificate: &CertificateDer<'_>) -> Option<String> {
     named.or_else(subject)
 }
 
+/// An identity as [`principal`] gives it. A SPIFFE id may be written without its scheme, as in Istio's
+/// `source.principals`: it is the only kind that has a slash in it and no `=`.
+#[must_use]
+pub fn identity(written: &str) -> String {
+    let is_whole = written.contains("://") || written.contains('=') || !written.contains('/');
+    match is_whole {
+        true => written.to_owned(),
+        false => format!("spiffe://{written}"),
+    }
+}
+
 fn alternative(
     certificate: &X509Certificate<'_>,
     of_kind: impl for<'n> Fn(&GeneralName<'n>) -> Option<&'n str>,

@@ -27,6 +27,8 @@ spec:
     - source: { principal: green.demo }
     - source: { principal: 'CN=green' }
     route: [{ destination: { host: green.demo } }]
+  - name: rest
+    route: [{ destination: { host: cache.demo } }]
 ";
 
 /// Three servers, one for each identity and one for the rest.

@@ -22,7 +22,7 @@ fn a_missing_certificate_lets_nobody_in_until_it_is_there() {
     let mut command = Command::new(binary());
     command.args(["run", "--admin", "127.0.0.1:0", "--workers", "1", "-f"]);
     let process = Process::spawn("meltemi", command.arg(manifests.path()));
-    let meltemi = Meltemi::of(process);
+    let meltemi = Meltemi::starting(process);
     let address = meltemi.address("default/edge/redis");
     let ready = meltemi.get("/ready").unwrap();
     assert_eq!(ready.status, 503);
@@ -192,28 +192,33 @@ fn a_gateway_that_comes_to_ask_for_what_is_missing_closes() {
     let Some(server) = redis() else { return };
     let ca = Authority::new("ca");
     let own = ca.issue("edge", &[NAME]);
-    let it = Edge::start(&[server.address()], MUTUAL, &files(&own, &ca));
-    let tls = "mode: SIMPLE, credentialName: nobody";
-    it.manifests
-        .write("gateway.yaml", &gateway(tls, &it.manifests));
+    let manifests = meltemi_tests::redis::manifests(&[server.address()]);
+    let meltemi = Meltemi::run(manifests.path());
+    let address = meltemi.address("default/edge/redis");
+    assert_eq!(Wire::connect(address).call("SET k v"), "+OK");
+    let ask = |tls: &str| manifests.write("gateway.yaml", &gateway(tls, &manifests));
+    ask("mode: SIMPLE, credentialName: it");
     until("it is closed", || {
-        TcpStream::connect(it.address).is_err().then_some(())
+        TcpStream::connect(address).is_err().then_some(())
     });
-    until("it is told why", || {
-        let said = it.meltemi.process().said();
-        said.contains("there is no Secret default/nobody")
-            .then_some(())
-    });
+    let is_told = |text: &str| {
+        until("it is told why", || {
+            meltemi.process().said().contains(text).then_some(())
+        });
+    };
+    is_told("there is no Secret default/it");
     // With the Secret it opens, and in no other way.
-    let text = secret(
-        "nobody",
-        &[("tls.crt", &own.certificate), ("tls.key", &own.key)],
-    );
-    it.manifests.write("secret.yaml", &text);
-    until("it is open", || {
-        let address = it.meltemi.get("/listeners")?.body;
-        address.contains("\"mode\": \"SIMPLE\"").then_some(())
-    });
-    let address = it.meltemi.address("default/edge/redis");
-    let _ = Wire::try_connect(address);
+    let fields = [("tls.crt", &*own.certificate), ("tls.key", &own.key)];
+    manifests.write("secret.yaml", &secret("it", &fields));
+    let shows = |text: &str| {
+        until(text, || {
+            meltemi.get("/listeners")?.body.contains(text).then_some(())
+        });
+    };
+    shows("\"state\": \"open\"");
+    shows("\"secret\": \"default/it\"");
+    // Where it was encrypted before, it stays as it was.
+    ask("mode: MUTUAL, credentialName: another");
+    is_told("there is no Secret default/another");
+    shows("\"secret\": \"default/it\"");
 }

@@ -171,6 +171,22 @@ fn a_source_is_an_attribute_of_its_own() {
     assert_eq!(of(None, "a"), None);
 }
 
+#[test]
+fn a_principal_is_known_of_a_client_or_satisfies_nothing() {
+    let by = |principals: &[&str]| AttributeMatch::from_principals(principals.iter().copied());
+    let table = table(&[&[by(&["spiffe://a/b", "CN=x"])], &[by(&["spiffe://a"])]]);
+    let of = |principal: Option<&'static str>| {
+        let found = table.select(|_| Some(Cow::Borrowed(principal?.as_bytes())));
+        found.map(|(rule, _)| rule)
+    };
+    assert_eq!(table.attributes(), [Attribute::SourcePrincipal]);
+    assert_eq!(of(Some("spiffe://a/b")), Some(0));
+    assert_eq!(of(Some("CN=x")), Some(0));
+    assert_eq!(of(Some("spiffe://a")), Some(1));
+    assert_eq!(of(Some("spiffe://a/b/c")), None);
+    assert_eq!(of(None), None);
+}
+
 /// Several sets, since one would be too large, and rules beyond what a set is asked for.
 #[test]
 fn regular_expressions_that_are_tried_together() {

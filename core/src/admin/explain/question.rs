@@ -67,6 +67,7 @@ impl Question {
         let question: Self = serde_json::from_slice(body).map_err(Refused::Body)?;
         Ok(Self {
             source: question.source.map(|address| address.to_canonical()),
+            principal: question.principal.as_deref().map(meltemi_tls::identity),
             ..question
         })
     }

@@ -23,8 +23,9 @@ pub(super) fn settings(
     patience: Option<meltemi_proto::Duration>,
 ) -> Result<TlsSettings<ToClients>, Invalid> {
     let field = "transport_socket_connect_timeout";
+    // As in Envoy, 0 says nothing.
+    let patience = patience.filter(|time| (time.seconds, time.nanos) != (0, 0));
     let patience = patience.map(|time| duration(field, time)).transpose()?;
-    let patience = patience.filter(|time| !time.is_zero());
     of(socket, patience.unwrap_or(PATIENCE)).map_err(|e| e.within("transport_socket"))
 }
 
