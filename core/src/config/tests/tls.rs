@@ -327,11 +327,11 @@ const SPOILT_OF_CLIENTS: [Edit<proto::DownstreamTlsContext>; 8] = [
     ),
     (
         |c| speaks(c, TlsProtocol::TlsAuto, TlsProtocol::TlSv11),
-        "tls_params.tls_maximum_protocol_version: is below TLS 1.2",
+        "common_tls_context.tls_params.tls_maximum_protocol_version: is below TLS 1.2",
     ),
     (
         |c| speaks(c, TlsProtocol::TlSv13, TlsProtocol::TlSv12),
-        "tls_params.tls_maximum_protocol_version: is below the minimum",
+        "common_tls_context.tls_params.tls_maximum_protocol_version: is below the minimum",
     ),
     (
         |c| {
@@ -340,7 +340,7 @@ const SPOILT_OF_CLIENTS: [Edit<proto::DownstreamTlsContext>; 8] = [
                 ..proto::TlsParameters::default()
             });
         },
-        "tls_params.cipher_suites: is not supported",
+        "common_tls_context.tls_params.cipher_suites: is not supported",
     ),
     (
         |c| shared(c).tls_certificates[0].private_key = None,
