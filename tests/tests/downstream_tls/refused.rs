@@ -9,7 +9,7 @@ use meltemi_tests::certificates::Authority;
 use meltemi_tests::redis::Wire;
 use meltemi_tests::{Meltemi, Process, binary, until};
 
-use super::{Edge, MUTUAL, NAME, SIMPLE, files, gateway, prepared, redis, said, secret};
+use super::{Edge, NAME, SIMPLE, files, gateway, prepared, redis, said, secret};
 
 #[test]
 fn a_missing_certificate_lets_nobody_in_until_it_is_there() {
@@ -76,6 +76,108 @@ const SERVICE: &str = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nm
     spec:\n  hosts: [cache.demo]\n  ports: [{ number: 6379, name: tcp-redis }]\n  resolution: STATIC\n  \
     endpoints: [{ address: 127.0.0.1 }]\n";
 
+/// Which of them there are.
+enum Secrets {
+    None,
+    Pair,
+    /// With the authorities of clients.
+    Whole,
+}
+
+/// A server's `tls`, and what `check` says of it.
+const REFUSED: [(&str, Secrets, &str); 18] = [
+    (
+        "mode: PASSTHROUGH",
+        Secrets::None,
+        "which passes on what it cannot read",
+    ),
+    (
+        "mode: AUTO_PASSTHROUGH",
+        Secrets::None,
+        "which passes on what it cannot read",
+    ),
+    (
+        "mode: ISTIO_MUTUAL",
+        Secrets::None,
+        "a certificate of the mesh, which is not available yet",
+    ),
+    (
+        "credentialName: it",
+        Secrets::None,
+        "`tls` without a `mode` is PASSTHROUGH",
+    ),
+    (
+        "httpsRedirect: true",
+        Secrets::None,
+        "`tls.httpsRedirect` is for HTTP",
+    ),
+    (
+        "mode: SIMPLE",
+        Secrets::None,
+        "`tls.serverCertificate` is missing",
+    ),
+    (
+        "mode: SIMPLE, serverCertificate: /a",
+        Secrets::None,
+        "`tls.privateKey` is missing",
+    ),
+    (
+        "mode: MUTUAL, serverCertificate: /a, privateKey: /b",
+        Secrets::None,
+        "`tls.caCertificates` is missing",
+    ),
+    (
+        "mode: SIMPLE, serverCertificate: /a, privateKey: /b, caCertificates: /c",
+        Secrets::None,
+        "`tls.caCertificates` has no effect: with SIMPLE",
+    ),
+    (
+        "mode: SIMPLE, credentialName: it, subjectAltNames: [a.demo]",
+        Secrets::Pair,
+        "`tls.subjectAltNames` has no effect: with SIMPLE",
+    ),
+    (
+        "mode: SIMPLE, credentialName: it, privateKey: /b",
+        Secrets::Pair,
+        "stands beside `tls.credentialName`",
+    ),
+    (
+        "mode: SIMPLE, credentialName: it",
+        Secrets::None,
+        "there is no Secret default/it",
+    ),
+    (
+        "mode: MUTUAL, credentialName: it",
+        Secrets::Pair,
+        "has no CA certificates to verify clients by",
+    ),
+    (
+        "mode: MUTUAL, credentialName: it, subjectAltNames: ['a b']",
+        Secrets::Whole,
+        "`tls.subjectAltNames` has no DNS name",
+    ),
+    (
+        "mode: SIMPLE, credentialName: it, maxProtocolVersion: TLSV1_1",
+        Secrets::Pair,
+        "`tls.maxProtocolVersion` is below TLS 1.2",
+    ),
+    (
+        "mode: SIMPLE, credentialName: it, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2",
+        Secrets::Pair,
+        "is below `tls.minProtocolVersion`",
+    ),
+    (
+        "mode: SIMPLE, credentialName: it, verifyCertificateHash: [abc]",
+        Secrets::Pair,
+        "`tls.verifyCertificateHash` is not supported",
+    ),
+    (
+        "mode: SIMPEL, credentialName: it",
+        Secrets::Pair,
+        "did you mean `SIMPLE`?",
+    ),
+];
+
 #[test]
 fn check_says_what_cannot_be_given() {
     let ca = Authority::new("ca");
@@ -88,90 +190,12 @@ fn check_says_what_cannot_be_given() {
         "{pair}---\n{}",
         secret("it-cacert", &[("ca.crt", ca.pem())])
     );
-    for (tls, secrets, expected) in [
-        (
-            "mode: PASSTHROUGH",
-            "",
-            "which passes on what it cannot read",
-        ),
-        (
-            "mode: AUTO_PASSTHROUGH",
-            "",
-            "which passes on what it cannot read",
-        ),
-        (
-            "mode: ISTIO_MUTUAL",
-            "",
-            "a certificate of the mesh, which is not available yet",
-        ),
-        (
-            "credentialName: it",
-            "",
-            "`tls` without a `mode` is PASSTHROUGH",
-        ),
-        ("httpsRedirect: true", "", "`tls.httpsRedirect` is for HTTP"),
-        ("mode: SIMPLE", "", "`tls.serverCertificate` is missing"),
-        (
-            "mode: SIMPLE, serverCertificate: /a",
-            "",
-            "`tls.privateKey` is missing",
-        ),
-        (
-            "mode: MUTUAL, serverCertificate: /a, privateKey: /b",
-            "",
-            "`tls.caCertificates` is missing",
-        ),
-        (
-            "mode: SIMPLE, serverCertificate: /a, privateKey: /b, caCertificates: /c",
-            "",
-            "`tls.caCertificates` has no effect: with SIMPLE",
-        ),
-        (
-            "mode: SIMPLE, credentialName: it, subjectAltNames: [a.demo]",
-            &pair,
-            "`tls.subjectAltNames` has no effect: with SIMPLE",
-        ),
-        (
-            "mode: SIMPLE, credentialName: it, privateKey: /b",
-            &pair,
-            "stands beside `tls.credentialName`",
-        ),
-        (
-            "mode: SIMPLE, credentialName: it",
-            "",
-            "there is no Secret default/it",
-        ),
-        (
-            "mode: MUTUAL, credentialName: it",
-            &pair,
-            "has no CA certificates to verify clients by",
-        ),
-        (
-            "mode: MUTUAL, credentialName: it, subjectAltNames: ['a b']",
-            &whole,
-            "`tls.subjectAltNames` has no DNS name",
-        ),
-        (
-            "mode: SIMPLE, credentialName: it, maxProtocolVersion: TLSV1_1",
-            &pair,
-            "`tls.maxProtocolVersion` is below TLS 1.2",
-        ),
-        (
-            "mode: SIMPLE, credentialName: it, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2",
-            &pair,
-            "is below `tls.minProtocolVersion`",
-        ),
-        (
-            "mode: SIMPLE, credentialName: it, verifyCertificateHash: [abc]",
-            &pair,
-            "`tls.verifyCertificateHash` is not supported",
-        ),
-        (
-            "mode: SIMPEL, credentialName: it",
-            &pair,
-            "did you mean `SIMPLE`?",
-        ),
-    ] {
+    for (tls, secrets, expected) in REFUSED {
+        let secrets = match secrets {
+            Secrets::None => "",
+            Secrets::Pair => &pair,
+            Secrets::Whole => &whole,
+        };
         let said = checked(tls, secrets);
         assert!(said.contains(expected), "{tls}: {said}");
         assert!(said.contains("gateway.yaml:"), "{said}");
