@@ -196,6 +196,10 @@ pub(crate) struct Explain {
     /// The IP address that the client's connection comes from, for routes that ask for its source.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) source: Option<IpAddr>,
+    /// The identity that the client has proven by its certificate: a SPIFFE id, with or without
+    /// spiffe://, a DNS name or a subject.
+    #[arg(long, value_name = "IDENTITY")]
+    pub(crate) principal: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// An endpoint that counts as failed, as it stands in the answer; repeatable. Shows where its

@@ -21,6 +21,7 @@ pub(crate) fn main(explain: &Explain, protocols: &Protocols) -> anyhow::Result<E
         gateway: explain.gateway.clone(),
         attributes: explain.attributes.clone(),
         source: explain.source,
+        principal: explain.principal.clone(),
         failed: explain.failed.clone(),
     };
     let explanation = explain::run(&manifests.files, settings, &query)?;

@@ -15,12 +15,12 @@ use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic, SourceFile};
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
-use crate::model::{self, Cluster, Model};
+use crate::model::{self, Cluster, Model, Server};
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
 use crate::source::Contents;
 use crate::source::directory::{Directory, Watch};
-use crate::translate::{secrets, translate};
+use crate::translate::{secrets_of_cluster, secrets_of_server, translate};
 
 /// Manifests in, resources out.
 pub struct Controller {
@@ -181,13 +181,15 @@ impl Controller {
         if *type_url == Service::type_url() {
             return server.map(|server| &**server.decides());
         }
+        let clusters = &self.model.clusters;
         let cluster = match *type_url == Secret::type_url() {
-            true => self
-                .model
-                .clusters
-                .values()
-                .find(|cluster| needs(cluster, name))?,
-            false => self.model.clusters.get(&name.parse().ok()?)?,
+            true => clusters.values().find(|cluster| needs(cluster, name)),
+            false => clusters.get(&name.parse().ok()?),
+        };
+        let Some(cluster) = cluster else {
+            let mut servers = self.model.servers.iter();
+            let server = servers.find(|server| shows(server, name));
+            return server.map(|server| &*server.source);
         };
         self.objects.get(&cluster.source).map(|object| &**object)
     }
@@ -203,7 +205,13 @@ impl Controller {
 
 /// Whether the cluster needs the secret of this name.
 fn needs(cluster: &Cluster, secret: &str) -> bool {
-    let mut secrets = cluster.tls.iter().flat_map(secrets);
+    let mut secrets = cluster.tls.iter().flat_map(secrets_of_cluster);
+    secrets.any(|known| known.name == secret)
+}
+
+/// Whether the server needs it.
+fn shows(server: &Server, secret: &str) -> bool {
+    let mut secrets = server.tls.iter().flat_map(secrets_of_server);
     secrets.any(|known| known.name == secret)
 }
 

@@ -36,6 +36,8 @@ pub struct Query {
     pub attributes: Vec<(String, String)>,
     /// The address that the client's connection comes from.
     pub source: Option<IpAddr>,
+    /// The identity that the client has proven by its certificate.
+    pub principal: Option<String>,
     /// Addresses of endpoints that are to count as failed.
     pub failed: Vec<String>,
 }
@@ -52,6 +54,9 @@ pub struct Explanation {
     /// The client's address, where it was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// The identity that the client has proven, where it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
     /// Where the proxy is.
     pub locality: String,
     /// The routes that came first and did not match, in their order.
@@ -182,9 +187,11 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         let found = attributes.iter().find(|a| a.name == name)?;
         Some(found.value.as_bytes())
     };
+    let principal = query.principal.as_deref().map(meltemi_tls::identity);
     let asked = Asked {
         attribute: &value,
         source,
+        principal: principal.as_deref(),
     };
     let explained = table.explain(|index| asked.value(table.attributes().get(index)?));
     let matched = explained.matched;
@@ -220,6 +227,7 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         route: taken.map(route_ref),
         alternative: taken.and_then(|rule| matching::alternative(rule, matched?.alternative)),
         source,
+        principal: query.principal.clone(),
         destinations,
         treatment,
         note: request::note(service, schema, &attributes).filter(|_| taken.is_none()),

@@ -33,7 +33,7 @@ pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, HealthCheck, OutlierDetection, RetryBudget, Simple,
     Subset, Tls, TrafficPolicy, Warmup,
 };
-pub(crate) use gateway::{Gateway, Server};
+pub(crate) use gateway::{Gateway, Server, ServerTls};
 pub use id::{Kind, ObjectRef};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};

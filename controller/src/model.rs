@@ -52,7 +52,7 @@ pub(crate) use policy::{
 };
 use protocols::Protocols;
 pub(crate) use services::{Service, Services};
-pub(crate) use tls::{ClusterTls, Identity, Trust};
+pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 
 /// Everything that a proxy has to know.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ pub(crate) struct Model {
 pub(crate) struct Server {
     pub(crate) name: ServerName,
     pub(crate) bind: Bind,
+    /// None: its clients speak plaintext.
+    pub(crate) tls: Option<ListenerTls>,
     pub(crate) protocol: PortProtocol,
     /// The Gateway.
     pub(crate) source: Arc<Object>,
@@ -76,6 +78,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Whether it asks clients who they are.
+    pub(crate) fn verifies_clients(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.clients.is_some())
+    }
+
     /// The object that decides what its connections are served with.
     pub(crate) fn decides(&self) -> &Arc<Object> {
         self.policy.source.as_ref().unwrap_or(&self.source)

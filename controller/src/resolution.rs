@@ -218,7 +218,10 @@ impl Pass<'_> {
     fn fallback(&self, finding: &Finding) -> Option<Fallback> {
         let mut changed = finding.blame.iter().filter(|id| {
             let object = self.objects.get(*id);
-            let is_changed = |o: &Arc<Object>| !self.index.is_in_force(o) && !asks_for_tls(o);
+            let is_changed = |o: &Arc<Object>| {
+                let good = self.index.last_good(id);
+                !self.index.is_in_force(o) && !asks_for_tls(o, good.as_deref())
+            };
             // Left out, a RedisService would leave its server to whoever comes: it stays, and the
             // model serves nobody.
             let stays = finding.diagnostic.code == Code::UnknownSecret
@@ -249,7 +252,7 @@ impl Pass<'_> {
             .index
             .good()
             .filter(|good| match self.objects.get(&good.id) {
-                Some(now) => !now.is_same(good) && !asks_for_tls(now),
+                Some(now) => !now.is_same(good) && !asks_for_tls(now, Some(good)),
                 // To delete the file of a Gateway is to close its servers.
                 None => good.id.kind != Kind::Gateway || self.index.has_file(&good.file.name),
             });
@@ -278,9 +281,13 @@ impl Pass<'_> {
     }
 }
 
-/// To go back behind a wish for TLS would be to dial in plaintext.
-fn asks_for_tls(object: &Object) -> bool {
-    matches!(&object.spec, Spec::DestinationRule(rule) if rule.asks_for_tls())
+/// To go back behind a wish for TLS would be to dial, or to serve, in plaintext.
+fn asks_for_tls(now: &Object, good: Option<&Object>) -> bool {
+    match (&now.spec, good.map(|good| &good.spec)) {
+        (Spec::DestinationRule(rule), _) => rule.asks_for_tls(),
+        (Spec::Gateway(now), Some(Spec::Gateway(good))) => now.encrypts_more_than(good),
+        _ => false,
+    }
 }
 
 impl Fallback {

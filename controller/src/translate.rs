@@ -18,7 +18,7 @@ use meltemi_policy::{Locality, Place};
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
-pub(crate) use tls::secrets;
+pub(crate) use tls::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
 
 mod adaptive_concurrency;
 mod cluster;
@@ -30,6 +30,9 @@ mod locality;
 mod matching;
 mod policy;
 mod tls;
+
+/// How long the handshake of a client may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// All resources of a model. `own` is the proxy: nameless where it knows better itself.
 pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
@@ -53,9 +56,9 @@ pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
         if cluster.dns.is_none() {
             resources.insert(&name, &cluster::endpoints(cluster, &name));
         }
-        for secret in cluster.tls.iter().flat_map(secrets) {
-            resources.insert(secret.name.clone(), &secret);
-        }
+    }
+    for secret in tls::secrets(model) {
+        resources.insert(secret.name.clone(), &secret);
     }
     resources
 }
@@ -80,6 +83,8 @@ fn listener(server: &Server, name: &str) -> listener::Listener {
         }),
         filter_chains: vec![listener::FilterChain {
             filters: vec![filter],
+            transport_socket: server.tls.as_ref().map(tls::downstream),
+            transport_socket_connect_timeout: server.tls.as_ref().map(|_| duration(HANDSHAKE)),
             ..listener::FilterChain::default()
         }],
         ..listener::Listener::default()

@@ -25,6 +25,7 @@ mod secret;
 mod service;
 mod setting;
 mod share;
+mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

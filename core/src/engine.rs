@@ -51,6 +51,7 @@ mod server;
 mod settings;
 mod settle;
 mod shards;
+mod source;
 mod status;
 mod tables;
 mod timers;
@@ -375,11 +376,24 @@ impl Engine {
         }
     }
 
-    /// A connection that was asked for cannot be made.
+    /// A client has proven who it is, before anything was received of it.
+    pub fn identified(&mut self, id: ConnectionId, principal: &str) {
+        if let ConnectionId::Client(key) = id
+            && let Some(client) = self.clients.get_mut(key)
+        {
+            client.source.principal = Some(principal.into());
+        }
+    }
+
+    /// A connection that was asked for cannot be made, or that of a client came to nothing before it
+    /// could be used.
     pub fn connect_failed(&mut self, id: ConnectionId, now: Instant) {
-        self.at(now);
-        if let ConnectionId::Server(key) = id {
-            self.server_lost(key, lost::Loss::Connect);
+        match id {
+            ConnectionId::Server(key) => {
+                self.at(now);
+                self.server_lost(key, lost::Loss::Connect);
+            }
+            ConnectionId::Client(_) => self.failed(id, now),
         }
     }
 

@@ -1,13 +1,15 @@
-//! TLS towards the endpoints of a cluster: what is asked for, what it is made of now, and what
-//! became of it.
+//! TLS with the endpoints of a cluster and with the clients of a listener: what is asked for, what it is
+//! made of now, and what became of it.
 //!
 //! Certificates come from the control plane's secrets or from files of this machine. Either may
 //! change at any time: connections that begin from then on use the new ones, those that are there stay.
 //! While something is missing or broken no connection begins; a cluster with TLS is never dialled
-//! in plaintext.
+//! in plaintext, nor are clients of a listener with TLS served so.
 
 mod failures;
 mod files;
+mod settings;
+mod side;
 mod watch;
 
 use std::fmt;
@@ -15,45 +17,16 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use meltemi_tls::{Certificate, Identity, IdentityError, PeerName, ServerCheck, Trust, TrustError};
+use meltemi_tls::{Certificate, Identity, IdentityError, Trust, TrustError};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, ServerConnection};
 
 use crate::config::{Secret, SecretValue};
-pub use failures::{Failure, Failures};
+pub use failures::{Failure, Failures, Owner};
 use files::Files;
+pub use settings::{IdentitySource, TlsSettings, TrustSource};
+pub use side::{Side, ToClients, ToEndpoints};
 pub(crate) use watch::Certificates;
-
-/// What a cluster asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// `None`: no name is sent.
-    pub sni: Option<String>,
-    /// `None`: nothing is shown to servers.
-    pub identity: Option<IdentitySource>,
-    /// `None`: whoever answers is believed.
-    pub trust: Option<TrustSource>,
-    /// Of which a server's certificate must have one; none: it may be for anybody.
-    pub names: Vec<PeerName>,
-}
-
-/// Where the certificate that is shown and its key come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdentitySource {
-    Secret(String),
-    Files { chain: PathBuf, key: PathBuf },
-}
-
-/// Where those come from who vouch for servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrustSource {
-    Secret(String),
-    Files {
-        /// `None`: those of the system.
-        authorities: Option<PathBuf>,
-        revoked: Option<PathBuf>,
-    },
-}
 
 /// Why no connection can begin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,25 +53,23 @@ pub enum Unavailable {
     Setup(String),
 }
 
-/// TLS of one cluster, shared by the workers.
-pub struct Tls {
-    cluster: String,
-    settings: TlsSettings,
+/// TLS of one cluster or listener, shared by the workers.
+pub struct Tls<S: Side = ToEndpoints> {
+    settings: TlsSettings<S>,
     identity: Option<Arc<Secret>>,
     trust: Option<Arc<Secret>>,
-    state: Mutex<State>,
+    state: Mutex<State<S>>,
     failures: Arc<Failures>,
 }
 
-struct State {
+struct State<S: Side> {
     files: Files,
-    made: Result<Made, Unavailable>,
+    made: Result<Made<S>, Unavailable>,
 }
 
 /// What connections begin with.
-#[derive(Clone)]
-struct Made {
-    config: Arc<ClientConfig>,
+struct Made<S: Side> {
+    config: Arc<S::Config>,
     shown: Shown,
 }
 
@@ -107,16 +78,16 @@ struct Made {
 pub struct Shown {
     /// Ours.
     pub certificate: Option<Certificate>,
-    /// Those who vouch for servers, unless they are the system's.
+    /// Those who vouch for peers, unless they are the system's.
     pub authorities: Vec<Certificate>,
 }
 
-impl Tls {
+impl<S: Side> Tls<S> {
     /// Without secrets and before files are read.
     #[must_use]
-    pub fn new(cluster: &str, settings: TlsSettings) -> Self {
-        let failures = Arc::default();
-        Self::made_of(cluster.to_owned(), settings, (None, None), failures)
+    pub fn new(owner: Owner, settings: TlsSettings<S>) -> Self {
+        let failures = Arc::new(Failures::new(owner));
+        Self::made_of(settings, (None, None), failures)
     }
 
     /// The names of the secrets that it needs.
@@ -130,7 +101,7 @@ impl Tls {
     }
 
     /// The same with the secrets that `find` has. `before` is what it was until now: where nothing
-    /// changed it stays, and with it what it knows of servers.
+    /// changed it stays, and with it what it knows of peers.
     #[must_use]
     pub(crate) fn with_secrets<'s>(
         &self,
@@ -142,12 +113,7 @@ impl Tls {
         let trust = found(self.settings.trust_secret());
         let made = |failures| {
             let secrets = (identity.clone(), trust.clone());
-            Self::made_of(
-                self.cluster.clone(),
-                self.settings.clone(),
-                secrets,
-                failures,
-            )
+            Self::made_of(self.settings.clone(), secrets, failures)
         };
         match before {
             Some(before)
@@ -166,8 +132,7 @@ impl Tls {
     }
 
     fn made_of(
-        cluster: String,
-        settings: TlsSettings,
+        settings: TlsSettings<S>,
         (identity, trust): (Option<Arc<Secret>>, Option<Arc<Secret>>),
         failures: Arc<Failures>,
     ) -> Self {
@@ -177,7 +142,6 @@ impl Tls {
             files,
         };
         let tls = Self {
-            cluster,
             settings,
             identity,
             trust,
@@ -189,42 +153,6 @@ impl Tls {
             tls.lock().made = made;
         }
         tls
-    }
-
-    /// Begins a connection to an endpoint, of which the address is known where it has one.
-    ///
-    /// # Errors
-    /// Something is missing or broken.
-    pub(crate) fn connect(
-        &self,
-        endpoint: Option<IpAddr>,
-    ) -> Result<ClientConnection, Unavailable> {
-        let (config, name) = self.client(endpoint)?;
-        ClientConnection::new(config, name).map_err(|e| Unavailable::Setup(e.to_string()))
-    }
-
-    /// What a connection to an endpoint begins with, and the name that it is to.
-    ///
-    /// # Errors
-    /// As [`Self::connect`].
-    pub(crate) fn client(
-        &self,
-        endpoint: Option<IpAddr>,
-    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), Unavailable> {
-        let config = match &self.lock().made {
-            Ok(made) => Arc::clone(&made.config),
-            Err(reason) => return Err(reason.clone()),
-        };
-        let setup = |error: String| Unavailable::Setup(error);
-        let name = match (&self.settings.sni, endpoint) {
-            (Some(sni), _) => {
-                ServerName::try_from(sni.clone()).map_err(|e| setup(e.to_string()))?
-            }
-            // Of an address nothing is sent; sessions are remembered by it.
-            (None, Some(ip)) => ServerName::from(ip),
-            (None, None) => ServerName::from(IpAddr::from([127, 0, 0, 1])),
-        };
-        Ok((config, name))
     }
 
     /// Reads the files again, as far as there are any. `None`: nothing changed.
@@ -250,7 +178,15 @@ impl Tls {
         Some(outcome)
     }
 
-    fn make(&self, files: &Files) -> Result<Made, Unavailable> {
+    /// What connections begin with now.
+    fn config(&self) -> Result<Arc<S::Config>, Unavailable> {
+        match &self.lock().made {
+            Ok(made) => Ok(Arc::clone(&made.config)),
+            Err(reason) => Err(reason.clone()),
+        }
+    }
+
+    fn make(&self, files: &Files) -> Result<Made<S>, Unavailable> {
         let identity = self.identity(files)?;
         let trust = self.trust(files)?;
         let shown = Shown {
@@ -259,12 +195,9 @@ impl Tls {
                 .as_ref()
                 .map_or_else(Vec::new, |it| it.authorities().to_vec()),
         };
-        let check = match trust {
-            Some(trust) => ServerCheck::Named(trust, self.settings.names.clone()),
-            None => ServerCheck::None,
-        };
-        let config = meltemi_tls::client(identity.as_ref(), check)
-            .map_err(|error| Unavailable::Setup(error.to_string()))?;
+        let check = trust.map(|trust| (trust, self.settings.names.clone()));
+        let config = self.settings.side.config(identity.as_ref(), check);
+        let config = config.map_err(|error| Unavailable::Setup(error.to_string()))?;
         Ok(Made { config, shown })
     }
 
@@ -310,7 +243,7 @@ impl Tls {
     }
 
     #[must_use]
-    pub fn settings(&self) -> &TlsSettings {
+    pub fn settings(&self) -> &TlsSettings<S> {
         &self.settings
     }
 
@@ -326,51 +259,58 @@ impl Tls {
 
     /// What became of connections.
     #[must_use]
-    pub fn failures(&self) -> &Failures {
+    pub fn failures(&self) -> &Arc<Failures> {
         &self.failures
     }
 
-    pub(crate) fn cluster(&self) -> &str {
-        &self.cluster
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl TlsSettings {
-    /// Istio's name for it.
-    #[must_use]
-    pub fn mode(&self) -> &'static str {
-        match self.identity {
-            Some(_) => "MUTUAL",
-            None => "SIMPLE",
-        }
+impl Tls {
+    /// Begins a connection to an endpoint, of which the address is known where it has one.
+    ///
+    /// # Errors
+    /// Something is missing or broken.
+    pub(crate) fn connect(
+        &self,
+        endpoint: Option<IpAddr>,
+    ) -> Result<ClientConnection, Unavailable> {
+        let (config, name) = self.client(endpoint)?;
+        ClientConnection::new(config, name).map_err(|e| Unavailable::Setup(e.to_string()))
     }
 
-    fn identity_secret(&self) -> Option<&str> {
-        match &self.identity {
-            Some(IdentitySource::Secret(name)) => Some(name),
-            _ => None,
-        }
+    /// What a connection to an endpoint begins with, and the name that it is to.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(crate) fn client(
+        &self,
+        endpoint: Option<IpAddr>,
+    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), Unavailable> {
+        let config = self.config()?;
+        let setup = |error: String| Unavailable::Setup(error);
+        let name = match (&self.settings.side.sni, endpoint) {
+            (Some(sni), _) => {
+                ServerName::try_from(sni.clone()).map_err(|e| setup(e.to_string()))?
+            }
+            // Of an address nothing is sent; sessions are remembered by it.
+            (None, Some(ip)) => ServerName::from(ip),
+            (None, None) => ServerName::from(IpAddr::from([127, 0, 0, 1])),
+        };
+        Ok((config, name))
     }
+}
 
-    fn trust_secret(&self) -> Option<&str> {
-        match &self.trust {
-            Some(TrustSource::Secret(name)) => Some(name),
-            _ => None,
-        }
-    }
-
-    fn uses_system(&self) -> bool {
-        matches!(
-            self.trust,
-            Some(TrustSource::Files {
-                authorities: None,
-                ..
-            })
-        )
+impl Tls<ToClients> {
+    /// Begins a connection that a client has made.
+    ///
+    /// # Errors
+    /// Something is missing or broken.
+    pub(crate) fn accept(&self) -> Result<ServerConnection, Unavailable> {
+        let connection = ServerConnection::new(self.config()?);
+        connection.map_err(|e| Unavailable::Setup(e.to_string()))
     }
 }
 
@@ -388,18 +328,18 @@ fn is_same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
 }
 
 /// Of the same settings and secrets.
-impl PartialEq for Tls {
+impl<S: Side> PartialEq for Tls<S> {
     fn eq(&self, other: &Self) -> bool {
-        self.cluster == other.cluster
+        self.failures.owner() == other.failures.owner()
             && self.settings == other.settings
             && is_same(self.identity.as_ref(), other.identity.as_ref())
             && is_same(self.trust.as_ref(), other.trust.as_ref())
     }
 }
 
-impl Eq for Tls {}
+impl<S: Side> Eq for Tls<S> {}
 
-impl fmt::Debug for Tls {
+impl<S: Side> fmt::Debug for Tls<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tls").field(&self.settings).finish()
     }

@@ -122,6 +122,7 @@ fn snapshot(route: Route) -> Snapshot {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         service: "default/cache".into(),
+        tls: None,
     };
     let service = Service::new("default/cache", "sample-in-order", "cache");
     let routes = RouteConfig {

@@ -2,8 +2,8 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 
 /// Issues certificates.
@@ -26,8 +26,13 @@ fn subject(name: &str) -> DistinguishedName {
 }
 
 fn params(name: &str, names: &[&str]) -> CertificateParams {
-    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let (uris, names): (Vec<&str>, _) = names.iter().partition(|name| name.contains("://"));
+    let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
     let mut params = CertificateParams::new(names).expect("names of certificates");
+    let uris = uris
+        .into_iter()
+        .map(|uri| SanType::URI(uri.try_into().expect("a URI")));
+    params.subject_alt_names.extend(uris);
     params.distinguished_name = subject(name);
     params
 }

@@ -11,6 +11,7 @@ pub mod dubbo;
 mod envoy;
 pub mod history;
 mod http;
+mod initiator;
 mod manifests;
 mod meltemi;
 mod orders;
@@ -26,6 +27,7 @@ mod wait;
 
 pub use envoy::Envoy;
 pub use http::{Response, get};
+pub use initiator::Initiator;
 pub use manifests::{Endpoint, Manifests};
 pub use meltemi::{Meltemi, binary};
 pub use process::Process;

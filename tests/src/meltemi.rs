@@ -76,14 +76,19 @@ impl Meltemi {
 
     /// A `meltemi run` that was just started; waits until it is ready.
     pub fn of(process: Process) -> Self {
-        let (admin, _) = process.line(0, "its admin address", |line| {
-            line.strip_prefix("admin ")?.parse().ok()
-        });
-        let meltemi = Self { process, admin };
+        let meltemi = Self::starting(process);
         until("meltemi is ready", || {
             meltemi.get("/ready").filter(|answer| answer.status == 200)
         });
         meltemi
+    }
+
+    /// A `meltemi run` that was just started, and need not become ready.
+    pub fn starting(process: Process) -> Self {
+        let (admin, _) = process.line(0, "its admin address", |line| {
+            line.strip_prefix("admin ")?.parse().ok()
+        });
+        Self { process, admin }
     }
 
     /// Where the server `NAMESPACE/GATEWAY/SERVER` listens.

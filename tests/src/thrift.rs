@@ -68,8 +68,14 @@ impl Peers {
         Client::of(Process::spawn(&name, &mut self.command(language, "client")))
     }
 
+    /// Where a language's library lies, and the code that is generated for the peers.
+    #[must_use]
+    pub fn library(&self, language: Language) -> PathBuf {
+        self.home.join(language.to_string())
+    }
+
     fn command(&self, language: Language, peer: &str) -> Command {
-        Command::new(self.home.join(language.to_string()).join(peer))
+        Command::new(self.library(language).join(peer))
     }
 }
 

@@ -80,7 +80,7 @@ codes! {
     NoHash,
     /// A condition on where requests come from that no known workload meets: it gets none.
     UnknownSource,
-    /// A condition on a verified identity, which no listener knows yet: it gets no request.
+    /// A condition on a verified identity, where no server asks clients for a certificate: it gets no request.
     IdentityUnavailable,
     /// A protocol or codec that no plugin implements: a warning unless a port has to be served.
     UnknownProtocol,

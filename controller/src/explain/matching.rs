@@ -34,9 +34,13 @@ pub(super) fn because(rule: &Rule, failed: &[Vec<Failure>]) -> Vec<String> {
 }
 
 fn failure(failure: &Failure) -> String {
-    let is_source = failure.matching.attribute == Attribute::SourceAddress;
-    match is_source && failure.actual.is_none() {
-        true => format!("{failure}: say it with --source"),
-        false => failure.to_string(),
+    let option = match failure.matching.attribute {
+        Attribute::SourceAddress => "--source",
+        Attribute::SourcePrincipal => "--principal",
+        Attribute::Message(_) => return failure.to_string(),
+    };
+    match &failure.actual {
+        None => format!("{failure}: say it with {option}"),
+        Some(_) => failure.to_string(),
     }
 }

@@ -24,6 +24,9 @@ impl fmt::Display for Explanation {
         if let Some(source) = &self.source {
             writeln!(f, "source    {source}")?;
         }
+        if let Some(principal) = &self.principal {
+            writeln!(f, "principal {principal}")?;
+        }
         let locality = if self.locality.is_empty() {
             "unknown"
         } else {

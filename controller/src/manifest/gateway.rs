@@ -1,9 +1,12 @@
 //! `Gateway`: the addresses that are listened on.
 
+mod tls;
+
 use super::decode::{Decoder, Field, Fields};
 use super::{Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
+pub(crate) use tls::ServerTls;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gateway {
@@ -20,9 +23,19 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Names the protocol.
     pub(crate) port_name: Located<String>,
-    /// Where it asks for TLS.
-    pub(crate) tls: Option<Mark>,
+    /// None: its clients speak plaintext.
+    pub(crate) tls: Option<ServerTls>,
     pub(crate) mark: Mark,
+}
+
+impl Gateway {
+    /// Whether a server asks for TLS here that there has none.
+    pub(crate) fn encrypts_more_than(&self, other: &Self) -> bool {
+        let encrypted = self.servers.iter().filter(|server| server.tls.is_some());
+        let mut others = other.servers.iter().filter(|server| server.tls.is_none());
+        let names: Vec<_> = encrypted.map(|server| &server.name.value).collect();
+        others.any(|server| names.contains(&&server.name.value))
+    }
 }
 
 const GATEWAY: &[Field] = &[Field::InForce("servers"), Field::NoEffect("selector")];
@@ -85,7 +98,7 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
     let port_name = port.required(d, "name");
     let port_name = port_name.filter(|n| d.check_name("port.name", n, &name::WORD));
     let bind = bind(d, &fields);
-    let tls = fields.entry("tls").map(|tls| Mark::new(tls.at));
+    let tls = fields.node("tls").map(|node| tls::decode(d, node));
     let name = fields.string(d, "name").filter(|n| !n.value.is_empty());
     let name = name.filter(|n| d.check_name("servers.name", n, &name::WORD));
     let (number, port_name) = (number?, port_name?);

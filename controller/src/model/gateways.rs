@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::protocols::{self, PortName, Protocols};
-use super::{Bind, Context, Findings, Server, ServerName, ServerPolicy, objects_of};
+use super::{Bind, Context, Findings, Server, ServerName, ServerPolicy, objects_of, tls};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
 use crate::manifest::{self, Located, Object, Spec};
@@ -66,14 +66,10 @@ fn make(
             return None;
         }
     };
-    // It is never opened in plaintext instead.
-    if let Some(tls) = &server.tls {
-        let message = "`servers.tls` asks for TLS, which is not available yet";
-        let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
-        let remedy = "remove `tls`, or keep the Gateway away until then";
-        findings.at(object, tls.at, diagnostic.remedy(remedy));
-        return None;
-    }
+    let tls = match &server.tls {
+        None => None,
+        Some(tls) => Some(tls::with_clients(object, tls, context.objects, findings)?),
+    };
     let bind = match server.bind.strip_prefix("unix://") {
         Some(path) => Bind::Unix(path.to_owned()),
         None => Bind::Tcp(server.bind.parse().ok()?, server.port),
@@ -85,6 +81,7 @@ fn make(
             server: server.name.value.clone(),
         },
         bind,
+        tls,
         policy: ServerPolicy {
             settings: context.protocols.settings(&protocol),
             ..ServerPolicy::default()

@@ -57,6 +57,7 @@ pub(super) fn attach(
             .servers(service, objects, servers, findings);
         let named: Vec<&Server> = attached.iter().filter_map(|&i| servers.get(i)).collect();
         sources::check_gateways(&router.attachment, spec, &named, findings);
+        sources::check_principals(object, spec, &named, findings);
         for i in attached {
             if let Some(server) = servers.get_mut(i) {
                 let rules = router.rules(service, server, findings);
@@ -323,6 +324,10 @@ impl Router<'_> {
         };
         if let Some(reason) = source.excludes(server, &self.object.id.namespace) {
             return Alternative::Never(reason);
+        }
+        if let Some(principal) = &source.principal {
+            let principal = meltemi_tls::identity(&principal.value);
+            conditions.push(AttributeMatch::from_principals([principal.as_str()]));
         }
         if source.is_of_workload() {
             let addresses = self.workloads.addresses(source);

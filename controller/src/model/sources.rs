@@ -73,10 +73,12 @@ fn lies_in(place: &Locality, wanted: &Locality) -> bool {
 impl Source {
     /// Why nothing that comes in at this server can be meant, where that is so.
     pub(super) fn excludes(&self, server: &Server, own_namespace: &str) -> Option<String> {
-        if let Some(principal) = &self.principal {
+        if let Some(principal) = &self.principal
+            && !server.verifies_clients()
+        {
             return Some(format!(
-                "it is for the principal {}, and no listener verifies who its clients are",
-                principal.value
+                "it is for the principal {}, and {} asks no client for a certificate",
+                principal.value, server.name
             ));
         }
         let gateway = self.gateway.as_ref()?;
@@ -119,14 +121,6 @@ pub(super) fn check(
 ) {
     let alternatives = router.alternatives();
     for source in alternatives.filter_map(|alternative| alternative.source.as_ref()) {
-        if let Some(principal) = &source.principal {
-            let message = "`source.principal` acts only where clients prove who they are by a \
-                           certificate, which no listener asks for yet: this alternative gets no \
-                           request";
-            let diagnostic = Diagnostic::warning(Code::IdentityUnavailable, message);
-            let remedy = "name a namespace or labels instead, which go by the client's address";
-            findings.at(object, principal.at, diagnostic.remedy(remedy));
-        }
         if source.is_of_workload() && workloads.addresses(source).is_empty() {
             let why = match workloads.is_known(source) {
                 true => "shares its address with one that is not",
@@ -141,6 +135,32 @@ pub(super) fn check(
                           endpoint: write one for each client";
             findings.at(object, source.at, diagnostic.remedy(remedy));
         }
+    }
+}
+
+/// Says which principals nobody can prove to be, as the router is attached.
+pub(super) fn check_principals(
+    object: &Object,
+    router: &MetaRouter,
+    attached: &[&Server],
+    findings: &mut Findings,
+) {
+    if attached.is_empty() || attached.iter().any(|server| server.verifies_clients()) {
+        return;
+    }
+    let alternatives = router.alternatives();
+    let sources = alternatives.filter_map(|alternative| alternative.source.as_ref());
+    for principal in sources.filter_map(|source| source.principal.as_ref()) {
+        let names: Vec<_> = attached.iter().map(|s| s.name.to_string()).collect();
+        let message = format!(
+            "this alternative gets no request: `source.principal` acts only where clients prove who \
+             they are by a certificate, for which {} asks nobody",
+            names.join(", ")
+        );
+        let diagnostic = Diagnostic::warning(Code::IdentityUnavailable, message);
+        let remedy = "set `tls.mode: MUTUAL` or OPTIONAL_MUTUAL at the server of the Gateway, or name \
+                      a namespace or labels instead, which go by the client's address";
+        findings.at(object, principal.at, diagnostic.remedy(remedy));
     }
 }
 

@@ -157,8 +157,8 @@ fn every_kind_of_matcher() {
 #[test]
 fn sources_are_addresses_that_nobody_else_has() {
     let unknown = "never: no client that is known is what its source asks for";
-    let principal =
-        "never: it is for the principal a, and no listener verifies who its clients are";
+    let principal = "never: it is for the principal a, and default/edge/tcp-metaprotocol-dubbo asks no client \
+         for a certificate";
     let rows = [
         ("{labels: {version: v1}}", "source address=10.0.0.1"),
         ("{locality: eu}", r"source address~10\.0\.0\.1|10\.0\.0\.2"),

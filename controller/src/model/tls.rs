@@ -12,6 +12,10 @@ use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{Hidden, Located, Object, ObjectRef, Tls};
 
+pub(crate) use clients::ListenerTls;
+pub(super) use clients::of as with_clients;
+
+mod clients;
 mod credential;
 
 /// TLS of a cluster.
@@ -40,11 +44,11 @@ pub(crate) enum Identity {
     Files { chain: String, key: String },
 }
 
-/// Who vouches for the servers.
+/// Who vouches for peers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Trust {
     Secret {
-        /// The one that the rule names.
+        /// The one that is named.
         id: ObjectRef,
         authorities: Vec<u8>,
         revoked: Option<Vec<u8>>,
@@ -55,6 +59,13 @@ pub(crate) enum Trust {
         authorities: Option<String>,
         revoked: Option<String>,
     },
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peers {
+    Endpoints,
+    Clients,
 }
 
 /// Why a wish for TLS is not fulfilled.
@@ -214,18 +225,7 @@ impl Wish<'_> {
         if self.tls.insecure_skip_verify {
             return Ok(vec![]);
         }
-        let given = self.tls.subject_alt_names.iter();
-        let given = given.map(|name| {
-            name.value.parse().map_err(|_| {
-                let message = format!(
-                    "`tls.subjectAltNames` has no DNS name, URI or IP address: `{}`",
-                    name.value
-                );
-                let remedy = "write names as certificates have them; `*` stands for nothing here";
-                refused(name.at, message, remedy)
-            })
-        });
-        let mut names = given.collect::<Refusable<Vec<PeerName>>>()?;
+        let mut names = names(&self.tls.subject_alt_names, Peers::Endpoints)?;
         if names.is_empty() {
             names.clone_from(&service.subject_alt_names);
         }
@@ -281,16 +281,38 @@ impl Wish<'_> {
             name,
             namespace: &self.rule.id.namespace,
             objects: self.objects,
+            peers: Peers::Endpoints,
         }
     }
 }
 
+fn names(given: &[Located<String>], peers: Peers) -> Refusable<Vec<PeerName>> {
+    let names = given.iter().map(|name| {
+        name.value.parse().map_err(|_| {
+            let message = format!(
+                "`tls.subjectAltNames` has no DNS name, URI or IP address: `{}`",
+                name.value
+            );
+            let remedy = "write names as certificates have them; `*` stands for nothing here";
+            refused_for(peers, (name.at, message), remedy)
+        })
+    });
+    names.collect()
+}
+
 fn refused(at: Position, message: impl Into<String>, remedy: &str) -> Box<Refusal> {
-    let remedy =
-        format!("{remedy}; until then its clusters are refused, never dialled in plaintext");
+    refused_for(Peers::Endpoints, (at, message.into()), remedy)
+}
+
+fn refused_for(peers: Peers, (at, message): (Position, String), remedy: &str) -> Box<Refusal> {
+    let until_then = match peers {
+        Peers::Endpoints => "its clusters are refused, never dialled in plaintext",
+        Peers::Clients => "the server is not opened, in plaintext neither",
+    };
+    let remedy = format!("{remedy}; until then {until_then}");
     Box::new(Refusal {
         at,
-        diagnostic: Diagnostic::error(Code::TlsUnavailable, message.into()).remedy(remedy),
+        diagnostic: Diagnostic::error(Code::TlsUnavailable, message).remedy(remedy),
         needs: vec![],
     })
 }

@@ -17,7 +17,7 @@ use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 use meltemi_proto::meltemi::config::v1 as own;
 
 use super::policy::{hash_policy, percent, settings};
-use super::tls::transport_socket;
+use super::tls::upstream;
 use super::{dns, health, locality};
 use super::{duration, metadata, pipe, socket, source, wire_locality};
 use crate::manifest::{ConnectionPool, HashTable, Keepalive, Simple, Warmup};
@@ -57,7 +57,7 @@ pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
         common_lb_config: locality::common(cluster),
         outlier_detection: cluster.outlier.as_ref().map(health::outlier_detection),
         health_checks: cluster.health_check.iter().map(health::check).collect(),
-        transport_socket: cluster.tls.as_ref().map(transport_socket),
+        transport_socket: cluster.tls.as_ref().map(upstream),
         metadata: Some(metadata(&policy)),
         ..dns::discovery(cluster, name)
     }

@@ -30,18 +30,26 @@ fn alternative(conditions: &[AttributeMatch]) -> route::RouteAlternative {
     for condition in conditions {
         match &condition.attribute {
             Attribute::Message(name) => alternative.metadata.push(header_matcher(name, condition)),
-            Attribute::SourceAddress => alternative.source = source(&condition.condition),
+            Attribute::SourceAddress => {
+                source(&mut alternative).addresses = values(&condition.condition);
+            }
+            Attribute::SourcePrincipal => {
+                source(&mut alternative).principals = values(&condition.condition);
+            }
         }
     }
     alternative
 }
 
-fn source(condition: &Condition) -> Option<route::RouteSource> {
-    let addresses = match condition {
+fn source(alternative: &mut route::RouteAlternative) -> &mut route::RouteSource {
+    alternative.source.get_or_insert_default()
+}
+
+fn values(condition: &Condition) -> Vec<String> {
+    match condition {
         Condition::Exact(text) => vec![text.value.clone()],
-        several => several.values()?,
-    };
-    Some(route::RouteSource { addresses })
+        several => several.values().unwrap_or_default(),
+    }
 }
 
 fn header_matcher(name: &str, matching: &AttributeMatch) -> envoy_route::HeaderMatcher {

@@ -1,4 +1,4 @@
-//! TLS towards endpoints as Envoy's transport socket, and the secrets that it names.
+//! TLS with endpoints and with clients as Envoy's transport sockets, and the secrets that they name.
 
 use meltemi_proto::Any;
 use meltemi_proto::envoy::config::core::v3 as core;
@@ -11,23 +11,68 @@ use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_con
 };
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 use meltemi_proto::envoy::r#type::matcher::v3::StringMatcher;
 use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use meltemi_tls::PeerName;
+use meltemi_tls::{PeerName, Versions};
 
 use super::cluster::ads;
 use crate::manifest::{Hidden, ObjectRef};
-use crate::model::{ClusterTls, Identity, Trust};
+use crate::model::{ClusterTls, Identity, ListenerTls, Model, Trust};
 
 /// Envoy's name of it.
 const NAME: &str = "envoy.transport_sockets.tls";
 
-pub(super) fn transport_socket(tls: &ClusterTls) -> core::TransportSocket {
-    let mut common = wire::CommonTlsContext {
-        validation_context_type: Some(validation(tls)),
-        ..wire::CommonTlsContext::default()
+pub(super) fn upstream(tls: &ClusterTls) -> core::TransportSocket {
+    let context = wire::UpstreamTlsContext {
+        common_tls_context: Some(wire::CommonTlsContext {
+            validation_context_type: Some(validation(tls.trust.as_ref(), &tls.names)),
+            ..common(tls.identity.as_ref())
+        }),
+        sni: tls.sni.clone().unwrap_or_default(),
     };
-    match &tls.identity {
+    socket(&context)
+}
+
+pub(super) fn downstream(tls: &ListenerTls) -> core::TransportSocket {
+    let clients = tls.clients.as_ref();
+    let validation = clients.map(|clients| validation(Some(&clients.trust), &clients.names));
+    let context = wire::DownstreamTlsContext {
+        common_tls_context: Some(wire::CommonTlsContext {
+            tls_params: Some(versions(tls.versions)),
+            validation_context_type: validation,
+            ..common(Some(&tls.identity))
+        }),
+        require_client_certificate: Some(clients.is_some_and(|clients| clients.required)),
+        require_sni: None,
+    };
+    socket(&context)
+}
+
+fn socket<M: prost::Message + prost::Name>(context: &M) -> core::TransportSocket {
+    core::TransportSocket {
+        name: NAME.to_owned(),
+        config_type: Some(ConfigType::TypedConfig(Any::pack(context))),
+    }
+}
+
+/// Envoy speaks 1.0 and 1.1 where it is told to, which nothing here does.
+fn versions(versions: Versions) -> wire::TlsParameters {
+    let (least, most) = match versions {
+        Versions::Tls12 => (TlsProtocol::TlSv12, TlsProtocol::TlSv12),
+        Versions::Tls13 => (TlsProtocol::TlSv13, TlsProtocol::TlSv13),
+        Versions::Any => (TlsProtocol::TlSv12, TlsProtocol::TlSv13),
+    };
+    wire::TlsParameters {
+        tls_minimum_protocol_version: least.into(),
+        tls_maximum_protocol_version: most.into(),
+        cipher_suites: vec![],
+    }
+}
+
+fn common(identity: Option<&Identity>) -> wire::CommonTlsContext {
+    let mut common = wire::CommonTlsContext::default();
+    match identity {
         None => {}
         Some(Identity::Files { chain, key }) => {
             common.tls_certificates = vec![wire::TlsCertificate {
@@ -39,22 +84,15 @@ pub(super) fn transport_socket(tls: &ClusterTls) -> core::TransportSocket {
             common.tls_certificate_sds_secret_configs = vec![sds(identity_name(id))];
         }
     }
-    let context = wire::UpstreamTlsContext {
-        common_tls_context: Some(common),
-        sni: tls.sni.clone().unwrap_or_default(),
-    };
-    core::TransportSocket {
-        name: NAME.to_owned(),
-        config_type: Some(ConfigType::TypedConfig(Any::pack(&context))),
-    }
+    common
 }
 
-fn validation(tls: &ClusterTls) -> ValidationContextType {
+fn validation(trust: Option<&Trust>, names: &[PeerName]) -> ValidationContextType {
     let mut context = wire::CertificateValidationContext {
-        match_typed_subject_alt_names: tls.names.iter().map(name).collect(),
+        match_typed_subject_alt_names: names.iter().map(name).collect(),
         ..wire::CertificateValidationContext::default()
     };
-    match &tls.trust {
+    match trust {
         None => context
             .set_trust_chain_verification(validation::TrustChainVerification::AcceptUntrusted),
         Some(Trust::Files {
@@ -78,9 +116,30 @@ fn validation(tls: &ClusterTls) -> ValidationContextType {
     ValidationContextType::ValidationContext(context)
 }
 
+/// The secrets of a model, some more than once.
+pub(crate) fn secrets(model: &Model) -> impl Iterator<Item = wire::Secret> {
+    let clusters = model.clusters.values().filter_map(|it| it.tls.as_ref());
+    let servers = model.servers.iter().filter_map(|it| it.tls.as_ref());
+    let of_clusters = clusters.flat_map(of_cluster);
+    of_clusters.chain(servers.flat_map(of_server))
+}
+
 /// The secrets of a cluster.
-pub(crate) fn secrets(tls: &ClusterTls) -> impl Iterator<Item = wire::Secret> {
-    let identity = match &tls.identity {
+pub(crate) fn of_cluster(tls: &ClusterTls) -> impl Iterator<Item = wire::Secret> {
+    secrets_of(tls.identity.as_ref(), tls.trust.as_ref())
+}
+
+/// The secrets of a server.
+pub(crate) fn of_server(tls: &ListenerTls) -> impl Iterator<Item = wire::Secret> {
+    let trust = tls.clients.as_ref().map(|clients| &clients.trust);
+    secrets_of(Some(&tls.identity), trust)
+}
+
+fn secrets_of(
+    identity: Option<&Identity>,
+    trust: Option<&Trust>,
+) -> impl Iterator<Item = wire::Secret> {
+    let identity = match identity {
         Some(Identity::Secret {
             id,
             chain,
@@ -94,7 +153,7 @@ pub(crate) fn secrets(tls: &ClusterTls) -> impl Iterator<Item = wire::Secret> {
         }),
         _ => None,
     };
-    let trust = match &tls.trust {
+    let trust = match trust {
         Some(Trust::Secret {
             id,
             authorities,

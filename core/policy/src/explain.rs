@@ -31,6 +31,8 @@ pub struct Asked<'a> {
     pub attribute: &'a dyn Fn(&str) -> Option<&'a [u8]>,
     /// The address that its client's connection comes from.
     pub source: Option<IpAddr>,
+    /// The identity that its client has proven, as conditions name it.
+    pub principal: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
@@ -40,6 +42,7 @@ impl<'a> Asked<'a> {
         match of {
             Attribute::Message(name) => (self.attribute)(name).map(Cow::Borrowed),
             Attribute::SourceAddress => Some(Cow::Owned(self.source?.to_string().into_bytes())),
+            Attribute::SourcePrincipal => Some(Cow::Borrowed(self.principal?.as_bytes())),
         }
     }
 

@@ -31,6 +31,9 @@ pub struct Entry {
     pub attributes: Vec<(String, String)>,
     /// The client's address.
     pub peer: String,
+    /// The identity that the client has proven: a URI where it has one, Envoy's
+    /// `%DOWNSTREAM_PEER_URI_SAN%`.
+    pub principal: String,
     /// From the request's last byte to the answer's.
     pub duration: Duration,
     /// Of that, from when the last attempt was sent.
@@ -65,7 +68,7 @@ pub(super) struct Line<'a> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = self.entry;
-        let mut line = serializer.serialize_struct("Entry", 20)?;
+        let mut line = serializer.serialize_struct("Entry", 21)?;
         line.serialize_field("time", self.time)?;
         line.serialize_field("service", &text(&entry.service))?;
         line.serialize_field("protocol", entry.protocol)?;
@@ -77,6 +80,7 @@ impl Serialize for Line<'_> {
         line.serialize_field("attempts", &entry.attempts)?;
         line.serialize_field("attributes", &Attributes(&entry.attributes))?;
         line.serialize_field("peer", &text(&entry.peer))?;
+        line.serialize_field("principal", &text(&entry.principal))?;
         line.serialize_field("duration_us", &microseconds(entry.duration))?;
         line.serialize_field("upstream_us", &entry.upstream.map(microseconds))?;
         line.serialize_field("request_bytes", &entry.request_bytes)?;

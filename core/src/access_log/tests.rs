@@ -25,6 +25,7 @@ fn entry() -> Entry {
         ],
         attributes: vec![("method".into(), "say \"hi\"\n".into())],
         peer: "127.0.0.1:5".into(),
+        principal: "spiffe://td/ns/a/sa/b".into(),
         duration: Duration::from_millis(3),
         upstream: Some(Duration::from_micros(2500)),
         request_bytes: 100,

@@ -38,7 +38,7 @@ pub(super) async fn clusters(sources: &Sources) -> Value {
         let page = json!({
             "lb_policy": dump::lb_policy(cluster.lb),
             "circuit_breakers": circuit_breakers(cluster, &circuits.cluster(name)),
-            "tls": cluster.tls.as_deref().map(tls::page),
+            "tls": cluster.tls.as_deref().map(tls::of_cluster),
             "dns": names::page(cluster, &sources.names.lock(), now),
             "tiers": tiers(&balancer),
             "endpoints": endpoints(cluster, &balancer, &uses, &left_out),

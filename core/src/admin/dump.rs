@@ -59,6 +59,7 @@ pub(super) fn configuration(sources: &Sources) -> Value {
 
 /// The listeners and where they are open.
 pub(super) fn listeners(sources: &Sources) -> Value {
+    let snapshot = sources.snapshot();
     let listeners = sources
         .acceptor
         .table
@@ -70,6 +71,11 @@ pub(super) fn listeners(sources: &Sources) -> Value {
                 "bind": listener.bind.to_string(),
                 "service": listener.service,
                 "accepted": listener.accepted,
+                "tls": snapshot
+                    .listeners
+                    .get(&name)
+                    .and_then(|listener| listener.tls.as_deref())
+                    .map(tls::of_listener),
             });
             match listener.state {
                 ListenerState::Open(address) => {
@@ -277,6 +283,7 @@ fn attribute(matched: &AttributeMatch) -> Value {
     match &matched.attribute {
         Attribute::Message(name) => shown.insert("attribute".to_owned(), json!(name)),
         Attribute::SourceAddress => shown.insert("source".to_owned(), json!("address")),
+        Attribute::SourcePrincipal => shown.insert("source".to_owned(), json!("principal")),
     };
     shown.insert(kind.to_owned(), value);
     let ignore_case = matched
@@ -312,7 +319,7 @@ fn cluster(cluster: &Cluster) -> Value {
         "hash_policy": hash_policy(&cluster.hash_policy),
         "hash_balance_factor": cluster.hash_balance_factor,
         "connect_timeout": duration(cluster.connect_timeout),
-        "tls": cluster.tls.as_deref().map(tls::page),
+        "tls": cluster.tls.as_deref().map(tls::of_cluster),
         "tcp_keepalive": cluster.keepalive.map(keepalive),
         "limits": limits(cluster.limits),
         "idle_timeout": cluster.idle_timeout.map(duration),

@@ -51,6 +51,7 @@ fn answer(
     let asked = Asked {
         attribute: &value,
         source: question.source,
+        principal: question.principal.as_deref(),
     };
     let explained = table.explain(|index| asked.value(table.attributes().get(index)?));
     let matched = explained.matched;

@@ -1,6 +1,7 @@
 //! Whether the proxy is ready, or why not.
 
 use super::Sources;
+use crate::config::Listener;
 use crate::driver::ListenerState;
 
 /// Why the proxy is not ready; nothing if it is.
@@ -22,11 +23,18 @@ pub(super) fn reasons(sources: &Sources) -> Vec<String> {
         let name = &wanted.name;
         match listeners.get(name) {
             Some(listener) if listener.bind == wanted.bind => match &listener.state {
-                ListenerState::Open(_) => None,
+                ListenerState::Open(_) => encryption(wanted),
                 ListenerState::Failed { reason, .. } => Some(reason.clone()),
             },
             _ => Some(format!("listener {name}: not opened yet")),
         }
     });
     reasons.collect()
+}
+
+/// Why no client can be let in.
+fn encryption(listener: &Listener) -> Option<String> {
+    let reason = listener.tls.as_ref()?.shown().err()?;
+    let name = &listener.name;
+    Some(format!("listener {name}: TLS is not available: {reason}"))
 }

@@ -1,30 +1,49 @@
-//! TLS towards endpoints: what is shown, who is believed, how long it lasts. Never a key.
+//! TLS with endpoints and with clients: what is shown, who is believed, how long it lasts. Never a key.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-use meltemi_tls::Certificate;
+use meltemi_tls::{Certificate, Versions};
 use serde_json::{Value, json};
 
 use crate::config::Snapshot;
-use crate::tls::{IdentitySource, Tls, TrustSource};
+use crate::tls::{IdentitySource, Side, Tls, ToClients, TrustSource};
 
 /// What a cluster asks for, and what it is made of now.
-pub(super) fn page(tls: &Tls) -> Value {
+pub(super) fn of_cluster(tls: &Tls) -> Value {
+    let settings = tls.settings();
+    let mut page = page(tls);
+    page["mode"] = settings.mode().into();
+    page["sni"] = settings.side.sni.as_deref().into();
+    page
+}
+
+/// The same of a listener.
+pub(super) fn of_listener(tls: &Tls<ToClients>) -> Value {
+    let settings = tls.settings();
+    let mut page = page(tls);
+    page["mode"] = settings.mode().into();
+    page["versions"] = match settings.side.versions {
+        Versions::Tls12 => json!(["1.2"]),
+        Versions::Tls13 => json!(["1.3"]),
+        Versions::Any => json!(["1.2", "1.3"]),
+    };
+    page
+}
+
+fn page<S: Side>(tls: &Tls<S>) -> Value {
     let settings = tls.settings();
     let names = settings.names.iter().map(ToString::to_string);
     let shown = tls.shown();
     let unavailable = shown.as_ref().err().map(ToString::to_string);
     let shown = shown.unwrap_or_default();
     json!({
-        "mode": settings.mode(),
-        "sni": settings.sni,
         "subject_alt_names": names.collect::<Vec<_>>(),
         "verifies": settings.trust.is_some(),
         "certificate_from": settings.identity.as_ref().map(identity),
         "certificate": shown.certificate.as_ref().map(certificate),
         "authorities_from": settings.trust.as_ref().map(trust),
         "authorities": shown.authorities.iter().map(certificate).collect::<Vec<_>>(),
-        // Why nothing is dialled.
+        // Why nothing is dialled, or nobody let in.
         "unavailable": unavailable,
     })
 }
@@ -58,73 +77,71 @@ fn trust(source: &TrustSource) -> Value {
 /// How long certificates last, whether there are any, and what went wrong by them.
 pub(super) fn metrics(snapshot: &Snapshot, page: &mut String) {
     let clusters = snapshot.clusters.iter();
-    let clusters = clusters.filter_map(|(name, cluster)| Some((name, cluster.tls.as_ref()?)));
+    let clusters = clusters.filter_map(|(name, cluster)| Some((name, cluster.tls.as_deref()?)));
     let mut clusters: Vec<_> = clusters.collect();
     clusters.sort_by_key(|(name, _)| *name);
-    if clusters.is_empty() {
+    family(page, ("upstream", "cluster"), &clusters);
+    let listeners = snapshot.listeners.iter();
+    let listeners = listeners.filter_map(|(name, it)| Some((name, it.tls.as_deref()?)));
+    family(
+        page,
+        ("downstream", "listener"),
+        &listeners.collect::<Vec<_>>(),
+    );
+}
+
+/// The metrics of one side.
+fn family<S: Side>(page: &mut String, (side, owner): (&str, &str), all: &[(&String, &Tls<S>)]) {
+    if all.is_empty() {
         return;
     }
-    head(
-        page,
-        EXPIRY,
-        "gauge",
-        "When the certificate of a cluster ends, of several authorities the first.",
-    );
-    for (name, tls) in &clusters {
+    let expiry = format!("meltemi_{side}_tls_certificate_expiry_timestamp_seconds");
+    let help = format!("When the certificate of a {owner} ends, of several authorities the first.");
+    head(page, &expiry, "gauge", &help);
+    for (name, tls) in all {
         let shown = tls.shown().unwrap_or_default();
         let first = shown.authorities.iter().map(|ca| ca.not_after).min();
         let own = shown.certificate.map(|own| own.not_after);
         for (kind, ends) in [("own", own), ("authority", first)] {
             if let Some(ends) = ends {
-                line(page, EXPIRY, (name, "certificate", kind), ends);
+                line(page, &expiry, &[(owner, name), ("certificate", kind)], ends);
             }
         }
     }
+    let available = format!("meltemi_{side}_tls_available");
     head(
         page,
-        AVAILABLE,
+        &available,
         "gauge",
         "Whether connections with TLS can begin.",
     );
-    for (name, tls) in &clusters {
+    for (name, tls) in all {
         let is_there = i64::from(tls.shown().is_ok());
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            page,
-            "{AVAILABLE}{{cluster=\"{}\"}} {is_there}",
-            name.escape_default()
-        );
+        line(page, &available, &[(owner, name)], is_there);
     }
-    head(
-        page,
-        FAILURES,
-        "counter",
-        "Connections that did not come to be, or broke, by TLS.",
-    );
-    for (name, tls) in &clusters {
+    let failures = format!("meltemi_{side}_tls_failures_total");
+    let help = "Connections that did not come to be, or broke, by TLS.";
+    head(page, &failures, "counter", help);
+    for (name, tls) in all {
         for (failure, count) in tls.failures().counts() {
-            line(page, FAILURES, (name, "reason", failure.as_str()), count);
+            line(
+                page,
+                &failures,
+                &[(owner, name), ("reason", failure.as_str())],
+                count,
+            );
         }
     }
 }
 
-const EXPIRY: &str = "meltemi_upstream_tls_certificate_expiry_timestamp_seconds";
-const AVAILABLE: &str = "meltemi_upstream_tls_available";
-const FAILURES: &str = "meltemi_upstream_tls_failures_total";
-
 fn head(page: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a string does not fail.
     let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn line(
-    page: &mut String,
-    name: &str,
-    (cluster, label, value): (&str, &str, &str),
-    number: impl std::fmt::Display,
-) {
-    let cluster = cluster.escape_default();
-    let _ = writeln!(
-        page,
-        "{name}{{cluster=\"{cluster}\",{label}=\"{value}\"}} {number}"
-    );
+fn line(page: &mut String, name: &str, labels: &[(&str, &str)], number: impl Display) {
+    let labels = labels.iter();
+    let labels = labels.map(|(label, value)| format!("{label}=\"{}\"", value.escape_default()));
+    let labels: Vec<_> = labels.collect();
+    let _ = writeln!(page, "{name}{{{}}} {number}", labels.join(","));
 }

@@ -1,7 +1,10 @@
 //! Where to accept connections, and what they are for.
 
+mod tls;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::listener::v3 as proto;
@@ -11,6 +14,7 @@ use meltemi_proto::meltemi::config::v1::listener::Mode;
 
 use super::address::{Address, Dialled};
 use super::invalid::{Invalid, required};
+use crate::tls::{Owner, Tls, ToClients};
 
 /// An address to open, and the service that its connections belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct Listener {
     pub bind: Bind,
     /// The name of a [`Service`](super::Service).
     pub service: String,
+    /// `None`: clients are served in plaintext.
+    pub tls: Option<Arc<Tls<ToClients>>>,
 }
 
 /// What a listener binds to.
@@ -45,22 +51,24 @@ impl TryFrom<proto::Listener> for Listener {
                 format!("one is expected, not {}", chains.len()),
             )
         })?;
+        let name = required("name", listener.name)?;
+        let within = |e: Invalid| e.within("filter_chains[0]");
+        let patience = chain.transport_socket_connect_timeout;
+        let socket = chain.transport_socket.as_ref();
+        let tls = socket.map(|socket| tls::settings(socket, patience));
+        let tls = tls.transpose().map_err(within)?;
+        let tls = tls.map(|settings| Tls::new(Owner::Listener(name.clone()), settings));
         Ok(Self {
-            name: required("name", listener.name)?,
+            name,
             bind,
-            service: service(chain).map_err(|e| e.within("filter_chains[0]"))?,
+            service: service(chain).map_err(within)?,
+            tls: tls.map(Arc::new),
         })
     }
 }
 
 /// The name of the service that all connections of a filter chain belong to.
 fn service(chain: proto::FilterChain) -> Result<String, Invalid> {
-    if let Some(socket) = chain.transport_socket {
-        return Err(Invalid::new(
-            "transport_socket",
-            format!("{:?} is not supported", socket.name),
-        ));
-    }
     let [filter] = <[_; 1]>::try_from(chain.filters).map_err(|filters| {
         Invalid::new("filters", format!("one is expected, not {}", filters.len()))
     })?;

@@ -21,7 +21,9 @@ pub(super) fn alternatives(route: proto::RouteMatch) -> Result<Vec<Alternative>,
     let parse = |own: proto::RouteAlternative| {
         let mut all = common.clone();
         all.extend(conditions(own.metadata)?);
-        all.extend(own.source.map(source).transpose()?);
+        if let Some(own) = own.source {
+            all.extend(source(own)?);
+        }
         Ok(all)
     };
     let alternatives = route.alternatives.into_iter().enumerate();
@@ -39,11 +41,29 @@ fn conditions(metadata: Vec<HeaderMatcher>) -> Result<Alternative, Invalid> {
         .collect()
 }
 
-/// No address would be no request, which a route without the alternative says better.
-fn source(source: proto::RouteSource) -> Result<AttributeMatch, Invalid> {
-    if source.addresses.is_empty() {
-        return Err(Invalid::new("source.addresses", "is missing"));
+/// Where nothing is asked for there is no source.
+fn source(source: proto::RouteSource) -> Result<Alternative, Invalid> {
+    let mut all = Alternative::new();
+    if !source.addresses.is_empty() {
+        all.push(from_addresses(&source)?);
     }
+    if !source.principals.is_empty() {
+        if let Some(i) = source.principals.iter().position(String::is_empty) {
+            return Err(Invalid::new(format!("source.principals[{i}]"), "is empty"));
+        }
+        let principals = source.principals.iter().map(String::as_str);
+        all.push(AttributeMatch::from_principals(principals));
+    }
+    if all.is_empty() {
+        return Err(Invalid::new(
+            "source",
+            "has neither addresses nor principals",
+        ));
+    }
+    Ok(all)
+}
+
+fn from_addresses(source: &proto::RouteSource) -> Result<AttributeMatch, Invalid> {
     let addresses = source.addresses.iter().enumerate();
     let addresses = addresses.map(|(i, text)| {
         let address: Result<IpAddr, _> = text.parse();

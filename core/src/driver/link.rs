@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use mio::Token;
 use mio::event::Event;
@@ -60,6 +61,11 @@ impl Link {
     /// A client's.
     pub(super) fn accepted(stream: Stream, load: Load) -> Self {
         Self::new(stream, Phase::Open, Some(load))
+    }
+
+    /// A client's that has a handshake before it.
+    pub(super) fn handshaking(stream: Stream, load: Load) -> Self {
+        Self::new(stream, Phase::Connecting, Some(load))
     }
 
     /// An endpoint's that is being connected.
@@ -168,50 +174,99 @@ impl Link {
         Ok(())
     }
 
+    /// The identity that the peer has proven.
+    pub(super) fn principal(&self) -> Option<String> {
+        self.stream.principal()
+    }
+
     /// Tells what went wrong, if the connection is encrypted and that may be why.
     pub(super) fn report(&mut self, error: &io::Error) {
         self.stream.report(error);
     }
 }
 
-/// A client that was sent its last answers: it may read them until it closes its side. A socket
-/// that is closed with unread bytes of the client resets the connection and takes with it what the
-/// client has not read. Or a server that is yet to be sent what was taken for it.
+/// A connection that nobody serves any more, on its way to its end: a client that was sent its last
+/// answers may read them until it closes its side. A socket that is closed with unread bytes of the
+/// client resets the connection and takes with it what the client has not read.
 #[derive(Debug)]
 pub(super) struct Lingering {
     stream: Stream,
-    /// It is over once all has left.
-    until_sent: bool,
+    wait: Wait,
+    until: Instant,
     _load: Option<Load>,
 }
 
+/// What it is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// What was taken for the peer has to leave, and then it is over.
+    Sent,
+    /// The same, and then the peer is told that there is no more.
+    Told,
+    /// The peer closes its side.
+    Closed,
+}
+
 impl Lingering {
-    /// `None`: the client has closed its side already.
-    pub(super) fn client(mut link: Link) -> Option<Self> {
-        let lingers = link.phase == Phase::Open && link.stream.shutdown().is_ok();
-        lingers.then_some(Self {
-            stream: link.stream,
-            until_sent: false,
-            _load: link.load,
-        })
+    /// `None`: all is said.
+    pub(super) fn client(mut link: Link, until: Instant) -> Option<Self> {
+        let wait = match link.phase {
+            Phase::Open => match link.stream.shutdown() {
+                Ok(true) => Wait::Closed,
+                Ok(false) => Wait::Told,
+                Err(_) => return None,
+            },
+            // It has closed its side already.
+            Phase::Ended if link.stream.leave() => Wait::Sent,
+            Phase::Ended | Phase::Connecting => return None,
+        };
+        Some(Self::new(link.stream, wait, until, link.load))
+    }
+
+    /// A client of which the handshake failed, and which was told why. `None`: it is gone.
+    pub(super) fn refused(link: Link, until: Instant) -> Option<Self> {
+        let mut stream = link.stream.bare();
+        stream.shutdown().ok()?;
+        Some(Self::new(stream, Wait::Closed, until, link.load))
     }
 
     /// `None`: all has left already.
-    pub(super) fn server(mut link: Link) -> Option<Self> {
+    pub(super) fn server(mut link: Link, until: Instant) -> Option<Self> {
         let lingers = link.phase == Phase::Open && link.stream.leave();
-        lingers.then_some(Self {
-            stream: link.stream,
-            until_sent: true,
-            _load: None,
-        })
+        lingers.then(|| Self::new(link.stream, Wait::Sent, until, None))
+    }
+
+    fn new(stream: Stream, wait: Wait, until: Instant, load: Option<Load>) -> Self {
+        Self {
+            stream,
+            wait,
+            until,
+            _load: load,
+        }
+    }
+
+    /// Whether it has been there for too long.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.until <= now
     }
 
     /// Drops what the peer still sends.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
-        if self.until_sent && !matches!(self.stream.push(), Ok(false)) {
-            return Read::End;
+        match self.wait {
+            Wait::Sent if !matches!(self.stream.push(), Ok(false)) => return Read::End,
+            Wait::Told => match self.stream.shutdown() {
+                Ok(true) => self.wait = Wait::Closed,
+                Ok(false) => {}
+                Err(error) => return Read::Failed(error),
+            },
+            Wait::Sent | Wait::Closed => {}
         }
         match self.stream.read(buffer) {
+            // It has closed its side, and still takes what is there for it.
+            Ok(Got { bytes: 0, .. }) if self.wait != Wait::Closed => {
+                self.wait = Wait::Sent;
+                Read::Nothing
+            }
             Ok(Got { bytes: 0, .. }) => Read::End,
             Ok(got) => Read::Bytes(got.bytes),
             Err(error) => match error.kind() {

@@ -1,7 +1,7 @@
 //! A connected socket of any kind.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
 
 use mio::event::Source;
@@ -9,9 +9,9 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 
-use super::tls::TlsStream;
+use super::tls::{Session, TlsStream};
 use crate::config::{Address, Dialled, Keepalive};
-use crate::tls::Tls;
+use crate::tls::{Tls, ToClients};
 
 /// A socket that blocks nobody.
 #[derive(Debug)]
@@ -57,9 +57,7 @@ impl Stream {
     pub(super) fn connect(address: &Address, way: &Way) -> io::Result<Self> {
         // What is needed to encrypt is there first, or nothing is dialled.
         let session = way.tls.as_ref();
-        let session = session
-            .map(|tls| TlsStream::session(tls, address))
-            .transpose()?;
+        let session = session.map(|tls| Session::to(tls, address)).transpose()?;
         let stream = match address.dialled() {
             Dialled::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;
@@ -75,6 +73,19 @@ impl Stream {
             Some(session) => Self::Tls(Box::new(session.over(stream))),
             None => stream,
         })
+    }
+
+    /// What a client has connected with, to be encrypted before anything is read of it.
+    ///
+    /// # Errors
+    /// What is needed for that is missing or broken.
+    pub(super) fn encrypted(
+        accepted: Accepted,
+        peer: Option<IpAddr>,
+        tls: &Tls<ToClients>,
+    ) -> io::Result<Self> {
+        let session = Session::from_client(tls, peer)?;
+        Ok(Self::Tls(Box::new(session.over(accepted.into()))))
     }
 
     /// Whether the connection that was begun is there, with all that has to be said on it first.
@@ -140,12 +151,29 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
-    /// Says that nothing more will be written.
-    pub(super) fn shutdown(&mut self) -> io::Result<()> {
+    /// Says that nothing more will be written. False: the socket does not take that yet; say it again.
+    pub(super) fn shutdown(&mut self) -> io::Result<bool> {
         match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-            Self::Tls(stream) => stream.shutdown(),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write)?,
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write)?,
+            Self::Tls(stream) => return stream.shutdown(),
+        }
+        Ok(true)
+    }
+
+    /// The identity that the peer has proven.
+    pub(super) fn principal(&self) -> Option<String> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(stream) => stream.principal(),
+        }
+    }
+
+    /// Without what is encrypted on it.
+    pub(super) fn bare(self) -> Self {
+        match self {
+            Self::Tls(stream) => stream.into_socket(),
+            bare => bare,
         }
     }
 

@@ -5,16 +5,17 @@
 //! the socket, at most one write: nothing more is taken before, and a connection that is let go
 //! stays until it is gone.
 
+use std::fmt;
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use rustls::ClientConnection;
-use tracing::{debug, warn};
+use meltemi_tls::principal;
+use rustls::Connection;
 
 use super::stream::{Got, Put, Stream};
 use crate::config::Address;
-use crate::tls::{Failure, Tls};
+use crate::tls::{Failure, Failures, Side, Tls, ToClients, Unavailable};
 
 /// Taken from the engine at once.
 const MOST_TAKEN: usize = 64 * 1024;
@@ -26,46 +27,110 @@ pub(super) struct TlsStream {
     session: Session,
 }
 
-/// A session to an endpoint, still without a socket.
+/// A session with a peer, still without a socket.
 #[derive(Debug)]
 pub(super) struct Session {
-    state: ClientConnection,
-    tls: Arc<Tls>,
-    endpoint: Address,
+    state: Connection,
+    failures: Arc<Failures>,
+    peer: Peer,
     /// The socket is connected.
     begun: bool,
+    /// The peer has said something.
+    heard: bool,
+}
+
+/// Who is at the other end, for people.
+#[derive(Debug)]
+enum Peer {
+    Endpoint(Address),
+    /// Without its port: the same client is told of once. None on a Unix socket.
+    Client(Option<IpAddr>),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint(address) => address.fmt(f),
+            Self::Client(Some(address)) => address.fmt(f),
+            Self::Client(None) => f.write_str("a Unix socket"),
+        }
+    }
 }
 
 impl Session {
+    /// One that can begin, with an endpoint.
+    ///
+    /// # Errors
+    /// What it needs is missing or broken.
+    pub(super) fn to(tls: &Tls, endpoint: &Address) -> io::Result<Self> {
+        let state = tls.connect(endpoint.ip()).map(Connection::Client);
+        Self::new(tls, state, Peer::Endpoint(endpoint.clone()))
+    }
+
+    /// One that can begin, with a client that has connected.
+    ///
+    /// # Errors
+    /// As [`Self::to`].
+    pub(super) fn from_client(tls: &Tls<ToClients>, client: Option<IpAddr>) -> io::Result<Self> {
+        let state = tls.accept().map(Connection::Server);
+        let client = client.map(|address| address.to_canonical());
+        Self::new(tls, state, Peer::Client(client))
+    }
+
+    fn new<S: Side>(
+        tls: &Tls<S>,
+        state: Result<Connection, Unavailable>,
+        peer: Peer,
+    ) -> io::Result<Self> {
+        let failures = tls.failures();
+        let state = state.map_err(|reason| {
+            let error = io::Error::other(reason);
+            failures.tell(&peer.to_string(), (Failure::Unavailable, &error));
+            error
+        })?;
+        Ok(Self {
+            begun: matches!(peer, Peer::Client(_)),
+            state,
+            failures: Arc::clone(failures),
+            peer,
+            heard: false,
+        })
+    }
+
     pub(super) fn over(self, socket: Stream) -> TlsStream {
         TlsStream {
             socket,
             session: self,
         }
     }
+
+    fn tell(&self, failure: Failure, error: &io::Error) {
+        self.failures.tell(&self.peer.to_string(), (failure, error));
+    }
+
+    /// Where a client comes and goes without a word, as those do that only look whether a port is open,
+    /// nothing went wrong.
+    fn is_to_tell(&self, error: &io::Error) -> bool {
+        let is_client = matches!(self.peer, Peer::Client(_));
+        self.heard || !is_client || error.kind() == io::ErrorKind::TimedOut
+    }
 }
 
 impl TlsStream {
-    /// A session that can begin.
-    ///
-    /// # Errors
-    /// What it needs is missing or broken.
-    pub(super) fn session(tls: &Arc<Tls>, endpoint: &Address) -> io::Result<Session> {
-        let state = tls.connect(endpoint.ip()).map_err(|reason| {
-            let error = io::Error::other(reason);
-            tell(tls, endpoint, (Failure::Unavailable, &error));
-            error
-        })?;
-        Ok(Session {
-            state,
-            tls: Arc::clone(tls),
-            endpoint: endpoint.clone(),
-            begun: false,
-        })
-    }
-
     pub(super) fn socket(&mut self) -> &mut Stream {
         &mut self.socket
+    }
+
+    pub(super) fn into_socket(self) -> Stream {
+        self.socket
+    }
+
+    /// Of a client that has shown a certificate, which was verified: no other is let in.
+    pub(super) fn principal(&self) -> Option<String> {
+        match &self.session.state {
+            Connection::Server(state) => principal(state.peer_certificates()?.first()?),
+            Connection::Client(_) => None,
+        }
     }
 
     /// Whether the handshake is done, which goes on as far as it can.
@@ -153,25 +218,27 @@ impl TlsStream {
 
     /// Takes in what the socket has. 0: the peer closed it.
     fn receive(&mut self) -> io::Result<usize> {
-        let state = &mut self.session.state;
         let read = loop {
-            match state.read_tls(&mut Wire(&mut self.socket)) {
+            match self.session.state.read_tls(&mut Wire(&mut self.socket)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
         };
+        self.session.heard |= matches!(read, Ok(1..));
         // Also where nothing came: a session that failed says so each time.
-        let processed = state.process_new_packets();
+        let processed = self.session.state.process_new_packets();
         // An alert that says why, or what the peer asked to be told. Nothing hangs on it.
         let _ = self.push();
         processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         read
     }
 
-    pub(super) fn shutdown(&mut self) -> io::Result<()> {
+    pub(super) fn shutdown(&mut self) -> io::Result<bool> {
         self.session.state.send_close_notify();
-        self.push()?;
-        self.socket.shutdown()
+        match self.push()? {
+            true => self.socket.shutdown(),
+            false => Ok(false),
+        }
     }
 
     /// True: bytes that were taken, or the farewell, still wait for the socket.
@@ -188,39 +255,22 @@ impl TlsStream {
         if !self.session.begun {
             return;
         }
-        let (tls, endpoint) = (Arc::clone(&self.session.tls), self.session.endpoint.clone());
         if let Some(failure) = Failure::of(error) {
-            return tell(&tls, &endpoint, (failure, error));
+            return self.session.tell(failure, error);
         }
-        // A server that refuses says why before it closes: what cannot be written hides that.
+        // A peer that refuses says why before it closes: what cannot be written hides that.
         if let Err(said) = self.receive()
             && let Some(failure) = Failure::of(&said)
         {
-            return tell(&tls, &endpoint, (failure, &said));
+            return self.session.tell(failure, &said);
         }
-        if self.session.state.is_handshaking() {
+        if self.session.state.is_handshaking() && self.session.is_to_tell(error) {
             let failure = match error.kind() {
                 io::ErrorKind::TimedOut => Failure::Timeout,
                 _ => Failure::Protocol,
             };
-            tell(&tls, &endpoint, (failure, error));
+            self.session.tell(failure, error);
         }
-    }
-}
-
-/// Counts it, and tells it to people.
-fn tell(tls: &Tls, endpoint: &Address, (failure, error): (Failure, &io::Error)) {
-    let cluster = tls.cluster();
-    let endpoint = endpoint.to_string();
-    if tls.failures().add(failure, &endpoint, Instant::now()) {
-        let reason = failure.as_str();
-        let error = Failure::words(error);
-        warn!(
-            cluster,
-            endpoint, reason, error, "TLS with an endpoint failed"
-        );
-    } else {
-        debug!(cluster, endpoint, %error, "TLS with an endpoint failed again");
     }
 }
 

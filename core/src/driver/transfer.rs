@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Token;
 use mio::event::Event;
@@ -135,6 +135,19 @@ impl Worker {
         Ok(())
     }
 
+    /// A client has come that has a handshake before it.
+    pub(super) fn shake_hands(
+        &mut self,
+        id: ConnectionId,
+        mut stream: Stream,
+        (load, patience): (Load, Duration),
+    ) -> io::Result<()> {
+        stream.register(self.poll.registry(), token(id))?;
+        self.links.insert(id, Link::handshaking(stream, load));
+        self.limit(id, patience);
+        Ok(())
+    }
+
     /// Begins to connect to an endpoint. What the engine asks for where that fails at once is up to the
     /// caller: many may fail one after the other.
     pub(super) fn connect(
@@ -163,6 +176,9 @@ impl Worker {
         match link.establish() {
             Ok(false) => {}
             Ok(true) => {
+                if let Some(principal) = link.principal() {
+                    self.engine.identified(id, &principal);
+                }
                 self.engine.connected(id, self.turn.now());
                 self.perform_all();
                 self.flush(id);
@@ -178,9 +194,12 @@ impl Worker {
     }
 
     fn not_connected(&mut self, id: ConnectionId, error: &io::Error) {
-        debug!(?id, %error, "cannot connect to an endpoint");
+        debug!(?id, %error, "cannot connect");
         if let Some(mut link) = self.links.remove(id) {
             link.report(error);
+            if let ConnectionId::Client(_) = id {
+                self.linger(id, |until| Lingering::refused(link, until));
+            }
         }
         self.engine.connect_failed(id, self.turn.now());
     }
@@ -190,11 +209,14 @@ impl Worker {
         let Some(link) = self.links.remove(id) else {
             return;
         };
-        let lingering = match id {
-            ConnectionId::Client(_) => Lingering::client(link),
-            ConnectionId::Server(_) => Lingering::server(link),
-        };
-        if let Some(lingering) = lingering {
+        self.linger(id, |until| match id {
+            ConnectionId::Client(_) => Lingering::client(link, until),
+            ConnectionId::Server(_) => Lingering::server(link, until),
+        });
+    }
+
+    fn linger(&mut self, id: ConnectionId, how: impl FnOnce(Instant) -> Option<Lingering>) {
+        if let Some(lingering) = how(self.turn.now() + LINGER) {
             self.lingering.insert(token(id), lingering);
             self.limit(id, LINGER);
             // What it has sent already is not told again.
@@ -229,7 +251,9 @@ impl Worker {
             && at <= now
         {
             self.limits.pop();
-            self.lingering.remove(&token);
+            if self.lingering.get(&token).is_some_and(|it| it.is_over(now)) {
+                self.lingering.remove(&token);
+            }
             let id = connection(token);
             let link = self.links.get_mut(id);
             if link.is_some_and(|link| link.is_connecting()) {

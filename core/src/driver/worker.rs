@@ -22,6 +22,7 @@ use crate::engine::{
     Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, WorkerStatus,
 };
 use crate::rate_limit::{Failure, Question, Verdict};
+use crate::tls::{Tls, ToClients};
 
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
@@ -93,6 +94,8 @@ pub(super) struct Worker {
     pub(super) again: Vec<Token>,
     /// When connections are given up: those that are being made, and those that linger.
     pub(super) limits: BinaryHeap<Reverse<(Instant, Token)>>,
+    /// The listeners whose clients have a handshake before them.
+    encrypted: HashMap<String, Arc<Tls<ToClients>>>,
     shared: Shared,
     draining: bool,
     /// When it ends, whatever there is.
@@ -111,6 +114,7 @@ impl Worker {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             again: Vec::new(),
             limits: BinaryHeap::new(),
+            encrypted: HashMap::new(),
             shared,
             draining: false,
             end: None,
@@ -196,7 +200,10 @@ impl Worker {
                 socket,
                 peer,
             } => self.accept(&listener, socket, peer),
-            Command::Configure(snapshot) => self.engine.configure(&snapshot, now),
+            Command::Configure(snapshot) => {
+                self.encrypted = encrypted(&snapshot);
+                self.engine.configure(&snapshot, now);
+            }
             Command::Eject { cluster, addresses } => {
                 self.engine.set_ejected(&cluster, &addresses, now);
             }
@@ -232,7 +239,18 @@ impl Worker {
         let Some(id) = self.engine.accept(listener, peer, self.turn.now()) else {
             return;
         };
-        if let Err(error) = self.link_client(id, Stream::from(socket), load) {
+        let linked = match self.encrypted.get(listener) {
+            None => self.link_client(id, Stream::from(socket), load),
+            Some(tls) => {
+                let patience = tls.settings().side.patience;
+                // What hinders it is counted and told by its owner.
+                let Ok(stream) = Stream::encrypted(socket, peer.map(|peer| peer.ip()), tls) else {
+                    return self.engine.failed(id, self.turn.now());
+                };
+                self.shake_hands(id, stream, (load, patience))
+            }
+        };
+        if let Err(error) = linked {
             warn!(listener, %error, "cannot serve an accepted connection");
             self.engine.failed(id, self.turn.now());
         }
@@ -285,4 +303,11 @@ impl Worker {
             Action::Ask(question) => self.ask(question),
         }
     }
+}
+
+fn encrypted(snapshot: &Snapshot) -> HashMap<String, Arc<Tls<ToClients>>> {
+    let listeners = snapshot.listeners.iter();
+    listeners
+        .filter_map(|(name, listener)| Some((name.clone(), Arc::clone(listener.tls.as_ref()?))))
+        .collect()
 }

@@ -15,6 +15,7 @@ use super::{
     ExchangeKey, ServerKey,
     lineup::Lineup,
     outbox::Outbox,
+    source::Source,
     tables::{Destination, ServiceKey},
     timers::TimerKey,
 };
@@ -35,8 +36,7 @@ pub(super) struct Client {
     /// Of its requests that have no route yet. It outlives the service in the configuration.
     pub(super) unrouted: Series,
     pub(super) peer: Option<SocketAddr>,
-    /// The address of `peer` as routes name it.
-    source: Option<Box<str>>,
+    pub(super) source: Source,
     pub(super) over_limit: bool,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
@@ -212,9 +212,7 @@ impl Client {
             service: home.service,
             metrics: home.metrics,
             unrouted: home.unrouted,
-            source: home
-                .peer
-                .map(|peer| peer.ip().to_canonical().to_string().into()),
+            source: Source::of(home.peer),
             peer: home.peer,
             over_limit: home.over_limit,
             inbox: Vec::new(),
@@ -243,12 +241,6 @@ impl Client {
             last_call: None,
             answered: false,
         }
-    }
-
-    /// The IP address that it came from, where it came from one.
-    #[inline]
-    pub(super) fn source(&self) -> Option<&str> {
-        self.source.as_deref()
     }
 
     /// Bytes that wait behind a large answer.

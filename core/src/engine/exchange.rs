@@ -397,7 +397,7 @@ impl Engine {
             memo: &exchange.memo,
         };
         let codec = client.codec.as_ref();
-        let Some(route) = service.select(client.source(), |attribute| {
+        let Some(route) = service.select(&client.source, |attribute| {
             codec.attribute(frame, attribute)
         }) else {
             // What a pinned connection needs to be released has no key to be routed by.

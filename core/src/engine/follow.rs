@@ -136,7 +136,7 @@ impl Engine {
     fn plain_route(&self, client: &Client, request: &Request, bytes: &[u8]) -> Option<Rc<Route>> {
         let service = self.tables.service(client.service)?;
         let frame = whole(bytes, &request.memo);
-        let route = service.select(client.source(), |attribute| {
+        let route = service.select(&client.source, |attribute| {
             client.codec.attribute(frame, attribute)
         })?;
         (service.faults.is_empty() && route.changes_nothing()).then_some(route)

@@ -61,7 +61,7 @@ impl Engine {
         }
         let memo = &exchange.memo;
         let frame = Frame { bytes, whole, memo };
-        let values = limit.values(client.source(), |attribute| {
+        let values = limit.values(&client.source, |attribute| {
             client.codec.attribute(frame, attribute)
         })?;
         Some((Rc::clone(limit), values))

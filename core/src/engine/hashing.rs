@@ -48,7 +48,7 @@ impl Engine {
         let frame = Frame { bytes, whole, memo };
         HashPolicy::hash(&to.hash, |of| match of {
             Hashed::Attribute(attribute) => attribute_hash(client, frame, attribute),
-            Hashed::SourceAddress => Some(hash_of(client.source()?.as_bytes())),
+            Hashed::SourceAddress => Some(hash_of(client.source.address.as_deref()?.as_bytes())),
             Hashed::Connection => Some(connection_hash(client, client_key)),
         })
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Engine, ExchangeKey,
+    client::Client,
     exchange::{End, Exchange},
 };
 use crate::{
@@ -128,6 +129,7 @@ impl Engine {
         };
         let client = self.clients.get(exchange.client);
         let service = client.and_then(|client| self.tables.service(client.service));
+        let (peer, principal) = client.map(who).unwrap_or_default();
         let Draft {
             attributes,
             mut attempts,
@@ -169,10 +171,8 @@ impl Engine {
             locality,
             attempts,
             attributes,
-            peer: client
-                .and_then(|client| client.peer)
-                .map(|peer| peer.to_string())
-                .unwrap_or_default(),
+            peer,
+            principal,
             duration: Duration::from_nanos(self.elapsed.saturating_sub(exchange.started)),
             upstream: asked.map(|asked| self.now.saturating_duration_since(asked)),
             request_bytes: exchange.request_bytes,
@@ -182,4 +182,11 @@ impl Engine {
             flag: end.flag,
         });
     }
+}
+
+/// A client's address and its identity.
+fn who(client: &Client) -> (String, String) {
+    let peer = client.peer.map(|peer| peer.to_string());
+    let principal = client.source.principal.as_deref().unwrap_or_default();
+    (peer.unwrap_or_default(), principal.to_owned())
 }

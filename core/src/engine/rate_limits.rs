@@ -16,7 +16,7 @@ impl Route {
     #[inline(always)]
     pub(super) fn bucket(&self, client: &Client, frame: Frame<'_>) -> Option<&Metered> {
         let limit = self.rate_limit.as_ref()?;
-        limit.bucket(client.source(), |attribute| {
+        limit.bucket(&client.source, |attribute| {
             client.codec.attribute(frame, attribute)
         })
     }

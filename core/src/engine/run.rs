@@ -210,7 +210,7 @@ impl Engine {
         }
         let frame = whole(bytes, &request.memo);
         let codec = client.codec.as_ref();
-        let route = service.select(client.source(), |attribute| {
+        let route = service.select(&client.source, |attribute| {
             codec.attribute(frame, attribute)
         });
         let leads_there = |route: &Rc<_>| {

@@ -91,7 +91,7 @@ impl Engine {
         }
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
         let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
-            let route = service.select(client.source(), |attribute| match attribute {
+            let route = service.select(&client.source, |attribute| match attribute {
                 AttributeKey::Known(known) if Some(*known) == service.key_attribute => {
                     Some(Cow::Owned(value.to_vec()))
                 }

@@ -1,4 +1,5 @@
-//! What went wrong with connections of a cluster: counted by kind, and told once in a while.
+//! What went wrong with connections of a cluster or a listener: counted by kind, and told once in a
+//! while.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::{AlertDescription, CertificateError};
+use tracing::{debug, warn};
 
-/// One endpoint's same failure is told again after this time.
+/// One peer's same failure is told again after this time.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Endpoints that are remembered for it.
+/// Peers that are remembered for it.
 const REMEMBERED: usize = 1024;
 
 /// Why a connection did not come to be, or broke, as a label.
@@ -18,7 +20,9 @@ const REMEMBERED: usize = 1024;
 pub enum Failure {
     /// What we would show or verify by is missing or broken.
     Unavailable,
-    /// The server's certificate is no more, or not yet, valid.
+    /// The client shows no certificate, and has to.
+    NoCertificate,
+    /// The peer's certificate is no more, or not yet, valid.
     Expired,
     /// It comes from nobody whom we believe.
     UnknownAuthority,
@@ -28,20 +32,21 @@ pub enum Failure {
     OtherName,
     /// It is wrong in another way.
     BadCertificate,
-    /// The server refuses our certificate, or that there is none.
+    /// The peer refuses our certificate, or that there is none.
     CertificateRefused,
-    /// The server refuses for another reason.
+    /// The peer refuses for another reason.
     Refused,
     /// The handshake took too long.
     Timeout,
-    /// What the server says is not TLS, or the connection was lost.
+    /// What the peer says is not TLS, or the connection was lost.
     Protocol,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unavailable,
+        Self::NoCertificate,
         Self::Expired,
         Self::UnknownAuthority,
         Self::Revoked,
@@ -58,6 +63,7 @@ impl Failure {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
+            Self::NoCertificate => "no_certificate",
             Self::Expired => "expired",
             Self::UnknownAuthority => "unknown_authority",
             Self::Revoked => "revoked",
@@ -74,6 +80,7 @@ impl Failure {
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref::<rustls::Error>()? {
             rustls::Error::InvalidCertificate(reason) => Some(Self::of_certificate(reason)),
+            rustls::Error::NoCertificatesPresented => Some(Self::NoCertificate),
             rustls::Error::AlertReceived(alert) => Some(Self::of_alert(*alert)),
             _ => Some(Self::Protocol),
         }
@@ -119,14 +126,50 @@ impl Failure {
     }
 }
 
-/// Failures of one cluster.
-#[derive(Debug, Default)]
+/// Whose connections they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Cluster(String),
+    Listener(String),
+}
+
+impl Owner {
+    pub(super) fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Cluster(name) => Some(name),
+            Self::Listener(_) => None,
+        }
+    }
+
+    pub(super) fn listener(&self) -> Option<&str> {
+        match self {
+            Self::Listener(name) => Some(name),
+            Self::Cluster(_) => None,
+        }
+    }
+}
+
+/// Failures of one cluster or listener.
+#[derive(Debug)]
 pub struct Failures {
+    owner: Owner,
     counts: [AtomicU64; Failure::ALL.len()],
     told: Mutex<HashMap<String, (Failure, Instant)>>,
 }
 
 impl Failures {
+    pub(super) fn new(owner: Owner) -> Self {
+        Self {
+            owner,
+            counts: Default::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     /// All kinds with their counts.
     pub fn counts(&self) -> impl Iterator<Item = (Failure, u64)> {
         let counts = Failure::ALL.into_iter().zip(&self.counts);
@@ -139,14 +182,26 @@ impl Failures {
         told.clear();
     }
 
+    /// Counts one of a peer, and tells it to people.
+    pub(crate) fn tell(&self, peer: &str, (failure, error): (Failure, &io::Error)) {
+        let (cluster, listener) = (self.owner.cluster(), self.owner.listener());
+        if self.add(failure, peer, Instant::now()) {
+            let reason = failure.as_str();
+            let error = Failure::words(error);
+            warn!(cluster, listener, peer, reason, error, "TLS failed");
+        } else {
+            debug!(cluster, listener, peer, %error, "TLS failed again");
+        }
+    }
+
     /// Counts one. True: it is to be told.
-    pub(crate) fn add(&self, failure: Failure, endpoint: &str, now: Instant) -> bool {
+    fn add(&self, failure: Failure, peer: &str, now: Instant) -> bool {
         let kinds = Failure::ALL.into_iter().zip(&self.counts);
         for (_, count) in kinds.filter(|(kind, _)| *kind == failure) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = told.get(endpoint).is_some_and(|(before, at)| {
+        let is_known = told.get(peer).is_some_and(|(before, at)| {
             *before == failure && now.saturating_duration_since(*at) < SILENCE
         });
         if is_known {
@@ -155,7 +210,7 @@ impl Failures {
         if told.len() >= REMEMBERED {
             told.clear();
         }
-        told.insert(endpoint.to_owned(), (failure, now));
+        told.insert(peer.to_owned(), (failure, now));
         true
     }
 }

@@ -1,4 +1,4 @@
-//! The files that a cluster's TLS is made of, as they were read last.
+//! The files that TLS is made of, as they were read last.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ pub(super) struct Files(BTreeMap<PathBuf, Result<Vec<u8>, String>>);
 
 impl Files {
     /// Those that the settings name, not yet read.
-    pub(super) fn of(settings: &TlsSettings) -> Self {
+    pub(super) fn of<S>(settings: &TlsSettings<S>) -> Self {
         let mut named = Vec::new();
         if let Some(IdentitySource::Files { chain, key }) = &settings.identity {
             named.extend([chain, key]);

@@ -9,6 +9,8 @@
 //! leads to a cluster whose endpoints are still on their way. The wait is bounded by [`PATIENCE`]
 //! and stops while the stream is down: what was published stays until the control plane is back.
 
+mod encrypted;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use meltemi_proto::{Any, SELF_RESOURCE, meltemi::config::v1 as own};
 use prost::Name;
 use xxhash_rust::xxh3::Xxh3;
 
+use self::encrypted::Encrypted;
 use super::table::{Change, Kind, Rejection, Table};
 use crate::config::{
     Cluster, Endpoints, Listener, Proxy, RouteConfig, Secret, Service, Snapshot, locality,
@@ -51,6 +54,7 @@ pub struct Subscriptions {
     /// The published clusters with what they were joined from, so that one that did not change
     /// keeps its identity.
     joined: HashMap<String, Joined>,
+    encrypted: Encrypted,
     published: Option<String>,
 }
 
@@ -91,6 +95,7 @@ impl Subscriptions {
             secrets: Table::named(),
             endpoints: Table::named(),
             joined: HashMap::new(),
+            encrypted: Encrypted::default(),
             published: None,
         }
     }
@@ -170,7 +175,7 @@ impl Subscriptions {
         self.published = Some(version.clone());
         let proxy = self.proxy();
         Some(Snapshot {
-            listeners: owned(&self.listeners),
+            listeners: self.encrypted.join(&self.listeners, &self.secrets),
             services: owned(&self.services),
             routes: owned(&self.routes),
             clusters: self.join(),
@@ -229,10 +234,14 @@ impl Subscriptions {
             names.extend(r.clusters().map(str::to_owned));
         });
         requests.extend(want(&mut self.clusters, clusters, now));
-        let secrets = collect(&self.clusters, |c, names| {
+        let mut secrets = collect(&self.clusters, |c, names| {
             let needed = c.tls.iter().flat_map(|tls| tls.secrets());
             names.extend(needed.map(str::to_owned));
         });
+        secrets.extend(collect(&self.listeners, |l, names| {
+            let needed = l.tls.iter().flat_map(|tls| tls.secrets());
+            names.extend(needed.map(str::to_owned));
+        }));
         requests.extend(want(&mut self.secrets, secrets, now));
         let endpoints = collect(&self.clusters, |c, names| {
             names.extend(c.discovery.eds_name().map(str::to_owned));

@@ -200,6 +200,7 @@ pub(crate) fn snapshot(
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         service: "default/echo".into(),
+        tls: None,
     };
     let service = Service {
         operation_metrics: watched,

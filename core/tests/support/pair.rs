@@ -140,6 +140,7 @@ fn snapshot(change: impl FnOnce(&mut Service)) -> Snapshot {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         service: SERVICE.into(),
+        tls: None,
     };
     let route = Route::new("all", CLUSTER);
     let routes = RouteConfig {

@@ -1,4 +1,4 @@
-//! A name that a server's certificate may be for.
+//! A name that a peer's certificate may be for.
 
 use std::fmt;
 use std::net::IpAddr;

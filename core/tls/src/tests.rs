@@ -207,3 +207,124 @@ fn what_is_wrong_is_said_without_the_key() {
         assert!(error.to_string().starts_with(reason), "{error} {reason}");
     }
 }
+
+/// What a server that checks so makes of a client, which shows a certificate or not; and who it is then.
+fn served(
+    own: Option<&(String, String)>,
+    (server, check): (&(String, String), ClientCheck),
+    versions: Versions,
+) -> Result<Option<String>, String> {
+    let identity = |(chain, key): &(String, String)| {
+        Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
+    };
+    let config = super::server(&identity(server), check, versions).unwrap();
+    let mut server = ServerConnection::new(config).unwrap();
+    let own = own.map(identity);
+    let config = client(own.as_ref(), ServerCheck::None).unwrap();
+    let name = ServerName::try_from("sent.example").unwrap();
+    let mut client = ClientConnection::new(config, name).unwrap();
+    while server.is_handshaking() || client.is_handshaking() {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets().map_err(|e| words(&e))?;
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets().map_err(|e| words(&e))?;
+    }
+    let shown = server.peer_certificates();
+    Ok(shown.and_then(|shown| principal(shown.first()?)))
+}
+
+#[test]
+fn clients_are_asked_as_they_should_be() {
+    let (ca, other) = (Authority::new("a"), Authority::new("b"));
+    let own = ca.issue(&["server.example"]);
+    let known = ca.issue(&["a.example", "spiffe://td/ns/a"]);
+    let strange = other.issue(&["spiffe://td/ns/a"]);
+    let check = |names: &[&str], required| ClientCheck::Named {
+        trust: Trust::from_pem(ca.pem.as_bytes(), None).unwrap(),
+        names: names.iter().map(|name| name.parse().unwrap()).collect(),
+        required,
+    };
+    let known_as = || Ok(Some("spiffe://td/ns/a".to_owned()));
+    for versions in [Versions::Tls12, Versions::Tls13, Versions::Any] {
+        let by = |own_: Option<&(String, String)>, check| served(own_, (&own, check), versions);
+        assert_eq!(by(None, ClientCheck::None), Ok(None));
+        assert_eq!(
+            by(Some(&known), ClientCheck::None),
+            Ok(None),
+            "nobody asked"
+        );
+        for required in [true, false] {
+            assert_eq!(by(Some(&known), check(&[], required)), known_as());
+            assert_eq!(
+                by(Some(&known), check(&["x.y", "a.example"], required)),
+                known_as()
+            );
+            let refused = by(Some(&known), check(&["b.example"], required)).unwrap_err();
+            assert!(refused.contains("and b.example was expected"), "{refused}");
+            let refused = by(Some(&strange), check(&[], required)).unwrap_err();
+            assert!(refused.contains("UnknownIssuer"), "{refused}");
+        }
+        assert_eq!(by(None, check(&[], false)), Ok(None));
+        let refused = by(None, check(&[], true)).unwrap_err();
+        assert!(refused.contains("no certificates"), "{refused}");
+    }
+}
+
+#[test]
+fn who_somebody_is_stands_in_an_order() {
+    let ca = Authority::new("a");
+    let of = |(chain, _): (String, String)| {
+        let certificate = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
+        principal(&certificate)
+    };
+    let is = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        of(ca.issue(&[
+            "a.example",
+            "10.0.0.1",
+            "spiffe://td/ns/a",
+            "spiffe://td/ns/b"
+        ])),
+        is("spiffe://td/ns/a")
+    );
+    assert_eq!(
+        of(ca.issue(&["10.0.0.1", "a.example", "b.example"])),
+        is("a.example")
+    );
+    // Neither: the subject, as Envoy writes it.
+    let subject = |parts: &[(rcgen::DnType, &str)]| {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in parts {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &ca.issuer).unwrap();
+        of((certificate.pem(), String::new()))
+    };
+    use rcgen::DnType::{CommonName, OrganizationName};
+    assert_eq!(
+        subject(&[(OrganizationName, "Example, Inc."), (CommonName, "client")]),
+        is("CN=client,O=Example\\, Inc.")
+    );
+    assert_eq!(subject(&[(CommonName, " #+")]), is("CN=\\ #\\+"));
+    assert_eq!(subject(&[]), None);
+    assert_eq!(principal(&CertificateDer::from(vec![1, 2, 3])), None);
+    for (written, identity) in [
+        ("td/ns/a/sa/b", "spiffe://td/ns/a/sa/b"),
+        ("spiffe://td/ns/a", "spiffe://td/ns/a"),
+        ("https://a/b", "https://a/b"),
+        ("a.example", "a.example"),
+        ("CN=a/b", "CN=a/b"),
+    ] {
+        assert_eq!(super::identity(written), identity);
+    }
+}

@@ -1,4 +1,4 @@
-//! Whom we believe: the authorities that a server's certificate must come from, and what they revoked.
+//! Whom we believe: the authorities that a peer's certificate must come from, and what they revoked.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +7,8 @@ use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
 use crate::identity::certificates;
 use crate::{Certificate, provider};
@@ -14,7 +16,10 @@ use crate::{Certificate, provider};
 /// Authorities, and the lists of what they revoked.
 #[derive(Clone)]
 pub struct Trust {
+    /// Of servers.
     pub(crate) chain: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
     /// None of the system's.
     authorities: Vec<Certificate>,
 }
@@ -82,11 +87,33 @@ impl Trust {
         authorities: Vec<Certificate>,
     ) -> Result<Self, TrustError> {
         let lists = revoked.map(lists).transpose()?.unwrap_or_default();
-        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-            .with_crls(lists)
+        let roots = Arc::new(roots);
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider())
+            .with_crls(lists.clone())
             .build()
             .map_err(|error| TrustError::Revocation(format!("cannot be used: {error}")))?;
-        Ok(Self { chain, authorities })
+        Ok(Self {
+            chain,
+            roots,
+            revoked: lists,
+            authorities,
+        })
+    }
+
+    /// What verifies clients, who may be let in without a certificate.
+    pub(crate) fn clients(
+        &self,
+        required: bool,
+    ) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
+        let roots = Arc::clone(&self.roots);
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+        let builder = builder.with_crls(self.revoked.clone());
+        let builder = match required {
+            true => builder,
+            false => builder.allow_unauthenticated(),
+        };
+        let built = builder.build();
+        built.map_err(|error| rustls::Error::General(error.to_string()))
     }
 }
 

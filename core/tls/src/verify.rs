@@ -1,4 +1,4 @@
-//! Whether a server is who it should be.
+//! Whether a peer is who it should be.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,10 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
 
 use crate::name::presented;
 use crate::{PeerName, Trust, provider};
@@ -48,16 +51,87 @@ impl ServerCertVerifier for Named {
             )) => {}
             Err(error) => return Err(error),
         }
-        if self.names.is_empty() || self.names.iter().any(|name| name.is_of(certificate)) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let mismatch = Mismatch {
-            expected: self.names.clone(),
-            presented: presented(certificate),
-        };
-        Err(Error::InvalidCertificate(CertificateError::Other(
-            OtherError(Arc::new(mismatch)),
-        )))
+        check_name(&self.names, certificate)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Any of these names; without names any will do.
+fn check_name(names: &[PeerName], certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    if names.is_empty() || names.iter().any(|name| name.is_of(certificate)) {
+        return Ok(());
+    }
+    let mismatch = Mismatch {
+        expected: names.to_vec(),
+        presented: presented(certificate),
+    };
+    Err(Error::InvalidCertificate(CertificateError::Other(
+        OtherError(Arc::new(mismatch)),
+    )))
+}
+
+/// Clients of these authorities, with any of these names.
+#[derive(Debug)]
+pub(crate) struct KnownClients {
+    chain: Arc<dyn ClientCertVerifier>,
+    names: Vec<PeerName>,
+}
+
+impl KnownClients {
+    pub(crate) fn new(trust: &Trust, names: Vec<PeerName>, required: bool) -> Result<Self, Error> {
+        let chain = trust.clients(required)?;
+        Ok(Self { chain, names })
+    }
+}
+
+impl ClientCertVerifier for KnownClients {
+    fn offer_client_auth(&self) -> bool {
+        self.chain.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .chain
+            .verify_client_cert(certificate, intermediates, now)?;
+        check_name(&self.names, certificate)?;
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

@@ -433,9 +433,13 @@ impl ::prost::Name for RouteAlternative {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RouteSource {
-    /// The client's connection comes from one of these IP addresses; at least one.
+    /// The client's connection comes from one of these IP addresses. None: from any.
     #[prost(string, repeated, tag = "1")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The client has shown a verified certificate whose first URI is one of these, else, where it has no
+    /// URI, its first DNS name, else, where it has neither, its subject. None: whoever it is.
+    #[prost(string, repeated, tag = "120")]
+    pub principals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for RouteSource {
     const NAME: &'static str = "RouteSource";

@@ -34,6 +34,10 @@ pub struct FilterChain {
     >,
     #[prost(string, tag = "7")]
     pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "9")]
+    pub transport_socket_connect_timeout: ::core::option::Option<
+        ::prost_types::Duration,
+    >,
 }
 impl ::prost::Name for FilterChain {
     const NAME: &'static str = "FilterChain";

@@ -34,8 +34,9 @@ pub(super) static SOURCE: Shape = Shape {
         Described::new(
             "principal",
             Takes::Text,
-            "⚠ the client's verified identity, which no listener asks for yet: the alternative gets \
-             no request (`IdentityUnavailable`)",
+            "the identity that the client has proven by a certificate: its SPIFFE id, with or without \
+             `spiffe://`, else its first DNS name, else its subject. It needs a Gateway's server with \
+             `tls.mode` MUTUAL or OPTIONAL_MUTUAL",
         )
         .example("principal: cluster.local/ns/default/sa/front"),
         Described::new(

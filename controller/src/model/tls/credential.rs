@@ -5,7 +5,7 @@ use std::sync::Arc;
 use meltemi_tls::{IdentityError, TrustError};
 
 use super::super::{Need, secrets};
-use super::{Identity, Refusable, Refusal, Trust, refused};
+use super::{Identity, Peers, Refusable, Refusal, Trust, refused_for};
 use crate::index::Objects;
 use crate::manifest::{Hidden, Kind, Located, ObjectRef, Secret, Spec};
 
@@ -21,6 +21,7 @@ pub(super) struct Credential<'a> {
     pub(super) name: &'a Located<String>,
     pub(super) namespace: &'a Arc<str>,
     pub(super) objects: &'a Objects,
+    pub(super) peers: Peers,
 }
 
 impl Credential<'_> {
@@ -35,7 +36,7 @@ impl Credential<'_> {
         let Some(((chain_field, chain), (key_field, key))) = pair else {
             let message = format!("{id} has no certificate with its key");
             let remedy = "add `tls.crt` and `tls.key` to it, or `cert` and `key`";
-            return Err(self.lacking(&id, &wanted, refused(self.name.at, message, remedy)));
+            return Err(self.lacking(&id, &wanted, self.refused(message, remedy)));
         };
         meltemi_tls::Identity::from_pem(chain, key).map_err(|error| {
             let (field, remedy) = match error {
@@ -53,7 +54,7 @@ impl Credential<'_> {
                 ),
             };
             let message = format!("the field `{field}` of {id} cannot be used: {error}");
-            self.lacking(&id, &wanted, refused(self.name.at, message, remedy))
+            self.lacking(&id, &wanted, self.refused(message, remedy))
         })?;
         Ok(Identity::Secret {
             id,
@@ -78,13 +79,16 @@ impl Credential<'_> {
                 Some(((*authorities, &secret.data.get(*authorities)?.0), list))
             });
         let Some(((field, authorities), list)) = pair else {
-            let message = format!("{held_by} has no CA certificates to verify servers by");
+            let (whom, otherwise) = match self.peers {
+                Peers::Endpoints => ("servers", "; without `credentialName` the system's count"),
+                Peers::Clients => ("clients", ""),
+            };
+            let message = format!("{held_by} has no CA certificates to verify {whom} by");
             let remedy = format!(
-                "add `ca.crt` or `cacert` to it, or to a Secret `{}`; without `credentialName` the \
-                 system's count",
+                "add `ca.crt` or `cacert` to it, or to a Secret `{}`{otherwise}",
                 own.name
             );
-            return Err(self.lacking(held_by, &wanted, refused(self.name.at, message, &remedy)));
+            return Err(self.lacking(held_by, &wanted, self.refused(message, &remedy)));
         };
         let revoked = list.map(|(_, list)| list.clone());
         meltemi_tls::Trust::from_pem(authorities, revoked.as_deref()).map_err(|error| {
@@ -98,13 +102,17 @@ impl Credential<'_> {
                 ),
             };
             let message = format!("the field `{field}` of {held_by} cannot be used: {error}");
-            self.lacking(held_by, &wanted, refused(self.name.at, message, remedy))
+            self.lacking(held_by, &wanted, self.refused(message, remedy))
         })?;
         Ok(Trust::Secret {
             id,
             authorities: authorities.clone(),
             revoked,
         })
+    }
+
+    fn refused(&self, message: String, remedy: &str) -> Box<Refusal> {
+        refused_for(self.peers, (self.name.at, message), remedy)
     }
 
     fn id(&self, suffix: &str) -> ObjectRef {

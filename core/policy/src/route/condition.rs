@@ -13,6 +13,8 @@ pub enum Attribute {
     Message(String),
     /// The IP address that its connection came from, as text.
     SourceAddress,
+    /// The identity that its client has proven by a certificate.
+    SourcePrincipal,
 }
 
 impl Attribute {
@@ -28,6 +30,7 @@ impl fmt::Display for Attribute {
         match self {
             Self::Message(name) => f.write_str(name),
             Self::SourceAddress => f.write_str("source address"),
+            Self::SourcePrincipal => f.write_str("source principal"),
         }
     }
 }
@@ -64,9 +67,18 @@ impl AttributeMatch {
 
     /// That a request comes from one of these addresses, of which there is at least one.
     pub fn from_addresses<'a>(addresses: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_source(Attribute::SourceAddress, Condition::one_of(addresses))
+    }
+
+    /// That a client has proven to be one of these, of which there is at least one.
+    pub fn from_principals<'a>(principals: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_source(Attribute::SourcePrincipal, Condition::one_of(principals))
+    }
+
+    fn of_source(attribute: Attribute, condition: Condition) -> Self {
         Self {
-            attribute: Attribute::SourceAddress,
-            condition: Condition::one_of(addresses),
+            attribute,
+            condition,
             invert: false,
             absent_is_empty: false,
         }

@@ -89,8 +89,10 @@ fn failure(matching: &AttributeMatch, value: Option<&[u8]>) -> Option<Failure> {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matching = &self.matching;
-        if matching.attribute == Attribute::SourceAddress {
-            return self.tell_source(f);
+        match matching.attribute {
+            Attribute::SourceAddress => return self.tell_source(f, "address"),
+            Attribute::SourcePrincipal => return self.tell_source(f, "principal"),
+            Attribute::Message(_) => {}
         }
         let name = &matching.attribute;
         let not = if matching.invert { "not " } else { "" };
@@ -112,15 +114,15 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    fn tell_source(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses = match &self.matching.condition {
+    fn tell_source(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
+        let wanted = match &self.matching.condition {
             Condition::Exact(only) => vec![only.value.clone()],
             several => several.values().unwrap_or_default(),
         };
-        let wanted = one_of(&addresses);
+        let wanted = one_of(&wanted);
         match self.actual.as_deref().map(String::from_utf8_lossy) {
-            Some(actual) => write!(f, "the client's address is {actual}, not {wanted}"),
-            None => write!(f, "the client's address is unknown, and should be {wanted}"),
+            Some(actual) => write!(f, "the client's {what} is {actual}, not {wanted}"),
+            None => write!(f, "the client's {what} is unknown, and should be {wanted}"),
         }
     }
 }

@@ -63,6 +63,7 @@ fn name_of(table: &RouteTable<usize>, attribute: usize) -> &str {
     match &table.attributes()[attribute] {
         Attribute::Message(name) => name,
         Attribute::SourceAddress => "source",
+        Attribute::SourcePrincipal => "principal",
     }
 }
 
@@ -158,6 +159,7 @@ fn a_source_is_an_attribute_of_its_own() {
     let of = |address: Option<&'static str>, value: &'static str| {
         let found = table.select(|attribute| match &table.attributes()[attribute] {
             Attribute::SourceAddress => Some(Cow::Borrowed(address?.as_bytes())),
+            Attribute::SourcePrincipal => None,
             Attribute::Message(_) => Some(Cow::Borrowed(value.as_bytes())),
         });
         found.map(|(rule, _)| rule)
@@ -167,6 +169,22 @@ fn a_source_is_an_attribute_of_its_own() {
     assert_eq!(of(Some("fd00::1"), "b"), None);
     assert_eq!(of(Some("10.0.0.2"), "b"), Some(1));
     assert_eq!(of(None, "a"), None);
+}
+
+#[test]
+fn a_principal_is_known_of_a_client_or_satisfies_nothing() {
+    let by = |principals: &[&str]| AttributeMatch::from_principals(principals.iter().copied());
+    let table = table(&[&[by(&["spiffe://a/b", "CN=x"])], &[by(&["spiffe://a"])]]);
+    let of = |principal: Option<&'static str>| {
+        let found = table.select(|_| Some(Cow::Borrowed(principal?.as_bytes())));
+        found.map(|(rule, _)| rule)
+    };
+    assert_eq!(table.attributes(), [Attribute::SourcePrincipal]);
+    assert_eq!(of(Some("spiffe://a/b")), Some(0));
+    assert_eq!(of(Some("CN=x")), Some(0));
+    assert_eq!(of(Some("spiffe://a")), Some(1));
+    assert_eq!(of(Some("spiffe://a/b/c")), None);
+    assert_eq!(of(None), None);
 }
 
 /// Several sets, since one would be too large, and rules beyond what a set is asked for.

@@ -153,7 +153,7 @@ fn encryption(tls: &TlsSettings) -> String {
     });
     let encryption = Encryption {
         identity: identity.as_deref(),
-        sni: tls.sni.as_deref(),
+        sni: tls.side.sni.as_deref(),
         names: tls.names.iter().map(ToString::to_string).collect(),
         trust: trust.as_deref(),
     };

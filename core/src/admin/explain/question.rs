@@ -24,7 +24,8 @@ pub(in crate::admin) enum Refused {
     #[error(
         "the body is no question: {0}; it is like \
          {{\"service\": \"HOST\", \"listener\": \"NAMESPACE/GATEWAY/SERVER\", \
-         \"attributes\": {{\"NAME\": \"VALUE\"}}, \"source\": \"ADDRESS\"}}, where all may be left out"
+         \"attributes\": {{\"NAME\": \"VALUE\"}}, \"source\": \"ADDRESS\", \
+         \"principal\": \"spiffe://…\"}}, where all may be left out"
     )]
     Body(serde_json::Error),
     #[error("no listener is named {name}; there is {known}")]
@@ -59,6 +60,8 @@ pub(super) struct Question {
     attributes: Attributes,
     /// The address that the client's connection comes from.
     pub(super) source: Option<IpAddr>,
+    /// The identity that the client has proven.
+    pub(super) principal: Option<String>,
 }
 
 impl Question {
@@ -66,6 +69,7 @@ impl Question {
         let question: Self = serde_json::from_slice(body).map_err(Refused::Body)?;
         Ok(Self {
             source: question.source.map(|address| address.to_canonical()),
+            principal: question.principal.as_deref().map(meltemi_tls::identity),
             ..question
         })
     }

@@ -1,24 +1,16 @@
-//! Envoy's TLS transport socket. What cannot be fulfilled is refused: what asks for TLS is never
-//! dialled in plaintext.
+//! TLS towards the endpoints of a cluster. What cannot be fulfilled is refused: what asks for TLS is
+//! never dialled in plaintext.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use meltemi_proto::envoy::config::cluster::v3 as wire;
-use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
-use meltemi_proto::envoy::config::core::v3::transport_socket::ConfigType;
-use meltemi_proto::envoy::config::core::v3::{DataSource, TransportSocket};
+use meltemi_proto::envoy::config::core::v3::TransportSocket;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
-use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification;
-use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
-use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
-use meltemi_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use meltemi_tls::PeerName;
 
-use super::super::invalid::{Invalid, required};
-use crate::tls::{IdentitySource, Tls, TlsSettings, TrustSource};
-
-const NAME: &str = "envoy.transport_sockets.tls";
+use super::super::invalid::Invalid;
+use super::super::tls::{VALIDATION, check, context, identity};
+use crate::tls::{Owner, Tls, TlsSettings, ToEndpoints};
 
 /// `None`: the endpoints are dialled in plaintext.
 pub(super) fn parse(cluster: &wire::Cluster) -> Result<Option<Arc<Tls>>, Invalid> {
@@ -29,20 +21,12 @@ pub(super) fn parse(cluster: &wire::Cluster) -> Result<Option<Arc<Tls>>, Invalid
         return Ok(None);
     };
     let settings = settings(socket).map_err(|e| e.within("transport_socket"))?;
-    Ok(Some(Arc::new(Tls::new(&cluster.name, settings))))
+    let owner = Owner::Cluster(cluster.name.clone());
+    Ok(Some(Arc::new(Tls::new(owner, settings))))
 }
 
 fn settings(socket: &TransportSocket) -> Result<TlsSettings, Invalid> {
-    if socket.name != NAME {
-        return Err(Invalid::new(
-            "",
-            format!("{:?} is not supported", socket.name),
-        ));
-    }
-    let Some(ConfigType::TypedConfig(config)) = &socket.config_type else {
-        return Err(Invalid::new("typed_config", "is missing"));
-    };
-    let context: proto::UpstreamTlsContext = config.unpack()?;
+    let context: proto::UpstreamTlsContext = context(socket)?;
     let sni = Some(context.sni).filter(|sni| !sni.is_empty());
     if let Some(name) = &sni
         && !matches!(name.parse(), Ok(PeerName::Dns(_)))
@@ -50,10 +34,12 @@ fn settings(socket: &TransportSocket) -> Result<TlsSettings, Invalid> {
         return Err(Invalid::new("sni", format!("{name:?} is no DNS name")));
     }
     let common = context.common_tls_context.unwrap_or_default();
-    let (trust, names) = check(common.validation_context_type)
-        .map_err(|e| e.within("common_tls_context.validation_context"))?;
+    // Envoy believes everybody where nothing is said. That somebody forgot is more likely.
+    let forgotten = || Invalid::new(VALIDATION, "is missing: nothing says whom to believe");
+    let validation = common.validation_context_type.ok_or_else(forgotten)?;
+    let (trust, names) = check(validation).map_err(|e| e.within(VALIDATION))?;
     Ok(TlsSettings {
-        sni,
+        side: ToEndpoints { sni },
         identity: identity(
             common.tls_certificates,
             common.tls_certificate_sds_secret_configs,
@@ -62,96 +48,4 @@ fn settings(socket: &TransportSocket) -> Result<TlsSettings, Invalid> {
         trust,
         names,
     })
-}
-
-/// As in Envoy, a certificate that is named here counts before a secret, and a client has one.
-fn identity(
-    certificates: Vec<proto::TlsCertificate>,
-    secrets: Vec<proto::SdsSecretConfig>,
-) -> Result<Option<IdentitySource>, Invalid> {
-    if certificates.len() > 1 {
-        return Err(Invalid::new("tls_certificates", "has more than one"));
-    }
-    if let Some(certificate) = certificates.into_iter().next() {
-        return Ok(Some(IdentitySource::Files {
-            chain: file(
-                "tls_certificates[0].certificate_chain",
-                certificate.certificate_chain,
-            )?,
-            key: file("tls_certificates[0].private_key", certificate.private_key)?,
-        }));
-    }
-    if secrets.len() > 1 {
-        let field = "tls_certificate_sds_secret_configs";
-        return Err(Invalid::new(field, "has more than one"));
-    }
-    let secret = secrets.into_iter().next();
-    let secret =
-        secret.map(|secret| required("tls_certificate_sds_secret_configs[0].name", secret.name));
-    Ok(secret.transpose()?.map(IdentitySource::Secret))
-}
-
-fn check(
-    check: Option<ValidationContextType>,
-) -> Result<(Option<TrustSource>, Vec<PeerName>), Invalid> {
-    let (context, secret) = match check {
-        Some(ValidationContextType::ValidationContext(context)) => (context, None),
-        Some(ValidationContextType::ValidationContextSdsSecretConfig(secret)) => {
-            (proto::CertificateValidationContext::default(), Some(secret))
-        }
-        Some(ValidationContextType::CombinedValidationContext(both)) => {
-            let context = both.default_validation_context.unwrap_or_default();
-            (context, both.validation_context_sds_secret_config)
-        }
-        // Envoy believes everybody then. That somebody forgot is more likely.
-        None => return Err(Invalid::new("", "is missing: nothing says whom to believe")),
-    };
-    if context.trust_chain_verification() == TrustChainVerification::AcceptUntrusted {
-        return Ok((None, vec![]));
-    }
-    let names = names(context.match_typed_subject_alt_names)?;
-    let trust = match secret {
-        Some(secret) => TrustSource::Secret(required("name", secret.name)?),
-        None => TrustSource::Files {
-            authorities: match (context.trusted_ca, context.system_root_certs) {
-                (None, Some(_)) => None,
-                (authorities, _) => Some(file("trusted_ca", authorities)?),
-            },
-            revoked: context.crl.map(|crl| file("crl", Some(crl))).transpose()?,
-        },
-    };
-    Ok((Some(trust), names))
-}
-
-fn names(matchers: Vec<proto::SubjectAltNameMatcher>) -> Result<Vec<PeerName>, Invalid> {
-    let matchers = matchers.into_iter().enumerate();
-    let names = matchers.map(|(i, matcher)| {
-        let field = format!("match_typed_subject_alt_names[{i}]");
-        let kind = matcher.san_type();
-        let pattern = matcher.matcher.and_then(|matcher| matcher.match_pattern);
-        let Some(MatchPattern::Exact(name)) = pattern else {
-            return Err(Invalid::new(field, "only an exact name is supported"));
-        };
-        let parsed = name.parse().ok().filter(|parsed| {
-            matches!(
-                (kind, parsed),
-                (SanType::Dns, PeerName::Dns(_))
-                    | (SanType::Uri, PeerName::Uri(_))
-                    | (SanType::IpAddress, PeerName::Ip(_))
-            )
-        });
-        parsed.ok_or_else(|| Invalid::new(field, format!("{name:?} is no {}", kind.as_str_name())))
-    });
-    names.collect()
-}
-
-fn file(field: &str, source: Option<DataSource>) -> Result<PathBuf, Invalid> {
-    match source.and_then(|source| source.specifier) {
-        Some(Specifier::Filename(name)) => Ok(required(field, name)?.into()),
-        Some(_) => Err(Invalid::new(
-            field,
-            "only a file is supported here; a secret holds the rest",
-        )),
-        None => Err(Invalid::new(field, "is missing")),
-    }
 }

@@ -100,6 +100,7 @@ fn alternatives() -> route::RouteMatch {
     };
     let source = route::RouteSource {
         addresses: vec!["10.0.0.1".to_owned(), "::ffff:10.0.0.2".to_owned()],
+        principals: vec!["spiffe://td/ns/a".to_owned(), "CN=a".to_owned()],
     };
     route::RouteMatch {
         metadata: vec![condition("group", MatchPattern::Exact("g".to_owned()))],
@@ -124,6 +125,7 @@ fn each_alternative_has_what_all_have_in_common() {
                 exact("group", "g"),
                 exact("method", "set"),
                 AttributeMatch::from_addresses(["10.0.0.1", "10.0.0.2"]),
+                AttributeMatch::from_principals(["spiffe://td/ns/a", "CN=a"]),
             ],
         ]
     );
@@ -155,14 +157,27 @@ fn refused_alternatives() {
             ),
             (
                 |c| second(c).source = Some(route::RouteSource::default()),
-                "routes[0].match.alternatives[1].source.addresses: is missing",
+                "routes[0].match.alternatives[1].source: has neither addresses nor principals",
             ),
             (
                 |c| {
                     let addresses = vec!["10.0.0.1".to_owned(), "x".to_owned()];
-                    second(c).source = Some(route::RouteSource { addresses });
+                    second(c).source = Some(route::RouteSource {
+                        addresses,
+                        principals: vec![],
+                    });
                 },
                 "routes[0].match.alternatives[1].source.addresses[1]: \"x\" is no IP address",
+            ),
+            (
+                |c| {
+                    let principals = vec!["a".to_owned(), String::new()];
+                    second(c).source = Some(route::RouteSource {
+                        addresses: vec![],
+                        principals,
+                    });
+                },
+                "routes[0].match.alternatives[1].source.principals[1]: is empty",
             ),
             (
                 |c| second(c).metadata[0] = text(regex(r"(\w{1000}){1000}"), false),

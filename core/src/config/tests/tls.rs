@@ -10,9 +10,11 @@ use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_con
 };
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
+use meltemi_tls::Versions;
 
 use super::*;
-use crate::tls::{IdentitySource, TlsSettings, TrustSource};
+use crate::tls::{IdentitySource, TlsSettings, ToClients, ToEndpoints, TrustSource};
 
 fn file(name: &str) -> Option<DataSource> {
     Some(DataSource {
@@ -100,7 +102,9 @@ fn tls_is_what_envoy_reads_of_it() {
         revoked: Some("/crl".into()),
     };
     let expected = TlsSettings {
-        sni: Some("a.example".to_owned()),
+        side: ToEndpoints {
+            sni: Some("a.example".to_owned()),
+        },
         identity: Some(IdentitySource::Files {
             chain: "/chain".into(),
             key: "/key".into(),
@@ -119,7 +123,7 @@ fn tls_is_what_envoy_reads_of_it() {
     });
     let system = system.unwrap();
     assert_eq!(
-        (system.mode(), &system.sni, &system.identity),
+        (system.mode(), &system.side.sni, &system.identity),
         ("SIMPLE", &None, &None)
     );
     let of_system = TrustSource::Files {
@@ -218,6 +222,147 @@ fn what_asks_for_tls_in_another_way_is_refused() {
             },
             "transport_socket.typed_config: is missing",
         )],
+    );
+}
+
+fn of_clients(
+    edit: impl Fn(&mut proto::DownstreamTlsContext),
+    patience: Option<meltemi_proto::Duration>,
+) -> Result<TlsSettings<ToClients>, String> {
+    let mut context = proto::DownstreamTlsContext {
+        common_tls_context: context().common_tls_context,
+        require_client_certificate: Some(true),
+        require_sni: None,
+    };
+    edit(&mut context);
+    let mut message = listener();
+    let chain = &mut message.filter_chains[0];
+    chain.transport_socket_connect_timeout = patience;
+    chain.transport_socket = Some(TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(Any::pack(&context))),
+    });
+    let listener = Listener::try_from(message).map_err(|refused| refused.to_string())?;
+    Ok(listener.tls.expect("it was asked for").settings().clone())
+}
+
+fn shared(context: &mut proto::DownstreamTlsContext) -> &mut proto::CommonTlsContext {
+    context.common_tls_context.get_or_insert_default()
+}
+
+fn speaks(context: &mut proto::DownstreamTlsContext, least: TlsProtocol, most: TlsProtocol) {
+    shared(context).tls_params = Some(proto::TlsParameters {
+        tls_minimum_protocol_version: least.into(),
+        tls_maximum_protocol_version: most.into(),
+        cipher_suites: vec![],
+    });
+}
+
+#[test]
+fn tls_of_clients_is_what_envoy_reads_of_it() {
+    let all = of_clients(|_| {}, None).unwrap();
+    let expected = ToClients {
+        required: true,
+        versions: Versions::Any,
+        patience: Duration::from_secs(10),
+    };
+    assert_eq!((all.mode(), &all.side), ("MUTUAL", &expected));
+    assert_eq!(all.names.len(), 3);
+    let time = |seconds, nanos| Some(meltemi_proto::Duration { seconds, nanos });
+    let patience = |time| of_clients(|_| {}, time).unwrap().side.patience;
+    assert_eq!(patience(time(0, 5)), Duration::from_nanos(5));
+    assert_eq!(
+        patience(time(0, 0)),
+        Duration::from_secs(10),
+        "as in Envoy, 0 says nothing"
+    );
+    let optional = of_clients(|c| c.require_client_certificate = None, None);
+    assert_eq!(optional.unwrap().mode(), "OPTIONAL_MUTUAL");
+    let simple = of_clients(
+        |c| {
+            c.require_client_certificate = Some(false);
+            shared(c).validation_context_type = None;
+        },
+        None,
+    );
+    let simple = simple.unwrap();
+    assert_eq!((simple.mode(), simple.trust), ("SIMPLE", None));
+    for (least, most, versions) in [
+        (TlsProtocol::TlsAuto, TlsProtocol::TlsAuto, Versions::Any),
+        (TlsProtocol::TlSv10, TlsProtocol::TlSv13, Versions::Any),
+        (TlsProtocol::TlSv12, TlsProtocol::TlSv12, Versions::Tls12),
+        (TlsProtocol::TlsAuto, TlsProtocol::TlSv12, Versions::Tls12),
+        (TlsProtocol::TlSv13, TlsProtocol::TlsAuto, Versions::Tls13),
+    ] {
+        let parsed = of_clients(|c| speaks(c, least, most), None);
+        assert_eq!(
+            parsed.unwrap().side.versions,
+            versions,
+            "{least:?} {most:?}"
+        );
+    }
+}
+
+/// What is spoilt in a valid one, and the complaint.
+const SPOILT_OF_CLIENTS: [Edit<proto::DownstreamTlsContext>; 8] = [
+    (
+        |c| shared(c).tls_certificates.clear(),
+        "common_tls_context.tls_certificates: is missing: there is nothing to show",
+    ),
+    (
+        |c| shared(c).validation_context_type = None,
+        "common_tls_context.validation_context: is missing: nothing says whose",
+    ),
+    (
+        |c| match &mut shared(c).validation_context_type {
+            Some(ValidationContextType::ValidationContext(check)) => check
+                .set_trust_chain_verification(validation::TrustChainVerification::AcceptUntrusted),
+            _ => unreachable!("as it was made"),
+        },
+        "common_tls_context.validation_context: ACCEPT_UNTRUSTED is not supported",
+    ),
+    (
+        |c| c.require_sni = Some(true),
+        "require_sni: is not supported",
+    ),
+    (
+        |c| speaks(c, TlsProtocol::TlsAuto, TlsProtocol::TlSv11),
+        "common_tls_context.tls_params.tls_maximum_protocol_version: is below TLS 1.2",
+    ),
+    (
+        |c| speaks(c, TlsProtocol::TlSv13, TlsProtocol::TlSv12),
+        "common_tls_context.tls_params.tls_maximum_protocol_version: is below the minimum",
+    ),
+    (
+        |c| {
+            shared(c).tls_params = Some(proto::TlsParameters {
+                cipher_suites: vec!["ECDHE-RSA-AES128-SHA".to_owned()],
+                ..proto::TlsParameters::default()
+            });
+        },
+        "common_tls_context.tls_params.cipher_suites: is not supported",
+    ),
+    (
+        |c| shared(c).tls_certificates[0].private_key = None,
+        "common_tls_context.tls_certificates[0].private_key: is missing",
+    ),
+];
+
+#[test]
+fn what_asks_clients_for_tls_in_another_way_is_refused() {
+    for (edit, complaint) in SPOILT_OF_CLIENTS {
+        let refused = of_clients(edit, None).expect_err(complaint);
+        let expected = format!("filter_chains[0].transport_socket.{complaint}");
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
+    let negative = Some(meltemi_proto::Duration {
+        seconds: -1,
+        nanos: 0,
+    });
+    let refused = of_clients(|_| {}, negative).unwrap_err();
+    assert!(
+        refused.starts_with("filter_chains[0].transport_socket_connect_timeout"),
+        "{refused}"
     );
 }
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 use meltemi_codec::{AttributeKey, Protocol};
 
 use super::selection::Selection;
+use crate::engine::source::Source;
 use crate::{
     config::GlobalRateLimit,
     telemetry::{GlobalLimitMetrics, WorkerTelemetry},
@@ -46,7 +47,7 @@ impl GlobalLimit {
     /// missing.
     pub(in crate::engine) fn values<'m>(
         &self,
-        source: Option<&'m str>,
+        source: &'m Source,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<Vec<String>> {
         self.covered.select(source, &attribute)?;

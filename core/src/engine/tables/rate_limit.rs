@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap, rc::Rc, sync::Arc};
 use meltemi_codec::{AttributeKey, Protocol};
 
 use super::selection::Selection;
+use crate::engine::source::Source;
 use crate::{
     buckets::{Bucket, Buckets},
     config,
@@ -29,7 +30,7 @@ impl RateLimit {
     #[inline]
     pub(in crate::engine) fn bucket<'m>(
         &self,
-        source: Option<&'m str>,
+        source: &'m Source,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<&Metered> {
         let conditions = self.conditions.as_ref();

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use meltemi_codec::{AttributeKey, Protocol};
 use meltemi_policy::{Alternative, Attribute, RouteTable, route::RouteTableError};
 
+use crate::engine::source::Source;
+
 /// A table with its attributes as the protocol names them.
 pub(super) struct Selection<T> {
     table: RouteTable<T>,
@@ -15,6 +17,7 @@ pub(super) struct Selection<T> {
 enum Key {
     Message(AttributeKey),
     SourceAddress,
+    SourcePrincipal,
 }
 
 impl<T> Selection<T> {
@@ -27,6 +30,7 @@ impl<T> Selection<T> {
         let resolve = |attribute: &Attribute| match attribute {
             Attribute::Message(name) => Key::Message(AttributeKey::resolve(schema, name)),
             Attribute::SourceAddress => Key::SourceAddress,
+            Attribute::SourcePrincipal => Key::SourcePrincipal,
         };
         Ok(Self {
             keys: table.attributes().iter().map(resolve).collect(),
@@ -34,16 +38,17 @@ impl<T> Selection<T> {
         })
     }
 
-    /// What the first rule leads to that matches a request from this address.
+    /// What the first rule leads to that matches a request from there.
     #[inline]
     pub(super) fn select<'m>(
         &self,
-        source: Option<&'m str>,
+        source: &'m Source,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<&T> {
         let (_, target) = self.table.select(|index| match self.keys.get(index)? {
             Key::Message(key) => attribute(key),
-            Key::SourceAddress => source.map(|address| Cow::Borrowed(address.as_bytes())),
+            Key::SourceAddress => bytes(source.address.as_deref()),
+            Key::SourcePrincipal => bytes(source.principal.as_deref()),
         })?;
         Some(target)
     }
@@ -52,4 +57,8 @@ impl<T> Selection<T> {
     pub(super) fn targets(&self) -> &[T] {
         self.table.targets()
     }
+}
+
+fn bytes(text: Option<&str>) -> Option<Cow<'_, [u8]>> {
+    text.map(|text| Cow::Borrowed(text.as_bytes()))
 }

@@ -20,6 +20,7 @@ use super::{
     rate_limit::{RateLimit, RateLimits},
     selection::Selection,
 };
+use crate::engine::source::Source;
 use crate::{
     config::{self, Snapshot},
     engine::{ConcurrencyStatus, mirror::Mirror},
@@ -180,10 +181,10 @@ impl Service {
         })
     }
 
-    /// The first route that matches a request from this address.
+    /// The first route that matches a request from there.
     pub(in crate::engine) fn select<'m>(
         &self,
-        source: Option<&'m str>,
+        source: &'m Source,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<Rc<Route>> {
         self.routes.select(source, attribute).map(Rc::clone)

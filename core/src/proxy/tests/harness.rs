@@ -279,6 +279,7 @@ pub(super) fn snapshot(
             name: (*name).to_owned(),
             bind: bind.clone(),
             service: "default/echo".into(),
+            tls: None,
         };
         ((*name).to_owned(), Arc::new(listener))
     });
@@ -304,6 +305,7 @@ pub(super) fn add_fragile(snapshot: &mut Snapshot, listener: &str) {
         name: listener.into(),
         bind: any_port(),
         service: fragile.name.clone(),
+        tls: None,
     };
     snapshot
         .services

@@ -61,6 +61,7 @@ pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
         service: "default/echo".into(),
+        tls: None,
     };
     let service = Service::new("default/echo", protocol, "echo");
     let routes = RouteConfig {

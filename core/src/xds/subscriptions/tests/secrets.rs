@@ -1,4 +1,4 @@
-//! Secrets, which clusters name.
+//! Secrets, which clusters and listeners name.
 
 use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
@@ -86,4 +86,68 @@ fn a_secret_comes_with_its_cluster_and_a_new_one_leaves_the_rest() {
     assert_eq!(reason, "the control plane gives no secret \"ca\"");
     let outcome = story.answer::<Cluster>(&[(cluster("c", 1), "4")], &[]);
     assert_eq!(asked(&outcome.requests), [("Secret", vec![], vec!["ca"])]);
+}
+
+#[test]
+fn a_secret_comes_with_its_listener() {
+    let mut story = Story::complete();
+    let sds = |name: &str| proto::SdsSecretConfig {
+        name: name.to_owned(),
+        sds_config: None,
+    };
+    let context = proto::DownstreamTlsContext {
+        common_tls_context: Some(proto::CommonTlsContext {
+            tls_certificate_sds_secret_configs: vec![sds("own")],
+            validation_context_type: Some(ValidationContextType::ValidationContextSdsSecretConfig(
+                sds("ca"),
+            )),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut encrypted = listener();
+    let name = encrypted.name.clone();
+    encrypted.filter_chains[0].transport_socket = Some(core::TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(core::transport_socket::ConfigType::TypedConfig(Any::pack(
+            &context,
+        ))),
+    });
+    let outcome = story.answer::<Listener>(&[(encrypted.clone(), "2")], &[]);
+    assert_eq!(
+        asked(&outcome.requests),
+        [("Secret", vec!["ca", "own"], vec![])]
+    );
+    assert!(story.snapshot().is_none(), "they are still on their way");
+    story.answer::<Secret>(&[(secret(&authority()), "1")], &["own"]);
+    let tls = |story: &mut Story| {
+        let snapshot = story.snapshot().expect("something changed");
+        snapshot.listeners[&name]
+            .tls
+            .clone()
+            .expect("it is asked for")
+    };
+    let first = tls(&mut story);
+    let reason = first.shown().unwrap_err().to_string();
+    assert_eq!(reason, "the control plane gives no secret \"own\"");
+    // What has nothing to do with it leaves it as it is.
+    story.answer::<Endpoints>(&[(endpoints("c", 2), "2")], &[]);
+    assert!(Arc::ptr_eq(&first, &tls(&mut story)));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([]).unwrap();
+    let inline = |text: String| {
+        Some(core::DataSource {
+            specifier: Some(Specifier::InlineString(text)),
+        })
+    };
+    let own = proto::Secret {
+        name: "own".to_owned(),
+        r#type: Some(proto::secret::Type::TlsCertificate(proto::TlsCertificate {
+            certificate_chain: inline(params.self_signed(&key).unwrap().pem()),
+            private_key: inline(key.serialize_pem()),
+        })),
+    };
+    story.answer::<Secret>(&[(own, "2")], &[]);
+    let second = tls(&mut story);
+    assert!(second.shown().is_ok() && !Arc::ptr_eq(&first, &second));
 }

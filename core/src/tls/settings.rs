@@ -1,0 +1,86 @@
+//! What is asked for, by the names of files and secrets.
+
+use std::path::PathBuf;
+
+use meltemi_tls::PeerName;
+
+use super::{ToClients, ToEndpoints};
+
+/// What a cluster, or a listener, asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings<S = ToEndpoints> {
+    pub side: S,
+    /// `None`: nothing is shown to peers. Of a listener it is there.
+    pub identity: Option<IdentitySource>,
+    /// `None`: any server is believed, no client is asked who it is.
+    pub trust: Option<TrustSource>,
+    /// Of which a peer's certificate must have one; none: it may be for anybody.
+    pub names: Vec<PeerName>,
+}
+
+/// Where the certificate that is shown and its key come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentitySource {
+    Secret(String),
+    Files { chain: PathBuf, key: PathBuf },
+}
+
+/// Where those come from who vouch for peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrustSource {
+    Secret(String),
+    Files {
+        /// `None`: those of the system.
+        authorities: Option<PathBuf>,
+        revoked: Option<PathBuf>,
+    },
+}
+
+impl TlsSettings<ToEndpoints> {
+    /// Istio's name for it.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        match self.identity {
+            Some(_) => "MUTUAL",
+            None => "SIMPLE",
+        }
+    }
+}
+
+impl TlsSettings<ToClients> {
+    /// Istio's name for it.
+    #[must_use]
+    pub fn mode(&self) -> &'static str {
+        match (&self.trust, self.side.required) {
+            (None, _) => "SIMPLE",
+            (Some(_), true) => "MUTUAL",
+            (Some(_), false) => "OPTIONAL_MUTUAL",
+        }
+    }
+}
+
+impl<S> TlsSettings<S> {
+    pub(super) fn identity_secret(&self) -> Option<&str> {
+        match &self.identity {
+            Some(IdentitySource::Secret(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn trust_secret(&self) -> Option<&str> {
+        match &self.trust {
+            Some(TrustSource::Secret(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn uses_system(&self) -> bool {
+        matches!(
+            self.trust,
+            Some(TrustSource::Files {
+                authorities: None,
+                ..
+            })
+        )
+    }
+}
