@@ -2,7 +2,9 @@
 
 mod compare;
 mod part;
+mod pin;
 mod row;
+mod updates;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use self::compare::{Dubbo, Redis, Thrift};
 use self::part::{Echo, LoadArgs, Relay, Serve};
+use self::updates::Updates;
 
 /// Measures Meltemi beside a bare relay and other proxies, in one run.
 ///
@@ -29,6 +32,7 @@ enum Call {
     Dubbo(Dubbo),
     Redis(Redis),
     Thrift(Thrift),
+    Updates(Updates),
     Serve(Serve),
     Load(LoadArgs),
     Echo(Echo),
@@ -42,6 +46,7 @@ impl Cli {
             Call::Dubbo(arguments) => return arguments.run(),
             Call::Redis(arguments) => return arguments.run(),
             Call::Thrift(arguments) => return arguments.run(),
+            Call::Updates(arguments) => return arguments.run(),
             Call::Serve(arguments) => arguments.run()?,
             Call::Load(arguments) => arguments.run()?,
             Call::Echo(arguments) => arguments.run()?,

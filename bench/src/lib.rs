@@ -14,5 +14,6 @@ mod link;
 mod process;
 mod report;
 mod suite;
+mod updates;
 mod upstream;
 mod wire;

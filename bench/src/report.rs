@@ -1,6 +1,7 @@
 //! The tables that a person reads.
 
 mod target;
+pub(crate) mod updates;
 
 use std::fmt::Write;
 
