@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use meltemi_policy::Place;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use meltemi_proto::google::rpc::Status;
@@ -21,6 +22,7 @@ use prost::Name;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::table::{Change, Kind, Rejection, Table};
+use crate::balance::Layouts;
 use crate::config::{
     Cluster, Endpoints, Listener, Proxy, RouteConfig, Secret, Service, Snapshot, locality,
 };
@@ -51,6 +53,7 @@ pub struct Subscriptions {
     /// The published clusters with what they were joined from, so that one that did not change
     /// keeps its identity.
     joined: HashMap<String, Joined>,
+    layouts: Layouts,
     published: Option<String>,
 }
 
@@ -91,6 +94,7 @@ impl Subscriptions {
             secrets: Table::named(),
             endpoints: Table::named(),
             joined: HashMap::new(),
+            layouts: Layouts::default(),
             published: None,
         }
     }
@@ -169,13 +173,20 @@ impl Subscriptions {
         }
         self.published = Some(version.clone());
         let proxy = self.proxy();
+        let clusters = self.join();
+        let own = Place {
+            locality: &proxy.locality,
+            labels: &proxy.labels,
+        };
+        self.layouts = self.layouts.next(&clusters, own);
         Some(Snapshot {
             listeners: owned(&self.listeners),
             services: owned(&self.services),
             routes: owned(&self.routes),
-            clusters: self.join(),
+            clusters,
             locality: proxy.locality,
             labels: proxy.labels,
+            layouts: self.layouts.clone(),
             version,
         })
     }

@@ -1,20 +1,20 @@
 //! A cluster: its endpoints, who of them is asked, and how they are connected to.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{HashMap, HashSet},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use meltemi_codec::Constraint;
 use meltemi_policy::{Locality, Warmup};
-use slotmap::SlotMap;
+use slotmap::{Key, SlotMap};
 
 use super::{HostKey, Limits, Tables, budget::Budget};
 use crate::{
-    balance::{Balancer, PeakEwma, Run},
+    balance::{Balancer, Layout, Origin, PeakEwma, Run},
     circuit::{Permit, Usage},
     config::{self, Address, Health, LbPolicy, Snapshot},
     engine::{
@@ -41,6 +41,12 @@ pub(in crate::engine) struct Cluster {
     /// `None`: nothing bounds its requests.
     pub(in crate::engine) limits: Option<Limits>,
     balancer: Option<RefCell<Balancer>>,
+    /// What it was made of. Weak: what workers still hold of old ones is little, and not theirs to
+    /// drop.
+    layout: Weak<Layout>,
+    /// Some of its endpoints are left out.
+    lacks_some: Cell<bool>,
+    dial: Dial,
     /// `None`: its endpoints have all of their weight at once.
     warming: Option<Warming>,
 }
@@ -74,7 +80,7 @@ impl Warming {
 pub(in crate::engine) struct Host {
     pub(in crate::engine) cluster: Arc<str>,
     pub(in crate::engine) address: Address,
-    pub(in crate::engine) locality: Locality,
+    pub(in crate::engine) locality: Arc<Locality>,
     pub(in crate::engine) dial: Dial,
     pub(in crate::engine) metrics: ClusterMetrics,
     /// What all workers use of its cluster.
@@ -97,6 +103,8 @@ pub(in crate::engine) struct Host {
     since: Option<Instant>,
     /// The configuration has it, or the other endpoints of its cluster do.
     pub(in crate::engine) configured: bool,
+    /// The configuration names it among the endpoints of its cluster.
+    listed: bool,
 }
 
 /// How the endpoints of a cluster are connected to.
@@ -120,6 +128,16 @@ impl Dial {
             most: config.limits.connections,
             idle: config.idle_timeout,
         }
+    }
+
+    /// Whether endpoints need not be told.
+    fn is(&self, other: &Self) -> bool {
+        let tls = |dial: &Self| dial.tls.as_ref().map(Arc::as_ptr);
+        self.timeout == other.timeout
+            && self.keepalive == other.keepalive
+            && tls(self) == tls(other)
+            && self.most == other.most
+            && self.idle == other.idle
     }
 
     /// Whether connections that were made by the other would not be what is asked for now. New
@@ -148,6 +166,9 @@ impl Cluster {
             budget: None,
             limits: None,
             balancer: None,
+            layout: Weak::new(),
+            lacks_some: Cell::new(false),
+            dial: Dial::default(),
             warming: None,
         }
     }
@@ -293,19 +314,62 @@ impl Cluster {
         parts.iter().flatten().any(|part| *part < 1.0)
     }
 
+    /// Whether it is what another one would be that was made of this.
+    fn is_of(&self, layout: &Arc<Layout>) -> bool {
+        self.layout.as_ptr() == Arc::as_ptr(layout)
+    }
+
+    /// Where its endpoints are now. `None`: they have to be looked for.
+    fn origin<'l>(&self, layout: &'l Layout) -> Option<&'l Origin> {
+        let origin = layout.origin(&self.layout);
+        origin.filter(|_| !self.learns())
+    }
+
+    /// Whether its servers say which there are.
+    fn learns(&self) -> bool {
+        matches!(self.division, Division::Learned(_))
+    }
+
+    /// What its endpoints are that are left out, as the balancer is to know.
     fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
+        let ejected: Vec<bool> = self
+            .hosts
+            .iter()
+            .map(|key| hosts.get(*key).is_some_and(|host| host.ejected))
+            .collect();
+        let lacks_some = ejected.contains(&true);
+        // One that lacks nobody is as it was made.
+        if !self.lacks_some.replace(lacks_some) && !lacks_some {
+            return;
+        }
         if let Some(balancer) = &self.balancer {
             let mut balancer = balancer.borrow_mut();
-            balancer.set_ejected(|index| {
-                let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
-                host.is_some_and(|host| host.ejected)
-            });
+            balancer.set_ejected(|index| ejected.get(index).copied().unwrap_or(false));
             self.division.rehash(&balancer);
         }
     }
 }
 
+/// What endpoints are placed with.
+struct Placing<'p> {
+    cluster: (&'p Arc<str>, &'p config::Cluster),
+    metrics: &'p ClusterMetrics,
+    known: &'p mut Known,
+}
+
 impl Host {
+    /// Takes in what its cluster says of all endpoints, but for how they are dialled.
+    fn obey(&mut self, config: &config::Cluster) {
+        self.latency = match config.lb {
+            LbPolicy::PeakEwma { decay } => {
+                let known = self.latency.take();
+                Some(known.map_or_else(|| PeakEwma::new(decay), |it| it.with_decay(decay)))
+            }
+            _ => None,
+        };
+        self.attention.asked(config.outlier.as_ref());
+    }
+
     /// A connection is gone.
     pub(in crate::engine) fn forget(&mut self, key: ServerKey) {
         self.connections.retain(|other| *other != key);
@@ -334,7 +398,7 @@ impl Host {
     pub(in crate::engine) fn new(
         cluster: &Arc<str>,
         address: Address,
-        locality: Locality,
+        locality: Arc<Locality>,
         metrics: &ClusterMetrics,
         usage: Arc<Usage>,
     ) -> Self {
@@ -355,27 +419,35 @@ impl Host {
             ejected: false,
             since: None,
             configured: true,
+            listed: false,
         }
     }
 }
 
-/// The endpoints that there were before an update.
+/// Endpoints that there were before an update, as far as they are not found by their place.
 type Known = HashMap<(Arc<str>, Address), HostKey>;
 
 impl Tables {
     /// How all endpoints are connected to from now on, learned ones included. Returns those whose
     /// connections are not what is asked for any more.
     pub(super) fn update_dials(&mut self, snapshot: &Snapshot) -> Vec<HostKey> {
+        let changed = self.clusters.iter().filter_map(|(name, before)| {
+            let dial = Dial::of(snapshot.clusters.get(name)?);
+            (!dial.is(&before.dial)).then_some((name.as_str(), dial))
+        });
+        let changed: HashMap<&str, Dial> = changed.collect();
         let mut outdated = Vec::new();
+        if changed.is_empty() {
+            return outdated;
+        }
         for (key, host) in &mut self.hosts {
-            let Some(config) = snapshot.clusters.get(&*host.cluster) else {
+            let Some(dial) = changed.get(&*host.cluster) else {
                 continue;
             };
-            let dial = Dial::of(config);
-            if host.dial.differs(&dial) {
+            if host.dial.differs(dial) {
                 outdated.push(key);
             }
-            host.dial = dial;
+            host.dial = dial.clone();
         }
         outdated
     }
@@ -386,65 +458,160 @@ impl Tables {
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Vec<HostKey> {
-        let mut known: Known = self
-            .hosts
-            .iter()
-            .map(|(key, host)| ((Arc::clone(&host.cluster), host.address.clone()), key))
-            .collect();
-        let mut clusters = HashMap::new();
-        for (name, config) in &snapshot.clusters {
+        let layouts = snapshot.clusters.iter();
+        let layouts = layouts.map(|(name, config)| (name, config, snapshot.layout(name, config)));
+        let layouts: Vec<_> = layouts.collect();
+        let followed = layouts.iter().filter(|(name, _, layout)| {
+            let before = self.clusters.get(*name);
+            before.is_some_and(|before| before.is_of(layout) || before.origin(layout).is_some())
+        });
+        let followed: HashSet<&str> = followed.map(|(name, ..)| name.as_str()).collect();
+        let mut known = self.strangers(&followed);
+        let (mut clusters, mut gone) = (HashMap::new(), Vec::new());
+        for (name, config, layout) in &layouts {
+            let before = self.clusters.get(*name).map(Rc::clone);
+            if let Some(same) = before.as_ref().filter(|before| before.is_of(layout)) {
+                clusters.insert((*name).clone(), Rc::clone(same));
+                continue;
+            }
             let name: Arc<str> = Arc::from(name.as_str());
             let metrics = telemetry.cluster(&name);
-            let hosts = self.place_endpoints((&name, config), &metrics, &mut known);
-            let seeds = self.place_seeds((&name, config), &metrics, &mut known, &hosts);
-            let balancer = Balancer::new(config, snapshot.place(), random);
-            let usage = self.circuits.cluster(&name);
-            let before = self.clusters.get(&*name);
-            let before = before.and_then(|cluster| cluster.budget.as_ref());
-            let cluster = Cluster {
-                division: self.division(&name, config, &hosts),
-                name: Arc::clone(&name),
-                hosts,
-                seeds,
-                limits: Limits::of(config.limits, &usage, &metrics),
-                budget: Some(Budget::new(config, &usage, metrics, before)),
-                most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
-                balancer: Some(RefCell::new(balancer)),
-                warming: Warming::of(config),
+            let mut placing = Placing {
+                cluster: (&name, config),
+                metrics: &metrics,
+                known: &mut known,
             };
-            cluster.apply_ejections(&self.hosts);
+            let found = before
+                .as_ref()
+                .and_then(|it| Some((it, it.origin(layout)?)));
+            let hosts = match found {
+                Some((before, origin)) => {
+                    let (hosts, left) =
+                        self.follow_endpoints((layout, origin), before, &mut placing);
+                    gone.extend(left);
+                    hosts
+                }
+                None => self.place_endpoints(layout, &mut placing),
+            };
+            let cluster = self.build_cluster(placing, layout, hosts, random);
             clusters.insert(name.to_string(), Rc::new(cluster));
         }
-        for cluster in clusters.values() {
+        for cluster in clusters.values().filter(|cluster| cluster.learns()) {
             // What was learned stays, whether the configuration names it or not.
             let learned: HashSet<_> = cluster.known_hosts().collect();
             known.retain(|_, host| !learned.contains(host));
         }
         self.clusters = clusters;
-        let gone: Vec<_> = known.into_values().collect();
+        gone.extend(known.into_values());
         for key in &gone {
             if let Some(host) = self.hosts.get_mut(*key) {
-                host.configured = false;
+                (host.configured, host.listed) = (false, false);
             }
         }
         gone
     }
 
-    fn place_endpoints(
+    /// Endpoints that no cluster lists, or that have to be looked for: their cluster is none of those
+    /// whose endpoints can be `followed`.
+    fn strangers(&self, followed: &HashSet<&str>) -> Known {
+        let hosts = self.hosts.iter();
+        let strangers =
+            hosts.filter(|(_, host)| !host.listed || !followed.contains(&*host.cluster));
+        strangers
+            .map(|(key, host)| ((Arc::clone(&host.cluster), host.address.clone()), key))
+            .collect()
+    }
+
+    fn build_cluster(
         &mut self,
-        (name, config): (&Arc<str>, &config::Cluster),
-        metrics: &ClusterMetrics,
-        known: &mut Known,
-    ) -> Vec<HostKey> {
-        let mut hosts = Vec::with_capacity(config.endpoints.hosts.len());
-        for endpoint in &config.endpoints.hosts {
-            let key = self.place_host((name, config), &endpoint.address, metrics, known);
-            if let Some(host) = self.hosts.get_mut(key) {
-                host.locality = endpoint.locality.clone();
+        placing: Placing<'_>,
+        layout: &Arc<Layout>,
+        hosts: Vec<HostKey>,
+        random: u64,
+    ) -> Cluster {
+        let Placing {
+            cluster: (name, config),
+            metrics,
+            known,
+        } = placing;
+        let seeds = self.place_seeds((name, config), metrics, known, &hosts);
+        let usage = self.circuits.cluster(name);
+        let before = self.clusters.get(&**name);
+        let lacked_some = before.is_none_or(|cluster| cluster.lacks_some.get());
+        let before = before.and_then(|cluster| cluster.budget.as_ref());
+        let cluster = Cluster {
+            division: self.division(name, config, layout, &hosts),
+            name: Arc::clone(name),
+            hosts,
+            seeds,
+            limits: Limits::of(config.limits, &usage, metrics),
+            budget: Some(Budget::new(config, &usage, metrics.clone(), before)),
+            most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
+            balancer: Some(RefCell::new(layout.balancer(random))),
+            layout: Arc::downgrade(layout),
+            lacks_some: Cell::new(false),
+            dial: Dial::of(config),
+            warming: Warming::of(config),
+        };
+        if lacked_some {
+            cluster.apply_ejections(&self.hosts);
+        }
+        cluster
+    }
+
+    /// Each endpoint where it was, as far as it was there, and those that are left.
+    fn follow_endpoints(
+        &mut self,
+        (layout, origin): (&Layout, &Origin),
+        before: &Cluster,
+        placing: &mut Placing<'_>,
+    ) -> (Vec<HostKey>, Vec<HostKey>) {
+        let mut left = before.hosts.clone();
+        let mut hosts = Vec::with_capacity(origin.places.len());
+        for ((address, locality), was) in layout.endpoints().zip(&origin.places) {
+            let found = was.and_then(|was| Some((was, left.get_mut(was.place)?)));
+            let Some((was, place)) = found else {
+                hosts.push(self.list_host(address, locality, placing));
+                continue;
+            };
+            let key = std::mem::take(place);
+            if (was.moved || !origin.same_rules)
+                && let Some(host) = self.hosts.get_mut(key)
+            {
+                host.locality = Arc::clone(locality);
+                host.obey(placing.cluster.1);
             }
             hosts.push(key);
         }
-        hosts
+        left.retain(|key| !key.is_null());
+        (hosts, left)
+    }
+
+    fn place_endpoints(&mut self, layout: &Layout, placing: &mut Placing<'_>) -> Vec<HostKey> {
+        let endpoints = layout.endpoints();
+        endpoints
+            .map(|(address, locality)| self.list_host(address, locality, placing))
+            .collect()
+    }
+
+    /// An endpoint that the configuration lists and that is not where it was.
+    fn list_host(
+        &mut self,
+        address: &Address,
+        locality: &Arc<Locality>,
+        placing: &mut Placing<'_>,
+    ) -> HostKey {
+        let Placing {
+            cluster,
+            metrics,
+            known,
+        } = placing;
+        let key = self.place_host(*cluster, address, metrics, known);
+        if let Some(host) = self.hosts.get_mut(key) {
+            host.locality = Arc::clone(locality);
+            host.listed = true;
+        }
+        key
     }
 
     /// Seeds may be endpoints that the configuration lists too.
@@ -475,23 +642,18 @@ impl Tables {
         metrics: &ClusterMetrics,
         known: &mut Known,
     ) -> HostKey {
-        let key = known
-            .remove(&(Arc::clone(name), address.clone()))
-            .unwrap_or_else(|| {
-                let usage = self.circuits.cluster(name);
-                let host = Host::new(name, address.clone(), Locality::default(), metrics, usage);
-                self.hosts.insert(host)
-            });
+        let known = match known.is_empty() {
+            true => None,
+            false => known.remove(&(Arc::clone(name), address.clone())),
+        };
+        let key = known.unwrap_or_else(|| {
+            let usage = self.circuits.cluster(name);
+            let host = Host::new(name, address.clone(), Arc::default(), metrics, usage);
+            self.hosts.insert(host)
+        });
         if let Some(host) = self.hosts.get_mut(key) {
             host.dial = Dial::of(config);
-            host.latency = match config.lb {
-                LbPolicy::PeakEwma { decay } => {
-                    let known = host.latency.take();
-                    Some(known.map_or_else(|| PeakEwma::new(decay), |it| it.with_decay(decay)))
-                }
-                _ => None,
-            };
-            host.attention.asked(config.outlier.as_ref());
+            host.obey(config);
             host.configured = true;
         }
         key
@@ -501,12 +663,17 @@ impl Tables {
         let Some(cluster) = self.clusters.get(name) else {
             return;
         };
+        let ejected: HashSet<&Address> = ejected.iter().collect();
+        let mut is_other = false;
         for key in &cluster.hosts {
             if let Some(host) = self.hosts.get_mut(*key) {
-                host.ejected = ejected.contains(&host.address);
+                let before = std::mem::replace(&mut host.ejected, ejected.contains(&host.address));
+                is_other |= host.ejected != before;
             }
         }
-        cluster.apply_ejections(&self.hosts);
+        if is_other {
+            cluster.apply_ejections(&self.hosts);
+        }
     }
 
     /// Gives new endpoints of all clusters the part of their weight that is due now. Returns how long
