@@ -91,6 +91,16 @@ impl Snapshot {
         }
     }
 
+    /// With the layouts of its clusters, if `before` are those of the snapshot before. Of clusters
+    /// that are the same they stay.
+    #[must_use]
+    pub fn laid_out(self, before: &Layouts) -> Self {
+        Self {
+            layouts: before.next(&self.clusters, self.place()),
+            ..self
+        }
+    }
+
     /// The layout of one of its clusters; it is made where nobody has made it.
     pub(crate) fn layout(&self, name: &str, cluster: &Arc<Cluster>) -> Arc<Layout> {
         let made = self.layouts.of(name, cluster).cloned();

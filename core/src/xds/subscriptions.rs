@@ -13,7 +13,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meltemi_policy::Place;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use meltemi_proto::google::rpc::Status;
@@ -173,22 +172,19 @@ impl Subscriptions {
         }
         self.published = Some(version.clone());
         let proxy = self.proxy();
-        let clusters = self.join();
-        let own = Place {
-            locality: &proxy.locality,
-            labels: &proxy.labels,
-        };
-        self.layouts = self.layouts.next(&clusters, own);
-        Some(Snapshot {
+        let snapshot = Snapshot {
             listeners: owned(&self.listeners),
             services: owned(&self.services),
             routes: owned(&self.routes),
-            clusters,
+            clusters: self.join(),
             locality: proxy.locality,
             labels: proxy.labels,
-            layouts: self.layouts.clone(),
             version,
-        })
+            layouts: Layouts::default(),
+        };
+        let snapshot = snapshot.laid_out(&self.layouts);
+        self.layouts.clone_from(&snapshot.layouts);
+        Some(snapshot)
     }
 
     /// This proxy, by what was said at the command line and what the control plane knows.
