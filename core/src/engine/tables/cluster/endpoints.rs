@@ -17,6 +17,7 @@ use slotmap::Key;
 use super::{Cluster, Dial, Host, Warming};
 use crate::{
     balance::{Layout, Origin},
+    circuit::Usage,
     config::{self, Address, Snapshot},
     engine::tables::{Budget, HostKey, Limits, Tables},
     telemetry::{ClusterMetrics, WorkerTelemetry},
@@ -26,7 +27,11 @@ use crate::{
 struct Placing<'p> {
     cluster: (&'p Arc<str>, &'p config::Cluster),
     metrics: &'p ClusterMetrics,
+    usage: Arc<Usage>,
+    dial: Dial,
     known: &'p mut Known,
+    /// Some that came are left out.
+    lacks_some: bool,
 }
 
 /// Endpoints that there were before an update, as far as they are not found by their place.
@@ -84,7 +89,10 @@ impl Tables {
             let mut placing = Placing {
                 cluster: (&name, config),
                 metrics: &metrics,
+                usage: self.circuits.cluster(&name),
+                dial: Dial::of(config),
                 known: &mut known,
+                lacks_some: false,
             };
             let found = before
                 .as_ref()
@@ -129,20 +137,22 @@ impl Tables {
 
     fn build_cluster(
         &mut self,
-        placing: Placing<'_>,
+        mut placing: Placing<'_>,
         layout: &Arc<Layout>,
         hosts: Vec<HostKey>,
         random: u64,
     ) -> Cluster {
+        let seeds = self.place_seeds(&mut placing, &hosts);
         let Placing {
             cluster: (name, config),
             metrics,
-            known,
+            usage,
+            dial,
+            lacks_some,
+            ..
         } = placing;
-        let seeds = self.place_seeds((name, config), metrics, known, &hosts);
-        let usage = self.circuits.cluster(name);
         let before = self.clusters.get(&**name);
-        let lacked_some = before.is_none_or(|cluster| cluster.lacks_some.get());
+        let lacks_some = lacks_some || before.is_none_or(|cluster| cluster.lacks_some.get());
         let before = before.and_then(|cluster| cluster.budget.as_ref());
         let cluster = Cluster {
             division: self.division(name, config, layout, &hosts),
@@ -155,10 +165,10 @@ impl Tables {
             balancer: Some(RefCell::new(layout.balancer(random))),
             layout: Arc::downgrade(layout),
             lacks_some: Cell::new(false),
-            dial: Dial::of(config),
+            dial,
             warming: Warming::of(config),
         };
-        if lacked_some {
+        if lacks_some {
             cluster.apply_ejections(&self.hosts);
         }
         cluster
@@ -206,35 +216,26 @@ impl Tables {
         locality: &Arc<Locality>,
         placing: &mut Placing<'_>,
     ) -> HostKey {
-        let Placing {
-            cluster,
-            metrics,
-            known,
-        } = placing;
-        let key = self.place_host(*cluster, address, metrics, known);
+        let key = self.place_host((address, locality), placing);
         if let Some(host) = self.hosts.get_mut(key) {
-            host.locality = Arc::clone(locality);
             host.listed = true;
+            placing.lacks_some |= host.ejected;
         }
         key
     }
 
     /// Seeds may be endpoints that the configuration lists too.
-    fn place_seeds(
-        &mut self,
-        (name, config): (&Arc<str>, &config::Cluster),
-        metrics: &ClusterMetrics,
-        known: &mut Known,
-        hosts: &[HostKey],
-    ) -> Vec<HostKey> {
+    fn place_seeds(&mut self, placing: &mut Placing<'_>, hosts: &[HostKey]) -> Vec<HostKey> {
+        let (_, config) = placing.cluster;
         let listed = &config.endpoints.hosts;
         let seeds = config.topology.iter().flat_map(|topology| &topology.seeds);
+        let locality = Arc::default();
         seeds
             .map(|seed| {
                 let index = listed.iter().position(|listed| listed.address == *seed);
                 index
                     .and_then(|index| hosts.get(index).copied())
-                    .unwrap_or_else(|| self.place_host((name, config), seed, metrics, known))
+                    .unwrap_or_else(|| self.place_host((seed, &locality), placing))
             })
             .collect()
     }
@@ -242,22 +243,23 @@ impl Tables {
     /// The endpoint at this address, which may be an old acquaintance.
     fn place_host(
         &mut self,
-        (name, config): (&Arc<str>, &config::Cluster),
-        address: &Address,
-        metrics: &ClusterMetrics,
-        known: &mut Known,
+        (address, locality): (&Address, &Arc<Locality>),
+        placing: &mut Placing<'_>,
     ) -> HostKey {
-        let known = match known.is_empty() {
+        let (name, config) = placing.cluster;
+        let known = match placing.known.is_empty() {
             true => None,
-            false => known.remove(&(Arc::clone(name), address.clone())),
+            false => placing.known.remove(&(Arc::clone(name), address.clone())),
         };
         let key = known.unwrap_or_else(|| {
-            let usage = self.circuits.cluster(name);
-            let host = Host::new(name, address.clone(), Arc::default(), metrics, usage);
+            let usage = Arc::clone(&placing.usage);
+            let (address, locality) = (address.clone(), Arc::clone(locality));
+            let host = Host::new(name, address, locality, placing.metrics, usage);
             self.hosts.insert(host)
         });
         if let Some(host) = self.hosts.get_mut(key) {
-            host.dial = Dial::of(config);
+            host.locality = Arc::clone(locality);
+            host.dial = placing.dial.clone();
             host.obey(config);
             host.configured = true;
         }
