@@ -34,6 +34,7 @@ pub(super) struct Stage<'p> {
     fleet: Fleet,
     _upstream: Process,
     proxy: Process,
+    admin: String,
     target: SocketAddr,
     /// Published.
     updates: u64,
@@ -62,6 +63,7 @@ impl<'p> Stage<'p> {
         command.args(["--xds", &control.address.to_string()]);
         command.args(["--locality", PLACE]);
         let proxy = Process::start("meltemi", &command, dir)?;
+        let admin = proxy.expect_line("admin ")?;
         let target = proxy
             .expect_line(&format!("listening default/bench/{SERVER} "))?
             .parse()
@@ -72,6 +74,7 @@ impl<'p> Stage<'p> {
             fleet,
             _upstream: upstream,
             proxy,
+            admin,
             target,
             updates: 0,
         };
@@ -177,8 +180,7 @@ impl<'p> Stage<'p> {
 
     /// Every update came into force.
     fn expect_applied(&self) -> Result<()> {
-        let admin = self.proxy.expect_line("admin ")?;
-        let page = metrics(&admin).context("read the proxy's metrics")?;
+        let page = metrics(&self.admin).context("read the proxy's metrics")?;
         let applied: u64 = page
             .lines()
             .find_map(|line| line.strip_prefix("meltemi_config_updates_total "))
