@@ -225,3 +225,35 @@ fn ticks(interval: Duration) -> io::Result<OwnedFd> {
     timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
     Ok(timer)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+    use crate::echo;
+    use crate::wire::Protocol;
+
+    #[test]
+    fn every_request_is_answered_once() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let target = listener.local_addr().unwrap();
+        thread::spawn(move || echo::run(Protocol::Dubbo, listener));
+        let rhythm = Rhythm {
+            connections: 3,
+            interval: Duration::from_millis(1),
+            request: Request::Dubbo { argument: 128 },
+        };
+        let steady = Steady::connect(target, rhythm).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&over);
+        let started = Instant::now();
+        let traffic = thread::spawn(move || steady.run(&seen).unwrap());
+        thread::sleep(Duration::from_millis(50));
+        over.store(true, Ordering::Relaxed);
+        let answered = traffic.join().unwrap();
+        assert!((3..=started.elapsed().as_millis() as usize).contains(&answered.len()));
+    }
+}
