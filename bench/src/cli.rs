@@ -3,7 +3,9 @@
 mod compare;
 mod instructions;
 mod part;
+mod pin;
 mod row;
+mod updates;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use clap::{Parser, Subcommand};
 use self::compare::{Dubbo, Redis, Thrift};
 use self::instructions::Instructions;
 use self::part::{Echo, LoadArgs, Relay, Serve};
+use self::updates::Updates;
 
 /// Measures Meltemi beside a bare relay and other proxies, in one run.
 ///
@@ -32,6 +35,7 @@ enum Call {
     Redis(Redis),
     Thrift(Thrift),
     Instructions(Instructions),
+    Updates(Updates),
     Serve(Serve),
     Load(LoadArgs),
     Echo(Echo),
@@ -46,6 +50,7 @@ impl Cli {
             Call::Redis(arguments) => return arguments.run(),
             Call::Thrift(arguments) => return arguments.run(),
             Call::Instructions(arguments) => arguments.run()?,
+            Call::Updates(arguments) => return arguments.run(),
             Call::Serve(arguments) => arguments.run()?,
             Call::Load(arguments) => arguments.run()?,
             Call::Echo(arguments) => arguments.run()?,

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
+pub(crate) use self::meltemi::sibling;
 use crate::idle;
 use crate::process::{Process, START, own_command};
 use crate::wire::{Protocol, Request};
@@ -186,7 +187,14 @@ impl Contender {
             | Kind::MeltemiPolicy => meltemi::start(kind, setup)?,
         };
         if let Start::Running(contender) = &mut started {
-            contender.wait_until_it_answers(setup.protocol)?;
+            let Self {
+                kind,
+                target,
+                proxy,
+                ..
+            } = contender;
+            wait_until_it_answers(*target, setup.protocol, proxy.as_mut())
+                .with_context(|| format!("{kind} does not answer"))?;
         }
         Ok(started)
     }
@@ -204,27 +212,29 @@ impl Contender {
     pub(crate) fn is_running(&mut self) -> bool {
         self.proxy.as_mut().is_none_or(Process::is_running)
     }
+}
 
-    fn wait_until_it_answers(&mut self, protocol: Protocol) -> Result<()> {
-        let exchange = Request::probe(protocol).exchange();
-        let deadline = Instant::now() + START;
-        loop {
-            let called = TcpStream::connect(self.target)
-                .map_err(Into::into)
-                .and_then(|mut stream| idle::call(&mut stream, exchange.as_ref(), 0));
-            match called {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > deadline || !self.is_running() => {
-                    let tail = self
-                        .proxy
-                        .as_ref()
-                        .map(Process::log_tail)
-                        .unwrap_or_default();
-                    let error = anyhow::Error::from(error);
-                    bail!("{} does not answer: {error:#}{tail}", self.kind);
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+/// Waits for the answer of `target`; where `proxy` serves it, no longer than that runs.
+pub(crate) fn wait_until_it_answers(
+    target: SocketAddr,
+    protocol: Protocol,
+    mut proxy: Option<&mut Process>,
+) -> Result<()> {
+    let exchange = Request::probe(protocol).exchange();
+    let deadline = Instant::now() + START;
+    loop {
+        let called = TcpStream::connect(target)
+            .map_err(Into::into)
+            .and_then(|mut stream| idle::call(&mut stream, exchange.as_ref(), 0));
+        let is_running = proxy.as_mut().is_none_or(|proxy| proxy.is_running());
+        match called {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline || !is_running => {
+                let tail = proxy.map(|proxy| proxy.log_tail()).unwrap_or_default();
+                let error = anyhow::Error::from(error);
+                bail!("{error:#}{tail}");
             }
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }

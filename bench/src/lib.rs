@@ -16,5 +16,6 @@ mod link;
 mod process;
 mod report;
 mod suite;
+mod updates;
 mod upstream;
 mod wire;

@@ -88,7 +88,12 @@ impl Process {
     /// CPU time of all threads, user and system, by the scheduler's own clock in nanoseconds;
     /// utime and stime count ticks of 10 ms.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        let mut total = 0;
+        self.cpu_times(|_| true).map(|times| times.chosen)
+    }
+
+    /// The same, apart for threads with names that are `chosen` and for the others.
+    pub(crate) fn cpu_times(&self, chosen: impl Fn(&str) -> bool) -> Result<CpuTimes> {
+        let mut times = CpuTimes::default();
         for thread in threads(self.id())? {
             let path = format!("/proc/{}/task/{thread}/schedstat", self.id());
             // A thread may end between the listing and the read.
@@ -100,9 +105,27 @@ impl Process {
                 .next()
                 .and_then(|field| field.parse().ok())
                 .with_context(|| format!("{path} holds no time"))?;
-            total += on_cpu;
+            let on_cpu = Duration::from_nanos(on_cpu);
+            match chosen(&self.thread_name(thread)) {
+                true => times.chosen += on_cpu,
+                false => times.others += on_cpu,
+            }
         }
-        Ok(Duration::from_nanos(total))
+        Ok(times)
+    }
+
+    fn thread_name(&self, thread: i32) -> String {
+        let name = fs::read_to_string(format!("/proc/{}/task/{thread}/comm", self.id()));
+        name.unwrap_or_default().trim_end().to_owned()
+    }
+
+    /// Moves each thread where `place` has those of its name.
+    pub(crate) fn place_threads(&self, place: impl Fn(&str) -> Cpus) -> Result<()> {
+        for thread in threads(self.id())? {
+            let cpus = place(&self.thread_name(thread));
+            cpus.place_thread(Pid::from_raw(thread))?;
+        }
+        Ok(())
     }
 
     /// Asks the process to end and waits until it has.
@@ -154,27 +177,48 @@ impl Drop for Process {
     }
 }
 
+/// CPU time of threads that were asked for, and of all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CpuTimes {
+    pub(crate) chosen: Duration,
+    pub(crate) others: Duration,
+}
+
 /// Where the threads of a process may run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cpus {
     All,
     One(usize),
+    /// Everywhere else.
+    Not(usize),
 }
 
 impl Cpus {
     /// Moves every thread of `process` there.
     pub(crate) fn place(self, process: u32) -> Result<()> {
+        for thread in threads(process)? {
+            self.place_thread(Pid::from_raw(thread))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the thread that calls it there.
+    pub(crate) fn place_this_thread(self) -> Result<()> {
+        self.place_thread(None)
+    }
+
+    fn place_thread(self, thread: Option<Pid>) -> Result<()> {
         let mut set = CpuSet::new();
+        let all = 0..CpuSet::MAX_CPU;
         match self {
             Self::One(cpu) => set.set(cpu),
-            Self::All => (0..CpuSet::MAX_CPU).for_each(|cpu| set.set(cpu)),
+            Self::Not(cpu) => all.filter(|it| *it != cpu).for_each(|cpu| set.set(cpu)),
+            Self::All => all.for_each(|cpu| set.set(cpu)),
         }
-        for thread in threads(process)? {
-            let placed = sched_setaffinity(Pid::from_raw(thread), &set);
-            // A thread that ended meanwhile has no place.
-            if placed != Err(rustix::io::Errno::SRCH) {
-                placed.with_context(|| format!("move a process to {self:?}"))?;
-            }
+        let placed = sched_setaffinity(thread, &set);
+        // A thread that ended meanwhile has no place.
+        if placed != Err(rustix::io::Errno::SRCH) {
+            placed.with_context(|| format!("move a thread to {self:?}"))?;
         }
         Ok(())
     }

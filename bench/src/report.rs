@@ -4,6 +4,7 @@ mod html;
 mod instructions;
 mod ratio;
 mod target;
+pub(crate) mod updates;
 
 use std::fmt::Write;
 use std::path::Path;

@@ -106,7 +106,7 @@ pub(crate) enum Answers {
 }
 
 /// Requests that are alike but for their connection and number, and what answers them.
-pub(crate) trait Exchange {
+pub(crate) trait Exchange: Send {
     /// Appends request number `id` of `connection`; numbers start at 0 on every connection.
     fn append_request(&self, out: &mut Vec<u8>, connection: u32, id: u64);
 

@@ -33,6 +33,8 @@ use std::sync::Arc;
 pub use meltemi_policy::Limits;
 use meltemi_policy::{Locality, Place};
 
+use crate::balance::{Layout, Layouts};
+
 pub use adaptive_concurrency::AdaptiveConcurrency;
 pub use address::{Address, Dialled};
 pub use cluster::{
@@ -78,6 +80,8 @@ pub struct Snapshot {
     pub labels: BTreeMap<String, String>,
     /// Changes with every published snapshot; for metrics, dumps and logs.
     pub version: String,
+    /// What was computed of the clusters for all workers; what is missing each computes for itself.
+    pub layouts: Layouts,
 }
 
 impl Snapshot {
@@ -88,6 +92,22 @@ impl Snapshot {
             locality: &self.locality,
             labels: &self.labels,
         }
+    }
+
+    /// With the layouts of its clusters, if `before` are those of the snapshot before. Of clusters
+    /// that are the same they stay.
+    #[must_use]
+    pub fn laid_out(self, before: &Layouts) -> Self {
+        Self {
+            layouts: before.next(&self.clusters, self.place()),
+            ..self
+        }
+    }
+
+    /// The layout of one of its clusters; it is made where nobody has made it.
+    pub(crate) fn layout(&self, name: &str, cluster: &Arc<Cluster>) -> Arc<Layout> {
+        let made = self.layouts.of(name, cluster).cloned();
+        made.unwrap_or_else(|| Arc::new(Layout::new(Arc::clone(cluster), self.place())))
     }
 }
 

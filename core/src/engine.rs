@@ -58,6 +58,7 @@ mod timers;
 mod topology;
 mod waiting;
 mod wire_ids;
+mod withdraw;
 
 use std::{
     collections::VecDeque,
@@ -93,6 +94,7 @@ pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
 use tables::{Candidates, Tables};
 use timers::{TimerKey, Timers};
+use withdraw::Leaving;
 
 new_key_type! {
     /// A client's connection.
@@ -179,6 +181,7 @@ enum Timer {
     ServerReady(ServerKey),
     ServerFlush(ServerKey),
     WarmUp,
+    Withdraw,
 }
 
 /// One worker's share of the proxy.
@@ -193,6 +196,7 @@ pub struct Engine {
     tables: Tables,
     /// When endpoints that are new get more of their weight.
     warming: Option<TimerKey>,
+    leaving: Leaving,
     observer: Observer,
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
@@ -237,6 +241,7 @@ impl Engine {
             elapsed: 0,
             tables: Tables::new(protocols, Arc::new(Buckets::new(now)), settings.workers),
             warming: None,
+            leaving: Leaving::default(),
             observer: Observer::default(),
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
@@ -488,6 +493,7 @@ impl Engine {
                     self.warming = None;
                     self.warm_up();
                 }
+                Timer::Withdraw => self.let_go(),
                 Timer::Client(key) => self.client_timer(key),
                 Timer::ClientStall(key) => self.abandon_client(key),
                 Timer::ClientLeaving(key) => self.client_leaving(key),

@@ -149,6 +149,8 @@ struct Proxy {
     ends: FuturesUnordered<Ended>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     workers: Arc<Workers>,
+    /// What workers may still look at: it is large, and not theirs to free.
+    applied: Vec<Arc<Snapshot>>,
     listeners: Listeners,
     outliers: Outliers,
     health_checks: HealthChecks,
@@ -198,6 +200,7 @@ impl Proxy {
         let mut proxy = Self {
             ends: ends.into_iter().collect(),
             snapshots: configuration.snapshots.clone(),
+            applied: Vec::new(),
             listeners: Listeners::new(acceptor.clone()),
             outliers: Outliers::new(Arc::clone(&workers), owner, received, verdicts),
             health_checks: HealthChecks::new(
@@ -276,6 +279,8 @@ impl Proxy {
     /// it; and before the workers the certificates that they dial with.
     async fn apply(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), ListenError> {
         self.certificates.configure(snapshot).await;
+        self.applied.retain(|before| Arc::strong_count(before) > 1);
+        self.applied.push(Arc::clone(snapshot));
         self.workers.configure(snapshot);
         self.outliers.configure(snapshot, Instant::now());
         self.health_checks.configure(snapshot);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use super::pin::{Pin, pin};
 use super::row::{CallRow, RedisRow};
 use super::{body, seconds};
 use crate::contender::{self, Kind};
@@ -154,13 +155,6 @@ struct Compare {
     save: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Pin {
-    Last,
-    Off,
-    Cpu(usize),
-}
-
 impl Dubbo {
     pub(super) fn run(self) -> Result<ExitCode> {
         let rows = rows(&self.rows, &self.bodies, |argument| Request::Dubbo {
@@ -262,17 +256,6 @@ impl Compare {
     }
 }
 
-impl Pin {
-    fn cpu(self) -> Option<usize> {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        match self {
-            Self::Last => Some(cpus - 1),
-            Self::Cpu(cpu) => Some(cpu),
-            Self::Off => None,
-        }
-    }
-}
-
 fn print(outcome: &Outcome, json: bool) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     if json {
@@ -282,15 +265,4 @@ fn print(outcome: &Outcome, json: bool) -> Result<()> {
         write!(stdout, "{}", report::render(outcome))?;
     }
     Ok(())
-}
-
-fn pin(text: &str) -> Result<Pin, String> {
-    match text {
-        "last" => Ok(Pin::Last),
-        "off" => Ok(Pin::Off),
-        cpu => cpu
-            .parse()
-            .map(Pin::Cpu)
-            .map_err(|_| "expected a CPU number, last or off".to_owned()),
-    }
 }

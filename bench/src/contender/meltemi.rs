@@ -91,7 +91,7 @@ pub(crate) fn build() -> Result<()> {
 }
 
 /// A program of the same build: debug beside debug, release beside release.
-fn sibling(name: &str) -> Option<PathBuf> {
+pub(crate) fn sibling(name: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     Some(own.parent()?.join(name)).filter(|path: &PathBuf| Path::is_file(path))
 }

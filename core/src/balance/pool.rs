@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meltemi_policy::{WeightedCycle, load};
 
@@ -17,32 +18,35 @@ pub(super) struct Seat {
     pub(super) group: usize,
 }
 
-#[derive(Debug)]
+/// A clone shares its hosts, and has turns of its own.
+#[derive(Clone, Debug)]
 pub(super) struct Pool {
     /// The hosts of each group, one group after the other.
-    seats: Vec<Seat>,
+    seats: Arc<[Seat]>,
     /// One, unless localities share the tier by weight.
     groups: Vec<Group>,
-    between_groups: Option<WeightedCycle>,
+    between_groups: Option<Arc<WeightedCycle>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     /// Where its hosts start in the pool.
     start: usize,
     len: usize,
-    cycle: WeightedCycle,
+    cycle: Arc<WeightedCycle>,
     turn: u64,
-    /// Where its hosts weigh differently, and take turns by their load.
-    schedule: Option<RefCell<Schedule>>,
 }
 
+/// Of each group of a pool, where its hosts weigh differently: they take turns by their load.
+#[derive(Debug, Default)]
+pub(super) struct Schedules(Vec<Option<RefCell<Schedule>>>);
+
 impl Pool {
-    /// All hosts are one group; round robin starts at `turn`.
-    pub(super) fn flat(seats: Vec<Seat>, turn: u64) -> Self {
-        let groups = Group::of(&seats, 0, turn).into_iter().collect();
+    /// All hosts are one group.
+    pub(super) fn flat(seats: Vec<Seat>) -> Self {
+        let groups = Group::of(&seats, 0).into_iter().collect();
         Self {
-            seats,
+            seats: seats.into(),
             groups,
             between_groups: None,
         }
@@ -54,8 +58,8 @@ impl Pool {
     /// locality weighted balancing.
     pub(super) fn by_group(
         seats: Vec<(Seat, bool)>,
-        (weights, overprovisioning): (&[u64], u32),
-        turn: u64,
+        weights: &[u64],
+        overprovisioning: u32,
     ) -> Self {
         let mut by_group: BTreeMap<usize, (usize, Vec<Seat>)> = BTreeMap::new();
         for (seat, here) in seats {
@@ -63,26 +67,30 @@ impl Pool {
             *total += 1;
             present.extend(here.then_some(seat));
         }
-        let mut pool = Self {
-            seats: Vec::new(),
-            groups: Vec::new(),
-            between_groups: None,
-        };
+        let (mut seats, mut groups) = (Vec::new(), Vec::new());
         let mut effective = Vec::new();
         for (index, (total, present)) in by_group {
-            let Some(group) = Group::of(&present, pool.seats.len(), turn) else {
+            let Some(group) = Group::of(&present, seats.len()) else {
                 continue;
             };
             let weight = weights.get(index).copied().unwrap_or_default();
             let hosts = (count(present.len()), count(total));
             effective.push(load::effective_weight(weight, hosts, overprovisioning));
-            pool.groups.push(group);
-            pool.seats.extend(present);
+            groups.push(group);
+            seats.extend(present);
         }
-        if pool.groups.len() > 1 {
-            pool.between_groups = cycle(&effective);
+        Self {
+            seats: seats.into(),
+            between_groups: (groups.len() > 1).then(|| cycle(&effective)).flatten(),
+            groups,
         }
-        pool
+    }
+
+    /// Round robin starts at `turn`.
+    pub(super) fn start(&mut self, turn: u64) {
+        for group in &mut self.groups {
+            group.turn = turn;
+        }
     }
 
     pub(super) fn seats(&self) -> &[Seat] {
@@ -139,19 +147,25 @@ impl Pool {
     }
 
     /// Lets hosts that weigh differently take turns by their load, as Envoy's least request balancer does.
-    pub(super) fn schedule(&mut self, draws: &mut Draws) {
-        let seats = &self.seats;
-        for group in &mut self.groups {
-            let weights = seats.iter().skip(group.start).take(group.len);
+    pub(super) fn schedules(&self, draws: &mut Draws) -> Schedules {
+        let groups = self.groups.iter();
+        let schedules = groups.map(|group| {
+            let weights = self.seats.iter().skip(group.start).take(group.len);
             let weights = weights.map(|seat| seat.weight);
             let is_uneven = weights.clone().max() != weights.clone().min();
-            group.schedule =
-                is_uneven.then(|| RefCell::new(Schedule::new(weights.map(f64::from), draws)));
-        }
+            is_uneven.then(|| RefCell::new(Schedule::new(weights.map(f64::from), draws)))
+        });
+        Schedules(schedules.collect())
     }
 
     /// The position of the host whose turn it is, where there are turns.
-    pub(super) fn scheduled(&self, group: usize, load: &impl Fn(usize) -> u64) -> Option<usize> {
+    pub(super) fn scheduled(
+        &self,
+        group: usize,
+        schedules: &Schedules,
+        load: &impl Fn(usize) -> u64,
+    ) -> Option<usize> {
+        let schedule = schedules.0.get(group)?.as_ref()?;
         let group = self.groups.get(group)?;
         let weight = |position: usize| {
             let seat = self.seats.get(group.start + position);
@@ -159,7 +173,6 @@ impl Pool {
                 f64::from(seat.weight) / (load(seat.host) as f64 + 1.0)
             })
         };
-        let schedule = group.schedule.as_ref()?;
         Some(group.start + schedule.borrow_mut().pick(weight)?)
     }
 
@@ -212,14 +225,13 @@ impl Pool {
 }
 
 impl Group {
-    fn of(seats: &[Seat], start: usize, turn: u64) -> Option<Self> {
+    fn of(seats: &[Seat], start: usize) -> Option<Self> {
         let weights: Vec<u64> = seats.iter().map(|seat| u64::from(seat.weight)).collect();
         Some(Self {
             start,
             len: seats.len(),
             cycle: cycle(&weights)?,
-            turn,
-            schedule: None,
+            turn: 0,
         })
     }
 }
@@ -229,7 +241,7 @@ fn count(hosts: usize) -> u32 {
 }
 
 /// Weights of any size, at the precision that a cycle has; `None` if there is none.
-fn cycle(weights: &[u64]) -> Option<WeightedCycle> {
+fn cycle(weights: &[u64]) -> Option<Arc<WeightedCycle>> {
     let sum = weights
         .iter()
         .fold(0u64, |sum, weight| sum.saturating_add(*weight));
@@ -242,5 +254,5 @@ fn cycle(weights: &[u64]) -> Option<WeightedCycle> {
             _ => u32::try_from((weight / scale).max(1)).unwrap_or(u32::MAX),
         })
         .collect();
-    WeightedCycle::new(&weights).ok()
+    WeightedCycle::new(&weights).ok().map(Arc::new)
 }

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::config::{Address, Endpoint, Endpoints};
+use crate::config::{Address, Endpoint, Endpoints, Health};
 
 const DECAY: Duration = Duration::from_secs(10);
 const MILLISECOND: u64 = 1_000_000;

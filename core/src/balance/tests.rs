@@ -10,7 +10,7 @@ use meltemi_policy::{Distribution, LocalityRule, PriorityLabel, RegionFailover};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Address, Endpoint, Endpoints};
+use crate::config::{Address, Endpoint, Endpoints, Health};
 
 const IDLE: fn(usize) -> u64 = |_| 0;
 
@@ -69,7 +69,7 @@ fn all(balancer: &mut Balancer, random: u64) -> Vec<usize> {
 }
 
 fn counts(balancer: &mut Balancer, requests: u64) -> Vec<u64> {
-    let mut counts = vec![0; balancer.hosts];
+    let mut counts = vec![0; balancer.plan.hosts];
     let mut seeds = Draws::new(1);
     for _ in 0..requests {
         counts[first(balancer, seeds.next()).unwrap()] += 1;
@@ -568,7 +568,7 @@ proptest! {
         balancer.set_ejected(|host| ejected[host]);
         let usable = usable(&balancer, &cluster, &ejected);
         let tiers = balancer.host_tiers();
-        let mut of_tier = vec![0.0; balancer.tiers];
+        let mut of_tier = vec![0.0; balancer.plan.tiers];
         for (host, share) in balancer.shares().into_iter().enumerate() {
             prop_assert!(share == 0.0 || usable.contains(&host));
             if let Some(tier) = tiers[host] {

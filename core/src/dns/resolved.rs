@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Names, question};
+use crate::balance::Layouts;
 use crate::config::{
     Address, Cluster, Discovery, Dns, DnsKind, DnsTarget, Endpoint, Endpoints, Logical, Snapshot,
 };
@@ -13,6 +14,7 @@ use crate::config::{
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
     clusters: HashMap<String, Joined>,
+    layouts: Layouts,
     /// How often other addresses were put in.
     changes: u64,
 }
@@ -55,11 +57,16 @@ impl Resolved {
         for (name, joined) in &self.clusters {
             clusters.insert(name.clone(), Arc::clone(&joined.cluster));
         }
-        Arc::new(Snapshot {
+        let before = snapshot.layouts.clone();
+        let before = before.with(self.clusters.keys(), &self.layouts);
+        let addressed = Snapshot {
             clusters,
             version: format!("{}.{}", snapshot.version, self.changes),
             ..Snapshot::clone(snapshot)
-        })
+        };
+        let addressed = addressed.laid_out(&before);
+        self.layouts.clone_from(&addressed.layouts);
+        Arc::new(addressed)
     }
 }
 

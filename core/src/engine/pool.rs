@@ -187,23 +187,6 @@ impl Engine {
         }
     }
 
-    /// Endpoints that the configuration no longer has, or whose connections were made otherwise than it
-    /// asks for: their connections close once they are idle.
-    pub(super) fn withdraw_hosts(&mut self, hosts: &[HostKey]) {
-        for host in hosts {
-            let connections = self
-                .tables
-                .hosts
-                .get(*host)
-                .map(|host| host.connections.clone())
-                .unwrap_or_default();
-            for key in connections {
-                self.retire_server(key);
-            }
-            self.tables.drop_host_if_unused(*host);
-        }
-    }
-
     /// Takes no new requests; closes when the last answer is in.
     pub(super) fn retire_server(&mut self, key: ServerKey) {
         if let Some(server) = self.servers.get_mut(key) {

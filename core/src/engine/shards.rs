@@ -1,6 +1,7 @@
 //! How a cluster's endpoints divide the keys: by what they say, by a hash, or not at all.
 
 use std::cell::{Cell, LazyCell, RefCell};
+use std::sync::Arc;
 
 use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
 use meltemi_policy::{HashPolicy, HashTables, Hashing, hashing::Bound};
@@ -46,12 +47,12 @@ pub(super) struct Hashed {
     pub(super) kind: Hashing,
     pub(super) hosts: Vec<HostKey>,
     /// What is hashed of each.
-    pub(super) names: Vec<String>,
+    pub(super) names: Arc<[String]>,
     /// What of a request is hashed, where the route does not say; nothing: the protocol's key.
     pub(super) policies: Vec<HashPolicy>,
     /// As [`crate::config::Cluster::hash_balance_factor`].
     pub(super) factor: Option<u32>,
-    pub(super) tables: RefCell<HashTables>,
+    pub(super) tables: RefCell<Arc<HashTables>>,
     /// Room for an order of hosts.
     pub(super) order: RefCell<Vec<u32>>,
 }
@@ -294,7 +295,7 @@ impl Division {
     pub(super) fn rehash(&self, balancer: &Balancer) {
         if let Self::Hashed(hashed) = self {
             let tables = balancer.hash_tables(hashed.kind, &hashed.names);
-            hashed.tables.replace(tables);
+            hashed.tables.replace(Arc::new(tables));
         }
     }
 

@@ -3,7 +3,6 @@
 use std::{cell::RefCell, collections::HashSet, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
 use meltemi_codec::{Node, Probe, Topology};
-use meltemi_policy::Locality;
 
 use super::{
     Engine, Timer, TopologyKey,
@@ -11,6 +10,7 @@ use super::{
     tables::{Cluster, Destination, Host, HostKey, Tables},
     timers::TimerKey,
 };
+use crate::balance::Layout;
 use crate::config::{self, Address, Dialled};
 
 /// What asks the servers of one cluster.
@@ -199,7 +199,7 @@ impl Tables {
     ) -> Option<HostKey> {
         let known = self.hosts.get(from)?;
         let usage = Arc::clone(&known.usage);
-        let locality = Locality::default();
+        let locality = Arc::default();
         let mut host = Host::new(&cluster.name, address, locality, &known.metrics, usage);
         host.dial = known.dial.clone();
         Some(self.hosts.insert(host))
@@ -227,6 +227,7 @@ impl Tables {
         &self,
         name: &str,
         config: &config::Cluster,
+        layout: &Layout,
         hosts: &[HostKey],
     ) -> Division {
         if config.topology.is_none() {
@@ -234,10 +235,10 @@ impl Tables {
                 Some(kind) => Division::Hashed(Hashed {
                     kind,
                     hosts: hosts.to_vec(),
-                    names: config.hashed_names().collect(),
+                    names: Arc::clone(layout.names()),
                     policies: config.hash_policy.clone(),
                     factor: config.hash_balance_factor,
-                    tables: RefCell::default(),
+                    tables: RefCell::new(Arc::clone(layout.tables())),
                     order: RefCell::default(),
                 }),
                 None => Division::None,

@@ -24,6 +24,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::encrypted::Encrypted;
 use super::table::{Change, Kind, Rejection, Table};
+use crate::balance::Layouts;
 use crate::config::{
     Cluster, Endpoints, Listener, Proxy, RouteConfig, Secret, Service, Snapshot, locality,
 };
@@ -55,6 +56,7 @@ pub struct Subscriptions {
     /// keeps its identity.
     joined: HashMap<String, Joined>,
     encrypted: Encrypted,
+    layouts: Layouts,
     published: Option<String>,
 }
 
@@ -96,6 +98,7 @@ impl Subscriptions {
             endpoints: Table::named(),
             joined: HashMap::new(),
             encrypted: Encrypted::default(),
+            layouts: Layouts::default(),
             published: None,
         }
     }
@@ -174,7 +177,7 @@ impl Subscriptions {
         }
         self.published = Some(version.clone());
         let proxy = self.proxy();
-        Some(Snapshot {
+        let snapshot = Snapshot {
             listeners: self.encrypted.join(&self.listeners, &self.secrets),
             services: owned(&self.services),
             routes: owned(&self.routes),
@@ -182,7 +185,11 @@ impl Subscriptions {
             locality: proxy.locality,
             labels: proxy.labels,
             version,
-        })
+            layouts: Layouts::default(),
+        };
+        let snapshot = snapshot.laid_out(&self.layouts);
+        self.layouts.clone_from(&snapshot.layouts);
+        Some(snapshot)
     }
 
     /// This proxy, by what was said at the command line and what the control plane knows.

@@ -14,6 +14,7 @@ use std::{
 
 use meltemi_codec::kit::sample::{ById, InOrder};
 use meltemi_core::{
+    balance::Layouts,
     config::{Address, Endpoint, Health, LbPolicy},
     engine::{Action, ConnectionId, Engine, QuestionId},
     protocols::Protocols,
@@ -37,6 +38,7 @@ pub(crate) struct World {
     telemetry: Telemetry,
     random: SmallRng,
     engine: Engine,
+    layouts: Layouts,
     start: Instant,
     now: Duration,
     clients: BTreeMap<u64, Client>,
@@ -102,6 +104,7 @@ impl World {
             dialect,
             telemetry,
             engine,
+            layouts: Layouts::default(),
             start,
             now: Duration::ZERO,
             clients: BTreeMap::new(),
@@ -257,7 +260,12 @@ impl World {
             },
             _ => LbPolicy::Random,
         };
-        let snapshot = snapshot(self.dialect, hosts, lb, self.policy);
+        let mut snapshot = snapshot(self.dialect, hosts, lb, self.policy);
+        // As the proxy does; every third time the worker has to see for itself.
+        if !self.totals.configurations.is_multiple_of(3) {
+            snapshot = snapshot.laid_out(&self.layouts);
+        }
+        self.layouts.clone_from(&snapshot.layouts);
         let now = self.instant();
         self.engine.configure(&snapshot, now);
     }

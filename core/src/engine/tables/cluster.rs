@@ -1,10 +1,11 @@
 //! A cluster: its endpoints, who of them is asked, and how they are connected to.
 
+mod endpoints;
+
 use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-    rc::Rc,
-    sync::Arc,
+    cell::{Cell, RefCell},
+    collections::HashSet,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -12,18 +13,18 @@ use meltemi_codec::Constraint;
 use meltemi_policy::{Locality, Warmup};
 use slotmap::SlotMap;
 
-use super::{HostKey, Limits, Tables, budget::Budget};
+use super::{HostKey, Limits, budget::Budget};
 use crate::{
-    balance::{Balancer, PeakEwma, Run},
+    balance::{Balancer, Layout, Origin, PeakEwma, Run},
     circuit::{Permit, Usage},
-    config::{self, Address, Health, LbPolicy, Snapshot},
+    config::{self, Address, Health, LbPolicy},
     engine::{
         ServerKey, TopologyKey,
         health::Attention,
         shards::{Division, Hashed, Owner},
     },
     outlier::Counts,
-    telemetry::{ClusterMetrics, WorkerTelemetry},
+    telemetry::ClusterMetrics,
     tls::Tls,
 };
 
@@ -41,6 +42,12 @@ pub(in crate::engine) struct Cluster {
     /// `None`: nothing bounds its requests.
     pub(in crate::engine) limits: Option<Limits>,
     balancer: Option<RefCell<Balancer>>,
+    /// What it was made of. Weak: what workers still hold of old ones is little, and not theirs to
+    /// drop.
+    layout: Weak<Layout>,
+    /// Some of its endpoints are left out.
+    lacks_some: Cell<bool>,
+    dial: Dial,
     /// `None`: its endpoints have all of their weight at once.
     warming: Option<Warming>,
 }
@@ -74,7 +81,7 @@ impl Warming {
 pub(in crate::engine) struct Host {
     pub(in crate::engine) cluster: Arc<str>,
     pub(in crate::engine) address: Address,
-    pub(in crate::engine) locality: Locality,
+    pub(in crate::engine) locality: Arc<Locality>,
     pub(in crate::engine) dial: Dial,
     pub(in crate::engine) metrics: ClusterMetrics,
     /// What all workers use of its cluster.
@@ -97,6 +104,8 @@ pub(in crate::engine) struct Host {
     since: Option<Instant>,
     /// The configuration has it, or the other endpoints of its cluster do.
     pub(in crate::engine) configured: bool,
+    /// The configuration names it among the endpoints of its cluster.
+    listed: bool,
 }
 
 /// How the endpoints of a cluster are connected to.
@@ -120,6 +129,16 @@ impl Dial {
             most: config.limits.connections,
             idle: config.idle_timeout,
         }
+    }
+
+    /// Whether endpoints need not be told.
+    fn is(&self, other: &Self) -> bool {
+        let tls = |dial: &Self| dial.tls.as_ref().map(Arc::as_ptr);
+        self.timeout == other.timeout
+            && self.keepalive == other.keepalive
+            && tls(self) == tls(other)
+            && self.most == other.most
+            && self.idle == other.idle
     }
 
     /// Whether connections that were made by the other would not be what is asked for now. New
@@ -155,6 +174,9 @@ impl Cluster {
             budget: None,
             limits: None,
             balancer: None,
+            layout: Weak::new(),
+            lacks_some: Cell::new(false),
+            dial: Dial::default(),
             warming: None,
         }
     }
@@ -300,19 +322,55 @@ impl Cluster {
         parts.iter().flatten().any(|part| *part < 1.0)
     }
 
+    /// Whether it is what another one would be that was made of this.
+    fn is_of(&self, layout: &Arc<Layout>) -> bool {
+        self.layout.as_ptr() == Arc::as_ptr(layout)
+    }
+
+    /// Where its endpoints are now. `None`: they have to be looked for.
+    fn origin<'l>(&self, layout: &'l Layout) -> Option<&'l Origin> {
+        let origin = layout.origin(&self.layout);
+        origin.filter(|_| !self.learns())
+    }
+
+    /// Whether its servers say which there are.
+    fn learns(&self) -> bool {
+        matches!(self.division, Division::Learned(_))
+    }
+
+    /// What its endpoints are that are left out, as the balancer is to know.
     fn apply_ejections(&self, hosts: &SlotMap<HostKey, Host>) {
+        let ejected: Vec<bool> = self
+            .hosts
+            .iter()
+            .map(|key| hosts.get(*key).is_some_and(|host| host.ejected))
+            .collect();
+        let lacks_some = ejected.contains(&true);
+        // One that lacks nobody is as it was made.
+        if !self.lacks_some.replace(lacks_some) && !lacks_some {
+            return;
+        }
         if let Some(balancer) = &self.balancer {
             let mut balancer = balancer.borrow_mut();
-            balancer.set_ejected(|index| {
-                let host = self.hosts.get(index).and_then(|key| hosts.get(*key));
-                host.is_some_and(|host| host.ejected)
-            });
+            balancer.set_ejected(|index| ejected.get(index).copied().unwrap_or(false));
             self.division.rehash(&balancer);
         }
     }
 }
 
 impl Host {
+    /// Takes in what its cluster says of all endpoints, but for how they are dialled.
+    fn obey(&mut self, config: &config::Cluster) {
+        self.latency = match config.lb {
+            LbPolicy::PeakEwma { decay } => {
+                let known = self.latency.take();
+                Some(known.map_or_else(|| PeakEwma::new(decay), |it| it.with_decay(decay)))
+            }
+            _ => None,
+        };
+        self.attention.asked(config.outlier.as_ref());
+    }
+
     /// A connection is gone.
     pub(in crate::engine) fn forget(&mut self, key: ServerKey) {
         self.connections.retain(|other| *other != key);
@@ -341,7 +399,7 @@ impl Host {
     pub(in crate::engine) fn new(
         cluster: &Arc<str>,
         address: Address,
-        locality: Locality,
+        locality: Arc<Locality>,
         metrics: &ClusterMetrics,
         usage: Arc<Usage>,
     ) -> Self {
@@ -362,179 +420,7 @@ impl Host {
             ejected: false,
             since: None,
             configured: true,
-        }
-    }
-}
-
-/// The endpoints that there were before an update.
-type Known = HashMap<(Arc<str>, Address), HostKey>;
-
-impl Tables {
-    /// How all endpoints are connected to from now on, learned ones included. Returns those whose
-    /// connections are not what is asked for any more.
-    pub(super) fn update_dials(&mut self, snapshot: &Snapshot) -> Vec<HostKey> {
-        let mut outdated = Vec::new();
-        for (key, host) in &mut self.hosts {
-            let Some(config) = snapshot.clusters.get(&*host.cluster) else {
-                continue;
-            };
-            let dial = Dial::of(config);
-            if host.dial.differs(&dial) {
-                outdated.push(key);
-            }
-            host.dial = dial;
-        }
-        outdated
-    }
-
-    pub(super) fn update_clusters(
-        &mut self,
-        snapshot: &Snapshot,
-        telemetry: &WorkerTelemetry,
-        random: u64,
-    ) -> Vec<HostKey> {
-        let mut known: Known = self
-            .hosts
-            .iter()
-            .map(|(key, host)| ((Arc::clone(&host.cluster), host.address.clone()), key))
-            .collect();
-        let mut clusters = HashMap::new();
-        for (name, config) in &snapshot.clusters {
-            let name: Arc<str> = Arc::from(name.as_str());
-            let metrics = telemetry.cluster(&name);
-            let hosts = self.place_endpoints((&name, config), &metrics, &mut known);
-            let seeds = self.place_seeds((&name, config), &metrics, &mut known, &hosts);
-            let balancer = Balancer::new(config, snapshot.place(), random);
-            let usage = self.circuits.cluster(&name);
-            let before = self.clusters.get(&*name);
-            let before = before.and_then(|cluster| cluster.budget.as_ref());
-            let cluster = Cluster {
-                division: self.division(&name, config, &hosts),
-                name: Arc::clone(&name),
-                hosts,
-                seeds,
-                limits: Limits::of(config.limits, &usage, &metrics),
-                budget: Some(Budget::new(config, &usage, metrics, before)),
-                most_unknown: usize::try_from(config.max_unknown_nodes).unwrap_or(usize::MAX),
-                balancer: Some(RefCell::new(balancer)),
-                warming: Warming::of(config),
-            };
-            cluster.apply_ejections(&self.hosts);
-            clusters.insert(name.to_string(), Rc::new(cluster));
-        }
-        for cluster in clusters.values() {
-            // What was learned stays, whether the configuration names it or not.
-            let learned: HashSet<_> = cluster.known_hosts().collect();
-            known.retain(|_, host| !learned.contains(host));
-        }
-        self.clusters = clusters;
-        let gone: Vec<_> = known.into_values().collect();
-        for key in &gone {
-            if let Some(host) = self.hosts.get_mut(*key) {
-                host.configured = false;
-            }
-        }
-        gone
-    }
-
-    fn place_endpoints(
-        &mut self,
-        (name, config): (&Arc<str>, &config::Cluster),
-        metrics: &ClusterMetrics,
-        known: &mut Known,
-    ) -> Vec<HostKey> {
-        let mut hosts = Vec::with_capacity(config.endpoints.hosts.len());
-        for endpoint in &config.endpoints.hosts {
-            let key = self.place_host((name, config), &endpoint.address, metrics, known);
-            if let Some(host) = self.hosts.get_mut(key) {
-                host.locality = endpoint.locality.clone();
-            }
-            hosts.push(key);
-        }
-        hosts
-    }
-
-    /// Seeds may be endpoints that the configuration lists too.
-    fn place_seeds(
-        &mut self,
-        (name, config): (&Arc<str>, &config::Cluster),
-        metrics: &ClusterMetrics,
-        known: &mut Known,
-        hosts: &[HostKey],
-    ) -> Vec<HostKey> {
-        let listed = &config.endpoints.hosts;
-        let seeds = config.topology.iter().flat_map(|topology| &topology.seeds);
-        seeds
-            .map(|seed| {
-                let index = listed.iter().position(|listed| listed.address == *seed);
-                index
-                    .and_then(|index| hosts.get(index).copied())
-                    .unwrap_or_else(|| self.place_host((name, config), seed, metrics, known))
-            })
-            .collect()
-    }
-
-    /// The endpoint at this address, which may be an old acquaintance.
-    fn place_host(
-        &mut self,
-        (name, config): (&Arc<str>, &config::Cluster),
-        address: &Address,
-        metrics: &ClusterMetrics,
-        known: &mut Known,
-    ) -> HostKey {
-        let key = known
-            .remove(&(Arc::clone(name), address.clone()))
-            .unwrap_or_else(|| {
-                let usage = self.circuits.cluster(name);
-                let host = Host::new(name, address.clone(), Locality::default(), metrics, usage);
-                self.hosts.insert(host)
-            });
-        if let Some(host) = self.hosts.get_mut(key) {
-            host.dial = Dial::of(config);
-            host.latency = match config.lb {
-                LbPolicy::PeakEwma { decay } => {
-                    let known = host.latency.take();
-                    Some(known.map_or_else(|| PeakEwma::new(decay), |it| it.with_decay(decay)))
-                }
-                _ => None,
-            };
-            host.attention.asked(config.outlier.as_ref());
-            host.configured = true;
-        }
-        key
-    }
-
-    pub(in crate::engine) fn set_ejected(&mut self, name: &str, ejected: &[Address]) {
-        let Some(cluster) = self.clusters.get(name) else {
-            return;
-        };
-        for key in &cluster.hosts {
-            if let Some(host) = self.hosts.get_mut(*key) {
-                host.ejected = ejected.contains(&host.address);
-            }
-        }
-        cluster.apply_ejections(&self.hosts);
-    }
-
-    /// Gives new endpoints of all clusters the part of their weight that is due now. Returns how long
-    /// that is right; `None`: until something else changes.
-    pub(in crate::engine) fn warm_up(&mut self, now: Instant) -> Option<Duration> {
-        let hosts = &mut self.hosts;
-        let warming = self.clusters.values().filter_map(|cluster| {
-            let is_warming = cluster.warm_up(hosts, now);
-            let warming = cluster.warming.as_ref().filter(|_| is_warming)?;
-            Some(warming.step())
-        });
-        warming.min()
-    }
-
-    /// Forgets an endpoint that is withdrawn and has no connection left.
-    pub(in crate::engine) fn drop_host_if_unused(&mut self, key: HostKey) {
-        let unused = self.hosts.get(key).is_some_and(|host| {
-            !host.configured && host.connections.is_empty() && host.active == 0
-        });
-        if unused {
-            self.hosts.remove(key);
+            listed: false,
         }
     }
 }
