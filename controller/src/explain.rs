@@ -151,6 +151,15 @@ pub enum ExplainError {
     Routes { server: String, reason: String },
 }
 
+impl ExplainError {
+    fn routes(server: &Server, reason: impl ToString) -> Self {
+        Self::Routes {
+            server: server.name.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
 /// Explains a request by the manifests under these paths.
 ///
 /// # Errors
@@ -172,16 +181,11 @@ pub fn run(
 fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanation, ExplainError> {
     let (service, port) = request::service(model, &query.service)?;
     let server = request::server(model, service, port, query.gateway.as_deref())?;
-    let schema = settings
-        .protocols
-        .iter()
-        .find(|p| p.id == server.protocol.plugin);
+    let mut protocols = settings.protocols.iter();
+    let schema = protocols.find(|p| p.id == server.protocol.plugin);
     let attributes = request::attributes(service, schema, query)?;
     let rules = server.rules.iter().map(|rule| (rule.matches(), rule));
-    let table = RouteTable::new(rules).map_err(|refused| ExplainError::Routes {
-        server: server.name.to_string(),
-        reason: refused.to_string(),
-    })?;
+    let table = RouteTable::new(rules).map_err(|reason| ExplainError::routes(server, reason))?;
     let source = query.source.map(|address| address.to_canonical());
     let value = |name: &str| {
         let found = attributes.iter().find(|a| a.name == name)?;
