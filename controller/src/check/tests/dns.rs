@@ -48,7 +48,7 @@ fn what_cannot_be_resolved_is_said_where_it_stands() {
         (
             "DNS",
             "  endpoints: [{address: 10.0.0.1, labels: {version: v1}}, {address: '::1', labels: {version: v2}}]".to_owned(),
-            &["service.yaml:8:15", "warning[NotInForce]: nothing is resolved", "write `resolution: STATIC`"],
+            &["service.yaml:8:3", "warning[NotInForce]: nothing is resolved", "write `resolution: STATIC`"],
         ),
         ("DYNAMIC_DNS", String::new(), &["service.yaml:8:15", "warning[DnsUnavailable]", "write `resolution: DNS`"]),
         (
