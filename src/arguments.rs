@@ -273,6 +273,15 @@ pub(crate) struct Process {
     /// One JSON line for each exchange: a file, `-` for standard output, or `off`.
     #[arg(long, value_name = "PATH", default_value = "off")]
     pub(crate) access_log: Destination,
+    /// How many percent of the exchanges have a line there, drawn by chance: 0 to 100.
+    #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = percent)]
+    pub(crate) access_log_percent: f64,
+}
+
+fn percent(text: &str) -> Result<f64, &'static str> {
+    let percent = text.parse().ok();
+    let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or("expected a number from 0 to 100")
 }
 
 /// Where the proxy runs; a control plane may know it too, and what is said here wins.

@@ -72,6 +72,7 @@ pub(crate) async fn data_plane(
         admin: Some(process.admin),
         workers: process.workers,
         access_log: process.access_log.clone(),
+        access_log_percent: process.access_log_percent,
         dns_servers: process.dns_servers.clone(),
         settings: Settings {
             in_flight: process.max_requests.get(),

@@ -4,6 +4,7 @@
 //! are dropped and counted; no request waits for its line.
 
 mod entry;
+mod sampler;
 mod time;
 mod writer;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 pub use entry::{Attempt, Entry};
+pub(crate) use sampler::Sampler;
 pub use writer::{OpenError, Writer};
 
 /// Entries that may wait for the writer.
@@ -48,9 +50,21 @@ impl std::str::FromStr for Destination {
 pub struct AccessLog {
     entries: SyncSender<Box<Entry>>,
     dropped: Arc<AtomicU64>,
+    percent: f64,
 }
 
 impl AccessLog {
+    /// The same for so many percent of the exchanges, from 0 to 100.
+    #[must_use]
+    pub fn sampled(self, percent: f64) -> Self {
+        Self { percent, ..self }
+    }
+
+    /// How many percent of the exchanges are to be logged.
+    pub(crate) fn percent(&self) -> f64 {
+        self.percent
+    }
+
     /// Hands an exchange over, or counts it as dropped.
     pub fn write(&self, entry: Entry) {
         match self.entries.try_send(Box::new(entry)) {

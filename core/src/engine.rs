@@ -71,6 +71,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::{
+    access_log::{AccessLog, Sampler},
     buckets::Buckets,
     circuit::Circuits,
     config::{Address, Keepalive, Snapshot},
@@ -198,6 +199,7 @@ pub struct Engine {
     warming: Option<TimerKey>,
     leaving: Leaving,
     observer: Observer,
+    logged: Sampler,
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
     exchanges: SlotMap<ExchangeKey, Exchange>,
@@ -232,10 +234,13 @@ impl Engine {
         seed: u64,
         now: Instant,
     ) -> Self {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let logged = telemetry.access_log().map_or(0.0, AccessLog::percent);
         Self {
             settings,
             telemetry,
-            random: SmallRng::seed_from_u64(seed),
+            logged: Sampler::new(logged, &mut random),
+            random,
             origin: now,
             now,
             elapsed: 0,

@@ -41,6 +41,8 @@ pub struct ProxyOptions {
     pub workers: Option<NonZeroUsize>,
     /// Where exchanges are logged.
     pub access_log: Destination,
+    /// How many percent of them, drawn by chance.
+    pub access_log_percent: f64,
     /// What is in flight when the proxy ends has this long to finish.
     pub drain_time: Duration,
     /// DNS servers in the place of the system's, if there are any.
@@ -55,6 +57,7 @@ impl Default for ProxyOptions {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
             workers: None,
             access_log: Destination::Off,
+            access_log_percent: 100.0,
             drain_time: Duration::from_secs(45),
             dns_servers: Vec::new(),
             settings: Settings::default(),
@@ -176,6 +179,7 @@ impl Proxy {
         let (configuration, addressed) = addressed(&options, configuration, &telemetry);
         let dropped = telemetry.process().access_log_dropped();
         let (log, writer) = access_log::Writer::start(&options.access_log, dropped)?.unzip();
+        let log = log.map(|log| log.sampled(options.access_log_percent));
         let workers = 0..worker_count(&options);
         let (reports, received) = mpsc::unbounded_channel();
         let (questions, asked) = Limiter::questions();

@@ -97,6 +97,7 @@ fn what_finds_no_room_is_counted() {
     let log = AccessLog {
         entries,
         dropped: Arc::clone(&dropped),
+        percent: 100.0,
     };
     log.write(entry());
     log.write(entry());

@@ -54,7 +54,12 @@ impl Writer {
             .name("access-log".into())
             .spawn(move || write_all(sink, &waiting, &lost))
             .map_err(|source| open_error("(thread)".into(), source))?;
-        Ok(Some((AccessLog { entries, dropped }, Self(thread))))
+        let log = AccessLog {
+            entries,
+            dropped,
+            percent: 100.0,
+        };
+        Ok(Some((log, Self(thread))))
     }
 
     /// Waits until the last line is written. Every [`AccessLog`] must be gone by then.

@@ -149,7 +149,7 @@ impl Engine {
             && !client.over_limit
             && self.buffered <= self.settings.buffered
             && self.in_flight() < self.settings.in_flight
-            && self.telemetry.access_log().is_none()
+            && !self.logged.takes_next()
             && !self.observer.keeps(client.service)
     }
 
@@ -185,6 +185,7 @@ impl Engine {
             return;
         };
         client.metrics.requests_started(1);
+        self.logged.pass();
         let turn = client.lineup.as_mut().map(Lineup::join);
         let asked = (&*client, whole(bytes, &request.memo));
         let random = &mut self.random;

@@ -1,4 +1,4 @@
-//! The access log's line of an exchange, drawn up only where there is an access log.
+//! The access log's line of an exchange, drawn up only for those that are logged.
 
 use std::time::{Duration, Instant};
 
@@ -56,10 +56,10 @@ impl Engine {
         }
     }
 
-    /// Opens the exchange's line, with the protocol's own attributes.
+    /// Opens the exchange's line if it is to have one, with the protocol's own attributes.
     #[inline(always)]
     pub(super) fn open_log(&mut self, key: ExchangeKey, bytes: &[u8], whole: bool) {
-        if self.telemetry.access_log().is_none() {
+        if !self.logged.take(&mut self.random) {
             return;
         }
         let Some(exchange) = self.exchanges.get_mut(key) else {

@@ -146,7 +146,7 @@ impl Engine {
         request: &Request,
         bytes: &[u8],
     ) -> bool {
-        if !is_ordinary(request) {
+        if !is_ordinary(request) || self.logged.takes_next() {
             return false;
         }
         if run.is_none() {
@@ -252,6 +252,7 @@ impl Engine {
         exchange.idempotent &= request.idempotent;
         self.buffered += sent;
         self.buffered += exchange.keep_another(bytes);
+        self.logged.pass();
         run.joined += 1;
         run.received += bytes.len() as u64;
         true
