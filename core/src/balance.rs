@@ -77,40 +77,26 @@ impl Balancer {
         Self::of(Plan::new(cluster, own), random)
     }
 
-    fn of(plan: Plan, random: u64) -> Self {
-        let mut balancer = Self {
+    /// As all of them are until endpoints are ejected or warm up.
+    fn of(mut plan: Plan, random: u64) -> Self {
+        let mut draws = Draws::new(random);
+        Self {
+            schedules: plan.start_turns(&mut draws),
             plan,
-            draws: Draws::new(random),
-            schedules: Vec::new(),
-        };
-        balancer.start_turns();
-        balancer
+            draws,
+        }
     }
 
     /// Takes the ejected endpoints out, and those that no longer are back in.
     pub fn set_ejected(&mut self, ejected: impl Fn(usize) -> bool) {
         self.plan.set_ejected(ejected);
-        self.start_turns();
+        self.schedules = self.plan.start_turns(&mut self.draws);
     }
 
     /// Gives each endpoint this part of its weight, from 0 to 1, until it is given another.
     pub fn warm_up(&mut self, part: impl Fn(usize) -> f64) {
         self.plan.warm_up(part);
-        self.start_turns();
-    }
-
-    /// What each worker has for itself: whose turn it is.
-    fn start_turns(&mut self) {
-        let is_scheduled = self.plan.policy == LbPolicy::LeastRequest;
-        self.schedules.clear();
-        for pool in &mut self.plan.pools {
-            pool.start(self.draws.next());
-            let schedules = match is_scheduled {
-                true => pool.schedules(&mut self.draws),
-                false => Schedules::default(),
-            };
-            self.schedules.push(schedules);
-        }
+        self.schedules = self.plan.start_turns(&mut self.draws);
     }
 
     /// The endpoints of each hash, as they are now. `names` are what is hashed of them.

@@ -283,9 +283,12 @@ impl Proxy {
     /// it; and before the workers the certificates that they dial with.
     async fn apply(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), ListenError> {
         self.certificates.configure(snapshot).await;
-        self.applied.retain(|before| Arc::strong_count(before) > 1);
-        self.applied.push(Arc::clone(snapshot));
-        self.workers.configure(snapshot);
+        self.workers.configure(snapshot, self.applied.last());
+        let is_new = |last: &Arc<Snapshot>| !Arc::ptr_eq(last, snapshot);
+        if self.applied.last().is_none_or(is_new) {
+            self.applied.retain(|it| Arc::strong_count(it) > 1);
+            self.applied.push(Arc::clone(snapshot));
+        }
         self.outliers.configure(snapshot, Instant::now());
         self.health_checks.configure(snapshot);
         self.listeners.reconcile(snapshot).await

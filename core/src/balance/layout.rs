@@ -1,7 +1,7 @@
 //! What all workers need of a cluster's endpoints, made once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use meltemi_policy::{HashTables, Locality, Place};
 
@@ -14,6 +14,8 @@ use crate::config::{Address, Cluster};
 pub struct Layout {
     cluster: Arc<Cluster>,
     plan: Plan,
+    /// Balancers that wait for their workers.
+    ready: Mutex<Vec<Balancer>>,
     /// What is hashed of each endpoint; nothing where nothing is.
     names: Arc<[String]>,
     tables: Arc<HashTables>,
@@ -55,6 +57,7 @@ impl Layout {
             tables: tables.map_or_else(Arc::default, Arc::new),
             names,
             plan,
+            ready: Mutex::default(),
             cluster,
             origin: None,
         }
@@ -67,8 +70,22 @@ impl Layout {
         }
     }
 
-    /// A worker's own. `random` decides where round robin starts, so that workers do not walk in step.
+    /// Has a balancer ready for each of so many workers.
+    fn make_ready(&self, workers: usize) {
+        let make = || Balancer::of(self.plan.clone(), rand::random());
+        *self.lock() = std::iter::repeat_with(make).take(workers).collect();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Balancer>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker's own. `random` decides where round robin starts, so that workers do not walk in step;
+    /// those that are ready have such numbers of their own.
     pub(crate) fn balancer(&self, random: u64) -> Balancer {
+        if let Some(ready) = self.lock().pop() {
+            return ready;
+        }
         Balancer::of(self.plan.clone(), random)
     }
 
@@ -170,6 +187,16 @@ impl Layouts {
             }
         }
         self
+    }
+
+    /// Has what so many workers need of the layouts that are new since `before`.
+    pub(crate) fn make_ready(&self, before: &Self, workers: usize) {
+        for (name, layout) in &self.by_name {
+            let same = before.by_name.get(name);
+            if same.is_none_or(|same| !Arc::ptr_eq(same, layout)) {
+                layout.make_ready(workers);
+            }
+        }
     }
 
     /// That of a cluster, if it was made.

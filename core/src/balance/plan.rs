@@ -6,7 +6,8 @@ use meltemi_policy::{
     HashTables, Hashing, HostCounts, Place, PriorityLoad, TierHost, hashing, load,
 };
 
-use super::pool::{Pool, Seat};
+use super::draws::Draws;
+use super::pool::{Pool, Schedules, Seat};
 use crate::config::{Cluster, Health, LbPolicy};
 
 /// All that is computed of a cluster; a clone shares what is large.
@@ -153,6 +154,20 @@ impl Plan {
             .chain(degraded)
             .map(|(tier, kind)| self.pool(tier, kind))
             .collect();
+    }
+
+    /// What each worker has for itself: whose turn it is, in each pool.
+    pub(super) fn start_turns(&mut self, draws: &mut Draws) -> Vec<Schedules> {
+        let is_scheduled = self.policy == LbPolicy::LeastRequest;
+        let pools = self.pools.iter_mut();
+        let schedules = pools.map(|pool| {
+            pool.start(draws.next());
+            match is_scheduled {
+                true => pool.schedules(draws),
+                false => Schedules::default(),
+            }
+        });
+        schedules.collect()
     }
 
     /// The percentage of the load that goes to each pool. A panicking tier has one pool for all.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::limiter::Questions;
 use super::stream::Accepted;
 use super::worker::{COMMANDS, Command, Shared, Worker};
+use crate::balance::Layouts;
 use crate::buckets::Buckets;
 use crate::circuit::Circuits;
 use crate::config::{Address, Snapshot};
@@ -134,7 +135,10 @@ impl Workers {
     }
 
     /// Forwards a configuration.
-    pub(crate) fn configure(&self, snapshot: &Arc<Snapshot>) {
+    pub(crate) fn configure(&self, snapshot: &Arc<Snapshot>, before: Option<&Arc<Snapshot>>) {
+        let none = Layouts::default();
+        let before = before.map_or(&none, |before| &before.layouts);
+        snapshot.layouts.make_ready(before, self.handles.len());
         for worker in &self.handles {
             worker.tell(Command::Configure(Arc::clone(snapshot)));
         }

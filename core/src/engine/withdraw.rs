@@ -35,8 +35,14 @@ impl Engine {
                 leaving.connections.push(*key);
             }
         }
-        if !leaving.is_timed {
-            self.let_go();
+        let is_small = leaving.connections.len() <= CONNECTIONS && leaving.hosts.len() <= HOSTS;
+        if leaving.is_timed {
+            return;
+        }
+        // Of many, the first too wait until this turn's requests were served.
+        match is_small {
+            true => self.let_go(),
+            false => self.let_go_soon(),
         }
     }
 
@@ -54,10 +60,14 @@ impl Engine {
             };
             self.tables.drop_host_if_unused(host);
         }
-        let leaving = &mut self.leaving;
-        leaving.is_timed = !(leaving.connections.is_empty() && leaving.hosts.is_empty());
-        if leaving.is_timed {
-            self.timers.set(self.now + PAUSE, Timer::Withdraw);
+        self.leaving.is_timed = false;
+        if !(self.leaving.connections.is_empty() && self.leaving.hosts.is_empty()) {
+            self.let_go_soon();
         }
+    }
+
+    fn let_go_soon(&mut self) {
+        self.leaving.is_timed = true;
+        self.timers.set(self.now + PAUSE, Timer::Withdraw);
     }
 }

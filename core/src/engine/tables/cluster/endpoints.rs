@@ -84,7 +84,9 @@ impl Tables {
                 clusters.insert((*name).clone(), Rc::clone(same));
                 continue;
             }
-            let name: Arc<str> = Arc::from(name.as_str());
+            // One name for all, so that endpoints of a cluster are known by its address.
+            let known_as = before.as_ref().map(|before| Arc::clone(&before.name));
+            let name = known_as.unwrap_or_else(|| Arc::from(name.as_str()));
             let metrics = telemetry.cluster(&name);
             let mut placing = Placing {
                 cluster: (&name, config),
@@ -127,9 +129,13 @@ impl Tables {
     /// Endpoints that no cluster lists, or that have to be looked for: their cluster is none of those
     /// whose endpoints can be `followed`.
     fn strangers(&self, followed: &HashSet<&str>) -> Known {
+        let mut last: Option<(&Arc<str>, bool)> = None;
+        let mut is_followed = |cluster| match last {
+            Some((name, is_followed)) if Arc::ptr_eq(name, cluster) => is_followed,
+            _ => last.insert((cluster, followed.contains(&**cluster))).1,
+        };
         let hosts = self.hosts.iter();
-        let strangers =
-            hosts.filter(|(_, host)| !host.listed || !followed.contains(&*host.cluster));
+        let strangers = hosts.filter(|(_, host)| !host.listed || !is_followed(&host.cluster));
         strangers
             .map(|(key, host)| ((Arc::clone(&host.cluster), host.address.clone()), key))
             .collect()
@@ -186,7 +192,7 @@ impl Tables {
         for ((address, locality), was) in layout.endpoints().zip(&origin.places) {
             let found = was.and_then(|was| Some((was, left.get_mut(was.place)?)));
             let Some((was, place)) = found else {
-                hosts.push(self.list_host(address, locality, placing));
+                hosts.push(self.place_host((address, locality), true, placing));
                 continue;
             };
             let key = std::mem::take(place);
@@ -205,23 +211,8 @@ impl Tables {
     fn place_endpoints(&mut self, layout: &Layout, placing: &mut Placing<'_>) -> Vec<HostKey> {
         let endpoints = layout.endpoints();
         endpoints
-            .map(|(address, locality)| self.list_host(address, locality, placing))
+            .map(|endpoint| self.place_host(endpoint, true, placing))
             .collect()
-    }
-
-    /// An endpoint that the configuration lists and that is not where it was.
-    fn list_host(
-        &mut self,
-        address: &Address,
-        locality: &Arc<Locality>,
-        placing: &mut Placing<'_>,
-    ) -> HostKey {
-        let key = self.place_host((address, locality), placing);
-        if let Some(host) = self.hosts.get_mut(key) {
-            host.listed = true;
-            placing.lacks_some |= host.ejected;
-        }
-        key
     }
 
     /// Seeds may be endpoints that the configuration lists too.
@@ -235,7 +226,7 @@ impl Tables {
                 let index = listed.iter().position(|listed| listed.address == *seed);
                 index
                     .and_then(|index| hosts.get(index).copied())
-                    .unwrap_or_else(|| self.place_host((seed, &locality), placing))
+                    .unwrap_or_else(|| self.place_host((seed, &locality), false, placing))
             })
             .collect()
     }
@@ -244,6 +235,7 @@ impl Tables {
     fn place_host(
         &mut self,
         (address, locality): (&Address, &Arc<Locality>),
+        listed: bool,
         placing: &mut Placing<'_>,
     ) -> HostKey {
         let (name, config) = placing.cluster;
@@ -251,18 +243,20 @@ impl Tables {
             true => None,
             false => placing.known.remove(&(Arc::clone(name), address.clone())),
         };
-        let key = known.unwrap_or_else(|| {
+        let Some((key, host)) = known.and_then(|key| Some((key, self.hosts.get_mut(key)?))) else {
             let usage = Arc::clone(&placing.usage);
             let (address, locality) = (address.clone(), Arc::clone(locality));
-            let host = Host::new(name, address, locality, placing.metrics, usage);
-            self.hosts.insert(host)
-        });
-        if let Some(host) = self.hosts.get_mut(key) {
-            host.locality = Arc::clone(locality);
+            let mut host = Host::new(name, address, locality, placing.metrics, usage);
             host.dial = placing.dial.clone();
+            host.listed = listed;
             host.obey(config);
-            host.configured = true;
-        }
+            return self.hosts.insert(host);
+        };
+        placing.lacks_some |= host.ejected;
+        host.locality = Arc::clone(locality);
+        host.dial = placing.dial.clone();
+        (host.configured, host.listed) = (true, listed);
+        host.obey(config);
         key
     }
 
