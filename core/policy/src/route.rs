@@ -7,6 +7,7 @@ mod index;
 mod leaf;
 mod matcher;
 mod pattern_set;
+mod re2;
 mod shadow;
 #[cfg(test)]
 mod tests;

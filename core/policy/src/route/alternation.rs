@@ -35,7 +35,7 @@ pub(super) fn values(pattern: &str) -> Option<HashSet<Box<[u8]>>> {
 
 /// What has a meaning of its own, and a backslash takes it away.
 const SPECIAL: &str = r"\.+*?()|[]{}^$#&-~";
-/// Of these, what means itself outside of classes and of the verbose mode.
+/// Of these, what means itself outside of classes.
 const PLAIN_BY_ITSELF: &str = "#&-~";
 
 #[cfg(test)]

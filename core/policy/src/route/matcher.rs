@@ -6,7 +6,7 @@ use std::ops::Range;
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{AttributeMatch, Condition, RegexRefusal, Text, alternation};
+use super::{AttributeMatch, Condition, RegexRefusal, Text, alternation, re2};
 
 /// Compiled size of one regular expression; RE2's own limit in Envoy is of this order.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
@@ -145,17 +145,19 @@ impl Test {
     }
 }
 
-/// Linear in the value's length, as RE2; anchored at both ends, as Envoy's full match.
+/// In RE2's syntax and, as RE2, linear in the value's length; anchored at both ends, as Envoy's full match.
 fn compile(pattern: &str) -> Result<Regex, RegexRefusal> {
     if pattern == "*" {
         return Err(RegexRefusal::Star);
     }
+    let refused = |message| RegexRefusal::Invalid {
+        pattern: pattern.to_owned(),
+        message,
+    };
+    let translated = re2::translated(pattern).map_err(refused)?;
     // On its own first: what is only valid between the anchors' parentheses is not valid.
-    build(pattern)?;
-    // A comment at its end (`(?x)abc # letters`) reaches as far as the line, so it would take the
-    // parenthesis with it. Elsewhere a line's end is a part of the value.
-    build(&format!(r"\A(?:{pattern})\z"))
-        .or_else(|refusal| build(&format!("\\A(?:{pattern}\n)\\z")).map_err(|_| refusal))
+    build(&translated)
+        .and_then(|_| build(&format!(r"\A(?:{translated})\z")))
         .map_err(|refusal| refusal.of(pattern))
 }
 

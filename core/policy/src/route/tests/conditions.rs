@@ -22,10 +22,6 @@ fn conditions_hold_on_the_whole_value() {
         (regex("a", r"v\d+"), "v12", true),
         (regex("a", "(?i)ABC"), "abc", true),
         (regex("a", "a.c"), "aéc", true),
-        // A comment at the end does not take the anchor with it.
-        (regex("a", "(?x) a b # c"), "ab", true),
-        (regex("a", "(?x) a b # c"), "abc", false),
-        (regex("a", "(?x) a # )("), "a", true),
         (regex("a", "a # c"), "a # c", true),
         // A set is looked up, and means what the expression says.
         (regex("a", r"a\.b|c d|"), "a.b", true),
@@ -179,7 +175,7 @@ fn a_condition_speaks_for_itself() {
 
 #[test]
 fn values_need_not_be_text() {
-    let table = table(&[&[prefix("a", "x")], &[regex("a", r"(?-u:\xff)+")]]);
+    let table = table(&[&[prefix("a", "x")], &[regex("a", r"\C\C")]]);
     let of = |value: &'static [u8]| table.select(|_| Some(Cow::Borrowed(value))).map(|(r, _)| r);
     assert_eq!(of(b"x\xff"), Some(0));
     assert_eq!(of(b"\xff\xff"), Some(1));
