@@ -128,7 +128,8 @@ impl HealthChecker {
     }
 
     /// Takes in a new rule and new endpoints. Those that stay keep what is known of them; a new one
-    /// has to pass a check before it counts as healthy.
+    /// has to pass a check before it counts as healthy, unless there were others until now and nobody
+    /// is left. (Envoy keeps endpoints that are withdrawn until a check fails.)
     pub fn update(
         &mut self,
         rule: HealthCheck,
@@ -140,7 +141,9 @@ impl HealthChecker {
     }
 
     fn take_in(&mut self, hosts: impl IntoIterator<Item = Address>, now: Instant) {
-        let trusted = self.hosts.is_empty();
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        let leaves_nobody = !hosts.iter().any(|host| self.is_in_use(host));
+        let trusted = self.hosts.is_empty() || leaves_nobody && self.healthy() > 0;
         let mut before = std::mem::take(&mut self.hosts);
         self.queue.clear();
         for host in hosts {
@@ -200,6 +203,12 @@ impl HealthChecker {
     /// Whether a check of this endpoint passed last, and it counts as healthy.
     pub fn is_healthy(&self, host: &Address) -> bool {
         self.hosts.get(host).is_some_and(|monitor| monitor.healthy)
+    }
+
+    /// Whether it stays, and counts as healthy.
+    fn is_in_use(&self, host: &Address) -> bool {
+        let known = self.hosts.get(host);
+        known.is_some_and(|monitor| !monitor.is_left_out())
     }
 
     /// The endpoints that are left out.

@@ -110,8 +110,7 @@ fn cluster() -> Cluster {
         },
         endpoints: Arc::new(Endpoints {
             hosts: hosts.collect(),
-            overprovisioning: 140,
-            weighted_health: false,
+            ..Endpoints::default()
         }),
         ..Cluster::new(CLUSTER)
     }

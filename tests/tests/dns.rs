@@ -211,6 +211,87 @@ fn each_endpoint_has_its_name_and_its_place() {
     assert!((0..50).all(|_| who(&mut client) == "127.0.0.3"));
 }
 
+/// As in Envoy: what localities weigh is decided before names are resolved.
+#[test]
+fn a_locality_has_its_share_however_many_addresses_its_name_has() {
+    let Some(shop) = Shop::open() else { return };
+    shop.service(
+        "resolution: DNS\n  endpoints:\n  \
+         - {address: many.demo, locality: r1/z1}\n  \
+         - {address: one.demo, locality: r1/z2}",
+    );
+    shop.manifests.write(
+        "rule.yaml",
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: cache}\n\
+         spec: {host: cache.demo, trafficPolicy: {loadBalancer: {localityLbSetting: {distribute: [\
+         {from: '*', to: {'r1/*': 100}}]}}}}\n",
+    );
+    let many = ["127.0.0.2", "127.0.0.4", "127.0.0.5"];
+    shop.dns.set("many.demo", Answer::addresses(&many));
+    shop.dns.set("one.demo", Answer::addresses(&["127.0.0.3"]));
+    let meltemi = shop.run(&[]);
+    let page = cluster(&meltemi);
+    let endpoints = page["endpoints"].as_array().into_iter().flatten();
+    let shares: Vec<_> = endpoints
+        .map(|it| {
+            it["share"]
+                .as_f64()
+                .map(|share| (share * 6.0 / 100.0).round())
+        })
+        .collect();
+    assert_eq!(shares, [1.0, 1.0, 1.0, 3.0].map(Some), "{page}");
+}
+
+/// What holds it is a subscription; whoever ejected it has forgotten it with its address.
+#[test]
+fn an_ejected_endpoint_that_leaves_and_comes_back_is_new() {
+    let Some(shop) = Shop::open() else { return };
+    shop.service("resolution: DNS");
+    shop.manifests.write("routes.yaml", IMPATIENT);
+    let both = ["127.0.0.2", "127.0.0.3"];
+    shop.dns.set("cache.demo", Answer::addresses(&both));
+    let meltemi = shop.run(&[]);
+    let mut subscribers = [connect(&meltemi), connect(&meltemi)];
+    for subscriber in &mut subscribers {
+        subscriber.call("SUBSCRIBE news");
+    }
+    let mut client = connect(&meltemi);
+    until_answers(&mut client, "127.0.0.3");
+    let frozen = shop.servers.last().expect("two servers").process();
+    frozen.signal("STOP");
+    until("it is ejected", || {
+        who(&mut client);
+        (metric(&meltemi, "meltemi_upstream_ejected_endpoints") == 1.0).then_some(())
+    });
+    frozen.signal("CONT");
+    assert!((0..50).all(|_| who(&mut client) == "127.0.0.2"));
+    for (addresses, count) in [(&both[..1], 1), (&both[..], 2)] {
+        shop.dns.set("cache.demo", Answer::addresses(addresses));
+        until("the answer counts", || {
+            let endpoints = cluster(&meltemi)["endpoints"].as_array().map(Vec::len);
+            (endpoints == Some(count)).then_some(())
+        });
+    }
+    until_answers(&mut client, "127.0.0.3");
+}
+
+/// An endpoint that is silent is out for long.
+const IMPATIENT: &str = "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: cache}
+spec: {hosts: [cache.demo], gateways: [edge], routes: [{name: all, timeout: 200ms}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: cache}
+spec:
+  host: cache.demo
+  trafficPolicy:
+    loadBalancer: {simple: ROUND_ROBIN}
+    outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 600s}
+";
+
 #[test]
 fn one_endpoint_of_many_addresses_keeps_its_connections() {
     let Some(shop) = Shop::open() else { return };

@@ -101,6 +101,8 @@ says! {
     peak_ewma_beside_another: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: RANDOM, peakEwma: {decay: 0s}, warmup: {duration: 10s}}\n    outlierDetection";
     peak_ewma_that_is_understood: "rule.yaml" "    outlierDetection" => "    loadBalancer: {peakEwma: {}}\n    outlierDetection";
     warmup_that_is_wrong: "rule.yaml" "    outlierDetection" => "    loadBalancer: {warmup: {minimumPercent: 101, aggression: 0.5}}\n    outlierDetection";
+    warmup_that_does_not_act: "rule.yaml" "    outlierDetection" => "    loadBalancer: {simple: RANDOM, warmup: {duration: 10s}}\n    outlierDetection";
+    warmup_beside_a_hash: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {maglev: {}}, warmupDurationSecs: 10s}\n    outlierDetection";
     warmup_of_a_bad_duration: "rule.yaml" "    outlierDetection" => "    loadBalancer: {warmupDurationSecs: 60}\n    outlierDetection";
     hash_of_what_is_no_truth: "rule.yaml" "    outlierDetection" => "    loadBalancer: {consistentHash: {maglev: {}, useHostnameForHashing: 'yes'}}\n    outlierDetection";
     settings_that_are_none: "service.yaml" "apiVersion" => "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\nmetadata: {name: dubbo}\nspec: {protocol: dubbo, codec: dubbo, settings: {a: [1], '': b}}\n---\napiVersion";

@@ -303,9 +303,15 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
             }
         });
     let peak_ewma = peak_ewma::decode(d, &fields);
+    let hash = hashing::decode(d, &fields);
+    if hash.is_some() {
+        warmup::has_no_effect(d, &fields, "consistentHash");
+    } else if simple == Some(Simple::Random) && peak_ewma.is_none() {
+        warmup::has_no_effect(d, &fields, "RANDOM");
+    }
     LoadBalancer {
         simple: peak_ewma.or(simple),
-        hash: hashing::decode(d, &fields),
+        hash,
         locality: locality::decode(d, &fields),
         warmup: warmup::decode(d, &fields),
     }

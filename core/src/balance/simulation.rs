@@ -38,8 +38,7 @@ fn cluster(lb: LbPolicy, weights: &[u32]) -> Cluster {
         lb,
         endpoints: Arc::new(Endpoints {
             hosts,
-            overprovisioning: 140,
-            weighted_health: false,
+            ..Endpoints::default()
         }),
         ..Cluster::new("outbound|1||test")
     }

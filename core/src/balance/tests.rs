@@ -36,8 +36,7 @@ fn cluster(lb: LbPolicy, hosts: &[(&str, u32, Health)]) -> Cluster {
         locality: LocalityRule::nearest_first(),
         endpoints: Arc::new(Endpoints {
             hosts,
-            overprovisioning: 140,
-            weighted_health: false,
+            ..Endpoints::default()
         }),
         ..Cluster::new("outbound|1||test")
     }

@@ -30,7 +30,7 @@ use super::address::Address;
 use super::duration::duration;
 use super::invalid::{Invalid, required};
 use super::retry::RetryBudget;
-use super::{Endpoints, Setting, hash_policy};
+use super::{Endpoint, Endpoints, Setting, hash_policy};
 use crate::tls::Tls;
 
 /// Envoy's, where the cluster gives none, in percent.
@@ -154,15 +154,33 @@ impl Cluster {
     /// The tiers of its endpoints, and what their localities weigh there, for a proxy at `own`.
     #[must_use]
     pub fn placement(&self, own: Place<'_>) -> Placement {
-        let placed = self.endpoints.hosts.iter().map(|host| Placed {
-            place: Place {
-                locality: &host.locality,
-                labels: &host.labels,
-            },
-            priority: host.priority,
-            weight: host.weight,
-        });
-        Placement::new(own, &self.locality, placed)
+        let of_names = match &self.discovery {
+            Discovery::Dns(dns) => {
+                Placement::new(own, &self.locality, dns.endpoints.hosts.iter().map(placed))
+            }
+            Discovery::Eds(_) => {
+                let hosts = self.endpoints.hosts.iter();
+                return Placement::new(own, &self.locality, hosts.map(placed));
+            }
+        };
+        // Istio sets priorities and weights of localities before names are resolved, and Envoy keeps
+        // them, however many addresses a name has.
+        let from = self.endpoints.resolved_from.iter();
+        Placement {
+            members: from.map(|name| *of_names.members.get(*name)?).collect(),
+            groups: of_names.groups,
+        }
+    }
+}
+
+fn placed<A>(endpoint: &Endpoint<A>) -> Placed<'_> {
+    Placed {
+        place: Place {
+            locality: &endpoint.locality,
+            labels: &endpoint.labels,
+        },
+        priority: endpoint.priority,
+        weight: endpoint.weight,
     }
 }
 

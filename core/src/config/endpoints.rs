@@ -26,6 +26,9 @@ pub struct Endpoints<A = Address> {
     pub overprovisioning: u32,
     /// Whether the health of a tier is that of its endpoints' weights, not of their number.
     pub weighted_health: bool,
+    /// Of each host, which of the cluster's [`Dns`](super::Dns) endpoints led to it; nothing where hosts
+    /// are not resolved.
+    pub resolved_from: Vec<usize>,
 }
 
 /// One place that requests can be sent to.
@@ -60,6 +63,7 @@ impl<A> Default for Endpoints<A> {
             hosts: Vec::new(),
             overprovisioning: DEFAULT_OVERPROVISIONING,
             weighted_health: false,
+            resolved_from: Vec::new(),
         }
     }
 }
@@ -119,6 +123,7 @@ impl<A> Endpoints<A> {
             hosts,
             overprovisioning,
             weighted_health: policy.weighted_priority_health,
+            resolved_from: Vec::new(),
         })
     }
 }

@@ -73,16 +73,18 @@ impl Resolved {
 /// An address that several names have is one endpoint: the first's.
 fn endpoints(dns: &Dns, names: &Names, before: Option<&Joined>) -> Endpoints {
     let mut seen = HashSet::new();
-    let mut hosts = Vec::new();
-    for target in &dns.endpoints.hosts {
+    let (mut hosts, mut resolved_from) = (Vec::new(), Vec::new());
+    for (index, target) in dns.endpoints.hosts.iter().enumerate() {
         for address in addresses(dns, &target.address, names, before) {
             if seen.insert(address.clone()) {
                 hosts.push(endpoint(target, address));
+                resolved_from.push(index);
             }
         }
     }
     Endpoints {
         hosts,
+        resolved_from,
         overprovisioning: dns.endpoints.overprovisioning,
         weighted_health: dns.endpoints.weighted_health,
     }

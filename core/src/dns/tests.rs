@@ -1,5 +1,8 @@
 //! When names are asked for, and what answers change: rows, and what always holds.
 
+use std::collections::BTreeMap;
+
+use meltemi_policy::{Locality, Place};
 use proptest::prelude::*;
 
 use super::*;
@@ -344,6 +347,33 @@ fn each_address_is_an_endpoint_like_its_name() {
         &second.clusters["orders"],
         &third.clusters["orders"]
     ));
+}
+
+/// Istio weighs localities before names are resolved, and Envoy keeps that: a locality is not worth
+/// more because its name has more addresses, nor less because one of its names has none.
+#[test]
+fn a_locality_weighs_what_its_names_do() {
+    let now = Instant::now();
+    let near = ["a.example", "c.example"].map(|name| target(name, 1, 1));
+    let targets = near.into_iter().chain([target("b.example", 1, 2)]);
+    let raw = snapshot(DnsKind::Strict, targets.collect());
+    let mut names = Names::new(1);
+    names.want(questions(&raw), now);
+    for (name, addresses) in [
+        ("a.example", ["10.0.0.1", "10.0.0.2"].as_slice()),
+        ("b.example", &["10.0.0.3"]),
+    ] {
+        names.take(&ask(name, DnsKind::Strict), found(addresses, 5), now);
+    }
+    let resolved = Resolved::default().of(&raw, &names);
+    let own = Place {
+        locality: &Locality::default(),
+        labels: &BTreeMap::new(),
+    };
+    let placement = resolved.clusters["orders"].placement(own);
+    assert_eq!(placement.members, [Some(0), Some(0), Some(1)]);
+    let weights = placement.groups.iter().map(|group| group.weight);
+    assert_eq!(weights.collect::<Vec<_>>(), [2, 2]);
 }
 
 #[test]

@@ -87,6 +87,23 @@ fn endpoints_are_asked_again_after_the_interval() {
 }
 
 #[test]
+fn new_endpoints_are_trusted_where_they_take_the_place_of_all() {
+    let start = Instant::now();
+    let mut checker = HealthChecker::new(rule(1, 1), [host(1), host(2)], start, 1);
+    checker.due(start);
+    checker.take(&host(1), Verdict::Passed, start);
+    checker.take(&host(2), Verdict::Lost, start);
+    // The one that could serve goes.
+    checker.update(rule(1, 1), [host(2), host(3)], start);
+    assert_eq!(checker.unhealthy().collect::<Vec<_>>(), [&host(2)]);
+    checker.due(start);
+    checker.take(&host(3), Verdict::Lost, start);
+    // Nobody could serve before either.
+    checker.update(rule(1, 1), [host(4)], start);
+    assert_eq!(checker.unhealthy().collect::<Vec<_>>(), [&host(4)]);
+}
+
+#[test]
 fn only_the_first_endpoints_are_trusted() {
     let now = Instant::now();
     let mut checker = HealthChecker::new(rule(3, 2), [host(1)], now, 1);

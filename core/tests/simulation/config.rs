@@ -254,8 +254,7 @@ fn cluster(name: &str, hosts: Vec<Endpoint>, lb: LbPolicy) -> Cluster {
         connect_timeout: Duration::from_secs(1),
         endpoints: Arc::new(Endpoints {
             hosts,
-            overprovisioning: 140,
-            weighted_health: false,
+            ..Endpoints::default()
         }),
         ..Cluster::new(name)
     }

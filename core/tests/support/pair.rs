@@ -171,8 +171,7 @@ fn cluster() -> Cluster {
         connect_timeout: Duration::from_secs(1),
         endpoints: Arc::new(Endpoints {
             hosts: vec![endpoint],
-            overprovisioning: 140,
-            weighted_health: false,
+            ..Endpoints::default()
         }),
         ..Cluster::new(CLUSTER)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::decode::{Decoder, Field, Fields};
+use crate::diagnostic::{Code, Diagnostic};
 
 /// Unset fields have Envoy's defaults: 10 %, 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +18,17 @@ const WARMUP: &[Field] = &[
     Field::InForce("minimumPercent"),
     Field::InForce("aggression"),
 ];
+
+/// Envoy gives its other balancers no slow start, and Istio says nothing.
+pub(super) fn has_no_effect(d: &mut Decoder, balancer: &Fields<'_>, beside: &str) {
+    let older = || balancer.entry("warmupDurationSecs");
+    if let Some(entry) = balancer.entry("warmup").or_else(older) {
+        let message = format!("`loadBalancer.{}` does not act beside {beside}", entry.key);
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        let remedy = "remove it, or use ROUND_ROBIN or LEAST_REQUEST";
+        d.report(entry.at, diagnostic.remedy(remedy));
+    }
+}
 
 /// As in Istio, the older `warmupDurationSecs` counts where there is no `warmup`.
 pub(super) fn decode(d: &mut Decoder, balancer: &Fields<'_>) -> Option<Warmup> {

@@ -371,6 +371,13 @@ impl Host {
         self.attention.asked(config.outlier.as_ref());
     }
 
+    /// No cluster has it any more. Should it come back while something holds it, it is new: whoever
+    /// ejected it has forgotten it too.
+    fn leave(&mut self) {
+        (self.configured, self.listed) = (false, false);
+        (self.ejected, self.since) = (false, None);
+    }
+
     /// A connection is gone.
     pub(in crate::engine) fn forget(&mut self, key: ServerKey) {
         self.connections.retain(|other| *other != key);

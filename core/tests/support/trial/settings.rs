@@ -117,8 +117,7 @@ fn cluster(shape: u8, endpoints: u8) -> Cluster {
         connect_timeout: Duration::from_secs(1),
         endpoints: Arc::new(Endpoints {
             hosts: addresses(endpoints).into_iter().map(host).collect(),
-            overprovisioning: 140,
-            weighted_health: false,
+            ..Endpoints::default()
         }),
         ..Cluster::new(CLUSTER)
     }

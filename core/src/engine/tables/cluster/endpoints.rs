@@ -120,7 +120,7 @@ impl Tables {
         gone.extend(known.into_values());
         for key in &gone {
             if let Some(host) = self.hosts.get_mut(*key) {
-                (host.configured, host.listed) = (false, false);
+                host.leave();
             }
         }
         gone
