@@ -57,7 +57,7 @@ fn so_many_percent_of_a_pipeline_are_logged() {
     let line = std::fs::read_to_string(log.path()).expect("the log");
     assert!(
         line.lines()
-            .all(|line| line.contains(r#""command":"ECHO""#)),
+            .all(|line| line.contains(r#""command":"echo""#)),
         "{line}"
     );
 }
