@@ -185,7 +185,6 @@ impl Engine {
             return;
         };
         client.metrics.requests_started(1);
-        self.logged.pass();
         let turn = client.lineup.as_mut().map(Lineup::join);
         let asked = (&*client, whole(bytes, &request.memo));
         let random = &mut self.random;

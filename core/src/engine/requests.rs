@@ -179,10 +179,11 @@ impl Engine {
         run: &mut Option<Joining>,
     ) {
         if self.join(run, key, &request, frame) {
-            return;
+            return self.logged.pass();
         }
         self.end_joining(run.take());
         if let Some(way) = self.short_way(key, &request, frame) {
+            self.logged.pass();
             return self.go(way, key, request, frame);
         }
         if self.has_to_wait(key, &request, true) {

@@ -252,7 +252,6 @@ impl Engine {
         exchange.idempotent &= request.idempotent;
         self.buffered += sent;
         self.buffered += exchange.keep_another(bytes);
-        self.logged.pass();
         run.joined += 1;
         run.received += bytes.len() as u64;
         true
