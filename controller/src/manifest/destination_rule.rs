@@ -303,6 +303,7 @@ fn load_balancer(d: &mut Decoder, node: &Node) -> LoadBalancer {
             }
         });
     let peak_ewma = peak_ewma::decode(d, &fields);
+    warmup::unused(d, &fields, simple);
     LoadBalancer {
         simple: peak_ewma.or(simple),
         hash: hashing::decode(d, &fields),
