@@ -250,10 +250,11 @@ fn explain(cause: &serde_saphyr::Error) -> (Code, String, Option<&'static str>) 
 
 /// What to do about the parser's own complaints, by a part of their text. A text that changes costs
 /// its remedy and nothing else.
-const fn remedies() -> [(&'static str, &'static str); 6] {
+const fn remedies() -> [(&'static str, &'static str); 7] {
     [
         ("unclosed quote", "close the quote that begins here"),
         ("the number is too large", "put it in quotes if it is text"),
+        ("non-finite float", "write a number"),
         ("tabs", "indent with spaces, not with tabs"),
         (
             "anchor or alias",

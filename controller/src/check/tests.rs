@@ -76,7 +76,7 @@ says! {
     weight_of_one_is_ignored: "router.yaml" "subset: v2}\n  - name: rest" => "subset: v2}\n      weight: 5\n  - name: rest";
     bad_regex: "router.yaml" "{exact: sayHello}" => "{regex: 'say(Hello'}";
     large_regex: "router.yaml" "{exact: sayHello}" => "{regex: '[\\p{L}]{200}'}";
-    comment_in_a_regex: "router.yaml" "{exact: sayHello}" => "{regex: '(?x)sayHello # and no more'}";
+    verbose_regex: "router.yaml" "{exact: sayHello}" => "{regex: '(?x)sayHello # and no more'}";
     two_matchers: "router.yaml" "{exact: sayHello}" => "{exact: sayHello, prefix: say}";
     two_hosts: "router.yaml" "hosts: [greeter.shop]" => "hosts: [greeter.shop, other.shop]";
     wildcard_host: "router.yaml" "hosts: [greeter.shop]" => "hosts: ['*.shop']";

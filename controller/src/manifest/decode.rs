@@ -132,16 +132,21 @@ impl Decoder {
     ) -> Fields<'n> {
         let known = known.into();
         let mut entries: &[Entry] = &[];
+        let mut is_mapping = true;
         match &node.value {
             Value::Map(map) => entries = map,
             Value::Null => {}
-            _ => self.wrong_type(path, node, "a mapping"),
+            _ => {
+                is_mapping = false;
+                self.wrong_type(path, node, "a mapping");
+            }
         }
         let fields = Fields {
             path: path.to_owned(),
             at: node.at,
             entries,
             known,
+            is_mapping,
         };
         let known = known.all();
         for entry in entries.iter().filter(|e| e.value.value != Value::Null) {
@@ -229,6 +234,8 @@ pub(super) struct Fields<'n> {
     pub(super) at: Position,
     pub(super) entries: &'n [Entry],
     pub(super) known: Known,
+    /// Whether there can be fields at all.
+    is_mapping: bool,
 }
 
 impl<'n> Fields<'n> {
@@ -239,6 +246,7 @@ impl<'n> Fields<'n> {
             at,
             entries,
             known: Known::Names(&[]),
+            is_mapping: true,
         }
     }
 
@@ -284,9 +292,9 @@ impl<'n> Fields<'n> {
     }
 
     pub(super) fn missing(&self, d: &mut Decoder, name: &str) {
-        // Whoever wrote another name for it was told that.
+        // Whoever wrote another name for it, or no mapping at all, was told that.
         let mut keys = self.entries.iter().map(|entry| &entry.key);
-        if keys.any(|key| self.known.instead(key).is_some()) {
+        if !self.is_mapping || keys.any(|key| self.known.instead(key).is_some()) {
             return;
         }
         let message = format!("`{}` is missing", self.path_of(name));

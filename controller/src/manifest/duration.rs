@@ -4,13 +4,23 @@ use std::time::Duration;
 
 use super::decode::{Decoder, Fields};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::yaml::Value;
 
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Protobuf's own bound.
 const LONGEST: Duration = Duration::from_secs(315_576_000_000);
 
+const UNITS: &str = "write a number with h, m, s or ms, as in `10s`";
+
 impl Fields<'_> {
     pub(super) fn duration(&self, d: &mut Decoder, name: &str) -> Option<Duration> {
+        let node = self.node(name)?;
+        if matches!(node.value, Value::Integer(_) | Value::Float(_)) {
+            let message = format!("`{}` is a number without a unit", self.path_of(name));
+            let diagnostic = Diagnostic::error(Code::WrongType, message);
+            d.report(node.at, diagnostic.remedy(UNITS));
+            return None;
+        }
         let text = self.string(d, name)?;
         let parsed = parse_duration(&text.value).filter(|p| (SHORTEST..=LONGEST).contains(p));
         if parsed.is_none() {
@@ -20,10 +30,7 @@ impl Fields<'_> {
                 text.value
             );
             let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-            d.report(
-                text.at,
-                diagnostic.remedy("write a number with h, m, s or ms, as in `10s`"),
-            );
+            d.report(text.at, diagnostic.remedy(UNITS));
         }
         parsed
     }

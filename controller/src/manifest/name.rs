@@ -41,8 +41,10 @@ pub(super) const WILDCARD_HOST: Rule = Rule {
     remedy: "give a DNS name, such as greeter.shop; only its first label may be `*`",
 };
 
-/// What DNS can be asked for. What ends in a number would be an address (WHATWG's URL, too).
+/// What DNS can be asked for. What ends in a number would be an address (WHATWG's URL, too); as in Istio
+/// a dot at the end is allowed, with which no search domain is tried.
 pub(crate) fn is_resolvable(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or_default();
     is_host(name) && !last.bytes().all(|c| c.is_ascii_digit())
 }

@@ -25,7 +25,7 @@ fn names_are_endpoints() {
         (
             "DNS",
             format!(
-                "  endpoints: [{SUBSETS}, {{address: orders, ports: {{tcp-metaprotocol-dubbo: 1}}}}]"
+                "  endpoints: [{SUBSETS}, {{address: orders.example., ports: {{tcp-metaprotocol-dubbo: 1}}}}]"
             ),
         ),
     ] {

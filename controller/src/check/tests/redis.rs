@@ -88,7 +88,7 @@ const ERRORS: [Row; 36] = [
         "1.5s",
         "1.5",
         "redis.yaml:8:16",
-        "must be a string, not a number",
+        "is a number without a unit",
     ),
     (REDIS, "1.5s", "0s", "redis.yaml:8:16", "as in `10s`"),
     (

@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 45] = [
+const ROWS: [Row; 48] = [
     (
         "router.yaml",
         ROUTER,
@@ -157,6 +157,24 @@ const ROWS: [Row; 45] = [
         "write a number with h, m, s or ms",
     ),
     (
+        "router.yaml",
+        "  - name: hello",
+        "  - timeout: 5\n    name: hello",
+        "write a number with h, m, s or ms",
+    ),
+    (
+        "router.yaml",
+        "  - name: hello",
+        "  - mirror: {host: greeter.shop}\n    mirrorPercentage: {value: .nan}\n    name: hello",
+        "write a number",
+    ),
+    (
+        "router.yaml",
+        "    match:\n      attributes:\n        method: {exact: sayHello}\n",
+        "    matches: [{source: {locality: 'eu/*'}}]\n",
+        "what is left out is any",
+    ),
+    (
         "rule.yaml",
         "    outlierDetection: {consecutive5xxErrors: 3}",
         "    retryBudget: {percent: 120}",
@@ -267,5 +285,62 @@ fn every_error_says_what_to_do() {
             remedies.iter().any(|r| r.contains(expected)),
             "{to}: {report}"
         );
+    }
+}
+
+#[test]
+fn what_is_no_mapping_is_said_once() {
+    let fixture = Fixture::valid();
+    let to = "host: greeter.shop, port: 20880, subset: v1";
+    fixture.edit("router.yaml", "host: greeter.shop, subset: v1", to);
+    let said = run(&fixture.paths(), settings()).to_string();
+    assert!(said.contains("must be a mapping, not a number"), "{said}");
+    assert!(!said.contains("is missing"), "{said}");
+}
+
+#[test]
+fn what_has_no_effect_beside_something_else_is_said() {
+    let said = |file, from, to: &str| {
+        let fixture = Fixture::valid();
+        fixture.edit(file, from, to);
+        run(&fixture.paths(), settings()).to_string()
+    };
+    let balancer = |text: &str| {
+        let rule = "    outlierDetection: {consecutive5xxErrors: 3}";
+        said(
+            "rule.yaml",
+            rule,
+            &format!("{rule}\n    loadBalancer: {{{text}}}"),
+        )
+    };
+    let retries = |text: &str| {
+        let route =
+            format!("  - {{retries: {{attempts: 1, {text}}}, name: hello}}\n  - name: hello");
+        said("router.yaml", "  - name: hello", &route.replace(", name", ", route: [{destination: {host: greeter.shop, subset: v1}}], match: {attributes: {method: {exact: a}}}, name"))
+    };
+    for (said, expected) in [
+        (
+            balancer("simple: RANDOM, warmup: {duration: 1s}"),
+            "`loadBalancer.warmup` has no effect beside RANDOM",
+        ),
+        (
+            balancer("consistentHash: {maglev: {}}, warmupDurationSecs: 1s"),
+            "`loadBalancer.warmupDurationSecs` has no effect beside consistentHash",
+        ),
+        (
+            balancer("simple: ROUND_ROBIN, warmup: {duration: 1s}"),
+            "0 errors, 0 warnings",
+        ),
+        (balancer("warmup: {duration: 1s}"), "0 errors, 0 warnings"),
+        (
+            retries("retryOn: 'overloaded, timeout'"),
+            "`timeout` in `retries.retryOn` has no effect",
+        ),
+        (
+            retries("retryOn: timeout, perTryTimeout: 1s"),
+            "0 errors, 0 warnings",
+        ),
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
     }
 }

@@ -71,14 +71,14 @@ pub(super) fn decode(d: &mut Decoder, entry: &Entry) -> Option<Source> {
     let gateway = given(d, &fields, "gateway").filter(|gateway| is_gateway(d, gateway));
     let locality = given(d, &fields, "locality").and_then(|text| {
         let parsed = text.value.parse::<Locality>().ok();
-        let parsed = parsed.filter(|locality| !locality.region.is_empty());
+        // A star, as it stands in a `from`, would be taken for a name here.
+        let parsed =
+            parsed.filter(|locality| !locality.region.is_empty() && !text.value.contains('*'));
         if parsed.is_none() {
             let message = format!("`{}` is not a locality", text.value);
-            d.invalid(
-                text.at,
-                message,
-                "write region, region/zone or region/zone/subzone",
-            );
+            let remedy =
+                "write region, region/zone or region/zone/subzone: what is left out is any";
+            d.invalid(text.at, message, remedy);
         }
         parsed
     });

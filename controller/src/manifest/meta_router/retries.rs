@@ -6,7 +6,8 @@ use meltemi_policy::retry;
 
 use super::super::decode::{Decoder, Fields};
 use super::super::shape::{Described, Literal, Shape, Takes};
-use crate::yaml::Node;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::yaml::{Node, Value};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Retries {
@@ -155,6 +156,7 @@ pub(super) fn decode(
             "make it shorter than `timeout`, or leave it out",
         );
     }
+    never_in_time(d, &fields, per_try_timeout);
     let attempts = u32::try_from(attempts?.value).ok().filter(|it| *it > 0)?;
     Some(Retries {
         attempts,
@@ -163,6 +165,20 @@ pub(super) fn decode(
         backoff: backoff.unwrap_or(retry::DEFAULT_BACKOFF),
         non_idempotent: non_idempotent.unwrap_or(false),
     })
+}
+
+/// An attempt without a time of its own has that of the route, after which nothing is sent.
+fn never_in_time(d: &mut Decoder, fields: &Fields<'_>, per_try_timeout: Option<Duration>) {
+    let written = fields.entry("retryOn").filter(|entry| {
+        matches!(&entry.value.value, Value::String(text) if words(text).any(|word| word == "timeout"))
+    });
+    let (Some(entry), None, None) = (written, per_try_timeout, fields.node("perTryTimeout")) else {
+        return;
+    };
+    let message = "`timeout` in `retries.retryOn` has no effect without `perTryTimeout`";
+    let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+    let remedy = "say in `perTryTimeout` how long an attempt may take, or leave it out";
+    d.report(entry.at, diagnostic.remedy(remedy));
 }
 
 /// Names, separated by commas, as in Istio. `None`: one is unknown.
