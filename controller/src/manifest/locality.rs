@@ -35,11 +35,11 @@ pub(super) fn decode(d: &mut Decoder, parent: &Fields<'_>) -> Option<LocalitySet
     let enabled = fields.boolean(d, "enabled").unwrap_or(true);
     let distributions = distributions(d, &fields);
     let labels = labels(d, &fields);
-    let regions: Vec<_> = fields
-        .list(d, "failover")
-        .iter()
-        .filter_map(|node| failover(d, node))
-        .collect();
+    let mut regions = vec![];
+    for node in fields.list(d, "failover") {
+        let failover = failover(d, node, &regions);
+        regions.extend(failover);
+    }
     contradictions(d, &fields, &labels);
     let rule = match distributions.is_empty() {
         false => LocalityRule::Distribute(distributions),
@@ -110,7 +110,7 @@ fn labels(d: &mut Decoder, fields: &Fields<'_>) -> Vec<Located<PriorityLabel>> {
     labels
 }
 
-fn failover(d: &mut Decoder, node: &Node) -> Option<RegionFailover> {
+fn failover(d: &mut Decoder, node: &Node, known: &[RegionFailover]) -> Option<RegionFailover> {
     let fields = d.fields("localityLbSetting.failover", node, FAILOVER);
     let (from, to) = (fields.required(d, "from"), fields.required(d, "to"));
     let (from, to) = (region(d, from?)?, region(d, to?)?);
@@ -118,6 +118,14 @@ fn failover(d: &mut Decoder, node: &Node) -> Option<RegionFailover> {
         let message = format!("`failover` leads from {} to itself", from.value);
         d.invalid(to.at, message, "name another region in `to`");
         return None;
+    }
+    if let Some(first) = known.iter().find(|first| first.from == from.value) {
+        let message = format!(
+            "`failover` from {} never leads to {}: an entry before leads to {}",
+            from.value, to.value, first.to
+        );
+        let diagnostic = Diagnostic::warning(Code::UnusedRule, message);
+        d.report(from.at, diagnostic.remedy("remove one of the two"));
     }
     Some(RegionFailover {
         from: from.value,

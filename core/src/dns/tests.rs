@@ -360,7 +360,7 @@ fn a_locality_weighs_what_its_names_do() {
     let mut names = Names::new(1);
     names.want(questions(&raw), now);
     for (name, addresses) in [
-        ("a.example", ["10.0.0.1", "10.0.0.2"].as_slice()),
+        ("a.example", ["10.0.0.1", "10.0.0.2", "10.0.0.4"].as_slice()),
         ("b.example", &["10.0.0.3"]),
     ] {
         names.take(&ask(name, DnsKind::Strict), found(addresses, 5), now);
@@ -371,7 +371,7 @@ fn a_locality_weighs_what_its_names_do() {
         labels: &BTreeMap::new(),
     };
     let placement = resolved.clusters["orders"].placement(own);
-    assert_eq!(placement.members, [Some(0), Some(0), Some(1)]);
+    assert_eq!(placement.members, [Some(0), Some(0), Some(0), Some(1)]);
     let weights = placement.groups.iter().map(|group| group.weight);
     assert_eq!(weights.collect::<Vec<_>>(), [2, 2]);
 }

@@ -87,6 +87,10 @@ fn settings_are_refused_as_istio_does() {
             "`failover` leads from eu to itself",
         ),
         (
+            "{failover: [{from: eu, to: us}, {from: eu, to: asia}]}",
+            "warning[UnusedRule]: `failover` from eu never leads to asia: an entry before leads to us",
+        ),
+        (
             "{failover: [{from: eu/a, to: us}]}",
             "`failover` is of whole regions, and `eu/a` is none",
         ),
