@@ -328,6 +328,7 @@ impl Engine {
     pub fn set_ejected(&mut self, cluster: &str, ejected: &[Address], now: Instant) {
         self.at(now);
         self.tables.set_ejected(cluster, ejected);
+        self.hold_clients_of_ejected();
         self.warm_up();
     }
 

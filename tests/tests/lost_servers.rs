@@ -175,6 +175,14 @@ fn a_server_that_is_frozen_costs_its_share_until_it_is_ejected() {
         until("it is ejected", || {
             (scene.first("ejected") == true).then_some(())
         });
+        // Who had something there goes on elsewhere, on the same connection.
+        let before = scene.load.of_clients();
+        until(&format!("{}: all go on", protocol.name()), || {
+            let now = scene.load.of_clients();
+            let mut both = before.iter().zip(&now);
+            both.all(|(before, now)| *now >= before + SOME)
+                .then_some(())
+        });
         // Those that were there when it froze, and those that came until it was ejected.
         let errors = scene.load.stop();
         assert!(

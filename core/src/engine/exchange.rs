@@ -471,6 +471,7 @@ impl Engine {
             self.measure(sent);
             self.suspect(sent.host);
         }
+        self.hold_client_of(key);
         self.fail(key, Status::Timeout);
     }
 

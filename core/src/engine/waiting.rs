@@ -1,11 +1,13 @@
 //! Requests that must not overtake what their client is owed already.
 
 use meltemi_codec::{Pin, Request};
+use slotmap::SlotMap;
 
 use super::{
     ClientKey, Engine, ExchangeKey,
     client::{Client, Incoming, Parked, Phase},
-    tables::Cluster,
+    exchange::Exchange,
+    tables::{Cluster, Host, HostKey},
 };
 
 impl Engine {
@@ -66,14 +68,39 @@ impl Engine {
     /// an earlier one that is still on its way, and must not overtake it. So nothing more is read of
     /// those that are owed something by the cluster, until they are owed nothing.
     pub(super) fn hold_clients_of(&mut self, cluster: &Cluster) {
-        let exchanges = &self.exchanges;
+        self.hold_clients(|exchange, _| {
+            let to = exchange.to.as_ref();
+            exchange.pin != Pin::UntilReply && to.is_some_and(|to| to.cluster.name == cluster.name)
+        });
+    }
+
+    /// Endpoints were ejected: who keeps order, and always has something on its way there, would follow it
+    /// there for ever.
+    pub(super) fn hold_clients_of_ejected(&mut self) {
+        self.hold_clients(|exchange, hosts| {
+            let host = exchange.attempt.and_then(|sent| hosts.get(sent.host));
+            host.is_some_and(Host::is_ejected)
+        });
+    }
+
+    /// A request that had to go in order was waited for in vain, and so may be what follows it: its client
+    /// sends nothing more until it is owed nothing, and then to whoever is next.
+    pub(super) fn hold_client_of(&mut self, key: ExchangeKey) {
+        let client = self.exchanges.get(key).map(|exchange| exchange.client);
+        if let Some(client) = client.and_then(|client| self.clients.get_mut(client))
+            && client.keeps_order()
+            && client.pin.is_none()
+        {
+            client.waiting = true;
+        }
+    }
+
+    /// Reads nothing more of those who keep order and are owed such a thing, until they are owed nothing.
+    fn hold_clients(&mut self, concerned: impl Fn(&Exchange, &SlotMap<HostKey, Host>) -> bool) {
+        let (exchanges, hosts) = (&self.exchanges, &self.tables.hosts);
         let concerned = |key: &ExchangeKey| {
             let exchange = exchanges.get(*key);
-            exchange.is_some_and(|exchange| {
-                let to = exchange.to.as_ref();
-                exchange.pin != Pin::UntilReply
-                    && to.is_some_and(|to| to.cluster.name == cluster.name)
-            })
+            exchange.is_some_and(|exchange| concerned(exchange, hosts))
         };
         for client in self.clients.values_mut() {
             if client.keeps_order() && client.pin.is_none() && client.flights.iter().any(concerned)

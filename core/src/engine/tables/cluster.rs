@@ -398,6 +398,11 @@ impl Host {
         Permit::take(&self.usage, self.dial.most, self.connections.is_empty())
     }
 
+    /// Nothing new comes to it.
+    pub(in crate::engine) fn is_ejected(&self) -> bool {
+        self.ejected
+    }
+
     /// It is better not asked now.
     pub(in crate::engine) fn avoided(&self) -> bool {
         self.ejected || self.leaving || self.attention.is_failing()
