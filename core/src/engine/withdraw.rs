@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::{Engine, ServerKey, Timer, tables::HostKey};
 
 /// So many connections close at a time, and so many endpoints are forgotten.
-const CONNECTIONS: usize = 32;
+const CONNECTIONS: usize = 64;
 const HOSTS: usize = 1024;
-/// How long requests have the worker to themselves then.
+/// How long requests have the worker to themselves then, if not until the next tick of the timers.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What is still to go.
@@ -30,8 +30,9 @@ impl Engine {
         leaving.hosts.extend(hosts);
         let hosts = hosts.iter().filter_map(|key| self.tables.hosts.get(*key));
         for key in hosts.flat_map(|host| &host.connections) {
-            if let Some(server) = self.servers.get_mut(*key) {
-                server.retiring = true;
+            // One that is retiring already closes when it is idle, or waits for its turn here.
+            let server = self.servers.get_mut(*key);
+            if server.is_some_and(|it| !std::mem::replace(&mut it.retiring, true)) {
                 leaving.connections.push(*key);
             }
         }
