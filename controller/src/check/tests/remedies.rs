@@ -321,11 +321,11 @@ fn what_has_no_effect_beside_something_else_is_said() {
     for (said, expected) in [
         (
             balancer("simple: RANDOM, warmup: {duration: 1s}"),
-            "`loadBalancer.warmup` has no effect beside RANDOM",
+            "`loadBalancer.warmup` does not act beside RANDOM",
         ),
         (
             balancer("consistentHash: {maglev: {}}, warmupDurationSecs: 1s"),
-            "`loadBalancer.warmupDurationSecs` has no effect beside consistentHash",
+            "`loadBalancer.warmupDurationSecs` does not act beside consistentHash",
         ),
         (
             balancer("simple: ROUND_ROBIN, warmup: {duration: 1s}"),
@@ -338,6 +338,10 @@ fn what_has_no_effect_beside_something_else_is_said() {
         ),
         (
             retries("retryOn: timeout, perTryTimeout: 1s"),
+            "0 errors, 0 warnings",
+        ),
+        (
+            retries("retryOn: 'refused, reset-before-bytes'"),
             "0 errors, 0 warnings",
         ),
     ] {

@@ -39,13 +39,16 @@ impl RetryOn {
         Self::Timeout,
     ];
 
-    const NAMES: [&str; 5] = {
+    const NAMES: [&str; 6] = {
         let [a, b, c, d, e] = Self::ALL;
-        [a.name(), b.name(), c.name(), d.name(), e.name()]
+        [a.name(), REFUSED, b.name(), c.name(), d.name(), e.name()]
     };
 
     fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.name() == name)
+        match name {
+            REFUSED => Some(Self::ConnectFailure),
+            _ => Self::ALL.into_iter().find(|known| known.name() == name),
+        }
     }
 
     pub(crate) const fn name(self) -> &'static str {
@@ -58,6 +61,10 @@ impl RetryOn {
         }
     }
 }
+
+/// Of a connection that is refused and of one that nobody answers the same is known: no byte of the
+/// request has left.
+const REFUSED: &str = "refused";
 
 /// Where nothing else is said: after what leaves no doubt that the request was not executed.
 const DEFAULT: &str = "connect-failure,overloaded";
@@ -93,8 +100,8 @@ pub(super) static RETRIES: Shape = Shape {
         Described::new(
             "retryOn",
             Takes::Words(&RetryOn::NAMES),
-            "what an attempt may come to: no connection can be made; it ended before any byte of the \
-             answer; an error of the endpoint's own, never one of the application; it asks for \
+            "what an attempt may come to: no connection can be made (`refused` is another word for \
+             it); it ended before any byte of the answer; an error of the endpoint's own, never one of the application; it asks for \
              patience; no answer in the time of an attempt",
         )
         .default(Literal::Text(DEFAULT))
