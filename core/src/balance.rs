@@ -244,6 +244,14 @@ impl Run {
         self.within_load = true;
     }
 
+    /// Goes on where a copy of it is, as freely as before.
+    pub fn go_on_from(&mut self, copy: Self) {
+        *self = Self {
+            within_load: self.within_load,
+            ..copy
+        };
+    }
+
     fn has_picked(&self, host: usize) -> bool {
         self.picked[..self.picks].contains(&host)
     }

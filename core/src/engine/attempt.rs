@@ -256,6 +256,9 @@ impl Engine {
     /// The next endpoint that the balancer offers.
     fn next_candidate(&mut self, key: ExchangeKey, random: u64) -> Option<HostKey> {
         let exchange = self.exchanges.get_mut(key)?;
+        let client = self.clients.get(exchange.client);
+        let is_free = client
+            .is_some_and(|it| !it.keeps_order() || it.flights.iter().all(|other| *other == key));
         let cluster = &exchange.to.as_ref()?.cluster;
         let within_load = exchange.within_load;
         let next_of = |them: &mut Box<Candidates>| {
@@ -271,7 +274,12 @@ impl Engine {
         }
         // Nobody was asked yet, or all were and a repetition may ask anybody again.
         let fresh = cluster.candidates(random);
-        exchange.candidates = fresh.map(|fresh| self.spare_candidates.put(fresh));
+        exchange.candidates = fresh.map(|mut fresh| {
+            if is_free {
+                fresh.doubt();
+            }
+            self.spare_candidates.put(fresh)
+        });
         exchange.candidates.as_mut().and_then(next_of)
     }
 

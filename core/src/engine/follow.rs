@@ -109,6 +109,7 @@ impl Engine {
         let sharing = to.dialect.traits.sharing;
         let own = sharing == Sharing::PerClient;
         let mut candidates = to.cluster.candidates(random)?;
+        candidates.doubt();
         let host = to
             .cluster
             .next(&mut candidates, &self.tables.hosts, self.elapsed)?;

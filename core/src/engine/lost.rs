@@ -1,5 +1,7 @@
 //! A connection to a server ends: what it owed goes elsewhere, or is answered.
 
+use std::time::Duration;
+
 use meltemi_codec::Status;
 
 use super::{
@@ -11,6 +13,12 @@ use super::{
     wire_ids::{Attempt, AttemptKey},
 };
 use crate::{config::RetryOn, outlier::Outcome, telemetry::ResponseFlag};
+
+/// For so long other endpoints come first where one ended a connection with requests on it.
+///
+/// Whoever dies ends its connections one after the other, and what it listens on last: meanwhile it takes
+/// requests that are lost. On a busy machine that lasts some tens of milliseconds.
+const DOUBT: Duration = Duration::from_millis(100);
 
 /// Why a connection to a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +109,9 @@ impl Engine {
             Loss::Cut | Loss::Refused => false,
         };
         if blame {
+            if loss == Loss::Reset {
+                host.doubt(self.elapsed, DOUBT);
+            }
             self.report(
                 server.host,
                 match loss {

@@ -1,6 +1,7 @@
-//! One client and one endpoint of the sample protocol in order, with the engine between them, in
+//! One client and one endpoint, or a few, of the sample protocol in order, with the engine between them, in
 //! memory and in a time of its own.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,17 +36,26 @@ pub(crate) struct Pair {
     /// What each connection to the endpoint was sent.
     pub(crate) asked: Vec<(ConnectionId, Vec<u8>)>,
     pub(crate) closed: Vec<ConnectionId>,
+    /// To which endpoints connections were begun.
+    pub(crate) dialled: HashMap<ConnectionId, Address>,
+    /// The endpoint that cannot be connected to.
+    pub(crate) refuses: Option<Address>,
 }
 
 impl Pair {
     /// With a service that was changed so.
     pub(crate) fn new(change: impl FnOnce(&mut Service)) -> Self {
+        Self::before(&[ENDPOINT], change)
+    }
+
+    /// With these endpoints.
+    pub(crate) fn before(endpoints: &[&str], change: impl FnOnce(&mut Service)) -> Self {
         let now = Instant::now();
         let protocols = Protocols::new([Arc::new(ById) as Arc<dyn Protocol>, Arc::new(InOrder)]);
         let telemetry = Telemetry::new();
         let worker = telemetry.worker();
         let mut engine = Engine::new(Settings::default(), Arc::new(protocols), worker, 7, now);
-        engine.configure(&snapshot(change), now);
+        engine.configure(&snapshot(endpoints, change), now);
         let peer = PEER.parse().unwrap();
         let client = engine.accept(LISTENER, Some(peer), now).unwrap();
         Self {
@@ -58,11 +68,20 @@ impl Pair {
             records: false,
             asked: Vec::new(),
             closed: Vec::new(),
+            dialled: HashMap::new(),
+            refuses: None,
         }
     }
 
+    /// One whose answers nobody looks at.
+    pub(crate) fn another_client(&mut self) -> ConnectionId {
+        let peer = PEER.parse().unwrap();
+        self.engine.accept(LISTENER, Some(peer), self.now).unwrap()
+    }
+
     pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Service)) {
-        self.engine.configure(&snapshot(change), self.now);
+        self.engine
+            .configure(&snapshot(&[ENDPOINT], change), self.now);
         self.settle();
     }
 
@@ -109,9 +128,13 @@ impl Pair {
     pub(crate) fn settle(&mut self) {
         while let Some(action) = self.engine.next_action() {
             match action {
-                Action::Connect { id, .. } => {
+                Action::Connect { id, address, .. } => {
                     self.server = Some(id);
-                    self.engine.connected(id, self.now);
+                    match self.refuses.as_ref() == Some(&address) {
+                        true => self.engine.connect_failed(id, self.now),
+                        false => self.engine.connected(id, self.now),
+                    }
+                    self.dialled.insert(id, address);
                 }
                 Action::Flush(id) => {
                     let unsent = self.engine.unsent(id);
@@ -130,7 +153,7 @@ impl Pair {
     }
 }
 
-fn snapshot(change: impl FnOnce(&mut Service)) -> Snapshot {
+fn snapshot(endpoints: &[&str], change: impl FnOnce(&mut Service)) -> Snapshot {
     let mut service = Service {
         application_protocol: "sample".into(),
         ..Service::new(SERVICE, "sample-in-order", "cache")
@@ -151,14 +174,14 @@ fn snapshot(change: impl FnOnce(&mut Service)) -> Snapshot {
         listeners: [(LISTENER.to_owned(), Arc::new(listener))].into(),
         services: [(SERVICE.to_owned(), Arc::new(service))].into(),
         routes: [("cache".to_owned(), Arc::new(routes))].into(),
-        clusters: [(CLUSTER.to_owned(), Arc::new(cluster()))].into(),
+        clusters: [(CLUSTER.to_owned(), Arc::new(cluster(endpoints)))].into(),
         ..Snapshot::default()
     }
 }
 
-fn cluster() -> Cluster {
-    let endpoint = Endpoint {
-        address: Address::Tcp(ENDPOINT.parse().unwrap()),
+fn cluster(endpoints: &[&str]) -> Cluster {
+    let endpoint = |address: &&str| Endpoint {
+        address: Address::Tcp(address.parse().unwrap()),
         hostname: String::new(),
         weight: 1,
         locality: Locality::default(),
@@ -170,7 +193,7 @@ fn cluster() -> Cluster {
         lb: LbPolicy::RoundRobin,
         connect_timeout: Duration::from_secs(1),
         endpoints: Arc::new(Endpoints {
-            hosts: vec![endpoint],
+            hosts: endpoints.iter().map(endpoint).collect(),
             ..Endpoints::default()
         }),
         ..Cluster::new(CLUSTER)

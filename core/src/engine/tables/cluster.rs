@@ -4,7 +4,7 @@ mod endpoints;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -95,6 +95,8 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) shared: Vec<ServerKey>,
     /// It said that it wants no new requests.
     pub(in crate::engine) leaving: bool,
+    /// Until then, as of [`crate::engine::Engine::elapsed`], others are asked first: it may have died.
+    doubted: u64,
     pub(in crate::engine) attention: Attention,
     /// Where outcomes are counted.
     pub(in crate::engine) counts: Counts,
@@ -152,14 +154,49 @@ impl Dial {
 /// The endpoints that a request is offered.
 pub(in crate::engine) struct Candidates {
     run: Run,
-    /// One that wants no new requests: better than none.
-    reluctant: Option<HostKey>,
+    /// Those that want no new requests, or may be dead: better than none.
+    reluctant: VecDeque<HostKey>,
+    /// Who asks has nothing under way: others are asked first where one may be dead.
+    doubting: bool,
 }
+
+/// An endpoint that is offered; nothing where it is none any more.
+type Offered<'h> = Option<(HostKey, &'h Host)>;
 
 impl Candidates {
     /// One of them is there, if slow or busy: none is asked any more that has no part of the load.
     pub(in crate::engine) fn stay_within_load(&mut self) {
         self.run.stay_within_load();
+    }
+
+    /// Who asks has nothing under way, so that it may go to whom it likes.
+    pub(in crate::engine) fn doubt(&mut self) {
+        self.doubting = true;
+    }
+
+    /// In the place of one that may be dead, another of those that have a part of the load, if it is
+    /// neither doubted nor leaving: doubts move nothing to the others.
+    fn surer<'h>(
+        &mut self,
+        doubted: HostKey,
+        elapsed: u64,
+        offer: impl Fn(&mut Run) -> Option<Offered<'h>>,
+    ) -> Option<HostKey> {
+        let mut run = self.run.clone();
+        run.stay_within_load();
+        let mut passed = vec![doubted];
+        while let Some(offered) = offer(&mut run) {
+            match offered {
+                Some((key, host)) if host.leaving || host.is_doubted(elapsed) => passed.push(key),
+                Some((key, _)) => {
+                    self.run.go_on_from(run);
+                    self.reluctant.extend(passed);
+                    return Some(key);
+                }
+                None => {}
+            }
+        }
+        None
     }
 }
 
@@ -273,7 +310,8 @@ impl Cluster {
     pub(in crate::engine) fn candidates(&self, random: u64) -> Option<Candidates> {
         Some(Candidates {
             run: self.balancer.as_ref()?.borrow_mut().run(random),
-            reluctant: None,
+            reluctant: VecDeque::new(),
+            doubting: false,
         })
     }
 
@@ -292,14 +330,16 @@ impl Cluster {
         let balancer = self.balancer.as_ref()?.borrow();
         while let Some(index) = balancer.next(&mut candidates.run, load) {
             match host(index) {
-                Some((key, host)) if host.leaving => {
-                    candidates.reluctant.get_or_insert(key);
+                Some((key, it)) if it.leaving => candidates.reluctant.push_back(key),
+                Some((key, it)) if candidates.doubting && it.is_doubted(elapsed) => {
+                    let offer = |run: &mut Run| balancer.next(run, load).map(host);
+                    return candidates.surer(key, elapsed, offer).or(Some(key));
                 }
                 Some((key, _)) => return Some(key),
                 None => {}
             }
         }
-        candidates.reluctant.take()
+        candidates.reluctant.pop_front()
     }
 
     /// Gives endpoints that are new, or were away, the part of their weight that is due now. False:
@@ -403,6 +443,16 @@ impl Host {
         self.ejected
     }
 
+    /// It may be dead: for so long others are asked first.
+    pub(in crate::engine) fn doubt(&mut self, elapsed: u64, long: Duration) {
+        let long = u64::try_from(long.as_nanos()).unwrap_or(u64::MAX);
+        self.doubted = elapsed.saturating_add(long);
+    }
+
+    fn is_doubted(&self, elapsed: u64) -> bool {
+        elapsed < self.doubted
+    }
+
     /// It is better not asked now.
     pub(in crate::engine) fn avoided(&self) -> bool {
         self.ejected || self.leaving || self.attention.is_failing()
@@ -427,6 +477,7 @@ impl Host {
             connections: Vec::new(),
             shared: Vec::new(),
             leaving: false,
+            doubted: 0,
             attention: Attention::default(),
             counts: Counts::default(),
             ejected: false,
