@@ -82,7 +82,8 @@ fn a_failure_that_the_route_names_is_made_good_by_another_endpoint() {
         for id in 0..6 {
             client.call(id, b"hello");
         }
-        assert!(retries(&proxy) >= Some(2.0), "{policy:?}");
+        // Who has hung up is asked after the other for a while.
+        assert!(retries(&proxy) >= Some(1.0), "{policy:?}");
     }
 }
 
