@@ -77,12 +77,7 @@ impl World {
         ]);
         let telemetry = Telemetry::new();
         let worker = telemetry.worker();
-        let mut policy = Policy::drawn(&mut random);
-        if dialect == Dialect::InOrder {
-            // Not promised there yet: in which order requests of one hash come to an endpoint that is
-            // not theirs, or that is theirs again.
-            policy.hashing = None;
-        }
+        let policy = Policy::drawn(&mut random).of(dialect);
         let settings = tight_settings(&mut random, policy);
         let limits = Watch::new(policy);
         let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start)
