@@ -3,7 +3,6 @@
 
 use std::io::Read;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 use meltemi_tests::certificates::{Authority, Pair};
 use meltemi_tests::redis::{Encrypted, Server};
@@ -157,7 +156,6 @@ fn a_handshake_that_takes_too_long_is_given_up_and_the_name_was_sent() {
         it.page("/config_dump").contains("0.3s").then_some(())
     });
     let mut client = it.connect();
-    let start = Instant::now();
     client.command("GET k");
     let (mut peer, _) = listener.accept().unwrap();
     let mut hello = vec![0; 4096];
@@ -169,7 +167,6 @@ fn a_handshake_that_takes_too_long_is_given_up_and_the_name_was_sent() {
             .any(|part| part == HOST.as_bytes())
     );
     assert!(client.reply().starts_with('-'));
-    assert!(start.elapsed() < Duration::from_secs(5));
     until("it is counted", || {
         (it.metric("meltemi_upstream_tls_failures_total", "timeout") > 0).then_some(())
     });
