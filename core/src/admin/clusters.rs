@@ -120,6 +120,7 @@ fn endpoints(
             let used = used.copied().unwrap_or_default();
             json!({
                 "address": host.address.to_string(),
+                "ip": host.address.ip(),
                 "hostname": host.hostname,
                 "locality": host.locality.to_string(),
                 "tier": tier,

@@ -212,10 +212,14 @@ fn files_that_change_interrupt_nothing() {
             .then_some(())
     });
     assert!(on_a_new_connection(&it, &server).parse::<u64>().is_ok());
+    load.go_on();
     fs::write(&ca, after.pem()).unwrap();
     until("the new authority is in use", || {
         it.page("/clusters").contains("CN=after").then_some(())
     });
+    load.go_on();
+    // Those who look at new connections take idle ones, and a load would get no other now.
+    assert_eq!(load.errors(), Vec::<String>::new());
     // The server's is of the old one. What had begun before may still come to be.
     until("new connections are refused", || {
         on_a_new_connection(&it, &server)
@@ -224,6 +228,7 @@ fn files_that_change_interrupt_nothing() {
     });
     server.show(&after.issue("server", &[HOST]));
     assert!(on_a_new_connection(&it, &server).parse::<u64>().is_ok());
+    let load = Load::start(&it);
     load.go_on();
     assert_eq!(load.errors(), Vec::<String>::new());
     held.check(&server);
