@@ -150,12 +150,13 @@ impl Engine {
         (exchange.pin != Pin::Aside && !pinned.streaming).then_some(key)
     }
 
-    /// The connection of the client's newest unanswered request to the cluster: what follows it
-    /// must not overtake it.
+    /// The connection of the client's newest unanswered request to the cluster, or of the same hash there:
+    /// what follows it must not overtake it.
     #[inline(always)]
     pub(super) fn followed(&self, key: ExchangeKey, exchange: &Exchange) -> Option<ServerKey> {
         let to = exchange.to.as_ref()?;
-        if to.cluster.is_divided() {
+        let hashed = exchange.is_hashed();
+        if to.cluster.is_divided() && !hashed {
             return None;
         }
         self.newest_flight((key, exchange), |_, other| {
@@ -163,7 +164,7 @@ impl Engine {
                 Rc::ptr_eq(other, to)
                     || other.cluster.name == to.cluster.name && other.dialect == to.dialect
             };
-            other.to.as_ref().is_some_and(same)
+            other.to.as_ref().is_some_and(same) && (!hashed || other.hash == exchange.hash)
         })
     }
 
@@ -335,6 +336,7 @@ impl Engine {
             host.active += 1;
             host.metrics.attempts_started(1);
         }
+        let is_hashed = exchange.is_hashed();
         let is_limited = exchange.repeat.is_some();
         let is_noted = exchange.log.is_some() || exchange.observed.is_some();
         let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);
@@ -342,6 +344,9 @@ impl Engine {
         let is_gathered = to.is_some_and(|to| to.buffering.is_some());
         if server.in_order && server.head.is_none() {
             self.watch_head(server_key);
+        }
+        if is_hashed {
+            self.keep_order_of_hashed(key, server_key);
         }
         if is_noted {
             self.log_attempt(key);

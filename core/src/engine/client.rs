@@ -47,7 +47,8 @@ pub(super) struct Client {
     pub(super) flights: Flights,
     /// The answers' turns, where the protocol is in order.
     pub(super) lineup: Option<Lineup>,
-    /// The newest turn that a request without one, since it is owed no answer, has come behind.
+    /// The newest turn that may have been overtaken by a request that is no longer here: one that was owed
+    /// no answer, or whose hash led it elsewhere.
     pub(super) outrun: Option<NonZeroU64>,
     /// A large answer is being written: those of other requests wait in `held`.
     pub(super) writing: Option<ExchangeKey>,

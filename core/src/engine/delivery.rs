@@ -8,6 +8,7 @@ use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, Timer,
     client::{Client, Held, Phase},
     exchange::End,
+    exchange::Exchange,
     outbox::Spare,
 };
 use crate::telemetry::ResponseFlag;
@@ -106,6 +107,10 @@ impl Engine {
             return;
         };
         if let (Some(lineup), Some(turn)) = (&mut client.lineup, turn) {
+            let exchange = self.exchanges.get(key).filter(|_| !lineup.is_front(turn));
+            if exchange.is_some_and(Exchange::is_hashed) {
+                client.outrun = client.outrun.max(NonZeroU64::new(turn.get() - 1));
+            }
             lineup.leave(turn, client.outbox.append(&mut self.spare));
         }
         if client.writing == Some(key) {

@@ -203,7 +203,8 @@ impl Exchange {
 
     /// Whether what its destination hashes decides who is asked.
     pub(super) fn is_hashed(&self) -> bool {
-        let hashes = self.to.as_ref().is_some_and(|to| !to.hash.is_empty());
+        let to = self.to.as_ref();
+        let hashes = to.is_some_and(|to| !to.hash.is_empty() && to.cluster.is_hashed());
         hashes && !matches!(self.constraint, Constraint::Endpoint(_))
     }
 

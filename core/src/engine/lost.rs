@@ -165,6 +165,9 @@ impl Engine {
             .and_then(|bytes| bytes.get(..length))
         {
             // What was kept is as the client sent it; what waited to be sent may not be.
+            Some(_) if self.was_passed(attempt.exchange) => {
+                self.fail(attempt.exchange, loss.status());
+            }
             Some(_) if self.is_kept(attempt.exchange) => self.send_again(attempt.exchange),
             Some(bytes) => {
                 let whole = !self.is_arriving(attempt.exchange);

@@ -302,7 +302,7 @@ impl Engine {
     }
 
     /// The turn of a request, or of the one that it is a part of.
-    fn turn(&self, exchange: &Exchange) -> Option<NonZeroU64> {
+    pub(super) fn turn(&self, exchange: &Exchange) -> Option<NonZeroU64> {
         match exchange.own.as_ref().map(|own| own.purpose) {
             Some(Purpose::Part { of, .. }) => self.exchanges.get(of)?.turn,
             _ => exchange.turn,

@@ -4,9 +4,10 @@ use meltemi_codec::{Pin, Request};
 use slotmap::SlotMap;
 
 use super::{
-    ClientKey, Engine, ExchangeKey,
+    ClientKey, Engine, ExchangeKey, ServerKey,
     client::{Client, Incoming, Parked, Phase},
-    exchange::Exchange,
+    exchange::{Exchange, Sent},
+    server::Server,
     tables::{Cluster, Host, HostKey},
 };
 
@@ -93,6 +94,43 @@ impl Engine {
         {
             client.waiting = true;
         }
+    }
+
+    /// A request went to the endpoint of its hash. As long as its connection is not there it may have to go
+    /// to another one, where it must not come behind a later one: where order counts none is sent before
+    /// it is answered.
+    pub(super) fn keep_order_of_hashed(&mut self, key: ExchangeKey, server: ServerKey) {
+        let is_there = self.servers.get(server).is_some_and(Server::is_ready);
+        if !is_there {
+            self.hold_client_of(key);
+        }
+    }
+
+    /// Whether a request of a client that keeps order was passed by a later one, whose hash led it
+    /// elsewhere: it may not go anywhere any more where that one may be.
+    pub(super) fn was_passed(&self, key: ExchangeKey) -> bool {
+        let wants_hash = |it: &&Exchange| it.to.as_ref().is_some_and(|to| !to.hash.is_empty());
+        let Some(exchange) = self.exchanges.get(key).filter(wants_hash) else {
+            return false;
+        };
+        let Some(client) = self.clients.get(exchange.client) else {
+            return false;
+        };
+        let (turn, started) = (self.turn(exchange), exchange.started);
+        let passes = |other: &ExchangeKey| {
+            let other = self.exchanges.get(*other).filter(|_| *other != key);
+            other.is_some_and(|other| {
+                let is_there = |sent: Sent| self.servers.contains_key(sent.server);
+                let is_later = match turn {
+                    Some(_) => self.turn(other) > turn,
+                    None => other.started >= started,
+                };
+                is_later && other.attempt.is_some_and(is_there)
+            })
+        };
+        client.keeps_order()
+            && (turn.is_some_and(|turn| client.outrun >= Some(turn))
+                || client.flights.iter().any(passes))
     }
 
     /// Reads nothing more of those who keep order and are owed such a thing, until they are owed nothing.

@@ -81,15 +81,6 @@ impl Policy {
         }
     }
 
-    /// In order nothing is promised yet of requests of one hash that come to an endpoint that is not theirs,
-    /// or that is theirs again: none are hashed.
-    pub(crate) fn of(self, dialect: Dialect) -> Self {
-        Self {
-            hashing: self.hashing.filter(|_| dialect == Dialect::ById),
-            ..self
-        }
-    }
-
     /// Whether nothing but the hash decides where a request goes, as long as all servers are well.
     pub(crate) fn keeps_to_owners(self) -> bool {
         let is_free = self.limits == Limits::default();

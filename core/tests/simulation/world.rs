@@ -77,7 +77,7 @@ impl World {
         ]);
         let telemetry = Telemetry::new();
         let worker = telemetry.worker();
-        let policy = Policy::drawn(&mut random).of(dialect);
+        let policy = Policy::drawn(&mut random);
         let settings = tight_settings(&mut random, policy);
         let limits = Watch::new(policy);
         let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start)
