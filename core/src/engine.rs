@@ -29,6 +29,7 @@ mod hashing;
 mod health;
 mod hedge;
 mod held;
+mod in_turn;
 mod large;
 mod lineup;
 mod log;
@@ -166,6 +167,7 @@ pub struct HostReport {
 enum Timer {
     Deadline(ExchangeKey),
     Again(ExchangeKey),
+    InTurn(ClientKey),
     Try(ExchangeKey),
     Hedge(ExchangeKey),
     Delayed(ExchangeKey),
@@ -488,7 +490,8 @@ impl Engine {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
                 Timer::Deadline(key) => self.exchange_timed_out(key),
-                Timer::Again(key) => self.send_again(key),
+                Timer::Again(key) => self.pause_over(key),
+                Timer::InTurn(key) => self.send_in_turn(key),
                 Timer::Try(key) => self.try_timed_out(key),
                 Timer::Hedge(key) => self.hedge(key),
                 Timer::Delayed(key) => self.delay_is_over(key),

@@ -54,12 +54,7 @@ impl Scene {
             ),
         );
         let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "2"]);
-        // Where order counts, what has another behind it is not repeated.
-        let depth = match harmless && protocol.keeps_order() {
-            true => 1,
-            false => DEPTH,
-        };
-        let load = Load::start(protocol, meltemi.address(protocol.listener()), depth);
+        let load = Load::start(protocol, meltemi.address(protocol.listener()), DEPTH);
         let scene = Self {
             load,
             meltemi,

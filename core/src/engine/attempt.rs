@@ -287,6 +287,9 @@ impl Engine {
     /// Sends the request on a connection, and with it what is left of its deadline.
     #[inline(always)]
     pub(super) fn send(&mut self, key: ExchangeKey, server: ServerKey, bytes: &[u8], whole: bool) {
+        if self.exchanges.get(key).is_some_and(Exchange::is_hashed) {
+            self.keep_order_of_hashed(key, server);
+        }
         match self.with_time_left(key, bytes, whole) {
             Some(passed) => {
                 self.write(key, server, &passed, whole);
@@ -336,7 +339,6 @@ impl Engine {
             host.active += 1;
             host.metrics.attempts_started(1);
         }
-        let is_hashed = exchange.is_hashed();
         let is_limited = exchange.repeat.is_some();
         let is_noted = exchange.log.is_some() || exchange.observed.is_some();
         let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);
@@ -344,9 +346,6 @@ impl Engine {
         let is_gathered = to.is_some_and(|to| to.buffering.is_some());
         if server.in_order && server.head.is_none() {
             self.watch_head(server_key);
-        }
-        if is_hashed {
-            self.keep_order_of_hashed(key, server_key);
         }
         if is_noted {
             self.log_attempt(key);

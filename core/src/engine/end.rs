@@ -138,6 +138,9 @@ impl Engine {
             self.spare_candidates.give(candidates);
         }
         if let Some(repeat) = exchange.repeat.take() {
+            if repeat.in_turn {
+                self.leaves_turn(exchange.client);
+            }
             self.drop_kept(repeat, exchange.to.as_deref());
         }
         if let Some(client) = self.clients.get_mut(exchange.client) {

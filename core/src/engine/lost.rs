@@ -47,6 +47,12 @@ impl Loss {
     }
 }
 
+/// The request of an attempt, if no byte of it has left.
+pub(super) fn unsent<'a>(attempt: &Attempt, outbox: &'a Outbox) -> Option<&'a [u8]> {
+    let length = usize::try_from(attempt.end - attempt.start).ok()?;
+    outbox.from(attempt.start)?.get(..length)
+}
+
 impl Engine {
     pub(super) fn server_lost(&mut self, key: ServerKey, loss: Loss) {
         self.dissolve_runs(key);
@@ -55,10 +61,14 @@ impl Engine {
         };
         let blamed = self.forget_connection(key, &server, loss);
         let attempts = server.attempts.in_order();
-        for (attempt_key, attempt) in &attempts {
-            if self.detach(*attempt_key, attempt, key, server.host) {
-                self.repeat_or_fail(attempt, &server.outbox, loss);
-            }
+        let lost = attempts.iter().filter_map(|(attempt_key, attempt)| {
+            let waits = self.detach(*attempt_key, attempt, key, server.host);
+            waits.then_some(attempt)
+        });
+        let lost: Vec<_> = lost.collect();
+        self.choose_in_turn(&lost, &server.outbox);
+        for attempt in lost {
+            self.repeat_or_fail(attempt, &server.outbox, loss);
         }
         if let Some(owner) = server.owner
             && let Some(client) = self.clients.get_mut(owner)
@@ -159,23 +169,25 @@ impl Engine {
                 End::local(ResponseFlag::ClientDisconnected),
             );
         }
-        let length = usize::try_from(attempt.end - attempt.start).unwrap_or(usize::MAX);
-        match outbox
-            .from(attempt.start)
-            .and_then(|bytes| bytes.get(..length))
-        {
+        let key = attempt.exchange;
+        match unsent(attempt, outbox) {
             // What was kept is as the client sent it; what waited to be sent may not be.
-            Some(_) if self.was_passed(attempt.exchange) => {
-                self.fail(attempt.exchange, loss.status());
+            Some(_) if self.was_passed(key) => self.fail(key, loss.status()),
+            Some(_) if self.is_in_turn(key) => {
+                if !self.is_behind_another(key) {
+                    self.send_now(key);
+                }
             }
-            Some(_) if self.is_kept(attempt.exchange) => self.send_again(attempt.exchange),
+            Some(_) if self.is_kept(key) => self.send_again(key),
             Some(bytes) => {
-                let whole = !self.is_arriving(attempt.exchange);
-                self.attempt(attempt.exchange, bytes, whole);
+                let whole = !self.is_arriving(key);
+                self.attempt(key, bytes, whole);
             }
+            None if self.is_in_turn(key) => self.retry(key, RetryOn::ResetBeforeBytes),
+            None if self.keeps_turn(key) => self.fail(key, loss.status()),
             None => {
-                if !self.is_retried(attempt.exchange, RetryOn::ResetBeforeBytes) {
-                    self.fail(attempt.exchange, loss.status());
+                if !self.is_retried(key, RetryOn::ResetBeforeBytes) {
+                    self.fail(key, loss.status());
                 }
             }
         }

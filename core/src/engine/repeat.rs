@@ -29,6 +29,10 @@ pub(super) struct Repeat {
     pub(super) pinned: bool,
     /// How often its route had it sent again.
     pub(super) retries: u32,
+    /// When its next try begins.
+    pub(super) pause: Option<TimerKey>,
+    /// It is sent again behind those of its client that are before it.
+    pub(super) in_turn: bool,
     /// Its cluster counts it among its repetitions.
     pub(super) counted: bool,
     /// When its current attempt has taken too long.
@@ -51,6 +55,8 @@ impl Repeat {
             once: false,
             pinned: false,
             retries: 0,
+            pause: None,
+            in_turn: false,
             counted: false,
             limit: None,
             hedge: None,
@@ -281,6 +287,15 @@ impl Engine {
     /// Whether a later request of the same client may have been sent that this one, sent again,
     /// would be behind of.
     pub(super) fn is_followed(&self, key: ExchangeKey) -> bool {
+        self.is_followed_by(key, |_| true)
+    }
+
+    /// The same, where those that are sent again in turn come behind it.
+    pub(super) fn is_followed_out_of_turn(&self, key: ExchangeKey) -> bool {
+        self.is_followed_by(key, |other| !other.is_in_turn())
+    }
+
+    fn is_followed_by(&self, key: ExchangeKey, counts: impl Fn(&Exchange) -> bool) -> bool {
         let Some(exchange) = self.exchanges.get(key) else {
             return false;
         };
@@ -292,6 +307,7 @@ impl Engine {
             let other = self.exchanges.get(*other).filter(|_| *other != key);
             other.is_some_and(|other| {
                 other.gather.is_none()
+                    && counts(other)
                     && self.turn(other) > turn
                     && may_concern_the_same(&exchange.constraint, &other.constraint)
             })
@@ -355,7 +371,7 @@ impl Engine {
         repeat.redirects = 0;
         exchange.chosen = 0;
         let due = self.now + pause.mul_f64(jitter);
-        self.timers.set(due, Timer::Again(key));
+        repeat.pause = Some(self.timers.set(due, Timer::Again(key)));
         true
     }
 
@@ -386,7 +402,11 @@ impl Engine {
 
     /// The exchange is over: its request is not sent again.
     pub(super) fn drop_kept(&mut self, mut repeat: Box<Repeat>, to: Option<&Destination>) {
-        let timers = [repeat.limit.take(), repeat.hedge.take()];
+        let timers = [
+            repeat.limit.take(),
+            repeat.hedge.take(),
+            repeat.pause.take(),
+        ];
         for timer in timers.into_iter().flatten() {
             self.timers.cancel(timer);
         }

@@ -114,16 +114,20 @@ impl Engine {
     }
 
     /// If so, what follows is [`Engine::retry`].
-    fn may_retry(&self, key: ExchangeKey, failure: RetryOn) -> bool {
+    pub(super) fn may_retry(&self, key: ExchangeKey, failure: RetryOn) -> bool {
         let Some(exchange) = self.exchanges.get(key) else {
             return false;
         };
         let pinned = self.clients.get(exchange.client);
         let pinned = pinned.is_some_and(|client| client.pin.is_some());
+        let is_followed = match self.keeps_turn(key) {
+            true => self.is_followed_out_of_turn(key),
+            false => self.is_followed(key),
+        };
         exchange.bears(failure)
             && !pinned
             && !self.is_for_nobody(key)
-            && !self.is_followed(key)
+            && !is_followed
             && self.begins_within_budget(exchange)
     }
 
@@ -140,8 +144,9 @@ impl Engine {
                 .begins_retry(&self.tables.hosts, self.settings.workers)
     }
 
-    fn retry(&mut self, key: ExchangeKey, failure: RetryOn) {
+    pub(super) fn retry(&mut self, key: ExchangeKey, failure: RetryOn) {
         let jitter = self.random.random_range(0.0..1.0);
+        let in_turn = self.keeps_turn(key);
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
@@ -159,6 +164,7 @@ impl Engine {
         }
         let longest = longest_pause(first, repeat.retries);
         repeat.retries += 1;
+        repeat.in_turn = in_turn;
         exchange.chosen = 0;
         exchange.within_load |= failure.is_of_who_is_there();
         exchange.note_failure(failure.word());
@@ -169,7 +175,15 @@ impl Engine {
         {
             client.waiting = true;
         }
-        self.timers.set(self.now + pause, Timer::Again(key));
+        // Behind another it goes with that one.
+        if self.is_behind_another(key) {
+            return;
+        }
+        let timer = self.timers.set(self.now + pause, Timer::Again(key));
+        let exchange = self.exchanges.get_mut(key);
+        if let Some(repeat) = exchange.and_then(|exchange| exchange.repeat.as_mut()) {
+            repeat.pause = Some(timer);
+        }
     }
 
     /// Whether an answer is not passed on, and its request is sent again.

@@ -26,10 +26,6 @@ pub(crate) trait Protocol: Sync {
     fn host(&self) -> &'static str;
     fn listener(&self) -> &'static str;
     fn server(&self, label: &str) -> Box<dyn Server>;
-    /// Whether what a client sends is executed, and answered, in its order.
-    fn keeps_order(&self) -> bool {
-        true
-    }
     /// A Gateway and the service on these ports.
     fn manifests(&self, ports: [u16; 2]) -> Manifests;
     /// Asks who is there.
@@ -124,10 +120,6 @@ impl Server for thrift::Server {
 struct Dubbo(dubbo::Peers);
 
 impl Protocol for Dubbo {
-    fn keeps_order(&self) -> bool {
-        false
-    }
-
     fn name(&self) -> &'static str {
         "dubbo"
     }
