@@ -299,6 +299,70 @@ fn what_is_no_mapping_is_said_once() {
 }
 
 #[test]
+fn what_has_no_effect_under_a_mode_is_said() {
+    const RULE: &str = "    outlierDetection: {consecutive5xxErrors: 3}";
+    let said = |policy: &str| {
+        let fixture = Fixture::valid();
+        fixture.edit("rule.yaml", RULE, policy);
+        run(&fixture.paths(), settings()).to_string()
+    };
+    for (policy, expected) in [
+        (
+            "    outlierDetection: {}\n    tls: {mode: DISABLE, sni: a.b}",
+            &[
+                "`tls.sni` has no effect: the mode is DISABLE",
+                ":8:26",
+                "remove it, or set `mode: SIMPLE`",
+            ][..],
+        ),
+        (
+            "    outlierDetection: {}\n    tls: {mode: DISABLE, caCertificates: /ca, subjectAltNames: [a.b]}",
+            &[
+                "`tls.caCertificates` has",
+                "`tls.subjectAltNames` has",
+                "2 warnings",
+            ],
+        ),
+        (
+            "    outlierDetection: {}\n    tls: {mode: DISABLE, sni: '', subjectAltNames: [], insecureSkipVerify: false}",
+            &["0 errors, 0 warnings"],
+        ),
+        (
+            "    outlierDetection: {consecutiveErrors: 7}",
+            &[
+                "`outlierDetection.consecutiveErrors` has no effect, as in Istio",
+                ":7:24",
+                "write `consecutive5xxErrors: 7` in its place",
+            ],
+        ),
+        (
+            "    outlierDetection: {consecutive5xxErrors: 3, consecutiveErrors: 7}",
+            &["remove it: `consecutive5xxErrors` counts", "1 warning"],
+        ),
+        (
+            "    outlierDetection: {consecutiveGatewayErrors: 5}",
+            &[
+                "`outlierDetection.consecutiveGatewayErrors` has no effect: 5 errors of any kind",
+                "make it less than `consecutive5xxErrors`",
+            ],
+        ),
+        (
+            "    outlierDetection: {consecutiveGatewayErrors: 5, consecutive5xxErrors: 0}",
+            &["0 errors, 0 warnings"],
+        ),
+        (
+            "    loadBalancer: {localityLbSetting: {enabled: false, failover: [{from: a, to: b}]}}",
+            &["`localityLbSetting.failover` has no effect: `enabled` is false"],
+        ),
+    ] {
+        let said = said(policy);
+        for expected in expected {
+            assert!(said.contains(expected), "{policy}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_has_no_effect_beside_something_else_is_said() {
     let said = |file, from, to: &str| {
         let fixture = Fixture::valid();
