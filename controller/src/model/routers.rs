@@ -17,7 +17,7 @@ use super::{
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{self, MetaRouter, Object, Route, Spec, one_of};
+use crate::manifest::{self, Destination, MetaRouter, Object, Route, Spec, one_of};
 
 /// Attaches each MetaRouter to the servers that it names, in the order of precedence.
 pub(super) fn attach(
@@ -169,10 +169,7 @@ impl Router<'_> {
                     [] => std::slice::from_ref(&host),
                     several => several,
                 };
-                let destinations = destinations.iter();
-                let destinations = destinations
-                    .map(|d| self.attachment.weighted(d, service, server, findings))
-                    .collect();
+                let destinations = self.destinations(destinations, service, server, findings);
                 let name = route.name.clone().unwrap_or_default();
                 let alternatives = route.alternatives.iter();
                 let alternatives = alternatives
@@ -186,6 +183,22 @@ impl Router<'_> {
                 }
             })
             .collect()
+    }
+
+    fn destinations(
+        &self,
+        written: &[Destination],
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Vec<WeightedCluster> {
+        let attachment = &self.attachment;
+        let named = written.iter();
+        let mut named: Vec<_> = named
+            .map(|to| attachment.weighted(to, service, server, findings))
+            .collect();
+        attachment.settle_fallbacks(written, &mut named, findings);
+        named
     }
 
     /// Gives a server its policy, if something else says where requests go there: a RedisService, or

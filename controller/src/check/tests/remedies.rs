@@ -299,6 +299,56 @@ fn what_is_no_mapping_is_said_once() {
 }
 
 #[test]
+fn fallbacks_that_are_asked_already_are_said() {
+    let said = |route: &str| {
+        let fixture = Fixture::valid();
+        let from = "    - destination: {host: greeter.shop, subset: v2}\n  - name";
+        fixture.edit("router.yaml", from, &format!("{route}\n  - name"));
+        run(&fixture.paths(), settings()).to_string()
+    };
+    let to = "    - destination: {host: greeter.shop, subset: v2}";
+    let (v1, v2) = (
+        "{host: greeter.shop, subset: v1}",
+        "{host: greeter.shop, subset: v2}",
+    );
+    let half = |fallback: &str| format!("{to}\n      weight: 50\n      fallback: [{fallback}]");
+    for (route, expected) in [
+        (
+            format!("{to}\n      fallback: [{v1}, {v2}]"),
+            &[
+                "the fallback outbound|20880|v2|greeter.shop is the destination that it stands in for",
+                "name another host, subset or port",
+            ][..],
+        ),
+        (
+            format!(
+                "{to}\n      fallback: [{v1}, {{host: greeter.shop, subset: v1, port: {{number: 20880}}}}]"
+            ),
+            &[
+                "the fallback outbound|20880|v1|greeter.shop is listed twice",
+                "it is the fallback number 1 of the list already",
+            ],
+        ),
+        (
+            format!("{}\n{}", half(v1), half("{host: greeter.shop}")),
+            &[
+                "no effect: the route lists outbound|20880|v2|greeter.shop before, with another",
+                "list the destination once, with the sum of its weights",
+            ],
+        ),
+        (
+            format!("{}\n{}", half(v1), half(v1)),
+            &["0 errors, 0 warnings"],
+        ),
+    ] {
+        let said = said(&route);
+        for expected in expected {
+            assert!(said.contains(expected), "{route}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_has_no_effect_under_a_mode_is_said() {
     const RULE: &str = "    outlierDetection: {consecutive5xxErrors: 3}";
     let said = |policy: &str| {
