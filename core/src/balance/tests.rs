@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::hashing::Bound;
+use meltemi_policy::hashing::{Bound, Order};
 use meltemi_policy::{Distribution, LocalityRule, PriorityLabel, RegionFailover};
 use proptest::prelude::*;
 
@@ -555,7 +555,7 @@ proptest! {
         let mut balancer = balancer(&cluster);
         let names: Vec<String> = cluster.hashed_names().collect();
         let mut ejected = [false; 14];
-        let mut order = vec![];
+        let mut order = Order::default();
         for (host, is_ejected, random) in changes {
             ejected[host] = is_ejected;
             balancer.set_ejected(|host| ejected[host]);
