@@ -46,7 +46,6 @@ pub(super) fn attach(
         router.check_routes(service, findings);
         let Some(service) = service else { continue };
         router.check_attributes(service, findings);
-        sources::check(object, spec, &workloads, findings);
         let named = spec.routes.iter().flat_map(Route::named);
         router.attachment.check_destinations(named, findings);
         if let Some(limit) = &spec.global_limit {
@@ -57,6 +56,7 @@ pub(super) fn attach(
             .servers(service, objects, servers, findings);
         let named: Vec<&Server> = attached.iter().filter_map(|&i| servers.get(i)).collect();
         sources::check_gateways(&router.attachment, spec, &named, findings);
+        sources::check(object, (spec, &named), &workloads, findings);
         sources::check_principals(object, spec, &named, findings);
         for i in attached {
             if let Some(server) = servers.get_mut(i) {
@@ -342,14 +342,12 @@ impl Router<'_> {
             let principal = meltemi_tls::identity(&principal.value);
             conditions.push(AttributeMatch::from_principals([principal.as_str()]));
         }
-        if source.is_of_workload() {
-            let addresses = self.workloads.addresses(source);
-            if addresses.is_empty() {
+        match self.workloads.conditions(source, server) {
+            Some(of_workload) => conditions.extend(of_workload),
+            None => {
                 let reason = "no client that is known is what its source asks for";
                 return Alternative::Never(reason.to_owned());
             }
-            let addresses = addresses.iter().map(String::as_str);
-            conditions.push(AttributeMatch::from_addresses(addresses));
         }
         Alternative::Of(conditions)
     }
