@@ -44,10 +44,26 @@ pub enum Found {
         /// The shortest of theirs.
         ttl: Duration,
     },
-    /// There is no such name, or it has no such addresses.
-    Nothing,
+    Nothing(Absent),
     /// Nobody could say, and why.
     Failed(String),
+}
+
+/// What there is not, by an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    Name,
+    /// Of the families that were asked for.
+    Addresses,
+}
+
+impl Absent {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Name => "there is no such name (NXDOMAIN)",
+            Self::Addresses => "the name has no addresses",
+        }
+    }
 }
 
 /// How a lookup counts.
@@ -76,7 +92,7 @@ pub struct Known {
     pub addresses: Vec<IpAddr>,
     /// When it came. `None`: there was none yet.
     pub answered: Option<Instant>,
-    /// Why the last lookup failed; `None` if it did not.
+    /// Why the last lookup brought no addresses, whether or not it counts as a failure.
     pub error: Option<String>,
     /// No lookup has ended yet.
     pub awaited: bool,
@@ -179,7 +195,11 @@ impl Names {
                 let changed = known.succeeded(addresses, now);
                 (Update::Success, changed, dropped, Some(ttl))
             }
-            Read::Nothing => (Update::Empty, known.succeeded(Vec::new(), now), 0, None),
+            Read::Nothing(absent) => {
+                let changed = known.succeeded(Vec::new(), now);
+                known.error = Some(absent.told().to_owned());
+                (Update::Empty, changed, 0, None)
+            }
             Read::Failed { reason, dropped } => {
                 known.error = Some(reason);
                 (Update::Failure, false, dropped, None)
@@ -231,7 +251,7 @@ enum Read {
         ttl: Duration,
         dropped: usize,
     },
-    Nothing,
+    Nothing(Absent),
     Failed {
         reason: String,
         dropped: usize,
@@ -241,9 +261,9 @@ enum Read {
 fn read(kind: DnsKind, found: Found) -> Read {
     let (mut addresses, ttl) = match found {
         Found::Addresses { addresses, ttl } => (addresses, ttl),
-        Found::Nothing if kind == DnsKind::Strict => return Read::Nothing,
-        Found::Nothing => {
-            let reason = "the name has no address".to_owned();
+        Found::Nothing(absent) if kind == DnsKind::Strict => return Read::Nothing(absent),
+        Found::Nothing(absent) => {
+            let reason = absent.told().to_owned();
             return Read::Failed { reason, dropped: 0 };
         }
         Found::Failed(reason) => return Read::Failed { reason, dropped: 0 },

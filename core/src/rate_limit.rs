@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 mod rota;
+mod told;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,4 +48,15 @@ pub enum Failure {
     Error,
     /// It was not asked: too many questions are open.
     Overflow,
+}
+
+impl Failure {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Error => "error",
+            Self::Overflow => "overflow",
+        }
+    }
 }

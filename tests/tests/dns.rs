@@ -170,7 +170,15 @@ fn failures_keep_the_last_answer_and_a_name_that_is_gone_has_no_endpoint() {
     shop.dns.remove("cache.demo");
     until_answers(&mut client, NOBODY);
     assert!(metric(&meltemi, "meltemi_dns_update_empty_total") >= 1.0);
-    assert_eq!(cluster(&meltemi)["endpoints"], serde_json::json!([]));
+    let gone = cluster(&meltemi);
+    assert_eq!(gone["endpoints"], serde_json::json!([]));
+    let name = &gone["dns"]["names"][0];
+    assert_eq!(name["error"], "there is no such name (NXDOMAIN)", "{name}");
+    shop.dns.set("cache.demo", Answer::addresses(&[]));
+    until("the name is told to have no addresses", || {
+        let told = &cluster(&meltemi)["dns"]["names"][0]["error"];
+        (told == "the name has no addresses").then_some(())
+    });
 
     shop.dns.set("cache.demo", Answer::Alias("real.demo"));
     shop.dns.set("real.demo", Answer::addresses(&["127.0.0.3"]));

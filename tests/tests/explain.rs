@@ -271,6 +271,7 @@ fn bad_questions_are_refused(meltemi: &Meltemi) {
             "the body is no question: the attribute `key` is given twice, and a request has one value \
              of it at line 1 column ",
         ),
+        ("[]", "the body is no question: it is a list; it is like {"),
         (
             r#"{"attributes": "#,
             "the body is no question: EOF while parsing a value at line 1 column 15; ",

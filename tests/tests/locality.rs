@@ -123,6 +123,21 @@ fn labels_order_the_tiers_and_a_node_comes_first() {
 }
 
 #[test]
+fn random_asks_endpoints_alike_whatever_they_weigh() {
+    let nodes = endpoints();
+    let addresses = [0, 1, 2].map(|node| nodes.address(node));
+    let manifests = service(&addresses, "{loadBalancer: {simple: RANDOM}}", "");
+    let services = std::fs::read_to_string(manifests.path().join("service.yaml")).unwrap();
+    let weighted = services.replace("locality: r1/z1/s1", "weight: 28, locality: r1/z1/s1");
+    manifests.write("service.yaml", &weighted);
+    let meltemi = run(&manifests, HERE);
+    let counts = count(&mut connect(&meltemi), 1_500);
+    // Five standard deviations of 1,500 draws.
+    let alike = counts[..3].iter().all(|count| count.abs_diff(500) < 92);
+    assert!(alike && counts[3] == 0, "{counts:?}");
+}
+
+#[test]
 fn a_tier_that_is_ejected_moves_its_load_to_the_next() {
     let nodes = endpoints();
     // Nobody listens where the nearest endpoint should be.

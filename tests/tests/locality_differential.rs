@@ -23,6 +23,8 @@ mod istio;
 mod peers;
 #[path = "locality_differential/proxies.rs"]
 mod proxies;
+#[path = "locality_differential/random.rs"]
+mod random;
 #[path = "locality_differential/warming.rs"]
 mod warming;
 
@@ -53,7 +55,8 @@ fn meltemi_asks_whom_envoy_asks() {
     let most = cases.iter().map(|case| case.endpoints.len()).max().unwrap();
     let addresses = runtime.block_on(peers::endpoints(most));
     let sent: Vec<Sent> = cases.iter().map(istio::send).collect();
-    let envoy = proxies::envoy(&binary, &runtime, (&cases, &sent), &addresses);
+    let kinds = proxies::KINDS;
+    let envoy = proxies::envoy(&binary, &runtime, (&cases, &sent), &addresses, kinds);
     let meltemi = proxies::meltemi(&runtime, &cases, &addresses);
     let page: Value = serde_json::from_str(&meltemi.get("/clusters").unwrap().body).unwrap();
     for (number, (case, sent)) in cases.iter().zip(&sent).enumerate() {
@@ -183,6 +186,9 @@ impl Trial<'_> {
     /// Whether all load is that of the healthy or the degraded of one tier: Envoy draws no random
     /// number then, but goes through localities and endpoints in turn, by weight.
     fn is_in_turn(&self) -> bool {
+        if self.case.balancer["simple"] == "RANDOM" {
+            return false;
+        }
         let tiers = self.cluster["tiers"].as_array().unwrap().iter();
         let mut loaded = tiers.filter(|tier| tier["load"] != 0);
         let is_whole = |tier: &Value| {

@@ -37,6 +37,7 @@ fn failure(failure: &Failure) -> String {
     let option = match failure.matching.attribute {
         Attribute::SourceAddress => "--source",
         Attribute::SourcePrincipal => "--principal",
+        Attribute::SourceNamespace => "--principal, or --source",
         Attribute::Message(_) => return failure.to_string(),
     };
     match &failure.actual {

@@ -4,7 +4,7 @@ use meltemi_policy::explain::{EndpointShare, Health, KeyOwner, Tier};
 use meltemi_policy::hashing;
 use meltemi_policy::{HashTables, Place, Placed, Placement, TierHost, load};
 
-use crate::manifest::ConsistentHash;
+use crate::manifest::{ConsistentHash, Simple};
 use crate::model::Cluster;
 
 /// The endpoints of a cluster where they are for a proxy, and who of them is healthy.
@@ -159,13 +159,20 @@ impl<'a> Endpoints<'a> {
         }
     }
 
+    /// What an endpoint counts for in its pool: with RANDOM, each alike.
+    fn weight(&self, index: usize) -> f64 {
+        let cluster = self.cluster;
+        if cluster.balance == Simple::Random && cluster.hash.is_none() {
+            return 1.0;
+        }
+        let endpoint = cluster.endpoints.get(index);
+        endpoint.map_or(0.0, |endpoint| f64::from(endpoint.weight))
+    }
+
     /// The endpoints of a tier are one pool, each drawn by its weight; or their localities are, and
     /// they within these.
     fn shares(&self, members: &[usize], tier: load::PriorityLoad) -> Vec<EndpointShare> {
-        let weight = |index: usize| {
-            let endpoint = self.cluster.endpoints.get(index);
-            endpoint.map_or(0.0, |endpoint| f64::from(endpoint.weight))
-        };
+        let weight = |index: usize| self.weight(index);
         let is_used = |index: usize| tier.panic || self.is_healthy(index);
         let used = |group: Option<usize>| {
             let members = members.iter().copied();

@@ -41,6 +41,9 @@ pub(super) fn decode(d: &mut Decoder, parent: &Fields<'_>) -> Option<LocalitySet
         regions.extend(failover);
     }
     contradictions(d, &fields, &labels);
+    if !enabled {
+        has_no_effect(d, &fields);
+    }
     let rule = match distributions.is_empty() {
         false => LocalityRule::Distribute(distributions),
         true => LocalityRule::Failover {
@@ -60,6 +63,19 @@ fn given<'n>(fields: &Fields<'n>, name: &str) -> Option<&'n Entry> {
     let entry = fields.entry(name)?;
     let is_empty = matches!(&entry.value.value, Value::List(items) if items.is_empty());
     (!is_empty).then_some(entry)
+}
+
+/// Istio takes it and says nothing.
+fn has_no_effect(d: &mut Decoder, fields: &Fields<'_>) {
+    let names = ["distribute", "failover", "failoverPriority"];
+    for entry in names.into_iter().filter_map(|name| given(fields, name)) {
+        let message = format!(
+            "`localityLbSetting.{}` has no effect: `enabled` is false",
+            entry.key
+        );
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        d.report(entry.at, diagnostic.remedy("remove one of the two"));
+    }
 }
 
 fn contradictions(d: &mut Decoder, fields: &Fields<'_>, labels: &[Located<PriorityLabel>]) {

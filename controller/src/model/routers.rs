@@ -17,7 +17,7 @@ use super::{
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{self, MetaRouter, Object, Route, Spec, one_of};
+use crate::manifest::{self, Destination, MetaRouter, Object, Route, Spec, one_of};
 
 /// Attaches each MetaRouter to the servers that it names, in the order of precedence.
 pub(super) fn attach(
@@ -46,7 +46,6 @@ pub(super) fn attach(
         router.check_routes(service, findings);
         let Some(service) = service else { continue };
         router.check_attributes(service, findings);
-        sources::check(object, spec, &workloads, findings);
         let named = spec.routes.iter().flat_map(Route::named);
         router.attachment.check_destinations(named, findings);
         if let Some(limit) = &spec.global_limit {
@@ -57,6 +56,7 @@ pub(super) fn attach(
             .servers(service, objects, servers, findings);
         let named: Vec<&Server> = attached.iter().filter_map(|&i| servers.get(i)).collect();
         sources::check_gateways(&router.attachment, spec, &named, findings);
+        sources::check(object, (spec, &named), &workloads, findings);
         sources::check_principals(object, spec, &named, findings);
         for i in attached {
             if let Some(server) = servers.get_mut(i) {
@@ -169,10 +169,7 @@ impl Router<'_> {
                     [] => std::slice::from_ref(&host),
                     several => several,
                 };
-                let destinations = destinations.iter();
-                let destinations = destinations
-                    .map(|d| self.attachment.weighted(d, service, server, findings))
-                    .collect();
+                let destinations = self.destinations(destinations, service, server, findings);
                 let name = route.name.clone().unwrap_or_default();
                 let alternatives = route.alternatives.iter();
                 let alternatives = alternatives
@@ -186,6 +183,22 @@ impl Router<'_> {
                 }
             })
             .collect()
+    }
+
+    fn destinations(
+        &self,
+        written: &[Destination],
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Vec<WeightedCluster> {
+        let attachment = &self.attachment;
+        let named = written.iter();
+        let mut named: Vec<_> = named
+            .map(|to| attachment.weighted(to, service, server, findings))
+            .collect();
+        attachment.settle_fallbacks(written, &mut named, findings);
+        named
     }
 
     /// Gives a server its policy, if something else says where requests go there: a RedisService, or
@@ -329,14 +342,12 @@ impl Router<'_> {
             let principal = meltemi_tls::identity(&principal.value);
             conditions.push(AttributeMatch::from_principals([principal.as_str()]));
         }
-        if source.is_of_workload() {
-            let addresses = self.workloads.addresses(source);
-            if addresses.is_empty() {
+        match self.workloads.conditions(source, server) {
+            Some(of_workload) => conditions.extend(of_workload),
+            None => {
                 let reason = "no client that is known is what its source asks for";
                 return Alternative::Never(reason.to_owned());
             }
-            let addresses = addresses.iter().map(String::as_str);
-            conditions.push(AttributeMatch::from_addresses(addresses));
         }
         Alternative::Of(conditions)
     }

@@ -1,12 +1,14 @@
 //! Which clients a condition on the source of requests means, as far as manifests tell.
 //!
 //! A listener sees the address that a connection comes from. Whose address that is the WorkloadEntries
-//! say, and the endpoints of ServiceEntries; so a condition becomes the addresses that meet it.
+//! say, and the endpoints of ServiceEntries; so a condition becomes the addresses that meet it. A
+//! namespace is proven, where clients prove who they are.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use meltemi_policy::{Locality, subset};
+use meltemi_policy::{AttributeMatch, Locality, subset};
 
 use super::attachment::Attachment;
 use super::{Findings, Server, ServerName, objects_of};
@@ -45,6 +47,34 @@ impl<'a> Workloads<'a> {
         meeting.map(|(address, _)| address.to_string()).collect()
     }
 
+    /// What makes a client of a server a workload that meets the conditions. None: nobody is.
+    ///
+    /// The namespace is the one that a client has proven, as of Istio's `source.namespaces`. Of who has
+    /// proven none its address tells it, and always the labels and the locality.
+    pub(super) fn conditions(
+        &self,
+        source: &Source,
+        server: &Server,
+    ) -> Option<Vec<AttributeMatch>> {
+        let mut conditions = vec![];
+        let mut by_address = Cow::Borrowed(source);
+        if let Some(namespace) = source.proven_namespace(server) {
+            let addresses = self.addresses(source);
+            let addresses = addresses.iter().map(String::as_str);
+            conditions.push(AttributeMatch::from_namespace(namespace, addresses)?);
+            by_address.to_mut().namespace = None;
+        }
+        if by_address.is_of_workload() {
+            let addresses = self.addresses(&by_address);
+            if addresses.is_empty() {
+                return None;
+            }
+            let addresses = addresses.iter().map(String::as_str);
+            conditions.push(AttributeMatch::from_addresses(addresses));
+        }
+        Some(conditions)
+    }
+
     /// Whether some workload meets the conditions, though it may share its address.
     fn is_known(&self, source: &Source) -> bool {
         let mut known = self.0.values().flatten();
@@ -71,6 +101,13 @@ fn lies_in(place: &Locality, wanted: &Locality) -> bool {
 }
 
 impl Source {
+    /// The namespace that it asks for, where clients of this server may prove theirs.
+    fn proven_namespace(&self, server: &Server) -> Option<&str> {
+        let namespace = self.namespace.as_ref();
+        let namespace = namespace.filter(|_| server.verifies_clients())?;
+        Some(&namespace.value)
+    }
+
     /// Why nothing that comes in at this server can be meant, where that is so.
     pub(super) fn excludes(&self, server: &Server, own_namespace: &str) -> Option<String> {
         if let Some(principal) = &self.principal
@@ -115,13 +152,15 @@ fn is_gateway(text: &str, server: &ServerName, own_namespace: &str) -> bool {
 /// Says which conditions on a source no request can meet.
 pub(super) fn check(
     object: &Object,
-    router: &MetaRouter,
+    (router, attached): (&MetaRouter, &[&Server]),
     workloads: &Workloads<'_>,
     findings: &mut Findings,
 ) {
     let alternatives = router.alternatives();
     for source in alternatives.filter_map(|alternative| alternative.source.as_ref()) {
-        if source.is_of_workload() && workloads.addresses(source).is_empty() {
+        let mut attached = attached.iter();
+        let is_met = attached.any(|server| workloads.conditions(source, server).is_some());
+        if source.is_of_workload() && !is_met && workloads.addresses(source).is_empty() {
             let why = match workloads.is_known(source) {
                 true => "shares its address with one that is not",
                 false => "is in no ServiceEntry or WorkloadEntry",

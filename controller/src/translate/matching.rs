@@ -36,6 +36,11 @@ fn alternative(conditions: &[AttributeMatch]) -> route::RouteAlternative {
             Attribute::SourcePrincipal => {
                 source(&mut alternative).principals = values(&condition.condition);
             }
+            Attribute::SourceNamespace => {
+                let (namespace, addresses) = condition.namespace().unwrap_or_default();
+                let source = source(&mut alternative);
+                (source.namespace, source.namespace_addresses) = (namespace, addresses);
+            }
         }
     }
     alternative

@@ -62,7 +62,7 @@ pub(super) fn mirror(mirror: &Mirror) -> route::Mirror {
     }
 }
 
-/// Of one cluster that is named twice, the first says what is asked in its place.
+/// One cluster that is named twice has the same each time.
 pub(super) fn fallbacks(destinations: &[WeightedCluster]) -> Vec<route::Fallback> {
     let mut fallbacks: Vec<route::Fallback> = vec![];
     for to in destinations.iter().filter(|to| !to.fallbacks.is_empty()) {

@@ -22,6 +22,7 @@ pub use limit::{Concurrency, Entry, GloballyLimited, Limited};
 pub use treatment::{FaultShare, Hedged, MirrorShare, Mutated, Removed, Retried, Treatment};
 pub use worst::WorstCase;
 
+use crate::route::proven_namespace;
 use crate::{Attribute, RouteTable};
 
 /// The request that is asked about, as far as it was said.
@@ -43,6 +44,10 @@ impl<'a> Asked<'a> {
             Attribute::Message(name) => (self.attribute)(name).map(Cow::Borrowed),
             Attribute::SourceAddress => Some(Cow::Owned(self.source?.to_string().into_bytes())),
             Attribute::SourcePrincipal => Some(Cow::Borrowed(self.principal?.as_bytes())),
+            Attribute::SourceNamespace => match self.principal.and_then(proven_namespace) {
+                Some(namespace) => Some(Cow::Borrowed(namespace.as_bytes())),
+                None => self.value(&Attribute::SourceAddress),
+            },
         }
     }
 

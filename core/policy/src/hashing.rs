@@ -12,7 +12,7 @@ mod ring;
 mod tests;
 
 use crate::load::PriorityLoad;
-pub use bounded::Bound;
+pub use bounded::{Bound, Order};
 pub use explain::{HashRule, Keyed};
 use maglev::Maglev;
 pub use policy::{HashPolicy, Hashed, hash_of};
@@ -103,6 +103,8 @@ struct Table {
     by_hash: ByHash,
     /// Its hosts and their parts, in the order in which they were given.
     hosts: Vec<(u32, f64)>,
+    /// The same by the numbers of the hosts.
+    parts: Vec<(u32, f64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -172,8 +174,13 @@ impl HashTables {
 
 impl Table {
     fn new(kind: Hashing, hosts: Vec<HashedHost>) -> Self {
+        let in_order = hosts.iter().map(|host| (host.host, host.part));
+        let in_order: Vec<_> = in_order.collect();
+        let mut parts = in_order.clone();
+        parts.sort_unstable_by_key(|(host, _)| *host);
         Self {
-            hosts: hosts.iter().map(|host| (host.host, host.part)).collect(),
+            hosts: in_order,
+            parts,
             by_hash: match kind {
                 Hashing::Maglev { table_size } => ByHash::Maglev(Maglev::new(hosts, table_size)),
                 Hashing::Ring { minimum_size } => ByHash::Ring(Ring::new(&hosts, minimum_size)),
@@ -186,5 +193,11 @@ impl Table {
             ByHash::Maglev(table) => table.at(hash),
             ByHash::Ring(ring) => ring.at(hash),
         }
+    }
+
+    /// Of one of its hosts.
+    fn part(&self, host: u32) -> Option<f64> {
+        let place = self.parts.binary_search_by_key(&host, |(host, _)| *host);
+        Some(self.parts.get(place.ok()?)?.1)
     }
 }

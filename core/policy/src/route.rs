@@ -6,6 +6,7 @@ mod explain;
 mod index;
 mod leaf;
 mod matcher;
+mod namespace;
 mod pattern_set;
 mod re2;
 mod shadow;
@@ -22,6 +23,7 @@ pub use condition::{Attribute, AttributeMatch, Condition, Text};
 pub use explain::{Explanation, Failure, Taken, Verdict};
 use index::Index;
 use matcher::Matcher;
+pub use namespace::proven_namespace;
 pub use shadow::Shadowed;
 
 /// Conditions that all have to hold; none holds always.

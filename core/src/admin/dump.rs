@@ -284,6 +284,7 @@ fn attribute(matched: &AttributeMatch) -> Value {
         Attribute::Message(name) => shown.insert("attribute".to_owned(), json!(name)),
         Attribute::SourceAddress => shown.insert("source".to_owned(), json!("address")),
         Attribute::SourcePrincipal => shown.insert("source".to_owned(), json!("principal")),
+        Attribute::SourceNamespace => shown.insert("source".to_owned(), json!("namespace")),
     };
     shown.insert(kind.to_owned(), value);
     let ignore_case = matched

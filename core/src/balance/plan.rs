@@ -45,6 +45,8 @@ struct Member {
     /// With what ejections make of it.
     now: Health,
     tier: usize,
+    /// For the health of its tier, where that goes by weight.
+    weight: u32,
     seat: Seat,
     /// The part of its weight that counts for its share of a pool.
     part: f64,
@@ -72,6 +74,7 @@ impl Plan {
         let hosts = &cluster.endpoints.hosts;
         let placement = cluster.placement(own);
         let placed = placement.members.iter().zip(placement.tiers());
+        let weighs_endpoints = cluster.weighs_endpoints();
         let members: Arc<[Member]> = hosts
             .iter()
             .zip(placed)
@@ -82,9 +85,10 @@ impl Plan {
                     now: endpoint.health,
                     part: 1.0,
                     tier: tier?,
+                    weight: endpoint.weight,
                     seat: Seat {
                         host,
-                        weight: endpoint.weight,
+                        weight: if weighs_endpoints { endpoint.weight } else { 1 },
                         group: (*group)?,
                     },
                 })
@@ -186,7 +190,7 @@ impl Plan {
         for member in self.members.iter() {
             let tier = &mut counts[member.tier];
             let counted = match self.weighted_health {
-                true => member.seat.weight,
+                true => member.weight,
                 false => 1,
             };
             let add = |count: &mut u32| *count = count.saturating_add(counted);

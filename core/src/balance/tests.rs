@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::hashing::Bound;
+use meltemi_policy::hashing::{Bound, Order};
 use meltemi_policy::{Distribution, LocalityRule, PriorityLabel, RegionFailover};
 use proptest::prelude::*;
 
@@ -100,18 +100,55 @@ fn round_robin_is_exact_by_weight() {
 }
 
 #[test]
-fn random_and_least_request_follow_the_weights() {
+fn least_request_follows_the_weights() {
     let hosts = [
         ("r1/z1", 5, Health::Healthy),
         ("r1/z1", 3, Health::Healthy),
         ("r1/z1", 2, Health::Healthy),
     ];
-    for lb in [LbPolicy::Random, LbPolicy::LeastRequest] {
-        let counts = counts(&mut balancer(&cluster(lb, &hosts)), 10_000);
-        for (count, expected) in counts.iter().zip([5000, 3000, 2000]) {
-            assert!(count.abs_diff(expected) < 200, "{lb:?} {counts:?}");
-        }
+    let counts = counts(
+        &mut balancer(&cluster(LbPolicy::LeastRequest, &hosts)),
+        10_000,
+    );
+    for (count, expected) in counts.iter().zip([5000, 3000, 2000]) {
+        assert!(count.abs_diff(expected) < 200, "{counts:?}");
     }
+}
+
+#[test]
+fn random_takes_endpoints_alike_and_localities_by_weight() {
+    let hosts = [
+        ("r1/z1", 6, Health::Healthy),
+        ("r1/z1", 3, Health::Healthy),
+        ("r1/z1", 3, Health::Unhealthy),
+        ("r1/z2", 12, Health::Healthy),
+    ];
+    let mut cluster = cluster(LbPolicy::Random, &hosts);
+    cluster.locality = LocalityRule::Inactive;
+    let mut pool = balancer(&cluster);
+    assert_shares(&pool, &[1.0 / 3.0, 1.0 / 3.0, 0.0, 1.0 / 3.0]);
+    let counted = counts(&mut pool, 9_000);
+    for (count, expected) in counted.iter().zip([3000, 3000, 0, 3000]) {
+        assert!(count.abs_diff(expected) < 200, "{counted:?}");
+    }
+
+    // Two thirds of the first locality are there, which are 140 * 2/3 percent of its weight.
+    cluster.locality_weighted = true;
+    let localities = balancer(&cluster).shares();
+    let part = localities[0] + localities[1];
+    assert!(
+        (localities[0] - localities[1]).abs() < 1e-9,
+        "{localities:?}"
+    );
+    assert!((part - 14.0 / 29.0).abs() < 1e-5, "{localities:?}");
+
+    // Who has no hash is drawn by weight, as the tables are.
+    cluster.locality_weighted = false;
+    cluster.hashing = Some(Hashing::Maglev { table_size: 65_537 });
+    assert_shares(
+        &balancer(&cluster),
+        &[6.0 / 21.0, 3.0 / 21.0, 0.0, 12.0 / 21.0],
+    );
 }
 
 #[test]
@@ -378,7 +415,7 @@ fn huge_weights_keep_their_proportion() {
         ("r1/z1", u32::MAX / 4, Health::Healthy),
         ("r1/z1", 1, Health::Healthy),
     ];
-    let shares = balancer(&cluster(LbPolicy::Random, &hosts)).shares();
+    let shares = balancer(&cluster(LbPolicy::RoundRobin, &hosts)).shares();
     assert!((shares[0] - 0.8).abs() < 1e-6, "{shares:?}");
     assert!(shares[2] > 0.0);
 }
@@ -518,7 +555,7 @@ proptest! {
         let mut balancer = balancer(&cluster);
         let names: Vec<String> = cluster.hashed_names().collect();
         let mut ejected = [false; 14];
-        let mut order = vec![];
+        let mut order = Order::default();
         for (host, is_ejected, random) in changes {
             ejected[host] = is_ejected;
             balancer.set_ejected(|host| ejected[host]);

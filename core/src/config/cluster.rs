@@ -151,6 +151,13 @@ impl Cluster {
         )
     }
 
+    /// Whether endpoints that weigh more get more. Envoy's random balancer takes one of the hosts
+    /// as they are listed; where hashes decide, its tables go by weight, and so does who has none.
+    #[must_use]
+    pub fn weighs_endpoints(&self) -> bool {
+        self.lb != LbPolicy::Random || self.hashing.is_some()
+    }
+
     /// The tiers of its endpoints, and what their localities weigh there, for a proxy at `own`.
     #[must_use]
     pub fn placement(&self, own: Place<'_>) -> Placement {

@@ -54,29 +54,45 @@ fn source(source: proto::RouteSource) -> Result<Alternative, Invalid> {
         let principals = source.principals.iter().map(String::as_str);
         all.push(AttributeMatch::from_principals(principals));
     }
+    if !source.namespace.is_empty() || !source.namespace_addresses.is_empty() {
+        all.push(from_namespace(&source)?);
+    }
     if all.is_empty() {
         return Err(Invalid::new(
             "source",
-            "has neither addresses nor principals",
+            "has neither addresses nor principals nor a namespace",
         ));
     }
     Ok(all)
 }
 
+fn from_namespace(source: &proto::RouteSource) -> Result<AttributeMatch, Invalid> {
+    let addresses = addresses("source.namespace_addresses", &source.namespace_addresses)?;
+    let addresses = addresses.iter().map(String::as_str);
+    let matching = AttributeMatch::from_namespace(&source.namespace, addresses);
+    matching.ok_or_else(|| {
+        let reason = format!("{:?} is no namespace", source.namespace);
+        Invalid::new("source.namespace", reason)
+    })
+}
+
 fn from_addresses(source: &proto::RouteSource) -> Result<AttributeMatch, Invalid> {
-    let addresses = source.addresses.iter().enumerate();
-    let addresses = addresses.map(|(i, text)| {
+    let addresses = addresses("source.addresses", &source.addresses)?;
+    let addresses = addresses.iter().map(String::as_str);
+    Ok(AttributeMatch::from_addresses(addresses))
+}
+
+fn addresses(field: &str, texts: &[String]) -> Result<Vec<String>, Invalid> {
+    let addresses = texts.iter().enumerate().map(|(i, text)| {
         let address: Result<IpAddr, _> = text.parse();
         address
             .map(|address| address.to_canonical().to_string())
             .map_err(|_| {
-                let field = format!("source.addresses[{i}]");
+                let field = format!("{field}[{i}]");
                 Invalid::new(&field, format!("{text:?} is no IP address"))
             })
     });
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let addresses = addresses.iter().map(String::as_str);
-    Ok(AttributeMatch::from_addresses(addresses))
+    addresses.collect()
 }
 
 fn attribute_match(matcher: HeaderMatcher) -> Result<AttributeMatch, Invalid> {

@@ -96,7 +96,7 @@ fn answers_mean_what_they_mean_to_envoy() {
         ),
         (
             Strict,
-            vec![both(), Found::Nothing],
+            vec![both(), Found::Nothing(Absent::Name)],
             &[],
             Update::Empty,
             true,
@@ -104,7 +104,7 @@ fn answers_mean_what_they_mean_to_envoy() {
         ),
         (
             Strict,
-            vec![Found::Nothing, Found::Nothing],
+            vec![Found::Nothing(Absent::Name), Found::Nothing(Absent::Name)],
             &[],
             Update::Empty,
             false,
@@ -112,7 +112,7 @@ fn answers_mean_what_they_mean_to_envoy() {
         ),
         (
             Logical,
-            vec![turned(), Found::Nothing],
+            vec![turned(), Found::Nothing(Absent::Name)],
             sorted,
             Update::Failure,
             false,
@@ -208,7 +208,7 @@ fn names_are_asked_for_again_in_time() {
         (vec![failed()], 2),
         (vec![failed(); 3], 8),
         (vec![failed(); 40], 60),
-        (vec![Found::Nothing; 2], 4),
+        (vec![Found::Nothing(Absent::Name); 2], 4),
         (vec![failed(), failed(), a(5), failed()], 2),
     ] {
         let waited = wait(refresh(), &answers);
@@ -217,6 +217,24 @@ fn names_are_asked_for_again_in_time() {
             waited >= whole / 2 && waited < whole,
             "{answers:?}: {waited:?}"
         );
+    }
+}
+
+#[test]
+fn why_there_are_no_addresses_is_told_until_there_are() {
+    for kind in [DnsKind::Strict, DnsKind::Logical] {
+        let (question, now) = (ask("a.example", kind), Instant::now());
+        let mut names = Names::new(0);
+        names.want([question.clone()], now);
+        let mut told = |found| {
+            names.take(&question, found, now);
+            names.get(&question).unwrap().error.clone()
+        };
+        let absent = told(Found::Nothing(Absent::Name));
+        assert_eq!(absent.as_deref(), Some("there is no such name (NXDOMAIN)"));
+        let absent = told(Found::Nothing(Absent::Addresses));
+        assert_eq!(absent.as_deref(), Some("the name has no addresses"));
+        assert_eq!(told(found(&["10.0.0.1"], 5)), None);
     }
 }
 
@@ -422,7 +440,8 @@ fn any_found() -> impl Strategy<Value = Found> {
             addresses,
             ttl: Duration::from_secs(ttl),
         }),
-        Just(Found::Nothing),
+        Just(Found::Nothing(Absent::Name)),
+        Just(Found::Nothing(Absent::Addresses)),
         Just(Found::Failed(String::new())),
     ]
 }
@@ -456,7 +475,7 @@ proptest! {
                     }
                     (!good.is_empty()).then_some(good)
                 }
-                Found::Nothing => (!is_logical).then(Vec::new),
+                Found::Nothing(_) => (!is_logical).then(Vec::new),
                 Found::Failed(_) => None,
             };
             expected = good.unwrap_or(expected);

@@ -253,7 +253,11 @@ fn tell(name: &str, taken: &Taken, before: Option<&str>, known: &Known) {
                 error, addresses, "name not resolved: its last addresses stay"
             );
         }
-        (Update::Success | Update::Empty, _) if taken.changed => {
+        (Update::Empty, error) if error != before => {
+            let error = error.unwrap_or_default();
+            warn!(name, error, "no endpoints by this name");
+        }
+        (Update::Success, _) if taken.changed => {
             info!(name, addresses, "name has other addresses");
         }
         _ => {}

@@ -63,6 +63,8 @@ pub(super) struct Client {
     pub(super) question: Option<Box<OwnRequest>>,
     /// Nothing more is decoded until it is owed nothing.
     pub(super) waiting: bool,
+    /// A rate limit service did not decide in time; what was sent meanwhile is not asked about.
+    pub(super) waited_in_vain: bool,
     /// The connection that all its requests go to.
     pub(super) pin: Option<ServerKey>,
     /// Where the pinned connection leads.
@@ -229,6 +231,7 @@ impl Client {
             parked: None,
             question: None,
             waiting: false,
+            waited_in_vain: false,
             pin: None,
             pinned_to: None,
             calls: SlotMap::with_key(),

@@ -19,7 +19,14 @@ use crate::{
 const LIMITED: &str = "a rate limit was reached";
 
 /// What it is told where nobody knows.
-const UNDECIDED: &str = "the rate limit service did not decide in time";
+const fn undecided(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Timeout => "the rate limit service did not decide in time",
+        Failure::Unreachable => "the rate limit service cannot be reached",
+        Failure::Error => "the rate limit service answered with an error",
+        Failure::Overflow => "too much is asked of the rate limit service already",
+    }
+}
 
 impl Engine {
     /// Whether the request has to wait for what a rate limit service says, or was answered since that
@@ -30,8 +37,12 @@ impl Engine {
         let Some((limit, values)) = self.question(key, bytes, whole) else {
             return false;
         };
-        if self.questions >= self.settings.questions {
-            return !self.passes(key, &limit, Verdict::Failed(Failure::Overflow));
+        let failure = match self.questions >= self.settings.questions {
+            true => Some(Failure::Overflow),
+            false => self.came_behind_in_vain(key).then_some(Failure::Timeout),
+        };
+        if let Some(failure) = failure {
+            return !self.passes(key, &limit, Verdict::Failed(failure));
         }
         self.questions += 1;
         let due = self.now + limit.rule.timeout;
@@ -44,6 +55,14 @@ impl Engine {
         }));
         self.hold(key, (bytes, whole), Until::Decided(limit, timer));
         true
+    }
+
+    /// Whether its client had sent it already when a verdict was waited for in vain. A pipeline waits
+    /// once, not once for each of its requests.
+    fn came_behind_in_vain(&self, key: ExchangeKey) -> bool {
+        let exchange = self.exchanges.get(key);
+        let client = exchange.and_then(|exchange| self.clients.get(exchange.client));
+        client.is_some_and(|client| client.waited_in_vain)
     }
 
     /// What is to be asked about a request.
@@ -69,6 +88,10 @@ impl Engine {
 
     /// No verdict has come in time.
     pub(super) fn undecided(&mut self, key: ExchangeKey) {
+        let client = self.exchanges.get(key).map(|exchange| exchange.client);
+        if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
+            client.waited_in_vain = client.keeps_order();
+        }
         self.heed(key, Verdict::Failed(Failure::Timeout));
     }
 
@@ -111,7 +134,7 @@ impl Engine {
                 metrics.failed(failure);
                 if limit.rule.deny_on_fail {
                     let told = (Status::RateLimited, ResponseFlag::RateLimitServiceError);
-                    self.answer_one(key, told, UNDECIDED);
+                    self.answer_one(key, told, undecided(failure));
                     return false;
                 }
                 metrics.failure_mode_allowed();

@@ -73,7 +73,7 @@ impl Cluster {
         let Some(table) = self.hashed() else {
             return Owner::Anybody;
         };
-        let bounded = table.within_bound(hash, hosts);
+        let bounded = table.within_bound(hash, self.active(), hosts);
         let further = (0..FURTHER_HASHES).map(|n| table.at(hash ^ !n));
         let mut found: SmallVec<[HostKey; 4]> = SmallVec::new();
         for host in std::iter::once(bounded).chain(further).flatten() {

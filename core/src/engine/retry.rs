@@ -138,10 +138,7 @@ impl Engine {
             return false;
         };
         let counted = exchange.repeat.as_ref().is_some_and(|it| it.counted);
-        counted
-            || to
-                .cluster
-                .begins_retry(&self.tables.hosts, self.settings.workers)
+        counted || to.cluster.begins_retry(self.settings.workers)
     }
 
     pub(super) fn retry(&mut self, key: ExchangeKey, failure: RetryOn) {

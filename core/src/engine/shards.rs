@@ -4,7 +4,10 @@ use std::cell::{Cell, LazyCell, RefCell};
 use std::sync::Arc;
 
 use meltemi_codec::{Constraint, Role, ShardMap, TopologyEvent};
-use meltemi_policy::{HashPolicy, HashTables, Hashing, hashing::Bound};
+use meltemi_policy::{
+    HashPolicy, HashTables, Hashing,
+    hashing::{Bound, Order},
+};
 use slotmap::SlotMap;
 
 use crate::balance::Balancer;
@@ -54,14 +57,16 @@ pub(super) struct Hashed {
     pub(super) factor: Option<u32>,
     pub(super) tables: RefCell<Arc<HashTables>>,
     /// Room for an order of hosts.
-    pub(super) order: RefCell<Vec<u32>>,
+    pub(super) order: RefCell<Order>,
 }
 
 impl Hashed {
-    /// The endpoint of a hash, or another where that one has too many requests of this worker.
+    /// The endpoint of a hash, or another where that one has too many of the requests of this worker,
+    /// of which there are so many in `all`.
     pub(super) fn within_bound(
         &self,
         hash: u64,
+        all: u64,
         hosts: &SlotMap<HostKey, Host>,
     ) -> Option<HostKey> {
         let owner = self.at(hash)?;
@@ -69,10 +74,9 @@ impl Hashed {
         let Some(factor) = self.factor.filter(|_| active(&owner) > 0) else {
             return Some(owner);
         };
-        let all = self.hosts.iter().map(|key| u64::from(active(key)));
         let bound = Bound {
             factor,
-            active: all.sum(),
+            active: all,
         };
         let of = |index: usize| self.hosts.get(index).map_or(0, active);
         let order = &mut *self.order.borrow_mut();

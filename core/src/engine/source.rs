@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use meltemi_policy::route::proven_namespace;
+
 /// Of a client's connection.
 #[derive(Debug, Default)]
 pub(super) struct Source {
@@ -18,5 +20,11 @@ impl Source {
             address,
             principal: None,
         }
+    }
+
+    /// The namespace that it has proven, else its address, by which one may be known.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        let proven = self.principal.as_deref().and_then(proven_namespace);
+        proven.or(self.address.as_deref())
     }
 }

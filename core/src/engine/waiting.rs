@@ -209,9 +209,10 @@ impl Engine {
             }
         }
         self.client_received(key, &[]);
-        let Some(client) = self.clients.get(key) else {
+        let Some(client) = self.clients.get_mut(key) else {
             return;
         };
+        client.waited_in_vain = false;
         if client.phase == Phase::Finishing {
             if matches!(client.incoming, Incoming::Body { .. }) {
                 self.abandon_client(key);

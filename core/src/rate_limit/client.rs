@@ -17,6 +17,7 @@ use tower::service_fn;
 use tracing::warn;
 
 use super::rota::Rota;
+use super::told::Told;
 use super::{Failure, Question, Verdict};
 use crate::config::{Address, Cluster, Health, Snapshot};
 use crate::dial::dial;
@@ -37,6 +38,7 @@ pub(crate) struct Services(HashMap<String, Service>);
 struct Service {
     tls: Option<Arc<Tls>>,
     rota: Rota<RateLimitServiceClient<Channel>>,
+    told: Told,
 }
 
 /// A question that goes to an endpoint.
@@ -51,6 +53,8 @@ pub(crate) struct Call {
 /// How it went.
 pub(crate) struct Answered {
     pub(crate) verdict: Verdict,
+    /// Of one who did not decide, in the words of gRPC.
+    error: String,
     cluster: String,
     address: Address,
 }
@@ -79,11 +83,21 @@ impl Services {
             let mut service = Service {
                 tls: cluster.tls.clone(),
                 rota: Rota::default(),
+                told: Told::default(),
             };
             service.update(cluster);
             self.0.insert(name.clone(), service);
         }
-        let (address, client) = self.0.get_mut(name)?.rota.next(now)?;
+        let Service { rota, told, .. } = self.0.get_mut(name)?;
+        let Some((address, client)) = rota.next(now) else {
+            if let Some(untold) = told.take(Failure::Unreachable, now) {
+                warn!(
+                    cluster = name,
+                    untold, "the rate limit service has no endpoint to ask"
+                );
+            }
+            return None;
+        };
         Some(Call {
             request: request(question),
             cluster: name.clone(),
@@ -97,22 +111,26 @@ impl Services {
     pub(crate) fn learn(&mut self, answered: &Answered, now: Instant, random: u32) {
         let Answered {
             verdict,
+            error,
             cluster,
             address,
         } = answered;
-        let Some(Service { rota, .. }) = self.0.get_mut(cluster) else {
+        let Some(Service { rota, told, .. }) = self.0.get_mut(cluster) else {
             return;
         };
         match verdict {
-            Verdict::Failed(Failure::Unreachable) => {
-                warn!(cluster, %address, "the rate limit service cannot be reached");
-                rota.failed(address, now, random);
-            }
+            Verdict::Failed(Failure::Unreachable) => rota.failed(address, now, random),
             // It may be slow or gone: its connection says, in time.
             Verdict::Failed(Failure::Timeout | Failure::Overflow) => {}
             Verdict::Ok | Verdict::OverLimit | Verdict::Failed(Failure::Error) => {
                 rota.answered(address);
             }
+        }
+        if let Verdict::Failed(failure) = *verdict
+            && let Some(untold) = told.take(failure, now)
+        {
+            let failure = failure.as_str();
+            warn!(cluster, %address, failure, error, untold, "the rate limit service did not decide");
         }
     }
 }
@@ -174,13 +192,14 @@ impl Call {
     /// Asks, and waits as long as somebody waits for the verdict.
     pub(crate) async fn make(mut self) -> Answered {
         let asked = self.client.should_rate_limit(self.request);
-        let verdict = match tokio::time::timeout_at(self.due.into(), asked).await {
+        let (verdict, error) = match tokio::time::timeout_at(self.due.into(), asked).await {
             Ok(Ok(response)) => verdict(response.get_ref()),
-            Ok(Err(status)) => Verdict::Failed(failure(&status)),
-            Err(_) => Verdict::Failed(Failure::Timeout),
+            Ok(Err(status)) => (Verdict::Failed(failure(&status)), in_words(&status)),
+            Err(_) => (Verdict::Failed(Failure::Timeout), String::new()),
         };
         Answered {
             verdict,
+            error,
             cluster: self.cluster,
             address: self.address,
         }
@@ -188,11 +207,14 @@ impl Call {
 }
 
 /// As Envoy, by the code of all descriptors together; but what is not known is no permission.
-fn verdict(response: &RateLimitResponse) -> Verdict {
+fn verdict(response: &RateLimitResponse) -> (Verdict, String) {
     match Code::try_from(response.overall_code) {
-        Ok(Code::Ok) => Verdict::Ok,
-        Ok(Code::OverLimit) => Verdict::OverLimit,
-        Ok(Code::Unknown) | Err(_) => Verdict::Failed(Failure::Error),
+        Ok(Code::Ok) => (Verdict::Ok, String::new()),
+        Ok(Code::OverLimit) => (Verdict::OverLimit, String::new()),
+        Ok(Code::Unknown) | Err(_) => {
+            let error = format!("its verdict has the code {}", response.overall_code);
+            (Verdict::Failed(Failure::Error), error)
+        }
     }
 }
 
@@ -201,6 +223,18 @@ fn failure(status: &Status) -> Failure {
     match status.source() {
         Some(_) => Failure::Unreachable,
         None => Failure::Error,
+    }
+}
+
+/// The code, what the service said, as a line of a log may have it, and what is at the bottom of it.
+fn in_words(status: &Status) -> String {
+    const SHOWN: usize = 200;
+    let message: String = status.message().chars().take(SHOWN).collect();
+    let said = format!("{:?}: {}", status.code(), message.escape_debug());
+    let causes = std::iter::successors(status.source(), |cause| (*cause).source());
+    match causes.last() {
+        Some(cause) => format!("{said}: {cause}"),
+        None => said,
     }
 }
 
@@ -221,7 +255,7 @@ mod tests {
                 overall_code: code,
                 ..RateLimitResponse::default()
             };
-            assert_eq!(verdict(&response), expected, "{code}");
+            assert_eq!(verdict(&response).0, expected, "{code}");
         }
     }
 
@@ -231,6 +265,11 @@ mod tests {
             failure(&Status::unavailable("the store is away")),
             Failure::Error
         );
+        let said = in_words(&Status::internal("the store\nis away"));
+        assert_eq!(said, r"Internal: the store\nis away");
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let words = in_words(&Status::from_error(broken.into()));
+        assert!(words.ends_with("connection reset"), "{words}");
         let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert_eq!(
             failure(&Status::from_error(broken.into())),

@@ -17,6 +17,7 @@ pub(super) struct GlobalLimitCells {
     pub(super) error: Cell,
     pub(super) failure_mode_allowed: Cell,
     pub(super) timeout: Cell,
+    pub(super) unreachable: Cell,
     pub(super) overflow: Cell,
 }
 
@@ -41,7 +42,8 @@ impl GlobalLimitMetrics {
         match failure {
             Failure::Timeout => self.0.timeout.add(1),
             Failure::Overflow => self.0.overflow.add(1),
-            Failure::Unreachable | Failure::Error => {}
+            Failure::Unreachable => self.0.unreachable.add(1),
+            Failure::Error => {}
         }
     }
 

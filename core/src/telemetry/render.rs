@@ -261,7 +261,7 @@ const LIMITS: [Family<LimitCells>; 2] = [
     },
 ];
 
-const GLOBAL_LIMITS: [Family<GlobalLimitCells>; 6] = [
+const GLOBAL_LIMITS: [Family<GlobalLimitCells>; 7] = [
     Family {
         name: "meltemi_global_rate_limit_ok_total",
         help: "Requests that a rate limit service let through.",
@@ -291,6 +291,12 @@ const GLOBAL_LIMITS: [Family<GlobalLimitCells>; 6] = [
         help: "Errors: no verdict in time.",
         kind: "counter",
         cell: |cells| &cells.timeout,
+    },
+    Family {
+        name: "meltemi_global_rate_limit_unreachable_total",
+        help: "Those of them whose service could not be reached.",
+        kind: "counter",
+        cell: |cells| &cells.unreachable,
     },
     Family {
         name: "meltemi_global_rate_limit_overflow_total",

@@ -152,6 +152,11 @@ impl ClusterMetrics {
         self.0.in_flight.subtract(n);
     }
 
+    /// Attempts of this worker that have started and are not over.
+    pub(crate) fn attempts_under_way(&self) -> u64 {
+        self.0.in_flight.value()
+    }
+
     /// A request goes to a further candidate, or again to the same.
     pub fn retried(&self) {
         self.0.retries.add(1);

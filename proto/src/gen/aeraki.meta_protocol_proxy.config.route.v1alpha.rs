@@ -440,6 +440,13 @@ pub struct RouteSource {
     /// URI, its first DNS name, else, where it has neither, its subject. None: whoever it is.
     #[prost(string, repeated, tag = "120")]
     pub principals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The client is of this namespace: it has proven so by a SPIFFE id that has `/ns/NAMESPACE/` in it; or it has
+    /// proven none, and its connection comes from one of `namespace_addresses`. Empty: of whichever.
+    #[prost(string, tag = "121")]
+    pub namespace: ::prost::alloc::string::String,
+    /// IP addresses, where there is a `namespace`.
+    #[prost(string, repeated, tag = "122")]
+    pub namespace_addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for RouteSource {
     const NAME: &'static str = "RouteSource";

@@ -31,6 +31,26 @@ spec:
     route: [{ destination: { host: cache.demo } }]
 ";
 
+/// By the address of all, who is not known better is of the namespace of these services.
+const BY_NAMESPACE: &str = "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata:
+  name: cache
+spec:
+  hosts: [cache.demo]
+  gateways: [edge]
+  routes:
+  - name: blue
+    matches: [{ source: { namespace: a } }]
+    route: [{ destination: { host: blue.demo } }]
+  - name: green
+    matches: [{ source: { namespace: default } }]
+    route: [{ destination: { host: green.demo } }]
+  - name: rest
+    route: [{ destination: { host: cache.demo } }]
+";
+
 /// Three servers, one for each identity and one for the rest.
 struct Three {
     it: Edge,
@@ -40,6 +60,10 @@ struct Three {
 
 impl Three {
     fn start(mode: &str) -> Option<Self> {
+        Self::routed(mode, ROUTES)
+    }
+
+    fn routed(mode: &str, routes: &str) -> Option<Self> {
         let servers = [redis()?, redis()?, redis()?];
         let ca = Authority::new("ca");
         let own = ca.issue("edge", &[NAME]);
@@ -55,7 +79,7 @@ impl Three {
             authority,
             ("blue.yaml", &*services[0]),
             ("green.yaml", &services[1]),
-            ("routes.yaml", ROUTES),
+            ("routes.yaml", routes),
         ];
         let it = Edge::start(&[rest], &MUTUAL.replace("MUTUAL", mode), &files);
         Some(Self { it, ca, servers })
@@ -163,6 +187,63 @@ fn who_need_not_show_anything_is_the_rest() {
         );
     }
     assert_eq!(three.keys(), ["blue", "", "nobody"]);
+}
+
+#[test]
+fn a_namespace_is_the_one_that_is_proven_before_that_of_the_address() {
+    let Some(three) = Three::routed("OPTIONAL_MUTUAL", BY_NAMESPACE) else {
+        return;
+    };
+    let ca = &three.ca;
+    let of = |namespace: &str| {
+        ca.issue(
+            "it",
+            &[&format!("spiffe://cluster.local/ns/{namespace}/sa/it")],
+        )
+    };
+    let unnamed = [
+        ca.issue("it", &["it.demo"]),
+        ca.issue("it", &["spiffe://cluster.local/it"]),
+    ];
+    for (key, own) in [
+        ("a", Some(&of("a"))),
+        ("default", Some(&of("default"))),
+        ("other", Some(&of("other"))),
+        ("name", Some(&unnamed[0])),
+        ("id", Some(&unnamed[1])),
+        ("nobody", None),
+    ] {
+        let Some(initiator) = three.initiator(own) else {
+            return;
+        };
+        let mut client = Wire::connect(initiator.address());
+        assert_eq!(client.call(&format!("SET {key} 1")), "+OK");
+    }
+    assert_eq!(three.keys(), ["a", "default id name nobody", "other"]);
+
+    // Explained alike, of manifests and of the proxy.
+    let mut explain = Command::new(binary());
+    explain.args(["explain", "--service", "cache.demo", "--gateway", "edge"]);
+    explain.args([
+        "--principal",
+        "cluster.local/ns/other/sa/it",
+        "--source",
+        "127.0.0.1",
+    ]);
+    let alone = said(
+        &explain
+            .arg("-f")
+            .arg(three.it.manifests.path())
+            .output()
+            .unwrap(),
+    );
+    let question = "{\"listener\": \"default/edge/redis\", \"source\": \"127.0.0.1\", \
+                    \"principal\": \"cluster.local/ns/other/sa/it\"}";
+    let lives = three.it.meltemi.post("/explain", question).body;
+    for said in [alone, lives] {
+        let told = "the client has proven to be of the namespace other, not default";
+        assert!(said.contains(told) && said.contains("cache.demo"), "{said}");
+    }
 }
 
 #[test]

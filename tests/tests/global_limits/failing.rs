@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use meltemi_tests::{RateLimitService, until};
 
-use super::shop::{BY_KEY, CONFIG, LIMITED, Shop, UNDECIDED, service_entry};
+use super::shop::{BY_KEY, CONFIG, LIMITED, Shop, UNDECIDED, UNREACHABLE, service_entry};
 
 /// What a deadline may be late by on a machine that has much else to do.
 const LATE: Duration = Duration::from_secs(5);
@@ -53,6 +53,40 @@ fn a_frozen_service_costs_its_time_and_no_more() {
     }
 }
 
+/// The requests of a pipeline keep their order, so each waits for the one before it.
+#[test]
+fn a_pipeline_waits_in_vain_once() {
+    let Some(service) = RateLimitService::start(CONFIG) else {
+        return;
+    };
+    for (deny, expected) in [(false, "(nil)"), (true, UNDECIDED)] {
+        let limit = format!("{BY_KEY}, requestTimeout: 2s, denyOnFail: {deny}");
+        let it = Shop::start(service.address(), &limit, &["--workers", "1"]);
+        let mut client = it.connect();
+        let key = format!("pear-{deny}");
+        until("a verdict", || {
+            client.call(&format!("GET {key}"));
+            (it.count("ok") > 0).then_some(())
+        });
+        let before = it.count("timeout");
+        service.process().signal("STOP");
+        let start = Instant::now();
+        client.send(format!("GET {key}\r\n").repeat(50).as_bytes());
+        for _ in 0..50 {
+            assert_eq!(client.reply(), expected);
+        }
+        let took = start.elapsed();
+        assert!(took >= Duration::from_secs(2), "{took:?}");
+        assert!(took < Duration::from_secs(2) + LATE, "{took:?}");
+        assert_eq!(it.count("timeout"), before + 50);
+        // What it sends afterwards is asked about again.
+        service.process().signal("CONT");
+        until("a limit", || {
+            (client.call(&format!("GET {key}")) == LIMITED).then_some(())
+        });
+    }
+}
+
 /// One worker has them all: whoever waits for the service keeps nobody else waiting.
 #[test]
 fn a_request_that_waits_keeps_back_its_own_clients_requests_alone() {
@@ -88,7 +122,7 @@ fn a_service_that_was_killed_is_asked_again_when_it_is_back() {
     let Some(mut service) = RateLimitService::start(CONFIG) else {
         return;
     };
-    for (deny, expected) in [(false, "(nil)"), (true, UNDECIDED)] {
+    for (deny, expected) in [(false, "(nil)"), (true, UNREACHABLE)] {
         let limit = format!("{BY_KEY}, requestTimeout: 60s, denyOnFail: {deny}");
         let it = Shop::start(service.address(), &limit, &["--workers", "2"]);
         let key = format!("apple-{deny}");
@@ -108,6 +142,7 @@ fn a_service_that_was_killed_is_asked_again_when_it_is_back() {
         }
         assert!(start.elapsed() < Duration::from_secs(30));
         assert!(it.count("error") > 200);
+        assert!(it.count("unreachable") > 200);
         service.start_again();
         // Redis has kept the counts.
         until("it is asked again", || {
@@ -133,7 +168,7 @@ fn a_service_is_found_where_its_serviceentry_says() {
     let limit = format!("{BY_KEY}, requestTimeout: 60s, denyOnFail: true");
     let it = Shop::start(nowhere, &limit, &["--workers", "2"]);
     let mut client = it.connect();
-    assert_eq!(client.call("GET apple"), UNDECIDED);
+    assert_eq!(client.call("GET apple"), UNREACHABLE);
     it.manifests
         .write("ratelimit.yaml", &service_entry(&[service.address()]));
     until("it is found", || {
@@ -145,7 +180,7 @@ fn a_service_is_found_where_its_serviceentry_says() {
         &service_entry(&[nowhere, service.address()]),
     );
     until("the other is missed", || {
-        (client.call("GET pear") == UNDECIDED).then_some(())
+        (client.call("GET pear") == UNREACHABLE).then_some(())
     });
     until("a limit", || {
         (client.call("GET pear") == LIMITED).then_some(())

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use super::shop::{BY_KEY, Shop, UNDECIDED};
+use super::shop::{BY_KEY, MISTAKEN, Shop, UNDECIDED, UNREACHABLE};
 
 /// Answers with the code that the key of the request is, or with an error.
 struct Liar;
@@ -56,7 +56,7 @@ fn what_is_no_verdict_decides_nothing() {
     }
     let runtime = Runtime::new().expect("a runtime");
     let address = liar(&runtime);
-    for (deny, undecided) in [(false, "(nil)"), (true, UNDECIDED)] {
+    for (deny, undecided) in [(false, "(nil)"), (true, MISTAKEN)] {
         let limit = format!("{BY_KEY}, requestTimeout: 60s, denyOnFail: {deny}");
         let it = Shop::start(address, &limit, &["--workers", "1"]);
         let mut client = it.connect();
@@ -66,7 +66,14 @@ fn what_is_no_verdict_decides_nothing() {
         }
         assert_eq!(client.call("GET 1"), "(nil)");
         assert_eq!((it.count("ok"), it.count("error")), (2, 5));
-        assert_eq!(it.count("timeout"), 0);
+        assert_eq!((it.count("timeout"), it.count("unreachable")), (0, 0));
+        // Once in a while, with what the service said.
+        let log = until("a line", || {
+            let log = it.meltemi.process().said();
+            log.contains("its verdict has the code 0").then_some(log)
+        });
+        let lines = log.matches("the rate limit service did not decide").count();
+        assert_eq!(lines, 1, "{log}");
     }
 }
 
@@ -103,9 +110,12 @@ fn garbage_and_silence_decide_nothing() {
         let it = Shop::start(address, &limit, &["--workers", "1"]);
         let mut client = it.connect();
         for _ in 0..5 {
-            assert_eq!(client.call("GET apple"), UNDECIDED);
+            let said = client.call("GET apple");
+            // What breaks the connection is told apart from what says nothing.
+            assert!([UNDECIDED, UNREACHABLE].contains(&said.as_str()), "{said}");
         }
         assert_eq!(it.count("error"), 5);
+        assert_eq!(it.count("timeout") + it.count("unreachable"), 5);
         let mut other = it.connect();
         assert_eq!(other.call("DBSIZE"), ":0");
         until("nothing is left", || (it.in_flight() == 0).then_some(()));

@@ -8,6 +8,8 @@ use meltemi_tests::{Manifests, Meltemi};
 pub(crate) const REDIS: &str = "default/edge/redis";
 pub(crate) const LIMITED: &str = "-ERR proxy: a rate limit was reached";
 pub(crate) const UNDECIDED: &str = "-ERR proxy: the rate limit service did not decide in time";
+pub(crate) const UNREACHABLE: &str = "-ERR proxy: the rate limit service cannot be reached";
+pub(crate) const MISTAKEN: &str = "-ERR proxy: the rate limit service answered with an error";
 
 /// What the service counts: five of each key for `get`, three in all for `set`. A year, so that none
 /// ends while a test runs.

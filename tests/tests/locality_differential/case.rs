@@ -57,7 +57,7 @@ type Tier = (u32, u32, u32);
 impl Case {
     /// Tiers of so many hosts, of which so many are healthy and degraded, by the distance of their
     /// localities.
-    fn of_tiers(name: &str, tiers: &[Tier], min_health: u32) -> Self {
+    pub(crate) fn of_tiers(name: &str, tiers: &[Tier], min_health: u32) -> Self {
         let places = [["r1", "z1", "s1"], ["r1", "z1", "s2"], ["r1", "z2", "s1"]];
         let mut endpoints = vec![];
         for (&(total, healthy, degraded), place) in tiers.iter().zip(places) {

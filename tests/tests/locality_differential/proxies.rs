@@ -26,13 +26,17 @@ use tokio_stream::wrappers::TcpListenerStream;
 use super::case::{Case, Health, OWN, OWN_LABELS};
 use super::istio::{Group, Sent};
 
-/// Envoy as a TCP proxy: `hash-N` by the source address, `turn-N` in turn; the endpoints of both by
+/// By the source address, and in turn.
+pub(crate) const KINDS: &[(&str, &str)] = &[("hash", "MAGLEV"), ("turn", "ROUND_ROBIN")];
+
+/// Envoy as a TCP proxy: `KIND-N` of each kind, with its balancer, for each case; the endpoints of all by
 /// EDS.
 pub(crate) fn envoy(
     binary: &Path,
     runtime: &Runtime,
     (cases, sent): (&[Case], &[Sent]),
     addresses: &[SocketAddr],
+    kinds: &[(&str, &str)],
 ) -> Envoy {
     let mut assignments = Resources::new();
     let mut clusters = vec![];
@@ -40,7 +44,7 @@ pub(crate) fn envoy(
     for (number, (case, sent)) in cases.iter().zip(sent).enumerate() {
         let assignment = assignment(number, case, &sent.groups, addresses);
         assignments.insert(format!("c{number}"), &assignment);
-        for (kind, policy) in [("hash", "MAGLEV"), ("turn", "ROUND_ROBIN")] {
+        for (kind, policy) in kinds {
             let name = format!("{kind}-{number}");
             clusters.push(cluster(&name, number, policy, sent));
             listeners.push(listener(&name));

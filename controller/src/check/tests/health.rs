@@ -85,7 +85,7 @@ fn bad_values_are_named() {
 #[test]
 fn what_is_in_force_is_no_finding() {
     for given in [
-        "outlierDetection: {consecutive5xxErrors: 1, consecutiveGatewayErrors: 2, \
+        "outlierDetection: {consecutive5xxErrors: 2, consecutiveGatewayErrors: 1, \
          splitExternalLocalOriginErrors: true, consecutiveLocalOriginFailures: 3, interval: 1s, \
          baseEjectionTime: 1s, maxEjectionTime: 9s, maxEjectionTimeJitter: 1s, maxEjectionPercent: 50, \
          minHealthPercent: 10, alwaysEjectOneHost: false, applicationErrors: true, successRate: {}, \

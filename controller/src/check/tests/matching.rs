@@ -258,6 +258,28 @@ fn what_matches_everything_is_said() {
     assert!(!said("").contains("MatchesEverything"));
 }
 
+#[test]
+fn a_namespace_that_may_be_proven_is_no_mistake() {
+    let said = |source: &str| {
+        let fixture = Fixture::valid();
+        let tls = "tls: {mode: MUTUAL, serverCertificate: /c, privateKey: /k, caCertificates: /ca}";
+        fixture.edit("gateway.yaml", "{port", &format!("{{{tls}, port"));
+        let by_source = format!("    matches: [{{source: {source}}}]\n");
+        fixture.edit("router.yaml", MATCH, &by_source);
+        run(&fixture.paths(), settings()).to_string()
+    };
+    for (source, is_met) in [
+        ("{namespace: other}", true),
+        ("{namespace: other, labels: {version: v1}}", true),
+        // Labels are those of the address all the same.
+        ("{namespace: other, labels: {version: v3}}", false),
+    ] {
+        let text = said(source);
+        assert_eq!(!text.contains("UnknownSource"), is_met, "{source}: {text}");
+        assert!(text.contains("0 errors"), "{source}: {text}");
+    }
+}
+
 /// The fixture's endpoints are 10.0.0.1 (eu/a, v1) and 10.0.0.2 (eu/b, v2), of `default`.
 #[test]
 fn sources_that_nobody_is() {

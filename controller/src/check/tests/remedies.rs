@@ -299,6 +299,120 @@ fn what_is_no_mapping_is_said_once() {
 }
 
 #[test]
+fn fallbacks_that_are_asked_already_are_said() {
+    let said = |route: &str| {
+        let fixture = Fixture::valid();
+        let from = "    - destination: {host: greeter.shop, subset: v2}\n  - name";
+        fixture.edit("router.yaml", from, &format!("{route}\n  - name"));
+        run(&fixture.paths(), settings()).to_string()
+    };
+    let to = "    - destination: {host: greeter.shop, subset: v2}";
+    let (v1, v2) = (
+        "{host: greeter.shop, subset: v1}",
+        "{host: greeter.shop, subset: v2}",
+    );
+    let half = |fallback: &str| format!("{to}\n      weight: 50\n      fallback: [{fallback}]");
+    for (route, expected) in [
+        (
+            format!("{to}\n      fallback: [{v1}, {v2}]"),
+            &[
+                "the fallback outbound|20880|v2|greeter.shop is the destination that it stands in for",
+                "name another host, subset or port",
+            ][..],
+        ),
+        (
+            format!(
+                "{to}\n      fallback: [{v1}, {{host: greeter.shop, subset: v1, port: {{number: 20880}}}}]"
+            ),
+            &[
+                "the fallback outbound|20880|v1|greeter.shop is listed twice",
+                "it is the fallback number 1 of the list already",
+            ],
+        ),
+        (
+            format!("{}\n{}", half(v1), half("{host: greeter.shop}")),
+            &[
+                "no effect: the route lists outbound|20880|v2|greeter.shop before, with another",
+                "list the destination once, with the sum of its weights",
+            ],
+        ),
+        (
+            format!("{}\n{}", half(v1), half(v1)),
+            &["0 errors, 0 warnings"],
+        ),
+    ] {
+        let said = said(&route);
+        for expected in expected {
+            assert!(said.contains(expected), "{route}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_has_no_effect_under_a_mode_is_said() {
+    const RULE: &str = "    outlierDetection: {consecutive5xxErrors: 3}";
+    let said = |policy: &str| {
+        let fixture = Fixture::valid();
+        fixture.edit("rule.yaml", RULE, policy);
+        run(&fixture.paths(), settings()).to_string()
+    };
+    for (policy, expected) in [
+        (
+            "    outlierDetection: {}\n    tls: {mode: DISABLE, sni: a.b}",
+            &[
+                "`tls.sni` has no effect: the mode is DISABLE",
+                ":8:26",
+                "remove it, or set `mode: SIMPLE`",
+            ][..],
+        ),
+        (
+            "    outlierDetection: {}\n    tls: {mode: DISABLE, caCertificates: /ca, subjectAltNames: [a.b]}",
+            &[
+                "`tls.caCertificates` has",
+                "`tls.subjectAltNames` has",
+                "2 warnings",
+            ],
+        ),
+        (
+            "    outlierDetection: {}\n    tls: {mode: DISABLE, sni: '', subjectAltNames: [], insecureSkipVerify: false}",
+            &["0 errors, 0 warnings"],
+        ),
+        (
+            "    outlierDetection: {consecutiveErrors: 7}",
+            &[
+                "`outlierDetection.consecutiveErrors` has no effect, as in Istio",
+                ":7:24",
+                "write `consecutive5xxErrors: 7` in its place",
+            ],
+        ),
+        (
+            "    outlierDetection: {consecutive5xxErrors: 3, consecutiveErrors: 7}",
+            &["remove it: `consecutive5xxErrors` counts", "1 warning"],
+        ),
+        (
+            "    outlierDetection: {consecutiveGatewayErrors: 5}",
+            &[
+                "`outlierDetection.consecutiveGatewayErrors` has no effect: 5 errors of any kind",
+                "make it less than `consecutive5xxErrors`",
+            ],
+        ),
+        (
+            "    outlierDetection: {consecutiveGatewayErrors: 5, consecutive5xxErrors: 0}",
+            &["0 errors, 0 warnings"],
+        ),
+        (
+            "    loadBalancer: {localityLbSetting: {enabled: false, failover: [{from: a, to: b}]}}",
+            &["`localityLbSetting.failover` has no effect: `enabled` is false"],
+        ),
+    ] {
+        let said = said(policy);
+        for expected in expected {
+            assert!(said.contains(expected), "{policy}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_has_no_effect_beside_something_else_is_said() {
     let said = |file, from, to: &str| {
         let fixture = Fixture::valid();

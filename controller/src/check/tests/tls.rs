@@ -97,7 +97,7 @@ fn what_istio_knows_is_taken() {
             "mode: MUTUAL, credentialName: x, insecureSkipVerify: true",
             "x: cert=certificate key=key",
         ),
-        ("mode: DISABLE, caCertificates: /ca", ""),
+        ("mode: DISABLE", ""),
     ] {
         let report = pems.checked(tls, secrets);
         assert!(report.diagnostics.is_empty(), "{tls} {secrets}: {report}");

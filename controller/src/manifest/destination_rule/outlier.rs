@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::decode::{Decoder, Field, Fields};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
 /// Unset fields have Envoy's defaults: 5 errors, 10 s, 30 s, 10 %.
@@ -74,13 +75,12 @@ const FAILURE_PERCENTAGE: &[Field] = &[
 
 pub(super) fn decode(d: &mut Decoder, node: &Node) -> OutlierDetection {
     let fields = d.fields("outlierDetection", node, OUTLIER);
-    let consecutive = fields.natural(d, "consecutive5xxErrors");
-    // The name that Istio had before 1.7 and still reads.
-    let consecutive = consecutive.or_else(|| fields.natural(d, "consecutiveErrors"));
+    older_name(d, &fields);
     let split = fields.boolean(d, "splitExternalLocalOriginErrors");
+    let consecutive_5xx = fields.natural(d, "consecutive5xxErrors");
     OutlierDetection {
-        consecutive_5xx: consecutive,
-        consecutive_gateway: fields.natural(d, "consecutiveGatewayErrors"),
+        consecutive_5xx,
+        consecutive_gateway: gateway(d, &fields, consecutive_5xx),
         split_errors: split.unwrap_or(false),
         consecutive_local: local(d, &fields, split.unwrap_or(false)),
         interval: fields.duration(d, "interval"),
@@ -96,6 +96,41 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> OutlierDetection {
             .map(|node| failure_percentage(d, node)),
         application_errors: fields.boolean(d, "applicationErrors").unwrap_or(false),
     }
+}
+
+/// Deprecated in Istio, which still takes it and makes nothing of it (`applyOutlierDetection`).
+fn older_name(d: &mut Decoder, fields: &Fields<'_>) {
+    let number = fields.natural(d, "consecutiveErrors");
+    if let (Some(number), Some(entry)) = (number, fields.entry("consecutiveErrors")) {
+        let message = "`outlierDetection.consecutiveErrors` has no effect, as in Istio";
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        let remedy = match fields.entry("consecutive5xxErrors") {
+            Some(_) => "remove it: `consecutive5xxErrors` counts".to_owned(),
+            None => format!("write `consecutive5xxErrors: {number}` in its place"),
+        };
+        d.report(entry.at, diagnostic.remedy(remedy));
+    }
+}
+
+/// They are counted among the errors too, so that these eject no later where they are no more.
+fn gateway(d: &mut Decoder, fields: &Fields<'_>, errors: Option<u32>) -> Option<u32> {
+    /// Envoy's, where nothing is said.
+    const ERRORS: u32 = 5;
+    let gateway = fields.natural(d, "consecutiveGatewayErrors")?;
+    let errors = errors.unwrap_or(ERRORS);
+    if let Some(entry) = fields.entry("consecutiveGatewayErrors")
+        && errors > 0
+        && gateway >= errors
+    {
+        let message = format!(
+            "`outlierDetection.consecutiveGatewayErrors` has no effect: {errors} errors of any kind \
+             eject"
+        );
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        let remedy = "make it less than `consecutive5xxErrors` (5 unless given), or set that to 0";
+        d.report(entry.at, diagnostic.remedy(remedy));
+    }
+    Some(gateway)
 }
 
 /// It means something only where failures to reach an endpoint are told apart.

@@ -1,7 +1,8 @@
 //! The wish for TLS towards the endpoints.
 
-use super::super::decode::{Decoder, Field};
+use super::super::decode::{Decoder, Field, Fields};
 use super::super::{Located, Mark};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Node, Value};
 
 /// Istio's `ClientTLSSettings`, as they are written: whether they make sense together is known where
@@ -57,6 +58,9 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> Tls {
     if let Some(mode) = mode.as_ref().filter(|m| !MODES.contains(&m.value.as_str())) {
         d.not_a_choice("tls.mode", mode, MODES);
     }
+    if mode.as_ref().is_some_and(|mode| mode.value == "DISABLE") {
+        has_no_effect(d, &fields);
+    }
     let mut given = fields
         .entries
         .iter()
@@ -75,5 +79,22 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> Tls {
         sni: text("sni"),
         subject_alt_names: fields.strings(d, "subjectAltNames"),
         insecure_skip_verify: fields.boolean(d, "insecureSkipVerify").unwrap_or(false),
+    }
+}
+
+/// What only TLS has a use for: Istio takes it and says nothing.
+fn has_no_effect(d: &mut Decoder, fields: &Fields<'_>) {
+    let is_given = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::List(items) => !items.is_empty(),
+        _ => true,
+    };
+    let details = fields.entries.iter().filter(|entry| entry.key != "mode");
+    for entry in details.filter(|entry| is_given(&entry.value.value)) {
+        let message = format!("`tls.{}` has no effect: the mode is DISABLE", entry.key);
+        let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+        let remedy = "remove it, or set `mode: SIMPLE`, or `MUTUAL` to show a certificate";
+        d.report(entry.at, diagnostic.remedy(remedy));
     }
 }

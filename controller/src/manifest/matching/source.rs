@@ -29,7 +29,12 @@ pub(super) static SOURCE: Shape = Shape {
     given: "",
     instead: &[],
     fields: &[
-        Described::new("namespace", Takes::Text, "of the client's workload")
+        Described::new(
+            "namespace",
+            Takes::Text,
+            "that the client has proven by its SPIFFE id; of one that has proven none, the one of its \
+             workload",
+        )
             .example("namespace: default"),
         Described::new(
             "principal",

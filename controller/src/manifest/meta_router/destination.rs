@@ -43,7 +43,8 @@ pub(super) static WEIGHTED: Shape = Shape {
             Takes::List(&Takes::Mapping(&DESTINATION)),
             "our addition: who is asked, in this order, where the destination has no endpoint that \
              may be asked, or none of those that are tried can be reached before a byte of the \
-             request has left. One that leads to the same place again is an error",
+             request has left. The destination itself, or a fallback that is listed already, is an \
+             error; of a destination that a route lists twice, its first `fallback` counts",
         )
         .absent("the request fails")
         .example(

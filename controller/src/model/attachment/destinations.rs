@@ -21,11 +21,9 @@ impl Attachment<'_> {
         let mut named = vec![self.cluster(destination, service, server, findings)];
         for fallback in &destination.fallbacks {
             let cluster = self.cluster(fallback, service, server, findings);
-            if named.contains(&cluster) {
-                let message = format!("{cluster} would be its own fallback");
-                let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-                let remedy = "name another host, subset or port, or remove it";
-                findings.at(self.object, fallback.host.at, diagnostic.remedy(remedy));
+            if let Some(before) = named.iter().position(|other| *other == cluster) {
+                let diagnostic = asked_before(&cluster, before);
+                findings.at(self.object, fallback.host.at, diagnostic);
                 continue;
             }
             named.push(cluster);
@@ -35,6 +33,39 @@ impl Attachment<'_> {
             weight: destination.weight,
             fallbacks,
             ..WeightedCluster::only(named.remove(0))
+        }
+    }
+
+    /// A destination that a route lists twice has the fallbacks that it has first.
+    pub(in super::super) fn settle_fallbacks(
+        &self,
+        written: &[Destination],
+        named: &mut [WeightedCluster],
+        findings: &mut Findings,
+    ) {
+        let mut settled: Vec<WeightedCluster> = vec![];
+        for (to, written) in named.iter().zip(written) {
+            let Some(fallback) = written.fallbacks.first() else {
+                continue;
+            };
+            match settled.iter().find(|other| other.cluster == to.cluster) {
+                None => settled.push(to.clone()),
+                Some(other) if other.fallbacks == to.fallbacks => {}
+                Some(_) => {
+                    let message = format!(
+                        "this `fallback` has no effect: the route lists {} before, with another",
+                        to.cluster
+                    );
+                    let diagnostic = Diagnostic::warning(Code::NotInForce, message);
+                    let remedy = "list the destination once, with the sum of its weights";
+                    findings.at(self.object, fallback.host.at, diagnostic.remedy(remedy));
+                }
+            }
+        }
+        for to in named {
+            if let Some(first) = settled.iter().find(|other| other.cluster == to.cluster) {
+                to.fallbacks.clone_from(&first.fallbacks);
+            }
         }
     }
 
@@ -157,4 +188,19 @@ impl Attachment<'_> {
             }]);
         }
     }
+}
+
+/// Of a fallback that is the destination (`before` is 0) or one of the fallbacks before it.
+fn asked_before(cluster: &ClusterName, before: usize) -> Diagnostic {
+    let (message, remedy) = match before {
+        0 => (
+            format!("the fallback {cluster} is the destination that it stands in for"),
+            "name another host, subset or port, or remove it".to_owned(),
+        ),
+        number => (
+            format!("the fallback {cluster} is listed twice"),
+            format!("remove it: it is the fallback number {number} of the list already"),
+        ),
+    };
+    Diagnostic::error(Code::InvalidValue, message).remedy(remedy)
 }

@@ -3,7 +3,7 @@
 
 mod twister;
 
-use super::HashTables;
+use super::{HashTables, Table};
 use twister::Twister;
 
 /// How many requests a host may have in flight.
@@ -23,6 +23,38 @@ impl Bound {
     }
 }
 
+/// Room for an order of hosts: only as much of it is made, and unmade, as is looked at.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// In between each stands at its place.
+    hosts: Vec<u32>,
+    /// How far behind its place what was put there was.
+    drawn: Vec<u32>,
+}
+
+impl Order {
+    /// For so many hosts.
+    fn make_room(&mut self, hosts: u32) {
+        let known = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        self.hosts.extend(known..hosts);
+    }
+
+    /// The host that comes next, `drawn` behind the first of those that are left.
+    fn next(&mut self, drawn: u32) -> Option<usize> {
+        let place = self.drawn.len();
+        self.drawn.push(drawn);
+        self.hosts.swap(place, place + drawn as usize);
+        self.hosts.get(place).map(|host| *host as usize)
+    }
+
+    fn unmake(&mut self) {
+        while let Some(drawn) = self.drawn.pop() {
+            let place = self.drawn.len();
+            self.hosts.swap(place, place + drawn as usize);
+        }
+    }
+}
+
 impl HashTables {
     /// The host of a hash, or where that one has too much to do, the first that has not, in an order
     /// that hangs on the hash alone; where all have, the one with the least.
@@ -33,7 +65,7 @@ impl HashTables {
         hash: u64,
         bound: Bound,
         active: impl Fn(usize) -> u32,
-        order: &mut Vec<u32>,
+        order: &mut Order,
     ) -> Option<usize> {
         let table = self.table(hash)?;
         let first = table.at(hash)?;
@@ -41,20 +73,33 @@ impl HashTables {
             let index = usize::try_from(host).unwrap_or(usize::MAX);
             bound.load(part, active(index))
         };
-        let part = table.hosts.iter().find(|(host, _)| *host == first)?.1;
-        let (mut best, mut least) = (first, load(first, part));
-        order.clear();
-        if least > 1.0 {
-            order.extend((0_u32..).take(table.hosts.len()));
-        }
+        let least = load(first, table.part(first)?);
+        let host = match least > 1.0 {
+            true => table.less_loaded((first, least), hash, load, order),
+            false => first,
+        };
+        usize::try_from(host).ok()
+    }
+}
+
+impl Table {
+    /// The first host that has not too much, or has the least, in the order of a hash whose own host
+    /// has so much.
+    fn less_loaded(
+        &self,
+        (first, mut least): (u32, f64),
+        hash: u64,
+        load: impl Fn(u32, f64) -> f64,
+        order: &mut Order,
+    ) -> u32 {
+        let count = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        order.make_room(count);
         // As Envoy seeds it, of whose generator only the low half of the seed counts.
-        let mut random = (!order.is_empty()).then(|| Twister::new(hash as u32));
-        for place in 0..order.len() {
-            let left = u32::try_from(order.len() - place).unwrap_or(u32::MAX);
-            let drawn = random.as_mut().map_or(0, |random| random.below(left));
-            order.swap(place, place + drawn as usize);
-            let chosen = order.get(place).map(|index| *index as usize);
-            let Some((host, part)) = chosen.and_then(|index| table.hosts.get(index)) else {
+        let mut random = Twister::new(hash as u32);
+        let mut best = first;
+        for left in (1..=count).rev() {
+            let chosen = order.next(random.below(left));
+            let Some((host, part)) = chosen.and_then(|index| self.hosts.get(index)) else {
                 continue;
             };
             if *host == first {
@@ -68,7 +113,8 @@ impl HashTables {
                 break;
             }
         }
-        usize::try_from(best).ok()
+        order.unmake();
+        best
     }
 }
 
@@ -102,7 +148,7 @@ mod tests {
     #[test]
     fn a_key_overflows_to_one_other_and_comes_back() {
         let tables = tier(MAGLEV, &[1, 1, 1, 1]);
-        let mut order = vec![];
+        let mut order = Order::default();
         for hash in hashes(100) {
             let owner = tables.at(hash).unwrap();
             let mut at = |busy: bool| {
@@ -122,6 +168,26 @@ mod tests {
     }
 
     proptest! {
+        /// The order is the one of a shuffle from the start, however little of others was looked at.
+        #[test]
+        fn an_order_is_made_as_far_as_it_is_looked_at(
+            looks in prop::collection::vec((1_u32..20, 0_usize..20, any::<u32>()), 1..20),
+        ) {
+            let mut order = Order::default();
+            for (hosts, looks, seed) in looks {
+                let mut whole: Vec<u32> = (0..hosts).collect();
+                order.make_room(hosts);
+                let mut random = Twister::new(seed);
+                for (place, left) in (1..=hosts).rev().enumerate().take(looks) {
+                    let drawn = random.below(left);
+                    whole.swap(place, place + drawn as usize);
+                    prop_assert_eq!(order.next(drawn), Some(whole[place] as usize));
+                }
+                order.unmake();
+                prop_assert!(order.hosts.iter().copied().eq(0..order.hosts.len() as u32));
+            }
+        }
+
         /// What is sent one by one and never answered: no host ever has more than it may, by more than
         /// the one request that was allowed at the bound.
         #[test]
@@ -134,7 +200,7 @@ mod tests {
             let tables = tier(if is_ring { RING } else { MAGLEV }, &weights);
             let total: u32 = weights.iter().sum();
             let mut active = vec![0_u32; weights.len()];
-            let mut order = vec![];
+            let mut order = Order::default();
             for (sent, key) in (0_u64..).zip(&keys) {
                 let bound = Bound { factor, active: sent };
                 let hash = super::super::hash_of(&key.to_le_bytes());

@@ -15,6 +15,9 @@ pub enum Attribute {
     SourceAddress,
     /// The identity that its client has proven by a certificate.
     SourcePrincipal,
+    /// The namespace that its client has proven so, else the address, see
+    /// [`AttributeMatch::from_namespace`].
+    SourceNamespace,
 }
 
 impl Attribute {
@@ -31,6 +34,7 @@ impl fmt::Display for Attribute {
             Self::Message(name) => f.write_str(name),
             Self::SourceAddress => f.write_str("source address"),
             Self::SourcePrincipal => f.write_str("source principal"),
+            Self::SourceNamespace => f.write_str("source namespace"),
         }
     }
 }
@@ -75,7 +79,7 @@ impl AttributeMatch {
         Self::of_source(Attribute::SourcePrincipal, Condition::one_of(principals))
     }
 
-    fn of_source(attribute: Attribute, condition: Condition) -> Self {
+    pub(super) fn of_source(attribute: Attribute, condition: Condition) -> Self {
         Self {
             attribute,
             condition,

@@ -92,6 +92,10 @@ impl fmt::Display for Failure {
         match matching.attribute {
             Attribute::SourceAddress => return self.tell_source(f, "address"),
             Attribute::SourcePrincipal => return self.tell_source(f, "principal"),
+            Attribute::SourceNamespace => {
+                let actual = self.actual.as_deref().map(String::from_utf8_lossy);
+                return matching.tell_namespace(f, actual.as_deref());
+            }
             Attribute::Message(_) => {}
         }
         let name = &matching.attribute;

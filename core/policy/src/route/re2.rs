@@ -16,19 +16,55 @@ const REPEATS_MOST: u32 = 1000;
 pub(super) fn translated(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern.chars();
-    while let Some(c) = rest.next() {
+    // From the repetition on that ends where `rest` begins.
+    let mut last: Option<&str> = None;
+    while let Some(c) = rest.clone().next() {
+        let here = rest.as_str();
+        let before = last.take();
+        if let Some(length) = repetition(here)? {
+            let (operator, after) = here.split_at(length);
+            if let Some(first) = before {
+                let (stacked, _) = first.split_at(first.len() - after.len());
+                return Err(format!("bad repetition operator: {stacked}"));
+            }
+            out.push_str(operator);
+            rest = after.chars();
+            last = Some(here);
+            continue;
+        }
+        rest.next();
         match c {
             '\\' => escape(&mut rest, &mut out)?,
             '[' => class(&mut rest, &mut out)?,
-            '(' => {
-                flags(rest.as_str())?;
-                out.push(c);
-            }
-            '{' if !repeats(rest.as_str())? => out.push_str(r"\{"),
+            '(' => group(&mut rest, &mut out)?,
+            '{' => out.push_str(r"\{"),
             _ => out.push(c),
         }
     }
     Ok(out)
+}
+
+/// How long the repetition is that begins here, with the `?` that has it take as little as it can. One
+/// that stands behind another is an error in RE2 (`kRegexpRepeatOp`), where Perl has `a++` mean something.
+fn repetition(here: &str) -> Result<Option<usize>, String> {
+    let length = match here.strip_prefix('{') {
+        Some(rest) if repeats(rest)? => here.find('}').map_or(1, |end| end + 1),
+        None if here.starts_with(['*', '+', '?']) => 1,
+        _ => return Ok(None),
+    };
+    let (_, after) = here.split_at(length);
+    Ok(Some(length + usize::from(after.starts_with('?'))))
+}
+
+/// The begin of a group, of which the parenthesis is behind us.
+fn group(rest: &mut Chars<'_>, out: &mut String) -> Result<(), String> {
+    flags(rest.as_str())?;
+    out.push('(');
+    if let Some(after) = rest.as_str().strip_prefix('?') {
+        out.push('?');
+        *rest = after.chars();
+    }
+    Ok(())
 }
 
 /// What a backslash outside of classes means.

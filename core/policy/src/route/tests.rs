@@ -64,6 +64,7 @@ fn name_of(table: &RouteTable<usize>, attribute: usize) -> &str {
         Attribute::Message(name) => name,
         Attribute::SourceAddress => "source",
         Attribute::SourcePrincipal => "principal",
+        Attribute::SourceNamespace => "namespace",
     }
 }
 
@@ -159,7 +160,7 @@ fn a_source_is_an_attribute_of_its_own() {
     let of = |address: Option<&'static str>, value: &'static str| {
         let found = table.select(|attribute| match &table.attributes()[attribute] {
             Attribute::SourceAddress => Some(Cow::Borrowed(address?.as_bytes())),
-            Attribute::SourcePrincipal => None,
+            Attribute::SourcePrincipal | Attribute::SourceNamespace => None,
             Attribute::Message(_) => Some(Cow::Borrowed(value.as_bytes())),
         });
         found.map(|(rule, _)| rule)

@@ -18,16 +18,18 @@ use attributes::Attributes;
 use crate::admin::Sources;
 use crate::config::{Route, Service, Snapshot};
 
+const FORM: &str = "it is like \
+    {\"service\": \"HOST\", \"listener\": \"NAMESPACE/GATEWAY/SERVER\", \
+    \"attributes\": {\"NAME\": \"VALUE\"}, \"source\": \"ADDRESS\", \
+    \"principal\": \"spiffe://…\"}, where all may be left out";
+
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(in crate::admin) enum Refused {
-    #[error(
-        "the body is no question: {0}; it is like \
-         {{\"service\": \"HOST\", \"listener\": \"NAMESPACE/GATEWAY/SERVER\", \
-         \"attributes\": {{\"NAME\": \"VALUE\"}}, \"source\": \"ADDRESS\", \
-         \"principal\": \"spiffe://…\"}}, where all may be left out"
-    )]
+    #[error("the body is no question: {0}; {FORM}")]
     Body(serde_json::Error),
+    #[error("the body is no question: it is a list; {FORM}")]
+    List,
     #[error("no listener is named {name}; there is {known}")]
     UnknownListener { name: String, known: String },
     #[error("nothing here leads to {name}; there is {known}")]
@@ -50,7 +52,11 @@ pub(in crate::admin) enum Refused {
 
 /// What is known of the request.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "an object with what is known of the request"
+)]
 pub(super) struct Question {
     /// A service by its name in the configuration; or `HOST[:PORT]`, which is the service whose routes
     /// lead there.
@@ -66,6 +72,10 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Refused> {
+        // A list would be taken for the fields in their order.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Refused::List);
+        }
         let question: Self = serde_json::from_slice(body).map_err(Refused::Body)?;
         Ok(Self {
             source: question.source.map(|address| address.to_canonical()),

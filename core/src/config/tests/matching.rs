@@ -101,6 +101,8 @@ fn alternatives() -> route::RouteMatch {
     let source = route::RouteSource {
         addresses: vec!["10.0.0.1".to_owned(), "::ffff:10.0.0.2".to_owned()],
         principals: vec!["spiffe://td/ns/a".to_owned(), "CN=a".to_owned()],
+        namespace: "shop".to_owned(),
+        namespace_addresses: vec!["::ffff:10.0.0.2".to_owned()],
     };
     route::RouteMatch {
         metadata: vec![condition("group", MatchPattern::Exact("g".to_owned()))],
@@ -126,25 +128,52 @@ fn each_alternative_has_what_all_have_in_common() {
                 exact("method", "set"),
                 AttributeMatch::from_addresses(["10.0.0.1", "10.0.0.2"]),
                 AttributeMatch::from_principals(["spiffe://td/ns/a", "CN=a"]),
+                AttributeMatch::from_namespace("shop", ["10.0.0.2"]).expect("a namespace"),
             ],
         ]
     );
     assert_eq!(parsed(route::RouteMatch::default()), [vec![]]);
 }
 
+fn with_alternatives() -> route::RouteConfiguration {
+    let mut config = route_configuration();
+    config.routes[0].r#match = Some(alternatives());
+    config
+}
+
+fn second(config: &mut route::RouteConfiguration) -> &mut route::RouteAlternative {
+    let route = config.routes[0].r#match.as_mut().expect("given");
+    &mut route.alternatives[1]
+}
+
+#[test]
+fn refused_namespaces() {
+    refuses::<_, RouteConfig>(
+        &with_alternatives(),
+        &[
+            (
+                |c| {
+                    let source = second(c).source.as_mut().expect("given");
+                    source.namespace_addresses.push("x".to_owned());
+                },
+                "routes[0].match.alternatives[1].source.namespace_addresses[1]: \"x\" is no IP address",
+            ),
+            (
+                |c| second(c).source.as_mut().expect("given").namespace.clear(),
+                "routes[0].match.alternatives[1].source.namespace: \"\" is no namespace",
+            ),
+            (
+                |c| second(c).source.as_mut().expect("given").namespace = "10.0.0.9".to_owned(),
+                "routes[0].match.alternatives[1].source.namespace: \"10.0.0.9\" is no namespace",
+            ),
+        ],
+    );
+}
+
 #[test]
 fn refused_alternatives() {
-    let config = || {
-        let mut config = route_configuration();
-        config.routes[0].r#match = Some(alternatives());
-        config
-    };
-    fn second(config: &mut route::RouteConfiguration) -> &mut route::RouteAlternative {
-        let route = config.routes[0].r#match.as_mut().expect("given");
-        &mut route.alternatives[1]
-    }
     refuses::<_, RouteConfig>(
-        &config(),
+        &with_alternatives(),
         &[
             (
                 |c| second(c).metadata[0].name.clear(),
@@ -157,14 +186,15 @@ fn refused_alternatives() {
             ),
             (
                 |c| second(c).source = Some(route::RouteSource::default()),
-                "routes[0].match.alternatives[1].source: has neither addresses nor principals",
+                "routes[0].match.alternatives[1].source: has neither addresses nor principals \
+                 nor a namespace",
             ),
             (
                 |c| {
                     let addresses = vec!["10.0.0.1".to_owned(), "x".to_owned()];
                     second(c).source = Some(route::RouteSource {
                         addresses,
-                        principals: vec![],
+                        ..route::RouteSource::default()
                     });
                 },
                 "routes[0].match.alternatives[1].source.addresses[1]: \"x\" is no IP address",
@@ -173,8 +203,8 @@ fn refused_alternatives() {
                 |c| {
                     let principals = vec!["a".to_owned(), String::new()];
                     second(c).source = Some(route::RouteSource {
-                        addresses: vec![],
                         principals,
+                        ..route::RouteSource::default()
                     });
                 },
                 "routes[0].match.alternatives[1].source.principals[1]: is empty",

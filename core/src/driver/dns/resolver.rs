@@ -13,7 +13,7 @@ use hickory_resolver::system_conf::read_system_conf;
 use tokio::time::timeout;
 
 use crate::config::Family;
-use crate::dns::{Found, Question};
+use crate::dns::{Absent, Found, Question};
 
 /// One lookup with all its tries, whatever the system's configuration says.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -133,14 +133,18 @@ fn together(one: Found, other: Found) -> Found {
         }
         (found @ Found::Addresses { .. }, _) | (_, found @ Found::Addresses { .. }) => found,
         (failed @ Found::Failed(_), _) | (_, failed @ Found::Failed(_)) => failed,
-        (Found::Nothing, Found::Nothing) => Found::Nothing,
+        (Found::Nothing(Absent::Name), Found::Nothing(Absent::Name)) => {
+            Found::Nothing(Absent::Name)
+        }
+        (Found::Nothing(_), Found::Nothing(_)) => Found::Nothing(Absent::Addresses),
     }
 }
 
 async fn addresses(resolver: &TokioResolver, name: &str, kind: RecordType) -> Found {
     let lookup = match resolver.lookup(name, kind).await {
         Ok(lookup) => lookup,
-        Err(error) if error.is_no_records_found() => return Found::Nothing,
+        Err(error) if error.is_nx_domain() => return Found::Nothing(Absent::Name),
+        Err(error) if error.is_no_records_found() => return Found::Nothing(Absent::Addresses),
         Err(error) => return Found::Failed(error.to_string()),
     };
     let records = lookup.answers().iter();
@@ -151,6 +155,6 @@ async fn addresses(resolver: &TokioResolver, name: &str, kind: RecordType) -> Fo
             addresses,
             ttl: Duration::from_secs(ttl.into()),
         },
-        None => Found::Nothing,
+        None => Found::Nothing(Absent::Addresses),
     }
 }

@@ -37,12 +37,17 @@ impl Budget {
         }
     }
 
-    /// A request is to be sent again for the first time, while so many requests are in flight. False:
-    /// there may be no more. What always may be under way is divided among the workers.
-    pub(super) fn begin(&self, active: u32, workers: usize) -> bool {
+    /// Requests of this worker that its cluster has, whoever of its endpoints.
+    pub(super) fn active(&self) -> u64 {
+        self.metrics.attempts_under_way()
+    }
+
+    /// A request is to be sent again for the first time. False: there may be no more. What always may
+    /// be under way is divided among the workers.
+    pub(super) fn begin(&self, workers: usize) -> bool {
         let allowed = match &self.most {
             Some((most, usage)) => usage.retries.take(*most),
-            None => self.allows(active, workers),
+            None => self.allows(workers),
         };
         match allowed {
             true => self.retries.update(|retries| retries + 1),
@@ -51,7 +56,8 @@ impl Budget {
         allowed
     }
 
-    fn allows(&self, active: u32, workers: usize) -> bool {
+    fn allows(&self, workers: usize) -> bool {
+        let active = u32::try_from(self.active()).unwrap_or(u32::MAX);
         let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
         let own = RetryBudget {
             min_concurrency: self.rule.min_concurrency.div_ceil(workers),

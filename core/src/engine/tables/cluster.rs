@@ -1,5 +1,6 @@
 //! A cluster: its endpoints, who of them is asked, and how they are connected to.
 
+mod by_address;
 mod endpoints;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
     telemetry::ClusterMetrics,
     tls::Tls,
 };
+use by_address::ByAddress;
 
 /// Endpoints and the balancer over them.
 pub(in crate::engine) struct Cluster {
@@ -47,6 +49,7 @@ pub(in crate::engine) struct Cluster {
     layout: Weak<Layout>,
     /// Some of its endpoints are left out.
     lacks_some: Cell<bool>,
+    by_address: ByAddress,
     dial: Dial,
     /// `None`: its endpoints have all of their weight at once.
     warming: Option<Warming>,
@@ -213,6 +216,7 @@ impl Cluster {
             balancer: None,
             layout: Weak::new(),
             lacks_some: Cell::new(false),
+            by_address: ByAddress::default(),
             dial: Dial::default(),
             warming: None,
         }
@@ -244,14 +248,12 @@ impl Cluster {
         hosts: &SlotMap<HostKey, Host>,
     ) -> Owner {
         if let Constraint::Endpoint(address) = constraint {
-            let named = self.known_hosts().find(|key| {
-                let host = hosts.get(*key);
-                host.is_some_and(|host| host.address.to_string() == **address)
-            });
-            return named.map_or(Owner::Nobody, |host| Owner::Is {
-                host,
-                replica: false,
-            });
+            return self
+                .at_address(address, hosts)
+                .map_or(Owner::Nobody, |host| Owner::Is {
+                    host,
+                    replica: false,
+                });
         }
         let seed = usize::try_from(random >> 33).unwrap_or(0) + usize::from(asked);
         self.division.owner(constraint, seed, hosts)
@@ -294,16 +296,14 @@ impl Cluster {
     }
 
     /// Lets one more request be a repetition, if it may.
-    pub(in crate::engine) fn begins_retry(
-        &self,
-        hosts: &SlotMap<HostKey, Host>,
-        workers: usize,
-    ) -> bool {
-        let active = self
-            .known_hosts()
-            .filter_map(|key| Some(hosts.get(key)?.active));
+    pub(in crate::engine) fn begins_retry(&self, workers: usize) -> bool {
         let budget = self.budget.as_ref();
-        budget.is_some_and(|budget| budget.begin(active.sum(), workers))
+        budget.is_some_and(|budget| budget.begin(workers))
+    }
+
+    /// Requests of this worker in flight to its endpoints.
+    pub(in crate::engine) fn active(&self) -> u64 {
+        self.budget.as_ref().map_or(0, Budget::active)
     }
 
     /// The candidates of one request.

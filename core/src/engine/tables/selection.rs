@@ -18,6 +18,7 @@ enum Key {
     Message(AttributeKey),
     SourceAddress,
     SourcePrincipal,
+    SourceNamespace,
 }
 
 impl<T> Selection<T> {
@@ -31,6 +32,7 @@ impl<T> Selection<T> {
             Attribute::Message(name) => Key::Message(AttributeKey::resolve(schema, name)),
             Attribute::SourceAddress => Key::SourceAddress,
             Attribute::SourcePrincipal => Key::SourcePrincipal,
+            Attribute::SourceNamespace => Key::SourceNamespace,
         };
         Ok(Self {
             keys: table.attributes().iter().map(resolve).collect(),
@@ -49,6 +51,7 @@ impl<T> Selection<T> {
             Key::Message(key) => attribute(key),
             Key::SourceAddress => bytes(source.address.as_deref()),
             Key::SourcePrincipal => bytes(source.principal.as_deref()),
+            Key::SourceNamespace => bytes(source.namespace()),
         })?;
         Some(target)
     }

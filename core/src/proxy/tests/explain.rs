@@ -19,7 +19,22 @@ fn bad_questions_are_told_what_is_wrong() {
     let long = format!(r#"{{"service": "{}"}}"#, "x".repeat(70_000));
     for (body, status, expected) in [
         ("", 400, "the body is no question"),
-        ("[1]", 400, "the body is no question"),
+        (
+            " []",
+            400,
+            "it is a list; it is like {\"service\": \"HOST\"",
+        ),
+        ("[1]", 400, "it is a list"),
+        (
+            "null",
+            400,
+            "null, expected an object with what is known of the request",
+        ),
+        (
+            "\"greeter.shop\"",
+            400,
+            "\"greeter.shop\", expected an object",
+        ),
         (r#"{"servce": "x"}"#, 400, "unknown field `servce`"),
         (
             r#"{"attributes": {"method": 7}}"#,

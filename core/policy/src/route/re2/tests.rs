@@ -9,7 +9,7 @@ fn matches(pattern: &str, value: &[u8]) -> bool {
 
 #[test]
 fn expressions_mean_what_they_mean_in_re2() {
-    let rows: [(&str, &[&str], &[&str]); 28] = [
+    let rows: [(&str, &[&str], &[&str]); 30] = [
         (r"\d+", &["12"], &["٣", "x"]),
         (r"\D", &["٣", "x"], &["3"]),
         (r"\w+", &["aZ_9"], &["é", "-"]),
@@ -39,6 +39,13 @@ fn expressions_mean_what_they_mean_in_re2() {
         (r"\Qa|b", &["a|b"], &["a"]),
         (r"\101\x42\x{43}\0", &["ABC\0"], &["ABC"]),
         ("a{,2}{b}|{|a{2,3}", &["a{,2}{b}", "{", "aa"], &["", "a"]),
+        // One repetition behind another is none of its kind where something is between them.
+        ("a*?b??c+?d{2}?", &["aabcdd", "cdd"], &["cd"]),
+        (
+            r"(a*)*(?:b?)+c*{x[*+]*\*+?",
+            &["aabbcc{x*+*", "{x*"],
+            &["{x"],
+        ),
         (r"\_\<\-(?P<n>a)(?i)B", &["_<-ab", "_<-aB"], &["_<-Ab"]),
     ];
     for (pattern, these, not_those) in rows {
@@ -66,6 +73,15 @@ fn what_re2_does_not_have_is_refused() {
         ),
         (r"\x{110000}", "there is no character 0x110000"),
         ("[[:foo:]]", "there is no class `[:foo:]`"),
+        ("a**", "bad repetition operator: **"),
+        ("a*+", "bad repetition operator: *+"),
+        ("(ab)++", "bad repetition operator: ++"),
+        ("[a]?+", "bad repetition operator: ?+"),
+        ("a??*", "bad repetition operator: ??*"),
+        ("a*??", "bad repetition operator: *??"),
+        (r"\d{2}*?b", "bad repetition operator: {2}*?"),
+        ("a+{2,3}", "bad repetition operator: +{2,3}"),
+        ("a{2,}?{3}?", "bad repetition operator: {2,}?{3}?"),
         ("a{1001}", "nothing is repeated more than 1000 times"),
         ("[a", "unclosed character class"),
         ("[", "unclosed character class"),

@@ -14,7 +14,7 @@ use std::{
 use meltemi_policy::Locality;
 use slotmap::Key;
 
-use super::{Cluster, Dial, Host, Warming};
+use super::{ByAddress, Cluster, Dial, Host, Warming};
 use crate::{
     balance::{Layout, Origin},
     circuit::Usage,
@@ -171,6 +171,7 @@ impl Tables {
             balancer: Some(RefCell::new(layout.balancer(random))),
             layout: Arc::downgrade(layout),
             lacks_some: Cell::new(false),
+            by_address: ByAddress::default(),
             dial,
             warming: Warming::of(config),
         };
