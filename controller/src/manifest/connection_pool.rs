@@ -90,6 +90,11 @@ const HTTP: &[Field] = &[
 /// Istio's own bound of `maxRequestsPerConnection`.
 const MOST_PER_CONNECTION: i64 = 1 << 29;
 
+/// What Linux takes for these options of a socket: `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL`, in seconds.
+const LONGEST_KEEPALIVE: u64 = 32_767;
+/// Its `MAX_TCP_KEEPCNT`.
+const MOST_PROBES: i64 = 127;
+
 pub(super) fn decode(d: &mut Decoder, node: &Node) -> ConnectionPool {
     let fields = d.fields("connectionPool", node, POOL);
     ConnectionPool {
@@ -113,11 +118,27 @@ pub(super) fn tcp(d: &mut Decoder, node: &Node) -> Tcp {
 
 fn keepalive(d: &mut Decoder, node: &Node) -> Keepalive {
     let fields = d.fields("tcpKeepalive", node, KEEPALIVE);
+    let probes = fields.integer(d, "probes", 0..=MOST_PROBES);
+    let probes = probes.and_then(|n| u32::try_from(n.value).ok());
     Keepalive {
-        probes: fields.natural(d, "probes").filter(|&probes| probes > 0),
-        time: fields.duration(d, "time"),
-        interval: fields.duration(d, "interval"),
+        probes: probes.filter(|&probes| probes > 0),
+        time: keepalive_time(d, &fields, "time"),
+        interval: keepalive_time(d, &fields, "interval"),
     }
+}
+
+/// With a longer one no connection could be made.
+fn keepalive_time(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Option<Duration> {
+    let time = fields.duration(d, name)?;
+    if time <= Duration::from_secs(LONGEST_KEEPALIVE) {
+        return Some(time);
+    }
+    let message = format!(
+        "`{}` must be at most {LONGEST_KEEPALIVE}s, which is Linux' own bound",
+        fields.path_of(name)
+    );
+    d.invalid(fields.node(name)?.at, message, "write a shorter duration");
+    None
 }
 
 fn http(d: &mut Decoder, node: &Node) -> Http {

@@ -1,5 +1,6 @@
 //! Which requests a route of a `MetaRouter` is for: its `match`, or the list `matches`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -380,11 +381,14 @@ fn regex(d: &mut Decoder, fields: &Fields<'_>, ignore_case: bool) -> Option<Cond
 fn refused(d: &mut Decoder, written: &Node, refusal: RegexRefusal) -> Option<Condition> {
     let (message, remedy) = match refusal {
         RegexRefusal::TooLarge { limit, pattern } => (
-            format!("`{pattern}` is too large: compiled it takes more than {limit} bytes"),
+            format!(
+                "`{}` is too large: compiled it takes more than {limit} bytes",
+                front(&pattern)
+            ),
             "write a wider one: `+` for a count such as `{200}`, `[A-Za-z]` for `\\p{L}`",
         ),
         RegexRefusal::Invalid { message, pattern } => (
-            format!("`{pattern}` is no regular expression: {message}"),
+            format!("`{}` is no regular expression: {message}", front(&pattern)),
             "write it in RE2's syntax; `*` alone means any value",
         ),
         RegexRefusal::Star => return Some(Condition::Present),
@@ -392,6 +396,16 @@ fn refused(d: &mut Decoder, written: &Node, refusal: RegexRefusal) -> Option<Con
     let diagnostic = Diagnostic::error(Code::InvalidRegex, message);
     d.report(written.at, diagnostic.remedy(remedy));
     None
+}
+
+/// As much of an expression as a line has room for.
+fn front(pattern: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 100;
+    let end = pattern.char_indices().nth(SHOWN);
+    match end.and_then(|(end, _)| pattern.get(..end)) {
+        Some(front) => format!("{front}…").into(),
+        None => pattern.into(),
+    }
 }
 
 /// As Envoy's `Int64Range`: the start is in it, the end is not.

@@ -15,6 +15,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -51,9 +52,10 @@ pub enum RegexRefusal {
     TooLarge { pattern: String, limit: usize },
 }
 
-/// Checks one condition on its own, as [`RouteTable::new`] would.
+/// Checks one condition on its own. A table does not look at the size of a regular expression that it
+/// searches for among others.
 pub fn validate(condition: &Condition) -> Result<(), RegexRefusal> {
-    Matcher::new(condition).map(drop)
+    Matcher::new(condition)?.compile()
 }
 
 /// Ordered rules, compiled: the first that matches decides.
@@ -63,12 +65,33 @@ pub fn validate(condition: &Condition) -> Result<(), RegexRefusal> {
 /// regular expressions of several are searched for as one set.
 #[derive(Debug)]
 pub struct RouteTable<T> {
-    attributes: Vec<Attribute>,
-    rules: Vec<Vec<Alternative>>,
+    rules: Rc<Rules>,
     targets: Vec<T>,
+}
+
+/// What rules ask of requests, wherever they lead.
+#[derive(Debug)]
+struct Rules {
+    attributes: Vec<Attribute>,
+    given: Vec<Vec<Alternative>>,
     /// The first rule takes every request.
     takes_all: bool,
     index: Index,
+}
+
+impl Rules {
+    fn new(given: Vec<Vec<Alternative>>) -> Result<Self, RouteTableError> {
+        let attributes = attributes_of(&given);
+        let index = Index::new(&given, &attributes)?;
+        Ok(Self {
+            attributes,
+            takes_all: given
+                .first()
+                .is_some_and(|rule| rule.iter().any(Vec::is_empty)),
+            given,
+            index,
+        })
+    }
 }
 
 impl<T> RouteTable<T> {
@@ -77,23 +100,27 @@ impl<T> RouteTable<T> {
     pub fn new(
         rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
     ) -> Result<Self, RouteTableError> {
-        let (rules, targets): (Vec<Vec<Alternative>>, _) = rules.into_iter().unzip();
-        let attributes = attributes_of(&rules);
-        let index = Index::new(&rules, &attributes)?;
-        Ok(Self {
-            attributes,
-            takes_all: rules
-                .first()
-                .is_some_and(|rule| rule.iter().any(Vec::is_empty)),
-            rules,
-            targets,
-            index,
-        })
+        Self::renewed(rules, None)
+    }
+
+    /// The same, but what an older table has compiled is used again where both ask the same of
+    /// requests: a thousand regular expressions take a good part of a second.
+    pub fn renewed(
+        rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
+        before: Option<&Self>,
+    ) -> Result<Self, RouteTableError> {
+        let (given, targets): (Vec<Vec<Alternative>>, _) = rules.into_iter().unzip();
+        let same = before.filter(|before| before.rules.given == given);
+        let rules = match same {
+            Some(before) => Rc::clone(&before.rules),
+            None => Rc::new(Rules::new(given)?),
+        };
+        Ok(Self { rules, targets })
     }
 
     /// The attributes that some rule names, each once.
     pub fn attributes(&self) -> &[Attribute] {
-        &self.attributes
+        &self.rules.attributes
     }
 
     /// What the rules lead to, in their order.
@@ -110,11 +137,11 @@ impl<T> RouteTable<T> {
         &self,
         lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>,
     ) -> Option<(usize, &T)> {
-        if self.takes_all {
+        if self.rules.takes_all {
             return Some((0, self.targets.first()?));
         }
         let mut values = Values::new(lookup);
-        let rule = self.index.first_match(&mut values)?;
+        let rule = self.rules.index.first_match(&mut values)?;
         Some((rule, self.targets.get(rule)?))
     }
 }

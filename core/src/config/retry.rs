@@ -30,7 +30,7 @@ pub struct RetryPolicy {
 pub enum RetryOn {
     /// No connection can be made.
     ConnectFailure,
-    /// The connection ended before any byte of the answer.
+    /// The connection ended before any of the answer was passed on.
     ResetBeforeBytes,
     /// The endpoint answered with an error of its own system.
     SystemError,

@@ -69,7 +69,7 @@ impl Exchange {
         route.is_some_and(|route| route.keeps(bytes)) && self.answers != Answers::None
     }
 
-    /// Whether a byte of an answer has arrived.
+    /// Whether anything of an answer is there that may be passed on.
     pub(super) fn is_being_answered(&self) -> bool {
         let own = self.own.as_ref();
         self.answered || self.response_bytes > 0 || own.is_some_and(|own| !own.answer.is_empty())

@@ -46,6 +46,16 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "-1s",
     ),
     (
+        "{tcp: {tcpKeepalive: {probes: 128}}}",
+        "`tcpKeepalive.probes` must be from 0 to 127, not 128",
+        "128",
+    ),
+    (
+        "{tcp: {tcpKeepalive: {interval: 32768s}}}",
+        "`tcpKeepalive.interval` must be at most 32767s",
+        "32768s",
+    ),
+    (
         "{tcp: {maxConnections: many}}",
         "must be a whole number",
         "many",

@@ -318,3 +318,10 @@ fn sources_that_nobody_is() {
         }
     }
 }
+
+#[test]
+fn of_a_long_expression_the_front_is_shown() {
+    let said = matcher(&format!("{{regex: '{}('}}", "a".repeat(5000)));
+    assert!(said.contains("aaa…` is no regular expression"), "{said}");
+    assert!(!said.contains(&"a".repeat(500)), "{said}");
+}

@@ -92,7 +92,7 @@ pub(super) static RETRIES: Shape = Shape {
         Described::new(
             "perTryTimeout",
             Takes::Duration,
-            "of each attempt, from its sending to the first byte of its answer. Longer than the \
+            "of each attempt, from its sending until its answer begins. Longer than the \
              route's `timeout` is an error",
         )
         .absent("no limit")
@@ -101,7 +101,7 @@ pub(super) static RETRIES: Shape = Shape {
             "retryOn",
             Takes::Words(&RetryOn::NAMES),
             "what an attempt may come to: no connection can be made (`refused` is another word for \
-             it); it ended before any byte of the answer; an error of the endpoint's own, never one of the application; it asks for \
+             it); it ended before its answer began; an error of the endpoint's own, never one of the application; it asks for \
              patience; no answer in the time of an attempt",
         )
         .default(Literal::Text(DEFAULT))

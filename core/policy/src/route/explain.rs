@@ -46,7 +46,7 @@ impl<T> RouteTable<T> {
         let mut values = Values::new(lookup);
         let mut verdicts = Vec::new();
         let mut matched = None;
-        for (rule, alternatives) in self.rules.iter().enumerate() {
+        for (rule, alternatives) in self.rules.given.iter().enumerate() {
             let mut failed = Vec::new();
             for (alternative, conditions) in alternatives.iter().enumerate() {
                 let failures = self.failures(conditions, &mut values);
@@ -69,7 +69,7 @@ impl<T> RouteTable<T> {
         F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
     {
         let failing = conditions.iter().filter_map(|matching| {
-            let mut attributes = self.attributes.iter();
+            let mut attributes = self.rules.attributes.iter();
             let attribute = attributes.position(|known| *known == matching.attribute)?;
             failure(matching, values.value(attribute))
         });

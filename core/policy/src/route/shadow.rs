@@ -20,6 +20,7 @@ impl<T> RouteTable<T> {
     pub fn shadowed(&self) -> Vec<Shadowed> {
         let rules: Vec<Vec<Vec<Compiled<'_>>>> = self
             .rules
+            .given
             .iter()
             .map(|rule| rule.iter().map(compile).collect())
             .collect();

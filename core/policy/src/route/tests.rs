@@ -345,6 +345,39 @@ fn an_empty_table_matches_nothing() {
 }
 
 #[test]
+fn rules_that_stay_are_not_compiled_again() {
+    let rules = |pattern: &str| vec![vec![vec![regex("a", pattern)]], vec![vec![]]];
+    let before = of_alternatives(rules("x+"));
+    let after = |pattern: &str| {
+        let rules = rules(pattern).into_iter().zip(10..);
+        RouteTable::renewed(rules, Some(&before)).expect("valid")
+    };
+    let target = |table: &RouteTable<usize>| {
+        let value = |_| Some(Cow::Borrowed(b"xx".as_slice()));
+        table.select(value).map(|(_, target)| *target)
+    };
+
+    let same = after("x+");
+    assert!(Rc::ptr_eq(&same.rules, &before.rules));
+    assert_eq!((target(&before), target(&same)), (Some(0), Some(10)));
+    assert_eq!(target(&after("y+")), Some(11));
+    let fewer = RouteTable::renewed([(vec![vec![]], 20)], Some(&before));
+    assert_eq!(target(&fewer.expect("valid")), Some(20));
+}
+
+#[test]
+fn what_is_tried_alone_is_compiled_with_its_table() {
+    let large = vec![vec![exact("b", "c"), regex("a", r"(\w{1000}){1000}")]];
+    let rules = [vec![vec![regex("a", "x+")]], large];
+    let refused = RouteTable::new(rules.into_iter().zip(0..)).expect_err("too large");
+    assert_eq!(
+        (refused.rule, refused.attribute.to_string()),
+        (1, "a".into())
+    );
+    assert!(matches!(refused.reason, RegexRefusal::TooLarge { .. }));
+}
+
+#[test]
 fn explain_names_what_failed_and_what_was_there() {
     let table = table(&[
         &[exact("interface", "a"), exact("method", "get")],

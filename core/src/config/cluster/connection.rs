@@ -20,18 +20,26 @@ pub struct Keepalive {
     pub interval: Option<Duration>,
 }
 
+/// What Linux takes for these options of a socket: `MAX_TCP_KEEPCNT`, and `MAX_TCP_KEEPIDLE` and
+/// `MAX_TCP_KEEPINTVL` in seconds. With more no connection could be made.
+const MOST: (u32, u32) = (127, 32_767);
+
 impl Keepalive {
     pub(super) fn parse(keepalive: TcpKeepalive) -> Result<Self, Invalid> {
-        let above_zero = |field: &str, value: Option<u32>| match value {
+        let bounded = |field: &str, value: Option<u32>, most: u32| match value {
             Some(0) => Err(Invalid::new(field, "must be above 0")),
+            Some(value) if value > most => {
+                Err(Invalid::new(field, format!("{value} is above {most}")))
+            }
             value => Ok(value),
         };
+        let (probes, longest) = MOST;
         let seconds = |field: &str, value| {
-            let seconds = above_zero(field, value);
+            let seconds = bounded(field, value, longest);
             seconds.map(|s| s.map(|s| Duration::from_secs(s.into())))
         };
         Ok(Self {
-            probes: above_zero("keepalive_probes", keepalive.keepalive_probes)?,
+            probes: bounded("keepalive_probes", keepalive.keepalive_probes, probes)?,
             time: seconds("keepalive_time", keepalive.keepalive_time)?,
             interval: seconds("keepalive_interval", keepalive.keepalive_interval)?,
         })

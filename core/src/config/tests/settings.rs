@@ -361,6 +361,14 @@ fn refused_requests_of_a_cluster() {
                 "upstream_connection_options.tcp_keepalive.keepalive_time: must be above 0",
             ),
             (
+                |c| {
+                    let options = c.upstream_connection_options.as_mut().expect("given");
+                    let keepalive = options.tcp_keepalive.as_mut().expect("given");
+                    keepalive.keepalive_interval = Some(32_768);
+                },
+                "upstream_connection_options.tcp_keepalive.keepalive_interval: 32768 is above 32767",
+            ),
+            (
                 |c| c.metadata = with_seed(address(socket("cache.shop", 1))),
                 "metadata.typed_filter_metadata[meltemi].topology.seeds[0].socket_address.address: \
                  \"cache.shop\" is not an IP address",

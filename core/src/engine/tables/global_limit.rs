@@ -27,7 +27,7 @@ impl GlobalLimit {
         protocol: &dyn Protocol,
         telemetry: &WorkerTelemetry,
     ) -> Option<Rc<Self>> {
-        let covered = Selection::new([(rule.matches.clone(), ())], protocol);
+        let covered = Selection::new([(rule.matches.clone(), ())], protocol, None);
         let covered = covered.inspect_err(
             |error| tracing::error!(limit = %rule.name, %error, "conditions do not compile"),
         );

@@ -96,7 +96,7 @@ impl<'a> RateLimits<'a> {
             let bucket = metered(&condition.matches, condition.bucket, &name);
             (condition.matches.clone(), bucket)
         });
-        let conditions = Selection::new(conditions, self.protocol);
+        let conditions = Selection::new(conditions, self.protocol, None);
         let conditions = conditions.inspect_err(
             |error| tracing::error!(limit = %rule.name, %error, "conditions do not compile"),
         );

@@ -22,11 +22,13 @@ enum Key {
 }
 
 impl<T> Selection<T> {
+    /// Of the one `before`, what has not changed is not compiled again.
     pub(super) fn new(
         rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
         protocol: &dyn Protocol,
+        before: Option<&Self>,
     ) -> Result<Self, RouteTableError> {
-        let table = RouteTable::new(rules)?;
+        let table = RouteTable::renewed(rules, before.map(|it| &it.table))?;
         let schema = protocol.attributes();
         let resolve = |attribute: &Attribute| match attribute {
             Attribute::Message(name) => Key::Message(AttributeKey::resolve(schema, name)),

@@ -381,7 +381,8 @@ impl Tables {
         };
         let before = self.by_name.get(&service.name);
         let before = before.and_then(|key| self.services.get(*key));
-        let before = before.map_or(&[][..], |service| service.routes.targets());
+        let selection = before.map(|service| &service.routes);
+        let before = selection.map_or(&[][..], Selection::targets);
         let compiled = rules.iter().enumerate().filter_map(|(i, rule)| {
             let at = (service, protocol, dialects);
             let mut route = self.build_route(rule, at, telemetry, random)?;
@@ -395,7 +396,7 @@ impl Tables {
             });
             Some((rule.matches.clone(), Rc::new(route)))
         });
-        Selection::new(compiled, protocol)
+        Selection::new(compiled, protocol, selection)
             .inspect_err(|error| {
                 tracing::error!(service = %service.name, %error, "routes do not compile");
             })
