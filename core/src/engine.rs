@@ -275,7 +275,7 @@ impl Engine {
     pub fn sharing(mut self, buckets: Arc<Buckets>) -> Self {
         self.origin = buckets.origin();
         self.tables.buckets = buckets;
-        self.at(self.now);
+        self.note_elapsed();
         self
     }
 
@@ -291,9 +291,17 @@ impl Engine {
         self.exchanges.len() + self.riders
     }
 
+    /// All that happens in a turn happens at one time.
+    #[inline]
     fn at(&mut self, now: Instant) {
-        self.now = now;
-        let elapsed = now.saturating_duration_since(self.origin).as_nanos();
+        if self.now != now {
+            self.now = now;
+            self.note_elapsed();
+        }
+    }
+
+    fn note_elapsed(&mut self) {
+        let elapsed = self.now.saturating_duration_since(self.origin).as_nanos();
         self.elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
     }
 
@@ -473,8 +481,11 @@ impl Engine {
     }
 
     /// What to do next. Call until there is nothing, after each turn.
+    #[inline]
     pub fn next_action(&mut self) -> Option<Action> {
-        self.end_turn();
+        if !(self.answered.is_empty() && self.unparked.is_empty()) {
+            self.end_turn();
+        }
         self.actions.pop_front()
     }
 

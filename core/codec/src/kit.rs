@@ -65,6 +65,7 @@ macro_rules! conformance {
         $crate::conformance!(@each $protocol, $corpus;
             samples_are_messages,
             attributes_are_found,
+            alike_requests_are_alike,
             every_split_gives_the_same,
             byte_by_byte_gives_the_same,
             truncation_asks_for_more,

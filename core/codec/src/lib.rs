@@ -43,8 +43,8 @@ pub use attribute::{AttributeDef, AttributeKey};
 pub use downstream::{Downstream, Drain, EndOfFile, FromClient};
 pub use edit::{Edit, EditRefused};
 pub use message::{
-    Answers, Body, Constraint, Decoded, Frame, Limits, Malformed, Memo, Message, OwnRequest, Pin,
-    Request, Role, Size,
+    Alike, Answers, Body, Constraint, Decoded, Frame, Limits, Malformed, Memo, Message, OwnRequest,
+    Pin, Request, Role, Size,
 };
 pub use protocol::{Correlation, Order, Protocol, SettingRefused, Sharing, Sniff, Traits};
 pub use reply::{LocalReply, Status};

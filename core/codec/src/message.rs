@@ -114,6 +114,9 @@ pub struct Request {
     pub constraint: Constraint,
     /// The state that the upstream connection must be in. It selects the pool within a cluster.
     pub session: Option<Session>,
+    /// Which of its attributes do not differ from those of the [`crate::FromClient::Request`] before it
+    /// on its connection: what was decided by them holds for it, too.
+    pub alike: Alike,
 }
 
 impl Request {
@@ -130,6 +133,7 @@ impl Request {
             idempotent: false,
             constraint: Constraint::None,
             session: None,
+            alike: Alike::No,
         }
     }
 }
@@ -141,6 +145,19 @@ pub struct OwnRequest {
     pub request: Request,
     /// Its bytes: a whole message.
     pub bytes: Box<[u8]>,
+}
+
+/// Of two requests of a connection, one behind the other, which attributes have the same values, or are
+/// absent in both. A codec says what it sees at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alike {
+    /// Nothing is said.
+    #[default]
+    No,
+    /// Those that [`crate::Protocol::attributes`] names.
+    Named,
+    /// All.
+    All,
 }
 
 /// How many answers a request is owed.

@@ -187,6 +187,9 @@ impl Pool {
         load: &impl Fn(usize) -> u64,
     ) -> Option<usize> {
         let group = self.groups.get(group)?;
+        if group.len == 1 {
+            return Some(group.start);
+        }
         let first = group.cycle.pick(draws.next_u32());
         let mut second = group.cycle.pick(draws.next_u32());
         if second == first {

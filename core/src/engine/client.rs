@@ -1,6 +1,7 @@
 //! A client's connection.
 
 use std::{
+    cell::Cell,
     net::SocketAddr,
     num::NonZeroU64,
     rc::Rc,
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meltemi_codec::{Downstream, Order, OwnRequest, Request, Traits};
+use meltemi_codec::{Alike, Downstream, Order, OwnRequest, Request, Traits};
 use slotmap::{SlotMap, new_key_type};
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     lineup::Lineup,
     outbox::Outbox,
     source::Source,
-    tables::{Destination, ServiceKey},
+    tables::{Chosen, Destination, ServiceKey},
     timers::TimerKey,
 };
 use crate::telemetry::{Series, ServiceMetrics};
@@ -37,6 +38,8 @@ pub(super) struct Client {
     pub(super) unrouted: Series,
     pub(super) peer: Option<SocketAddr>,
     pub(super) source: Source,
+    /// The route of its newest request, and of those behind that have the same attributes.
+    pub(super) chosen: Cell<Option<Chosen>>,
     pub(super) over_limit: bool,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
@@ -141,6 +144,8 @@ pub(super) struct Call {
 pub(super) struct Flights {
     ids: Vec<u64>,
     exchanges: Vec<ExchangeKey>,
+    /// No id is greater. Most clients count, so that their next one is known to be new.
+    greatest: u64,
     /// Requests beyond the first of each run.
     pub(super) riders: usize,
 }
@@ -155,7 +160,11 @@ impl Flights {
         self.exchanges.is_empty()
     }
 
+    #[inline]
     pub(super) fn find(&self, id: u64) -> Option<ExchangeKey> {
+        if id > self.greatest {
+            return None;
+        }
         let place = self.ids.iter().position(|known| *known == id)?;
         self.exchanges.get(place).copied()
     }
@@ -163,6 +172,10 @@ impl Flights {
     /// Returns the entry's place.
     #[inline]
     pub(super) fn add(&mut self, id: u64, exchange: ExchangeKey) -> u32 {
+        self.greatest = match self.ids.is_empty() {
+            true => id,
+            false => id.max(self.greatest),
+        };
         self.ids.push(id);
         self.exchanges.push(exchange);
         u32::try_from(self.exchanges.len() - 1).unwrap_or(u32::MAX)
@@ -216,6 +229,7 @@ impl Client {
             metrics: home.metrics,
             unrouted: home.unrouted,
             source: Source::of(home.peer),
+            chosen: Cell::new(None),
             peer: home.peer,
             over_limit: home.over_limit,
             inbox: Vec::new(),
@@ -287,6 +301,18 @@ impl Client {
         !self.outbox.is_empty() && !std::mem::replace(&mut self.outbox.flushing, true)
     }
 
+    /// A request comes: whether the route of the one before is its, too.
+    #[inline(always)]
+    pub(super) fn keep_choice(&self, alike: Alike) {
+        let chosen = self.chosen.get();
+        let holds = |chosen: &Chosen| match alike {
+            Alike::No => false,
+            Alike::Named => chosen.by_named,
+            Alike::All => true,
+        };
+        self.chosen.set(chosen.filter(holds));
+    }
+
     pub(super) fn keeps_order(&self) -> bool {
         self.traits.order == Order::PerClient
     }
@@ -305,6 +331,8 @@ mod tests {
         flights.add(8, b);
         flights.add(9, c);
         assert_eq!(flights.find(8), Some(b));
+        assert_eq!(flights.find(9), Some(c));
+        assert_eq!(flights.find(10), None);
         assert_eq!(flights.remove(0), Some(c));
         assert_eq!(flights.find(9), Some(c));
         assert_eq!(flights.find(7), None);

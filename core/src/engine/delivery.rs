@@ -264,6 +264,7 @@ impl Engine {
 
     /// What one event has brought about is complete: answers leave, and clients that only waited for
     /// them may go.
+    #[inline(never)]
     pub(super) fn end_turn(&mut self) {
         loop {
             if !self.answered.is_empty() {

@@ -128,31 +128,41 @@ impl Engine {
 
     /// Takes an exchange out of wherever it is listed.
     #[inline(always)]
-    pub(super) fn remove(&mut self, key: ExchangeKey) -> Option<Exchange> {
-        let mut exchange = self.exchanges.remove(key)?;
+    fn remove(&mut self, key: ExchangeKey) -> Option<Exchange> {
+        self.unlist(key);
+        self.exchanges.remove(key)
+    }
+
+    /// The same but for where its key leads.
+    #[inline(always)]
+    pub(super) fn unlist(&mut self, key: ExchangeKey) {
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
         exchange.requests_over(1);
-        if let Some(timer) = exchange.deadline {
+        if let Some(timer) = exchange.deadline.take() {
             self.timers.cancel(timer);
         }
         if let Some(candidates) = exchange.candidates.take() {
             self.spare_candidates.give(candidates);
         }
+        let (client_key, place) = (exchange.client, exchange.place);
         if let Some(repeat) = exchange.repeat.take() {
+            let to = exchange.to.clone();
             if repeat.in_turn {
-                self.leaves_turn(exchange.client);
+                self.leaves_turn(client_key);
             }
-            self.drop_kept(repeat, exchange.to.as_deref());
+            self.drop_kept(repeat, to.as_deref());
         }
-        if let Some(client) = self.clients.get_mut(exchange.client) {
+        if let Some(client) = self.clients.get_mut(client_key) {
             if !std::mem::replace(&mut client.answered, true) {
-                self.answered.push(exchange.client);
+                self.answered.push(client_key);
             }
-            let moved = client.flights.remove(exchange.place);
+            let moved = client.flights.remove(place);
             if let Some(moved) = moved.and_then(|moved| self.exchanges.get_mut(moved)) {
-                moved.place = exchange.place;
+                moved.place = place;
             }
         }
-        Some(exchange)
     }
 
     /// The exchange waits for another attempt instead of its current one.

@@ -84,7 +84,7 @@ pub(super) struct Exchange {
     pub(super) answered: bool,
     pub(super) log: Option<Box<Draft>>,
     pub(super) observed: Option<Box<Observed>>,
-    /// The request said nothing that would have to be looked at.
+    /// The request said nothing that would have to be looked at, nor how long it may take.
     pub(super) ordinary: bool,
     /// It counts towards the bound of its route.
     pub(super) counted: bool,
@@ -145,7 +145,7 @@ impl Exchange {
     #[inline(always)]
     pub(super) fn new(client: ClientKey, request: Request, started: u64) -> Self {
         Self {
-            ordinary: is_ordinary(&request),
+            ordinary: is_ordinary(&request) && request.deadline.is_none(),
             client,
             own: None,
             id: request.id,
@@ -212,6 +212,13 @@ impl Exchange {
         let own = self.own.as_ref();
         own.is_some_and(|own| matches!(own.purpose, Purpose::Probe(_)))
     }
+}
+
+/// A deadline that a message says, in the milliseconds in which it is passed on.
+#[inline(always)]
+pub(super) fn stated(deadline: Option<Duration>) -> Option<NonZeroU32> {
+    let millis = deadline.and_then(|own| u32::try_from(own.as_millis()).ok());
+    millis.and_then(NonZeroU32::new)
 }
 
 impl Engine {
@@ -425,8 +432,7 @@ impl Engine {
             (Some(own), Some(route)) => Some(own.min(route)),
             (own, route) => own.or(route),
         };
-        let stated = own.and_then(|own| u32::try_from(own.as_millis()).ok());
-        exchange.stated = stated.and_then(NonZeroU32::new);
+        exchange.stated = stated(own);
         if let Some(limit) = limit.filter(|_| exchange.answers != Answers::None) {
             exchange.deadline = Some(self.timers.set(self.now + limit, Timer::Deadline(key)));
         }

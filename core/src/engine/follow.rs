@@ -12,7 +12,7 @@ use rand::Rng;
 use super::{
     ClientKey, Engine, ServerKey, Timer,
     client::Client,
-    exchange::{Exchange, Sent},
+    exchange::{Exchange, Sent, stated},
     lineup::Lineup,
     server::Line,
     tables::{Candidates, Destination, Metered, Route},
@@ -137,10 +137,9 @@ impl Engine {
     fn plain_route(&self, client: &Client, request: &Request, bytes: &[u8]) -> Option<Rc<Route>> {
         let service = self.tables.service(client.service)?;
         let frame = whole(bytes, &request.memo);
-        let route = service.select(&client.source, |attribute| {
-            client.codec.attribute(frame, attribute)
-        })?;
-        (service.faults.is_empty() && route.changes_nothing()).then_some(route)
+        let route = self.tables.route(service, client, frame)?;
+        let is_plain = route.changes_nothing() && route.allows(request.deadline);
+        (service.faults.is_empty() && is_plain).then_some(route)
     }
 
     /// Whether nothing is kept of the client's requests, nothing binds them, and there is room.
@@ -194,12 +193,14 @@ impl Engine {
         let chosen = u8::from(way.candidates.is_some());
         let spare = &mut self.spare_candidates;
         let candidates = way.candidates.map(|drawn| spare.put(drawn));
-        let (timeout, host, server_key) = (way.route.timeout, server.host, way.server);
+        let limit = request.deadline.or(way.route.timeout);
+        let (stated, host, server_key) = (stated(request.deadline), server.host, way.server);
         let (counted, keeps) = (way.route.limit.is_some(), way.route.keeps(bytes.len()));
         let id = request.id;
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
             counted,
+            stated,
             route: Some(way.route),
             to: Some(way.to),
             candidates,
@@ -224,7 +225,7 @@ impl Engine {
             host,
             at: self.elapsed,
         });
-        let due = timeout.map(|limit| self.now + limit);
+        let due = limit.map(|limit| self.now + limit);
         exchange.deadline = due.map(|due| self.timers.set(due, Timer::Deadline(exchange_key)));
         let written = server.outbox.end() - start;
         self.buffered += usize::try_from(written).unwrap_or(usize::MAX);
@@ -254,7 +255,6 @@ pub(super) fn whole<'a>(bytes: &'a [u8], memo: &'a Memo) -> Frame<'a> {
 pub(super) fn is_ordinary(request: &Request) -> bool {
     request.answers == Answers::One
         && request.pin == Pin::None
-        && request.deadline.is_none()
         && !request.waits
         && matches!(
             request.constraint,

@@ -63,6 +63,9 @@ impl Engine {
                 }
                 Ok(Decoded::Message(message)) => {
                     client.need = 0;
+                    if let FromClient::Request(request) = &message.event {
+                        client.keep_choice(request.alike);
+                    }
                     let (frame, whole) = extent(message.size, rest);
                     consumed += frame.len();
                     match message.event {

@@ -146,7 +146,9 @@ impl Engine {
         request: &Request,
         bytes: &[u8],
     ) -> bool {
-        if !is_ordinary(request) || self.logged.takes_next() {
+        // All of a run have one deadline, their route's.
+        let is_alike = is_ordinary(request) && request.deadline.is_none();
+        if !is_alike || self.logged.takes_next() {
             return false;
         }
         if run.is_none() {
@@ -209,10 +211,7 @@ impl Engine {
             return false;
         }
         let frame = whole(bytes, &request.memo);
-        let codec = client.codec.as_ref();
-        let route = service.select(&client.source, |attribute| {
-            codec.attribute(frame, attribute)
-        });
+        let route = self.tables.route(service, client, frame);
         let leads_there = |route: &Rc<_>| {
             exchange
                 .route

@@ -202,7 +202,8 @@ impl Engine {
         if let Some(server) = self.servers.get_mut(run.server) {
             server.over(run.attempt, self.now);
         }
-        let Some(mut exchange) = self.remove(run.exchange) else {
+        self.unlist(run.exchange);
+        let Some(exchange) = self.exchanges.get_mut(run.exchange) else {
             return;
         };
         if let Some(client) = self.clients.get_mut(run.client)
@@ -214,5 +215,6 @@ impl Engine {
             all.clear();
             self.spare_runs.give(all);
         }
+        self.exchanges.remove(run.exchange);
     }
 }

@@ -20,9 +20,10 @@ use std::{
     time::Instant,
 };
 
+use meltemi_codec::Frame;
 use slotmap::{SlotMap, new_key_type};
 
-use super::{TopologyKey, topology::Discovery};
+use super::{TopologyKey, client::Client, topology::Discovery};
 use crate::{
     buckets::Buckets, circuit::Circuits, config::Snapshot, protocols::Protocols,
     telemetry::WorkerTelemetry,
@@ -33,7 +34,7 @@ pub(super) use concurrency::{Concurrency, Slot};
 pub(super) use global_limit::GlobalLimit;
 pub(super) use limits::{Limit, Limits, RouteLimit};
 pub(super) use rate_limit::Metered;
-pub(super) use service::{Destination, Dialect, Route, Service};
+pub(super) use service::{Chosen, Destination, Dialect, Route, Service};
 
 new_key_type! {
     /// A service that connections belong to; it keeps its key as long as it exists.
@@ -56,6 +57,8 @@ pub(super) struct Tables {
     listeners: HashMap<String, ServiceKey>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
+    /// How many configurations there were.
+    generation: u64,
     pub(super) clusters: HashMap<String, Rc<Cluster>>,
     pub(super) hosts: SlotMap<HostKey, Host>,
     pub(super) topologies: SlotMap<TopologyKey, Discovery>,
@@ -73,6 +76,7 @@ impl Tables {
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
             by_name: HashMap::new(),
+            generation: 0,
             clusters: HashMap::new(),
             hosts: SlotMap::with_key(),
             topologies: SlotMap::with_key(),
@@ -96,6 +100,28 @@ impl Tables {
         self.services.get(key)
     }
 
+    /// The route of a client's newest request, which is not searched for where that is known.
+    #[inline(always)]
+    pub(super) fn route<'m>(
+        &self,
+        service: &Service,
+        client: &'m Client,
+        request: Frame<'m>,
+    ) -> Option<Rc<Route>> {
+        let known = client.chosen.get();
+        if let Some(known) = known.filter(|it| it.generation == self.generation) {
+            return service.routes.targets().get(known.route).map(Rc::clone);
+        }
+        let attribute = |attribute: &_| client.codec.attribute(request, attribute);
+        let (route, target) = service.routes.find(&client.source, attribute)?;
+        client.chosen.set(Some(Chosen {
+            route,
+            generation: self.generation,
+            by_named: service.routes.is_by_named(),
+        }));
+        Some(Rc::clone(target))
+    }
+
     /// The service of a listener's connections.
     pub(super) fn listener(&self, name: &str) -> Option<ServiceKey> {
         self.listeners.get(name).copied()
@@ -114,6 +140,7 @@ impl Tables {
         (random, now, elapsed): (u64, Instant, u64),
     ) -> Vec<HostKey> {
         self.elapsed = elapsed;
+        self.generation += 1;
         let outdated = self.update_dials(snapshot);
         let mut gone = self.update_clusters(snapshot, telemetry, random);
         gone.extend(outdated);

@@ -60,6 +60,14 @@ struct Wheel {
     tick: u64,
 }
 
+impl Slot {
+    fn index(self) -> usize {
+        match self {
+            Self::Fine(index) | Self::Coarse(index) => index,
+        }
+    }
+}
+
 impl Wheel {
     fn new(slots: usize) -> Self {
         Self {
@@ -124,67 +132,61 @@ impl<T: Copy> Timers<T> {
     /// Fires `item` at `due`, or within a tick after it.
     pub(super) fn set(&mut self, due: Instant, item: T) -> TimerKey {
         let due = self.millis(due) + 1;
+        let slot = self.slot(due);
+        let head = self.wheel(slot).head(slot.index());
         let key = self.nodes.insert(Node {
             due,
-            slot: Slot::Fine(0),
+            slot,
             previous: None,
-            next: None,
+            next: head,
             item,
         });
-        self.link(key, due);
+        self.become_head(key, slot, head);
         if let Some(soonest) = self.soonest.get() {
             let due = due.next_multiple_of(FINE_TICK);
-            let due = soonest.map_or(due, |soonest| soonest.min(due));
-            self.soonest.set(Some(Some(due)));
+            if soonest.is_none_or(|soonest| due < soonest) {
+                self.soonest.set(Some(Some(due)));
+            }
         }
         key
     }
 
     /// Where nothing is left to do for it.
     pub(super) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        self.unlink(key);
-        self.nodes.remove(key).map(|node| node.item)
+        let node = self.nodes.remove(key)?;
+        if let Some(next) = node.next.and_then(|key| self.nodes.get_mut(key)) {
+            next.previous = node.previous;
+        }
+        match node.previous.and_then(|key| self.nodes.get_mut(key)) {
+            Some(previous) => previous.next = node.next,
+            None => self.wheel(node.slot).set_head(node.slot.index(), node.next),
+        }
+        Some(node.item)
     }
 
-    fn link(&mut self, key: TimerKey, due: u64) {
+    /// Where a deadline of this millisecond belongs.
+    fn slot(&self, due: u64) -> Slot {
         let tick = due.div_ceil(FINE_TICK).max(self.fine.tick);
-        let slot = if tick < self.fine.tick + REACH {
-            Slot::Fine((tick % FINE_SLOTS as u64) as usize)
-        } else {
-            let last = self.coarse.tick + COARSE_SLOTS as u64 - 1;
-            let tick = (due / COARSE_TICK).clamp(self.coarse.tick, last);
-            Slot::Coarse((tick % COARSE_SLOTS as u64) as usize)
-        };
-        let (wheel, index) = match slot {
-            Slot::Fine(index) => (&mut self.fine, index),
-            Slot::Coarse(index) => (&mut self.coarse, index),
-        };
-        let head = wheel.head(index);
-        wheel.set_head(index, Some(key));
+        if tick < self.fine.tick + REACH {
+            return Slot::Fine((tick % FINE_SLOTS as u64) as usize);
+        }
+        let last = self.coarse.tick + COARSE_SLOTS as u64 - 1;
+        let tick = (due / COARSE_TICK).clamp(self.coarse.tick, last);
+        Slot::Coarse((tick % COARSE_SLOTS as u64) as usize)
+    }
+
+    fn wheel(&mut self, slot: Slot) -> &mut Wheel {
+        match slot {
+            Slot::Fine(_) => &mut self.fine,
+            Slot::Coarse(_) => &mut self.coarse,
+        }
+    }
+
+    /// The node is the first of its slot; `head` was.
+    fn become_head(&mut self, key: TimerKey, slot: Slot, head: Option<TimerKey>) {
+        self.wheel(slot).set_head(slot.index(), Some(key));
         if let Some(node) = head.and_then(|head| self.nodes.get_mut(head)) {
             node.previous = Some(key);
-        }
-        if let Some(node) = self.nodes.get_mut(key) {
-            node.slot = slot;
-            node.previous = None;
-            node.next = head;
-        }
-    }
-
-    fn unlink(&mut self, key: TimerKey) {
-        let Some(node) = self.nodes.get(key) else {
-            return;
-        };
-        let (slot, previous, next) = (node.slot, node.previous, node.next);
-        if let Some(node) = next.and_then(|key| self.nodes.get_mut(key)) {
-            node.previous = previous;
-        }
-        match previous.and_then(|key| self.nodes.get_mut(key)) {
-            Some(node) => node.next = next,
-            None => match slot {
-                Slot::Fine(index) => self.fine.set_head(index, next),
-                Slot::Coarse(index) => self.coarse.set_head(index, next),
-            },
         }
     }
 
@@ -249,8 +251,12 @@ impl<T: Copy> Timers<T> {
                 return;
             };
             next = node.next;
-            let due = node.due;
-            self.link(key, due);
+            let slot = self.slot(node.due);
+            let head = self.wheel(slot).head(slot.index());
+            if let Some(node) = self.nodes.get_mut(key) {
+                (node.slot, node.previous, node.next) = (slot, None, head);
+            }
+            self.become_head(key, slot, head);
         }
     }
 

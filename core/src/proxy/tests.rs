@@ -1,3 +1,4 @@
+mod alike;
 mod explain;
 mod fragile;
 mod harness;

@@ -215,6 +215,23 @@ impl<'a> Request<'a> {
         Ok(at)
     }
 
+    /// Where the arguments start in the body, and once the attachments are
+    /// [located](Self::locate_attachments), where those do.
+    #[inline]
+    #[must_use]
+    pub fn bounds_of_arguments(&self) -> (usize, Option<usize>) {
+        let end = self.layout.attachments.map(|at| at as usize);
+        (self.layout.args as usize, end)
+    }
+
+    /// Whether the attachments, once [located](Self::locate_attachments), mean the same behind any
+    /// other arguments of which this is true: none of these defines a class.
+    #[inline]
+    #[must_use]
+    pub fn attachments_stand_alone(&self) -> bool {
+        self.layout.attachments.is_some() && !self.layout.args_define_classes
+    }
+
     /// The attachments. Cheaper after [`locate_attachments`](Self::locate_attachments).
     ///
     /// # Errors

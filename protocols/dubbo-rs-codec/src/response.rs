@@ -52,6 +52,24 @@ pub struct CallResult<'a> {
     rest: Cursor<'a>,
 }
 
+impl ResultKind {
+    /// The kind of a call's result, where it is a Hessian 2 body that returns something or null and
+    /// says so in one byte, as nearly all do. `None`: [`Response::parse`] knows.
+    #[inline]
+    #[must_use]
+    pub fn at_a_glance(header: &Header, body: &[u8]) -> Option<Self> {
+        if header.status != Status::OK || header.serialization != SerializationId::HESSIAN2 {
+            return None;
+        }
+        // The ints 1, 4; 2, 5.
+        match body.first()? {
+            0x91 | 0x94 => Some(Self::Value),
+            0x92 | 0x95 => Some(Self::Null),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Response<'a> {
     /// Reads the kind of a result, or the message of an error.
     ///
@@ -147,5 +165,39 @@ impl<'a> CallResult<'a> {
             cursor.skip()?;
         }
         Ok(Some(cursor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Kind;
+
+    #[test]
+    fn a_glance_says_what_parsing_says_or_nothing() {
+        let mut known = 0;
+        for (serialization, status, first) in (0..32).flat_map(|serialization| {
+            let statuses = [Status::OK, Status::SERVER_ERROR];
+            let all = statuses.into_iter();
+            all.flat_map(move |status| (0..=u8::MAX).map(move |byte| (serialization, status, byte)))
+        }) {
+            let header = Header {
+                kind: Kind::Response,
+                serialization: SerializationId(serialization),
+                status,
+                id: 0,
+                body_len: 3,
+            };
+            let body = [first, 0x91, 0x91];
+            if let Some(kind) = ResultKind::at_a_glance(&header, &body) {
+                known += 1;
+                let parsed = Response::parse(&header, &body);
+                assert!(
+                    matches!(&parsed, Ok(Response::Result(result)) if result.kind() == kind),
+                    "{first:#x} is {kind:?} and {parsed:?}"
+                );
+            }
+        }
+        assert_eq!(known, 4);
     }
 }

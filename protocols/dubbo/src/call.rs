@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use dubbo_rs_codec::{
-    HEADER_LEN, Header, Kind, ReadError, Request as CallBody, RequestError, RequestLayout,
-    SerializationId, Timeouts, request::may_have_callback_arguments,
+    BodyFormat, HEADER_LEN, Header, Kind, ReadError, Request as CallBody, RequestError,
+    RequestLayout, SerializationId, Timeouts, request::may_have_callback_arguments,
 };
-use meltemi_codec::{Answers, Memo, Pin, Request};
+use meltemi_codec::{Alike, Answers, Memo, Pin, Request};
 
-use crate::frame::{Arrived, LONG_HEAD};
+use crate::{
+    before::Before,
+    frame::{Arrived, LONG_HEAD},
+};
 
 /// Bodies up to this size (bytes) have their attachments read when they arrive. In larger ones
 /// they are looked for when something asks, since all arguments have to be skipped first.
@@ -73,54 +76,82 @@ impl CallMemo {
 }
 
 impl Call {
-    /// Reads a call, which is the connection's `sequence`th, as far as its size allows.
-    pub(crate) fn read(arrived: &Arrived<'_>, sequence: u64) -> Result<Self, Unreadable> {
+    /// Reads a call, which is the connection's `sequence`th, as far as its size allows. `before` is
+    /// the one before it, and this one afterwards.
+    pub(crate) fn read(
+        arrived: &Arrived<'_>,
+        sequence: u64,
+        before: &mut Before,
+    ) -> Result<Self, Unreadable> {
         let Arrived {
             header,
             body,
             whole,
         } = *arrived;
-        let mut memo = CallMemo {
+        let memo = CallMemo {
             serialization: header.serialization,
             interface_is_path: false,
             sequence,
         };
+        if BodyFormat::of(header.serialization).is_none() {
+            before.forget();
+            let mut call = Self::of(&header, memo, None);
+            call.request.pin = pin(whole && may_have_callback_arguments(body));
+            return Ok(call);
+        }
+        if whole && body.len() <= EAGER {
+            return Self::read_all((&header, body), memo, before);
+        }
         // How much more has arrived must not decide what is read.
         let head = match body.get(..LONG_HEAD - HEADER_LEN) {
             Some(head) if !whole => head,
             _ => body,
         };
-        let mut view = match CallBody::parse(header.serialization, head) {
+        let view = match CallBody::parse(header.serialization, head) {
             Ok(view) => view,
-            Err(RequestError::Opaque(_)) => {
-                let mut call = Self::of(&header, memo, None);
-                call.request.pin = pin(whole && may_have_callback_arguments(body));
-                return Ok(call);
-            }
             Err(RequestError::Head(ReadError::Truncated { .. }))
                 if !whole && body.len() < LONG_HEAD - HEADER_LEN =>
             {
                 let need = header.frame_len().min(LONG_HEAD);
                 return Err(Unreadable::HeadCut { need });
             }
-            Err(RequestError::Descriptor(_)) => {
-                return Err(Unreadable::Broken("the parameter types cannot be read"));
-            }
-            Err(_) => return Err(Unreadable::Broken("the head of the body cannot be read")),
+            Err(error) => return Err(broken(error)),
         };
-        let (mut deadline, mut pinned) = (None, false);
-        if whole && body.len() <= EAGER {
-            let found = attachments(&mut view)
-                .map_err(|_| Unreadable::Broken("the arguments or attachments cannot be read"))?;
-            memo.interface_is_path = found.interface_is_path;
-            (deadline, pinned) = (found.deadline, found.callback);
-        } else if whole && may_have_callback_arguments(body) {
-            // Attachments that cannot be read may hold one all the same.
-            pinned = names_callback(&view).unwrap_or(true);
-        }
+        before.forget();
         let mut call = Self::of(&header, memo, Some(view.layout()));
-        call.request.deadline = deadline;
-        call.request.pin = pin(pinned);
+        // Attachments that cannot be read may hold one all the same.
+        let named = whole && may_have_callback_arguments(body);
+        call.request.pin = pin(named && names_callback(&view).unwrap_or(true));
+        Ok(call)
+    }
+
+    /// Reads a call with all that its body says beside the arguments.
+    fn read_all(
+        (header, body): (&Header, &[u8]),
+        mut memo: CallMemo,
+        before: &mut Before,
+    ) -> Result<Self, Unreadable> {
+        let known = before.begins(header.serialization, body);
+        let begins_alike = known.is_some();
+        let view = known.map_or_else(|| CallBody::parse(header.serialization, body), Ok);
+        let mut view = view.map_err(broken)?;
+        let strings = (header.serialization, view.layout());
+        let at = view.locate_attachments().map_err(|_| UNREADABLE_REST)?;
+        let stands_alone = begins_alike && view.attachments_stand_alone();
+        let known = before.ends(body.get(at..).unwrap_or_default());
+        let (found, alike) = match known.filter(|_| stands_alone) {
+            Some(known) => known,
+            None => {
+                let found = attachments(&view).map_err(|_| UNREADABLE_REST)?;
+                before.keep(strings, (body, &view), found);
+                (found, Alike::No)
+            }
+        };
+        memo.interface_is_path = found.interface_is_path;
+        let mut call = Self::of(header, memo, Some(view.layout()));
+        call.request.deadline = found.deadline;
+        call.request.pin = pin(found.callback);
+        call.request.alike = alike;
         Ok(call)
     }
 
@@ -152,15 +183,27 @@ fn pin(callback: bool) -> Pin {
     if callback { Pin::UntilClose } else { Pin::None }
 }
 
-struct Found {
+const UNREADABLE_REST: Unreadable =
+    Unreadable::Broken("the arguments or attachments cannot be read");
+
+/// Why the strings before the arguments cannot be read.
+fn broken(error: RequestError) -> Unreadable {
+    Unreadable::Broken(match error {
+        RequestError::Descriptor(_) => "the parameter types cannot be read",
+        _ => "the head of the body cannot be read",
+    })
+}
+
+/// What the attachments of a call say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
     deadline: Option<Duration>,
     callback: bool,
     interface_is_path: bool,
 }
 
 /// One look at the attachments (rule 9).
-fn attachments(view: &mut CallBody<'_>) -> Result<Found, ReadError> {
-    view.locate_attachments()?;
+fn attachments(view: &CallBody<'_>) -> Result<Found, ReadError> {
     let mut timeouts = Timeouts::default();
     let (mut interface, mut callback) = (None, false);
     view.attachments()?.visit(|key, value| match key {

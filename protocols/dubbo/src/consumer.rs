@@ -13,6 +13,7 @@ use meltemi_codec::{
 
 use crate::{
     attribute::{self, Named},
+    before::Before,
     call::{Call, CallMemo, Unreadable},
     deadline, edit,
     frame::{Arrived, Front, answer_event, message, spoken, under},
@@ -27,6 +28,7 @@ pub(crate) struct Consumer {
     serialization: SerializationId,
     /// Calls so far.
     calls: u64,
+    before: Before,
     /// Where the parts of the newest call lie: its attributes are asked for one by one, soon after.
     newest: Cell<Option<Newest>>,
 }
@@ -43,13 +45,22 @@ impl Consumer {
             limits,
             serialization: SerializationId::HESSIAN2,
             calls: 0,
+            before: Before::default(),
             newest: Cell::new(None),
         }
     }
 
     fn call(&mut self, arrived: &Arrived<'_>) -> Result<FromClient, Unreadable> {
         let sequence = self.calls + 1;
-        let call = Call::read(arrived, sequence)?;
+        let mut apart = Before::default();
+        // How much of a large one has arrived must not decide what is said of the next.
+        let before = if arrived.header.frame_len() > self.limits.whole {
+            self.before.forget();
+            &mut apart
+        } else {
+            &mut self.before
+        };
+        let call = Call::read(arrived, sequence, before)?;
         self.calls = sequence;
         self.newest
             .set(call.layout.map(|layout| Newest { sequence, layout }));

@@ -7,6 +7,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod attribute;
+mod before;
 mod call;
 mod consumer;
 mod deadline;

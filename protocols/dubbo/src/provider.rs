@@ -7,6 +7,7 @@ use meltemi_codec::{
 };
 
 use crate::{
+    before::Before,
     call::{Call, CallMemo, Unreadable},
     edit,
     frame::{Front, answer_event, message, spoken, under},
@@ -23,6 +24,8 @@ pub(crate) struct Provider {
     limits: Limits,
     /// Of the newest call.
     serialization: SerializationId,
+    /// Its own newest one.
+    before: Before,
 }
 
 impl Provider {
@@ -30,6 +33,7 @@ impl Provider {
         Self {
             limits,
             serialization: SerializationId::HESSIAN2,
+            before: Before::default(),
         }
     }
 }
@@ -61,7 +65,7 @@ impl Upstream for Provider {
                 at: At::Id(header.id),
                 last: true,
             }),
-            Kind::Request | Kind::Oneway => match Call::read(&arrived, 0) {
+            Kind::Request | Kind::Oneway => match Call::read(&arrived, 0, &mut self.before) {
                 Ok(call) => FromServer::Call(Box::new(call.request)),
                 Err(Unreadable::HeadCut { need }) => return Ok(Decoded::Incomplete { need }),
                 // The consumer that it is for may judge it.

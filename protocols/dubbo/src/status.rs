@@ -44,6 +44,9 @@ pub(crate) fn outcome(frame: &[u8]) -> Outcome {
         return Outcome::Ok { code };
     }
     let body = frame.get(HEADER_LEN..).unwrap_or_default();
+    if ResultKind::at_a_glance(&header, body).is_some() {
+        return Outcome::Ok { code };
+    }
     match Response::parse(&header, body) {
         Ok(Response::Result(result)) if result.kind() == ResultKind::Exception => {
             Outcome::ApplicationError { code }

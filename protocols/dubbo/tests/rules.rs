@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, and does not use all that it shares"
 )]
 
+#[path = "rules/alike.rs"]
+mod alike;
 #[path = "rules/calls.rs"]
 mod calls;
 #[path = "support/frames.rs"]

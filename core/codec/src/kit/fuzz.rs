@@ -4,7 +4,7 @@ use super::{
     broken::Broken,
     feed::{Seen, Transcript, feed},
     leg::{Client, Server, Waiting},
-    rules::seen,
+    rules::{alike_as_said, seen},
 };
 use crate::{
     attribute::AttributeKey,
@@ -52,6 +52,7 @@ pub(super) fn downstream(protocol: &dyn Protocol, data: &[u8]) -> Result<(), Bro
     let whole = feed(&mut Client::new(protocol, limits), stream, [])?;
     let cut = feed(&mut Client::new(protocol, limits), stream, cuts)?;
     same(&whole, &cut, (stream, limits))?;
+    alike_as_said(protocol, (stream, &whole.seen), &["name"])?;
     let mut codec = protocol.downstream(limits);
     let mut out = Vec::new();
     for seen in &whole.seen {

@@ -1,5 +1,6 @@
 //! The rules, one function each.
 
+mod alike;
 mod bounds;
 mod deadlines;
 mod edits;
@@ -15,6 +16,8 @@ mod replies;
 mod scatter;
 mod subject;
 
+pub(super) use alike::alike_as_said;
+pub use alike::alike_requests_are_alike;
 pub use bounds::{large_messages_pass_by_their_head, too_large_is_refused_at_its_head};
 pub use deadlines::deadlines_are_passed_on;
 pub use edits::edits_round_trip;
@@ -73,6 +76,9 @@ pub(super) fn statement(rule: &str) -> &'static str {
         "pins_end" => "a pinned connection is free again some time, and serves a client until then",
         "questions_consume_nothing" => {
             "a question takes no byte, is a request itself, and is not asked for ever"
+        }
+        "alike_requests_are_alike" => {
+            "no attribute that differs from the request's before, where the codec says so"
         }
         "samples_are_messages" => "one message: all of the sample's bytes, no more and no less",
         "scattered_requests_come_together" => {

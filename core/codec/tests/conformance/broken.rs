@@ -80,6 +80,9 @@ finds! {
     attributes_are_found:
         ById Blind "request `greet`" "attribute `method` is None",
         InOrder Blind "request `get`" "attribute `key` is None";
+    alike_requests_are_alike:
+        ById Confuses "`greet` before `" "attributes [",
+        InOrder Confuses "`get` before `" "attributes [";
     every_split_gives_the_same:
         ById Remembers "request `greet`, byte 0 of 63, which arrives in two pieces, cut at request `greet`, byte 1" "[3, 0, 0, 1]",
         InOrder Remembers "request `get`" "[0, 0, 0, 1]",

@@ -1,9 +1,9 @@
 //! The sample protocols with one flaw each.
 
 use meltemi_codec::{
-    AttributeDef, AttributeKey, Body, Decoded, Downstream, Drain, Edit, EditRefused, Expected,
-    Frame, FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Opening, Outcome, Protocol,
-    Request, Size, Sniff, Traits, Upstream,
+    Alike, AttributeDef, AttributeKey, Body, Decoded, Downstream, Drain, Edit, EditRefused,
+    Expected, Frame, FromClient, FromServer, Limits, LocalReply, Malformed, Memo, Opening, Outcome,
+    Protocol, Request, Size, Sniff, Traits, Upstream,
 };
 use std::{borrow::Cow, time::Duration};
 
@@ -30,6 +30,8 @@ pub(crate) enum Flaw {
     Clears,
     /// An attribute of the schema is not found.
     Blind,
+    /// All requests are said to have the attributes of the first.
+    Confuses,
     /// The beginning of a connection is turned away.
     Aloof,
     /// The id is not written.
@@ -129,6 +131,7 @@ impl Protocol for Flawed {
             codec: self.0.downstream(self.limits(limits)),
             flaw: self.1,
             hungry: 0,
+            requests: 0,
         })
     }
 
@@ -145,6 +148,7 @@ struct FlawedDownstream {
     flaw: Flaw,
     /// How often more input was asked for.
     hungry: u32,
+    requests: u32,
 }
 
 impl FlawedDownstream {
@@ -170,6 +174,12 @@ impl FlawedDownstream {
     fn request(&mut self, request: &mut Request) {
         match self.flaw {
             Flaw::AnswersAll => request.answers = meltemi_codec::Answers::One,
+            Flaw::Confuses => {
+                if self.requests > 0 {
+                    request.alike = Alike::Named;
+                }
+                self.requests += 1;
+            }
             Flaw::Remembers => request.memo.words[3] = self.hungry,
             _ => {}
         }

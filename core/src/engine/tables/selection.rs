@@ -11,6 +11,7 @@ use crate::engine::source::Source;
 pub(super) struct Selection<T> {
     table: RouteTable<T>,
     keys: Vec<Key>,
+    is_by_named: bool,
 }
 
 /// What can be asked of.
@@ -36,8 +37,11 @@ impl<T> Selection<T> {
             Attribute::SourcePrincipal => Key::SourcePrincipal,
             Attribute::SourceNamespace => Key::SourceNamespace,
         };
+        let keys: Vec<Key> = table.attributes().iter().map(resolve).collect();
+        let is_named = |key: &Key| !matches!(key, Key::Message(AttributeKey::Other(_)));
         Ok(Self {
-            keys: table.attributes().iter().map(resolve).collect(),
+            is_by_named: keys.iter().all(is_named),
+            keys,
             table,
         })
     }
@@ -49,13 +53,28 @@ impl<T> Selection<T> {
         source: &'m Source,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<&T> {
-        let (_, target) = self.table.select(|index| match self.keys.get(index)? {
+        let (_, target) = self.find(source, attribute)?;
+        Some(target)
+    }
+
+    /// The same with its place among [`targets`](Self::targets).
+    #[inline]
+    pub(super) fn find<'m>(
+        &self,
+        source: &'m Source,
+        attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
+    ) -> Option<(usize, &T)> {
+        self.table.select(|index| match self.keys.get(index)? {
             Key::Message(key) => attribute(key),
             Key::SourceAddress => bytes(source.address.as_deref()),
             Key::SourcePrincipal => bytes(source.principal.as_deref()),
             Key::SourceNamespace => bytes(source.namespace()),
-        })?;
-        Some(target)
+        })
+    }
+
+    /// Whether they ask for nothing of a message but what its protocol names.
+    pub(super) fn is_by_named(&self) -> bool {
+        self.is_by_named
     }
 
     /// What the rules lead to, in their order.

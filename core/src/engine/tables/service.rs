@@ -50,6 +50,17 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) longest: Option<Duration>,
 }
 
+/// A route that was found.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Chosen {
+    /// Its place among those of its service.
+    pub(super) route: usize,
+    /// Of which configuration.
+    pub(super) generation: u64,
+    /// Only attributes that the protocol names decide among the routes.
+    pub(in crate::engine) by_named: bool,
+}
+
 /// Where requests go, and how long they may take.
 pub(in crate::engine) struct Route {
     pub(in crate::engine) name: String,
@@ -222,6 +233,14 @@ impl Route {
     /// Whether requests go on as they are, at once, and nowhere besides.
     pub(in crate::engine) fn changes_nothing(&self) -> bool {
         !self.changes_messages() && self.mirrors.is_empty() && !self.may_keep()
+    }
+
+    /// Whether a request that says this deadline may have all of it, so that it goes on as it is.
+    pub(in crate::engine) fn allows(&self, deadline: Option<Duration>) -> bool {
+        match (deadline, self.timeout) {
+            (Some(own), Some(limit)) => own <= limit,
+            _ => true,
+        }
     }
 
     /// Whether some of its requests are kept before they are served.

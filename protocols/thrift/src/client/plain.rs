@@ -1,6 +1,6 @@
 //! Calls that begin like the one before: nearly all of a busy connection.
 
-use meltemi_codec::{Answers, Decoded, FromClient, Limits, Message, Request, Session, Size};
+use meltemi_codec::{Alike, Answers, Decoded, FromClient, Limits, Message, Request, Session, Size};
 
 use crate::{call::CallMemo, dialect::Dialect};
 
@@ -56,6 +56,8 @@ impl Plain {
         let memo = CallMemo { seq, ..self.memo }.pack();
         let request = Request {
             session: Some(self.session.clone()),
+            // Arguments are attributes, too.
+            alike: Alike::Named,
             ..Request::unary(seq.into(), memo)
         };
         Some(Decoded::Message(Message {

@@ -91,7 +91,10 @@ impl Protocol for ById {
     }
 
     fn downstream(&self, limits: Limits) -> Box<dyn Downstream> {
-        Box::new(codec::Server { limits })
+        Box::new(codec::Server {
+            limits,
+            before: None,
+        })
     }
 
     fn upstream(&self, limits: Limits, _opening: &Opening<'_>) -> Box<dyn Upstream> {

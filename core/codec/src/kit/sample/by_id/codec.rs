@@ -7,7 +7,9 @@ use crate::{
     attribute::AttributeKey,
     downstream::{Downstream, Drain, FromClient},
     edit::{Edit, EditRefused},
-    message::{Answers, Decoded, Frame, Limits, Malformed, Memo, Message, Pin, Request, Size},
+    message::{
+        Alike, Answers, Decoded, Frame, Limits, Malformed, Memo, Message, Pin, Request, Size,
+    },
     protocol::Protocol,
     reply::{LocalReply, Status},
     upstream::{At, Expected, FromServer, Outcome, Response, Upstream},
@@ -18,6 +20,24 @@ const ID: usize = 4;
 
 pub(super) struct Server {
     pub(super) limits: Limits,
+    /// Of the request before, its attributes.
+    pub(super) before: Option<Vec<u8>>,
+}
+
+impl Server {
+    /// Whether a request has the attributes of the one before it.
+    fn alike(&mut self, header: Header, input: &[u8]) -> Alike {
+        let whole = header.size() <= self.limits.whole as u64;
+        let attributes = input
+            .get(HEADER..HEADER + usize::from(header.attributes))
+            .filter(|_| whole);
+        let same = attributes.is_some() && attributes == self.before.as_deref();
+        if same {
+            return Alike::All;
+        }
+        self.before = attributes.map(<[u8]>::to_vec);
+        Alike::No
+    }
 }
 
 impl Downstream for Server {
@@ -45,7 +65,10 @@ impl Downstream for Server {
                     reason: "a frame is larger than the limit",
                 });
             }
-            Kind::Request | Kind::OneWay => FromClient::Request(request(header)),
+            Kind::Request | Kind::OneWay => FromClient::Request(Request {
+                alike: self.alike(header, input),
+                ..request(header)
+            }),
             Kind::Ping => {
                 out.extend_from_slice(&control(Kind::Pong, header.id));
                 FromClient::Answered
