@@ -50,7 +50,8 @@ impl Engine {
         let before = inbox.len();
         let mut bytes = bytes;
         let mut rounds = 0;
-        while !inbox.is_empty() && !bytes.is_empty() {
+        // Without new bytes it is because what there is may be looked at now.
+        while !inbox.is_empty() && (rounds == 0 || !bytes.is_empty()) {
             let missing = need(self).saturating_sub(inbox.len());
             let some = missing > 0 && rounds < COMPLETING;
             let (first, rest) = match bytes.split_at_checked(missing).filter(|_| some) {
