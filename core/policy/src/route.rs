@@ -50,9 +50,10 @@ pub enum RegexRefusal {
     TooLarge { pattern: String, limit: usize },
 }
 
-/// Checks one condition on its own, as [`RouteTable::new`] would.
+/// Checks one condition on its own. A table does not look at the size of a regular expression that it
+/// searches for among others.
 pub fn validate(condition: &Condition) -> Result<(), RegexRefusal> {
-    Matcher::new(condition).map(drop)
+    Matcher::new(condition)?.compile()
 }
 
 /// Ordered rules, compiled: the first that matches decides.

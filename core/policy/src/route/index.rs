@@ -14,7 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::leaf::{Leaf, Residual, Rule, Sets};
 use super::matcher::Test;
 use super::{
-    Alternative, Attribute, AttributeMatch, Condition, RouteTableError, Values, alternation,
+    Alternative, Attribute, AttributeMatch, Condition, RegexRefusal, RouteTableError, Values,
+    alternation,
 };
 
 /// In how many places one rule may stand; what would take more is looked up rule by rule.
@@ -61,6 +62,12 @@ impl Index {
         let mut sets = Sets::default();
         for shape in &mut index.shapes {
             shape.root.settle(&mut sets);
+            let compiled = shape.root.compile();
+            compiled.map_err(|(rule, attribute, reason)| RouteTableError {
+                rule,
+                attribute: attributes[attribute].clone(),
+                reason,
+            })?;
         }
         Ok(index)
     }
@@ -177,6 +184,14 @@ impl Node {
                 }
             }
             _ => unreachable!("a shape has a level for each of its attributes"),
+        }
+    }
+
+    fn compile(&self) -> Result<(), (usize, usize, RegexRefusal)> {
+        match self {
+            Self::Leaf(leaf) => leaf.compile(),
+            Self::Only(_, next) => next.compile(),
+            Self::Level(next) => next.values().try_for_each(Self::compile),
         }
     }
 

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::Values;
 use super::matcher::{Matcher, Test};
 use super::pattern_set::PatternSet;
+use super::{RegexRefusal, Values};
 use regex_automata::PatternID;
 use smallvec::SmallVec;
 
@@ -122,6 +122,21 @@ impl Leaf {
             self.rules.iter_mut().for_each(|rule| rule.join(&joined));
         }
     }
+
+    /// Compiles what is tried alone. An error says of which rule and attribute.
+    pub(super) fn compile(&self) -> Result<(), (usize, usize, RegexRefusal)> {
+        let alone = self.rules.iter().flat_map(|rule| {
+            let residual = rule.residual.iter();
+            residual.map(move |(attribute, it)| (rule.position, *attribute, it))
+        });
+        for (rule, attribute, residual) in alone {
+            if let Residual::Alone(test) = residual {
+                let compiled = test.matcher.compile();
+                compiled.map_err(|reason| (rule, attribute, reason))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where the regular expression of an attribute is found.
@@ -147,7 +162,7 @@ impl Residual {
     fn regex(&self) -> Option<&str> {
         match self {
             Self::Alone(test) => match &test.matcher {
-                Matcher::Regex(regex) => Some(regex.as_str()),
+                Matcher::Regex(pattern) => Some(pattern.as_str()),
                 _ => None,
             },
             Self::Among { .. } => None,

@@ -1,10 +1,12 @@
 //! One condition, compiled.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::Range;
 
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::util::syntax;
 
 use super::{AttributeMatch, Condition, RegexRefusal, Text, alternation, re2};
 
@@ -21,7 +23,7 @@ pub(super) enum Matcher {
     Contains(Box<Finder<'static>>),
     OneOf(HashSet<Box<[u8]>>),
     /// It matches whole values.
-    Regex(Regex),
+    Regex(Pattern),
     /// It is looked for in values.
     Search(Regex),
     Range(Range<i64>),
@@ -48,11 +50,19 @@ impl Matcher {
             }
             Condition::Regex(pattern) => match alternation::values(pattern) {
                 Some(values) => Self::OneOf(values),
-                None => Self::Regex(compile(pattern)?),
+                None => Self::Regex(Pattern::new(pattern)?),
             },
             Condition::Range(range) => Self::Range(range.clone()),
             Condition::Present => Self::Present,
         })
+    }
+
+    /// Compiles what was left for when it is needed.
+    pub(super) fn compile(&self) -> Result<(), RegexRefusal> {
+        match self {
+            Self::Regex(pattern) => pattern.compiled().map(drop),
+            _ => Ok(()),
+        }
     }
 
     fn text(place: Place, text: &Text) -> Self {
@@ -71,10 +81,56 @@ impl Matcher {
                 .is_some_and(|part| part.eq_ignore_ascii_case(text)),
             Self::Contains(text) => text.find(value).is_some(),
             Self::OneOf(values) => values.contains(value),
-            Self::Regex(regex) | Self::Search(regex) => regex.is_match(value),
+            Self::Regex(pattern) => pattern.compiled().is_ok_and(|it| it.is_match(value)),
+            Self::Search(regex) => regex.is_match(value),
             Self::Range(range) => number(value).is_some_and(|number| range.contains(&number)),
             Self::Present => true,
         }
+    }
+}
+
+/// A regular expression that is compiled when it is first needed: one that is searched for among
+/// others never is on its own.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    written: Box<str>,
+    anchored: Box<str>,
+    compiled: OnceCell<Regex>,
+}
+
+impl Pattern {
+    /// In RE2's syntax and, as RE2, linear in the value's length; anchored at both ends, as Envoy's
+    /// full match.
+    fn new(written: &str) -> Result<Self, RegexRefusal> {
+        if written == "*" {
+            return Err(RegexRefusal::Star);
+        }
+        let refused = |message| RegexRefusal::Invalid {
+            pattern: written.to_owned(),
+            message,
+        };
+        let translated = re2::translated(written).map_err(refused)?;
+        // On its own: what is only valid between the anchors' parentheses is not valid.
+        syntax::parse_with(&translated, &syntax::Config::new().utf8(false))
+            .map_err(|error| refused(last_line(&error.to_string())))?;
+        Ok(Self {
+            written: written.into(),
+            anchored: format!(r"\A(?:{translated})\z").into(),
+            compiled: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn compiled(&self) -> Result<&Regex, RegexRefusal> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(compiled);
+        }
+        let compiled = build(&self.anchored).map_err(|refusal| refusal.of(&self.written))?;
+        Ok(self.compiled.get_or_init(|| compiled))
+    }
+
+    /// As it is compiled.
+    pub(super) fn as_str(&self) -> &str {
+        &self.anchored
     }
 }
 
@@ -143,22 +199,6 @@ impl Test {
     pub(super) fn is_regex(&self) -> bool {
         matches!(self.matcher, Matcher::Regex(_) | Matcher::Search(_))
     }
-}
-
-/// In RE2's syntax and, as RE2, linear in the value's length; anchored at both ends, as Envoy's full match.
-fn compile(pattern: &str) -> Result<Regex, RegexRefusal> {
-    if pattern == "*" {
-        return Err(RegexRefusal::Star);
-    }
-    let refused = |message| RegexRefusal::Invalid {
-        pattern: pattern.to_owned(),
-        message,
-    };
-    let translated = re2::translated(pattern).map_err(refused)?;
-    // On its own first: what is only valid between the anchors' parentheses is not valid.
-    build(&translated)
-        .and_then(|_| build(&format!(r"\A(?:{translated})\z")))
-        .map_err(|refusal| refusal.of(pattern))
 }
 
 /// Finds a text whatever the case of its ASCII letters, in time linear in the value's length.

@@ -365,6 +365,18 @@ fn rules_that_stay_are_not_compiled_again() {
 }
 
 #[test]
+fn what_is_tried_alone_is_compiled_with_its_table() {
+    let large = vec![vec![exact("b", "c"), regex("a", r"(\w{1000}){1000}")]];
+    let rules = [vec![vec![regex("a", "x+")]], large];
+    let refused = RouteTable::new(rules.into_iter().zip(0..)).expect_err("too large");
+    assert_eq!(
+        (refused.rule, refused.attribute.to_string()),
+        (1, "a".into())
+    );
+    assert!(matches!(refused.reason, RegexRefusal::TooLarge { .. }));
+}
+
+#[test]
 fn explain_names_what_failed_and_what_was_there() {
     let table = table(&[
         &[exact("interface", "a"), exact("method", "get")],
