@@ -335,10 +335,7 @@ impl Engine {
             host: server.host,
             at: self.elapsed,
         });
-        if let Some(host) = self.tables.hosts.get_mut(server.host) {
-            host.active += 1;
-            host.metrics.attempts_started(1);
-        }
+        self.tables.attempt_starts(server.host);
         let is_limited = exchange.repeat.is_some();
         let is_noted = exchange.log.is_some() || exchange.observed.is_some();
         let pins = matches!(exchange.pin, Pin::UntilClose | Pin::UntilRelease);

@@ -194,13 +194,12 @@ impl Engine {
         let spare = &mut self.spare_candidates;
         let candidates = way.candidates.map(|drawn| spare.put(drawn));
         let limit = request.deadline.or(way.route.timeout);
-        let (stated, host, server_key) = (stated(request.deadline), server.host, way.server);
+        let (host, server_key) = (server.host, way.server);
         let (counted, keeps) = (way.route.limit.is_some(), way.route.keeps(bytes.len()));
-        let id = request.id;
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
             counted,
-            stated,
+            stated: stated(request.deadline),
             route: Some(way.route),
             to: Some(way.to),
             candidates,
@@ -211,7 +210,7 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(exchange_key) else {
             return;
         };
-        exchange.place = client.flights.add(id, exchange_key);
+        exchange.place = client.flights.add(exchange.id, exchange_key);
         let start = server.outbox.end();
         let (attempt, id) = server.attempts.add(exchange_key, Answers::One, start);
         let out = server.outbox.append(&mut self.spare);
@@ -230,10 +229,7 @@ impl Engine {
         let written = server.outbox.end() - start;
         self.buffered += usize::try_from(written).unwrap_or(usize::MAX);
         let is_watched = server.head.is_some() || !server.in_order;
-        if let Some(host) = self.tables.hosts.get_mut(host) {
-            host.active += 1;
-            host.metrics.attempts_started(1);
-        }
+        self.tables.attempt_starts(host);
         if !is_watched {
             self.watch_head(server_key);
         }

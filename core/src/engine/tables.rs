@@ -122,6 +122,15 @@ impl Tables {
         Some(Rc::clone(target))
     }
 
+    /// An endpoint is sent a request.
+    #[inline(always)]
+    pub(super) fn attempt_starts(&mut self, host: HostKey) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.active += 1;
+            host.metrics.attempts_started(1);
+        }
+    }
+
     /// The service of a listener's connections.
     pub(super) fn listener(&self, name: &str) -> Option<ServiceKey> {
         self.listeners.get(name).copied()
