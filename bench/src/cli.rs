@@ -60,9 +60,12 @@ impl Cli {
     }
 }
 
-/// A stamp must fit in, and a frame into what the loops read at once.
-fn body() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(24..=16_384)
+/// Bytes of an argument: a stamp must fit in, and the frame into what the loops take.
+const LEAST_BODY: u32 = 24;
+const MOST_BODY: u32 = 2 * 1024 * 1024;
+
+fn body() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(LEAST_BODY)..=i64::from(MOST_BODY))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

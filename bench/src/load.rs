@@ -193,7 +193,7 @@ impl Lane {
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
             let now = Instant::now();
-            let mut rest = bytes;
+            let mut rest = &*bytes;
             while let Some((answer, after)) = exchange.split(rest).map_err(io::Error::other)? {
                 rest = after;
                 let id = match exchange.answers(answer)? {
@@ -208,7 +208,8 @@ impl Lane {
                 exchange.check(answer, self.number, id)?;
                 self.send(slot, now, exchange, progress);
             }
-            self.link.keep(rest);
+            let left = rest.len();
+            self.link.keep(bytes, left);
             if !more {
                 break;
             }

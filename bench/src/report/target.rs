@@ -121,6 +121,7 @@ fn targets(kind: Kind, row: &RowPlan) -> Vec<Target> {
     match row.request {
         _ if !kind.is_meltemi() => Vec::new(),
         _ if kind.weighs_policy() => policy(kind, row),
+        request if request.is_large() => vec![Target::AtMost(1.1, Kind::Floor)],
         Request::Redis(command) => redis(command, row),
         Request::Thrift { .. } if kind != Kind::MeltemiPipeline && !row.is_serial() => {
             // With a connection for each client it writes as often as haproxy does.
@@ -153,6 +154,7 @@ fn policy(kind: Kind, row: &RowPlan) -> Vec<Target> {
 
 fn redis(command: Command, row: &RowPlan) -> Vec<Target> {
     match command {
+        Command::GetLarge | Command::SetLarge => Vec::new(),
         Command::Mget => vec![Target::PeerAtLeast(Kind::Nutcracker, 1.0)],
         _ if row.is_deep() => vec![
             Target::AtMost(2.5, Kind::Floor),
@@ -176,6 +178,7 @@ mod tests {
     fn targets_are_those_that_were_set() {
         let dubbo = Request::Dubbo { argument: 128 };
         let thrift = Request::Thrift { argument: 128 };
+        let large = Request::Dubbo { argument: 1 << 20 };
         let [get, mget] = [Command::Get, Command::Mget].map(Request::Redis);
         for (kind, request, shape, expected) in [
             (Kind::Meltemi, dubbo, "serial", "1.15 floor, envoy 1.3"),
@@ -201,6 +204,7 @@ mod tests {
             ),
             (Kind::Meltemi, mget, "50x1", "nutcracker 1"),
             (Kind::Envoy, get, "50x1", ""),
+            (Kind::Meltemi, large, "4x1", "1.1 floor"),
         ] {
             let row = RowPlan {
                 shape: shape.parse().unwrap(),

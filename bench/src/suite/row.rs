@@ -22,6 +22,10 @@ const MOST_CONNECTIONS: u32 = 8;
 impl RowPlan {
     /// Upstream connections to each endpoint that Meltemi shares under this load, where it shares any.
     pub(crate) fn shared_connections(&self) -> u32 {
+        if self.request.is_large() {
+            // A large message has a connection to itself.
+            return self.shape.connections;
+        }
         let in_flight = self.shape.connections.saturating_mul(self.shape.depth);
         let endpoints = match self.request {
             // The floor takes the first alone, where keys are divided.
@@ -74,5 +78,11 @@ mod tests {
             };
             assert_eq!(row.shared_connections(), expected, "{shape}");
         }
+        let row = RowPlan {
+            shape: "4x1".parse().unwrap(),
+            request: Request::Dubbo { argument: 1 << 20 },
+            endpoints: 1,
+        };
+        assert_eq!(row.shared_connections(), 4);
     }
 }

@@ -173,7 +173,7 @@ impl Lane {
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
             let now = Instant::now();
-            let mut rest = bytes;
+            let mut rest = &*bytes;
             while let Some((answer, after)) = exchange.split(rest)? {
                 rest = after;
                 let index = match exchange.answers(answer)? {
@@ -195,7 +195,8 @@ impl Lane {
                     latency: now - sent,
                 });
             }
-            self.link.keep(rest);
+            let left = rest.len();
+            self.link.keep(bytes, left);
             if !more {
                 break;
             }
