@@ -9,12 +9,15 @@ pub mod load;
 pub mod relay;
 
 mod callgrind;
+mod churn;
 mod contender;
 mod idle;
 mod instructions;
 mod link;
+mod pace;
 mod process;
 mod report;
+mod steady;
 mod suite;
 mod updates;
 mod upstream;

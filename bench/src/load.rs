@@ -129,13 +129,11 @@ impl Load {
     pub fn run(&mut self, budget: Budget) -> Result<Sample, LoadError> {
         let started = Instant::now();
         let deadline = started + budget.time;
-        let latency = Histogram::new_with_bounds(1, 100_000_000_000, 3)
-            .expect("three digits from 1 ns to 100 s are valid bounds");
         let mut progress = Progress {
             sample: Sample {
                 requests: 0,
                 elapsed: Duration::ZERO,
-                latency,
+                latency: latencies(),
             },
             to_send: budget.requests,
             in_flight: 0,
@@ -166,6 +164,12 @@ impl Load {
         progress.sample.elapsed = started.elapsed();
         Ok(progress.sample)
     }
+}
+
+/// For nanoseconds.
+pub(crate) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 100_000_000_000, 3)
+        .expect("three digits from 1 ns to 100 s are valid bounds")
 }
 
 impl Lane {

@@ -42,12 +42,15 @@ pub(super) struct Dubbo {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `serial`, or connections and requests in flight on each, then `@` and a number of
+    /// Rows: `serial`, or connections and requests in flight on each, or `churn1000` for connections
+    /// that come and go, so many a second, or `half-meltemi` for a steady rate, half of what that
+    /// contender reaches; then `@` and a number of
     /// servers if there are several, such as 64x16@6; `4x1:1048576` has an argument of its own size.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "serial,64x1,64x16,4x1:1048576,serial@6,64x1@6,64x16@6"
+        default_value = "serial,64x1,64x16,churn1000,half-meltemi:128,half-envoy:128,4x1:1048576,\
+                         serial@6,64x1@6,64x16@6"
     )]
     rows: Vec<CallRow>,
     /// Bytes of the string argument of a call, 24 to 2097152.
@@ -79,8 +82,8 @@ pub(super) struct Redis {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "get:serial,get:50x1,get:50x64,set:50x1,set:50x64,mget:50x1,get-1m:4x1,set-1m:4x1,\
-                         mget@4:50x1"
+        default_value = "get:serial,get:50x1,get:50x64,set:50x1,set:50x64,mget:50x1,get:churn1000,\
+                         get:half-meltemi,get:half-envoy,get-1m:4x1,set-1m:4x1,mget@4:50x1"
     )]
     rows: Vec<RedisRow>,
     /// A redis-server to run upstream, instead of a responder that costs next to nothing.
@@ -105,12 +108,15 @@ pub(super) struct Thrift {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `serial`, or connections and requests in flight on each, then `@` and a number of
+    /// Rows: `serial`, or connections and requests in flight on each, or `churn1000` for connections
+    /// that come and go, so many a second, or `half-meltemi` for a steady rate, half of what that
+    /// contender reaches; then `@` and a number of
     /// servers if there are several, such as 64x16@6; `4x1:1048576` has an argument of its own size.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "serial,64x1,64x16,4x1:1048576,serial@6,64x1@6,64x16@6"
+        default_value = "serial,64x1,64x16,churn1000,half-meltemi:128,half-envoy:128,4x1:1048576,\
+                         serial@6,64x1@6,64x16@6"
     )]
     rows: Vec<CallRow>,
     /// Bytes of the string argument of a call, 24 to 2097152.
@@ -131,7 +137,7 @@ struct Compare {
     #[arg(long, default_value = "0.2", value_parser = seconds)]
     warm_up: Duration,
     /// Contenders, separated by commas; by default all that speak the protocol, but for those that
-    /// weigh policy.
+    /// weigh one thing: policy, metrics, the access log, a second worker.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
     /// Fail if a contender is not installed. Otherwise its lines say so.
@@ -181,7 +187,7 @@ impl Thrift {
 impl Redis {
     pub(super) fn run(self) -> Result<ExitCode> {
         let rows: Vec<_> = self.rows.into_iter().map(|RedisRow(row)| row).collect();
-        let clients = rows.iter().map(|row| row.shape.connections).max();
+        let clients = rows.iter().map(|row| row.shape.connections().0).max();
         let reads_large = |row: &RowPlan| row.request == Request::Redis(Command::GetLarge);
         if self.redis_server.is_some() && rows.iter().any(reads_large) {
             bail!("get-1m reads values that only this program's own responder has");
@@ -257,7 +263,7 @@ impl Compare {
         let mut contenders = self.only.clone();
         if contenders.is_empty() {
             let all = Kind::value_variants().iter().copied();
-            let usual = all.filter(|kind| kind.speaks(protocol) && !kind.weighs_policy());
+            let usual = all.filter(|kind| kind.speaks(protocol) && !kind.is_apart());
             contenders.extend(usual);
         }
         contenders.sort();

@@ -126,7 +126,7 @@ impl Serve {
 
 impl LoadArgs {
     pub(super) fn run(self) -> Result<()> {
-        let Shape { connections, depth } = self.row;
+        let (connections, depth) = self.row.connections();
         let request = match self.protocol {
             Protocol::Dubbo => Request::Dubbo {
                 argument: self.body,

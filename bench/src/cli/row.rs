@@ -19,8 +19,8 @@ pub(super) struct CallRow {
 
 #[derive(Debug, Error)]
 #[error(
-    "expected `serial` or CONNECTIONSxDEPTH, then `@` and a number of servers if there are several, \
-     then `:` and the bytes of the argument (24 to {MOST_BODY}) if not those of --bodies, such as \
+    "expected `serial`, CONNECTIONSxDEPTH, churnRATE or half-CONTENDER, then `@` and a number of \
+     servers if there are several, then `:` and the bytes of the argument (24 to {MOST_BODY}) if not those of --bodies, such as \
      64x16@6 or 4x1:1048576"
 )]
 pub(super) struct ParseCallRowError;
@@ -73,7 +73,7 @@ pub(super) struct RedisRow(pub(super) RowPlan);
 #[derive(Debug, Error)]
 #[error(
     "expected get, set, mget, get-1m or set-1m, then `@` and a number of servers if there are several, then `:` \
-     and `serial` or CONNECTIONSxDEPTH, such as mget@4:50x1"
+     and `serial`, CONNECTIONSxDEPTH, churnRATE or half-CONTENDER, such as mget@4:50x1"
 )]
 pub(super) struct ParseRowError;
 

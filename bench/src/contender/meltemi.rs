@@ -14,8 +14,11 @@ use crate::process::Process;
 use crate::wire::Protocol;
 
 pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
-    let (Some(proxy), Some(controller)) = (sibling("meltemi"), sibling("meltemi-controller"))
-    else {
+    let program = match kind {
+        Kind::MeltemiUnmetered => unmetered(),
+        _ => sibling("meltemi"),
+    };
+    let (Some(proxy), Some(controller)) = (program, sibling("meltemi-controller")) else {
         return Ok(Start::Absent(
             "build it beside this program: cargo build --release -p meltemi -p meltemi-controller"
                 .to_owned(),
@@ -36,15 +39,8 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     let xds = controller.expect_line("xds ")?;
 
     let mut command = wrapped(setup, &proxy);
-    command.args([
-        "proxy",
-        "--xds",
-        &xds,
-        "--workers",
-        "1",
-        "--admin",
-        "127.0.0.1:0",
-    ]);
+    command.args(["proxy", "--xds", &xds, "--admin", "127.0.0.1:0"]);
+    command.args(options(kind));
     let proxy = Process::start(name, &command, &setup.dir)?;
     let target = proxy
         .expect_line(&format!("listening default/bench/{SERVER} "))?
@@ -53,6 +49,22 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
     let mut contender = Contender::behind(kind, target, proxy);
     contender._companions.push(controller);
     Ok(Start::Running(contender))
+}
+
+fn options(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::MeltemiTwoWorkers => &["--workers", "2"],
+        Kind::MeltemiLog => &["--workers", "1", "--access-log", "/dev/null"],
+        Kind::MeltemiLogSampled => &[
+            "--workers",
+            "1",
+            "--access-log",
+            "/dev/null",
+            "--access-log-percent",
+            "1",
+        ],
+        _ => &["--workers", "1"],
+    }
 }
 
 /// The protocol as the controller is told of it, which has no plugins.
@@ -66,22 +78,44 @@ fn schema(protocol: Protocol) -> &'static str {
 
 /// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured.
 pub(crate) fn build() -> Result<()> {
+    let target = profile_dir()?;
+    cargo_build(
+        target.parent().unwrap_or(&target),
+        &["-p", "meltemi", "-p", "meltemi-controller"],
+    )
+}
+
+/// The same without metrics, in a directory of its own below that of the build.
+pub(crate) fn build_unmetered() -> Result<()> {
+    cargo_build(
+        &profile_dir()?.join(UNMETERED),
+        &["-p", "meltemi", "--features", "meltemi-core/unmetered"],
+    )
+}
+
+const UNMETERED: &str = "unmetered";
+
+fn unmetered() -> Option<PathBuf> {
+    let own = profile_dir().ok()?;
+    let program = own.join(UNMETERED).join(own.file_name()?).join("meltemi");
+    Some(program).filter(|program| program.is_file())
+}
+
+/// Where this program lies: `debug` or `release` of a target directory.
+fn profile_dir() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find this program's own path")?;
+    let dir = own.parent().context("this program lies in no directory")?;
+    Ok(dir.to_owned())
+}
+
+fn cargo_build(target_dir: &Path, what: &[&str]) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else {
         return Ok(());
     };
-    let own = std::env::current_exe().context("find this program's own path")?;
-    let profile_dir = own.parent().context("this program lies in no directory")?;
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "-p",
-        "meltemi",
-        "-p",
-        "meltemi-controller",
-        "--target-dir",
-    ]);
-    command.arg(profile_dir.parent().unwrap_or(profile_dir));
-    if profile_dir.ends_with("release") {
+    command.arg("build").args(what);
+    command.arg("--target-dir").arg(target_dir);
+    if profile_dir()?.ends_with("release") {
         command.arg("--release");
     }
     if !command.status().context("run cargo")?.success() {

@@ -24,9 +24,10 @@ impl RowPlan {
     pub(crate) fn shared_connections(&self) -> u32 {
         if self.request.is_large() {
             // A large message has a connection to itself.
-            return self.shape.connections;
+            return self.shape.connections().0;
         }
-        let in_flight = self.shape.connections.saturating_mul(self.shape.depth);
+        let (connections, depth) = self.shape.connections();
+        let in_flight = connections.saturating_mul(depth);
         let endpoints = match self.request {
             // The floor takes the first alone, where keys are divided.
             Request::Redis(_) => 1,
@@ -39,11 +40,17 @@ impl RowPlan {
     }
 
     pub(crate) fn is_deep(&self) -> bool {
-        self.shape.depth > 1
+        self.shape.connections().1 > 1
     }
 
     pub(crate) fn is_serial(&self) -> bool {
-        self.shape.connections == 1 && !self.is_deep()
+        matches!(
+            self.shape,
+            Shape::Open {
+                connections: 1,
+                depth: 1
+            }
+        )
     }
 }
 

@@ -14,11 +14,11 @@ use super::control::ControlPlane;
 use super::fleet::Fleet;
 use super::manifest::{SERVER, manifests};
 use super::outcome::Stretch;
-use super::steady::{Answered, Rhythm, Steady};
 use super::{Change, Cost, Kind, Plan, Policy, Slice};
 use crate::contender::{sibling, wait_until_it_answers};
 use crate::load::{Budget, Load, Work};
 use crate::process::{CpuTimes, Cpus, Process, own_command};
+use crate::steady::{Answered, Rhythm, Steady};
 use crate::wire::{Protocol, Request};
 
 const REQUEST: Request = Request::Dubbo { argument: 128 };
@@ -239,7 +239,7 @@ impl Traffic {
                 if let Some(cpu) = pin {
                     Cpus::One(cpu).place_this_thread()?;
                 }
-                steady.run(&seen)
+                steady.run(|| seen.load(Ordering::Relaxed))
             })?;
         Ok(Self { over, thread })
     }
