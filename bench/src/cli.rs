@@ -5,6 +5,8 @@ mod instructions;
 mod part;
 mod pin;
 mod row;
+mod soak;
+mod syscalls;
 mod updates;
 
 use std::process::ExitCode;
@@ -16,6 +18,8 @@ use clap::{Parser, Subcommand};
 use self::compare::{Dubbo, Redis, Thrift};
 use self::instructions::Instructions;
 use self::part::{Echo, LoadArgs, Relay, Serve};
+use self::soak::Soak;
+use self::syscalls::Syscalls;
 use self::updates::Updates;
 
 /// Measures Meltemi beside a bare relay and other proxies, in one run.
@@ -35,7 +39,9 @@ enum Call {
     Redis(Redis),
     Thrift(Thrift),
     Instructions(Instructions),
+    Syscalls(Syscalls),
     Updates(Updates),
+    Soak(Soak),
     Serve(Serve),
     Load(LoadArgs),
     Echo(Echo),
@@ -49,7 +55,9 @@ impl Cli {
             Call::Dubbo(arguments) => return arguments.run(),
             Call::Redis(arguments) => return arguments.run(),
             Call::Thrift(arguments) => return arguments.run(),
-            Call::Instructions(arguments) => arguments.run()?,
+            Call::Instructions(arguments) => return arguments.run(),
+            Call::Syscalls(arguments) => arguments.run()?,
+            Call::Soak(arguments) => return arguments.run(),
             Call::Updates(arguments) => return arguments.run(),
             Call::Serve(arguments) => arguments.run()?,
             Call::Load(arguments) => arguments.run()?,

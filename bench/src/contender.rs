@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use self::meltemi::sibling;
+pub(crate) use self::meltemi::{HOST, control, listening, manifests, sibling};
 use crate::idle;
 use crate::process::{Process, START, own_command};
 use crate::wire::{Protocol, Request};

@@ -8,6 +8,7 @@ pub mod echo;
 pub mod load;
 pub mod relay;
 
+mod admin;
 mod callgrind;
 mod churn;
 mod contender;
@@ -17,8 +18,10 @@ mod link;
 mod pace;
 mod process;
 mod report;
+mod soak;
 mod steady;
 mod suite;
+mod syscalls;
 mod updates;
 mod upstream;
 mod wire;

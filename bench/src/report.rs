@@ -3,6 +3,8 @@
 mod html;
 mod instructions;
 mod ratio;
+mod soak;
+mod syscalls;
 mod target;
 pub(crate) mod updates;
 
@@ -14,6 +16,8 @@ use comfy_table::{CellAlignment, Table, presets};
 
 pub(crate) use self::instructions::{instructions, moved};
 use self::ratio::{Ratio, least, median};
+pub(crate) use self::soak::soak;
+pub(crate) use self::syscalls::syscalls;
 use self::target::{Judged, Verdict, added, judge};
 use crate::contender::Kind;
 use crate::suite::{Absent, Cell, Memory, Outcome, Row, Shape, Speed};

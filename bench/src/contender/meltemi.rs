@@ -3,12 +3,14 @@
 mod manifest;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use self::manifest::{SERVER, manifests};
+use self::manifest::SERVER;
+pub(crate) use self::manifest::{HOST, manifests};
 use super::{Contender, Kind, Setup, Start, wrapped};
 use crate::process::Process;
 use crate::wire::Protocol;
@@ -24,31 +26,40 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
                 .to_owned(),
         ));
     };
-    let name = kind.name();
-    let dir = setup.dir.join(name);
+    let dir = setup.dir.join(kind.name());
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("bench.yaml"), manifests(kind, setup))?;
-
-    let mut command = Command::new(controller);
-    command
-        .arg("-f")
-        .arg(&dir)
-        .args(["--listen", "127.0.0.1:0"])
-        .args(["--protocol", schema(setup.protocol)]);
-    let controller = Process::start(&format!("{name}-controller"), &command, &setup.dir)?;
-    let xds = controller.expect_line("xds ")?;
+    let controller = control(setup.protocol, &dir, &controller)?;
 
     let mut command = wrapped(setup, &proxy);
-    command.args(["proxy", "--xds", &xds, "--admin", "127.0.0.1:0"]);
+    command.args(["proxy", "--xds", &controller.1, "--admin", "127.0.0.1:0"]);
     command.args(options(kind));
-    let proxy = Process::start(name, &command, &setup.dir)?;
-    let target = proxy
+    let proxy = Process::start(kind.name(), &command, &setup.dir)?;
+    let target = listening(&proxy)?;
+    let mut contender = Contender::behind(kind, target, proxy);
+    contender._companions.push(controller.0);
+    Ok(Start::Running(contender))
+}
+
+/// A controller of the manifests in `dir`, and where it serves.
+pub(crate) fn control(protocol: Protocol, dir: &Path, program: &Path) -> Result<(Process, String)> {
+    let mut command = Command::new(program);
+    command
+        .arg("-f")
+        .arg(dir)
+        .args(["--listen", "127.0.0.1:0"])
+        .args(["--protocol", schema(protocol)]);
+    let controller = Process::start("controller", &command, dir)?;
+    let xds = controller.expect_line("xds ")?;
+    Ok((controller, xds))
+}
+
+/// Where a proxy with these manifests listens.
+pub(crate) fn listening(proxy: &Process) -> Result<SocketAddr> {
+    proxy
         .expect_line(&format!("listening default/bench/{SERVER} "))?
         .parse()
-        .context("the address that meltemi proxy printed")?;
-    let mut contender = Contender::behind(kind, target, proxy);
-    contender._companions.push(controller);
-    Ok(Start::Running(contender))
+        .context("the address that meltemi proxy printed")
 }
 
 fn options(kind: Kind) -> &'static [&'static str] {
@@ -115,8 +126,10 @@ fn cargo_build(target_dir: &Path, what: &[&str]) -> Result<()> {
     let mut command = Command::new(cargo);
     command.arg("build").args(what);
     command.arg("--target-dir").arg(target_dir);
-    if profile_dir()?.ends_with("release") {
-        command.arg("--release");
+    // A profile's directory has its name, but for that of `dev`.
+    let dir = profile_dir()?;
+    if let Some(profile) = dir.file_name().filter(|name| *name != "debug") {
+        command.arg("--profile").arg(profile);
     }
     if !command.status().context("run cargo")?.success() {
         bail!("Meltemi does not build; `--only` chooses other contenders");
