@@ -53,9 +53,8 @@ impl Pace {
             read => read.map(|_| u64::from_ne_bytes(ticks))?,
         };
         let (first, interval) = (self.next, self.interval);
-        let moment = move |tick: u64| first + interval.saturating_mul(tick as u32);
-        self.next = moment(ticks);
-        Ok((0..ticks).map(moment))
+        self.next = first + interval.saturating_mul(ticks as u32);
+        Ok((0..ticks).map(move |tick| first + interval.saturating_mul(tick as u32)))
     }
 }
 
