@@ -49,7 +49,7 @@ pub(super) struct Dubbo {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "serial,64x1,64x16,churn1000,half-meltemi:128,half-envoy:128,4x1:1048576,\
+        default_value = "serial,64x1,64x16,churn1000:128,half-meltemi:128,half-envoy:128,4x1:1048576,\
                          serial@6,64x1@6,64x16@6"
     )]
     rows: Vec<CallRow>,
@@ -115,7 +115,7 @@ pub(super) struct Thrift {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "serial,64x1,64x16,churn1000,half-meltemi:128,half-envoy:128,4x1:1048576,\
+        default_value = "serial,64x1,64x16,churn1000:128,half-meltemi:128,half-envoy:128,4x1:1048576,\
                          serial@6,64x1@6,64x16@6"
     )]
     rows: Vec<CallRow>,
