@@ -5,6 +5,8 @@ mod instructions;
 mod part;
 mod pin;
 mod row;
+mod soak;
+mod syscalls;
 mod updates;
 
 use std::process::ExitCode;
@@ -16,6 +18,8 @@ use clap::{Parser, Subcommand};
 use self::compare::{Dubbo, Redis, Thrift};
 use self::instructions::Instructions;
 use self::part::{Echo, LoadArgs, Relay, Serve};
+use self::soak::Soak;
+use self::syscalls::Syscalls;
 use self::updates::Updates;
 
 /// Measures Meltemi beside a bare relay and other proxies, in one run.
@@ -35,7 +39,9 @@ enum Call {
     Redis(Redis),
     Thrift(Thrift),
     Instructions(Instructions),
+    Syscalls(Syscalls),
     Updates(Updates),
+    Soak(Soak),
     Serve(Serve),
     Load(LoadArgs),
     Echo(Echo),
@@ -49,7 +55,9 @@ impl Cli {
             Call::Dubbo(arguments) => return arguments.run(),
             Call::Redis(arguments) => return arguments.run(),
             Call::Thrift(arguments) => return arguments.run(),
-            Call::Instructions(arguments) => arguments.run()?,
+            Call::Instructions(arguments) => return arguments.run(),
+            Call::Syscalls(arguments) => arguments.run()?,
+            Call::Soak(arguments) => return arguments.run(),
             Call::Updates(arguments) => return arguments.run(),
             Call::Serve(arguments) => arguments.run()?,
             Call::Load(arguments) => arguments.run()?,
@@ -60,9 +68,12 @@ impl Cli {
     }
 }
 
-/// A stamp must fit in, and a frame into what the loops read at once.
-fn body() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(24..=16_384)
+/// Bytes of an argument: a stamp must fit in, and the frame into what the loops take.
+const LEAST_BODY: u32 = 24;
+const MOST_BODY: u32 = 2 * 1024 * 1024;
+
+fn body() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(LEAST_BODY)..=i64::from(MOST_BODY))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use self::meltemi::sibling;
+pub(crate) use self::meltemi::{HOST, control, listening, manifests, sibling};
 use crate::idle;
 use crate::process::{Process, START, own_command};
 use crate::wire::{Protocol, Request};
@@ -44,6 +44,14 @@ pub(crate) enum Kind {
     MeltemiCatchAll,
     /// The same with 1,000 routes, timeouts, retries, a rate limit and outlier detection.
     MeltemiPolicy,
+    /// `meltemi proxy` with two workers.
+    MeltemiTwoWorkers,
+    /// A build of `meltemi proxy` without metrics (the feature `unmetered`), to weigh them.
+    MeltemiUnmetered,
+    /// `meltemi proxy` with an access log, into /dev/null.
+    MeltemiLog,
+    /// The same with one request in a hundred in it.
+    MeltemiLogSampled,
 }
 
 impl Kind {
@@ -59,6 +67,10 @@ impl Kind {
             Self::MeltemiPipeline => "meltemi-pipeline",
             Self::MeltemiCatchAll => "meltemi-catch-all",
             Self::MeltemiPolicy => "meltemi-policy",
+            Self::MeltemiTwoWorkers => "meltemi-two-workers",
+            Self::MeltemiUnmetered => "meltemi-unmetered",
+            Self::MeltemiLog => "meltemi-log",
+            Self::MeltemiLogSampled => "meltemi-log-sampled",
         }
     }
 
@@ -74,7 +86,10 @@ impl Kind {
     }
 
     pub(crate) fn is_meltemi(self) -> bool {
-        self == Self::Meltemi || self == Self::MeltemiGroup || self.shares_in_order()
+        matches!(
+            self,
+            Self::Meltemi | Self::MeltemiGroup | Self::MeltemiPipeline
+        ) || self.is_apart()
     }
 
     /// Whether it is told that Thrift's calls share connections in order.
@@ -82,7 +97,23 @@ impl Kind {
         self == Self::MeltemiPipeline || self.weighs_policy()
     }
 
-    /// Whether it is there to weigh what policy costs, and otherwise left out.
+    /// Whether it is there to weigh one thing, and otherwise left out.
+    pub(crate) fn is_apart(self) -> bool {
+        self.weighs_policy() || self.is_beside_meltemi()
+    }
+
+    /// Whether it is `meltemi` but for one thing.
+    pub(crate) fn is_beside_meltemi(self) -> bool {
+        matches!(
+            self,
+            Self::MeltemiTwoWorkers
+                | Self::MeltemiUnmetered
+                | Self::MeltemiLog
+                | Self::MeltemiLogSampled
+        )
+    }
+
+    /// Whether it is there to weigh what policy costs.
     pub(crate) fn weighs_policy(self) -> bool {
         matches!(self, Self::MeltemiCatchAll | Self::MeltemiPolicy)
     }
@@ -99,6 +130,7 @@ impl Kind {
         match self {
             Self::Haproxy => 2,
             Self::Envoy | Self::Meltemi if protocol == Protocol::Thrift => 2,
+            _ if self.is_beside_meltemi() && protocol == Protocol::Thrift => 2,
             _ => 1,
         }
     }
@@ -113,10 +145,12 @@ impl fmt::Display for Kind {
 /// Brings the programs of this workspace that `kinds` need up to date.
 pub(crate) fn build(kinds: &[Kind]) -> Result<()> {
     if kinds.iter().any(|kind| kind.is_meltemi()) {
-        meltemi::build()
-    } else {
-        Ok(())
+        meltemi::build()?;
     }
+    if kinds.contains(&Kind::MeltemiUnmetered) {
+        meltemi::build_unmetered()?;
+    }
+    Ok(())
 }
 
 /// What every contender is started with.
@@ -180,11 +214,7 @@ impl Contender {
             Kind::Envoy => envoy::start(setup)?,
             Kind::Nutcracker => nutcracker::start(setup)?,
             Kind::Haproxy => haproxy::start(setup)?,
-            Kind::Meltemi
-            | Kind::MeltemiGroup
-            | Kind::MeltemiPipeline
-            | Kind::MeltemiCatchAll
-            | Kind::MeltemiPolicy => meltemi::start(kind, setup)?,
+            kind => meltemi::start(kind, setup)?,
         };
         if let Start::Running(contender) = &mut started {
             let Self {

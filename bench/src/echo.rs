@@ -75,12 +75,13 @@ fn answer<W: Wire>(link: &mut Link, scratch: &mut [u8]) -> io::Result<bool> {
             Inbound::Quiet => break,
             Inbound::Bytes { bytes, more } => (bytes, more),
         };
-        let mut rest = bytes;
+        let mut rest = &*bytes;
         while let Some((request, after)) = split::<W>(rest).map_err(io::Error::other)? {
             W::append_answer(link.out(), request).map_err(io::Error::other)?;
             rest = after;
         }
-        link.keep(rest);
+        let left = rest.len();
+        link.keep(bytes, left);
         if !more {
             break;
         }

@@ -28,11 +28,11 @@ pub(crate) struct Case {
 }
 
 /// One at a time, and as many as one read brings.
-const SERIAL: Shape = Shape {
+const SERIAL: Shape = Shape::Open {
     connections: 1,
     depth: 1,
 };
-const DEEP: Shape = Shape {
+const DEEP: Shape = Shape::Open {
     connections: 64,
     depth: 16,
 };
@@ -77,7 +77,10 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const fn case(name: &'static str, kind: Kind, request: Request, shape: Shape) -> Case {
-    let requests = if shape.depth > 1 { 20_000 } else { 3_000 };
+    let requests = match shape {
+        Shape::Open { depth: 2.., .. } => 20_000,
+        _ => 3_000,
+    };
     Case {
         name,
         kind,
@@ -144,9 +147,10 @@ fn load(case: &Case, requests: u64, setup: &Setup) -> Result<Process> {
         Start::Running(contender) => contender,
         Start::Absent(remedy) => bail!("{} is not installed: {remedy}", case.kind),
     };
+    let (connections, depth) = case.shape.connections();
     let work = Work {
-        connections: case.shape.connections,
-        depth: case.shape.depth,
+        connections,
+        depth,
         request: case.request,
         in_order: case.kind.keeps_order(setup.protocol),
     };

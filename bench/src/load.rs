@@ -129,13 +129,11 @@ impl Load {
     pub fn run(&mut self, budget: Budget) -> Result<Sample, LoadError> {
         let started = Instant::now();
         let deadline = started + budget.time;
-        let latency = Histogram::new_with_bounds(1, 100_000_000_000, 3)
-            .expect("three digits from 1 ns to 100 s are valid bounds");
         let mut progress = Progress {
             sample: Sample {
                 requests: 0,
                 elapsed: Duration::ZERO,
-                latency,
+                latency: latencies(),
             },
             to_send: budget.requests,
             in_flight: 0,
@@ -168,6 +166,12 @@ impl Load {
     }
 }
 
+/// For nanoseconds.
+pub(crate) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 100_000_000_000, 3)
+        .expect("three digits from 1 ns to 100 s are valid bounds")
+}
+
 impl Lane {
     /// Sends a request in each slot, in the order of their numbers.
     fn fill(&mut self, exchange: &dyn Exchange, progress: &mut Progress) {
@@ -193,7 +197,7 @@ impl Lane {
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
             let now = Instant::now();
-            let mut rest = bytes;
+            let mut rest = &*bytes;
             while let Some((answer, after)) = exchange.split(rest).map_err(io::Error::other)? {
                 rest = after;
                 let id = match exchange.answers(answer)? {
@@ -208,7 +212,8 @@ impl Lane {
                 exchange.check(answer, self.number, id)?;
                 self.send(slot, now, exchange, progress);
             }
-            self.link.keep(rest);
+            let left = rest.len();
+            self.link.keep(bytes, left);
             if !more {
                 break;
             }

@@ -142,6 +142,22 @@ impl Process {
         Ok(())
     }
 
+    /// Whether a tracer looks at each of its threads.
+    pub(crate) fn is_traced(&self) -> Result<bool> {
+        let traced = |thread| {
+            let path = format!("/proc/{}/task/{thread}/status", self.id());
+            let status = fs::read_to_string(path).unwrap_or_default();
+            let tracer = status.lines().find_map(|l| l.strip_prefix("TracerPid:"));
+            tracer.is_some_and(|pid| pid.trim() != "0")
+        };
+        Ok(threads(self.id())?.into_iter().all(traced))
+    }
+
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.id());
+        Ok(fs::read_dir(&path).with_context(|| path)?.count())
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> Result<u64> {
         let path = format!("/proc/{}/status", self.id());

@@ -5,10 +5,12 @@
 //! messages carry ids it gives each request one of its own and the answer its old one back
 //! ([`ById`]); where answers come in order it remembers the order ([`InOrder`]). One thread; at most
 //! 64 KiB are read at once; what one turn of the reactor produced for a connection leaves in one
-//! write.
+//! write. A large message is not kept: each piece is written from where it was read ([`Passing`]), on
+//! an upstream connection that carries nothing else meanwhile.
 
 mod by_id;
 mod in_order;
+mod side;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,8 +21,9 @@ use slab::Slab;
 
 use self::by_id::ById;
 use self::in_order::InOrder;
+use self::side::{Downstream, Message, Passing, Upstreams, next_message};
 use crate::link::{Inbound, Link, SCRATCH};
-use crate::wire::{Protocol, Redis, Thrift, Wire, split};
+use crate::wire::{Protocol, Redis, Thrift, Wire};
 
 const LISTENER: Token = Token(0);
 const FIRST_UPSTREAM: usize = 1;
@@ -49,13 +52,14 @@ trait Matching: Default {
     /// these could overtake each other.
     const KEEPS_ORDER: bool;
 
-    /// Appends a request of `client` to `out`, the bytes for upstream connection `upstream`.
+    /// Appends a request of `client`, or the start of one, to `out`, the bytes for upstream connection
+    /// `upstream`.
     fn forward(&mut self, out: &mut Vec<u8>, request: &[u8], upstream: usize, client: Client);
 
-    /// Whose answer arrived on `upstream`, and the id that it is to have; `None` if nobody asked.
+    /// Whose answer, or start of one, arrived on `upstream`, and the id that it is to have; `None` if nobody asked.
     fn settle(&mut self, answer: &[u8], upstream: usize) -> Option<(Client, u64)>;
 
-    /// Appends `answer` to `out`, the bytes for its client.
+    /// Appends `answer`, or its start, to `out`, the bytes for its client.
     fn deliver(out: &mut Vec<u8>, answer: &[u8], id: u64);
 }
 
@@ -82,20 +86,11 @@ fn relay<M: Matching>(listener: std::net::TcpListener, upstreams: &[SocketAddr])
             } else if token < relay.first_client {
                 relay.on_upstream(token - FIRST_UPSTREAM, &mut scratch)?;
             } else {
-                relay.on_client(token - relay.first_client, &mut scratch);
+                relay.on_client(token - relay.first_client, &mut scratch)?;
             }
         }
         relay.flush()?;
     }
-}
-
-struct Downstream {
-    link: Link,
-    serial: u64,
-    /// The upstream connection that its last request took.
-    upstream: usize,
-    /// Requests without an answer.
-    owed: usize,
 }
 
 struct Relay<M> {
@@ -104,12 +99,9 @@ struct Relay<M> {
     clients: Slab<Downstream>,
     accepted: u64,
     first_client: usize,
-    upstreams: Vec<Link>,
-    /// The upstream connection whose turn it is.
-    turn: usize,
+    upstreams: Upstreams,
     matching: M,
     touched_clients: Vec<usize>,
-    touched_upstreams: Vec<usize>,
 }
 
 impl<M: Matching> Relay<M> {
@@ -119,27 +111,23 @@ impl<M: Matching> Relay<M> {
         let mut listener = TcpListener::from_std(listener);
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
-        let upstreams: Vec<_> = upstreams
-            .iter()
-            .enumerate()
-            .map(|(index, upstream)| {
-                let stream = std::net::TcpStream::connect(upstream)?;
-                stream.set_nonblocking(true)?;
-                let token = Token(FIRST_UPSTREAM + index);
-                Link::new(TcpStream::from_std(stream), poll.registry(), token)
-            })
-            .collect::<io::Result<_>>()?;
+        let first_client = FIRST_UPSTREAM + upstreams.len();
+        let links = upstreams.iter().enumerate().map(|(index, upstream)| {
+            let stream = std::net::TcpStream::connect(upstream)?;
+            stream.set_nonblocking(true)?;
+            let token = Token(FIRST_UPSTREAM + index);
+            Link::new(TcpStream::from_std(stream), poll.registry(), token)
+        });
+        let upstreams = Upstreams::new(links.collect::<io::Result<_>>()?);
         Ok(Self {
             poll,
             listener,
             clients: Slab::new(),
             accepted: 0,
-            first_client: FIRST_UPSTREAM + upstreams.len(),
+            first_client,
             upstreams,
-            turn: 0,
             matching: M::default(),
             touched_clients: Vec::new(),
-            touched_upstreams: Vec::new(),
         })
     }
 
@@ -153,20 +141,24 @@ impl<M: Matching> Relay<M> {
             let entry = self.clients.vacant_entry();
             let token = Token(self.first_client + entry.key());
             let link = Link::new(stream, self.poll.registry(), token)?;
-            entry.insert(Downstream {
-                link,
-                serial: self.accepted,
-                upstream: 0,
-                owed: 0,
-            });
+            entry.insert(Downstream::new(link, self.accepted));
             self.accepted += 1;
         }
     }
 
-    fn on_client(&mut self, key: usize, scratch: &mut [u8]) {
+    fn on_client(&mut self, key: usize, scratch: &mut [u8]) -> io::Result<()> {
         let open = self.forward_requests(key, scratch).unwrap_or(false);
         if !open {
-            self.clients.try_remove(key);
+            if let Some(gone) = self.clients.try_remove(key)
+                && gone.passing.is_some()
+            {
+                return Err(io::Error::other("a client left within a large request"));
+            }
+            return Ok(());
+        }
+        match self.clients.get_mut(key).and_then(Downstream::unblocked) {
+            Some(upstream) => self.on_upstream(upstream, scratch),
+            None => Ok(()),
         }
     }
 
@@ -182,28 +174,40 @@ impl<M: Matching> Relay<M> {
             serial: downstream.serial,
         };
         loop {
+            if let Some(passing) = &downstream.passing
+                && self.upstreams.is_stalled(passing.to, key)
+            {
+                return Ok(true);
+            }
             let (bytes, more) = match downstream.link.read(scratch)? {
                 Inbound::Closed => return Ok(false),
                 Inbound::Quiet => return Ok(true),
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
-            let mut rest = bytes;
-            while let Some((request, after)) = split::<M::Wire>(rest).map_err(io::Error::other)? {
+            let mut rest = &*bytes;
+            if let Some(passing) = &mut downstream.passing {
+                let (piece, after) = passing.take(rest);
+                self.upstreams.pass(passing.to, piece, passing.is_over())?;
+                rest = after;
+                downstream.passing.take_if(|passing| passing.is_over());
+            }
+            while let Some((message, after)) = next_message::<M::Wire>(rest)? {
+                rest = after;
                 if !M::KEEPS_ORDER || downstream.owed == 0 {
-                    downstream.upstream = self.turn;
-                    self.turn = (self.turn + 1) % self.upstreams.len();
+                    downstream.upstream = self.upstreams.next()?;
                 }
                 downstream.owed += 1;
                 let index = downstream.upstream;
-                let upstream = &mut self.upstreams[index];
-                self.matching
-                    .forward(upstream.out(), request, index, client);
-                if !std::mem::replace(&mut upstream.queued, true) {
-                    self.touched_upstreams.push(index);
+                let upstream = self.upstreams.touch(index)?;
+                let start = message.start();
+                self.matching.forward(upstream.out(), start, index, client);
+                if let Message::Large { piece, left, .. } = message {
+                    self.upstreams.begin(index, key, piece)?;
+                    downstream.passing = Some(Passing { to: index, left });
                 }
-                rest = after;
             }
-            downstream.link.keep(rest);
+            let left = rest.len();
+            downstream.link.keep(bytes, left);
             if !more {
                 return Ok(true);
             }
@@ -211,33 +215,62 @@ impl<M: Matching> Relay<M> {
     }
 
     fn on_upstream(&mut self, index: usize, scratch: &mut [u8]) -> io::Result<()> {
-        let upstream = &mut self.upstreams[index];
-        upstream.resume()?;
+        self.deliver_answers(index, scratch)?;
+        match self.upstreams.unblocked(index) {
+            Some(client) => self.on_client(client, scratch),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives what one upstream connection answers to whom it belongs.
+    fn deliver_answers(&mut self, index: usize, scratch: &mut [u8]) -> io::Result<()> {
+        let upstream = self.upstreams.get(index)?;
+        upstream.link.resume()?;
         loop {
-            let (bytes, more) = match upstream.read(scratch)? {
+            if let Some(passing) = &upstream.passing
+                && let Some(downstream) = receiver(&mut self.clients, passing.to)
+                && downstream.is_stalled(index)
+            {
+                return Ok(());
+            }
+            let (bytes, more) = match upstream.link.read(scratch)? {
                 Inbound::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Inbound::Quiet => return Ok(()),
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
-            let mut rest = bytes;
-            while let Some((answer, after)) = split::<M::Wire>(rest).map_err(io::Error::other)? {
-                rest = after;
-                let Some((client, id)) = self.matching.settle(answer, index) else {
-                    continue;
-                };
-                let Some(downstream) = self.clients.get_mut(client.key) else {
-                    continue;
-                };
-                if downstream.serial != client.serial {
-                    continue;
+            let mut rest = &*bytes;
+            if let Some(passing) = &mut upstream.passing {
+                let (piece, after) = passing.take(rest);
+                if let Some(downstream) = receiver(&mut self.clients, passing.to) {
+                    downstream.pass(piece, passing.is_over());
                 }
-                downstream.owed = downstream.owed.saturating_sub(1);
-                M::deliver(downstream.link.out(), answer, id);
-                if !std::mem::replace(&mut downstream.link.queued, true) {
-                    self.touched_clients.push(client.key);
+                rest = after;
+                upstream.passing.take_if(|passing| passing.is_over());
+            }
+            while let Some((message, after)) = next_message::<M::Wire>(rest)? {
+                rest = after;
+                let settled = self.matching.settle(message.start(), index);
+                let client = settled.map(|(client, _)| client);
+                if let Some((client, id)) = settled
+                    && let Some(downstream) = receiver(&mut self.clients, client)
+                {
+                    downstream.expect_free()?;
+                    downstream.owed = downstream.owed.saturating_sub(1);
+                    M::deliver(downstream.link.out(), message.start(), id);
+                    if !std::mem::replace(&mut downstream.link.queued, true) {
+                        self.touched_clients.push(client.key);
+                    }
+                    if let Message::Large { piece, .. } = message {
+                        downstream.begin(index, piece);
+                    }
+                }
+                if let Message::Large { left, .. } = message {
+                    let to = client.unwrap_or(NOBODY);
+                    upstream.passing = Some(Passing { to, left });
                 }
             }
-            upstream.keep(rest);
+            let left = rest.len();
+            upstream.link.keep(bytes, left);
             if !more {
                 return Ok(());
             }
@@ -245,11 +278,7 @@ impl<M: Matching> Relay<M> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        for index in self.touched_upstreams.drain(..) {
-            let upstream = &mut self.upstreams[index];
-            upstream.queued = false;
-            upstream.flush()?;
-        }
+        self.upstreams.flush()?;
         for key in self.touched_clients.drain(..) {
             let Some(downstream) = self.clients.get_mut(key) else {
                 continue;
@@ -261,4 +290,16 @@ impl<M: Matching> Relay<M> {
         }
         Ok(())
     }
+}
+
+/// Whose answers are swallowed.
+const NOBODY: Client = Client {
+    key: usize::MAX,
+    serial: u64::MAX,
+};
+
+/// The client if it is still there.
+fn receiver(clients: &mut Slab<Downstream>, client: Client) -> Option<&mut Downstream> {
+    let downstream = clients.get_mut(client.key)?;
+    (downstream.serial == client.serial).then_some(downstream)
 }

@@ -3,6 +3,8 @@
 mod html;
 mod instructions;
 mod ratio;
+mod soak;
+mod syscalls;
 mod target;
 pub(crate) mod updates;
 
@@ -14,7 +16,9 @@ use comfy_table::{CellAlignment, Table, presets};
 
 pub(crate) use self::instructions::{instructions, moved};
 use self::ratio::{Ratio, least, median};
-use self::target::{Judged, judge};
+pub(crate) use self::soak::soak;
+pub(crate) use self::syscalls::syscalls;
+use self::target::{Judged, Verdict, added, judge};
 use crate::contender::Kind;
 use crate::suite::{Absent, Cell, Memory, Outcome, Row, Shape, Speed};
 
@@ -26,7 +30,7 @@ pub(crate) fn render(outcome: &Outcome) -> String {
     let mut text = String::new();
     for row in &outcome.rows {
         let _ = writeln!(text, "{}\n{}\n", title(row), costs(row, &outcome.absent));
-        let judged = judge(row);
+        let judged = judge(row, outcome.run.cpus);
         if !judged.is_empty() {
             let _ = writeln!(text, "{}\n", targets(&judged));
         }
@@ -69,19 +73,29 @@ pub(crate) fn save(outcome: &Outcome, name: &str, dir: &Path) -> Result<()> {
 
 /// Targets that the run says nothing about, and all of them.
 fn open(outcome: &Outcome) -> (usize, usize) {
-    let judged: Vec<_> = outcome.rows.iter().flat_map(judge).collect();
+    let judged: Vec<_> = outcome
+        .rows
+        .iter()
+        .flat_map(|row| judge(row, outcome.run.cpus))
+        .filter(|judged| judged.verdict != Verdict::Unbound)
+        .collect();
     let open = judged.iter().filter(|judged| judged.verdict.is_open());
     (open.count(), judged.len())
 }
 
 fn title(row: &Row) -> String {
     let shape = match row.plan.shape {
-        Shape {
+        Shape::Open {
             connections: 1,
             depth: 1,
         } => "serial (1 connection, 1 in flight)".to_owned(),
-        Shape { connections, depth } => {
+        Shape::Open { connections, depth } => {
             format!("{connections} connections, {depth} in flight each")
+        }
+        Shape::Churn { rate } => format!("{rate} connections a second, one call each"),
+        Shape::Half { of } => {
+            let rate = number(row.rate, 0);
+            format!("{rate} requests/s on 64 connections (half of the most that {of} answers)")
         }
     };
     let endpoints = match row.plan.endpoints {
@@ -102,12 +116,16 @@ fn costs(row: &Row, absent: &[Absent]) -> Table {
         "p99 µs",
         "p99.9 µs",
     ];
+    let mut header = header.to_vec();
+    if row.rate.is_some() {
+        header.push("p99.9 beyond direct, least");
+    }
     let mut table = table(&header);
     let floor = row.cells.iter().find(|cell| cell.contender == Kind::Floor);
     for cell in &row.cells {
         let speed = |field: fn(&Speed) -> f64| median_of(cell, field);
         let ratio = floor.and_then(|floor| Ratio::between(&cell.cost_us, &floor.cost_us));
-        table.add_row([
+        let mut line = vec![
             cell.contender.to_string(),
             micros(least(&cell.cost_us)),
             micros(median(&cell.cost_us)),
@@ -116,7 +134,11 @@ fn costs(row: &Row, absent: &[Absent]) -> Table {
             number(speed(|s| s.p50_us), 1),
             number(speed(|s| s.p99_us), 1),
             number(speed(|s| s.p999_us), 1),
-        ]);
+        ];
+        if row.rate.is_some() && cell.contender != Kind::Direct {
+            line.push(number(least(&added(row, cell)), 1));
+        }
+        table.add_row(line);
     }
     for absent in absent {
         table.add_row([absent.contender.name(), "not installed"]);
@@ -230,6 +252,7 @@ mod tests {
                 request: Request::Thrift { argument: 128 },
                 endpoints: 1,
             },
+            rate: None,
             cells: vec![
                 cell(Kind::Direct, &[]),
                 cell(Kind::Floor, &[5.0, 4.0, 9.0]),
@@ -254,7 +277,7 @@ mod tests {
         assert_eq!(line(&text, "floor")[1..4], ["4.00", "5.00", "1.00"]);
         assert_eq!(line(&text, "meltemi")[1..4], ["5.00", "6.00", "1.25"]);
         assert_eq!(line(&text, "envoy")[1..], ["not", "installed"]);
-        let text = targets(&judge(&row)).to_string();
+        let text = targets(&judge(&row, 2)).to_string();
         let expected = "at most 1.00 × haproxy 0.50 too few rounds to say";
         assert_eq!(line(&text, "meltemi")[1..].join(" "), expected);
     }

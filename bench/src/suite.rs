@@ -4,6 +4,7 @@ mod outcome;
 mod row;
 mod run;
 mod shape;
+mod source;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,12 +15,16 @@ pub(crate) use self::outcome::{Absent, Cell, Memory, Outcome, Row, Speed};
 pub(crate) use self::row::RowPlan;
 pub(crate) use self::run::Run;
 pub(crate) use self::shape::Shape;
+use self::source::Source;
 use crate::contender::{Contender, Kind, Setup, Start};
 use crate::idle::{self, Idle};
-use crate::load::{Budget, Load, Sample, Work};
+use crate::load::{Budget, Sample};
 use crate::process::{Cpus, Process};
 use crate::upstream::{Program, Upstream};
 use crate::wire::{Protocol, Request};
+
+/// Stretches of which the best says what a contender reaches.
+const PEAKS: u32 = 3;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -63,8 +68,7 @@ pub(crate) fn run(plan: &Plan, dir: &Path) -> Result<Outcome> {
             stage.weigh_idle(open_files, &mut outcome)?;
         }
         for row in plan.rows.iter().filter(|row| row.endpoints == endpoints) {
-            let row = stage.row(*row, &mut outcome.void)?;
-            outcome.rows.push(row);
+            outcome.rows.extend(stage.row(*row, &mut outcome.void)?);
         }
         if first {
             stage.weigh_after_load(&mut outcome.memory)?;
@@ -153,21 +157,30 @@ impl<'p> Stage<'p> {
         Ok(())
     }
 
-    fn row(&mut self, plan: RowPlan, void: &mut Vec<String>) -> Result<Row> {
+    /// Nothing where the row needs the rate of a contender that is not here.
+    fn row(&mut self, plan: RowPlan, void: &mut Vec<String>) -> Result<Option<Row>> {
         self.fit_floor(&plan)?;
-        let mut cells: Vec<_> = self
-            .contenders
-            .iter()
-            .map(|c| Cell {
-                contender: c.kind,
-                cost_us: Vec::new(),
-                speed: Vec::new(),
-            })
-            .collect();
+        let rate = match plan.shape {
+            Shape::Half { of } => match self.peak(of, &plan)? {
+                None => {
+                    eprintln!("{plan}: left out, since {of} does not run");
+                    return Ok(None);
+                }
+                peak => peak.map(|peak| (peak / 2.0).round()),
+            },
+            _ => None,
+        };
+        let cell = |contender: &Contender| Cell {
+            contender: contender.kind,
+            cost_us: Vec::new(),
+            speed: Vec::new(),
+        };
+        let cells = self.contenders.iter().map(cell).collect();
+        let mut row = Row { plan, rate, cells };
         for round in 1..=self.plan.rounds {
-            for (index, cell) in cells.iter_mut().enumerate() {
-                if let Err(error) = self.measure(index, &plan, cell) {
-                    let kind = cell.contender;
+            for index in 0..self.contenders.len() {
+                if let Err(error) = self.measure(index, &mut row) {
+                    let kind = self.contenders[index].kind;
                     let text = format!("{plan}, round {round}, {kind}: {error:#}");
                     eprintln!("void: {text}");
                     void.push(text);
@@ -176,7 +189,25 @@ impl<'p> Stage<'p> {
             }
             eprintln!("{plan}: round {round} of {}", self.plan.rounds);
         }
-        Ok(Row { plan, cells })
+        Ok(Some(row))
+    }
+
+    /// Requests that a contender answers in a second, one in flight on each connection.
+    fn peak(&self, kind: Kind, row: &RowPlan) -> Result<Option<f64>> {
+        let Some(contender) = self.contenders.iter().find(|it| it.kind == kind) else {
+            return Ok(None);
+        };
+        let (connections, depth) = row.shape.connections();
+        let row = RowPlan {
+            shape: Shape::Open { connections, depth },
+            ..*row
+        };
+        let mut peak: f64 = 0.0;
+        for _ in 0..PEAKS {
+            let (sample, _) = self.slice(contender, &row, None, Cpus::All)?;
+            peak = peak.max(sample.requests as f64 / sample.elapsed.as_secs_f64());
+        }
+        Ok(Some(peak))
     }
 
     fn fit_floor(&mut self, row: &RowPlan) -> Result<()> {
@@ -189,26 +220,24 @@ impl<'p> Stage<'p> {
         }
     }
 
-    fn measure(&mut self, index: usize, row: &RowPlan, cell: &mut Cell) -> Result<()> {
+    fn measure(&self, index: usize, row: &mut Row) -> Result<()> {
         let contender = &self.contenders[index];
-        let work = Work {
-            connections: row.shape.connections,
-            depth: row.shape.depth,
-            request: row.request,
-            in_order: contender.kind.keeps_order(self.plan.protocol),
-        };
-        let costs_apart = self.plan.pin.is_some() && contender.proxy.is_some();
+        let plan = row.plan;
+        let per_request = |sample: &Sample, time| micros(time) / sample.requests as f64;
+        let mut cost = None;
+        // A paced row is about time alone.
+        let costs_apart = contender.proxy.is_some() && row.rate.is_none();
         if let Some(cpu) = self.plan.pin.filter(|_| costs_apart) {
-            let (sample, cpu_time) = self.slice(contender, work, Cpus::One(cpu))?;
-            cell.cost_us
-                .extend(cpu_time.map(|time| micros(time) / sample.requests as f64));
+            let (sample, time) = self.slice(contender, &plan, None, Cpus::One(cpu))?;
+            cost = time.map(|time| per_request(&sample, time));
         }
-        let (sample, cpu_time) = self.slice(contender, work, Cpus::All)?;
-        if !costs_apart {
-            cell.cost_us
-                .extend(cpu_time.map(|time| micros(time) / sample.requests as f64));
+        let (sample, time) = self.slice(contender, &plan, row.rate, Cpus::All)?;
+        if self.plan.pin.is_none() && costs_apart {
+            cost = time.map(|time| per_request(&sample, time));
         }
         let quantile = |q| sample.latency.value_at_quantile(q) as f64 / 1e3;
+        let cell = &mut row.cells[index];
+        cell.cost_us.extend(cost);
         cell.speed.push(Speed {
             requests_per_second: sample.requests as f64 / sample.elapsed.as_secs_f64(),
             p50_us: quantile(0.5),
@@ -222,7 +251,8 @@ impl<'p> Stage<'p> {
     fn slice(
         &self,
         contender: &Contender,
-        work: Work,
+        row: &RowPlan,
+        rate: Option<f64>,
         cpus: Cpus,
     ) -> Result<(Sample, Option<Duration>)> {
         let proxy = contender.proxy.as_ref();
@@ -231,13 +261,11 @@ impl<'p> Stage<'p> {
         for process in upstreams.chain(proxy).map(Process::id).chain([own]) {
             cpus.place(process)?;
         }
-        let mut load = Load::connect(contender.target, work)?;
-        load.run(Budget {
-            time: self.plan.warm_up,
-            requests: u64::MAX,
-        })?;
+        let in_order = contender.kind.keeps_order(self.plan.protocol);
+        let mut source = Source::open(contender.target, row, rate, in_order)?;
+        source.warm_up(self.plan.warm_up)?;
         let before = proxy.map(Process::cpu_time).transpose()?;
-        let sample = load.run(self.plan.slice)?;
+        let sample = source.run(self.plan.slice)?;
         let after = proxy.map(Process::cpu_time).transpose()?;
         let spent = after
             .zip(before)

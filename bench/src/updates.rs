@@ -5,7 +5,6 @@ mod fleet;
 mod manifest;
 mod outcome;
 mod stage;
-mod steady;
 
 use std::path::Path;
 use std::time::Duration;

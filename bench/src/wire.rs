@@ -19,8 +19,8 @@ pub use self::redis::Command;
 pub(crate) use self::redis::{KEYS_OF_A_CLIENT, Redis, append_set};
 pub(crate) use self::thrift::{METHOD as THRIFT_METHOD, Thrift};
 
-/// Larger messages are refused: every loop here reads whole messages into one scratch buffer.
-pub(crate) const MAX_MESSAGE: usize = 32 * 1024;
+/// Larger messages are refused.
+pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Protocol {
@@ -81,6 +81,9 @@ pub(crate) trait Wire {
     fn append_answer(out: &mut Vec<u8>, request: &[u8]) -> Result<(), WireError>;
 }
 
+/// Messages that are longer pass the floor in pieces: nothing there holds one.
+pub(crate) const LARGE: usize = 32 * 1024;
+
 /// A message and what follows it.
 pub(crate) type Split<'b> = Option<(&'b [u8], &'b [u8])>;
 
@@ -124,11 +127,11 @@ pub(crate) trait Exchange: Send {
 pub enum Request {
     /// A call whose string argument, of so many bytes, comes back.
     Dubbo {
-        argument: u16,
+        argument: u32,
     },
     /// A call whose string argument, of so many bytes, comes back.
     Thrift {
-        argument: u16,
+        argument: u32,
     },
     Redis(Command),
 }
@@ -143,7 +146,7 @@ impl Request {
         }
     }
 
-    pub(crate) fn protocol(self) -> Protocol {
+    pub fn protocol(self) -> Protocol {
         match self {
             Self::Dubbo { .. } => Protocol::Dubbo,
             Self::Thrift { .. } => Protocol::Thrift,
@@ -151,10 +154,18 @@ impl Request {
         }
     }
 
+    /// Whether a proxy passes its messages on in pieces.
+    pub(crate) fn is_large(self) -> bool {
+        match self {
+            Self::Dubbo { argument } | Self::Thrift { argument } => argument as usize > LARGE,
+            Self::Redis(command) => command.is_large(),
+        }
+    }
+
     pub(crate) fn exchange(self) -> Box<dyn Exchange> {
         match self {
-            Self::Dubbo { argument } => Box::new(dubbo::Echo::new(argument.into())),
-            Self::Thrift { argument } => Box::new(thrift::Echo::new(argument.into())),
+            Self::Dubbo { argument } => Box::new(dubbo::Echo::new(argument as usize)),
+            Self::Thrift { argument } => Box::new(thrift::Echo::new(argument as usize)),
             Self::Redis(command) => Box::new(command),
         }
     }

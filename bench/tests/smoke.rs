@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 use std::{fs, process};
 
-use meltemi_bench::load::{Budget, Command, Load, Protocol, Request, Work};
+use meltemi_bench::load::{Budget, Command, Load, Request, Work};
 use meltemi_bench::{echo, relay};
 use serde_json::{Value, json};
 
@@ -14,48 +14,82 @@ const REQUESTS: u64 = 1_000;
 #[test]
 fn every_answer_reaches_its_own_request() {
     for argument in [128, 1024, 8192] {
-        check(Protocol::Dubbo, Request::Dubbo { argument });
-        check(Protocol::Thrift, Request::Thrift { argument });
+        check_all(Request::Dubbo { argument });
+        check_all(Request::Thrift { argument });
     }
     for command in [Command::Get, Command::Set, Command::Mget] {
-        check(Protocol::Redis, Request::Redis(command));
+        check_all(Request::Redis(command));
+    }
+}
+
+#[test]
+fn large_messages_pass_the_floor_in_pieces() {
+    let argument = 1024 * 1024;
+    for request in [
+        Request::Dubbo { argument },
+        Request::Thrift { argument },
+        Request::Redis(Command::GetLarge),
+        Request::Redis(Command::SetLarge),
+    ] {
+        let upstream = echo(request);
+        for target in [upstream, floor(request, upstream, 4)] {
+            for connections in [1, 4] {
+                check(target, request, (connections, 1), true, 50);
+            }
+        }
     }
 }
 
 /// Sends `request` straight to the upstream, and through floors with one and with three upstream
 /// connections.
-fn check(protocol: Protocol, request: Request) {
-    let upstream =
-        serve(move |listener| echo::run(protocol, listener).expect("the upstream serves"));
-    let relay = |upstreams| {
-        serve(move |listener| {
-            relay::run(protocol, listener, &[upstream], upstreams).expect("the floor serves")
-        })
-    };
+fn check_all(request: Request) {
+    let upstream = echo(request);
     // With ids an answer may overtake those on other connections, and with nothing else.
-    let several = (relay(3), protocol != Protocol::Dubbo);
-    for (target, in_order) in [(upstream, true), (relay(1), true), several] {
-        for (connections, depth) in [(1, 1), (16, 1), (16, 16), (8, 64)] {
-            let work = Work {
-                connections,
-                depth,
-                request,
-                in_order,
-            };
-            let mut load = Load::connect(target, work).expect("the target listens");
-            // Twice, since a measured stretch follows a warm-up on the same connections.
-            for _ in 0..2 {
-                let budget = Budget {
-                    time: Duration::from_secs(60),
-                    requests: REQUESTS,
-                };
-                let sample = load.run(budget).expect("every answer is right");
-                assert_eq!(
-                    (sample.requests, sample.latency.len()),
-                    (REQUESTS, REQUESTS)
-                );
-            }
+    let several = !matches!(request, Request::Dubbo { .. });
+    let one = floor(request, upstream, 1);
+    let three = floor(request, upstream, 3);
+    for (target, in_order) in [(upstream, true), (one, true), (three, several)] {
+        for shape in [(1, 1), (16, 1), (16, 16), (8, 64)] {
+            check(target, request, shape, in_order, REQUESTS);
         }
+    }
+}
+
+fn echo(request: Request) -> SocketAddr {
+    serve(move |listener| echo::run(request.protocol(), listener).expect("the upstream serves"))
+}
+
+fn floor(request: Request, upstream: SocketAddr, upstreams: usize) -> SocketAddr {
+    serve(move |listener| {
+        relay::run(request.protocol(), listener, &[upstream], upstreams).expect("the floor serves")
+    })
+}
+
+fn check(
+    target: SocketAddr,
+    request: Request,
+    (connections, depth): (u32, u32),
+    in_order: bool,
+    requests: u64,
+) {
+    let work = Work {
+        connections,
+        depth,
+        request,
+        in_order,
+    };
+    let mut load = Load::connect(target, work).expect("the target listens");
+    // Twice, since a measured stretch follows a warm-up on the same connections.
+    for _ in 0..2 {
+        let budget = Budget {
+            time: Duration::from_secs(60),
+            requests,
+        };
+        let sample = load.run(budget).expect("every answer is right");
+        assert_eq!(
+            (sample.requests, sample.latency.len()),
+            (requests, requests)
+        );
     }
 }
 
@@ -95,11 +129,16 @@ fn the_commands_run_direct_and_floor() {
         expected.sort_by_key(|&(_, _, servers)| servers);
         assert_rows(&outcome, &expected);
     }
-    let outcome = run("redis", "mget@2:8x4,get:serial,set:serial");
+    let outcome = run(
+        "redis",
+        "mget@2:8x4,get:serial,get:churn1000,get:half-floor,set:serial",
+    );
     assert_rows(
         &outcome,
         &[
             ("serial", "GET of 64 B", 1),
+            ("churn1000", "GET of 64 B", 1),
+            ("half-floor", "GET of 64 B", 1),
             ("serial", "SET of 64 B", 1),
             ("8x4", "MGET of 100 keys, 64 B each", 2),
         ],
@@ -155,9 +194,11 @@ fn assert_rows(outcome: &Value, expected: &[(&str, &str, u64)]) {
             (rounds(0, "cost_us"), rounds(0, "speed")),
             (Some(0), Some(2))
         );
+        // A paced row is about latency.
+        let costs = if row.get("rate").is_some() { 0 } else { 2 };
         assert_eq!(
             (rounds(1, "cost_us"), rounds(1, "speed")),
-            (Some(2), Some(2))
+            (Some(costs), Some(2))
         );
     }
 }

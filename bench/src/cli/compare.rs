@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::pin::{Pin, pin};
@@ -15,7 +15,7 @@ use crate::contender::{self, Kind};
 use crate::load::Budget;
 use crate::suite::{Outcome, Plan, RowPlan};
 use crate::upstream::{IDLE_CLIENTS, Program};
-use crate::wire::{Protocol, Request};
+use crate::wire::{Command, Protocol, Request};
 use crate::{report, suite};
 
 /// Run all contenders over Dubbo and print CPU time per request, throughput, latency and memory.
@@ -42,17 +42,20 @@ pub(super) struct Dubbo {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `serial`, or connections and requests in flight on each, then `@` and a number of
-    /// servers if there are several, such as 64x16@6.
+    /// Rows: `serial`, or connections and requests in flight on each, or `churn1000` for connections
+    /// that come and go, so many a second, or `half-meltemi` for a steady rate, half of what that
+    /// contender reaches; then `@` and a number of
+    /// servers if there are several, such as 64x16@6; `4x1:1048576` has an argument of its own size.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "serial,64x1,64x16,serial@6,64x1@6,64x16@6"
+        default_value = "serial,64x1,64x16,churn1000:128,half-meltemi:128,half-envoy:128,4x1:1048576,\
+                         serial@6,64x1@6,64x16@6"
     )]
     rows: Vec<CallRow>,
-    /// Bytes of the string argument of a call, 24 to 16384.
+    /// Bytes of the string argument of a call, 24 to 2097152.
     #[arg(long, value_delimiter = ',', default_value = "128,1024", value_parser = body())]
-    bodies: Vec<u16>,
+    bodies: Vec<u32>,
 }
 
 /// Run all contenders over Redis (RESP2) and print CPU time, throughput, latency and memory.
@@ -74,12 +77,13 @@ pub(super) struct Redis {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.3", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `get`, `set` (64 B) or `mget` (100 keys), then `@` and a number of servers if there
+    /// Rows: `get`, `set` (64 B), `mget` (100 keys), `get-1m` or `set-1m` (1 MiB), then `@` and a number of servers if there
     /// are several, then `:` and the load, such as `mget@4:50x1`.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "get:serial,get:50x1,get:50x64,set:50x1,set:50x64,mget:50x1,mget@4:50x1"
+        default_value = "get:serial,get:50x1,get:50x64,set:50x1,set:50x64,mget:50x1,get:churn1000,\
+                         get:half-meltemi,get:half-envoy,get-1m:4x1,set-1m:4x1,mget@4:50x1"
     )]
     rows: Vec<RedisRow>,
     /// A redis-server to run upstream, instead of a responder that costs next to nothing.
@@ -104,17 +108,20 @@ pub(super) struct Thrift {
     /// Seconds of load in a slice, after the warm-up.
     #[arg(long, default_value = "0.4", value_parser = seconds)]
     seconds: Duration,
-    /// Rows: `serial`, or connections and requests in flight on each, then `@` and a number of
-    /// servers if there are several, such as 64x16@6.
+    /// Rows: `serial`, or connections and requests in flight on each, or `churn1000` for connections
+    /// that come and go, so many a second, or `half-meltemi` for a steady rate, half of what that
+    /// contender reaches; then `@` and a number of
+    /// servers if there are several, such as 64x16@6; `4x1:1048576` has an argument of its own size.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "serial,64x1,64x16,serial@6,64x1@6,64x16@6"
+        default_value = "serial,64x1,64x16,churn1000:128,half-meltemi:128,half-envoy:128,4x1:1048576,\
+                         serial@6,64x1@6,64x16@6"
     )]
     rows: Vec<CallRow>,
-    /// Bytes of the string argument of a call, 24 to 16384.
+    /// Bytes of the string argument of a call, 24 to 2097152.
     #[arg(long, value_delimiter = ',', default_value = "128", value_parser = body())]
-    bodies: Vec<u16>,
+    bodies: Vec<u32>,
 }
 
 /// What the comparisons have in common.
@@ -130,7 +137,7 @@ struct Compare {
     #[arg(long, default_value = "0.2", value_parser = seconds)]
     warm_up: Duration,
     /// Contenders, separated by commas; by default all that speak the protocol, but for those that
-    /// weigh policy.
+    /// weigh one thing: policy, metrics, the access log, a second worker.
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Kind>,
     /// Fail if a contender is not installed. Otherwise its lines say so.
@@ -180,7 +187,11 @@ impl Thrift {
 impl Redis {
     pub(super) fn run(self) -> Result<ExitCode> {
         let rows: Vec<_> = self.rows.into_iter().map(|RedisRow(row)| row).collect();
-        let clients = rows.iter().map(|row| row.shape.connections).max();
+        let clients = rows.iter().map(|row| row.shape.connections().0).max();
+        let reads_large = |row: &RowPlan| row.request == Request::Redis(Command::GetLarge);
+        if self.redis_server.is_some() && rows.iter().any(reads_large) {
+            bail!("get-1m reads values that only this program's own responder has");
+        }
         let program = match self.redis_server {
             None => Program::Echo(Protocol::Redis),
             Some(program) => Program::RedisServer {
@@ -193,12 +204,17 @@ impl Redis {
     }
 }
 
-/// Every row with the first size, then with the next.
-fn rows(rows: &[CallRow], bodies: &[u16], request: fn(u16) -> Request) -> Vec<RowPlan> {
-    let sizes = bodies.iter().map(|&body| request(body));
-    sizes
-        .flat_map(|request| rows.iter().map(move |row| row.of(request)))
-        .collect()
+/// Every row with the first size, then with the next; last those with sizes of their own.
+fn rows(rows: &[CallRow], bodies: &[u32], request: fn(u32) -> Request) -> Vec<RowPlan> {
+    let (own, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.has_own_size());
+    let others = |&body| {
+        others
+            .iter()
+            .map(move |row: &CallRow| row.of(body, request))
+    };
+    let mut plans: Vec<_> = bodies.iter().flat_map(others).collect();
+    plans.extend(own.into_iter().map(|row| row.of(0, request)));
+    plans
 }
 
 impl Compare {
@@ -242,12 +258,12 @@ impl Compare {
 
     fn contenders(&self, protocol: Protocol) -> Result<Vec<Kind>> {
         if let Some(deaf) = self.only.iter().find(|kind| !kind.speaks(protocol)) {
-            anyhow::bail!("--only: {deaf} does not speak {}", protocol.name());
+            bail!("--only: {deaf} does not speak {}", protocol.name());
         }
         let mut contenders = self.only.clone();
         if contenders.is_empty() {
             let all = Kind::value_variants().iter().copied();
-            let usual = all.filter(|kind| kind.speaks(protocol) && !kind.weighs_policy());
+            let usual = all.filter(|kind| kind.speaks(protocol) && !kind.is_apart());
             contenders.extend(usual);
         }
         contenders.sort();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -14,8 +15,10 @@ use crate::report;
 /// Count the instructions of a request, by what they are for, and compare with a budget.
 ///
 /// Each case runs twice under callgrind, with one worker; what the longer run adds is a request's. A
-/// count that moved by more than the margin is a reason to look, not an error: it is printed, and the
-/// exit status stays 0.
+/// count that moved by more than the margin is a reason to look, not an error: it is printed. Counts
+/// depend on the build: those of a budget compare with the profile that it was written with.
+///
+/// Exit status: 0, or 1 if all of a case is more than the budget by over --fail percent.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     meltemi-bench instructions\n  \
@@ -35,13 +38,16 @@ pub(super) struct Instructions {
     /// Percent by which a case or a part of it may move unseen; a part by 20 instructions at least.
     #[arg(long, default_value_t = 5.0)]
     margin: f64,
+    /// Percent by which all of a case may exceed the budget; by default any.
+    #[arg(long, requires = "budget")]
+    fail: Option<f64>,
 }
 
 /// Counts by the name of a case.
 type Budget = BTreeMap<String, Counts>;
 
 impl Instructions {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         contender::build(&[contender::Kind::Meltemi])?;
         let dir = tempfile::tempdir().context("make a directory for profiles")?;
         let cases = match self.cases.is_empty() {
@@ -55,7 +61,7 @@ impl Instructions {
         }
         print!("{}", report::instructions(&counted));
         let Some(path) = &self.budget else {
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         };
         if self.write {
             let mut budget = if path.exists() {
@@ -65,10 +71,22 @@ impl Instructions {
             };
             budget.extend(counted);
             let text = serde_json::to_string_pretty(&budget)? + "\n";
-            return fs::write(path, text).with_context(|| format!("write {}", path.display()));
+            fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+            return Ok(ExitCode::SUCCESS);
         }
-        print!("{}", report::moved(&read(path)?, &counted, self.margin));
-        Ok(())
+        let budget = read(path)?;
+        print!("{}", report::moved(&budget, &counted, self.margin));
+        let most = self
+            .fail
+            .map_or(f64::INFINITY, |percent| 1.0 + percent / 100.0);
+        let fits = |(case, counts): (&String, &Counts)| {
+            let before = budget.get(case).map_or(f64::INFINITY, Counts::total);
+            counts.total() <= before * most
+        };
+        Ok(match counted.iter().all(fits) {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        })
     }
 }
 

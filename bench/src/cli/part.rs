@@ -43,9 +43,9 @@ pub(super) struct LoadArgs {
     /// `serial`, or connections and requests in flight on each.
     #[arg(long, default_value = "64x16")]
     row: Shape,
-    /// Bytes of the string argument, 24 to 16384; not for Redis.
+    /// Bytes of the string argument, 24 to 2097152; not for Redis.
     #[arg(long, default_value_t = 128, value_parser = body())]
-    body: u16,
+    body: u32,
     /// What to ask of Redis.
     #[arg(long, value_enum, default_value = "get")]
     command: Command,
@@ -126,7 +126,7 @@ impl Serve {
 
 impl LoadArgs {
     pub(super) fn run(self) -> Result<()> {
-        let Shape { connections, depth } = self.row;
+        let (connections, depth) = self.row.connections();
         let request = match self.protocol {
             Protocol::Dubbo => Request::Dubbo {
                 argument: self.body,

@@ -50,6 +50,9 @@ fn program() -> Option<PathBuf> {
     Some(cache.join("meltemi/envoy-1.40.0/envoy"))
 }
 
+/// The default of 1 MiB holds no message of 1 MiB with its head.
+const BUFFERS: u32 = 8 * 1024 * 1024;
+
 /// Limits that this load does not reach.
 fn bootstrap(listen: SocketAddr, setup: &Setup) -> String {
     let endpoints: String = setup
@@ -75,6 +78,7 @@ fn bootstrap(listen: SocketAddr, setup: &Setup) -> String {
   listeners:
   - name: bench
     address: {{socket_address: {{address: {ip}, port_value: {port}}}}}
+    per_connection_buffer_limit_bytes: {BUFFERS}
     filter_chains:
     - filters:
 {filter}
@@ -83,6 +87,7 @@ fn bootstrap(listen: SocketAddr, setup: &Setup) -> String {
     type: STATIC
     lb_policy: {balancer}
     connect_timeout: 5s
+    per_connection_buffer_limit_bytes: {BUFFERS}
     circuit_breakers:
       thresholds:
       - {{max_connections: 20000, max_pending_requests: 20000, max_requests: 20000}}

@@ -3,56 +3,79 @@
 mod manifest;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use self::manifest::{SERVER, manifests};
+use self::manifest::SERVER;
+pub(crate) use self::manifest::{HOST, manifests};
 use super::{Contender, Kind, Setup, Start, wrapped};
 use crate::process::Process;
 use crate::wire::Protocol;
 
 pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
-    let (Some(proxy), Some(controller)) = (sibling("meltemi"), sibling("meltemi-controller"))
-    else {
+    let program = match kind {
+        Kind::MeltemiUnmetered => unmetered(),
+        _ => sibling("meltemi"),
+    };
+    let (Some(proxy), Some(controller)) = (program, sibling("meltemi-controller")) else {
         return Ok(Start::Absent(
             "build it beside this program: cargo build --release -p meltemi -p meltemi-controller"
                 .to_owned(),
         ));
     };
-    let name = kind.name();
-    let dir = setup.dir.join(name);
+    let dir = setup.dir.join(kind.name());
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("bench.yaml"), manifests(kind, setup))?;
-
-    let mut command = Command::new(controller);
-    command
-        .arg("-f")
-        .arg(&dir)
-        .args(["--listen", "127.0.0.1:0"])
-        .args(["--protocol", schema(setup.protocol)]);
-    let controller = Process::start(&format!("{name}-controller"), &command, &setup.dir)?;
-    let xds = controller.expect_line("xds ")?;
+    let controller = control(setup.protocol, &dir, &controller)?;
 
     let mut command = wrapped(setup, &proxy);
-    command.args([
-        "proxy",
-        "--xds",
-        &xds,
-        "--workers",
-        "1",
-        "--admin",
-        "127.0.0.1:0",
-    ]);
-    let proxy = Process::start(name, &command, &setup.dir)?;
-    let target = proxy
+    command.args(["proxy", "--xds", &controller.1, "--admin", "127.0.0.1:0"]);
+    command.args(options(kind));
+    let proxy = Process::start(kind.name(), &command, &setup.dir)?;
+    let target = listening(&proxy)?;
+    let mut contender = Contender::behind(kind, target, proxy);
+    contender._companions.push(controller.0);
+    Ok(Start::Running(contender))
+}
+
+/// A controller of the manifests in `dir`, and where it serves.
+pub(crate) fn control(protocol: Protocol, dir: &Path, program: &Path) -> Result<(Process, String)> {
+    let mut command = Command::new(program);
+    command
+        .arg("-f")
+        .arg(dir)
+        .args(["--listen", "127.0.0.1:0"])
+        .args(["--protocol", schema(protocol)]);
+    let controller = Process::start("controller", &command, dir)?;
+    let xds = controller.expect_line("xds ")?;
+    Ok((controller, xds))
+}
+
+/// Where a proxy with these manifests listens.
+pub(crate) fn listening(proxy: &Process) -> Result<SocketAddr> {
+    proxy
         .expect_line(&format!("listening default/bench/{SERVER} "))?
         .parse()
-        .context("the address that meltemi proxy printed")?;
-    let mut contender = Contender::behind(kind, target, proxy);
-    contender._companions.push(controller);
-    Ok(Start::Running(contender))
+        .context("the address that meltemi proxy printed")
+}
+
+fn options(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::MeltemiTwoWorkers => &["--workers", "2"],
+        Kind::MeltemiLog => &["--workers", "1", "--access-log", "/dev/null"],
+        Kind::MeltemiLogSampled => &[
+            "--workers",
+            "1",
+            "--access-log",
+            "/dev/null",
+            "--access-log-percent",
+            "1",
+        ],
+        _ => &["--workers", "1"],
+    }
 }
 
 /// The protocol as the controller is told of it, which has no plugins.
@@ -66,23 +89,47 @@ fn schema(protocol: Protocol) -> &'static str {
 
 /// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured.
 pub(crate) fn build() -> Result<()> {
+    let target = profile_dir()?;
+    cargo_build(
+        target.parent().unwrap_or(&target),
+        &["-p", "meltemi", "-p", "meltemi-controller"],
+    )
+}
+
+/// The same without metrics, in a directory of its own below that of the build.
+pub(crate) fn build_unmetered() -> Result<()> {
+    cargo_build(
+        &profile_dir()?.join(UNMETERED),
+        &["-p", "meltemi", "--features", "meltemi-core/unmetered"],
+    )
+}
+
+const UNMETERED: &str = "unmetered";
+
+fn unmetered() -> Option<PathBuf> {
+    let own = profile_dir().ok()?;
+    let program = own.join(UNMETERED).join(own.file_name()?).join("meltemi");
+    Some(program).filter(|program| program.is_file())
+}
+
+/// Where this program lies: `debug` or `release` of a target directory.
+fn profile_dir() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find this program's own path")?;
+    let dir = own.parent().context("this program lies in no directory")?;
+    Ok(dir.to_owned())
+}
+
+fn cargo_build(target_dir: &Path, what: &[&str]) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else {
         return Ok(());
     };
-    let own = std::env::current_exe().context("find this program's own path")?;
-    let profile_dir = own.parent().context("this program lies in no directory")?;
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "-p",
-        "meltemi",
-        "-p",
-        "meltemi-controller",
-        "--target-dir",
-    ]);
-    command.arg(profile_dir.parent().unwrap_or(profile_dir));
-    if profile_dir.ends_with("release") {
-        command.arg("--release");
+    command.arg("build").args(what);
+    command.arg("--target-dir").arg(target_dir);
+    // A profile's directory has its name, but for that of `dev`.
+    let dir = profile_dir()?;
+    if let Some(profile) = dir.file_name().filter(|name| *name != "debug") {
+        command.arg("--profile").arg(profile);
     }
     if !command.status().context("run cargo")?.success() {
         bail!("Meltemi does not build; `--only` chooses other contenders");

@@ -36,7 +36,7 @@ pub(super) fn page(outcome: &Outcome, json: &str) -> String {
                 h1 { (name) }
                 p class="note" { (outcome.run) }
                 (conclusion(outcome))
-                @for row in &outcome.rows { (section(row)) }
+                @for row in &outcome.rows { (section(row, outcome.run.cpus)) }
                 @if !outcome.memory.is_empty() { h2 { "Resident memory" } (memory(&outcome.memory)) }
                 @for absent in &outcome.absent { p { (absent.contender) " is not installed: " (absent.remedy) } }
                 @for void in &outcome.void { p class="missed" { "void: " (void) } }
@@ -59,11 +59,11 @@ fn conclusion(outcome: &Outcome) -> Markup {
     }
 }
 
-fn section(row: &Row) -> Markup {
-    let judged = judge(row);
+fn section(row: &Row, cpus: usize) -> Markup {
+    let judged = judge(row, cpus);
     html! {
         h2 { (title(row)) }
-        (costs(row))
+        @if row.rate.is_none() { (costs(row)) }
         @if !judged.is_empty() { (targets(&judged)) }
         (speeds(row))
     }
@@ -115,7 +115,8 @@ fn targets(judged: &[Judged]) -> Markup {
                 @let class = match judged.verdict {
                     Verdict::Held => "held",
                     Verdict::Missed => "missed",
-                    Verdict::Noisy | Verdict::TooFewRounds => "open",
+                    Verdict::Unbound => "note",
+                    _ => "open",
                 };
                 tr { td { (judged.contender) } td { (judged.target) } td { (judged.ratio) } td class=(class) { (judged.verdict) } }
             }
@@ -187,6 +188,7 @@ mod tests {
                     request: Request::Thrift { argument: 128 },
                     endpoints: 1,
                 },
+                rate: None,
                 cells: vec![cell(Kind::Floor, 10.0), cell(Kind::Meltemi, 11.0)],
             }],
             absent: vec![Absent {

@@ -33,6 +33,9 @@ impl Outcome {
 pub(crate) struct Row {
     #[serde(flatten)]
     pub(crate) plan: RowPlan,
+    /// Requests a second, where the load was paced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<f64>,
     pub(crate) cells: Vec<Cell>,
 }
 

@@ -22,7 +22,12 @@ const MOST_CONNECTIONS: u32 = 8;
 impl RowPlan {
     /// Upstream connections to each endpoint that Meltemi shares under this load, where it shares any.
     pub(crate) fn shared_connections(&self) -> u32 {
-        let in_flight = self.shape.connections.saturating_mul(self.shape.depth);
+        if self.request.is_large() {
+            // A large message has a connection to itself.
+            return self.shape.connections().0;
+        }
+        let (connections, depth) = self.shape.connections();
+        let in_flight = connections.saturating_mul(depth);
         let endpoints = match self.request {
             // The floor takes the first alone, where keys are divided.
             Request::Redis(_) => 1,
@@ -35,11 +40,17 @@ impl RowPlan {
     }
 
     pub(crate) fn is_deep(&self) -> bool {
-        self.shape.depth > 1
+        self.shape.connections().1 > 1
     }
 
     pub(crate) fn is_serial(&self) -> bool {
-        self.shape.connections == 1 && !self.is_deep()
+        matches!(
+            self.shape,
+            Shape::Open {
+                connections: 1,
+                depth: 1
+            }
+        )
     }
 }
 
@@ -74,5 +85,11 @@ mod tests {
             };
             assert_eq!(row.shared_connections(), expected, "{shape}");
         }
+        let row = RowPlan {
+            shape: "4x1".parse().unwrap(),
+            request: Request::Dubbo { argument: 1 << 20 },
+            endpoints: 1,
+        };
+        assert_eq!(row.shared_connections(), 4);
     }
 }

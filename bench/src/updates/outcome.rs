@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::steady::Answered;
 use super::{Change, Plan, Policy};
+use crate::load::latencies;
+use crate::steady::Answered;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
@@ -103,12 +103,11 @@ pub(super) struct Stretch {
 impl Slice {
     /// Sums up the stretches of a kind. `answered` is in no order.
     pub(super) fn new(kind: Kind, stretches: &[Stretch], answered: &[Answered]) -> Self {
-        let mut latency: Histogram<u64> = Histogram::new_with_bounds(1, 100_000_000_000, 3)
-            .expect("three digits from 1 ns to 100 s are valid bounds");
+        let mut latency = latencies();
         let mut longest_us = Vec::new();
         let stretches = stretches.iter().filter(|stretch| stretch.kind == kind);
         for stretch in stretches.clone() {
-            let here = |it: &&Answered| stretch.start <= it.sent && it.sent < stretch.end;
+            let here = |it: &&Answered| stretch.start <= it.due && it.due < stretch.end;
             let mut longest = Duration::ZERO;
             for answered in answered.iter().filter(here) {
                 longest = longest.max(answered.latency);
@@ -159,7 +158,7 @@ mod tests {
         ];
         let answered = [(5, 1), (15, 100), (25, 7), (29, 3), (50, 2), (60, 100)];
         let answered = answered.map(|(sent, latency)| Answered {
-            sent: at(sent),
+            due: at(sent),
             latency: Duration::from_millis(latency),
         });
         let slice = Slice::new(update, &stretches, &answered);

@@ -14,11 +14,12 @@ use super::control::ControlPlane;
 use super::fleet::Fleet;
 use super::manifest::{SERVER, manifests};
 use super::outcome::Stretch;
-use super::steady::{Answered, Rhythm, Steady};
 use super::{Change, Cost, Kind, Plan, Policy, Slice};
+use crate::admin;
 use crate::contender::{sibling, wait_until_it_answers};
 use crate::load::{Budget, Load, Work};
 use crate::process::{CpuTimes, Cpus, Process, own_command};
+use crate::steady::{Answered, Rhythm, Steady};
 use crate::wire::{Protocol, Request};
 
 const REQUEST: Request = Request::Dubbo { argument: 128 };
@@ -180,12 +181,8 @@ impl<'p> Stage<'p> {
 
     /// Every update came into force.
     fn expect_applied(&self) -> Result<()> {
-        let page = metrics(&self.admin).context("read the proxy's metrics")?;
-        let applied: u64 = page
-            .lines()
-            .find_map(|line| line.strip_prefix("meltemi_config_updates_total "))
-            .and_then(|number| number.parse().ok())
-            .context("the proxy does not say how many updates it has seen")?;
+        let page = admin::page(&self.admin, "/metrics")?;
+        let applied = admin::counter(&page, "meltemi_config_updates_total")?;
         // The first load is one, too.
         if applied <= self.updates {
             bail!(
@@ -206,15 +203,6 @@ fn since(before: Cost, after: Cost) -> Cost {
         worker_ms: after.worker_ms - before.worker_ms,
         control_ms: after.control_ms - before.control_ms,
     }
-}
-
-fn metrics(admin: &str) -> Result<String> {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(admin)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: meltemi\r\nConnection: close\r\n\r\n")?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page)?;
-    Ok(page)
 }
 
 /// Requests that a thread sends.
@@ -239,7 +227,7 @@ impl Traffic {
                 if let Some(cpu) = pin {
                     Cpus::One(cpu).place_this_thread()?;
                 }
-                steady.run(&seen)
+                steady.run(|| seen.load(Ordering::Relaxed))
             })?;
         Ok(Self { over, thread })
     }

@@ -133,7 +133,7 @@ impl Echo {
         let value = "x".repeat(argument.max(STAMP));
         let mut encoded = Vec::new();
         append_string(&mut encoded, &value);
-        let argument_prefix = encoded.len() - value.len();
+        let argument_prefix = chunk_head(&encoded).map_or(0, |(head, _)| head);
 
         let mut body = Vec::new();
         for text in [
@@ -235,8 +235,18 @@ fn append_attachments(out: &mut Vec<u8>) {
     out.push(b'Z');
 }
 
-/// Hessian2 string, final chunk: `00-1f`, `30-33` with ten bits, `S` with sixteen.
-fn append_string(out: &mut Vec<u8>, text: &str) {
+/// Characters of a chunk that is not the last, as Hessian's Java library writes them.
+const CHUNK: usize = 0x8000;
+
+/// Hessian2 string: chunks that are not the last (`R`), and the last: `00-1f`, `30-33` with ten bits,
+/// `S` with sixteen.
+fn append_string(out: &mut Vec<u8>, mut text: &str) {
+    while let Some((chunk, rest)) = text.split_at_checked(CHUNK).filter(|(_, r)| !r.is_empty()) {
+        out.push(b'R');
+        out.extend_from_slice(&(CHUNK as u16).to_be_bytes());
+        out.extend_from_slice(chunk.as_bytes());
+        text = rest;
+    }
     let len = text.len();
     match len {
         0..=31 => out.push(len as u8),
@@ -249,15 +259,27 @@ fn append_string(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// The encoded string at the start of `bytes`, its length included, and the rest.
+/// The encoded string at the start of `bytes`, its lengths included, and the rest.
 fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let total = match *bytes {
-        [tag @ 0x00..=0x1f, ..] => 1 + usize::from(tag),
-        [tag @ 0x30..=0x33, low, ..] => 2 + (usize::from(tag & 3) << 8) + usize::from(low),
-        [b'S', high, low, ..] => 3 + usize::from(u16::from_be_bytes([high, low])),
-        _ => return None,
-    };
-    bytes.split_at_checked(total)
+    let mut at = 0;
+    loop {
+        let chunk = bytes.get(at..)?;
+        let (head, len) = chunk_head(chunk)?;
+        at += head + len;
+        if !chunk.starts_with(b"R") {
+            return bytes.split_at_checked(at);
+        }
+    }
+}
+
+/// Bytes before the text of the chunk at the start of `bytes`, and of the text.
+fn chunk_head(bytes: &[u8]) -> Option<(usize, usize)> {
+    match *bytes {
+        [tag @ 0x00..=0x1f, ..] => Some((1, tag.into())),
+        [tag @ 0x30..=0x33, low, ..] => Some((2, (usize::from(tag & 3) << 8) + usize::from(low))),
+        [b'R' | b'S', high, low, ..] => Some((3, u16::from_be_bytes([high, low]).into())),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -298,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_echo_answers_each_string_encoding() {
-        for argument in [STAMP, 31, 32, 128, 1023, 1024, 4096] {
+        for argument in [STAMP, 31, 32, 128, 1023, 1024, CHUNK, CHUNK + 1, 200_000] {
             let answer = answer(&request(argument, 3, u64::MAX));
             let calls = Echo::new(argument);
             assert_eq!(calls.answers(&answer).unwrap(), Answers::Id(u64::MAX));

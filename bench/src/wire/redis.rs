@@ -11,7 +11,7 @@ use std::io::Write;
 pub use self::command::Command;
 pub(crate) use self::command::append_set;
 pub(crate) use self::keys::KEYS_OF_A_CLIENT;
-use self::keys::{KEY, PADDING, is_value_of};
+use self::keys::{KEY, is_value_of, padding, value_len};
 use super::{Wire, WireError};
 
 #[derive(Debug)]
@@ -139,11 +139,16 @@ impl<'a> Iterator for Words<'a> {
 /// `None` where the key is none of ours.
 fn append_value(out: &mut Vec<u8>, key: &[u8]) -> Option<()> {
     let key: &[u8; KEY] = key.try_into().ok()?;
-    out.extend_from_slice(b"$64\r\n");
-    out.extend_from_slice(key);
-    out.extend_from_slice(&PADDING);
-    out.extend_from_slice(b"\r\n");
+    append_bulk_value(out, key);
     Some(())
+}
+
+/// The value of `key` as a bulk string.
+fn append_bulk_value(out: &mut Vec<u8>, key: &[u8; KEY]) {
+    append_head(out, b'$', value_len(key));
+    out.extend_from_slice(key);
+    out.extend_from_slice(padding(key));
+    out.extend_from_slice(b"\r\n");
 }
 
 fn append_head(out: &mut Vec<u8>, kind: u8, number: usize) {

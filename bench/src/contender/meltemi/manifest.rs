@@ -5,14 +5,15 @@ use std::fmt::Write;
 use super::super::{Kind, Setup};
 use crate::wire::{DUBBO_METHOD, GROUP, INTERFACE, Protocol, THRIFT_METHOD};
 
-const HOST: &str = "echo.bench.test";
+/// The service.
+pub(crate) const HOST: &str = "echo.bench.test";
 /// A name of our own for Thrift with other settings.
 const PIPELINE: &str = "thriftpipeline";
 
 /// The name of the server, and of the service's port.
 pub(super) const SERVER: &str = "bench";
 
-pub(super) fn manifests(kind: Kind, setup: &Setup) -> String {
+pub(crate) fn manifests(kind: Kind, setup: &Setup) -> String {
     let mut text = server(port_name(kind, setup.protocol));
     text.push_str(&service(kind, setup));
     text.push_str(&match setup.protocol {

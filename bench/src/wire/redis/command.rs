@@ -4,8 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use super::keys::{KEY, PADDING, VALUE, is_value_of, key};
-use super::{Redis, append_head};
+use super::keys::{KEY, LARGE_VALUE, VALUE, is_value_of, key, large_key, value_len};
+use super::{Redis, append_bulk_value, append_head};
 use crate::wire::{Answers, Exchange, Split, WireError, WrongAnswer, split};
 
 const MGET_KEYS: u64 = 100;
@@ -19,14 +19,34 @@ pub enum Command {
     Set,
     /// `MGET` of 100 values of 64 B.
     Mget,
+    /// `GET` of a value of 1 MiB.
+    #[value(name = "get-1m")]
+    GetLarge,
+    /// `SET` of a value of 1 MiB.
+    #[value(name = "set-1m")]
+    SetLarge,
 }
 
 impl Command {
+    /// Whether its values are.
+    pub(crate) fn is_large(self) -> bool {
+        matches!(self, Self::GetLarge | Self::SetLarge)
+    }
+
+    fn key(self, connection: u32, id: u64) -> [u8; KEY] {
+        match self.is_large() {
+            true => large_key(connection, id),
+            false => key(connection, id),
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Set => "set",
             Self::Mget => "mget",
+            Self::GetLarge => "get-1m",
+            Self::SetLarge => "set-1m",
         }
     }
 }
@@ -37,6 +57,8 @@ impl fmt::Display for Command {
             Self::Get => write!(f, "GET of {VALUE} B"),
             Self::Set => write!(f, "SET of {VALUE} B"),
             Self::Mget => write!(f, "MGET of {MGET_KEYS} keys, {VALUE} B each"),
+            Self::GetLarge => write!(f, "GET of {LARGE_VALUE} B"),
+            Self::SetLarge => write!(f, "SET of {LARGE_VALUE} B"),
         }
     }
 }
@@ -44,11 +66,11 @@ impl fmt::Display for Command {
 impl Exchange for Command {
     fn append_request(&self, out: &mut Vec<u8>, connection: u32, id: u64) {
         match self {
-            Self::Get => {
+            Self::Get | Self::GetLarge => {
                 out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n");
-                append_bulk(out, &key(connection, id));
+                append_bulk(out, &self.key(connection, id));
             }
-            Self::Set => append_set(out, connection, id),
+            Self::Set | Self::SetLarge => append_set_of(out, &self.key(connection, id)),
             Self::Mget => {
                 append_head(out, b'*', MGET_KEYS as usize + 1);
                 out.extend_from_slice(b"$4\r\nMGET\r\n");
@@ -69,9 +91,9 @@ impl Exchange for Command {
 
     fn check(&self, answer: &[u8], connection: u32, id: u64) -> Result<(), WrongAnswer> {
         let (first, keys, mut rest) = match self {
-            Self::Set if answer == b"+OK\r\n" => return Ok(()),
-            Self::Set => return Err(WrongAnswer::not_a_value(answer)),
-            Self::Get => (b'$', 1, answer),
+            Self::Set | Self::SetLarge if answer == b"+OK\r\n" => return Ok(()),
+            Self::Set | Self::SetLarge => return Err(WrongAnswer::not_a_value(answer)),
+            Self::Get | Self::GetLarge => (b'$', 1, answer),
             Self::Mget => (
                 b'*',
                 MGET_KEYS,
@@ -82,7 +104,7 @@ impl Exchange for Command {
             return Err(WrongAnswer::not_a_value(answer));
         }
         for offset in 0..keys {
-            rest = after_value(rest, &key(connection, id + offset))
+            rest = after_value(rest, &self.key(connection, id + offset))
                 .ok_or(WrongAnswer::OtherPayload(id))?;
         }
         if rest.is_empty() {
@@ -95,18 +117,22 @@ impl Exchange for Command {
 
 /// `SET` of key number `id` of `connection`.
 pub(crate) fn append_set(out: &mut Vec<u8>, connection: u32, id: u64) {
+    append_set_of(out, &key(connection, id));
+}
+
+fn append_set_of(out: &mut Vec<u8>, key: &[u8; KEY]) {
     out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
-    let key = key(connection, id);
-    append_bulk(out, &key);
-    append_head(out, b'$', VALUE);
-    out.extend_from_slice(&key);
-    out.extend_from_slice(&PADDING);
-    out.extend_from_slice(b"\r\n");
+    append_bulk(out, key);
+    append_bulk_value(out, key);
 }
 
 /// What follows the value of `key` as a bulk string.
 fn after_value<'b>(bytes: &'b [u8], key: &[u8; KEY]) -> Option<&'b [u8]> {
-    let (value, rest) = bytes.strip_prefix(b"$64\r\n")?.split_at_checked(VALUE)?;
+    let head: &[u8] = match value_len(key) {
+        LARGE_VALUE => b"$1048576\r\n",
+        _ => b"$64\r\n",
+    };
+    let (value, rest) = bytes.strip_prefix(head)?.split_at_checked(value_len(key))?;
     is_value_of(value, key).then(|| rest.strip_prefix(b"\r\n"))?
 }
 
@@ -121,7 +147,14 @@ mod tests {
     use super::*;
     use crate::wire::{KEYS_OF_A_CLIENT, Wire};
 
-    const ALL: [Command; 3] = [Command::Get, Command::Set, Command::Mget];
+    const SMALL: [Command; 3] = [Command::Get, Command::Set, Command::Mget];
+    const ALL: [Command; 5] = [
+        Command::Get,
+        Command::Set,
+        Command::Mget,
+        Command::GetLarge,
+        Command::SetLarge,
+    ];
 
     fn request(command: Command, connection: u32, id: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -157,7 +190,7 @@ mod tests {
             assert!(command.check(&right, 3, 5).is_ok(), "{command}");
             assert!(command.check(b"-ERR no\r\n", 3, 5).is_err(), "{command}");
         }
-        for command in [Command::Get, Command::Mget] {
+        for command in [Command::Get, Command::Mget, Command::GetLarge] {
             let right = answer(command, 3, 5);
             assert!(command.check(&right, 4, 5).is_err(), "{command}");
             assert!(command.check(&right, 3, 6).is_err(), "{command}");
@@ -181,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_message_is_whole_only_at_its_last_byte() {
-        for command in ALL {
+        for command in SMALL {
             for bytes in [request(command, 0, 1), answer(command, 0, 1)] {
                 for cut in 0..bytes.len() {
                     assert!(split::<Redis>(&bytes[..cut]).unwrap().is_none(), "{cut}");

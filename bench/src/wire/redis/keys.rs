@@ -2,14 +2,38 @@
 
 pub(super) const KEY: usize = 16;
 pub(super) const VALUE: usize = 64;
+/// Of keys that begin with `large`.
+pub(super) const LARGE_VALUE: usize = 1024 * 1024;
 /// A client uses its keys in turn; more than it ever has in flight.
 pub(crate) const KEYS_OF_A_CLIENT: u64 = 128;
 
-/// What follows the key in its value.
-pub(super) const PADDING: [u8; VALUE - KEY] = [b'x'; VALUE - KEY];
+/// What follows the key in its value, where that is as long as it can be.
+static PADDING: [u8; LARGE_VALUE - KEY] = [b'x'; LARGE_VALUE - KEY];
+
+/// Bytes of the value of `key`.
+pub(super) fn value_len(key: &[u8; KEY]) -> usize {
+    match key.starts_with(b"large") {
+        true => LARGE_VALUE,
+        false => VALUE,
+    }
+}
+
+/// What follows `key` in its value.
+pub(super) fn padding(key: &[u8; KEY]) -> &'static [u8] {
+    PADDING.get(..value_len(key) - KEY).unwrap_or_default()
+}
 
 pub(super) fn is_value_of(value: &[u8], key: &[u8]) -> bool {
-    value.strip_prefix(key) == Some(&PADDING)
+    let padding = key.try_into().map(padding);
+    padding.is_ok_and(|padding| value.strip_prefix(key) == Some(padding))
+}
+
+/// `large:00049:0127`, whose value is large.
+pub(super) fn large_key(connection: u32, id: u64) -> [u8; KEY] {
+    let mut key = key(connection, id);
+    let [start @ .., _, _, _, _, _, _, _, _, _, _, _] = &mut key;
+    start.copy_from_slice(b"large");
+    key
 }
 
 /// `bench:00049:0127`.

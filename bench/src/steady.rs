@@ -2,49 +2,41 @@
 //! into it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use mio::net::TcpStream;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use rustix::net::{AddressFamily, SocketType};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use anyhow::{Result, bail};
+use mio::{Events, Poll, Token};
 
 use crate::link::{Inbound, Link, SCRATCH};
+use crate::pace::{Pace, dial};
 use crate::wire::{Answers, Exchange, Request, WrongAnswer};
 
 /// An answer later than this ends the run.
 const PATIENCE: Duration = Duration::from_secs(10);
-const TIMER: Token = Token(usize::MAX);
 
 /// What is sent how often.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rhythm {
+pub(crate) struct Rhythm {
     /// Each has a loopback address of its own, for proxies that hash it.
-    pub(super) connections: u8,
+    pub(crate) connections: u8,
     /// Between two requests, on whatever connection is next.
-    pub(super) interval: Duration,
-    pub(super) request: Request,
+    pub(crate) interval: Duration,
+    pub(crate) request: Request,
 }
 
 /// A request that was answered as it should be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
-    pub(super) sent: Instant,
-    pub(super) latency: Duration,
+pub(crate) struct Answered {
+    /// When it was due, whether it could be sent then or not.
+    pub(crate) due: Instant,
+    pub(crate) latency: Duration,
 }
 
 /// Open connections and a clock.
-pub(super) struct Steady {
+pub(crate) struct Steady {
     poll: Poll,
-    timer: OwnedFd,
+    pace: Pace,
     lanes: Vec<Lane>,
     exchange: Box<dyn Exchange>,
     /// Which lane is next.
@@ -62,28 +54,23 @@ struct Lane {
 }
 
 impl Steady {
-    pub(super) fn connect(target: SocketAddr, rhythm: Rhythm) -> Result<Self> {
-        let SocketAddr::V4(target) = target else {
-            bail!("{target} is not reached from 127.0.0.0/8");
-        };
+    pub(crate) fn connect(target: SocketAddr, rhythm: Rhythm) -> Result<Self> {
         let poll = Poll::new()?;
         let lanes = (0..rhythm.connections.max(1)).map(|number| {
             let stream = dial(Ipv4Addr::new(127, 0, 1, number), target)?;
             let token = Token(number.into());
             Ok(Lane {
-                link: Link::new(TcpStream::from_std(stream), poll.registry(), token)?,
+                link: Link::new(stream, poll.registry(), token)?,
                 number: number.into(),
                 next_id: 0,
                 sent: Vec::new(),
             })
         });
         let lanes = lanes.collect::<io::Result<_>>()?;
-        let timer = ticks(rhythm.interval)?;
-        poll.registry()
-            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        let pace = Pace::start(rhythm.interval, poll.registry())?;
         Ok(Self {
             poll,
-            timer,
+            pace,
             lanes,
             exchange: rhythm.request.exchange(),
             turn: 0,
@@ -93,12 +80,12 @@ impl Steady {
     }
 
     /// Sends until `over`, then waits for what is in flight.
-    pub(super) fn run(mut self, over: &AtomicBool) -> Result<Vec<Answered>> {
+    pub(crate) fn run(mut self, over: impl Fn() -> bool) -> Result<Vec<Answered>> {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; SCRATCH];
         let mut last = Instant::now();
         loop {
-            let is_over = over.load(Ordering::Relaxed);
+            let is_over = over();
             if is_over && self.in_flight == 0 {
                 return Ok(self.answered);
             }
@@ -108,7 +95,7 @@ impl Steady {
             }
             for event in &events {
                 match event.token() {
-                    TIMER => self.tick(is_over)?,
+                    Pace::TOKEN => self.tick(is_over)?,
                     Token(number) => {
                         self.receive(number, &mut scratch)?;
                         last = Instant::now();
@@ -122,19 +109,13 @@ impl Steady {
     }
 
     fn tick(&mut self, is_over: bool) -> Result<()> {
-        let mut ticks = [0; 8];
-        match rustix::io::read(&self.timer, &mut ticks) {
-            Err(rustix::io::Errno::AGAIN) => return Ok(()),
-            other => other.context("read the timer")?,
-        };
-        let ticks = match is_over {
-            true => 0,
-            false => u64::from_ne_bytes(ticks),
-        };
-        for _ in 0..ticks {
+        for due in self.pace.due()? {
+            if is_over {
+                break;
+            }
             self.turn = (self.turn + 1) % self.lanes.len();
             if let Some(lane) = self.lanes.get_mut(self.turn) {
-                lane.send(self.exchange.as_ref())?;
+                lane.send(self.exchange.as_ref(), due)?;
                 self.in_flight += 1;
             }
         }
@@ -153,9 +134,9 @@ impl Steady {
 }
 
 impl Lane {
-    fn send(&mut self, exchange: &dyn Exchange) -> io::Result<()> {
+    fn send(&mut self, exchange: &dyn Exchange, due: Instant) -> io::Result<()> {
         exchange.append_request(self.link.out(), self.number, self.next_id);
-        self.sent.push((self.next_id, Instant::now()));
+        self.sent.push((self.next_id, due));
         self.next_id += 1;
         self.link.flush()
     }
@@ -173,7 +154,7 @@ impl Lane {
                 Inbound::Bytes { bytes, more } => (bytes, more),
             };
             let now = Instant::now();
-            let mut rest = bytes;
+            let mut rest = &*bytes;
             while let Some((answer, after)) = exchange.split(rest)? {
                 rest = after;
                 let index = match exchange.answers(answer)? {
@@ -188,14 +169,15 @@ impl Lane {
                 if index >= self.sent.len() {
                     bail!("an answer that nobody asked for");
                 }
-                let (id, sent) = self.sent.remove(index);
+                let (id, due) = self.sent.remove(index);
                 exchange.check(answer, self.number, id)?;
                 answered.push(Answered {
-                    sent,
-                    latency: now - sent,
+                    due,
+                    latency: now.saturating_duration_since(due),
                 });
             }
-            self.link.keep(rest);
+            let left = rest.len();
+            self.link.keep(bytes, left);
             if !more {
                 break;
             }
@@ -205,31 +187,11 @@ impl Lane {
     }
 }
 
-fn dial(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<std::net::TcpStream> {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    rustix::net::bind(&socket, &SocketAddrV4::new(from, 0))?;
-    rustix::net::connect(&socket, &to)?;
-    let stream = std::net::TcpStream::from(socket);
-    stream.set_nonblocking(true)?;
-    Ok(stream)
-}
-
-/// A descriptor that is readable once an interval.
-fn ticks(interval: Duration) -> io::Result<OwnedFd> {
-    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
-    let interval = Timespec::try_from(interval).map_err(io::Error::other)?;
-    let times = Itimerspec {
-        it_interval: interval,
-        it_value: interval,
-    };
-    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
-    Ok(timer)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     use super::*;
@@ -250,7 +212,7 @@ mod tests {
         let over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&over);
         let started = Instant::now();
-        let traffic = thread::spawn(move || steady.run(&seen).unwrap());
+        let traffic = thread::spawn(move || steady.run(|| seen.load(Ordering::Relaxed)).unwrap());
         thread::sleep(Duration::from_millis(50));
         over.store(true, Ordering::Relaxed);
         let answered = traffic.join().unwrap();
