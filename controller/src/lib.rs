@@ -3,6 +3,7 @@
 pub mod ads;
 pub mod check;
 mod controller;
+pub mod crd;
 mod diagnostic;
 pub mod explain;
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod connection_pool;
 mod creation;
 mod decode;
 mod destination_rule;
+mod dubbo_authorization_policy;
 mod duration;
 mod gateway;
 mod gateways;
@@ -26,7 +27,7 @@ mod service_entry;
 pub(crate) mod shape;
 mod shown;
 
-pub(crate) use application_protocol::ApplicationProtocol;
+pub(crate) use application_protocol::{APPLICATION_PROTOCOL, ApplicationProtocol};
 pub(crate) use connection_pool::{ConnectionPool, Keepalive, Tcp};
 pub(crate) use decode::nearest;
 pub(crate) use destination_rule::{
@@ -34,6 +35,7 @@ pub(crate) use destination_rule::{
     Subset, Tls, TrafficPolicy, Warmup,
 };
 pub(crate) use gateway::{Gateway, Server, ServerTls};
+pub(crate) use dubbo_authorization_policy::DUBBO_AUTHORIZATION_POLICY;
 pub use id::{Kind, ObjectRef};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
@@ -47,7 +49,8 @@ pub(crate) use metadata::Metadata;
 pub(crate) use name::is_resolvable;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{
-    Auth, Buffering, Fault, Mode, RedisDestination, RedisRoute, RedisService, SecretReference, Seed,
+    Auth, Buffering, Fault, Mode, REDIS_DESTINATION, REDIS_SERVICE, RedisDestination, RedisRoute,
+    RedisService, SecretReference, Seed,
 };
 pub(crate) use secret::{Hidden, Secret};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
