@@ -18,6 +18,8 @@ mod source;
 mod translate;
 mod yaml;
 
+#[cfg(feature = "kubernetes")]
+pub use controller::KubernetesController;
 pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};

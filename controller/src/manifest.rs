@@ -14,6 +14,7 @@ mod duration;
 mod gateway;
 mod gateways;
 mod id;
+mod kubernetes;
 mod locality;
 mod matching;
 mod mesh_config;
@@ -34,19 +35,24 @@ pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, HealthCheck, OutlierDetection, RetryBudget, Simple,
     Subset, Tls, TrafficPolicy, Warmup,
 };
-pub(crate) use gateway::{Gateway, Server, ServerTls};
 pub(crate) use dubbo_authorization_policy::DUBBO_AUTHORIZATION_POLICY;
+pub(crate) use gateway::{Gateway, Server, ServerTls};
 pub use id::{Kind, ObjectRef};
+pub(crate) use kubernetes::{EndpointSlice, KubernetesService, Pod, SliceEndpoint};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
 pub(crate) use meltemi_policy::words::one_of;
 pub(crate) use mesh_config::MeshConfig;
+#[cfg(feature = "kubernetes")]
+pub(crate) use mesh_config::NAME as MESH_CONFIG;
 pub(crate) use meta_router::{
     Abort, AbortStatus, AdaptiveConcurrency, Delay, Destination, GlobalRateLimit, META_ROUTER,
     MetaRouter, Mutation, RateLimitService, Retries, RetryOn, Route, RouteFault,
 };
 pub(crate) use metadata::Metadata;
 pub(crate) use name::is_resolvable;
+#[cfg(feature = "kubernetes")]
+pub(crate) use object::decode_tree;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{
     Auth, Buffering, Fault, Mode, REDIS_DESTINATION, REDIS_SERVICE, RedisDestination, RedisRoute,
@@ -101,6 +107,11 @@ pub(crate) enum Spec {
     WorkloadEntry(WorkloadEntry),
     DestinationRule(DestinationRule),
     Secret(Secret),
+    Service(KubernetesService),
+    EndpointSlice(EndpointSlice),
+    Pod(Pod),
+    /// What acts of it is in its metadata.
+    Node,
     RedisDestination(RedisDestination),
     RedisService(RedisService),
 }

@@ -4,9 +4,11 @@
 //! test.
 
 mod api_server;
+mod controller;
 mod kubectl;
 mod programs;
 
 pub use api_server::ApiServer;
+pub use controller::Controller;
 pub use kubectl::Answer;
 pub use programs::Programs;
