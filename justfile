@@ -31,7 +31,8 @@ lint:
 invariants:
     scripts/check-invariants
 
-# Rewrite the generated protobuf code, and the pages that are made of tables in the code.
+# Rewrite the generated protobuf code, and the pages and CRDs that are made of tables in the code.
 gen:
     cargo run --package meltemi-proto-codegen
     cargo run --package meltemi-controller --example reference
+    cargo run --package meltemi-controller --example crds

@@ -10,6 +10,9 @@ use crate::diagnostic::{Code, Diagnostic, Place, SourceFile};
 use crate::manifest::{Decoded, Kind, Object, ObjectRef, decode_file};
 use crate::source::Contents;
 
+#[cfg(feature = "kubernetes")]
+mod objects;
+
 /// What the sources hold, decoded, file by file.
 #[derive(Debug, Default)]
 pub(crate) struct Index {

@@ -3,6 +3,7 @@
 pub mod ads;
 pub mod check;
 mod controller;
+pub mod crd;
 mod diagnostic;
 pub mod explain;
 #[cfg(test)]
@@ -17,6 +18,8 @@ mod source;
 mod translate;
 mod yaml;
 
+#[cfg(feature = "kubernetes")]
+pub use controller::KubernetesController;
 pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};

@@ -9,10 +9,12 @@ mod connection_pool;
 mod creation;
 mod decode;
 mod destination_rule;
+mod dubbo_authorization_policy;
 mod duration;
 mod gateway;
 mod gateways;
 mod id;
+mod kubernetes;
 mod locality;
 mod matching;
 mod mesh_config;
@@ -26,28 +28,35 @@ mod service_entry;
 pub(crate) mod shape;
 mod shown;
 
-pub(crate) use application_protocol::ApplicationProtocol;
+pub(crate) use application_protocol::{APPLICATION_PROTOCOL, ApplicationProtocol};
 pub(crate) use connection_pool::{ConnectionPool, Keepalive, Tcp};
 pub(crate) use decode::nearest;
 pub(crate) use destination_rule::{
     ConsistentHash, DestinationRule, HashTable, HealthCheck, OutlierDetection, RetryBudget, Simple,
     Subset, Tls, TrafficPolicy, Warmup,
 };
+pub(crate) use dubbo_authorization_policy::DUBBO_AUTHORIZATION_POLICY;
 pub(crate) use gateway::{Gateway, Server, ServerTls};
 pub use id::{Kind, ObjectRef};
+pub(crate) use kubernetes::{EndpointSlice, KubernetesService, Pod, SliceEndpoint};
 pub(crate) use locality::LocalitySetting;
 pub(crate) use matching::{Alternative, Source};
 pub(crate) use meltemi_policy::words::one_of;
 pub(crate) use mesh_config::MeshConfig;
+#[cfg(feature = "kubernetes")]
+pub(crate) use mesh_config::NAME as MESH_CONFIG;
 pub(crate) use meta_router::{
     Abort, AbortStatus, AdaptiveConcurrency, Delay, Destination, GlobalRateLimit, META_ROUTER,
     MetaRouter, Mutation, RateLimitService, Retries, RetryOn, Route, RouteFault,
 };
 pub(crate) use metadata::Metadata;
 pub(crate) use name::is_resolvable;
+#[cfg(feature = "kubernetes")]
+pub(crate) use object::decode_tree;
 pub(crate) use object::{Decoded, decode_file};
 pub(crate) use redis::{
-    Auth, Buffering, Fault, Mode, RedisDestination, RedisRoute, RedisService, SecretReference, Seed,
+    Auth, Buffering, Fault, Mode, REDIS_DESTINATION, REDIS_SERVICE, RedisDestination, RedisRoute,
+    RedisService, SecretReference, Seed,
 };
 pub(crate) use secret::{Hidden, Secret};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
@@ -98,6 +107,11 @@ pub(crate) enum Spec {
     WorkloadEntry(WorkloadEntry),
     DestinationRule(DestinationRule),
     Secret(Secret),
+    Service(KubernetesService),
+    EndpointSlice(EndpointSlice),
+    Pod(Pod),
+    /// What acts of it is in its metadata.
+    Node,
     RedisDestination(RedisDestination),
     RedisService(RedisService),
 }

@@ -85,6 +85,7 @@ fn takes(takes: &Takes) -> String {
     match takes {
         Takes::Text => "a text".to_owned(),
         Takes::Boolean => "`true` or `false`".to_owned(),
+        Takes::Scalar => "a text, a number or a boolean".to_owned(),
         Takes::Integer {
             least: i64::MIN,
             most: i64::MAX,

@@ -159,7 +159,9 @@ fn told(
 /// One mistake is said once.
 fn follows(code: Code, refused: &Refused) -> bool {
     let absent: &[Kind] = match code {
-        Code::UnknownHost | Code::UnknownPort => &[Kind::ServiceEntry, Kind::ApplicationProtocol],
+        Code::UnknownHost | Code::UnknownPort => {
+            &[Kind::ServiceEntry, Kind::Service, Kind::ApplicationProtocol]
+        }
         Code::UnknownProtocol => &[Kind::ApplicationProtocol],
         Code::UnknownSubset | Code::LocalityInactive => &[Kind::DestinationRule],
         Code::UnknownGateway | Code::NoMatchingServer => &[Kind::Gateway, Kind::ServiceEntry],

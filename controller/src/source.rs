@@ -1,4 +1,4 @@
-//! Where objects come from. Today: files and directories, or standard input.
+//! Where objects come from: files and directories, or standard input; or the API server of a cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, SourceFile};
 
 pub(crate) mod directory;
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes;
 
 /// Everything that a source holds at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]

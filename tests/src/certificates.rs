@@ -64,6 +64,16 @@ impl Authority {
         self.sign(params(name, names))
     }
 
+    /// One whose subject is a member of a group, which Kubernetes reads there.
+    #[must_use]
+    pub fn issue_member(&self, name: &str, group: &str) -> Pair {
+        let mut params = params(name, &[]);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
+        self.sign(params)
+    }
+
     /// One that is not valid any more.
     #[must_use]
     pub fn issue_expired(&self, name: &str, names: &[&str]) -> Pair {
@@ -111,4 +121,14 @@ impl Authority {
         let list = list.signed_by(&self.issuer).expect("a revocation list");
         list.pem().expect("in PEM")
     }
+}
+
+/// The two halves of a key that signs tokens, in PEM.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn service_account_key() -> (String, String) {
+    let key = KeyPair::generate().expect("a key");
+    (key.serialize_pem(), key.public_key_pem())
 }

@@ -12,6 +12,7 @@ mod envoy;
 pub mod history;
 mod http;
 mod initiator;
+pub mod kubernetes;
 mod manifests;
 mod meltemi;
 mod orders;

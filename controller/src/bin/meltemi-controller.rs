@@ -1,4 +1,4 @@
-//! The control plane by itself: reads manifests, watches them, and serves xDS over TCP.
+//! The control plane by itself: reads manifests or watches a cluster, and serves xDS over TCP.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -6,30 +6,34 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use clap::Parser;
-use meltemi_controller::ads::Server;
-use meltemi_controller::{AttributeDef, Controller, Event, ProtocolSchema, Settings};
+use clap::{Args, Parser};
+use meltemi_controller::ads::{Rejection, Resources, Server};
+use meltemi_controller::check::Report;
+use meltemi_controller::{
+    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tracing::{error, info};
 
-/// Serves the manifests of a directory to Meltemi proxies.
+/// Serves the objects of a cluster, or the manifests of a directory, to Meltemi proxies.
 ///
-/// Reads MetaRouter, ApplicationProtocol, Gateway, ServiceEntry, WorkloadEntry and DestinationRule
-/// manifests, watches them for changes, and serves what is valid of them over xDS. A proxy asks for
-/// it with `meltemi proxy --xds ADDR`.
+/// Reads MetaRouter, ApplicationProtocol, RedisService, RedisDestination, Gateway, ServiceEntry,
+/// WorkloadEntry, DestinationRule, Service and EndpointSlice objects, watches them for changes, and
+/// serves what is valid of them over xDS. A proxy asks for it with `meltemi proxy --xds ADDR`.
 ///
-/// Exits with 1 if the first load finds an error; after that, an invalid change is reported and
+/// Of a cluster nothing is served before everything was read once. Of a directory the first load
+/// ends the process with 1 if it finds an error; after that, an invalid change is reported and
 /// changes nothing.
 #[derive(Debug, Parser)]
 #[command(name = "meltemi-controller", version)]
 struct Arguments {
-    /// A file, a directory with all its subdirectories, or `-` for standard input; repeatable.
-    #[arg(short, long = "file", value_name = "PATH", required = true)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    source: Source,
 
     /// Where proxies connect; port 0 is the system's choice. The address is printed.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15010")]
@@ -48,6 +52,23 @@ struct Arguments {
     root_namespace: String,
 }
 
+/// Where objects come from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A file, a directory with all its subdirectories, or `-` for standard input; repeatable.
+    #[arg(short, long = "file", value_name = "PATH")]
+    files: Vec<PathBuf>,
+
+    /// The cluster of this kubeconfig's current context.
+    #[arg(long, value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The cluster that this pod runs in, as its service account.
+    #[arg(long)]
+    in_cluster: bool,
+}
+
 /// A proxy that rejects much at once is not heard out: what is dropped is in the log.
 const REJECTIONS: usize = 64;
 
@@ -61,44 +82,18 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
-    let mut controller = Controller::open(&arguments.files, settings);
-    let first = controller.load();
-    if !first.report.diagnostics.is_empty() {
-        tell(&first.report);
-    }
-    if !first.report.is_valid() {
-        bail!("the manifests have errors");
-    }
+    let (resources, served) = watch::channel(None);
+    let (rejected, rejections) = mpsc::channel(REJECTIONS);
+    let (events, log) = mpsc::channel(1);
+    let channels = (resources, rejections, events);
+    let first = run(arguments.source, settings, channels).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
-    let (resources, served) = watch::channel(Some(first.resources));
-    let (rejected, rejections) = mpsc::channel(REJECTIONS);
-    let (events, mut log) = mpsc::channel(1);
-    tokio::spawn(controller.run(resources, rejections, events));
-    tokio::spawn(async move {
-        let mut last = first.report;
-        while let Some(event) = log.recv().await {
-            match event {
-                Event::Changed(report) => {
-                    report
-                        .since(&last)
-                        .into_iter()
-                        .for_each(|d| tell(format_args!("{d}\n")));
-                    info!(
-                        objects = report.objects,
-                        errors = report.errors(),
-                        "manifests changed"
-                    );
-                    last = report;
-                }
-                Event::Rejected(diagnostic) => error!("{diagnostic}"),
-            }
-        }
-    });
+    tokio::spawn(report(first, log));
     let stop = async {
         if let Err(error) = terminated().await {
             error!(%error, "signals cannot be received");
@@ -108,6 +103,59 @@ async fn main() -> anyhow::Result<()> {
         .serve(TcpListenerStream::new(listener), stop)
         .await?;
     Ok(())
+}
+
+/// What a controller publishes, hears and says.
+type Channels = (
+    watch::Sender<Option<Arc<Resources>>>,
+    mpsc::Receiver<Rejection>,
+    mpsc::Sender<Event>,
+);
+
+/// Starts the controller. What its first load found has been told.
+async fn run(
+    source: Source,
+    settings: Settings,
+    (resources, rejections, events): Channels,
+) -> anyhow::Result<Report> {
+    if source.files.is_empty() {
+        let kubeconfig = source.kubeconfig.as_deref();
+        let controller = KubernetesController::watch(kubeconfig, settings).await?;
+        tokio::spawn(controller.run(resources, rejections, events));
+        return Ok(Report::default());
+    }
+    let mut controller = Controller::open(&source.files, settings);
+    let first = controller.load();
+    if !first.report.diagnostics.is_empty() {
+        tell(&first.report);
+    }
+    if !first.report.is_valid() {
+        bail!("the manifests have errors");
+    }
+    resources.send_replace(Some(first.resources));
+    tokio::spawn(controller.run(resources, rejections, events));
+    Ok(first.report)
+}
+
+/// Says what is new, of what a controller has to say.
+async fn report(mut last: Report, mut log: mpsc::Receiver<Event>) {
+    while let Some(event) = log.recv().await {
+        match event {
+            Event::Changed(report) => {
+                report
+                    .since(&last)
+                    .into_iter()
+                    .for_each(|d| tell(format_args!("{d}\n")));
+                info!(
+                    objects = report.objects,
+                    errors = report.errors(),
+                    "objects changed"
+                );
+                last = report;
+            }
+            Event::Rejected(diagnostic) => error!("{diagnostic}"),
+        }
+    }
 }
 
 /// Rules can be checked against a protocol's attributes only where its plugin is linked; here every

@@ -4,6 +4,11 @@ use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use tokio::time::timeout;
 
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
+use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::meltemi::config::v1::Service;
+use prost::Name as _;
+
 use super::*;
 use crate::fixture::{Fixture, ROUTER, redis_settings, settings};
 

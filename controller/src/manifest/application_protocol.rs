@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::decode::{Decoder, Field, Fields};
+use super::decode::{Decoder, Fields};
+use super::shape::{Described, Shape, Takes};
 use super::{Located, name};
 use crate::yaml::Node;
 
@@ -26,14 +27,30 @@ impl ApplicationProtocol {
     }
 }
 
-const FIELDS: &[Field] = &[
-    Field::InForce("protocol"),
-    Field::InForce("codec"),
-    Field::InForce("settings"),
-];
+pub(crate) static APPLICATION_PROTOCOL: Shape = Shape {
+    name: "ApplicationProtocol",
+    meaning: "Which plugin speaks a protocol by name.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("protocol", Takes::Text, "the name that port names use").required(),
+        Described::new(
+            "codec",
+            Takes::Text,
+            "the plugin: its id, or Aeraki's name for it (`aeraki.meta_protocol.codec.dubbo`)",
+        )
+        .required(),
+        Described::new(
+            "settings",
+            Takes::Map(&Takes::Scalar),
+            "our addition: what the plugin is told about each service of this protocol, by name. Which \
+             names there are the plugin says",
+        ),
+    ],
+};
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ApplicationProtocol> {
-    let fields = d.fields("spec", spec, FIELDS);
+    let fields = d.fields("spec", spec, &APPLICATION_PROTOCOL);
     let protocol = fields.required(d, "protocol");
     let protocol = protocol.filter(|p| d.check_name("spec.protocol", p, &name::WORD));
     let codec = fields.required(d, "codec");

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::decode::{Decoder, Field, Fields};
+use super::shape::{Described, Shape, Takes};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 
@@ -61,19 +62,66 @@ pub(crate) struct Http {
 
 const POOL: &[Field] = &[Field::InForce("tcp"), Field::InForce("http")];
 
-const TCP: &[Field] = &[
-    Field::InForce("maxConnections"),
-    Field::InForce("connectTimeout"),
-    Field::InForce("tcpKeepalive"),
-    Field::InForce("maxConnectionDuration"),
-    Field::InForce("idleTimeout"),
-];
+pub(super) static TCP: Shape = Shape {
+    name: "TcpSettings",
+    meaning: "As in Istio's DestinationRule.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "maxConnections",
+            Takes::Integer {
+                least: 0,
+                most: MOST,
+            },
+            "so many connections at most, over all workers",
+        )
+        .absent("no limit; so is 0"),
+        Described::new(
+            "connectTimeout",
+            Takes::Duration,
+            "how long an attempt to connect may take",
+        )
+        .absent("10s with a RedisDestination, 5s without"),
+        Described::new(
+            "tcpKeepalive",
+            Takes::Mapping(&KEEPALIVE),
+            "probes on connections that say nothing",
+        )
+        .absent("none"),
+        Described::new(
+            "maxConnectionDuration",
+            Takes::Duration,
+            "how long a connection of a client may last",
+        )
+        .absent("no limit"),
+        Described::new(
+            "idleTimeout",
+            Takes::Duration,
+            "how long a connection of a client may say nothing",
+        )
+        .absent("1h"),
+    ],
+};
 
-const KEEPALIVE: &[Field] = &[
-    Field::InForce("probes"),
-    Field::InForce("time"),
-    Field::InForce("interval"),
-];
+static KEEPALIVE: Shape = Shape {
+    name: "TcpKeepalive",
+    meaning: "What is not given is the system's.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "probes",
+            Takes::Integer {
+                least: 0,
+                most: MOST_PROBES,
+            },
+            "so many without an answer end a connection",
+        ),
+        Described::new("time", Takes::Duration, "after so long the first is sent"),
+        Described::new("interval", Takes::Duration, "between two of them"),
+    ],
+};
 
 const HTTP: &[Field] = &[
     Field::InForce("http1MaxPendingRequests"),
@@ -106,7 +154,7 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> ConnectionPool {
 }
 
 pub(super) fn tcp(d: &mut Decoder, node: &Node) -> Tcp {
-    let fields = d.fields("connectionPool.tcp", node, TCP);
+    let fields = d.fields("connectionPool.tcp", node, &TCP);
     Tcp {
         connect_timeout: fields.duration(d, "connectTimeout"),
         max_connections: limit(d, &fields, "maxConnections"),
@@ -117,7 +165,7 @@ pub(super) fn tcp(d: &mut Decoder, node: &Node) -> Tcp {
 }
 
 fn keepalive(d: &mut Decoder, node: &Node) -> Keepalive {
-    let fields = d.fields("tcpKeepalive", node, KEEPALIVE);
+    let fields = d.fields("tcpKeepalive", node, &KEEPALIVE);
     let probes = fields.integer(d, "probes", 0..=MOST_PROBES);
     let probes = probes.and_then(|n| u32::try_from(n.value).ok());
     Keepalive {

@@ -26,6 +26,8 @@ pub(super) enum Field {
 pub(super) enum Known {
     Names(&'static [Field]),
     Shape(&'static Shape),
+    /// Those of Kubernetes' own kinds, of which there are more each year.
+    Any,
 }
 
 impl From<&'static [Field]> for Known {
@@ -45,6 +47,7 @@ impl Known {
         match self {
             Self::Names(names) => names.to_vec(),
             Self::Shape(shape) => shape.fields.iter().map(|it| it.field).collect(),
+            Self::Any => vec![],
         }
     }
 
@@ -61,7 +64,7 @@ impl Known {
 
     fn described(self, name: &str) -> Option<&'static Described> {
         match self {
-            Self::Names(_) => None,
+            Self::Names(_) | Self::Any => None,
             Self::Shape(shape) => shape.field(name),
         }
     }
@@ -148,6 +151,9 @@ impl Decoder {
             known,
             is_mapping,
         };
+        if matches!(known, Known::Any) {
+            return fields;
+        }
         let known = known.all();
         for entry in entries.iter().filter(|e| e.value.value != Value::Null) {
             let name = fields.path_of(&entry.key);

@@ -16,6 +16,10 @@ pub enum Kind {
     WorkloadEntry,
     DestinationRule,
     Secret,
+    Service,
+    EndpointSlice,
+    Pod,
+    Node,
     RedisDestination,
     RedisService,
     MetaRouter,
@@ -31,6 +35,10 @@ impl Kind {
         Self::WorkloadEntry,
         Self::DestinationRule,
         Self::Secret,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Pod,
+        Self::Node,
         Self::RedisDestination,
         Self::RedisService,
         Self::MetaRouter,
@@ -46,6 +54,10 @@ impl Kind {
             Self::WorkloadEntry => "WorkloadEntry",
             Self::DestinationRule => "DestinationRule",
             Self::Secret => "Secret",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Pod => "Pod",
+            Self::Node => "Node",
             Self::RedisDestination => "RedisDestination",
             Self::RedisService => "RedisService",
             Self::MetaRouter => "MetaRouter",
@@ -57,7 +69,13 @@ impl Kind {
         match self {
             Self::ApplicationProtocol | Self::MetaRouter => "metaprotocol.aeraki.io",
             Self::RedisDestination | Self::RedisService => "redis.aeraki.io",
-            Self::ConfigMap | Self::Namespace | Self::Secret => "",
+            Self::ConfigMap
+            | Self::Namespace
+            | Self::Secret
+            | Self::Service
+            | Self::Pod
+            | Self::Node => "",
+            Self::EndpointSlice => "discovery.k8s.io",
             _ => "networking.istio.io",
         }
     }
@@ -68,14 +86,23 @@ impl Kind {
             | Self::MetaRouter
             | Self::RedisDestination
             | Self::RedisService => &["v1alpha1"],
-            Self::ConfigMap | Self::Namespace | Self::Secret => &["v1"],
+            Self::ConfigMap
+            | Self::Namespace
+            | Self::Secret
+            | Self::Service
+            | Self::EndpointSlice
+            | Self::Pod
+            | Self::Node => &["v1"],
             _ => &["v1", "v1beta1", "v1alpha3"],
         }
     }
 
     /// Whether objects of this kind live in a namespace.
     pub(crate) const fn is_namespaced(self) -> bool {
-        !matches!(self, Self::ApplicationProtocol | Self::Namespace)
+        !matches!(
+            self,
+            Self::ApplicationProtocol | Self::Namespace | Self::Node
+        )
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct MeshConfig {
 }
 
 /// The ConfigMap that istiod reads.
-pub(super) const NAME: &str = "istio";
+pub(crate) const NAME: &str = "istio";
 const FIELD: &str = "mesh";
 const IN_FORCE: [&str; 2] = ["localityLbSetting", "dnsRefreshRate"];
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::decode::{Decoder, Field, Fields, nearest};
+use super::decode::{Decoder, Field, Fields, Known, nearest};
 use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
-    Located, Object, Spec, application_protocol, destination_rule, gateway, mesh_config,
-    meta_router, redis, secret, service_entry, shown,
+    Located, Object, Spec, application_protocol, destination_rule, gateway, kubernetes,
+    mesh_config, meta_router, redis, secret, service_entry, shown,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::yaml::{self, Node};
@@ -44,6 +44,16 @@ pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
         }
     }
     decoded
+}
+
+/// An object that an API server holds. It is not a list, and nothing of it is shown.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn decode_tree(file: &Arc<SourceFile>, tree: &Node) -> Decoded {
+    let mut decoded = vec![];
+    decode_document(file, tree, None, &mut decoded);
+    decoded
+        .pop()
+        .unwrap_or_else(|| refused(Decoder::new(file.clone()), tree.at))
 }
 
 fn refused(d: Decoder, at: Position) -> Decoded {
@@ -122,6 +132,9 @@ fn decode_document(
     let fields = match known {
         Kind::ConfigMap => d.fields("", node, CONFIG_MAP),
         Kind::Secret => d.fields("", node, SECRET),
+        Kind::Service | Kind::EndpointSlice | Kind::Pod | Kind::Node => {
+            d.fields("", node, Known::Any)
+        }
         _ => d.fields("", node, OBJECT),
     };
     let (identity, metadata) = metadata::decode(&mut d, &fields, known);
@@ -267,6 +280,11 @@ fn decode_spec(
         Kind::Secret => return Some(Spec::Secret(secret::decode(d, object))),
         Kind::ConfigMap => return config_map(d, object),
         Kind::Namespace => return Some(Spec::Namespace),
+        Kind::Node => return Some(Spec::Node),
+        Kind::Pod => return Some(Spec::Pod(kubernetes::pod(d, object))),
+        Kind::EndpointSlice => {
+            return kubernetes::endpoint_slice(d, object, metadata).map(Spec::EndpointSlice);
+        }
         _ => {}
     }
     let Some(spec) = object.node("spec") else {
@@ -284,10 +302,16 @@ fn decode_spec(
             service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)
         }
         Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
+        Kind::Service => kubernetes::service(d, spec).map(Spec::Service),
         Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
         Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),
-        // They have no spec.
-        Kind::Secret | Kind::ConfigMap | Kind::Namespace => None,
+        // They have no spec, or none that is read here.
+        Kind::Secret
+        | Kind::ConfigMap
+        | Kind::Namespace
+        | Kind::Node
+        | Kind::Pod
+        | Kind::EndpointSlice => None,
     }
 }
 

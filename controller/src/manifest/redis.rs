@@ -5,8 +5,8 @@ mod destination;
 mod service;
 
 pub(crate) use auth::{Auth, SecretReference};
-pub(crate) use destination::{Mode, RedisDestination, Seed};
-pub(crate) use service::{Buffering, Fault, RedisRoute, RedisService};
+pub(crate) use destination::{Mode, REDIS_DESTINATION, RedisDestination, Seed};
+pub(crate) use service::{Buffering, Fault, REDIS_SERVICE, RedisRoute, RedisService};
 
 pub(super) use destination::decode as decode_destination;
 pub(super) use service::decode as decode_service;

@@ -40,6 +40,8 @@ pub(crate) struct Described {
 pub(crate) enum Takes {
     Text,
     Boolean,
+    /// A text, a number or a boolean.
+    Scalar,
     Integer {
         least: i64,
         most: i64,

@@ -31,6 +31,9 @@ impl Need {
                 let mut hosts = entry.hosts.iter();
                 hosts.any(|h| self.is_host(&h.value, namespace))
             }
+            (Self::Host(_), Spec::Service(_)) => {
+                self.is_host(&host::expand(&object.id.name, namespace), namespace)
+            }
             (Self::Subset { host, name }, Spec::DestinationRule(rule)) => {
                 let defines = rule.subsets.iter().any(|s| s.name.value == *name);
                 defines && covers(rule, namespace, host)

@@ -1,4 +1,4 @@
-//! The services, with their ports and endpoints: from ServiceEntries and WorkloadEntries.
+//! The services, with their ports and endpoints: from Services and EndpointSlices, ServiceEntries and WorkloadEntries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,6 +47,7 @@ pub(crate) struct Port {
 }
 
 mod checks;
+mod kubernetes;
 
 impl Services {
     pub(super) fn new(
@@ -56,6 +57,11 @@ impl Services {
         findings: &mut Findings,
     ) -> Self {
         let mut services = Self::default();
+        for service in kubernetes::services(objects, protocols) {
+            traffic_distribution::check(&service.source, findings);
+            checks::interfaces(&service, settings, findings);
+            services.add(service, findings);
+        }
         for (object, entry) in objects_of!(objects, ServiceEntry) {
             checks::ports(object, entry, protocols, findings);
             let workloads = workloads(object, entry, objects);
@@ -63,6 +69,10 @@ impl Services {
             checks::endpoint_ports(object, entry, findings);
             traffic_distribution::check(object, findings);
             for host in &entry.hosts {
+                if let Some(first) = services.of_kubernetes(&host.value) {
+                    findings.at(object, host.at, hidden_entry(&host.value, first));
+                    continue;
+                }
                 let service = service((object, entry), host, objects, protocols, &workloads);
                 checks::interfaces(&service, settings, findings);
                 services.add(service, findings);
@@ -77,6 +87,12 @@ impl Services {
         checks::workload_ports(objects, findings);
         services.check_hosts(findings);
         services
+    }
+
+    /// A Service of Kubernetes stands above a ServiceEntry of its host, wherever that is.
+    fn of_kubernetes(&self, host: &str) -> Option<&Service> {
+        let mut of_host = self.0.values().filter(|service| service.host == host);
+        of_host.find(|service| matches!(service.source.spec, Spec::Service(_)))
     }
 
     fn add(&mut self, service: Service, findings: &mut Findings) {
@@ -146,34 +162,47 @@ fn service(
     let port = |port: &ServicePort| Port {
         number: port.number,
         name: port.name.value.clone(),
-        protocol: match protocols.of_port(&port.name.value) {
-            PortName::Ours(protocol) => Some(protocol),
-            PortName::NotOurs | PortName::Unserved { .. } | PortName::Unknown { .. } => None,
-        },
+        protocol: port_protocol(protocols, &port.name.value),
         endpoints: match names_itself(entry) {
             true => vec![itself(port, host)],
             false => endpoints(port, workloads, entry.resolution),
         },
     };
-    let annotation = |name: &str| object.metadata.annotations.get(name);
-    let interfaces = annotation("interface")
-        .map(|a| a.value.as_str())
-        .unwrap_or_default();
     Service {
         host: host.value.clone(),
         namespace: object.id.namespace.clone(),
         ports: entry.ports.iter().map(port).collect(),
         resolution: entry.resolution,
-        interfaces: interfaces
-            .split(',')
-            .map(|i| i.trim().to_owned())
-            .filter(|i| !i.is_empty())
-            .collect(),
+        interfaces: interfaces(object),
         subject_alt_names: entry.subject_alt_names.clone(),
         distribution: TrafficDistribution::of(object, objects),
         source: object.clone(),
         at: host.at,
     }
+}
+
+/// What its port's name says, where that is one of ours.
+fn port_protocol(protocols: &Protocols, name: &str) -> Option<PortProtocol> {
+    match protocols.of_port(name) {
+        PortName::Ours(protocol) => Some(protocol),
+        PortName::NotOurs | PortName::Unserved { .. } | PortName::Unknown { .. } => None,
+    }
+}
+
+/// Its annotation `interface`.
+fn interfaces(object: &Object) -> Vec<String> {
+    let annotation = object.metadata.annotations.get("interface");
+    let interfaces = annotation.map_or("", |annotation| annotation.value.as_str());
+    let interfaces = interfaces.split(',').map(|it| it.trim().to_owned());
+    interfaces.filter(|it| !it.is_empty()).collect()
+}
+
+fn hidden_entry(host: &str, service: &Service) -> Diagnostic {
+    let message = format!("{host} is the host of {}, which counts", service.source.id);
+    let place = crate::diagnostic::Place::of(&service.source.file, service.at);
+    Diagnostic::warning(Code::DuplicateHost, message)
+        .related("the Service is here", place)
+        .remedy("remove the host, or give it another name")
 }
 
 /// An endpoint, and the object that it is written in.

@@ -43,6 +43,10 @@ fn alternative(conditions: &[AttributeMatch]) -> route::RouteAlternative {
             }
         }
     }
+    // All have to hold. An API server orders what is written as a mapping: whoever reads it from a file serves the same.
+    alternative
+        .metadata
+        .sort_by(|one, other| one.name.cmp(&other.name));
     alternative
 }
 

@@ -1,7 +1,8 @@
 //! `auth`: a user name and a password, written down or in a Secret.
 
-use super::super::decode::{Decoder, Field, Fields};
+use super::super::decode::{Decoder, Fields};
 use super::super::secret::Hidden;
+use super::super::shape::{Described, Shape, Takes};
 use super::super::{Located, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
@@ -25,20 +26,50 @@ pub(crate) struct SecretReference {
     pub(crate) username_field: Option<Located<String>>,
 }
 
-const AUTH: &[Field] = &[Field::InForce("secret"), Field::InForce("plain")];
+pub(super) static AUTH: Shape = Shape {
+    name: "RedisAuth",
+    meaning: "A user name and a password: one of both fields.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "secret",
+            Takes::Mapping(&SECRET),
+            "a Secret of the same namespace that has them",
+        ),
+        Described::new("plain", Takes::Mapping(&PLAIN), "the same, written down"),
+    ],
+};
 
-const PLAIN: &[Field] = &[Field::InForce("username"), Field::InForce("password")];
+static PLAIN: Shape = Shape {
+    name: "RedisPlainAuth",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("username", Takes::Text, "").absent("Redis' default user"),
+        Described::new("password", Takes::Text, "").required(),
+    ],
+};
 
-const SECRET: &[Field] = &[
-    Field::InForce("name"),
-    Field::InForce("passwordField"),
-    Field::InForce("usernameField"),
-];
+static SECRET: Shape = Shape {
+    name: "RedisSecretAuth",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("name", Takes::Text, "of the Secret").required(),
+        Described::new("passwordField", Takes::Text, "the key of the password")
+            .absent("`password`, else `token`"),
+        Described::new("usernameField", Takes::Text, "the key of the user name")
+            .absent("`username`, if there is one"),
+    ],
+};
 
 /// The field `auth` of a mapping.
 pub(super) fn decode(d: &mut Decoder, parent: &Fields<'_>) -> Option<Auth> {
     let entry = parent.entry("auth")?;
-    let fields = d.fields(&parent.path_of("auth"), &entry.value, AUTH);
+    let fields = d.fields(&parent.path_of("auth"), &entry.value, &AUTH);
     match (fields.node("secret"), fields.node("plain")) {
         (Some(secret), None) => reference(d, &fields, secret).map(Auth::Secret),
         (None, Some(plain)) => self::plain(d, &fields, plain),
@@ -54,7 +85,7 @@ pub(super) fn decode(d: &mut Decoder, parent: &Fields<'_>) -> Option<Auth> {
 }
 
 fn plain(d: &mut Decoder, auth: &Fields<'_>, node: &Node) -> Option<Auth> {
-    let fields = d.fields(&auth.path_of("plain"), node, PLAIN);
+    let fields = d.fields(&auth.path_of("plain"), node, &PLAIN);
     let username = fields.string(d, "username").map(|u| u.value);
     let password = fields.required(d, "password")?;
     Some(Auth::Plain {
@@ -64,7 +95,7 @@ fn plain(d: &mut Decoder, auth: &Fields<'_>, node: &Node) -> Option<Auth> {
 }
 
 fn reference(d: &mut Decoder, auth: &Fields<'_>, node: &Node) -> Option<SecretReference> {
-    let fields = d.fields(&auth.path_of("secret"), node, SECRET);
+    let fields = d.fields(&auth.path_of("secret"), node, &SECRET);
     let name = fields.required(d, "name");
     let path = fields.path_of("name");
     let name = name.filter(|name| d.check_name(&path, name, &name::OBJECT));

@@ -1,6 +1,7 @@
 //! `RedisDestination`: the policy towards the servers of a host.
 
-use super::super::decode::{Decoder, Field, Fields};
+use super::super::decode::{Decoder, Fields};
+use super::super::shape::{Described, Shape, Takes};
 use super::super::{Located, Tcp, connection_pool, name};
 use super::auth::{self, Auth};
 use crate::diagnostic::{Code, Diagnostic};
@@ -34,22 +35,81 @@ pub(crate) struct Seed {
     pub(crate) port: Option<u16>,
 }
 
-const DESTINATION: &[Field] = &[Field::InForce("host"), Field::InForce("trafficPolicy")];
+pub(crate) static REDIS_DESTINATION: Shape = Shape {
+    name: "RedisDestination",
+    meaning: "The policy towards the servers of a host.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "host",
+            Takes::Text,
+            "of a service; a name without a dot is one of the same namespace",
+        )
+        .required(),
+        Described::new("trafficPolicy", Takes::Mapping(&POLICY), "the policy"),
+    ],
+};
 
-const POLICY: &[Field] = &[Field::InForce("connectionPool")];
+static POLICY: Shape = Shape {
+    name: "RedisTrafficPolicy",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[Described::new(
+        "connectionPool",
+        Takes::Mapping(&POOL),
+        "of connections to the servers",
+    )],
+};
 
-const POOL: &[Field] = &[Field::InForce("tcp"), Field::InForce("redis")];
+static POOL: Shape = Shape {
+    name: "RedisConnectionPool",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "tcp",
+            Takes::Mapping(&connection_pool::TCP),
+            "whatever they speak",
+        ),
+        Described::new("redis", Takes::Mapping(&REDIS), "what of them is Redis'"),
+    ],
+};
 
-const REDIS: &[Field] = &[
-    Field::InForce("mode"),
-    Field::InForce("auth"),
-    Field::InForce("discoveryEndpoints"),
-];
+static REDIS: Shape = Shape {
+    name: "RedisSettings",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "mode",
+            Takes::OneOf(MODES),
+            "`PROXY`: independent servers; a key's hash decides. `CLUSTER`: a Redis Cluster, which says \
+             itself what is where",
+        )
+        .absent("`PROXY`"),
+        Described::new(
+            "auth",
+            Takes::Mapping(&auth::AUTH),
+            "what is shown to the servers",
+        )
+        .absent("nothing"),
+        Described::new(
+            "discoveryEndpoints",
+            Takes::List(&Takes::Text),
+            "whom to ask about the cluster, `host[:port]`: an IP address, or the host of a service",
+        )
+        .absent("the endpoints of the host"),
+    ],
+};
 
 const MODES: &[&str] = &["PROXY", "CLUSTER"];
 
 pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisDestination> {
-    let fields = d.fields("spec", spec, DESTINATION);
+    let fields = d.fields("spec", spec, &REDIS_DESTINATION);
     let host = fields.required(d, "host");
     let host = host.filter(|host| d.check_name("spec.host", host, &name::HOST));
     let mut destination = RedisDestination {
@@ -60,9 +120,9 @@ pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisDest
         discovery_endpoints: vec![],
     };
     let policy = fields.node("trafficPolicy");
-    let policy = policy.map(|node| d.fields("trafficPolicy", node, POLICY));
+    let policy = policy.map(|node| d.fields("trafficPolicy", node, &POLICY));
     let pool = policy.as_ref().and_then(|p| p.node("connectionPool"));
-    if let Some(pool) = pool.map(|node| d.fields("connectionPool", node, POOL)) {
+    if let Some(pool) = pool.map(|node| d.fields("connectionPool", node, &POOL)) {
         if let Some(node) = pool.node("tcp") {
             destination.tcp = connection_pool::tcp(d, node);
         }
@@ -74,7 +134,7 @@ pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisDest
 }
 
 fn redis(d: &mut Decoder, node: &Node, destination: &mut RedisDestination) {
-    let fields = d.fields("connectionPool.redis", node, REDIS);
+    let fields = d.fields("connectionPool.redis", node, &REDIS);
     if let Some(word) = fields.string(d, "mode") {
         match word.value.as_str() {
             "PROXY" => destination.mode = Mode::Proxy,

@@ -1,6 +1,7 @@
 //! `RedisService`: which keys of a service go where, and who may ask for them.
 
-use super::super::decode::{Decoder, Field, Fields};
+use super::super::decode::{Decoder, Fields, PERCENT};
+use super::super::shape::{Described, Literal, Shape, Takes};
 use super::super::{Destination, Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
@@ -41,34 +42,145 @@ pub(crate) struct Mirror {
     pub(crate) exclude_read_commands: bool,
 }
 
-const SERVICE: &[Field] = &[
-    Field::InForce("host"),
-    Field::InForce("gateways"),
-    Field::InForce("settings"),
-    Field::InForce("redis"),
-    Field::InForce("faults"),
-];
+pub(crate) static REDIS_SERVICE: Shape = Shape {
+    name: "RedisService",
+    meaning: "Which keys of a service go where, and who may ask for them.",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "host",
+            Takes::List(&Takes::Text),
+            "the services whose requests these are; at least one",
+        )
+        .required(),
+        Described::new(
+            "gateways",
+            Takes::List(&Takes::Text),
+            "our addition: `name` or `namespace/name`, as of a MetaRouter. A server has one RedisService",
+        )
+        .absent("it acts nowhere (a warning)"),
+        Described::new(
+            "settings",
+            Takes::Mapping(&settings::SETTINGS),
+            "how clients and servers are treated",
+        ),
+        Described::new(
+            "redis",
+            Takes::List(&Takes::Mapping(&ROUTE)),
+            "which keys go where; the longest prefix decides, wherever it stands",
+        )
+        .absent("everything goes to the host"),
+        Described::new(
+            "faults",
+            Takes::List(&Takes::Mapping(&faults::FAULT)),
+            "delays and errors on purpose",
+        )
+        .absent("none"),
+    ],
+};
 
-const ROUTE: &[Field] = &[
-    Field::InForce("match"),
-    Field::InForce("route"),
-    Field::InForce("mirror"),
-];
+static ROUTE: Shape = Shape {
+    name: "RedisRoute",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("match", Takes::Mapping(&MATCH), "which keys")
+            .absent("every request that no prefix takes"),
+        Described::new("route", Takes::Mapping(&DESTINATION), "where they go").required(),
+        Described::new(
+            "mirror",
+            Takes::List(&Takes::Mapping(&MIRROR)),
+            "who gets copies; their answers are dropped",
+        )
+        .absent("nobody"),
+    ],
+};
 
-const MATCH: &[Field] = &[Field::InForce("key")];
+static MATCH: Shape = Shape {
+    name: "RedisMatch",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[Described::new(
+        "key",
+        Takes::Mapping(&KEY),
+        "of the request",
+    )],
+};
 
-const KEY: &[Field] = &[Field::InForce("prefix"), Field::InForce("removePrefix")];
+static KEY: Shape = Shape {
+    name: "RedisKeyMatch",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("prefix", Takes::Text, "it begins with this").absent(
+            "every request that no prefix takes, those without a key too; so is an empty one",
+        ),
+        Described::new(
+            "removePrefix",
+            Takes::Boolean,
+            "`true`: the prefix is taken off the key before it is sent",
+        )
+        .default(Literal::Boolean(false)),
+    ],
+};
 
-const MIRROR: &[Field] = &[
-    Field::InForce("route"),
-    Field::InForce("percentage"),
-    Field::InForce("excludeReadCommands"),
-];
+static MIRROR: Shape = Shape {
+    name: "RedisMirror",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new("route", Takes::Mapping(&DESTINATION), "who gets copies").required(),
+        Described::new(
+            "percentage",
+            Takes::Mapping(&PERCENT),
+            "of how many of the requests; 0 is none",
+        )
+        .default(Literal::Percent(ALL)),
+        Described::new(
+            "excludeReadCommands",
+            Takes::Boolean,
+            "`true`: only writes are copied",
+        )
+        .default(Literal::Boolean(false)),
+    ],
+};
 
-const DESTINATION: &[Field] = &[Field::InForce("host"), Field::InForce("port")];
+/// Of the requests, in percent, where nothing is said.
+const ALL: f64 = 100.0;
+
+static DESTINATION: Shape = Shape {
+    name: "RedisHost",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "host",
+            Takes::Text,
+            "of a service; a name without a dot is one of the same namespace",
+        )
+        .required(),
+        Described::new(
+            "port",
+            Takes::Integer {
+                least: 0,
+                most: u16::MAX as i64,
+            },
+            "one of the service's",
+        )
+        .absent(
+            "the service's port with the server's number, else its only port for Redis; so is 0",
+        ),
+    ],
+};
 
 pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisService> {
-    let fields = d.fields("spec", spec, SERVICE);
+    let fields = d.fields("spec", spec, &REDIS_SERVICE);
     let mut hosts = fields.strings(d, "host");
     if hosts.is_empty() {
         fields.missing(d, "host");
@@ -91,10 +203,10 @@ pub(in super::super) fn decode(d: &mut Decoder, spec: &Node) -> Option<RedisServ
 }
 
 fn route(d: &mut Decoder, node: &Node) -> Option<RedisRoute> {
-    let fields = d.fields("redis", node, ROUTE);
+    let fields = d.fields("redis", node, &ROUTE);
     let key = fields.node("match").and_then(|node| {
-        let fields = d.fields("redis.match", node, MATCH);
-        Some(d.fields("redis.match.key", fields.node("key")?, KEY))
+        let fields = d.fields("redis.match", node, &MATCH);
+        Some(d.fields("redis.match.key", fields.node("key")?, &KEY))
     });
     let prefix = key.as_ref().and_then(|key| key.string(d, "prefix"));
     let remove = key.as_ref().and_then(|key| key.boolean(d, "removePrefix"));
@@ -119,9 +231,9 @@ fn route(d: &mut Decoder, node: &Node) -> Option<RedisRoute> {
 }
 
 fn mirror(d: &mut Decoder, node: &Node) -> Option<Mirror> {
-    let fields = d.fields("mirror", node, MIRROR);
+    let fields = d.fields("mirror", node, &MIRROR);
     let destination = destination(d, &fields);
-    let percentage = fields.percent(d, "percentage").unwrap_or(100.0);
+    let percentage = fields.percent(d, "percentage").unwrap_or(ALL);
     let exclude = fields.boolean(d, "excludeReadCommands");
     Some(Mirror {
         destination: destination?,
@@ -137,11 +249,11 @@ fn destination(d: &mut Decoder, parent: &Fields<'_>) -> Option<Destination> {
         return None;
     };
     let path = parent.path_of("route");
-    let fields = d.fields(&path, node, DESTINATION);
+    let fields = d.fields(&path, node, &DESTINATION);
     let host = fields.required(d, "host");
     let host = host.filter(|host| d.check_name(&format!("{path}.host"), host, &name::HOST));
     // As protobuf has it, 0 is a port that is not given.
-    let port = fields.integer(d, "port", 0..=65535);
+    let port = fields.whole(d, "port");
     let port = port.filter(|port| port.value != 0).and_then(|port| {
         Some(Located {
             value: u16::try_from(port.value).ok()?,

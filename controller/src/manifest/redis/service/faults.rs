@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::super::decode::{Decoder, Field};
+use super::super::super::decode::{Decoder, PERCENT};
+use super::super::super::shape::{Described, Shape, Takes};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -16,17 +17,38 @@ pub(crate) struct Fault {
     pub(crate) commands: Vec<String>,
 }
 
-const FAULT: &[Field] = &[
-    Field::InForce("type"),
-    Field::InForce("percentage"),
-    Field::InForce("delay"),
-    Field::InForce("commands"),
-];
+pub(super) static FAULT: Shape = Shape {
+    name: "RedisFault",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "type",
+            Takes::OneOf(TYPES),
+            "`DELAY`, which needs `delay`, or `ERROR`, which may come after a delay",
+        )
+        .absent("`DELAY`"),
+        Described::new(
+            "percentage",
+            Takes::Mapping(&PERCENT),
+            "of how many of the requests",
+        )
+        .required(),
+        Described::new("delay", Takes::Duration, "how much later"),
+        Described::new(
+            "commands",
+            Takes::List(&Takes::Text),
+            "only of these, such as GET",
+        )
+        .absent("of every command"),
+    ],
+};
 
 const TYPES: &[&str] = &["DELAY", "ERROR"];
 
 pub(super) fn decode(d: &mut Decoder, node: &Node) -> Option<Fault> {
-    let fields = d.fields("faults", node, FAULT);
+    let fields = d.fields("faults", node, &FAULT);
     // As protobuf has it, what is not given is the first of the choices.
     let kind = fields.string(d, "type");
     let kind = match &kind {

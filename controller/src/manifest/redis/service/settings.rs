@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::super::decode::{Decoder, Field, Fields};
+use super::super::super::decode::{Decoder, Fields};
+use super::super::super::shape::{Described, Literal, Shape, Takes};
 use super::super::auth::{self, Auth};
 use crate::diagnostic::{Code, Diagnostic};
 
@@ -36,19 +37,82 @@ pub(crate) struct Buffering {
 /// Envoy's, where only the size is given.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(3);
 
-const SETTINGS: &[Field] = &[
-    Field::InForce("caseInsensitive"),
-    Field::InForce("opTimeout"),
-    Field::InForce("enableCommandStats"),
-    Field::InForce("slowCommandThreshold"),
-    Field::InForce("maxBufferSizeBeforeFlush"),
-    Field::InForce("bufferFlushTimeout"),
-    Field::InForce("maxUpstreamUnknownConnections"),
-    Field::InForce("enableHashtagging"),
-    Field::InForce("enableRedirection"),
-    Field::InForce("readPolicy"),
-    Field::InForce("auth"),
-];
+pub(super) static SETTINGS: Shape = Shape {
+    name: "RedisServiceSettings",
+    meaning: "",
+    given: "",
+    instead: &[],
+    fields: &[
+        Described::new(
+            "caseInsensitive",
+            Takes::Boolean,
+            "`true`: prefixes are compared without regard to the case of ASCII letters",
+        )
+        .default(Literal::Boolean(false)),
+        Described::new(
+            "opTimeout",
+            Takes::Duration,
+            "from the end of a request to its answer",
+        )
+        .absent("no limit"),
+        Described::new("enableCommandStats", Takes::Boolean, "`true`: metrics by command")
+            .default(Literal::Boolean(false)),
+        Described::new(
+            "slowCommandThreshold",
+            Takes::Duration,
+            "our addition: commands that take as long are logged",
+        )
+        .absent("none is"),
+        Described::new(
+            "maxBufferSizeBeforeFlush",
+            NATURAL,
+            "requests are gathered until there are so many bytes",
+        )
+        .absent("they are not; so is 0"),
+        Described::new(
+            "bufferFlushTimeout",
+            Takes::Duration,
+            "or for so long. Only beside `maxBufferSizeBeforeFlush`",
+        )
+        .absent("3ms"),
+        Described::new(
+            "maxUpstreamUnknownConnections",
+            NATURAL,
+            "redirections are followed to so many servers that nobody listed",
+        )
+        .absent("100"),
+        Described::new(
+            "enableHashtagging",
+            Takes::Boolean,
+            "`true`: of a key with `{…}` only what is in the braces is hashed. The slots of a Redis \
+             Cluster always look at it",
+        )
+        .absent("`false`"),
+        Described::new(
+            "enableRedirection",
+            Takes::Boolean,
+            "`true`: `MOVED` and `ASK` are followed",
+        )
+        .absent("`false`; of a Redis Cluster they always are"),
+        Described::new(
+            "readPolicy",
+            Takes::OneOf(READ_POLICIES),
+            "which servers are asked what only reads",
+        )
+        .absent("`MASTER`"),
+        Described::new(
+            "auth",
+            Takes::Mapping(&auth::AUTH),
+            "what clients have to show",
+        )
+        .absent("nothing"),
+    ],
+};
+
+const NATURAL: Takes = Takes::Integer {
+    least: 0,
+    most: u32::MAX as i64,
+};
 
 const READ_POLICIES: &[&str] = &[
     "MASTER",
@@ -62,7 +126,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Fields<'_>) -> Settings {
     let Some(node) = spec.node("settings") else {
         return Settings::default();
     };
-    let fields = d.fields("settings", node, SETTINGS);
+    let fields = d.fields("settings", node, &SETTINGS);
     let case_insensitive = fields.boolean(d, "caseInsensitive");
     let command_stats = fields.boolean(d, "enableCommandStats");
     Settings {

@@ -1,0 +1,126 @@
+//! From the index to resources, whatever the source.
+
+use std::sync::Arc;
+
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
+use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
+use meltemi_proto::meltemi::config::v1::Service;
+use prost::Name as _;
+
+use super::Update;
+use crate::ads::Rejection;
+use crate::check::Report;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::{Index, Objects};
+use crate::manifest::Object;
+use crate::model::{self, Cluster, Model, Server};
+use crate::resolution::{Resolution, resolve};
+use crate::schema::Settings;
+use crate::translate::{secrets_of_cluster, secrets_of_server, translate};
+
+pub(super) struct Pipeline {
+    pub(super) settings: Settings,
+    pub(super) index: Index,
+    /// What is in force.
+    pub(super) model: Model,
+    objects: Objects,
+}
+
+impl Pipeline {
+    pub(super) fn new(settings: Settings) -> Self {
+        let objects = Objects::new();
+        let (model, _) = model::build(&objects, &settings);
+        Self {
+            settings,
+            index: Index::default(),
+            model,
+            objects,
+        }
+    }
+
+    /// Puts in force what is valid of what the index holds.
+    pub(super) fn apply(&mut self) -> Update {
+        let Resolution {
+            model,
+            objects,
+            findings,
+        } = resolve(&self.index, &self.settings);
+        self.index.accept(&objects);
+        let report = Report {
+            diagnostics: findings,
+            objects: objects.len(),
+        };
+        let resources = Arc::new(translate(&model, self.settings.place()));
+        (self.model, self.objects) = (model, objects);
+        Update { resources, report }
+    }
+
+    /// A proxy's complaint about a resource, as a finding on the object that it was made of.
+    pub(super) fn rejected(&self, rejection: &Rejection) -> Diagnostic {
+        let Rejection {
+            node, name, reason, ..
+        } = rejection;
+        let message = format!("the proxy {node} rejects {name}: {reason}");
+        let diagnostic = Diagnostic::error(Code::RejectedByProxy, message);
+        match self.source_of(rejection) {
+            Some(object) => object.finding(diagnostic, object.at),
+            None => diagnostic,
+        }
+    }
+
+    fn source_of(&self, rejection: &Rejection) -> Option<&Object> {
+        let Rejection {
+            type_url,
+            name,
+            reason,
+            ..
+        } = rejection;
+        let server = self
+            .model
+            .servers
+            .iter()
+            .find(|s| s.name.to_string() == *name);
+        if *type_url == RouteConfiguration::type_url() {
+            return server?
+                .rules
+                .get(route_index(reason)?)
+                .map(|rule| &*rule.source);
+        }
+        if *type_url == Listener::type_url() {
+            return server.map(|server| &*server.source);
+        }
+        if *type_url == Service::type_url() {
+            return server.map(|server| &**server.decides());
+        }
+        let clusters = &self.model.clusters;
+        let cluster = match *type_url == Secret::type_url() {
+            true => clusters.values().find(|cluster| needs(cluster, name)),
+            false => clusters.get(&name.parse().ok()?),
+        };
+        let Some(cluster) = cluster else {
+            let mut servers = self.model.servers.iter();
+            let server = servers.find(|server| shows(server, name));
+            return server.map(|server| &*server.source);
+        };
+        self.objects.get(&cluster.source).map(|object| &**object)
+    }
+}
+
+/// Whether the cluster needs the secret of this name.
+fn needs(cluster: &Cluster, secret: &str) -> bool {
+    let mut secrets = cluster.tls.iter().flat_map(secrets_of_cluster);
+    secrets.any(|known| known.name == secret)
+}
+
+/// Whether the server needs it.
+fn shows(server: &Server, secret: &str) -> bool {
+    let mut secrets = server.tls.iter().flat_map(secrets_of_server);
+    secrets.any(|known| known.name == secret)
+}
+
+/// The route that a reason speaks of: `routes[3].match…`.
+fn route_index(reason: &str) -> Option<usize> {
+    let (_, rest) = reason.split_once("routes[")?;
+    rest.split_once(']')?.0.parse().ok()
+}

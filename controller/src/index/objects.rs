@@ -1,0 +1,112 @@
+//! Objects one by one, where the source knows which one changed: each is a file of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Document, Index, IndexedFile};
+use crate::diagnostic::SourceFile;
+use crate::manifest::{Decoded, Kind, ObjectRef};
+
+impl Index {
+    /// Takes over an object. Says whether it is another than before, or what is wrong with it is.
+    pub(crate) fn put(&mut self, decoded: Decoded) -> bool {
+        let name = decoded.place.file.clone();
+        let document = Document::new(decoded);
+        let known = self.files.get(&name);
+        let known = known.and_then(|file| file.documents.first());
+        if known.is_some_and(|known| known.says_the_same(&document)) {
+            return false;
+        }
+        let source = SourceFile {
+            name: name.clone(),
+            text: String::new(),
+        };
+        let file = IndexedFile {
+            source: Arc::new(source),
+            documents: vec![document],
+        };
+        self.files.insert(name, file);
+        true
+    }
+
+    /// Says whether it was there.
+    pub(crate) fn remove(&mut self, id: &ObjectRef) -> bool {
+        self.files.remove(&id.to_string()).is_some()
+    }
+
+    /// Takes over all objects of a kind. Says whether anything is another than before.
+    pub(crate) fn replace(&mut self, kind: Kind, objects: Vec<Decoded>) -> bool {
+        let names: BTreeSet<_> = objects.iter().map(|it| it.place.file.clone()).collect();
+        let count = self.files.len();
+        self.files.retain(|name, file| {
+            let is_of_kind = |document: &Document| {
+                let id = document.id.as_ref();
+                id.is_some_and(|id| id.kind == kind)
+            };
+            names.contains(name) || !file.documents.iter().any(is_of_kind)
+        });
+        let mut changed = count != self.files.len();
+        for object in objects {
+            changed |= self.put(object);
+        }
+        changed
+    }
+}
+
+impl Document {
+    fn says_the_same(&self, other: &Self) -> bool {
+        let is_same = match (&self.object, &other.object) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same && self.id == other.id && self.findings == other.findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::decode_file;
+
+    fn decoded(name: &str, codec: &str) -> Decoded {
+        let id = ObjectRef::new(Kind::ApplicationProtocol, "", name);
+        let text = format!(
+            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+             metadata: {{name: {name}}}\nspec: {{protocol: {name}, codec: {codec}}}\n"
+        );
+        let name = id.to_string();
+        let file = Arc::new(SourceFile { name, text });
+        decode_file(&file).pop().expect("one document")
+    }
+
+    fn names(index: &Index) -> Vec<String> {
+        let (objects, _) = index.objects();
+        objects.keys().map(|id| id.name.to_string()).collect()
+    }
+
+    #[test]
+    fn only_what_says_something_else_is_a_change() {
+        let mut index = Index::default();
+        assert!(index.put(decoded("a", "dubbo")));
+        assert!(!index.put(decoded("a", "dubbo")));
+        assert!(index.put(decoded("a", "thrift")));
+        // Refused, and refused again for the same reason.
+        assert!(index.put(decoded("a", "''")));
+        assert!(!index.put(decoded("a", "''")));
+        assert!(index.remove(&ObjectRef::new(Kind::ApplicationProtocol, "", "a")));
+        assert!(!index.remove(&ObjectRef::new(Kind::ApplicationProtocol, "", "a")));
+    }
+
+    #[test]
+    fn a_list_takes_away_what_it_leaves_out_of_its_own_kind() {
+        let mut index = Index::default();
+        let kind = Kind::ApplicationProtocol;
+        assert!(index.replace(kind, vec![decoded("a", "x"), decoded("b", "x")]));
+        assert!(!index.replace(kind, vec![decoded("b", "x"), decoded("a", "x")]));
+        assert!(index.replace(kind, vec![decoded("b", "x"), decoded("c", "x")]));
+        assert_eq!(names(&index), ["b", "c"]);
+        assert!(!index.replace(Kind::MetaRouter, vec![]));
+        assert_eq!(names(&index), ["b", "c"]);
+    }
+}

@@ -1,0 +1,58 @@
+//! The objects of a cluster, as its API server tells of them: one watch for each kind.
+//!
+//! Presence, never absence: an object goes when the API server says that it was deleted, or leaves it out of a list that
+//! was read to its end. What cannot be read, in whole or in part, withdraws nothing.
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+use crate::manifest::{Decoded, Kind, ObjectRef};
+use crate::schema::Settings;
+
+mod object;
+mod resource;
+mod watch;
+
+/// What is heard of one kind.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// All there is of it.
+    Listed(Kind, Vec<Decoded>),
+    /// It is new, or another than before.
+    Applied(Box<Decoded>),
+    Deleted(ObjectRef),
+    /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
+    /// first, each of which is said.
+    Unknown(Kind),
+}
+
+/// A watch that nobody hears waits: what changes meanwhile the API server keeps for it.
+const UNHEARD: usize = 256;
+
+/// Those that are read. Secrets are not: they would be those of the whole cluster.
+pub(crate) const KINDS: &[Kind] = &[
+    Kind::ApplicationProtocol,
+    Kind::ConfigMap,
+    Kind::DestinationRule,
+    Kind::EndpointSlice,
+    Kind::Gateway,
+    Kind::MetaRouter,
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Pod,
+    Kind::RedisDestination,
+    Kind::RedisService,
+    Kind::Service,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+];
+
+/// Watches each kind until nobody hears it any more.
+pub(crate) fn watch(client: &Client, settings: &Settings) -> mpsc::Receiver<Change> {
+    let (changes, heard) = mpsc::channel(UNHEARD);
+    for kind in KINDS {
+        let watch = watch::Watch::new(*kind, client.clone(), settings, changes.clone());
+        tokio::spawn(watch.run());
+    }
+    heard
+}

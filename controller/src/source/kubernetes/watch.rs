@@ -1,0 +1,135 @@
+//! The watch of one kind, through whatever happens to the API server.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::core::ApiResource;
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::object::Watched;
+use super::{Change, resource};
+use crate::manifest::{Kind, MESH_CONFIG};
+use crate::schema::Settings;
+
+/// How often it is looked whether a kind is defined by now.
+const DEFINED_BY_NOW: Duration = Duration::from_secs(5);
+
+const NOT_FOUND: u16 = 404;
+
+pub(super) struct Watch {
+    kind: Kind,
+    client: Client,
+    /// Where there is only one object to watch: its namespace and its name.
+    only: Option<(String, &'static str)>,
+    changes: mpsc::Sender<Change>,
+}
+
+/// Nobody hears it any more.
+struct Unheard;
+
+/// Why a watch ended that is still heard.
+struct NotDefined;
+
+impl Watch {
+    pub(super) fn new(
+        kind: Kind,
+        client: Client,
+        settings: &Settings,
+        changes: mpsc::Sender<Change>,
+    ) -> Self {
+        let mesh = || (settings.root_namespace.clone(), MESH_CONFIG);
+        Self {
+            kind,
+            client,
+            only: (kind == Kind::ConfigMap).then(mesh),
+            changes,
+        }
+    }
+
+    pub(super) async fn run(self) {
+        // An older Istio has older versions only.
+        let versions = self.kind.versions();
+        let mut said = false;
+        for version in versions.iter().cycle() {
+            let resource = resource::of(self.kind, version);
+            let Ok(NotDefined) = self.follow(&resource).await else {
+                return;
+            };
+            if Some(version) != versions.last() {
+                continue;
+            }
+            if !said {
+                info!(
+                    kind = self.kind.name(),
+                    "the API server does not know the kind yet"
+                );
+                said = true;
+            }
+            if self.tell(Change::Unknown(self.kind)).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(DEFINED_BY_NOW).await;
+        }
+    }
+
+    /// Tells of everything until the kind turns out not to be defined.
+    async fn follow(&self, resource: &ApiResource) -> Result<NotDefined, Unheard> {
+        let api = match &self.only {
+            Some((namespace, _)) => {
+                Api::<Watched>::namespaced_with(self.client.clone(), namespace, resource)
+            }
+            None => Api::all_with(self.client.clone(), resource),
+        };
+        let config = watcher::Config::default();
+        let config = match &self.only {
+            Some((_, name)) => config.fields(&format!("metadata.name={name}")),
+            None => config,
+        };
+        let mut events = watcher::watcher(api, config).boxed();
+        let mut backoff = DefaultBackoff::default();
+        let mut listed = vec![];
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(object)) => listed.push(object.decode(self.kind, resource)),
+                Ok(Event::InitDone) => {
+                    debug!(kind = self.kind.name(), objects = listed.len(), "listed");
+                    let listed = std::mem::take(&mut listed);
+                    self.tell(Change::Listed(self.kind, listed)).await?;
+                }
+                Ok(Event::Apply(object)) => {
+                    let decoded = object.decode(self.kind, resource);
+                    self.tell(Change::Applied(Box::new(decoded))).await?;
+                }
+                Ok(Event::Delete(object)) => {
+                    self.tell(Change::Deleted(object.id(self.kind))).await?;
+                }
+                Err(error) if is_not_defined(&error) => return Ok(NotDefined),
+                Err(error) => {
+                    let pause = backoff.next().unwrap_or(DEFINED_BY_NOW);
+                    warn!(kind = self.kind.name(), %error, ?pause, "the API server cannot be heard");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.changes.closed() => return Err(Unheard),
+                    }
+                }
+            }
+        }
+        Err(Unheard)
+    }
+
+    async fn tell(&self, change: Change) -> Result<(), Unheard> {
+        self.changes.send(change).await.map_err(|_| Unheard)
+    }
+}
+
+fn is_not_defined(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == NOT_FOUND,
+        _ => false,
+    }
+}

@@ -1,0 +1,76 @@
+//! The `meltemi-controller` binary on a cluster, and proxies that it serves.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::meltemi::{Meltemi, binary};
+use crate::process::Process;
+
+/// A running controller; it ends with its owner.
+pub struct Controller {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Controller {
+    /// Starts it on the cluster of this kubeconfig, for proxies that speak Redis. It serves once it has read everything.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(kubeconfig: &Path) -> Self {
+        let mut command = Command::new(controller());
+        command
+            .env("RUST_LOG", "info,meltemi=debug")
+            .args(["--listen", "127.0.0.1:0", "--protocol", "redis"])
+            .arg("--kubeconfig")
+            .arg(kubeconfig);
+        let process = Process::spawn("meltemi-controller", &mut command);
+        let (address, _) = process.line(0, "where it listens", |line| {
+            line.strip_prefix("xds ")?.parse().ok()
+        });
+        Self { process, address }
+    }
+
+    /// A proxy that it serves, which need not be ready.
+    #[must_use]
+    pub fn proxy(&self) -> Meltemi {
+        let mut command = Command::new(binary());
+        command
+            .args(["proxy", "--admin", "127.0.0.1:0", "--workers", "1"])
+            .args(["--xds", &self.address.to_string()]);
+        Meltemi::starting(Process::spawn("meltemi", &mut command))
+    }
+
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+/// Beside `MELTEMI_BIN`, else built.
+fn controller() -> PathBuf {
+    let beside = binary().with_file_name("meltemi-controller");
+    if env::var_os("MELTEMI_BIN").is_none() || !beside.is_file() {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let target = beside.parent().and_then(Path::parent);
+        let built = Command::new(cargo)
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "meltemi-controller",
+                "--target-dir",
+            ])
+            .arg(target.expect("a profile lies in the target directory"))
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "the meltemi-controller binary does not build"
+        );
+    }
+    beside
+}

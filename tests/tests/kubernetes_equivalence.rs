@@ -1,0 +1,273 @@
+//! The same objects are served the same way, byte for byte, whether they come from files or from an API server.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meltemi_controller::ads::{Resource, Resources};
+use meltemi_controller::reference::{SURROUNDINGS, meta_router_examples};
+use meltemi_controller::{
+    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings, SourceFile,
+};
+use meltemi_tests::PATIENCE;
+use meltemi_tests::kubernetes::{ApiServer, Programs};
+use tokio::sync::{mpsc, watch};
+
+fn settings() -> Settings {
+    let protocol = |id: &str, attributes: &[&str], service: Option<&str>| ProtocolSchema {
+        id: id.to_owned(),
+        attributes: attributes
+            .iter()
+            .map(|name| AttributeDef {
+                name: (*name).to_owned(),
+                description: String::new(),
+            })
+            .collect(),
+        open: true,
+        service_attribute: service.map(str::to_owned),
+    };
+    Settings::new(vec![
+        protocol("dubbo", &["interface", "method"], Some("interface")),
+        protocol("thrift", &["service", "method"], Some("service")),
+        protocol("redis", &["command", "key"], None),
+    ])
+}
+
+/// What the controller of a cluster publishes.
+struct Watched {
+    runtime: tokio::runtime::Runtime,
+    resources: watch::Receiver<Option<Arc<Resources>>>,
+    events: mpsc::Receiver<Event>,
+    _rejections: mpsc::Sender<meltemi_controller::ads::Rejection>,
+}
+
+impl Watched {
+    fn start(kubeconfig: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (publish, resources) = watch::channel(None);
+        let (rejections, rejected) = mpsc::channel(1);
+        let (tell, events) = mpsc::channel(1024);
+        let controller =
+            runtime.block_on(KubernetesController::watch(Some(kubeconfig), settings()));
+        let controller = controller.expect("the kubeconfig is one");
+        runtime.spawn(controller.run(publish, rejected, tell));
+        Self {
+            runtime,
+            resources,
+            events,
+            _rejections: rejections,
+        }
+    }
+
+    /// Waits until it publishes just this. Where it does not, the resources that differ are named.
+    fn publishes(&mut self, what: &str, expected: &Resources) {
+        let publishes = self
+            .resources
+            .wait_for(|now| now.as_deref() == Some(expected));
+        let publishes = async { tokio::time::timeout(PATIENCE, publishes).await.is_ok() };
+        if self.runtime.block_on(publishes) {
+            return;
+        }
+        let now = self
+            .resources
+            .borrow()
+            .clone()
+            .expect("something is published");
+        let mut said = vec![];
+        while let Ok(Event::Changed(report)) = self.events.try_recv() {
+            said.push(report.to_string());
+        }
+        panic!(
+            "{what}: other than from files:\n{}\n{}",
+            differing(&now, expected).join("\n"),
+            said.last().map_or("", String::as_str)
+        );
+    }
+}
+
+fn differing(one: &Resources, other: &Resources) -> Vec<String> {
+    let mut names = vec![];
+    for url in one.type_urls().chain(other.type_urls()) {
+        for (name, _) in one.of_type(url).chain(other.of_type(url)) {
+            let [one, other] = [one, other].map(|of| of.get(url, name));
+            if one != other {
+                let [one, other] = [one, other].map(shown);
+                names.push(format!("{url} {name}:\n  {one}\n  {other}"));
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What can be read of an encoding.
+fn shown(resource: Option<&Resource>) -> String {
+    resource.map_or_else(
+        || "absent".to_owned(),
+        |it| it.body.value.escape_ascii().to_string(),
+    )
+}
+
+fn from_files(files: &[(String, String)]) -> Arc<Resources> {
+    let files = files.iter().map(|(name, text)| SourceFile {
+        name: name.clone(),
+        text: text.clone(),
+    });
+    let update = Controller::open(&[], settings()).load_files(files);
+    assert!(update.report.is_valid(), "{}", update.report);
+    update.resources
+}
+
+/// The files of a directory of examples.
+fn example(name: &str) -> Vec<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(name);
+    let entries = std::fs::read_dir(directory).expect("the examples");
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let yaml = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "yaml"));
+    yaml.map(|path| {
+        let text = std::fs::read_to_string(path).expect("a manifest");
+        (path.display().to_string(), text)
+    })
+    .collect()
+}
+
+const KINDS: &str = "metarouters,applicationprotocols,redisservices,redisdestinations,gateways.networking.istio.io,\
+                     serviceentries,workloadentries,destinationrules,services,endpointslices,pods,nodes";
+
+/// Takes away what an earlier case has left.
+fn empty(cluster: &ApiServer) {
+    let delete = [
+        "delete",
+        KINDS,
+        "--all",
+        "--wait=true",
+        "--grace-period=0",
+        "--force",
+    ];
+    cluster.kubectl(&delete).expect_success("everything goes");
+}
+
+/// What of it the API server holds, as people export it.
+fn exported(cluster: &ApiServer) -> Vec<(String, String)> {
+    let list = cluster.kubectl(&["get", KINDS, "-A", "-o", "json"]);
+    vec![("exported.json".to_owned(), list.stdout())]
+}
+
+const SERVICE: &str = "\
+apiVersion: v1
+kind: Node
+metadata: {name: node-a, labels: {topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: eu-a}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: greeter, namespace: default, annotations: {interface: org.demo.Greeter}}
+spec: {ports: [{name: tcp-metaprotocol-dubbo, port: 20880, targetPort: 12345}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: greeter-1, namespace: default, labels: {kubernetes.io/service-name: greeter}}
+addressType: IPv4
+ports: [{name: tcp-metaprotocol-dubbo, port: 12345, protocol: TCP}]
+endpoints:
+- {addresses: [10.0.0.1], conditions: {ready: true}, nodeName: node-a, targetRef: {kind: Pod, name: a, namespace: default}}
+- {addresses: [10.0.0.2], conditions: {ready: false}, nodeName: node-a}
+- {addresses: [10.0.0.3], zone: eu-b}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: a
+  namespace: default
+  # The API server itself gives a pod those of its node.
+  labels: {version: v1, topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: eu-a}
+spec: {nodeName: node-a, containers: [{name: c, image: i}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: greeter, namespace: default}
+spec:
+  host: greeter
+  subsets: [{name: v1, labels: {version: v1}}]
+  trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - {port: {number: 20880, name: tcp-metaprotocol-dubbo, protocol: TCP}, bind: 127.0.0.1, hosts: ['*']}
+---
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: greeter, namespace: default}
+spec:
+  hosts: [greeter]
+  gateways: [edge]
+  routes:
+  - match: {attributes: {method: {exact: sayHello}}}
+    route: [{destination: {host: greeter, subset: v1}}]
+  - route: [{destination: {host: greeter}}]
+";
+
+/// Istio's schema wants what ours does not need.
+fn surroundings() -> String {
+    SURROUNDINGS
+        .replace(
+            "name: tcp-metaprotocol-dubbo}, bind",
+            "name: tcp-metaprotocol-dubbo, protocol: TCP}, hosts: ['*'], bind",
+        )
+        .replace(
+            "name: tcp-metaprotocol-dubbo}]",
+            "name: tcp-metaprotocol-dubbo, protocol: TCP}]",
+        )
+}
+
+#[test]
+fn files_and_a_cluster_are_served_the_same() {
+    let Some(cluster) = ApiServer::start() else {
+        return;
+    };
+    cluster.install_crds(&Programs::own_crds());
+    cluster.install_crds(&cluster.programs().istio_crds());
+    let mut watched = Watched::start(&cluster.kubeconfig());
+    let own = |text: &str| vec![("own.yaml".to_owned(), text.to_owned())];
+    let mut cases = vec![("a Service".to_owned(), own(SERVICE))];
+    for name in ["dubbo", "thrift", "redis-cluster"] {
+        cases.push((name.to_owned(), example(name)));
+    }
+    for (name, files) in cases {
+        empty(&cluster);
+        for (_, text) in &files {
+            cluster.apply(text);
+        }
+        watched.publishes(&name, &from_files(&files));
+        watched.publishes(
+            &format!("{name}, exported"),
+            &from_files(&exported(&cluster)),
+        );
+    }
+    // Each field of a MetaRouter, at each place where it can be.
+    empty(&cluster);
+    let surroundings = surroundings();
+    cluster.apply(&surroundings);
+    for example in meta_router_examples() {
+        cluster.apply(&example.manifest);
+        let files = [
+            ("surroundings", &surroundings),
+            ("example", &example.manifest),
+        ];
+        let files = files.map(|(name, text)| (name.to_owned(), text.clone()));
+        watched.publishes(&example.path, &from_files(&files));
+    }
+    watched.runtime.shutdown_timeout(Duration::from_secs(1));
+}
