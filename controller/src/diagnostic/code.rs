@@ -52,7 +52,7 @@ codes! {
     UnknownVersion,
     /// Two objects of one kind have the same namespace and name.
     DuplicateObject,
-    /// Two ServiceEntries define one host: an error within a namespace.
+    /// Two ServiceEntries define one host: an error within a namespace. A Service of Kubernetes has the host: a warning.
     DuplicateHost,
     /// An endpoint that its service has already.
     DuplicateEndpoint,

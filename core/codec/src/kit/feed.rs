@@ -34,6 +34,8 @@ pub(super) struct Transcript<Event> {
     pub(super) seen: Vec<Seen<Event>>,
     /// Where the message starts at which the codec gave up, and why it did.
     pub(super) malformed: Option<(usize, &'static str)>,
+    /// The stream ends within the last message that was seen.
+    pub(super) ends_within: bool,
 }
 
 /// Feeds `stream` in pieces that end at `cuts`, ascending, and then the rest.
@@ -51,6 +53,7 @@ pub(super) fn feed<L: Leg>(
         transcript: Transcript {
             seen: Vec::new(),
             malformed: None,
+            ends_within: false,
         },
     };
     for end in cuts.into_iter().chain([stream.len()]) {
@@ -73,6 +76,7 @@ pub(super) fn feed<L: Leg>(
             }
         }
     }
+    feed.transcript.ends_within = !matches!(feed.inside, Inside::Message);
     Ok(feed.transcript)
 }
 

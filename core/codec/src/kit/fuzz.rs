@@ -173,7 +173,14 @@ fn same<Event: PartialEq + std::fmt::Debug>(
         (one.at, one.len, &one.out) == (other.at, other.len, &other.out)
             && (large || one.event == other.event)
     };
-    let all = whole.seen.len() == cut.seen.len() && whole.seen.iter().zip(&cut.seen).all(same);
+    // The head of a large message is known as such by what there is of it. Where a codec has asked for more
+    // before, and the stream ends, it is waited for.
+    let complete = |it: &Transcript<Event>| it.seen.len() - usize::from(it.ends_within);
+    let ends_alike = match whole.ends_within == cut.ends_within {
+        true => whole.seen.len() == cut.seen.len(),
+        false => complete(whole) == complete(cut),
+    };
+    let all = ends_alike && whole.seen.iter().zip(&cut.seen).all(same);
     let ends = match (whole.malformed, cut.malformed) {
         (Some((one, _)), Some((other, _))) => one == other,
         _ => true,

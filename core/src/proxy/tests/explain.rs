@@ -96,6 +96,7 @@ fn the_answer_follows_the_health_of_the_endpoints() {
     let routes = Arc::make_mut(config.routes.get_mut("echo-routes").unwrap());
     routes.routes = vec![route.into()];
     let proxy = Running::start(config);
+    proxy.ready();
     let question = json!({ "service": "echo.default:20880", "attributes": { "method": "hi" } });
     let before = ask(&proxy, &question);
     assert_eq!(before["server"], "default/echo");
