@@ -90,12 +90,7 @@ impl Engine {
         repeat.rival = Some(first);
         repeat.hedged = true;
         let request = std::mem::take(&mut repeat.request);
-        // What its client sends from now on must not overtake it.
-        if let Some(client) = self.clients.get_mut(exchange.client)
-            && client.keeps_order()
-        {
-            client.waiting = true;
-        }
+        self.let_nothing_follow(key);
         self.send(key, server, &request, true);
         self.give_back_kept(key, request);
     }

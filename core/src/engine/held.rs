@@ -41,12 +41,7 @@ impl Engine {
                 whole,
                 until,
             }));
-            // What its client sends from now on must not overtake it.
-            if let Some(client) = self.clients.get_mut(exchange.client)
-                && client.keeps_order()
-            {
-                client.waiting = true;
-            }
+            self.let_nothing_follow(key);
         }
     }
 

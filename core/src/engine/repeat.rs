@@ -343,12 +343,7 @@ impl Engine {
                 host.metrics.attempts_finished(1);
             }
         }
-        // What its client sends from now on must not overtake it.
-        if let Some(client) = self.clients.get_mut(exchange.client)
-            && client.keeps_order()
-        {
-            client.waiting = true;
-        }
+        self.let_nothing_follow(key);
         self.server_settled(server);
     }
 
@@ -372,6 +367,7 @@ impl Engine {
         exchange.chosen = 0;
         let due = self.now + pause.mul_f64(jitter);
         repeat.pause = Some(self.timers.set(due, Timer::Again(key)));
+        self.let_nothing_follow(key);
         true
     }
 

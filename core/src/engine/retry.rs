@@ -166,12 +166,7 @@ impl Engine {
         exchange.within_load |= failure.is_of_who_is_there();
         exchange.note_failure(failure.word());
         let pause = longest.mul_f64(jitter);
-        // What its client sends from now on must not overtake it.
-        if let Some(client) = self.clients.get_mut(exchange.client)
-            && client.keeps_order()
-        {
-            client.waiting = true;
-        }
+        self.let_nothing_follow(key);
         // Behind another it goes with that one.
         if self.is_behind_another(key) {
             return;

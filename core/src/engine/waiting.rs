@@ -84,6 +84,15 @@ impl Engine {
         });
     }
 
+    /// What the client of a request sends from now on must not overtake it: where order counts nothing more
+    /// is sent until it is owed nothing.
+    pub(super) fn let_nothing_follow(&mut self, key: ExchangeKey) {
+        let client = self.exchanges.get(key).map(|exchange| exchange.client);
+        if let Some(client) = client.and_then(|client| self.clients.get_mut(client)) {
+            client.waiting |= client.keeps_order();
+        }
+    }
+
     /// A request that had to go in order was waited for in vain, and so may be what follows it: its client
     /// sends nothing more until it is owed nothing, and then to whoever is next.
     pub(super) fn hold_client_of(&mut self, key: ExchangeKey) {
