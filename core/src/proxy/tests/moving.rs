@@ -9,9 +9,13 @@ const A: &str = "default/edge/a";
 const B: &str = "default/edge/b";
 
 /// A port that is free now.
+/// No port that the system gives to connections: one of these would keep a listener from the port while it
+/// is closed on its way from address to address.
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
+    let ports = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
+    let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let mut free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().unwrap()
 }
 
 struct Moving {
