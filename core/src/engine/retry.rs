@@ -120,7 +120,9 @@ impl Engine {
         };
         let pinned = self.clients.get(exchange.client);
         let pinned = pinned.is_some_and(|client| client.pin.is_some());
-        let is_followed = match self.keeps_turn(key) {
+        // Of a server that is there, the first attempt may yet arrive, behind what goes in turn.
+        let is_lost = matches!(failure, RetryOn::ConnectFailure | RetryOn::ResetBeforeBytes);
+        let is_followed = match is_lost && self.keeps_turn(key) {
             true => self.is_followed_out_of_turn(key),
             false => self.is_followed(key),
         };
