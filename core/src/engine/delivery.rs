@@ -107,8 +107,8 @@ impl Engine {
             return;
         };
         if let (Some(lineup), Some(turn)) = (&mut client.lineup, turn) {
-            let exchange = self.exchanges.get(key).filter(|_| !lineup.is_front(turn));
-            if exchange.is_some_and(Exchange::is_hashed) {
+            let exchange = || self.exchanges.get(key);
+            if !lineup.is_front(turn) && exchange().is_some_and(Exchange::is_hashed) {
                 client.outrun = client.outrun.max(NonZeroU64::new(turn.get() - 1));
             }
             lineup.leave(turn, client.outbox.append(&mut self.spare));
