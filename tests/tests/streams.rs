@@ -107,14 +107,19 @@ fn a_reader_that_leaves_does_not_change_what_check_and_explain_end_with() {
     }
 }
 
+/// It holds, and is worth a warning.
+const IGNORED: &str = "
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: ignored}
+spec: {host: hello.test, workloadSelector: {matchLabels: {app: hello}}}
+";
+
 #[test]
 fn the_first_load_of_a_log_that_cannot_be_written_may_have_warnings() {
     let [full, _] = deaf();
     let manifests = manifests();
-    manifests.write(
-        "other.yaml",
-        "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n",
-    );
+    manifests.write("other.yaml", IGNORED);
     let mut command = meltemi("run", manifests.path());
     command.args(["--admin", "127.0.0.1:0"]);
     let process = Process::spawn_with_stderr("meltemi", &mut command, Some(full));
