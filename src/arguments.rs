@@ -39,9 +39,21 @@ pub(crate) enum Command {
     Run(Run),
     /// The data plane alone, configured by a control plane over xDS.
     Proxy(Proxy),
-    /// Says what is wrong with manifests, and what in them has no effect.
+    /// Says what is wrong with manifests, or the objects of a cluster, and what in them has no
+    /// effect.
     ///
     /// Ends with 0 if they are valid, with 1 if they have errors.
+    #[cfg_attr(
+        feature = "cluster",
+        command(after_help = "\
+Examples:
+  Are these manifests valid?
+    meltemi check -f examples/dubbo
+  What is wrong with what the cluster holds, of namespace shop?
+    meltemi check --kubeconfig ~/.kube/config -n shop
+  What would be, if these were applied to it?
+    meltemi check --kubeconfig ~/.kube/config -f new-routes.yaml")
+    )]
     Check(Check),
     /// Says which route a request would take, why not the ones before it, and which endpoints
     /// would get what share of it.
@@ -174,7 +186,7 @@ impl FromStr for ControlPlane {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
-    pub(crate) manifests: Manifests,
+    pub(crate) subject: Subject,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -182,7 +194,7 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
-    pub(crate) manifests: Manifests,
+    pub(crate) subject: Subject,
     /// The service that is called: a host of a ServiceEntry, its port where it has several, and the
     /// namespace where several define it.
     #[arg(long, value_name = "[NS/]HOST[:PORT]")]
@@ -229,6 +241,31 @@ pub(crate) struct Manifests {
     /// A file, a directory with all its subdirectories, or `-` for standard input; repeatable.
     #[arg(short, long = "file", value_name = "PATH", required = true)]
     pub(crate) files: Vec<PathBuf>,
+    /// The namespace whose rules count for every host.
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
+    pub(crate) root_namespace: String,
+}
+
+/// What is looked at: files, a cluster, or files as if they were applied to the cluster.
+#[derive(Debug, Args)]
+pub(crate) struct Subject {
+    /// A file, a directory with all its subdirectories, or `-` for standard input; repeatable.
+    #[arg(short, long = "file", value_name = "PATH")]
+    #[cfg_attr(feature = "cluster", arg(required_unless_present = "kubeconfig"))]
+    #[cfg_attr(not(feature = "cluster"), arg(required = true))]
+    pub(crate) files: Vec<PathBuf>,
+    /// The objects of the cluster that this kubeconfig leads to; files beside it count as if they were applied to it.
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig; the current one unless named.
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    /// The namespace of the cluster that is asked about.
+    #[cfg(feature = "cluster")]
+    #[arg(short, long, value_name = "NAMESPACE", requires = "kubeconfig")]
+    pub(crate) namespace: Option<String>,
     /// The namespace whose rules count for every host.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     pub(crate) root_namespace: String,

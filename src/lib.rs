@@ -19,6 +19,8 @@
 mod arguments;
 mod builtin;
 mod check;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod demo;
 mod explain;
 mod new_protocol;

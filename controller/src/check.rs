@@ -41,6 +41,39 @@ impl Report {
         self.errors() == 0
     }
 
+    /// How many objects and findings there are.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |n: usize, what: &str| match n {
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
+        format!(
+            "{}: {}, {}",
+            count(self.objects, "object"),
+            count(self.errors(), "error"),
+            count(self.warnings(), "warning")
+        )
+    }
+
+    /// What it says of the objects of a namespace, and of what stands in files.
+    ///
+    /// An object of a cluster stands where its own name is.
+    #[must_use]
+    pub fn of_namespace(&self, namespace: &str) -> Self {
+        let is_asked = |diagnostic: &&Diagnostic| {
+            let Some(object) = &diagnostic.object else {
+                return true;
+            };
+            let place = diagnostic.place.as_ref();
+            *object.namespace == *namespace || place.is_some_and(|it| it.file != object.to_string())
+        };
+        Self {
+            diagnostics: self.diagnostics.iter().filter(is_asked).cloned().collect(),
+            objects: self.objects,
+        }
+    }
+
     /// What this report says and the earlier one does not.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Vec<&Diagnostic> {
@@ -57,15 +90,7 @@ impl fmt::Display for Report {
         for diagnostic in &self.diagnostics {
             writeln!(f, "{diagnostic}\n")?;
         }
-        let count = |n: usize, what: &str| match n {
-            1 => format!("1 {what}"),
-            n => format!("{n} {what}s"),
-        };
-        let (errors, warnings) = (
-            count(self.errors(), "error"),
-            count(self.warnings(), "warning"),
-        );
-        write!(f, "{}: {errors}, {warnings}", count(self.objects, "object"))
+        f.write_str(&self.summary())
     }
 }
 

@@ -14,9 +14,13 @@ use crate::source::Contents;
 use crate::source::directory::{Directory, Watch};
 
 #[cfg(feature = "kubernetes")]
+mod cluster;
+#[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod pipeline;
 
+#[cfg(feature = "kubernetes")]
+pub use cluster::{Cluster, ClusterRef};
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesController;
 use pipeline::Pipeline;

@@ -11,6 +11,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::check::Report;
+#[cfg(feature = "kubernetes")]
+use crate::controller::Cluster;
 use crate::controller::Controller;
 use crate::manifest::{Spec, one_of};
 use crate::model::{Model, Rule, Server};
@@ -40,6 +42,17 @@ pub struct Query {
     pub principal: Option<String>,
     /// Addresses of endpoints that are to count as failed.
     pub failed: Vec<String>,
+}
+
+impl Query {
+    /// As somebody means it who stands in the namespace: a host without one is of it.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        if !self.service.contains('/') {
+            self.service = format!("{namespace}/{}", self.service);
+        }
+        self
+    }
 }
 
 /// The answer.
@@ -176,6 +189,16 @@ pub fn run(
         return Err(ExplainError::Manifests(update.report));
     }
     explain(controller.model(), controller.settings(), query)
+}
+
+/// Explains a request by what is valid of the objects of a cluster.
+///
+/// # Errors
+///
+/// If the service, its port or a server for it cannot be told.
+#[cfg(feature = "kubernetes")]
+pub fn in_cluster(cluster: &Cluster, query: &Query) -> Result<Explanation, ExplainError> {
+    explain(cluster.model(), cluster.settings(), query)
 }
 
 fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanation, ExplainError> {

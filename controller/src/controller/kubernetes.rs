@@ -5,9 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
@@ -39,17 +36,7 @@ impl KubernetesController {
     /// # Errors
     /// When the configuration cannot be read, or is none. That nobody answers is no error: it may be so for a while.
     pub async fn watch(kubeconfig: Option<&Path>, settings: Settings) -> anyhow::Result<Self> {
-        let config = match kubeconfig {
-            Some(path) => {
-                let read = Kubeconfig::read_from(path);
-                let read = read.with_context(|| format!("cannot read {}", path.display()))?;
-                let options = KubeConfigOptions::default();
-                let config = Config::from_custom_kubeconfig(read, &options).await;
-                config.with_context(|| format!("{} leads nowhere", path.display()))?
-            }
-            None => Config::incluster().context("this is no pod: name a kubeconfig")?,
-        };
-        let client = Client::try_from(config).context("no client of the API server")?;
+        let client = kubernetes::client(kubeconfig, None).await?;
         Ok(Self {
             changes: kubernetes::watch(&client, &settings),
             pipeline: Pipeline::new(settings),

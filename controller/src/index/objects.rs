@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Document, Index, IndexedFile};
 use crate::diagnostic::SourceFile;
-use crate::manifest::{Decoded, Kind, ObjectRef};
+use crate::manifest::{Decoded, Kind, ObjectRef, decode_file};
+use crate::source::Contents;
 
 impl Index {
     /// Takes over an object. Says whether it is another than before, or what is wrong with it is.
@@ -27,6 +28,21 @@ impl Index {
         };
         self.files.insert(name, file);
         true
+    }
+
+    /// Takes over files, whose objects replace those of their names.
+    pub(crate) fn overlay(&mut self, contents: Contents) {
+        self.problems = contents.problems;
+        for (name, source) in contents.files {
+            let documents: Vec<_> = decode_file(&source)
+                .into_iter()
+                .map(Document::new)
+                .collect();
+            for id in documents.iter().filter_map(|it| it.id.as_ref()) {
+                self.remove(id);
+            }
+            self.files.insert(name, IndexedFile { source, documents });
+        }
     }
 
     /// Says whether it was there.
@@ -67,7 +83,6 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::decode_file;
 
     fn decoded(name: &str, codec: &str) -> Decoded {
         let id = ObjectRef::new(Kind::ApplicationProtocol, "", name);
@@ -96,6 +111,31 @@ mod tests {
         assert!(!index.put(decoded("a", "''")));
         assert!(index.remove(&ObjectRef::new(Kind::ApplicationProtocol, "", "a")));
         assert!(!index.remove(&ObjectRef::new(Kind::ApplicationProtocol, "", "a")));
+    }
+
+    #[test]
+    fn a_file_stands_before_the_objects_that_it_names() {
+        let mut index = Index::default();
+        index.put(decoded("a", "x"));
+        index.put(decoded("b", "x"));
+        let file = |codec: &str| SourceFile {
+            name: "f.yaml".into(),
+            text: format!(
+                "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+                 metadata: {{name: a}}\nspec: {{protocol: a, codec: {codec}}}\n"
+            ),
+        };
+        for (codec, expected) in [("y", &["a", "b"][..]), ("[1]", &["b"])] {
+            let contents = Contents {
+                files: [("f.yaml".to_owned(), Arc::new(file(codec)))].into(),
+                problems: vec![],
+            };
+            index.overlay(contents);
+            assert_eq!(names(&index), expected);
+        }
+        let (_, findings) = index.objects();
+        let place = findings.first().and_then(|it| it.place.as_ref());
+        assert_eq!(place.map(|it| it.to_string()), Some("f.yaml:4:27".into()));
     }
 
     #[test]

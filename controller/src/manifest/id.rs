@@ -44,7 +44,9 @@ impl Kind {
         Self::MetaRouter,
     ];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// As manifests name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::ApplicationProtocol => "ApplicationProtocol",
             Self::ConfigMap => "ConfigMap",
@@ -103,6 +105,12 @@ impl Kind {
             self,
             Self::ApplicationProtocol | Self::Namespace | Self::Node
         )
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -3,15 +3,22 @@
 //! Presence, never absence: an object goes when the API server says that it was deleted, or leaves it out of a list that
 //! was read to its end. What cannot be read, in whole or in part, withdraws nothing.
 
-use kube::Client;
+use kube::core::ApiResource;
+use kube::{Api, Client};
 use tokio::sync::mpsc;
 
-use crate::manifest::{Decoded, Kind, ObjectRef};
+use crate::manifest::{Decoded, Kind, MESH_CONFIG, ObjectRef};
 use crate::schema::Settings;
 
+mod client;
+mod list;
 mod object;
 mod resource;
 mod watch;
+
+pub(crate) use client::client;
+pub(crate) use list::{Listed, list};
+use object::Watched;
 
 /// What is heard of one kind.
 #[derive(Debug)]
@@ -55,4 +62,21 @@ pub(crate) fn watch(client: &Client, settings: &Settings) -> mpsc::Receiver<Chan
         tokio::spawn(watch.run());
     }
     heard
+}
+
+/// Where objects of a kind are read, and which of them where it is not all: a field selector.
+fn scope(
+    client: &Client,
+    settings: &Settings,
+    kind: Kind,
+    resource: &ApiResource,
+) -> (Api<Watched>, Option<String>) {
+    let client = client.clone();
+    match kind {
+        Kind::ConfigMap => (
+            Api::namespaced_with(client, &settings.root_namespace, resource),
+            Some(format!("metadata.name={MESH_CONFIG}")),
+        ),
+        _ => (Api::all_with(client, resource), None),
+    }
 }

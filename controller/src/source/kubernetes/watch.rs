@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use kube::Client;
 use kube::core::ApiResource;
 use kube::runtime::watcher::{self, DefaultBackoff, Event};
-use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::object::Watched;
-use super::{Change, resource};
-use crate::manifest::{Kind, MESH_CONFIG};
+use super::{Change, resource, scope};
+use crate::manifest::Kind;
 use crate::schema::Settings;
 
 /// How often it is looked whether a kind is defined by now.
@@ -22,8 +21,7 @@ const NOT_FOUND: u16 = 404;
 pub(super) struct Watch {
     kind: Kind,
     client: Client,
-    /// Where there is only one object to watch: its namespace and its name.
-    only: Option<(String, &'static str)>,
+    settings: Settings,
     changes: mpsc::Sender<Change>,
 }
 
@@ -40,11 +38,10 @@ impl Watch {
         settings: &Settings,
         changes: mpsc::Sender<Change>,
     ) -> Self {
-        let mesh = || (settings.root_namespace.clone(), MESH_CONFIG);
         Self {
             kind,
             client,
-            only: (kind == Kind::ConfigMap).then(mesh),
+            settings: settings.clone(),
             changes,
         }
     }
@@ -77,16 +74,10 @@ impl Watch {
 
     /// Tells of everything until the kind turns out not to be defined.
     async fn follow(&self, resource: &ApiResource) -> Result<NotDefined, Unheard> {
-        let api = match &self.only {
-            Some((namespace, _)) => {
-                Api::<Watched>::namespaced_with(self.client.clone(), namespace, resource)
-            }
-            None => Api::all_with(self.client.clone(), resource),
-        };
-        let config = watcher::Config::default();
-        let config = match &self.only {
-            Some((_, name)) => config.fields(&format!("metadata.name={name}")),
-            None => config,
+        let (api, fields) = scope(&self.client, &self.settings, self.kind, resource);
+        let config = watcher::Config {
+            field_selector: fields,
+            ..watcher::Config::default()
         };
         let mut events = watcher::watcher(api, config).boxed();
         let mut backoff = DefaultBackoff::default();

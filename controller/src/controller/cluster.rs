@@ -1,0 +1,71 @@
+//! The pipeline on a cluster, once: for commands that answer a question.
+
+use std::path::{Path, PathBuf};
+
+use super::pipeline::Pipeline;
+use crate::check::Report;
+use crate::manifest::Kind;
+use crate::model::Model;
+use crate::schema::Settings;
+use crate::source::directory::Directory;
+use crate::source::kubernetes::{Listed, client, list};
+
+/// Which cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterRef {
+    pub kubeconfig: PathBuf,
+    /// The current one unless named.
+    pub context: Option<String>,
+}
+
+/// What a cluster holds at one moment, with files as if they were applied to it.
+pub struct Cluster {
+    pipeline: Pipeline,
+    report: Report,
+    unknown: Vec<Kind>,
+}
+
+impl Cluster {
+    /// # Errors
+    /// When the kubeconfig leads nowhere, nobody answers, or a kind may not be listed.
+    pub async fn read(
+        cluster: &ClusterRef,
+        files: &[PathBuf],
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
+        let kubeconfig: &Path = &cluster.kubeconfig;
+        let client = client(Some(kubeconfig), cluster.context.as_deref()).await?;
+        let Listed { objects, unknown } = list(&client, &settings).await?;
+        let mut pipeline = Pipeline::new(settings);
+        for object in objects {
+            pipeline.index.put(object);
+        }
+        pipeline.index.overlay(Directory::open(files).read());
+        let report = pipeline.apply().report;
+        Ok(Self {
+            pipeline,
+            report,
+            unknown,
+        })
+    }
+
+    /// Findings on the objects of the cluster and on the files.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Kinds that its API server does not know.
+    #[must_use]
+    pub fn unknown(&self) -> &[Kind] {
+        &self.unknown
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.pipeline.model
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.pipeline.settings
+    }
+}

@@ -1,0 +1,31 @@
+//! A client of a cluster's API server.
+
+use std::path::Path;
+
+use anyhow::Context;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// With a kubeconfig as one of its contexts says, the current one unless named; without one as a pod does.
+///
+/// # Errors
+/// When the configuration cannot be read, or is none. That nobody answers is none yet.
+pub(crate) async fn client(
+    kubeconfig: Option<&Path>,
+    context: Option<&str>,
+) -> anyhow::Result<Client> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let read = Kubeconfig::read_from(path);
+            let read = read.with_context(|| format!("cannot read {}", path.display()))?;
+            let options = KubeConfigOptions {
+                context: context.map(str::to_owned),
+                ..KubeConfigOptions::default()
+            };
+            let config = Config::from_custom_kubeconfig(read, &options).await;
+            config.with_context(|| format!("{} leads nowhere", path.display()))?
+        }
+        None => Config::incluster().context("this is no pod: name a kubeconfig")?,
+    };
+    Client::try_from(config).context("no client of the API server")
+}

@@ -1,0 +1,100 @@
+//! What a cluster holds at one moment, for those who ask once.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use kube::api::{ListParams, ObjectList};
+use kube::{Api, Client};
+use thiserror::Error;
+
+use super::object::Watched;
+use super::{KINDS, resource, scope};
+use crate::manifest::{Decoded, Kind};
+use crate::schema::Settings;
+
+/// Objects of one answer: a list of tens of thousands comes in parts.
+const PAGE: u32 = 500;
+/// Kinds that are asked for at a time.
+const AT_A_TIME: usize = 4;
+
+const FORBIDDEN: u16 = 403;
+const NOT_FOUND: u16 = 404;
+
+#[derive(Debug, Error)]
+pub(crate) enum ListError {
+    #[error(
+        "the objects of kind {kind} may not be listed: {message}; what it takes to read a cluster is in docs/reference/cluster.md"
+    )]
+    Forbidden { kind: Kind, message: String },
+    #[error("the objects of kind {kind} cannot be listed")]
+    Failed {
+        kind: Kind,
+        #[source]
+        source: kube::Error,
+    },
+}
+
+/// All objects of a cluster that are read, and the kinds that it does not know.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) objects: Vec<Decoded>,
+    pub(crate) unknown: Vec<Kind>,
+}
+
+/// Reads each kind in the newest version that is served.
+pub(crate) async fn list(client: &Client, settings: &Settings) -> Result<Listed, ListError> {
+    let lists = stream::iter(KINDS)
+        .map(|&kind| async move { Ok((kind, of_kind(client, settings, kind).await?)) })
+        .buffered(AT_A_TIME);
+    let lists: Vec<(Kind, Option<Vec<Decoded>>)> = lists.try_collect().await?;
+    let mut listed = Listed::default();
+    for (kind, objects) in lists {
+        match objects {
+            Some(objects) => listed.objects.extend(objects),
+            None => listed.unknown.push(kind),
+        }
+    }
+    Ok(listed)
+}
+
+/// None: the API server does not know the kind.
+async fn of_kind(
+    client: &Client,
+    settings: &Settings,
+    kind: Kind,
+) -> Result<Option<Vec<Decoded>>, ListError> {
+    for version in kind.versions() {
+        let resource = resource::of(kind, version);
+        let (api, fields) = scope(client, settings, kind, &resource);
+        let mut parameters = ListParams::default().limit(PAGE);
+        parameters.field_selector = fields;
+        match pages(&api, parameters).await {
+            Ok(objects) => {
+                let objects = objects.into_iter();
+                return Ok(Some(objects.map(|it| it.decode(kind, &resource)).collect()));
+            }
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {}
+            Err(kube::Error::Api(status)) if status.code == FORBIDDEN => {
+                let message = status.message.clone();
+                return Err(ListError::Forbidden { kind, message });
+            }
+            Err(source) => return Err(ListError::Failed { kind, source }),
+        }
+    }
+    Ok(None)
+}
+
+async fn pages(
+    api: &Api<Watched>,
+    mut parameters: ListParams,
+) -> Result<Vec<Watched>, kube::Error> {
+    let mut objects = vec![];
+    loop {
+        let ObjectList {
+            items, metadata, ..
+        } = api.list(&parameters).await?;
+        objects.extend(items);
+        match metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Commands that look into a cluster.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use meltemi_tests::binary;
+use meltemi_tests::kubernetes::{ApiServer, Programs};
+use tempfile::TempDir;
+
+const GATEWAY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  servers:
+  - name: redis
+    port: {number: 6379, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+";
+
+const SERVICES: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: cache, namespace: shop}
+spec:
+  ports: [{name: tcp-redis, port: 6379}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: cache-1, namespace: shop, labels: {kubernetes.io/service-name: cache}}
+addressType: IPv4
+ports: [{name: tcp-redis, port: 7000, protocol: TCP}]
+endpoints: [{addresses: ['10.1.2.3'], conditions: {ready: true}}]
+";
+
+fn router(namespace: &str, host: &str) -> String {
+    format!(
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
+         metadata: {{name: cache, namespace: {namespace}}}\nspec:\n  hosts: [{host}]\n  \
+         gateways: [shop/edge]\n  routes: [{{name: all, timeout: 3s}}]\n"
+    )
+}
+
+/// Its exit status, standard output and standard error.
+fn meltemi(arguments: &[&str], kubeconfig: &Path) -> (Option<i32>, String, String) {
+    let mut command = Command::new(binary());
+    command.args(arguments).arg("--kubeconfig").arg(kubeconfig);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("meltemi starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn check_and_explain_look_into_a_cluster() {
+    let Some(mut cluster) = ApiServer::start() else {
+        return;
+    };
+    let kubeconfig = cluster.kubeconfig();
+    let run = |arguments: &[&str]| meltemi(arguments, &kubeconfig);
+    // A cluster without any of our definitions, or Istio's.
+    let (status, said, noted) = run(&["check"]);
+    assert_eq!(status, Some(0), "{said}{noted}");
+    assert!(noted.contains("does not know"), "{noted}");
+    assert!(noted.contains("MetaRouter"), "{noted}");
+
+    cluster.install_crds(&Programs::own_crds());
+    cluster.install_crds(&cluster.programs().istio_crds());
+    for namespace in ["shop", "other"] {
+        let made = cluster.kubectl(&["create", "namespace", namespace]);
+        made.expect_success("it is made");
+    }
+    cluster.apply(GATEWAY);
+    cluster.apply(SERVICES);
+    cluster.apply(&router("shop", "cache"));
+    cluster.apply(&router("other", "nothing"));
+
+    let (status, said, noted) = run(&["check"]);
+    assert_eq!((status, &*noted), (Some(1), ""), "{said}");
+    assert!(said.contains("MetaRouter other/cache"), "{said}");
+    let (status, said, _) = run(&["check", "-n", "shop"]);
+    assert_eq!(status, Some(0), "{said}");
+
+    // What would be, if a file were applied.
+    let files = TempDir::new().expect("a temporary directory");
+    let file = files.path().join("routes.yaml");
+    let check_with = |text: &str| {
+        fs::write(&file, text).expect("it can be written");
+        let path = file.to_str().expect("a path in UTF-8");
+        run(&["check", "-n", "shop", "-f", path])
+    };
+    let (status, said, _) = check_with(&router("other", "cache.shop.svc.cluster.local"));
+    assert_eq!(status, Some(1), "not its host's namespace: {said}");
+    assert!(said.contains("routes.yaml:5:"), "{said}");
+    let (status, said, _) = check_with(&router("shop", "cache.shop.svc.cluster.local"));
+    assert_eq!(status, Some(0), "{said}");
+
+    // Errors of others are said, and do not stand in the way.
+    let explain = ["explain", "-n", "shop", "--service", "cache:6379"];
+    let (status, said, noted) = run(&[&explain[..], &["--attr", "command=GET"]].concat());
+    assert_eq!(status, Some(0), "{said}{noted}");
+    assert!(noted.contains("what has errors is left out"), "{noted}");
+    for part in ["10.1.2.3:7000", "MetaRouter shop/cache", "3s"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+
+    // Somebody who may not, and nobody who answers.
+    let nobody = cluster.kubeconfig_of("nobody", "no.such.token");
+    let (status, _, error) = meltemi(&["check"], &nobody);
+    assert_eq!(status, Some(1), "{error}");
+    assert!(error.contains("Unauthorized"), "{error}");
+    let made = cluster.kubectl(&["create", "serviceaccount", "guest", "-n", "shop"]);
+    made.expect_success("it is made");
+    let token = cluster.kubectl(&["create", "token", "guest", "-n", "shop"]);
+    let guest = cluster.kubeconfig_of("guest", token.stdout().trim());
+    let (status, _, error) = meltemi(&["check"], &guest);
+    assert_eq!(status, Some(1), "{error}");
+    assert!(error.contains("may not be listed"), "{error}");
+    cluster.kill();
+    let (status, _, error) = run(&["check"]);
+    assert_eq!(status, Some(1), "{error}");
+    assert!(error.contains("cannot be read"), "{error}");
+}
