@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use meltemi_controller::ads::NamespacedName;
 use meltemi_core::access_log::Destination;
 use meltemi_policy::{Locality, place::topology};
 use tonic::transport::Uri;
@@ -137,7 +138,22 @@ pub(crate) struct Proxy {
     #[arg(long, value_name = "ADDR")]
     pub(crate) xds: ControlPlane,
     #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
     pub(crate) process: Process,
+}
+
+/// By what the control plane knows this proxy.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Identity {
+    /// The Gateway whose servers it opens: it is told what concerns these, and nothing else.
+    /// Repeatable; without it the proxy opens whatever the control plane knows.
+    #[arg(long = "gateway", value_name = "NAMESPACE/NAME")]
+    pub(crate) gateways: Vec<NamespacedName>,
+    /// The pod that it runs in: in a cluster its locality and its labels are those of the pod and
+    /// of its node, as far as nothing else is said here.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub(crate) pod: Option<NamespacedName>,
 }
 
 /// A control plane to dial, as `http://HOST:PORT`.

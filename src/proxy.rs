@@ -14,15 +14,35 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
-use crate::arguments::{Process, Proxy};
+use crate::arguments::{Identity, Process, Proxy};
 
 pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Result<ExitCode> {
     block_on(async {
         let address = arguments.xds.uri();
         let channel = xds::connect(address.to_owned())
             .with_context(|| format!("--xds {address}: it cannot be dialled"))?;
-        data_plane(channel, &arguments.process, protocols).await
+        let identity = identity(&arguments.identity);
+        data_plane(channel, &identity, &arguments.process, protocols).await
     })
+}
+
+fn identity(said: &Identity) -> xds::Identity {
+    let pod = said.pod.as_ref();
+    xds::Identity {
+        gateways: said.gateways.iter().map(ToString::to_string).collect(),
+        pod: pod.map(|pod| xds::Pod {
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+        }),
+    }
+}
+
+/// As Istio's tools write it, where there is a pod.
+fn node_id(identity: &xds::Identity) -> String {
+    match &identity.pod {
+        Some(pod) => format!("{}.{}", pod.name, pod.namespace),
+        None => format!("meltemi-{}", std::process::id()),
+    }
 }
 
 /// Runs `work` to its end, on one thread: the workers have their own. Whatever still blocks then,
@@ -55,6 +75,7 @@ fn raise_open_files() {
 /// Runs the data plane on what comes over `channel` until the process is told to end.
 pub(crate) async fn data_plane(
     channel: Channel,
+    identity: &xds::Identity,
     process: &Process,
     protocols: Arc<Protocols>,
 ) -> anyhow::Result<ExitCode> {
@@ -66,7 +87,7 @@ pub(crate) async fn data_plane(
         locality: process.place.locality.clone(),
         labels: process.place.labels(),
     };
-    let node = xds::node(format!("meltemi-{}", std::process::id()), &own);
+    let node = identity.on(xds::node(node_id(identity), &own));
     let client = tokio::spawn(xds::run(channel, node, publish, Arc::clone(&stats)));
     let options = ProxyOptions {
         admin: Some(process.admin),

@@ -35,7 +35,8 @@ pub(crate) fn main(arguments: Run, protocols: Arc<Protocols>) -> anyhow::Result<
         let server = Server::new(served, rejected).in_private();
         tokio::spawn(server.serve(incoming, std::future::pending()));
         tokio::spawn(report(log, first.report));
-        proxy::data_plane(channel, &arguments.process, protocols).await
+        let identity = xds::Identity::default();
+        proxy::data_plane(channel, &identity, &arguments.process, protocols).await
     })
 }
 

@@ -6,6 +6,8 @@
 //! would have been sent next. A name and version that a client refused is not sent to it again.
 
 mod delta;
+mod node;
+mod published;
 mod rejection;
 mod resources;
 mod serve;
@@ -13,6 +15,8 @@ mod serve;
 mod simulation;
 mod sotw;
 
+pub use node::{NamespacedName, Node, NotNamespaced};
+pub use published::Published;
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};
 pub use serve::Server;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::ads::{Rejection, Resources};
+use crate::ads::{Published, Rejection};
 use crate::check::Report;
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::model::Model;
@@ -34,7 +34,7 @@ pub struct Controller {
 /// What a load came to.
 #[derive(Clone, Debug)]
 pub struct Update {
-    pub resources: Arc<Resources>,
+    pub resources: Arc<Published>,
     /// Findings on the newest versions, whether they took effect or not.
     pub report: Report,
 }
@@ -92,7 +92,7 @@ impl Controller {
     /// The channel of `resources` is that of [`crate::ads::Server`]; [`Self::load`] came first.
     pub async fn run(
         mut self,
-        resources: watch::Sender<Option<Arc<Resources>>>,
+        resources: watch::Sender<Option<Arc<Published>>>,
         mut rejections: mpsc::Receiver<Rejection>,
         events: mpsc::Sender<Event>,
     ) {

@@ -12,6 +12,9 @@ use crate::source::Contents;
 
 #[cfg(feature = "kubernetes")]
 mod objects;
+mod set;
+
+pub(crate) use set::{Objects, OfKind};
 
 /// What the sources hold, decoded, file by file.
 #[derive(Debug, Default)]
@@ -19,7 +22,7 @@ pub(crate) struct Index {
     files: BTreeMap<String, IndexedFile>,
     problems: Vec<Diagnostic>,
     /// The last version of each object that took effect.
-    good: BTreeMap<ObjectRef, Arc<Object>>,
+    good: Objects,
 }
 
 #[derive(Debug)]
@@ -194,9 +197,6 @@ pub(crate) struct Refused {
     /// Whether there are refused documents of which not even the kind is known.
     pub(crate) unnamed: bool,
 }
-
-/// Accepted objects by name, in a fixed order.
-pub(crate) type Objects = BTreeMap<ObjectRef, Arc<Object>>;
 
 fn duplicate(id: &ObjectRef, counts: &Place, other: &Place) -> Diagnostic {
     Diagnostic::error(Code::DuplicateObject, format!("there are two of {id}"))

@@ -11,6 +11,7 @@ mod fixture;
 mod index;
 mod manifest;
 mod model;
+mod places;
 pub mod reference;
 mod resolution;
 mod schema;

@@ -51,7 +51,7 @@ pub(crate) use policy::{
     CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
 };
 use protocols::Protocols;
-pub(crate) use services::{Service, Services};
+pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 
 /// Everything that a proxy has to know.
@@ -187,6 +187,16 @@ impl Alternative {
 }
 
 impl Rule {
+    /// The clusters that it leads to, copies to or asks.
+    pub(crate) fn clusters(&self) -> impl Iterator<Item = &ClusterName> {
+        let destinations = self.destinations.iter();
+        let destinations =
+            destinations.flat_map(|d| std::iter::once(&d.cluster).chain(&d.fallbacks));
+        let mirrors = self.mirrors.iter().map(|m| &m.cluster);
+        let asked = self.global_limit.iter().map(|limit| &limit.cluster);
+        destinations.chain(mirrors).chain(asked)
+    }
+
     /// The alternatives that requests can be like, as route tables have them.
     pub(crate) fn matches(&self) -> Vec<Vec<AttributeMatch>> {
         Alternative::possible(&self.alternatives)
@@ -429,11 +439,19 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
 
 /// The objects of one kind with their specs.
 macro_rules! objects_of {
+    ($objects:expr, MeshConfig) => {
+        objects_of!($objects, ConfigMap, MeshConfig)
+    };
     ($objects:expr, $kind:ident) => {
-        $objects.values().filter_map(|object| match &object.spec {
-            Spec::$kind(spec) => Some((object, spec)),
-            _ => None,
-        })
+        objects_of!($objects, $kind, $kind)
+    };
+    ($objects:expr, $kind:ident, $spec:ident) => {
+        $objects
+            .of_kind(crate::manifest::Kind::$kind)
+            .filter_map(|object| match &object.spec {
+                Spec::$spec(spec) => Some((object, spec)),
+                _ => None,
+            })
     };
 }
 use objects_of;

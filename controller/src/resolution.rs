@@ -209,7 +209,7 @@ impl Pass<'_> {
     /// Whether it follows from what was refused without an earlier version, which is told.
     fn is_said(&self, finding: &Finding, fallback: &Fallback) -> bool {
         let gone = self.replaced.keys();
-        let gone = gone.filter(|id| !self.objects.contains_key(*id));
+        let gone = gone.filter(|id| !self.objects.contains_key(id));
         let mut absent = self.index.refused();
         absent.kinds.extend(gone.map(|id| id.kind));
         matches!(fallback.outcome, Outcome::Refused) && follows(finding.diagnostic.code, &absent)
@@ -219,7 +219,7 @@ impl Pass<'_> {
     /// from an object in force.
     fn fallback(&self, finding: &Finding) -> Option<Fallback> {
         let mut changed = finding.blame.iter().filter(|id| {
-            let object = self.objects.get(*id);
+            let object = self.objects.get(id);
             let is_changed = |o: &Arc<Object>| {
                 let good = self.index.last_good(id);
                 !self.index.is_in_force(o) && !asks_for_tls(o, good.as_deref())

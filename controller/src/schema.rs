@@ -117,6 +117,8 @@ pub struct Settings {
     pub locality: meltemi_policy::Locality,
     /// The labels of its workload, its node and its network among them.
     pub labels: BTreeMap<String, String>,
+    /// Whether each Gateway is opened by proxies of its own: two that bind one address are no conflict then.
+    pub gateways_apart: bool,
     /// None: what plugins are told is not checked.
     pub check: Option<SettingsCheck>,
     /// None: which endpoint has a key is not explained.
@@ -132,6 +134,7 @@ impl Settings {
             root_namespace: "istio-system".to_owned(),
             locality: meltemi_policy::Locality::default(),
             labels: BTreeMap::new(),
+            gateways_apart: false,
             check: None,
             key_hash: None,
         }

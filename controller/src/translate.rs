@@ -29,7 +29,10 @@ mod limit;
 mod locality;
 mod matching;
 mod policy;
+mod scopes;
 mod tls;
+
+pub(crate) use scopes::scopes;
 
 /// How long the handshake of a client may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -38,11 +41,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
     let mut resources = Resources::new();
     if !own.is_nameless() {
-        let own = own::Self_ {
-            locality: Some(wire_locality(own.locality)),
-            labels: own.labels.clone(),
-        };
-        resources.insert(SELF_RESOURCE, &own);
+        resources.insert(SELF_RESOURCE, &this_proxy(own));
     }
     for server in &model.servers {
         let name = server.name.to_string();
@@ -61,6 +60,13 @@ pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
         resources.insert(secret.name.clone(), &secret);
     }
     resources
+}
+
+pub(crate) fn this_proxy(place: Place<'_>) -> own::Self_ {
+    own::Self_ {
+        locality: Some(wire_locality(place.locality)),
+        labels: place.labels.clone(),
+    }
 }
 
 fn listener(server: &Server, name: &str) -> listener::Listener {

@@ -137,7 +137,7 @@ async fn envoy_reads_what_a_redis_destination_asks_for() {
     }]);
     let served = Controller::open(&[example], settings).load();
     assert!(served.report.is_valid(), "{}", served.report);
-    let mut control = ControlPlane::new(Some((*served.resources).clone()));
+    let mut control = ControlPlane::new(Some(Resources::clone(&served.resources)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = control.server.clone();

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod channel;
+mod identity;
 mod stats;
 mod subscriptions;
 mod table;
@@ -17,6 +18,7 @@ use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::config::core::v3::node::UserAgentVersionType;
 use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use meltemi_proto::node_metadata::LABELS;
 use meltemi_proto::value::Kind;
 use meltemi_proto::{Struct, Value};
 use tokio::sync::{mpsc, watch};
@@ -28,6 +30,7 @@ use tracing::{debug, info, warn};
 use crate::config::{Proxy, Snapshot};
 pub(crate) use backoff::Backoff;
 pub use channel::{Dialled, connect, in_memory};
+pub use identity::{Identity, Pod};
 use stats::Told;
 pub use stats::{Refused, Stats};
 pub use subscriptions::{Outcome, PATIENCE, Subscriptions};
@@ -59,9 +62,6 @@ pub fn node(id: impl Into<String>, own: &Proxy) -> Node {
         ..Node::default()
     }
 }
-
-/// Where Istio's agents put the labels of their workload.
-const LABELS: &str = "LABELS";
 
 fn metadata(labels: &BTreeMap<String, String>) -> Struct {
     let string = |text: &String| Value {

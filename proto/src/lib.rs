@@ -7,7 +7,7 @@ mod any;
 mod data_source;
 mod setting;
 
-pub use prost_types::{Duration, Struct, Value, value};
+pub use prost_types::{Duration, ListValue, Struct, Value, value};
 
 pub use any::{Any, UnpackError};
 pub use packages::{aeraki, envoy, google, meltemi};
@@ -26,6 +26,17 @@ mod packages {
 
 /// The key of Meltemi's entries in `typed_filter_metadata`, and the name of its network filter.
 pub const EXTENSION_NAME: &str = "meltemi";
+
+/// What a proxy says of itself in the metadata of its node, beside what Istio's agents say.
+pub mod node_metadata {
+    /// The Gateways whose servers it opens: a list of `namespace/name`. Without it, it gets whatever there is.
+    pub const GATEWAYS: &str = "GATEWAYS";
+    /// Its pod, as Istio's agents name it.
+    pub const POD_NAME: &str = "NAME";
+    pub const POD_NAMESPACE: &str = "NAMESPACE";
+    /// The labels of its workload, likewise.
+    pub const LABELS: &str = "LABELS";
+}
 
 /// The name of the one resource of type [`meltemi::config::v1::Self_`].
 pub const SELF_RESOURCE: &str = "self";

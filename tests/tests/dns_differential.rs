@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 
-use meltemi_controller::ads::{Rejection, Resources, Server};
+use meltemi_controller::ads::{Published, Rejection, Server};
 use meltemi_controller::{Controller, ProtocolSchema, Settings};
 use meltemi_tests::dns::{Answer, DnsServer};
 use meltemi_tests::{Envoy, Manifests, Meltemi, Process, binary, until};
@@ -57,7 +57,7 @@ metadata: {name: istio, namespace: istio-system}
 data: {mesh: 'dnsRefreshRate: 200ms'}
 ";
 
-fn resources() -> Arc<Resources> {
+fn resources() -> Arc<Published> {
     let manifests = Manifests::new();
     manifests.write("all.yaml", MANIFESTS);
     let settings = Settings::new(vec![ProtocolSchema {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_controller::ads::{Resource, Resources};
+use meltemi_controller::ads::{Published, Resource, Resources};
 use meltemi_controller::reference::{SURROUNDINGS, meta_router_examples};
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings, SourceFile,
@@ -36,7 +36,7 @@ fn settings() -> Settings {
 /// What the controller of a cluster publishes.
 struct Watched {
     runtime: tokio::runtime::Runtime,
-    resources: watch::Receiver<Option<Arc<Resources>>>,
+    resources: watch::Receiver<Option<Arc<Published>>>,
     events: mpsc::Receiver<Event>,
     _rejections: mpsc::Sender<meltemi_controller::ads::Rejection>,
 }
@@ -64,7 +64,7 @@ impl Watched {
     }
 
     /// Waits until it publishes just this. Where it does not, the resources that differ are named.
-    fn publishes(&mut self, what: &str, expected: &Resources) {
+    fn publishes(&mut self, what: &str, expected: &Published) {
         let publishes = self
             .resources
             .wait_for(|now| now.as_deref() == Some(expected));
@@ -113,7 +113,7 @@ fn shown(resource: Option<&Resource>) -> String {
     )
 }
 
-fn from_files(files: &[(String, String)]) -> Arc<Resources> {
+fn from_files(files: &[(String, String)]) -> Arc<Published> {
     let files = files.iter().map(|(name, text)| SourceFile {
         name: name.clone(),
         text: text.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use meltemi_controller::ads::{Rejection, Resources, Server};
+use meltemi_controller::ads::{Published, Rejection, Resources, Server};
 use meltemi_controller::{AttributeDef, Controller, ProtocolSchema, Settings, SourceFile};
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use prost::Name;
@@ -22,12 +22,12 @@ pub(super) struct ControlPlane {
     /// The cluster whose endpoints change.
     pub(super) cluster: String,
     base: Resources,
-    resources: watch::Sender<Option<Arc<Resources>>>,
+    resources: watch::Sender<Option<Arc<Published>>>,
     rejections: mpsc::Receiver<Rejection>,
 }
 
 /// All that is served, encoded: publishing it costs a pointer.
-pub(super) struct Prepared(Arc<Resources>);
+pub(super) struct Prepared(Arc<Published>);
 
 impl ControlPlane {
     /// Serves what `manifests` say, which have one service, to whoever speaks `protocol`.
@@ -79,7 +79,7 @@ impl ControlPlane {
     pub(super) fn prepare(&self, endpoints: &ClusterLoadAssignment) -> Prepared {
         let mut resources = self.base.clone();
         resources.insert(self.cluster.as_str(), endpoints);
-        Prepared(Arc::new(resources))
+        Prepared(Arc::new(resources.into()))
     }
 
     pub(super) fn publish(&self, Prepared(resources): Prepared) {

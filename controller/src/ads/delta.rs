@@ -196,7 +196,6 @@ impl Subscription {
     ) -> Option<proto::DeltaDiscoveryResponse> {
         let mut response = proto::DeltaDiscoveryResponse {
             type_url: type_url.to_owned(),
-            system_version_info: resources.type_version(type_url),
             ..proto::DeltaDiscoveryResponse::default()
         };
         self.refused.retain(|name, version| {
@@ -231,6 +230,7 @@ impl Subscription {
         if empty && !std::mem::take(&mut self.owed_wildcard) {
             return None;
         }
+        response.system_version_info = resources.type_version(type_url);
         self.owed_wildcard = false;
         self.in_flight = Some(InFlight {
             nonce: String::new(),

@@ -1,7 +1,7 @@
 //! What is served: named resources by type, each with the version that its content gives it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use meltemi_proto::Any;
 use prost::{Message, Name};
@@ -15,11 +15,36 @@ pub struct Resource {
     pub body: Any,
 }
 
-/// An immutable set of resources; equal sets have equal versions.
+impl Resource {
+    /// Maps are encoded in the order of their keys, so the encoding is canonical.
+    pub fn of<M: Message + Name>(message: &M) -> Self {
+        let body = Any::pack(message);
+        let version = format!("{:016x}", xxh3_64(&body.value)).into();
+        Self { version, body }
+    }
+}
+
+/// An immutable set of resources; equal sets have equal versions. A clone shares all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    types: BTreeMap<String, BTreeMap<String, Resource>>,
+    types: BTreeMap<String, Arc<OfType>>,
 }
+
+/// The resources of one type.
+#[derive(Clone, Debug, Default)]
+struct OfType {
+    by_name: BTreeMap<Arc<str>, Arc<Resource>>,
+    /// One version for all of them, where somebody has asked for it.
+    version: OnceLock<String>,
+}
+
+impl PartialEq for OfType {
+    fn eq(&self, other: &Self) -> bool {
+        self.by_name == other.by_name
+    }
+}
+
+impl Eq for OfType {}
 
 impl Resources {
     pub fn new() -> Self {
@@ -28,25 +53,40 @@ impl Resources {
 
     /// Adds a resource, or replaces the one of its type and name.
     ///
-    /// Maps are encoded in the order of their keys, so the encoding is canonical. The endpoints of
-    /// a cluster bear the cluster's name.
+    /// The endpoints of a cluster bear the cluster's name.
     pub fn insert<M: Message + Name>(&mut self, name: impl Into<String>, message: &M) {
-        let body = Any::pack(message);
-        let version = format!("{:016x}", xxh3_64(&body.value)).into();
-        self.types
-            .entry(body.type_url.clone())
-            .or_default()
-            .insert(name.into(), Resource { version, body });
+        self.share(&name.into().into(), &Arc::new(Resource::of(message)));
+    }
+
+    /// Adds one that others may hold too.
+    pub(crate) fn share(&mut self, name: &Arc<str>, resource: &Arc<Resource>) {
+        let of_type = match self.types.get_mut(&resource.body.type_url) {
+            Some(of_type) => of_type,
+            None => self
+                .types
+                .entry(resource.body.type_url.clone())
+                .or_default(),
+        };
+        let of_type = Arc::make_mut(of_type);
+        of_type.version = OnceLock::new();
+        of_type.by_name.insert(name.clone(), resource.clone());
     }
 
     pub fn get(&self, type_url: &str, name: &str) -> Option<&Resource> {
-        self.types.get(type_url)?.get(name)
+        let resource = self.types.get(type_url)?.by_name.get(name);
+        resource.map(|resource| &**resource)
+    }
+
+    /// A resource with its name, to be shared.
+    pub(crate) fn shared(&self, type_url: &str, name: &str) -> Option<(&Arc<str>, &Arc<Resource>)> {
+        self.types.get(type_url)?.by_name.get_key_value(name)
     }
 
     /// All resources of a type, by name.
     pub fn of_type(&self, type_url: &str) -> impl Iterator<Item = (&str, &Resource)> {
-        let resources = self.types.get(type_url).into_iter().flatten();
-        resources.map(|(name, resource)| (name.as_str(), resource))
+        let of_type = self.types.get(type_url).into_iter();
+        let resources = of_type.flat_map(|of_type| &of_type.by_name);
+        resources.map(|(name, resource)| (&**name, &**resource))
     }
 
     /// The type URLs of which there is a resource.
@@ -54,9 +94,26 @@ impl Resources {
         self.types.keys().map(String::as_str)
     }
 
+    /// What others hold, too; where both have one of a name, theirs.
+    pub(crate) fn extend(&mut self, others: &Self) {
+        for of_type in others.types.values() {
+            for (name, resource) in &of_type.by_name {
+                self.share(name, resource);
+            }
+        }
+    }
+
     /// One version for all resources of a type.
     pub(super) fn type_version(&self, type_url: &str) -> String {
-        digest(self.of_type(type_url))
+        match self.types.get(type_url) {
+            Some(of_type) => {
+                let version = of_type
+                    .version
+                    .get_or_init(|| digest(self.of_type(type_url)));
+                version.clone()
+            }
+            None => digest(std::iter::empty()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
@@ -24,6 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::delta::DeltaStream;
+use super::node::Node;
+use super::published::{Published, View};
 use super::rejection::Rejection;
 use super::resources::Resources;
 use super::sotw::SotwStream;
@@ -42,7 +45,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// which is not the same as that there are none.
 #[derive(Clone, Debug)]
 pub struct Server {
-    resources: watch::Receiver<Option<Arc<Resources>>>,
+    resources: watch::Receiver<Option<Arc<Published>>>,
     rejections: mpsc::Sender<Rejection>,
     /// Nobody else can read what is sent.
     is_private: bool,
@@ -51,7 +54,7 @@ pub struct Server {
 impl Server {
     /// Rejections are sent to `rejections`; those that find it full are logged and dropped.
     pub fn new(
-        resources: watch::Receiver<Option<Arc<Resources>>>,
+        resources: watch::Receiver<Option<Arc<Published>>>,
         rejections: mpsc::Sender<Rejection>,
     ) -> Self {
         Self {
@@ -117,6 +120,8 @@ impl Service {
         let (responses, outgoing) = mpsc::channel(RESPONSES);
         let stream = ClientStream::<S> {
             state: S::default(),
+            node: None,
+            view: View::default(),
             resources: self.server.resources.clone(),
             rejections: self.server.rejections.clone(),
             ended: self.ended.clone(),
@@ -159,6 +164,9 @@ trait Protocol: Default + Send + 'static {
     type Request: Send + 'static;
     type Response: Send + 'static;
 
+    /// Who asks, where the request says it.
+    fn node(request: &Self::Request) -> Option<&core::Node>;
+
     fn request(&mut self, request: Self::Request) -> Vec<Rejection>;
 
     fn respond(&mut self, resources: &Resources) -> Vec<Self::Response>;
@@ -170,6 +178,10 @@ trait Protocol: Default + Send + 'static {
 impl Protocol for DeltaStream {
     type Request = DeltaDiscoveryRequest;
     type Response = DeltaDiscoveryResponse;
+
+    fn node(request: &DeltaDiscoveryRequest) -> Option<&core::Node> {
+        request.node.as_ref()
+    }
 
     fn request(&mut self, request: DeltaDiscoveryRequest) -> Vec<Rejection> {
         self.request(request)
@@ -193,6 +205,10 @@ impl Protocol for SotwStream {
     type Request = DiscoveryRequest;
     type Response = DiscoveryResponse;
 
+    fn node(request: &DiscoveryRequest) -> Option<&core::Node> {
+        request.node.as_ref()
+    }
+
     fn request(&mut self, request: DiscoveryRequest) -> Vec<Rejection> {
         self.request(request)
     }
@@ -213,7 +229,11 @@ impl Protocol for SotwStream {
 /// One client's stream.
 struct ClientStream<S: Protocol> {
     state: S,
-    resources: watch::Receiver<Option<Arc<Resources>>>,
+    /// Who it is, by its first request.
+    node: Option<Node>,
+    /// What concerns it.
+    view: View,
+    resources: watch::Receiver<Option<Arc<Published>>>,
     rejections: mpsc::Sender<Rejection>,
     ended: watch::Receiver<()>,
     is_private: bool,
@@ -224,9 +244,13 @@ impl<S: Protocol> ClientStream<S> {
     async fn run(mut self, mut requests: Streaming<S::Request>) {
         info!("a client connected");
         loop {
+            let mut was_asked = false;
             tokio::select! {
                 request = requests.next() => match request {
-                    Some(Ok(request)) => self.request(request),
+                    Some(Ok(request)) => {
+                        self.request(request);
+                        was_asked = true;
+                    }
                     Some(Err(error)) => return debug!(%error, "a client's stream failed"),
                     None => return debug!("a client left"),
                 },
@@ -238,13 +262,15 @@ impl<S: Protocol> ClientStream<S> {
                 _ = self.ended.changed() => return debug!("the server shuts down"),
                 () = self.responses.closed() => return debug!("a client left"),
             }
-            if self.respond().await.is_err() {
+            if self.respond(was_asked).await.is_err() {
                 return debug!("a client left");
             }
         }
     }
 
     fn request(&mut self, request: S::Request) {
+        let node = || S::node(&request).map_or_else(Node::default, Node::of);
+        self.node.get_or_insert_with(node);
         for rejection in self.state.request(request) {
             warn!(
                 node = rejection.node,
@@ -259,11 +285,19 @@ impl<S: Protocol> ClientStream<S> {
         }
     }
 
-    async fn respond(&mut self) -> Result<(), ()> {
-        let Some(resources) = self.resources.borrow_and_update().clone() else {
-            return Ok(());
+    /// Sends what is due. That is nothing where the client was not heard and what concerns it is as it was.
+    async fn respond(&mut self, was_asked: bool) -> Result<(), ()> {
+        let is_due = {
+            let published = self.resources.borrow_and_update();
+            let (Some(published), Some(node)) = (&*published, &self.node) else {
+                return Ok(());
+            };
+            self.view.update(published, node) || was_asked
         };
-        for mut response in self.state.respond(&resources) {
+        if !is_due {
+            return Ok(());
+        }
+        for mut response in self.state.respond(self.view.resources()) {
             if !self.is_private && S::withhold_secrets(&mut response) {
                 warn!("secrets are not sent on a connection that others can read");
             }

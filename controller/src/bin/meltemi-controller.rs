@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::ads::{Rejection, Resources, Server};
+use meltemi_controller::ads::{Published, Rejection, Server};
 use meltemi_controller::check::Report;
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
@@ -107,7 +107,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// What a controller publishes, hears and says.
 type Channels = (
-    watch::Sender<Option<Arc<Resources>>>,
+    watch::Sender<Option<Arc<Published>>>,
     mpsc::Receiver<Rejection>,
     mpsc::Sender<Event>,
 );

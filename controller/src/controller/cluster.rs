@@ -31,8 +31,9 @@ impl Cluster {
     pub async fn read(
         cluster: &ClusterRef,
         files: &[PathBuf],
-        settings: Settings,
+        mut settings: Settings,
     ) -> anyhow::Result<Self> {
+        settings.gateways_apart = true;
         let kubeconfig: &Path = &cluster.kubeconfig;
         let client = client(Some(kubeconfig), cluster.context.as_deref()).await?;
         let Listed { objects, unknown } = list(&client, &settings).await?;

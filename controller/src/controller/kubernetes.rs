@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use super::{Event, Pipeline};
-use crate::ads::{Rejection, Resources};
+use crate::ads::{Published, Rejection};
 use crate::manifest::Kind;
 use crate::schema::Settings;
 use crate::source::kubernetes::{self, Change, KINDS};
@@ -35,7 +35,8 @@ impl KubernetesController {
     ///
     /// # Errors
     /// When the configuration cannot be read, or is none. That nobody answers is no error: it may be so for a while.
-    pub async fn watch(kubeconfig: Option<&Path>, settings: Settings) -> anyhow::Result<Self> {
+    pub async fn watch(kubeconfig: Option<&Path>, mut settings: Settings) -> anyhow::Result<Self> {
+        settings.gateways_apart = true;
         let client = kubernetes::client(kubeconfig, None).await?;
         Ok(Self {
             changes: kubernetes::watch(&client, &settings),
@@ -50,7 +51,7 @@ impl KubernetesController {
     /// The channel of `resources` is that of [`crate::ads::Server`].
     pub async fn run(
         mut self,
-        resources: watch::Sender<Option<Arc<Resources>>>,
+        resources: watch::Sender<Option<Arc<Published>>>,
         mut rejections: mpsc::Receiver<Rejection>,
         events: mpsc::Sender<Event>,
     ) {

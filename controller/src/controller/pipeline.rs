@@ -9,15 +9,16 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::Rejection;
+use crate::ads::{Published, Rejection};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
 use crate::model::{self, Cluster, Model, Server};
+use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
-use crate::translate::{secrets_of_cluster, secrets_of_server, translate};
+use crate::translate::{scopes, secrets_of_cluster, secrets_of_server, translate};
 
 pub(super) struct Pipeline {
     pub(super) settings: Settings,
@@ -51,7 +52,12 @@ impl Pipeline {
             diagnostics: findings,
             objects: objects.len(),
         };
-        let resources = Arc::new(translate(&model, self.settings.place()));
+        let all = translate(&model, self.settings.place());
+        let resources = Arc::new(Published {
+            scopes: scopes(&model, &all),
+            all: Arc::new(all),
+            places: Places::new(&objects),
+        });
         (self.model, self.objects) = (model, objects);
         Update { resources, report }
     }

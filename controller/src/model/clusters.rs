@@ -38,14 +38,8 @@ pub(super) fn of(
     clusters
 }
 
-/// The clusters that a rule leads to, copies to or asks.
 fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
-    let destinations = rule.destinations.iter();
-    let destinations = destinations.flat_map(|d| std::iter::once(&d.cluster).chain(&d.fallbacks));
-    let mirrors = rule.mirrors.iter().map(|m| &m.cluster);
-    let asked = rule.global_limit.iter().map(|limit| &limit.cluster);
-    let named = destinations.chain(mirrors).chain(asked);
-    named.map(move |name| (rule, name))
+    rule.clusters().map(move |name| (rule, name))
 }
 
 /// None where the service has no such port or subset, or the policy asks for what it cannot get.

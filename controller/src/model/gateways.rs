@@ -21,8 +21,11 @@ pub(super) fn servers(
                 continue;
             };
             let place = Place::of(&object.file, server.mark.at);
-            if let Some((other, first)) = servers.iter().find(|(s, _)| overlap(&s.bind, &made.bind))
-            {
+            let is_in_the_way = |(other, _): &&(Server, Place)| {
+                let same_proxies = !context.settings.gateways_apart || other.source.id == object.id;
+                same_proxies && overlap(&other.bind, &made.bind)
+            };
+            if let Some((other, first)) = servers.iter().find(is_in_the_way) {
                 let message = format!("{} binds this address already", other.name);
                 let diagnostic = Diagnostic::error(Code::AddressInUse, message)
                     .related("the first is here", first.clone())

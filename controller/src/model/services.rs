@@ -49,6 +49,8 @@ pub(crate) struct Port {
 mod checks;
 mod kubernetes;
 
+pub(crate) use kubernetes::placed;
+
 impl Services {
     pub(super) fn new(
         objects: &Objects,

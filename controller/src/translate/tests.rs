@@ -18,7 +18,7 @@ fn resources(fixture: &Fixture, locality: &str) -> Resources {
     settings.locality = locality.parse().unwrap();
     let update = Controller::open(&fixture.paths(), settings).load();
     assert!(update.report.is_valid(), "{}", update.report);
-    (*update.resources).clone()
+    Resources::clone(&update.resources)
 }
 
 #[test]

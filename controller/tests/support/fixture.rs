@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_controller::ads::{Rejection, Resources, Server};
+use meltemi_controller::ads::{Published, Rejection, Resources, Server};
 use meltemi_core::config::Snapshot;
 use meltemi_core::xds;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
@@ -168,14 +168,14 @@ fn locality() -> core::Locality {
 
 /// The control plane's side of a test: what it serves, and what it hears back.
 pub(crate) struct ControlPlane {
-    pub(crate) resources: watch::Sender<Option<Arc<Resources>>>,
+    pub(crate) resources: watch::Sender<Option<Arc<Published>>>,
     pub(crate) rejections: mpsc::Receiver<Rejection>,
     pub(crate) server: Server,
 }
 
 impl ControlPlane {
     pub(crate) fn new(resources: Option<Resources>) -> Self {
-        let (resources, served) = watch::channel(resources.map(Arc::new));
+        let (resources, served) = watch::channel(resources.map(|it| Arc::new(it.into())));
         let (sender, rejections) = mpsc::channel(64);
         Self {
             resources,
@@ -185,7 +185,8 @@ impl ControlPlane {
     }
 
     pub(crate) fn set(&self, resources: Resources) {
-        self.resources.send_replace(Some(Arc::new(resources)));
+        self.resources
+            .send_replace(Some(Arc::new(resources.into())));
     }
 }
 

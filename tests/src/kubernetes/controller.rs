@@ -37,10 +37,17 @@ impl Controller {
     /// A proxy that it serves, which need not be ready.
     #[must_use]
     pub fn proxy(&self) -> Meltemi {
+        self.proxy_with(&[])
+    }
+
+    /// The same with further arguments.
+    #[must_use]
+    pub fn proxy_with(&self, arguments: &[&str]) -> Meltemi {
         let mut command = Command::new(binary());
         command
             .args(["proxy", "--admin", "127.0.0.1:0", "--workers", "1"])
-            .args(["--xds", &self.address.to_string()]);
+            .args(["--xds", &self.address.to_string()])
+            .args(arguments);
         Meltemi::starting(Process::spawn("meltemi", &mut command))
     }
 

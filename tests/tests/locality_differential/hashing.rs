@@ -5,7 +5,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 
 use meltemi_controller::ads::Resources;
 use meltemi_tests::{Envoy, Meltemi, until};
@@ -32,8 +31,8 @@ fn meltemi_asks_for_a_key_whom_envoy_asks() {
     let runtime = Runtime::new().unwrap();
     let most = cases.iter().map(|case| case.endpoints.len()).max().unwrap();
     let addresses = runtime.block_on(peers::endpoints(most));
-    let of_envoy = watch::Sender::new(Some(Arc::new(assignments(&cases, &addresses))));
-    let of_meltemi = watch::Sender::new(Some(Arc::new(proxies::resources(&cases, &addresses))));
+    let of_envoy = watch::Sender::new(proxies::published(assignments(&cases, &addresses)));
+    let of_meltemi = watch::Sender::new(proxies::published(proxies::resources(&cases, &addresses)));
     let envoy = envoy(
         &binary,
         &cases,
@@ -49,8 +48,8 @@ fn meltemi_asks_for_a_key_whom_envoy_asks() {
     for case in &mut cases {
         turn_health(case);
     }
-    of_envoy.send_replace(Some(Arc::new(assignments(&cases, &addresses))));
-    of_meltemi.send_replace(Some(Arc::new(proxies::resources(&cases, &addresses))));
+    of_envoy.send_replace(proxies::published(assignments(&cases, &addresses)));
+    of_meltemi.send_replace(proxies::published(proxies::resources(&cases, &addresses)));
     both.wait_for_health(&cases);
     both.compare(&cases);
 }
@@ -64,8 +63,8 @@ fn meltemi_asks_for_a_source_whom_envoy_asks() {
     let runtime = Runtime::new().unwrap();
     let most = cases.iter().map(|case| case.endpoints.len()).max().unwrap();
     let addresses = runtime.block_on(peers::endpoints(most));
-    let of_envoy = watch::Sender::new(Some(Arc::new(assignments(&cases, &addresses))));
-    let of_meltemi = watch::Sender::new(Some(Arc::new(proxies::resources(&cases, &addresses))));
+    let of_envoy = watch::Sender::new(proxies::published(assignments(&cases, &addresses)));
+    let of_meltemi = watch::Sender::new(proxies::published(proxies::resources(&cases, &addresses)));
     let envoy = envoy(
         &binary,
         &cases,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use meltemi_controller::ads::{Resources, Server};
+use meltemi_controller::ads::{self, Resources, Server};
 use meltemi_controller::{Controller, ProtocolSchema, Settings};
 use meltemi_proto::Any;
 use meltemi_proto::envoy::config::core::v3::address::Address as AnyAddress;
@@ -251,7 +251,7 @@ fn translated(cases: &[Case], addresses: &[SocketAddr]) -> Resources {
     }]);
     let update = Controller::open(&[directory.path().to_owned()], settings).load();
     assert!(update.report.is_valid(), "{}", update.report);
-    (*update.resources).clone()
+    Resources::clone(&update.resources)
 }
 
 fn endpoints_of(resources: &Resources, name: &str) -> ClusterLoadAssignment {
@@ -263,9 +263,13 @@ fn endpoints_of(resources: &Resources, name: &str) -> ClusterLoadAssignment {
     body.unpack().expect("our own encoding")
 }
 
+pub(crate) fn published(resources: Resources) -> Option<Arc<ads::Published>> {
+    Some(Arc::new(resources.into()))
+}
+
 /// What ends the channel would end the service.
 fn unchanging(runtime: &Runtime, resources: Resources) -> Published {
-    let (published, served) = watch::channel(Some(Arc::new(resources)));
+    let (published, served) = watch::channel(published(resources));
     runtime.spawn(async move {
         std::future::pending::<()>().await;
         drop(published);
@@ -273,7 +277,7 @@ fn unchanging(runtime: &Runtime, resources: Resources) -> Published {
     served
 }
 
-pub(crate) type Published = watch::Receiver<Option<Arc<Resources>>>;
+pub(crate) type Published = watch::Receiver<Option<Arc<ads::Published>>>;
 
 pub(crate) fn serve(runtime: &Runtime, served: Published) -> SocketAddr {
     let listener = runtime

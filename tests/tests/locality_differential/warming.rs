@@ -6,7 +6,6 @@
 //! proxies take weights anew only now and then, and each time somebody may have a turn more or less.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,16 +40,17 @@ fn a_new_endpoint_gets_what_it_gets_from_envoy() {
     let runtime = Runtime::new().unwrap();
     let addresses = runtime.block_on(peers::endpoints(3));
     let (before, after) = (cases(2), cases(3));
-    let of_envoy = watch::Sender::new(Some(Arc::new(assignments(&before, &addresses))));
-    let of_meltemi = watch::Sender::new(Some(Arc::new(proxies::resources(&before, &addresses))));
+    let of_envoy = watch::Sender::new(proxies::published(assignments(&before, &addresses)));
+    let of_meltemi =
+        watch::Sender::new(proxies::published(proxies::resources(&before, &addresses)));
     let control = proxies::serve(&runtime, of_envoy.subscribe());
     let envoy = proxies::start(&binary, &clusters(control), &listeners());
     let meltemi = proxies::run(proxies::serve(&runtime, of_meltemi.subscribe()));
     // Until those that are there from the start are warm.
     thread::sleep(WINDOW);
     let published = Instant::now();
-    of_envoy.send_replace(Some(Arc::new(assignments(&after, &addresses))));
-    of_meltemi.send_replace(Some(Arc::new(proxies::resources(&after, &addresses))));
+    of_envoy.send_replace(proxies::published(assignments(&after, &addresses)));
+    of_meltemi.send_replace(proxies::published(proxies::resources(&after, &addresses)));
     let new = addresses[2].to_string();
     until("both know of the new endpoints", || {
         let theirs = envoy.text("/clusters");

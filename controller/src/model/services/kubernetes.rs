@@ -19,8 +19,8 @@ use crate::model::{Endpoint, EndpointAddress, objects_of};
 /// Kubernetes' older names of the labels, which Istio reads too.
 const OLD_REGION: &str = "failure-domain.beta.kubernetes.io/region";
 const OLD_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
-/// Istio's label of a pod that says where it is, with dots or slashes; it stands above its node's.
-const POD_LOCALITY: &str = "istio-locality";
+/// Istio's labels of a pod that say where it is, with dots or slashes; they stand above its node's, the first above the second.
+const POD_LOCALITY: &[&str] = &["topology.istio.io/locality", "istio-locality"];
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 
 /// The slices of each Service, by namespace and name.
@@ -115,13 +115,9 @@ fn described(
         _ => &endpoint.node,
     };
     let node = find(Kind::Node, "", node_name);
-    let mut labels = pod.map_or_else(BTreeMap::new, |pod| pod.metadata.labels.clone());
+    let labels = pod.map_or_else(BTreeMap::new, |pod| pod.metadata.labels.clone());
     let hostname = labels.get(POD_NAME).unwrap_or(&endpoint.hostname).clone();
-    let locality = locality(labels.get(POD_LOCALITY), node, &endpoint.zone);
-    if !node_name.is_empty() {
-        let known = labels.entry(topology::HOSTNAME.to_owned());
-        known.or_insert_with(|| node_name.clone());
-    }
+    let (locality, labels) = placed(labels, node_name, node, &endpoint.zone);
     Endpoint {
         address: EndpointAddress::Tcp(endpoint.address, number),
         locality,
@@ -131,9 +127,25 @@ fn described(
     }
 }
 
+/// Where a pod with these labels is, and what it is called there.
+pub(crate) fn placed(
+    mut labels: BTreeMap<String, String>,
+    node_name: &str,
+    node: Option<&Arc<Object>>,
+    zone: &str,
+) -> (Locality, BTreeMap<String, String>) {
+    let mut said = POD_LOCALITY.iter().filter_map(|name| labels.get(*name));
+    let locality = locality(said.find(|said| !said.is_empty()), node, zone);
+    if !node_name.is_empty() {
+        let known = labels.entry(topology::HOSTNAME.to_owned());
+        known.or_insert_with(|| node_name.to_owned());
+    }
+    (locality, labels)
+}
+
 /// What the pod says, else its node, else the zone that its slice knows.
 fn locality(of_pod: Option<&String>, node: Option<&Arc<Object>>, zone: &str) -> Locality {
-    if let Some(said) = of_pod.filter(|said| !said.is_empty()) {
+    if let Some(said) = of_pod {
         // A label cannot have slashes; dots stand for them where there are none.
         let parts = match said.contains('/') {
             true => said.clone(),

@@ -1,0 +1,90 @@
+//! What concerns each Gateway: its servers, what their rules lead to, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use meltemi_proto::SELF_RESOURCE;
+use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
+use meltemi_proto::envoy::config::cluster::v3::Cluster;
+use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
+use meltemi_proto::meltemi::config::v1::{Self_, Service};
+use prost::Name as _;
+
+use super::{secrets_of_cluster, secrets_of_server};
+use crate::ads::{NamespacedName, Resources};
+use crate::model::{Model, Server};
+
+/// Of all resources of the model those of each Gateway, which share their encodings.
+pub(crate) fn scopes(model: &Model, all: &Resources) -> BTreeMap<NamespacedName, Arc<Resources>> {
+    let mut servers: BTreeMap<NamespacedName, Vec<&Server>> = BTreeMap::new();
+    for server in &model.servers {
+        let gateway = NamespacedName {
+            namespace: server.name.namespace.clone(),
+            name: server.name.gateway.clone(),
+        };
+        servers.entry(gateway).or_default().push(server);
+    }
+    let scopes = servers.into_iter();
+    scopes
+        .map(|(gateway, servers)| (gateway, Arc::new(scope(&servers, model, all))))
+        .collect()
+}
+
+fn scope(servers: &[&Server], model: &Model, all: &Resources) -> Resources {
+    let mut scope = Scope {
+        all,
+        chosen: Resources::new(),
+    };
+    scope.add(&Self_::type_url(), SELF_RESOURCE);
+    let mut clusters = BTreeSet::new();
+    for server in servers {
+        let name = server.name.to_string();
+        for type_url in [
+            Listener::type_url(),
+            Service::type_url(),
+            RouteConfiguration::type_url(),
+        ] {
+            scope.add(&type_url, &name);
+        }
+        let secrets = server.tls.iter().flat_map(secrets_of_server);
+        scope.add_secrets(secrets.map(|secret| secret.name));
+        clusters.extend(server.rules.iter().flat_map(|rule| rule.clusters()));
+    }
+    for name in clusters {
+        // Nobody defines it, or it is refused.
+        let Some(cluster) = model.clusters.get(name) else {
+            continue;
+        };
+        let name = name.to_string();
+        scope.add(&Cluster::type_url(), &name);
+        scope.add(&ClusterLoadAssignment::type_url(), &name);
+        let secrets = cluster.tls.iter().flat_map(secrets_of_cluster);
+        scope.add_secrets(secrets.map(|secret| secret.name));
+    }
+    scope.chosen
+}
+
+struct Scope<'a> {
+    all: &'a Resources,
+    chosen: Resources,
+}
+
+impl Scope<'_> {
+    fn add(&mut self, type_url: &str, name: &str) {
+        if let Some((name, resource)) = self.all.shared(type_url, name) {
+            self.chosen.share(name, resource);
+        }
+    }
+
+    fn add_secrets(&mut self, names: impl IntoIterator<Item = String>) {
+        let type_url = Secret::type_url();
+        names
+            .into_iter()
+            .for_each(|name| self.add(&type_url, &name));
+    }
+}
+
+#[cfg(test)]
+mod tests;
