@@ -5,15 +5,14 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
     path::PathBuf,
-    str::FromStr,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use meltemi_controller::ads::NamespacedName;
 use meltemi_core::access_log::Destination;
 use meltemi_policy::{Locality, place::topology};
-use tonic::transport::Uri;
 
+use crate::control_plane::ControlPlane;
 use crate::new_protocol::Name;
 
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
@@ -134,9 +133,8 @@ pub(crate) struct Run {
 
 #[derive(Debug, Args)]
 pub(crate) struct Proxy {
-    /// The control plane, `HOST:PORT` or `http://HOST:PORT`. It is dialled in plaintext.
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) xds: ControlPlane,
+    #[command(flatten)]
+    pub(crate) control_plane: ControlPlane,
     #[command(flatten)]
     pub(crate) identity: Identity,
     #[command(flatten)]
@@ -154,49 +152,6 @@ pub(crate) struct Identity {
     /// of its node, as far as nothing else is said here.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub(crate) pod: Option<NamespacedName>,
-}
-
-/// A control plane to dial, as `http://HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ControlPlane(String);
-
-impl ControlPlane {
-    pub(crate) fn uri(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ControlPlane {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let authority = match text.split_once("://") {
-            None => text,
-            Some(("http", authority)) => authority,
-            Some((scheme, authority)) => {
-                return Err(format!(
-                    "{scheme} is not supported; write `{authority}` if the control plane may be \
-                     dialled in plaintext"
-                ));
-            }
-        };
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let dialled = format!("http://{authority}");
-        let uri: Uri = dialled.parse().map_err(|error| {
-            format!("{error}; write it as HOST:PORT, for instance 127.0.0.1:15010")
-        })?;
-        let is_bare = uri.path() == "/" && uri.query().is_none() && !authority.contains('@');
-        if !is_bare || uri.host().is_none_or(str::is_empty) {
-            return Err("write it as HOST:PORT, for instance 127.0.0.1:15010".to_owned());
-        }
-        match uri.port_u16() {
-            None | Some(0) => Err(format!(
-                "the port is missing; write it as HOST:PORT, for instance {}:15010",
-                uri.host().unwrap_or_default()
-            )),
-            Some(_) => Ok(Self(dialled)),
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -398,36 +353,6 @@ mod tests {
         }
         for text in ["", "dns.example", "10.0.0.1:", "10.0.0.1:99999"] {
             assert!(dns_server(text).unwrap_err().contains("IP:PORT"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_control_plane_is_a_host_and_a_port() {
-        for (text, uri) in [
-            ("127.0.0.1:15010", "http://127.0.0.1:15010"),
-            ("http://xds.meltemi:15010/", "http://xds.meltemi:15010"),
-            ("[::1]:15010", "http://[::1]:15010"),
-        ] {
-            assert_eq!(
-                text.parse::<ControlPlane>().as_ref().map(ControlPlane::uri),
-                Ok(uri)
-            );
-        }
-        for (text, remedy) in [
-            ("https://xds:15010", "write `xds:15010`"),
-            ("unix:///run/xds", "unix is not supported"),
-            ("127.0.0.1", "for instance 127.0.0.1:15010"),
-            ("http://xds", "for instance xds:15010"),
-            ("[::1]", "for instance [::1]:15010"),
-            ("xds:0", "the port is missing"),
-            ("xds:15010/path", "HOST:PORT"),
-            ("me@xds:15010", "HOST:PORT"),
-            (":15010", "HOST:PORT"),
-            ("", "HOST:PORT"),
-            ("xds:99999", "HOST:PORT"),
-        ] {
-            let refused = text.parse::<ControlPlane>().unwrap_err();
-            assert!(refused.contains(remedy), "{text}: {refused}");
         }
     }
 }

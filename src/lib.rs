@@ -21,6 +21,7 @@ mod builtin;
 mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod control_plane;
 mod demo;
 mod explain;
 mod new_protocol;

@@ -12,17 +12,14 @@ use meltemi_core::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
-use tonic::transport::Channel;
 
 use crate::arguments::{Identity, Process, Proxy};
 
 pub(crate) fn main(arguments: Proxy, protocols: Arc<Protocols>) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let address = arguments.xds.uri();
-        let channel = xds::connect(address.to_owned())
-            .with_context(|| format!("--xds {address}: it cannot be dialled"))?;
+        let control_plane = arguments.control_plane.dialled()?;
         let identity = identity(&arguments.identity);
-        data_plane(channel, &identity, &arguments.process, protocols).await
+        data_plane(control_plane, &identity, &arguments.process, protocols).await
     })
 }
 
@@ -72,9 +69,9 @@ fn raise_open_files() {
     }
 }
 
-/// Runs the data plane on what comes over `channel` until the process is told to end.
+/// Runs the data plane on what comes from `control_plane` until the process is told to end.
 pub(crate) async fn data_plane(
-    channel: Channel,
+    control_plane: xds::ControlPlane,
     identity: &xds::Identity,
     process: &Process,
     protocols: Arc<Protocols>,
@@ -88,7 +85,7 @@ pub(crate) async fn data_plane(
         labels: process.place.labels(),
     };
     let node = identity.on(xds::node(node_id(identity), &own));
-    let client = tokio::spawn(xds::run(channel, node, publish, Arc::clone(&stats)));
+    let client = tokio::spawn(xds::run(control_plane, node, publish, Arc::clone(&stats)));
     let options = ProxyOptions {
         admin: Some(process.admin),
         workers: process.workers,

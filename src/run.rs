@@ -29,14 +29,14 @@ pub(crate) fn main(arguments: Run, protocols: Arc<Protocols>) -> anyhow::Result<
         let (resources, served) = watch::channel(Some(first.resources));
         let (rejected, rejections) = mpsc::channel(REJECTIONS);
         let (events, log) = mpsc::channel(1);
-        let (channel, dialled) = xds::in_memory();
+        let (control_plane, dialled) = xds::ControlPlane::in_memory();
         let incoming = ReceiverStream::new(dialled).map(Ok::<_, io::Error>);
         tokio::spawn(controller.run(resources, rejections, events));
         let server = Server::new(served, rejected).in_private();
         tokio::spawn(server.serve(incoming, std::future::pending()));
         tokio::spawn(report(log, first.report));
         let identity = xds::Identity::default();
-        proxy::data_plane(channel, &identity, &arguments.process, protocols).await
+        proxy::data_plane(control_plane, &identity, &arguments.process, protocols).await
     })
 }
 

@@ -4,8 +4,14 @@
 //! What a stream is sent is decided by two state machines without I/O, [`delta`] and [`sotw`]. Both
 //! keep at most one response of a type in flight; while it is, newer state simply replaces what
 //! would have been sent next. A name and version that a client refused is not sent to it again.
+//!
+//! Over TLS clients are asked who they are: [`encrypted`] bounds what they cost until they have said it, [`Tokens`]
+//! decides whether to believe it.
 
+mod accept;
+mod admission;
 mod delta;
+mod identity;
 mod node;
 mod published;
 mod rejection;
@@ -14,12 +20,19 @@ mod serve;
 #[cfg(test)]
 mod simulation;
 mod sotw;
+#[cfg(feature = "kubernetes")]
+mod tokens;
 
+pub use accept::{Encrypted, Peer, encrypted};
+pub use admission::{Admission, Admitted, Arrival, Refused, Token};
+pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
 pub use node::{NamespacedName, Node, NotNamespaced};
 pub use published::Published;
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};
 pub use serve::Server;
+#[cfg(feature = "kubernetes")]
+pub use tokens::Tokens;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
 use meltemi_proto::envoy::config::cluster::v3::Cluster;

@@ -1,6 +1,8 @@
 //! Manifests in, xDS out.
 
 pub mod ads;
+#[cfg(feature = "kubernetes")]
+pub mod authority;
 pub mod check;
 mod controller;
 pub mod crd;
@@ -15,6 +17,8 @@ mod places;
 pub mod reference;
 mod resolution;
 mod schema;
+#[cfg(feature = "kubernetes")]
+pub mod serving;
 mod source;
 mod translate;
 mod yaml;

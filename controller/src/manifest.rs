@@ -36,6 +36,8 @@ pub(crate) use destination_rule::{
     Subset, Tls, TrafficPolicy, Warmup,
 };
 pub(crate) use dubbo_authorization_policy::DUBBO_AUTHORIZATION_POLICY;
+#[cfg(feature = "kubernetes")]
+pub(crate) use duration::parse_duration;
 pub(crate) use gateway::{Gateway, Server, ServerTls};
 pub use id::{Kind, ObjectRef};
 pub(crate) use kubernetes::{EndpointSlice, KubernetesService, Pod, SliceEndpoint};

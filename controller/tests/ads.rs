@@ -20,11 +20,11 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 
 fn in_memory(control: &ControlPlane) -> DataPlane {
-    let (channel, dialled) = xds::in_memory();
+    let (control_plane, dialled) = xds::ControlPlane::in_memory();
     let incoming = ReceiverStream::new(dialled).map(io::Result::Ok);
     let server = control.server.clone();
     tokio::spawn(server.serve(incoming, std::future::pending()));
-    DataPlane::start(channel)
+    DataPlane::start(control_plane)
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_new_server_takes_over_where_the_old_one_was() {
         .unwrap();
     let control = ControlPlane::new(Some(resources(&[20880])));
     let stop = serve_tcp(&control, address);
-    let mut data = DataPlane::start(xds::connect(format!("http://{address}")).unwrap());
+    let mut data = DataPlane::start(xds::ControlPlane::plaintext(&address.to_string()).unwrap());
     let before = data.next().await;
 
     drop(stop);

@@ -67,11 +67,11 @@ impl Running {
         let (rejected, rejections) = mpsc::channel(16);
         let (sender, events) = mpsc::channel(16);
         tokio::spawn(controller.run(resources, rejections, sender));
-        let (channel, dialled) = xds::in_memory();
+        let (control_plane, dialled) = xds::ControlPlane::in_memory();
         let incoming = ReceiverStream::new(dialled).map(io::Result::Ok);
         tokio::spawn(Server::new(served, rejected).serve(incoming, std::future::pending()));
         Self {
-            data: DataPlane::start(channel),
+            data: DataPlane::start(control_plane),
             events,
             dir,
         }

@@ -70,10 +70,10 @@ fn start(dir: &Path) -> (DataPlane, mpsc::Receiver<Event>) {
     let (rejected, rejections) = mpsc::channel(16);
     let (sender, events) = mpsc::channel(16);
     tokio::spawn(controller.run(resources, rejections, sender));
-    let (channel, dialled) = xds::in_memory();
+    let (control_plane, dialled) = xds::ControlPlane::in_memory();
     let incoming = ReceiverStream::new(dialled).map(io::Result::Ok);
     tokio::spawn(Server::new(served, rejected).serve(incoming, std::future::pending()));
-    (DataPlane::start(channel), events)
+    (DataPlane::start(control_plane), events)
 }
 
 /// All that is logged, of whatever level.

@@ -64,10 +64,10 @@ fn encrypted() -> Resources {
 
 /// Why the cluster cannot be dialled by a proxy of this server.
 async fn unavailable(server: Server) -> Option<String> {
-    let (channel, dialled) = xds::in_memory();
+    let (control_plane, dialled) = xds::ControlPlane::in_memory();
     let incoming = ReceiverStream::new(dialled).map(io::Result::Ok);
     tokio::spawn(server.serve(incoming, std::future::pending()));
-    let snapshot = DataPlane::start(channel).next().await;
+    let snapshot = DataPlane::start(control_plane).next().await;
     let tls = snapshot.clusters[CLUSTER].tls.as_ref().unwrap();
     tls.shown().err().map(|reason| reason.to_string())
 }

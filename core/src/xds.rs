@@ -5,6 +5,7 @@
 
 mod backoff;
 mod channel;
+mod credentials;
 mod identity;
 mod stats;
 mod subscriptions;
@@ -23,13 +24,13 @@ use meltemi_proto::value::Kind;
 use meltemi_proto::{Struct, Value};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
-use tonic::transport::Channel;
+use tonic::{Request, Status};
 use tracing::{debug, info, warn};
 
 use crate::config::{Proxy, Snapshot};
 pub(crate) use backoff::Backoff;
-pub use channel::{Dialled, connect, in_memory};
+pub use channel::{ControlPlane, Dialled, Undiallable};
+pub use credentials::{Credentials, Token};
 pub use identity::{Identity, Pod};
 use stats::Told;
 pub use stats::{Refused, Stats};
@@ -101,11 +102,12 @@ fn labels(node: &Node) -> BTreeMap<String, String> {
 ///
 /// A stream that ends is opened again, with backoff; what was published stays meanwhile.
 pub async fn run(
-    channel: Channel,
+    control_plane: ControlPlane,
     node: Node,
     publish: watch::Sender<Arc<Snapshot>>,
     stats: Arc<Stats>,
 ) {
+    let id = node.id.clone();
     let mut subscriptions = Subscriptions::new(node, Instant::now());
     let mut backoff = Backoff::default();
     loop {
@@ -116,7 +118,7 @@ pub async fn run(
             backoff: &mut backoff,
         };
         let ended = tokio::select! {
-            ended = stream.run(channel.clone()) => ended,
+            ended = stream.run(&control_plane, &id) => ended,
             () = publish.closed() => return,
         };
         subscriptions.disconnected();
@@ -142,17 +144,17 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    async fn run(&mut self, channel: Channel) -> Result<(), Status> {
+    async fn run(&mut self, control_plane: &ControlPlane, node: &str) -> Result<(), Status> {
         let (requests, outgoing) = mpsc::channel(REQUESTS);
         for request in self.subscriptions.connected(Instant::now()) {
             send(&requests, request).await?;
         }
-        let mut client =
-            AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_RESPONSE);
-        let mut responses = client
-            .delta_aggregated_resources(ReceiverStream::new(outgoing))
-            .await?
-            .into_inner();
+        let mut opened = Request::new(ReceiverStream::new(outgoing));
+        control_plane.introduce(&mut opened, node)?;
+        let mut client = AggregatedDiscoveryServiceClient::new(control_plane.channel.clone())
+            .max_decoding_message_size(MAX_RESPONSE);
+        let responses = client.delta_aggregated_resources(opened).await?;
+        let mut responses = responses.into_inner();
         self.stats.connected();
         loop {
             tokio::select! {

@@ -24,6 +24,7 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
+use super::admission::{Admission, Admitted, admit};
 use super::delta::DeltaStream;
 use super::node::Node;
 use super::published::{Published, View};
@@ -38,6 +39,11 @@ const MAX_REQUEST: usize = 64 << 20;
 /// A client that vanished without a word is noticed after these two together.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A proxy has one.
+const STREAMS_OF_A_CONNECTION: u32 = 8;
+/// What a client may send before anybody has looked at it: of a stream, and of all of its connection.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 128 << 10;
 
 /// Serves the latest resources to every client.
 ///
@@ -49,6 +55,8 @@ pub struct Server {
     rejections: mpsc::Sender<Rejection>,
     /// Nobody else can read what is sent.
     is_private: bool,
+    /// None: nobody is asked who they are.
+    admission: Option<Admission>,
 }
 
 impl Server {
@@ -61,6 +69,16 @@ impl Server {
             resources,
             rejections,
             is_private: false,
+            admission: None,
+        }
+    }
+
+    /// Serves only whom `admission` lets in, and for as long.
+    #[must_use]
+    pub fn admitted_by(self, admission: Admission) -> Self {
+        Self {
+            admission: Some(admission),
+            ..self
         }
     }
 
@@ -98,6 +116,9 @@ impl Server {
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(STREAMS_OF_A_CONNECTION)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, async {
                 shutdown.await;
@@ -116,8 +137,13 @@ struct Service {
 }
 
 impl Service {
-    fn start<S: Protocol>(&self, requests: Streaming<S::Request>) -> Responses<S::Response> {
+    async fn start<S: Protocol>(
+        &self,
+        request: Request<Streaming<S::Request>>,
+    ) -> Result<Response<Responses<S::Response>>, Status> {
+        let admitted = admit(self.server.admission.as_ref(), &request).await?;
         let (responses, outgoing) = mpsc::channel(RESPONSES);
+        let last = responses.clone();
         let stream = ClientStream::<S> {
             state: S::default(),
             node: None,
@@ -128,8 +154,25 @@ impl Service {
             is_private: self.server.is_private,
             responses,
         };
-        tokio::spawn(stream.run(requests));
-        Box::pin(ReceiverStream::new(outgoing))
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stream.run(request.into_inner()) => {}
+                () = over(admitted) => {
+                    debug!("a client has to show a newer token");
+                    // Where there is no room it has more to read first, and then finds the end.
+                    let _ = last.try_send(Err(Status::unauthenticated("the token has expired")));
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+/// Completes when the client was let in for no longer.
+async fn over(admitted: Option<Admitted>) {
+    match admitted {
+        Some(admitted) => tokio::time::sleep_until(admitted.until).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -144,18 +187,14 @@ impl AggregatedDiscoveryService for Service {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Responses<DiscoveryResponse>>, Status> {
-        Ok(Response::new(
-            self.start::<SotwStream>(request.into_inner()),
-        ))
+        self.start::<SotwStream>(request).await
     }
 
     async fn delta_aggregated_resources(
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Responses<DeltaDiscoveryResponse>>, Status> {
-        Ok(Response::new(
-            self.start::<DeltaStream>(request.into_inner()),
-        ))
+        self.start::<DeltaStream>(request).await
     }
 }
 

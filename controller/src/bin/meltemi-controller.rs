@@ -12,19 +12,20 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
 use meltemi_controller::ads::{Published, Rejection, Server};
 use meltemi_controller::check::Report;
+use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tracing::{error, info};
 
 /// Serves the objects of a cluster, or the manifests of a directory, to Meltemi proxies.
 ///
 /// Reads MetaRouter, ApplicationProtocol, RedisService, RedisDestination, Gateway, ServiceEntry,
 /// WorkloadEntry, DestinationRule, Service and EndpointSlice objects, watches them for changes, and
-/// serves what is valid of them over xDS. A proxy asks for it with `meltemi proxy --xds ADDR`.
+/// serves what is valid of them over xDS. A proxy asks for it with `meltemi proxy --xds ADDR`: of a cluster's controller with
+/// TLS and a token of its pod, `--xds https://HOST:PORT`.
 ///
 /// Of a cluster nothing is served before everything was read once. Of a directory the first load
 /// ends the process with 1 if it finds an error; after that, an invalid change is reported and
@@ -38,6 +39,9 @@ struct Arguments {
     /// Where proxies connect; port 0 is the system's choice. The address is printed.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15010")]
     listen: SocketAddr,
+
+    #[command(flatten)]
+    serving: Serving,
 
     /// A protocol that the proxies speak, with the attribute that names a service within it.
     #[arg(
@@ -69,6 +73,12 @@ struct Source {
     in_cluster: bool,
 }
 
+impl Source {
+    fn is_cluster(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
 /// A proxy that rejects much at once is not heard out: what is dropped is in the log.
 const REJECTIONS: usize = 64;
 
@@ -80,13 +90,20 @@ async fn main() -> anyhow::Result<()> {
         .log_internal_errors(false)
         .init();
     let arguments = Arguments::parse();
+    let (serving, source) = (arguments.serving, arguments.source);
+    // Before anything is read: what is wrong with flags is told at once.
+    serving.transport(arguments.listen, source.is_cluster())?;
+    let cluster = match source.is_cluster() {
+        true => Some(Kubernetes::led_by_all(source.kubeconfig.as_deref()).await?),
+        false => None,
+    };
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
     let channels = (resources, rejections, events);
-    let first = run(arguments.source, settings, channels).await?;
+    let first = run(source, settings, channels).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -99,10 +116,10 @@ async fn main() -> anyhow::Result<()> {
             error!(%error, "signals cannot be received");
         }
     };
-    Server::new(served, rejected)
-        .serve(TcpListenerStream::new(listener), stop)
-        .await?;
-    Ok(())
+    let server = Server::new(served.clone(), rejected);
+    serving
+        .serve((server, served), listener, cluster, stop)
+        .await
 }
 
 /// What a controller publishes, hears and says.
@@ -118,7 +135,7 @@ async fn run(
     settings: Settings,
     (resources, rejections, events): Channels,
 ) -> anyhow::Result<Report> {
-    if source.files.is_empty() {
+    if source.is_cluster() {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
         tokio::spawn(controller.run(resources, rejections, events));

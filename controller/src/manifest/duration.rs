@@ -37,7 +37,7 @@ impl Fields<'_> {
 }
 
 /// Go's notation: numbers with units, one after the other, as in `1m30s` or `1.5s`.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {

@@ -197,11 +197,11 @@ pub(crate) struct DataPlane {
 }
 
 impl DataPlane {
-    pub(crate) fn start(channel: tonic::transport::Channel) -> Self {
+    pub(crate) fn start(control_plane: xds::ControlPlane) -> Self {
         let (publish, snapshots) = watch::channel(Arc::default());
         let stats = Arc::new(xds::Stats::default());
         let node = xds::node("test", &meltemi_core::config::Proxy::default());
-        tokio::spawn(xds::run(channel, node, publish, Arc::clone(&stats)));
+        tokio::spawn(xds::run(control_plane, node, publish, Arc::clone(&stats)));
         Self { snapshots, stats }
     }
 

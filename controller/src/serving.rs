@@ -1,0 +1,352 @@
+//! How proxies reach the ADS server: which flags there are, and what becomes of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use kube::Client;
+use meltemi_proto::envoy::config::listener::v3::Listener;
+use prost::Name as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tracing::info;
+
+use crate::ads::{Published, Resources, Server, Tokens, encrypted};
+use crate::authority::{self, Keeper, Namespaces, ServerSettings};
+use crate::manifest::parse_duration;
+use crate::source::kubernetes::client;
+
+/// The flags.
+#[derive(Clone, Debug, Args)]
+pub struct Serving {
+    /// Serves without TLS, asks nobody who they are, and sends no secrets; only where `--listen` is a loopback address. The
+    /// manifests of `--file` are served so unless there is a certificate.
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    pub plaintext: bool,
+
+    /// The certificate that is shown to proxies, in PEM, with those between it and its root; read again when it changes.
+    /// Unless told, one of an authority that is kept in the cluster.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Its key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A further DNS name or IP address that proxies dial, beside those of the Service `meltemi-controller`; repeatable.
+    #[arg(long = "tls-name", value_name = "NAME")]
+    pub tls_names: Vec<String>,
+
+    /// The audience that proxies' tokens have to be for.
+    #[arg(long, value_name = "AUDIENCE", default_value = "meltemi")]
+    pub token_audience: String,
+
+    /// The controller's own namespace, where the Secret of its authority is; unless told that of its pod, or
+    /// `meltemi-system`.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// A namespace whose proxies are told the roots of the authority, beside those that have Gateways; repeatable.
+    #[arg(long = "proxy-namespace", value_name = "NAMESPACE")]
+    pub proxy_namespaces: Vec<String>,
+
+    /// How long a root of the authority lives. Its successor is made after half of it.
+    #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = lifetime)]
+    pub ca_lifetime: Duration,
+}
+
+/// The shortest life of a root: there has to be time to tell it.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(16);
+
+fn lifetime(text: &str) -> Result<Duration, &'static str> {
+    let lifetime = parse_duration(text).filter(|lifetime| *lifetime >= SHORTEST_LIFETIME);
+    lifetime.ok_or("write it with h, m or s, for instance 8760h; at least 16s")
+}
+
+/// What can be read and what cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Only this machine reads it.
+    Plaintext,
+    /// By a certificate that somebody else gives.
+    Files { chain: PathBuf, key: PathBuf },
+    /// By one of our own authority.
+    Authority,
+}
+
+/// Why it cannot be served like that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotServed {
+    #[error(
+        "--plaintext is for loopback addresses, and everybody could read what is served on {0}: leave it out, so that \
+         proxies connect with TLS, or write --listen 127.0.0.1:{port}", port = .0.port()
+    )]
+    Readable(SocketAddr),
+    #[error(
+        "everybody could read what is served on {0}: give a certificate with --tls-cert and --tls-key, or write --listen \
+         127.0.0.1:{port}", port = .0.port()
+    )]
+    NoCertificate(SocketAddr),
+}
+
+impl Serving {
+    /// `is_cluster`: there is one to keep an authority in.
+    ///
+    /// # Errors
+    /// What is served could be read by others.
+    pub fn transport(&self, listen: SocketAddr, is_cluster: bool) -> Result<Transport, NotServed> {
+        let is_loopback = listen.ip().is_loopback();
+        if let (Some(chain), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) {
+            return Ok(Transport::Files { chain, key });
+        }
+        match (self.plaintext, is_cluster) {
+            (true, _) if !is_loopback => Err(NotServed::Readable(listen)),
+            (false, true) => Ok(Transport::Authority),
+            (false, false) if !is_loopback => Err(NotServed::NoCertificate(listen)),
+            (true, _) | (false, false) => Ok(Transport::Plaintext),
+        }
+    }
+
+    /// Serves until `stop` completes. With a client of an API server its proxies show who they are, unless what is served
+    /// is plaintext.
+    ///
+    /// # Errors
+    /// The flags contradict each other, a certificate cannot be used, or the transport fails as a whole.
+    pub async fn serve(
+        &self,
+        (server, served): (Server, watch::Receiver<Option<Arc<Published>>>),
+        listener: TcpListener,
+        cluster: Option<Kubernetes>,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        let listen = listener.local_addr()?;
+        let settings = match (self.transport(listen, cluster.is_some())?, &cluster) {
+            (Transport::Files { chain, key }, _) => authority::from_files(&chain, &key)?,
+            (Transport::Authority, Some(cluster)) => self.authority(cluster, listen, served),
+            (Transport::Plaintext, _) | (Transport::Authority, None) => {
+                info!("proxies connect in plaintext, and are not asked who they are");
+                let incoming = TcpListenerStream::new(listener);
+                return Ok(server.serve(incoming, stop).await?);
+            }
+        };
+        let server = match cluster {
+            Some(Kubernetes { client, .. }) => {
+                let admission = Tokens::admission(client, self.token_audience.clone());
+                server.admitted_by(admission).in_private()
+            }
+            // Whoever connects is served, but sent no secrets.
+            None => server,
+        };
+        let incoming = encrypted(listener, settings);
+        server
+            .serve(incoming, stop)
+            .await
+            .context("xDS is not served")
+    }
+
+    fn authority(
+        &self,
+        cluster: &Kubernetes,
+        listen: SocketAddr,
+        served: watch::Receiver<Option<Arc<Published>>>,
+    ) -> ServerSettings {
+        let namespace = self.own_namespace();
+        let settings = authority::Settings {
+            names: self.names(&namespace, listen.ip()),
+            lifetime: self.ca_lifetime,
+            namespace: namespace.clone(),
+        };
+        let told = self.proxy_namespaces.iter().cloned().chain([namespace]);
+        let namespaces = namespaces(served, told.collect());
+        let (client, is_leader) = (cluster.client.clone(), cluster.is_leader.clone());
+        Keeper::start(client, settings, (is_leader, namespaces))
+    }
+
+    fn own_namespace(&self) -> String {
+        let of_pod = || {
+            let text = fs::read_to_string(NAMESPACE_OF_POD).ok()?;
+            Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+        };
+        let namespace = self.namespace.clone().or_else(of_pod);
+        namespace.unwrap_or_else(|| "meltemi-system".to_owned())
+    }
+
+    /// Those that a cluster gives the Service, and those told.
+    fn names(&self, namespace: &str, listen: IpAddr) -> Vec<String> {
+        let service = ["", &format!(".{namespace}")].map(|rest| format!("{SERVICE}{rest}"));
+        let full = ["svc", "svc.cluster.local"];
+        let full = full.map(|rest| format!("{SERVICE}.{namespace}.{rest}"));
+        let mut names = [service, full].concat();
+        if listen.is_loopback() {
+            names.extend(["localhost".to_owned(), listen.to_string()]);
+        }
+        names.extend(self.tls_names.iter().cloned());
+        names
+    }
+}
+
+/// What the controller's Service is called where it is installed as its documentation says.
+const SERVICE: &str = "meltemi-controller";
+const NAMESPACE_OF_POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The cluster whose proxies are served.
+pub struct Kubernetes {
+    client: Client,
+    /// Whether this replica is the one that writes.
+    is_leader: watch::Receiver<bool>,
+}
+
+impl Kubernetes {
+    /// With a kubeconfig as its current context says, without one as a pod does. All its replicas may write: what they
+    /// write names the version that it replaces.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or is none.
+    pub async fn led_by_all(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
+        // That nobody sends is a state, too: it stays so.
+        let (_, is_leader) = watch::channel(true);
+        let client = client(kubeconfig, None).await?;
+        Ok(Self { client, is_leader })
+    }
+}
+
+/// The namespaces of the Gateways that are served, and those `told`; none before anything is served.
+fn namespaces(
+    mut served: watch::Receiver<Option<Arc<Published>>>,
+    told: BTreeSet<String>,
+) -> Namespaces {
+    let (known, namespaces) = watch::channel(None);
+    tokio::spawn(async move {
+        loop {
+            let resources = served.borrow_and_update().clone();
+            let found = resources.map(|resources| &of_gateways(&resources) | &told);
+            known.send_if_modified(|known| {
+                let is_new = *known != found;
+                *known = found;
+                is_new
+            });
+            tokio::select! {
+                changed = served.changed() => if changed.is_err() { return },
+                () = known.closed() => return,
+            }
+        }
+    });
+    namespaces
+}
+
+/// A listener is called after its Gateway: `NAMESPACE/GATEWAY/SERVER`.
+fn of_gateways(resources: &Resources) -> BTreeSet<String> {
+    let type_url = Listener::type_url();
+    let listeners = resources.of_type(&type_url);
+    let namespaces = listeners.filter_map(|(name, _)| Some(name.split_once('/')?.0.to_owned()));
+    namespaces.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        serving: Serving,
+    }
+
+    fn serving(arguments: &[&str]) -> Result<Serving, clap::Error> {
+        let command = Command::try_parse_from([&["controller"], arguments].concat());
+        command.map(|command| command.serving)
+    }
+
+    #[test]
+    fn nothing_is_served_in_plaintext_but_on_loopback() {
+        let files = Transport::Files {
+            chain: "c".into(),
+            key: "k".into(),
+        };
+        let with_files: &[_] = &["--tls-cert", "c", "--tls-key", "k"];
+        let rows = [
+            (&[][..], "127.0.0.1:1", true, Ok(Transport::Authority)),
+            (&[], "0.0.0.0:1", true, Ok(Transport::Authority)),
+            (&["--plaintext"], "[::1]:1", true, Ok(Transport::Plaintext)),
+            (&["--plaintext"], "0.0.0.0:1", true, Err("leave it out")),
+            (&[], "127.0.0.1:1", false, Ok(Transport::Plaintext)),
+            (
+                &["--plaintext"],
+                "127.0.0.1:1",
+                false,
+                Ok(Transport::Plaintext),
+            ),
+            (&[], "0.0.0.0:1", false, Err("--tls-cert")),
+            (&[], "10.0.0.1:15", false, Err("127.0.0.1:15")),
+            (
+                &["--plaintext"],
+                "0.0.0.0:1",
+                false,
+                Err("--plaintext is for"),
+            ),
+            (with_files, "0.0.0.0:1", false, Ok(files.clone())),
+            (with_files, "127.0.0.1:1", true, Ok(files)),
+        ];
+        for (arguments, listen, is_cluster, expected) in rows {
+            let serving = serving(arguments).unwrap();
+            match (
+                serving.transport(listen.parse().unwrap(), is_cluster),
+                expected,
+            ) {
+                (found, Ok(expected)) => assert_eq!(found, Ok(expected), "{arguments:?} {listen}"),
+                (found, Err(words)) => {
+                    let refused = found.unwrap_err().to_string();
+                    assert!(refused.contains(words), "{arguments:?} {listen}: {refused}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_that_contradict_are_refused() {
+        for arguments in [
+            &["--tls-cert", "c"][..],
+            &["--tls-key", "k"],
+            &["--plaintext", "--tls-cert", "c", "--tls-key", "k"],
+            &["--ca-lifetime", "15s"],
+            &["--ca-lifetime", "1"],
+            &["--ca-lifetime", "soon"],
+        ] {
+            assert!(serving(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_all_names_of_the_service() {
+        let serving = serving(&["--tls-name", "xds.example.com"]).unwrap();
+        let names = serving.names("shop", "0.0.0.0".parse().unwrap());
+        let expected = [
+            "meltemi-controller",
+            "meltemi-controller.shop",
+            "meltemi-controller.shop.svc",
+            "meltemi-controller.shop.svc.cluster.local",
+            "xds.example.com",
+        ];
+        assert_eq!(names, expected);
+        let names = serving.names("shop", "127.0.0.1".parse().unwrap());
+        assert!(names.contains(&"127.0.0.1".to_owned()));
+    }
+
+    #[test]
+    fn gateways_namespaces_are_those_of_listeners() {
+        let mut resources = Resources::new();
+        for name in ["shop/edge/redis", "shop/edge/dubbo", "bank/edge/redis"] {
+            resources.insert(name, &Listener::default());
+        }
+        let expected = ["bank", "shop"].map(str::to_owned);
+        assert_eq!(of_gateways(&resources), expected.into());
+    }
+}
