@@ -3,12 +3,18 @@
 //! Nothing runs a Pod and nobody listens on a ClusterIP: what a kubelet or a controller would write is written by the
 //! test.
 
+mod account;
 mod api_server;
 mod controller;
+mod encrypted;
 mod kubectl;
 mod programs;
+mod tokens;
 
+pub use account::controller_account;
 pub use api_server::ApiServer;
 pub use controller::Controller;
+pub use encrypted::{Encrypted, Mounted};
 pub use kubectl::Answer;
 pub use programs::Programs;
+pub use tokens::Tokens;

@@ -1,15 +1,11 @@
 //! A cluster as the source: kubectl on one end, a client of a real proxy on the other.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
-
-/// What the reference says that the controller may do, and nothing more.
-const REFERENCE: &str = include_str!("../../docs/reference/cluster.md");
 
 const GATEWAY: &str = "\
 apiVersion: networking.istio.io/v1
@@ -30,35 +26,6 @@ fn servers() -> [Server; 2] {
         assert_eq!(server.connect().call(&format!("SET whoami {name}")), "+OK");
         server
     })
-}
-
-/// A kubeconfig of a service account that may do what the reference says.
-fn service_account(cluster: &ApiServer) -> PathBuf {
-    let roles = REFERENCE.split("```yaml\n").nth(1);
-    let roles = roles.and_then(|rest| rest.split("```").next());
-    let run = |arguments: &[&str]| cluster.kubectl(arguments).expect_success("it is made");
-    run(&["create", "namespace", "istio-system"]);
-    cluster.apply(roles.expect("the roles"));
-    run(&["create", "serviceaccount", "meltemi", "-n", "istio-system"]);
-    let account = "--serviceaccount=istio-system:meltemi";
-    run(&[
-        "create",
-        "clusterrolebinding",
-        "meltemi",
-        account,
-        "--clusterrole=meltemi-controller",
-    ]);
-    let binding = [
-        "create",
-        "rolebinding",
-        "meltemi",
-        account,
-        "--role=meltemi-controller",
-    ];
-    run(&[&binding[..], &["-n", "istio-system"]].concat());
-    let token = cluster.kubectl(&["create", "token", "meltemi", "-n", "istio-system"]);
-    token.expect_success("a token");
-    cluster.kubeconfig_of("controller", token.stdout().trim())
 }
 
 fn router(host: &str) -> String {
@@ -90,7 +57,7 @@ fn what_is_applied_is_served_and_what_is_not_heard_changes_nothing() {
     let [one, two] = servers();
     cluster.install_crds(&Programs::own_crds());
     // Istio comes later, as it may in a cluster.
-    let controller = Controller::start(&service_account(&cluster));
+    let controller = Controller::start(&controller_account(&cluster));
     let proxy = controller.proxy();
     until("the controller knows all there is", || {
         controller

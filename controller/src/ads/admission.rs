@@ -75,8 +75,9 @@ impl Token {
         is_bearer.then(|| Self(token.trim().to_owned()))
     }
 
-    #[cfg(feature = "kubernetes")]
-    pub(super) fn as_str(&self) -> &str {
+    /// Never to be shown.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 

@@ -24,7 +24,8 @@ impl Controller {
         let mut command = Command::new(controller());
         command
             .env("RUST_LOG", "info,meltemi=debug")
-            .args(["--listen", "127.0.0.1:0", "--protocol", "redis"])
+            .args(["--plaintext", "--listen", "127.0.0.1:0"])
+            .args(["--protocol", "redis"])
             .arg("--kubeconfig")
             .arg(kubeconfig);
         let process = Process::spawn("meltemi-controller", &mut command);
@@ -58,7 +59,7 @@ impl Controller {
 }
 
 /// Beside `MELTEMI_BIN`, else built.
-fn controller() -> PathBuf {
+pub(super) fn controller() -> PathBuf {
     let beside = binary().with_file_name("meltemi-controller");
     if env::var_os("MELTEMI_BIN").is_none() || !beside.is_file() {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -100,7 +100,10 @@ pub(super) fn verify(
     validation.validate_aud = false;
     let decoded = jsonwebtoken::decode::<Claims>(token.as_str(), key, &validation);
     let claims = decoded.map_err(|error| match error.kind() {
-        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => Refused::Signature,
+        // Also where the key is one of another algorithm.
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => {
+            Refused::Signature
+        }
         _ => malformed(&error),
     })?;
     claims.claims.check(&keys.issuer, audience, now)

@@ -1,0 +1,140 @@
+//! A `meltemi-controller` whose proxies connect with TLS and show tokens.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::ApiServer;
+use super::controller::controller;
+use crate::meltemi::{Meltemi, binary};
+use crate::process::Process;
+use crate::wait::until;
+
+/// A running controller; it ends with its owner.
+pub struct Encrypted {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Encrypted {
+    /// Starts it for proxies that speak Redis.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(kubeconfig: &Path, listen: SocketAddr, arguments: &[&str]) -> Self {
+        let mut command = Command::new(controller());
+        command
+            .env("RUST_LOG", "info,meltemi=debug")
+            .args(["--listen", &listen.to_string(), "--protocol", "redis"])
+            .args(arguments)
+            .arg("--kubeconfig")
+            .arg(kubeconfig);
+        let process = Process::spawn("meltemi-controller", &mut command);
+        let (address, _) = process.line(0, "where it listens", |line| {
+            line.strip_prefix("xds ")?.parse().ok()
+        });
+        Self { process, address }
+    }
+
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A proxy with what a pod would have mounted, which need not be ready.
+    #[must_use]
+    pub fn proxy(&self, mounted: &Mounted) -> Meltemi {
+        let mut command = Command::new(binary());
+        command
+            .args(["proxy", "--admin", "127.0.0.1:0", "--workers", "1"])
+            .args(["--xds", &format!("https://{}", self.address)])
+            .arg("--xds-ca")
+            .arg(mounted.roots())
+            .arg("--xds-token")
+            .arg(mounted.token());
+        Meltemi::starting(Process::spawn("meltemi", &mut command))
+    }
+
+    /// Waits until its log has all these words in one line.
+    ///
+    /// # Panics
+    /// When they do not come.
+    pub fn says(&self, words: &[&str]) {
+        until(&format!("the controller says {words:?}"), || {
+            let said = self.process.said();
+            let has_all = |line: &str| words.iter().all(|word| line.contains(word));
+            said.lines().any(has_all).then_some(())
+        });
+    }
+
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+/// What a pod would have mounted to reach the controller.
+pub struct Mounted(TempDir);
+
+impl Mounted {
+    /// # Panics
+    /// When there is no place for it.
+    #[must_use]
+    pub fn new(roots: &str, token: &str) -> Self {
+        let mounted = Self(TempDir::new().expect("a temporary directory"));
+        mounted.write(&mounted.roots(), roots);
+        mounted.change_token(token);
+        mounted
+    }
+
+    /// # Panics
+    /// When it cannot be written.
+    pub fn change_token(&self, token: &str) {
+        self.write(&self.token(), token);
+    }
+
+    /// # Panics
+    /// When they cannot be written.
+    pub fn change_roots(&self, roots: &str) {
+        self.write(&self.roots(), roots);
+    }
+
+    /// In one step, as a kubelet does it.
+    fn write(&self, path: &Path, text: &str) {
+        let new = self.0.path().join("new");
+        fs::write(&new, text).expect("it can be written");
+        fs::rename(new, path).expect("it can be renamed");
+    }
+
+    fn roots(&self) -> PathBuf {
+        self.0.path().join("root-cert.pem")
+    }
+
+    fn token(&self) -> PathBuf {
+        self.0.path().join("token")
+    }
+}
+
+impl ApiServer {
+    /// The roots that the proxies of this namespace are told to believe; none while there are none.
+    #[must_use]
+    pub fn roots_of(&self, namespace: &str) -> Option<String> {
+        let path = "jsonpath={.data.root-cert\\.pem}";
+        let get = [
+            "get",
+            "configmap",
+            "meltemi-ca-root",
+            "-n",
+            namespace,
+            "-o",
+            path,
+        ];
+        let answer = self.kubectl(&get);
+        let roots = answer.stdout();
+        (answer.is_success() && !roots.is_empty()).then_some(roots)
+    }
+}

@@ -1,0 +1,313 @@
+//! TLS and tokens between a controller and its proxies, over the keys and the authority of a real API server.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use meltemi_tests::kubernetes::{
+    ApiServer, Encrypted, Mounted, Programs, Tokens, controller_account,
+};
+use meltemi_tests::redis::{Server, Wire, service};
+use meltemi_tests::{Meltemi, until};
+use serde_json::json;
+
+const GATEWAY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - name: redis
+    bind: 127.0.0.1
+    port: {number: 0, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+";
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// A cluster whose Gateway leads to a server that answers `one`, or where it is changed `two`.
+struct Lab {
+    cluster: ApiServer,
+    _servers: [Server; 2],
+}
+
+impl Lab {
+    fn start() -> Option<Self> {
+        let cluster = ApiServer::start()?;
+        if !Server::is_installed() {
+            return None;
+        }
+        let servers = ["one", "two"].map(|name| {
+            let server = Server::start(&[]);
+            assert_eq!(server.connect().call(&format!("SET whoami {name}")), "+OK");
+            server
+        });
+        cluster.install_crds(&Programs::own_crds());
+        cluster.install_crds(&cluster.programs().istio_crds());
+        cluster.apply(GATEWAY);
+        cluster.apply(&service("one.demo", &[servers[0].address()]));
+        cluster.apply(&service("two.demo", &[servers[1].address()]));
+        let lab = Self {
+            cluster,
+            _servers: servers,
+        };
+        lab.route_to("one");
+        Some(lab)
+    }
+
+    fn route_to(&self, name: &str) {
+        self.cluster.apply(&format!(
+            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: cache}}\n\
+             spec: {{hosts: [{name}.demo], gateways: [edge]}}\n"
+        ));
+    }
+
+    fn roots(&self) -> String {
+        until("the roots are published", || {
+            self.cluster.roots_of("default")
+        })
+    }
+}
+
+fn is_answered_by(proxy: &Meltemi, name: &str) {
+    let address = proxy.address("default/edge/redis");
+    until(&format!("{name} answers"), || {
+        let answer = Wire::try_connect(address)?.try_call("GET whoami")?;
+        (answer == name).then_some(())
+    });
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_secs()
+}
+
+#[test]
+fn a_proxy_is_served_for_the_token_of_its_pod_and_for_nothing_else() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let token = tokens.of_pod("edge-1", "meltemi");
+    let mounted = Mounted::new(&lab.roots(), &token);
+    let proxy = controller.proxy(&mounted);
+    is_answered_by(&proxy, "one");
+    controller.says(&["a client is let in", "default/edge-1 (edge)", "127.0.0.1:"]);
+
+    // Another one shows one token after the other, and is served for the last.
+    let refused = [
+        ("garbage".to_owned(), "no token of a service account"),
+        (
+            tokens.of_pod("edge-1", "api"),
+            r#"audience ["api"], not for "meltemi""#,
+        ),
+        (tokens.unbound("meltemi"), "not bound to a pod"),
+        (
+            tokens.changed(&token, true, |claims| claims["exp"] = json!(now() - 60)),
+            "the token has expired",
+        ),
+        (
+            tokens.changed(&token, true, |claims| {
+                claims["iss"] = json!("https://other")
+            }),
+            "of issuer",
+        ),
+        (
+            tokens.changed(&token, false, |_| {}),
+            "signature of the token is wrong",
+        ),
+        (
+            // Its signature is right: only the API server knows that there is no such pod.
+            tokens.changed(&token, true, |claims| {
+                claims["kubernetes.io"]["pod"]["uid"] = json!("another");
+            }),
+            "the API server does not accept the token",
+        ),
+    ];
+    let other = Mounted::new(&lab.roots(), &refused[0].0);
+    let late = controller.proxy(&other);
+    for (token, reason) in &refused {
+        other.change_token(token);
+        controller.says(&["a client is refused", "node=\"meltemi-", "peer=", reason]);
+    }
+    assert!(late.get("/ready").is_none_or(|answer| answer.status != 200));
+    other.change_token(&token);
+    is_answered_by(&late, "one");
+
+    // A pod that is gone is not let in any more, by the same token; who was let in stays.
+    let delete = ["delete", "pod", "edge-1", "--grace-period=0", "--force"];
+    lab.cluster.kubectl(&delete).expect_success("it is deleted");
+    drop(late);
+    let _gone = controller.proxy(&mounted);
+    controller.says(&["a client is refused", "token has been invalidated"]);
+    lab.route_to("two");
+    is_answered_by(&proxy, "two");
+
+    let said = controller.process().said();
+    for shown in refused
+        .iter()
+        .map(|(token, _)| token)
+        .skip(1)
+        .chain([&token])
+    {
+        let signature = shown.rsplit('.').next().expect("three parts");
+        assert!(!said.contains(signature), "a token is in the log");
+    }
+}
+
+#[test]
+fn without_the_api_server_tokens_stand_for_themselves() {
+    let Some(mut lab) = Lab::start() else {
+        return;
+    };
+    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let token = tokens.of_pod("edge-1", "meltemi");
+    let wrong = tokens.changed(&token, false, |_| {});
+    let mounted = Mounted::new(&lab.roots(), &token);
+    is_answered_by(&controller.proxy(&mounted), "one");
+    lab.cluster.kill();
+    is_answered_by(&controller.proxy(&mounted), "one");
+    mounted.change_token(&wrong);
+    let _refused = controller.proxy(&mounted);
+    controller.says(&["a client is refused", "signature of the token is wrong"]);
+}
+
+/// The authority's certificate that signs.
+fn signs(cluster: &ApiServer) -> Option<String> {
+    let path = "jsonpath={.data.ca\\.crt}";
+    let get = [
+        "get",
+        "secret",
+        "meltemi-ca",
+        "-n",
+        "meltemi-system",
+        "-o",
+        path,
+    ];
+    let answer = cluster.kubectl(&get);
+    (answer.is_success() && !answer.stdout().is_empty()).then(|| answer.stdout())
+}
+
+#[test]
+fn replicas_have_one_authority_and_it_outlives_them() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let kubeconfig = controller_account(&lab.cluster);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let token = tokens.of_pod("edge-1", "meltemi");
+    // All at once, so that each may believe that it makes the first root.
+    let replicas: Vec<_> = (0..3)
+        .map(|_| Encrypted::start(&kubeconfig, ANY, &["--proxy-namespace", "kube-public"]))
+        .collect();
+    let mounted = Mounted::new(&lab.roots(), &token);
+    for replica in &replicas {
+        is_answered_by(&replica.proxy(&mounted), "one");
+    }
+    let roots = lab.roots();
+    assert_eq!(roots.matches("BEGIN CERTIFICATE").count(), 1);
+    until("a namespace that was named is told", || {
+        (lab.cluster.roots_of("kube-public")? == roots).then_some(())
+    });
+
+    let before = signs(&lab.cluster).expect("a root");
+    drop(replicas);
+    let successor = Encrypted::start(&kubeconfig, ANY, &[]);
+    is_answered_by(&successor.proxy(&mounted), "one");
+    assert_eq!(signs(&lab.cluster).as_ref(), Some(&before));
+
+    // What somebody deletes is written again as it was; what somebody spoils is left alone, and told.
+    let delete = ["delete", "secret", "meltemi-ca", "-n", "meltemi-system"];
+    lab.cluster.kubectl(&delete).expect_success("it is deleted");
+    until("the Secret is written again", || {
+        (signs(&lab.cluster)? == before).then_some(())
+    });
+    let spoil = r#"{"data": {"ca.key": ""}}"#;
+    let patch = [
+        "patch",
+        "secret",
+        "meltemi-ca",
+        "-n",
+        "meltemi-system",
+        "-p",
+        spoil,
+    ];
+    lab.cluster.kubectl(&patch).expect_success("it is spoiled");
+    successor.says(&["meltemi-system cannot be used", "ca.crt"]);
+    is_answered_by(&successor.proxy(&mounted), "one");
+}
+
+#[test]
+fn a_root_is_followed_by_another_under_a_connected_proxy() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let kubeconfig = controller_account(&lab.cluster);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let token = tokens.of_pod("edge-1", "meltemi");
+    let lifetime = ["--ca-lifetime", "40s"];
+    let controller = Encrypted::start(&kubeconfig, ANY, &lifetime);
+    let first = signs_first(&lab);
+    let mounted = Mounted::new(&lab.roots(), &token);
+    let proxy = controller.proxy(&mounted);
+    is_answered_by(&proxy, "one");
+
+    // The next root is told before it signs.
+    let both = until("the next root is published", || {
+        let roots = lab.roots();
+        (roots.matches("BEGIN CERTIFICATE").count() == 2).then_some(roots)
+    });
+    assert_eq!(signs(&lab.cluster).as_ref(), Some(&first));
+    mounted.change_roots(&both);
+    let second = until("the next root signs", || {
+        signs(&lab.cluster).filter(|root| *root != first)
+    });
+    // Who is connected stays so, and who comes with the roots of before is served, too.
+    lab.route_to("two");
+    is_answered_by(&proxy, "two");
+    is_answered_by(&controller.proxy(&mounted), "two");
+
+    // In the end the first one is gone; a proxy whose connection breaks finds its way by what it was told meanwhile.
+    let alone = until("the first root is gone", || {
+        let roots = lab.roots();
+        (roots.matches("BEGIN CERTIFICATE").count() == 1).then_some(roots)
+    });
+    assert_eq!(signs(&lab.cluster), Some(second));
+    assert!(both.contains(alone.trim()), "it is the second");
+    mounted.change_roots(&alone);
+    let address = controller.address();
+    drop(controller);
+    lab.route_to("one");
+    let _controller = Encrypted::start(&kubeconfig, address, &[]);
+    is_answered_by(&proxy, "one");
+}
+
+fn signs_first(lab: &Lab) -> String {
+    until("there is a root", || signs(&lab.cluster))
+}
+
+#[test]
+fn a_proxy_believes_only_whom_it_was_told_to() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let token = tokens.of_pod("edge-1", "meltemi");
+    let stranger = meltemi_tests::certificates::Authority::new("stranger");
+    let mounted = Mounted::new(stranger.pem(), &token);
+    let proxy = controller.proxy(&mounted);
+    until("the proxy says why it does not connect", || {
+        let said = proxy.process().said();
+        said.contains("UnknownIssuer").then_some(())
+    });
+    assert!(!controller.process().said().contains("a client is"));
+    mounted.change_roots(&lab.roots());
+    is_answered_by(&proxy, "one");
+}
