@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fixture::{CLUSTER, ControlPlane, DataPlane, PATIENCE, ports, resources};
+use fixture::{CLUSTER, ControlPlane, DataPlane, GATEWAY, PATIENCE, ports, resources};
 use meltemi_controller::ads::{
     Admission, Admitted, Arrival, Identity, Pod, Refused, Server, encrypted,
 };
@@ -74,6 +74,15 @@ impl Files {
         xds::ControlPlane::encrypted(&address.to_string(), credentials).unwrap()
     }
 
+    /// A proxy of the Gateway.
+    fn proxy(&self, address: SocketAddr) -> DataPlane {
+        let identity = xds::Identity {
+            gateways: vec![GATEWAY.to_owned()],
+            pod: None,
+        };
+        DataPlane::start_as(self.dialled(address), &identity)
+    }
+
     async fn serve(&self, server: Server) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -123,13 +132,14 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn a_stream_lasts_as_long_as_its_token_and_the_next_one_shows_the_newest() {
-    let control = ControlPlane::new(Some(resources(&[20880])));
+    let control = ControlPlane::new(None);
+    control.set_of_gateway(resources(&[20880]));
     let (admission, shown) = doorkeeper(Duration::from_millis(300));
     let files = Files::new();
     files.write("token", "bad");
     let server = control.server.clone().admitted_by(admission);
     let address = files.serve(server).await;
-    let mut data = DataPlane::start(files.dialled(address));
+    let mut data = files.proxy(address);
     let shows = |token: &str| shown.lock().unwrap().iter().any(|it| it == token);
     until("a wrong token is shown", || shows("bad")).await;
     assert!(!data.stats.is_connected());
@@ -138,7 +148,7 @@ async fn a_stream_lasts_as_long_as_its_token_and_the_next_one_shows_the_newest()
     files.write("token", "good2\n");
     until("the next token is shown", || shows("good2")).await;
     // What was there stays meanwhile, and is not sent again.
-    control.set(resources(&[20881]));
+    control.set_of_gateway(resources(&[20881]));
     let second = data.when(|s| ports(s, CLUSTER) == [20881]).await;
     assert_eq!(
         first.listeners.keys().count(),
@@ -165,13 +175,14 @@ async fn a_certificate_is_replaced_without_a_restart() {
 
 #[tokio::test]
 async fn a_flood_of_connections_that_lead_nowhere_keeps_nobody_out() {
-    let control = ControlPlane::new(Some(resources(&[20880])));
+    let control = ControlPlane::new(None);
+    control.set_of_gateway(resources(&[20880]));
     let (admission, _) = doorkeeper(PATIENCE);
     let files = Files::new();
     files.write("token", "good");
     let server = control.server.clone().admitted_by(admission);
     let address = files.serve(server).await;
-    let early = DataPlane::start(files.dialled(address)).next().await;
+    let early = files.proxy(address).next().await;
     assert_eq!(ports(&early, CLUSTER), [20880]);
 
     let mut flood = Vec::new();
@@ -179,7 +190,7 @@ async fn a_flood_of_connections_that_lead_nowhere_keeps_nobody_out() {
         flood.push(TcpStream::connect(address).await.unwrap());
     }
     let begun = Instant::now();
-    DataPlane::start(files.dialled(address)).next().await;
+    files.proxy(address).next().await;
     assert!(begun.elapsed() < Duration::from_secs(5));
     // Of those there are only so many at a time, and none for long.
     let (last, first) = (flood.split_off(400), flood);

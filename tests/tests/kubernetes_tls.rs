@@ -135,6 +135,22 @@ fn a_proxy_is_served_for_the_token_of_its_pod_and_for_nothing_else() {
     other.change_token(&token);
     is_answered_by(&late, "one");
 
+    // Nor does a token let its pod be another one's, or everybody's.
+    for (claims, reason) in [
+        (
+            &["--gateway", "other/edge"][..],
+            "a Gateway of namespace other",
+        ),
+        (
+            &["--gateway", "default/edge", "--pod", "default/edge-2"],
+            "pod default/edge-2",
+        ),
+        (&[], "names no Gateway"),
+    ] {
+        let _refused = controller.proxy_with(&mounted, claims);
+        controller.says(&["a client is refused", "default/edge-1 (edge)", reason]);
+    }
+
     // A pod that is gone is not let in any more, by the same token; who was let in stays.
     let delete = ["delete", "pod", "edge-1", "--grace-period=0", "--force"];
     lab.cluster.kubectl(&delete).expect_success("it is deleted");

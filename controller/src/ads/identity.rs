@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::node::Node;
+
 /// The service account of a pod, as the API server vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -48,6 +50,9 @@ pub enum Mismatch {
     ServiceAccount { claimed: String, proven: String },
     #[error("it says that it is pod {claimed}, and its token is of pod {proven}")]
     Pod { claimed: String, proven: String },
+    /// Everything is for nobody who has to say who they are.
+    #[error("it names no Gateway, as `meltemi proxy --gateway NAMESPACE/NAME` does")]
+    NoGateway,
 }
 
 /// Whether this client may be sent what the Gateway's proxies are.
@@ -73,20 +78,77 @@ pub fn may_serve(identity: &Identity, claim: &Claim<'_>) -> Result<(), Mismatch>
     }
 }
 
+/// Whether this client is what it says of itself: of each Gateway that it claims, and of its pod.
+///
+/// # Errors
+/// The first that it is not.
+pub(super) fn may_be(identity: &Identity, node: &Node) -> Result<(), Mismatch> {
+    let gateways = node.gateways.as_ref().ok_or(Mismatch::NoGateway)?;
+    let pod = node.pod.as_ref();
+    if let Some(pod) = pod
+        && (&*pod.namespace, &*pod.name) != (&identity.namespace, &identity.pod.name)
+    {
+        return Err(Mismatch::Pod {
+            claimed: pod.to_string(),
+            proven: format!("{}/{}", identity.namespace, identity.pod.name),
+        });
+    }
+    gateways.iter().try_for_each(|gateway| {
+        let claim = Claim {
+            namespace: &gateway.namespace,
+            // Of Istio's Gateways nobody says it.
+            service_account: None,
+            pod: pod.map(|pod| &*pod.name),
+        };
+        may_serve(identity, &claim)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_gateway_is_served_to_its_own_proxies() {
-        let identity = Identity {
+    fn identity() -> Identity {
+        Identity {
             namespace: "shop".to_owned(),
             service_account: "edge".to_owned(),
             pod: Pod {
                 name: "edge-1".to_owned(),
                 uid: "u".to_owned(),
             },
-        };
+        }
+    }
+
+    #[test]
+    fn a_node_is_what_its_token_says() {
+        let rows: [(Option<&[&str]>, Option<&str>, Option<&str>); 8] = [
+            (Some(&["shop/edge"]), None, None),
+            (Some(&["shop/edge", "shop/b"]), Some("shop/edge-1"), None),
+            (Some(&[]), None, None),
+            (None, Some("shop/edge-1"), Some("names no Gateway")),
+            (Some(&["bank/edge"]), None, Some("namespace bank")),
+            (Some(&["shop/edge", "bank/b"]), None, Some("namespace bank")),
+            (Some(&["shop/edge"]), Some("shop/edge-2"), Some("edge-2")),
+            (Some(&["shop/edge"]), Some("bank/edge-1"), Some("bank/")),
+        ];
+        for (gateways, pod, refused) in rows {
+            let node = Node {
+                id: "n".to_owned(),
+                gateways: gateways.map(|all| all.iter().map(|it| it.parse().unwrap()).collect()),
+                pod: pod.map(|pod| pod.parse().unwrap()),
+            };
+            let found = may_be(&identity(), &node).err().map(|it| it.to_string());
+            let is_expected = match (&found, refused) {
+                (Some(found), Some(words)) => found.contains(words),
+                (found, refused) => found.is_none() && refused.is_none(),
+            };
+            assert!(is_expected, "{node:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_served_to_its_own_proxies() {
+        let identity = identity();
         let rows = [
             (("shop", None, None), None),
             (("shop", Some("edge"), None), None),

@@ -40,6 +40,13 @@ impl From<Resources> for Published {
 }
 
 impl Published {
+    /// The same, where these concern a Gateway.
+    #[must_use]
+    pub fn with_scope(mut self, gateway: NamespacedName, resources: Resources) -> Self {
+        self.scopes.insert(gateway, Arc::new(resources));
+        self
+    }
+
     /// What concerns a Gateway; none: nobody knows it, or nothing is bound to it.
     #[must_use]
     pub fn scope(&self, gateway: &NamespacedName) -> Option<&Arc<Resources>> {

@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 
 use super::admission::{Admission, Admitted, admit};
 use super::delta::DeltaStream;
+use super::identity::{Identity, Mismatch, may_be};
 use super::node::Node;
 use super::published::{Published, View};
 use super::rejection::Rejection;
@@ -146,6 +147,7 @@ impl Service {
         let last = responses.clone();
         let stream = ClientStream::<S> {
             state: S::default(),
+            identity: admitted.as_ref().map(|it| it.identity.clone()),
             node: None,
             view: View::default(),
             resources: self.server.resources.clone(),
@@ -268,7 +270,9 @@ impl Protocol for SotwStream {
 /// One client's stream.
 struct ClientStream<S: Protocol> {
     state: S,
-    /// Who it is, by its first request.
+    /// Who it has proven to be, where that is asked.
+    identity: Option<Identity>,
+    /// Who it says it is, by its first request.
     node: Option<Node>,
     /// What concerns it.
     view: View,
@@ -287,6 +291,12 @@ impl<S: Protocol> ClientStream<S> {
             tokio::select! {
                 request = requests.next() => match request {
                     Some(Ok(request)) => {
+                        if let Err(mismatch) = self.identify(&request) {
+                            let refused = Status::permission_denied(mismatch.to_string());
+                            // It was sent nothing yet, so there is room.
+                            let _ = self.responses.try_send(Err(refused));
+                            return;
+                        }
                         self.request(request);
                         was_asked = true;
                     }
@@ -307,9 +317,22 @@ impl<S: Protocol> ClientStream<S> {
         }
     }
 
+    /// Takes note of who the first request says it is, if that may be.
+    fn identify(&mut self, request: &S::Request) -> Result<(), Mismatch> {
+        if self.node.is_some() {
+            return Ok(());
+        }
+        let node = S::node(request).map_or_else(Node::default, Node::of);
+        if let Some(identity) = &self.identity {
+            may_be(identity, &node).inspect_err(
+                |reason| warn!(node = node.id, %identity, %reason, "a client is refused"),
+            )?;
+        }
+        self.node = Some(node);
+        Ok(())
+    }
+
     fn request(&mut self, request: S::Request) {
-        let node = || S::node(&request).map_or_else(Node::default, Node::of);
-        self.node.get_or_insert_with(node);
         for rejection in self.state.request(request) {
             warn!(
                 node = rejection.node,

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const LISTENER: &str = "shop/edge/dubbo";
+pub(crate) const GATEWAY: &str = "shop/edge";
 pub(crate) const CLUSTER: &str = "outbound|20880||orders.shop";
 
 /// One listener whose only route leads to [`CLUSTER`], with an endpoint on each port.
@@ -188,6 +189,13 @@ impl ControlPlane {
         self.resources
             .send_replace(Some(Arc::new(resources.into())));
     }
+
+    /// The same for proxies of the Gateway that [`LISTENER`] is of.
+    pub(crate) fn set_of_gateway(&self, resources: Resources) {
+        let gateway = GATEWAY.parse().expect("namespace and name");
+        let published = Published::default().with_scope(gateway, resources);
+        self.resources.send_replace(Some(Arc::new(published)));
+    }
 }
 
 /// A data plane without its engine.
@@ -198,9 +206,15 @@ pub(crate) struct DataPlane {
 
 impl DataPlane {
     pub(crate) fn start(control_plane: xds::ControlPlane) -> Self {
+        Self::start_as(control_plane, &xds::Identity::default())
+    }
+
+    /// One that says what it is for.
+    pub(crate) fn start_as(control_plane: xds::ControlPlane, identity: &xds::Identity) -> Self {
         let (publish, snapshots) = watch::channel(Arc::default());
         let stats = Arc::new(xds::Stats::default());
         let node = xds::node("test", &meltemi_core::config::Proxy::default());
+        let node = identity.on(node);
         tokio::spawn(xds::run(control_plane, node, publish, Arc::clone(&stats)));
         Self { snapshots, stats }
     }

@@ -46,6 +46,12 @@ pub(super) fn render(sources: &Sources) -> String {
             "When the configuration in force arrived; 0 is never.",
             stats.last_success(),
         ),
+        (
+            "meltemi_config_age_seconds",
+            "gauge",
+            "For how long nobody knows whether the configuration is still the control plane's; 0 while connected.",
+            stats.age(),
+        ),
     ] {
         // Writing to a string does not fail.
         let _ = writeln!(

@@ -17,6 +17,7 @@ pub struct Stats {
     rejected: AtomicU64,
     snapshots: AtomicU64,
     last_success: AtomicU64,
+    last_connected: AtomicU64,
     refused: Mutex<BTreeMap<(String, String), Refused>>,
 }
 
@@ -74,12 +75,23 @@ impl Stats {
         self.last_success.load(Relaxed)
     }
 
+    /// For how many seconds nobody could say whether the configuration is still the control plane's: 0 while there is a
+    /// stream, which brings each change. Where there never was one, since 1970.
+    pub fn age(&self) -> u64 {
+        match self.is_connected() {
+            true => 0,
+            false => now().saturating_sub(self.last_connected.load(Relaxed)),
+        }
+    }
+
     pub(super) fn connected(&self) {
         self.connected.store(true, Relaxed);
     }
 
     pub(super) fn disconnected(&self) {
-        self.connected.store(false, Relaxed);
+        if self.connected.swap(false, Relaxed) {
+            self.last_connected.store(now(), Relaxed);
+        }
     }
 
     /// The resources whose newest version was refused, by type and name.
@@ -116,10 +128,14 @@ impl Stats {
 
     pub(super) fn published(&self) {
         self.snapshots.fetch_add(1, Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.last_success
-            .store(now.map_or(0, |since| since.as_secs()), Relaxed);
+        self.last_success.store(now(), Relaxed);
     }
+}
+
+/// In seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -128,6 +144,21 @@ mod tests {
 
     use super::*;
     use crate::config::Invalid;
+
+    #[test]
+    fn a_configuration_ages_while_there_is_no_stream() {
+        let stats = Stats::default();
+        assert!(stats.age() > 1_700_000_000);
+        stats.connected();
+        assert_eq!(stats.age(), 0);
+        stats.disconnected();
+        assert!(stats.age() < 60);
+        let before = now() - 100;
+        stats.last_connected.store(before, Relaxed);
+        // An attempt that fails makes it no younger.
+        stats.disconnected();
+        assert!((100..160).contains(&stats.age()));
+    }
 
     fn told(names: &[&str], removed: &[&str]) -> Told {
         let resources = names.iter().map(|name| Resource {

@@ -45,9 +45,15 @@ impl Encrypted {
         self.address
     }
 
-    /// A proxy with what a pod would have mounted, which need not be ready.
+    /// A proxy of the Gateway `default/edge` with what a pod would have mounted, which need not be ready.
     #[must_use]
     pub fn proxy(&self, mounted: &Mounted) -> Meltemi {
+        self.proxy_with(mounted, &["--gateway", "default/edge"])
+    }
+
+    /// The same of whatever it claims.
+    #[must_use]
+    pub fn proxy_with(&self, mounted: &Mounted, claims: &[&str]) -> Meltemi {
         let mut command = Command::new(binary());
         command
             .args(["proxy", "--admin", "127.0.0.1:0", "--workers", "1"])
@@ -55,7 +61,8 @@ impl Encrypted {
             .arg("--xds-ca")
             .arg(mounted.roots())
             .arg("--xds-token")
-            .arg(mounted.token());
+            .arg(mounted.token())
+            .args(claims);
         Meltemi::starting(Process::spawn("meltemi", &mut command))
     }
 
