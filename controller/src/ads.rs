@@ -5,6 +5,7 @@
 //! keep at most one response of a type in flight; while it is, newer state simply replaces what
 //! would have been sent next. A name and version that a client refused is not sent to it again.
 
+mod clients;
 mod delta;
 mod rejection;
 mod resources;
@@ -13,6 +14,9 @@ mod serve;
 mod simulation;
 mod sotw;
 
+#[cfg(test)]
+pub(crate) use clients::fake::FakeProxy;
+pub use clients::{ClientSnapshot, Clients, Held};
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};
 pub use serve::Server;

@@ -19,7 +19,7 @@ mod pipeline;
 
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesController;
-use pipeline::Pipeline;
+pub(crate) use pipeline::Pipeline;
 
 /// Manifests in, resources out.
 pub struct Controller {

@@ -9,12 +9,16 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 mod index;
+#[cfg(feature = "kubernetes")]
+pub mod leader;
 mod manifest;
 mod model;
 pub mod reference;
 mod resolution;
 mod schema;
 mod source;
+#[cfg(feature = "kubernetes")]
+mod status;
 mod translate;
 mod yaml;
 

@@ -23,6 +23,7 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
+use super::clients::{self, Clients, Slot};
 use super::delta::DeltaStream;
 use super::rejection::Rejection;
 use super::resources::Resources;
@@ -44,6 +45,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Server {
     resources: watch::Receiver<Option<Arc<Resources>>>,
     rejections: mpsc::Sender<Rejection>,
+    clients: Clients,
     /// Nobody else can read what is sent.
     is_private: bool,
 }
@@ -57,8 +59,14 @@ impl Server {
         Self {
             resources,
             rejections,
+            clients: Clients::default(),
             is_private: false,
         }
+    }
+
+    /// Who is connected, while it serves.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// The connections that it will serve can be read by nobody else: secrets, which otherwise count
@@ -116,7 +124,7 @@ impl Service {
     fn start<S: Protocol>(&self, requests: Streaming<S::Request>) -> Responses<S::Response> {
         let (responses, outgoing) = mpsc::channel(RESPONSES);
         let stream = ClientStream::<S> {
-            state: S::default(),
+            slot: self.server.clients.enter(),
             resources: self.server.resources.clone(),
             rejections: self.server.rejections.clone(),
             ended: self.ended.clone(),
@@ -155,7 +163,7 @@ impl AggregatedDiscoveryService for Service {
 }
 
 /// What both variants of the protocol have in common.
-trait Protocol: Default + Send + 'static {
+trait Protocol: clients::Stream + Default + 'static {
     type Request: Send + 'static;
     type Response: Send + 'static;
 
@@ -212,7 +220,7 @@ impl Protocol for SotwStream {
 
 /// One client's stream.
 struct ClientStream<S: Protocol> {
-    state: S,
+    slot: Slot<S>,
     resources: watch::Receiver<Option<Arc<Resources>>>,
     rejections: mpsc::Sender<Rejection>,
     ended: watch::Receiver<()>,
@@ -245,7 +253,9 @@ impl<S: Protocol> ClientStream<S> {
     }
 
     fn request(&mut self, request: S::Request) {
-        for rejection in self.state.request(request) {
+        let rejections = self.slot.state().request(request);
+        self.slot.answered(&rejections);
+        for rejection in rejections {
             warn!(
                 node = rejection.node,
                 type_url = rejection.type_url,
@@ -263,7 +273,8 @@ impl<S: Protocol> ClientStream<S> {
         let Some(resources) = self.resources.borrow_and_update().clone() else {
             return Ok(());
         };
-        for mut response in self.state.respond(&resources) {
+        let responses = self.slot.state().respond(&resources);
+        for mut response in responses {
             if !self.is_private && S::withhold_secrets(&mut response) {
                 warn!("secrets are not sent on a connection that others can read");
             }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::ads::{Rejection, Resources, Server};
+use meltemi_controller::ads::{Clients, Rejection, Resources, Server};
 use meltemi_controller::check::Report;
+use meltemi_controller::leader::{Candidate, LeaseName};
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
 };
@@ -50,6 +51,21 @@ struct Arguments {
     /// The namespace whose rules count for every host.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
+
+    #[command(flatten)]
+    election: Election,
+}
+
+/// Which of several controllers of a cluster writes status.
+#[derive(Debug, Args)]
+struct Election {
+    /// The namespace that the controller runs in, which has its Lease; without one the root namespace.
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// The Lease that the one holds that writes status.
+    #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
+    lease_name: String,
 }
 
 /// Where objects come from.
@@ -81,12 +97,18 @@ async fn main() -> anyhow::Result<()> {
         .init();
     let arguments = Arguments::parse();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
+    let lease = LeaseName {
+        namespace: arguments.election.namespace.unwrap_or_else(|| arguments.root_namespace.clone()),
+        name: arguments.election.lease_name,
+    };
     settings.root_namespace = arguments.root_namespace;
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
     let channels = (resources, rejections, events);
-    let first = run(arguments.source, settings, channels).await?;
+    let server = Server::new(served, rejected);
+    let election = (lease, server.clients());
+    let (first, candidate) = run(arguments.source, settings, channels, election).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -99,9 +121,10 @@ async fn main() -> anyhow::Result<()> {
             error!(%error, "signals cannot be received");
         }
     };
-    Server::new(served, rejected)
-        .serve(TcpListenerStream::new(listener), stop)
-        .await?;
+    server.serve(TcpListenerStream::new(listener), stop).await?;
+    if let Some(candidate) = candidate {
+        candidate.resign().await;
+    }
     Ok(())
 }
 
@@ -112,17 +135,19 @@ type Channels = (
     mpsc::Sender<Event>,
 );
 
-/// Starts the controller. What its first load found has been told.
+/// Starts the controller. What its first load found has been told. Of a cluster, one may lead that several watch.
 async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-) -> anyhow::Result<Report> {
+    (lease, clients): (LeaseName, &Clients),
+) -> anyhow::Result<(Report, Option<Candidate>)> {
     if source.files.is_empty() {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
+        let candidate = controller.stand(&lease, clients);
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok(Report::default());
+        return Ok((Report::default(), Some(candidate)));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();
@@ -134,7 +159,7 @@ async fn run(
     }
     resources.send_replace(Some(first.resources));
     tokio::spawn(controller.run(resources, rejections, events));
-    Ok(first.report)
+    Ok((first.report, None))
 }
 
 /// Says what is new, of what a controller has to say.

@@ -39,7 +39,7 @@ pub(super) fn of(
 }
 
 /// The clusters that a rule leads to, copies to or asks.
-fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
+pub(crate) fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
     let destinations = rule.destinations.iter();
     let destinations = destinations.flat_map(|d| std::iter::once(&d.cluster).chain(&d.fallbacks));
     let mirrors = rule.mirrors.iter().map(|m| &m.cluster);

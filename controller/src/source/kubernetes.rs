@@ -8,18 +8,19 @@ use tokio::sync::mpsc;
 
 use crate::manifest::{Decoded, Kind, ObjectRef};
 use crate::schema::Settings;
+use crate::status::Record;
 
 mod object;
-mod resource;
+pub(crate) mod resource;
 mod watch;
 
 /// What is heard of one kind.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// All there is of it.
-    Listed(Kind, Vec<Decoded>),
+    /// All there is of it; where its status is ours to write, with what that has to know.
+    Listed(Kind, Vec<Decoded>, Vec<Record>),
     /// It is new, or another than before.
-    Applied(Box<Decoded>),
+    Applied(Box<Decoded>, Option<Box<Record>>),
     Deleted(ObjectRef),
     /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
     /// first, each of which is said.
