@@ -98,7 +98,10 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     let lease = LeaseName {
-        namespace: arguments.election.namespace.unwrap_or_else(|| arguments.root_namespace.clone()),
+        namespace: arguments
+            .election
+            .namespace
+            .unwrap_or_else(|| arguments.root_namespace.clone()),
         name: arguments.election.lease_name,
     };
     settings.root_namespace = arguments.root_namespace;
