@@ -10,6 +10,7 @@
 
 mod accept;
 mod admission;
+mod clients;
 mod delta;
 mod identity;
 mod node;
@@ -25,6 +26,9 @@ mod tokens;
 
 pub use accept::{Encrypted, Peer, encrypted};
 pub use admission::{Admission, Admitted, Arrival, Refused, Token};
+#[cfg(test)]
+pub(crate) use clients::fake::FakeProxy;
+pub use clients::{ClientSnapshot, Clients, Held};
 pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
 pub use node::{NamespacedName, Node, NotNamespaced};
 pub use published::Published;

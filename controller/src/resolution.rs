@@ -21,6 +21,9 @@ pub(crate) struct Resolution {
     pub(crate) model: Model,
     pub(crate) objects: Objects,
     pub(crate) findings: Vec<Diagnostic>,
+    /// What nobody is told by itself, since it follows from these findings: on objects that do not take effect because of
+    /// others.
+    pub(crate) consequences: Vec<Diagnostic>,
 }
 
 /// Builds the model, replacing what is to blame for an error until there is nothing to replace.
@@ -54,6 +57,7 @@ pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
         model: settled.model,
         objects: settled.objects,
         findings,
+        consequences: settled.consequences,
     }
 }
 
@@ -62,6 +66,7 @@ struct Settled {
     model: Model,
     objects: Objects,
     told: Vec<Diagnostic>,
+    consequences: Vec<Diagnostic>,
     /// What was taken away, is kept, and pushes out what is there now.
     in_the_way: BTreeSet<ObjectRef>,
     /// How many errors remain.
@@ -100,10 +105,14 @@ fn settle(
         };
         match &mut said {
             None => said = Some(told(index.refused(), &findings, &fallbacks)),
-            Some(said) => {
+            Some((said, consequences)) => {
                 let untold = pairs()
                     .filter(|(finding, f)| !told_of.contains(&f.id) && !pass.is_said(finding, f));
-                said.extend(untold.map(|(finding, f)| f.explain(finding.diagnostic.clone())));
+                for (finding, fallback) in untold {
+                    let explained = fallback.explain(finding.diagnostic.clone());
+                    consequences.extend(fallback.as_its_own(&explained));
+                    said.push(explained);
+                }
             }
         }
         for (finding, fallback) in pairs() {
@@ -116,10 +125,12 @@ fn settle(
         // Each pass moves at least one object to its last good version, or more of it, or out.
         let is_given_up = |fallback: &Fallback| matches!(fallback.outcome, Outcome::GivenUp);
         if passes_left == 0 || pairs().all(|(_, fallback)| is_given_up(fallback)) {
+            let (told, consequences) = said.unwrap_or_default();
             return Settled {
                 model,
                 objects,
-                told: said.unwrap_or_default(),
+                told,
+                consequences,
                 in_the_way,
                 errors: findings.iter().filter(|f| f.diagnostic.is_error()).count(),
             };
@@ -132,12 +143,13 @@ fn settle(
     }
 }
 
-/// The findings that are the user's doing, with what becomes of other objects because of them.
+/// The findings that are the user's doing, with what becomes of other objects because of them; and what follows from
+/// them.
 fn told(
     mut refused: Refused,
     findings: &[Finding],
     fallbacks: &[Option<Fallback>],
-) -> Vec<Diagnostic> {
+) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let with_other = findings.iter().zip(fallbacks).map(|(finding, fallback)| {
         let object = finding.diagnostic.object.as_ref();
         let other = fallback.as_ref().filter(|f| object != Some(&f.id));
@@ -146,13 +158,19 @@ fn told(
     let with_other: Vec<_> = with_other.collect();
     let others = with_other.iter().filter_map(|(_, other)| *other);
     refused.kinds.extend(others.map(|other| other.id.kind));
-    with_other
-        .into_iter()
-        .filter_map(|(finding, other)| match other {
-            Some(other) => Some(other.explain(finding.clone())),
-            None => (!follows(finding.code, &refused)).then(|| finding.clone()),
-        })
-        .collect()
+    let (mut told, mut consequences) = (vec![], vec![]);
+    for (finding, other) in with_other {
+        match other {
+            Some(other) => {
+                let explained = other.explain(finding.clone());
+                consequences.extend(other.as_its_own(&explained));
+                told.push(explained);
+            }
+            None if follows(finding.code, &refused) => consequences.push(finding.clone()),
+            None => told.push(finding.clone()),
+        }
+    }
+    (told, consequences)
 }
 
 /// Whether a finding of this kind may be there only because objects of these kinds were refused.
@@ -326,6 +344,18 @@ impl Fallback {
             | Code::SecondRedisService => finding,
             _ => finding.remedy("first change what names it, or bring back what was there"),
         }
+    }
+
+    /// A finding on another object as one on this; none where it is one.
+    fn as_its_own(&self, explained: &Diagnostic) -> Option<Diagnostic> {
+        let object = explained
+            .object
+            .as_ref()
+            .filter(|object| **object != self.id)?;
+        let mut own = explained.clone();
+        own.message = format!("{object}: {}", explained.message);
+        own.object = Some(self.id.clone());
+        Some(own)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use tracing::info;
 
 use crate::ads::{Published, Resources, Server, Tokens, encrypted};
 use crate::authority::{self, Keeper, Namespaces, ServerSettings};
+use crate::leader::Leadership;
 use crate::manifest::parse_duration;
-use crate::source::kubernetes::client;
 
 /// The flags.
 #[derive(Clone, Debug, Args)]
@@ -47,7 +47,7 @@ pub struct Serving {
     #[arg(long, value_name = "AUDIENCE", default_value = "meltemi")]
     pub token_audience: String,
 
-    /// The controller's own namespace, where the Secret of its authority is; unless told that of its pod, or
+    /// The controller's own namespace, where its Lease and the Secret of its authority are; unless told that of its pod, or
     /// `meltemi-system`.
     #[arg(long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
@@ -168,7 +168,9 @@ impl Serving {
         Keeper::start(client, settings, (is_leader, namespaces))
     }
 
-    fn own_namespace(&self) -> String {
+    /// Where the controller keeps what is its own.
+    #[must_use]
+    pub fn own_namespace(&self) -> String {
         let of_pod = || {
             let text = fs::read_to_string(NAMESPACE_OF_POD).ok()?;
             Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
@@ -203,16 +205,13 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// With a kubeconfig as its current context says, without one as a pod does. All its replicas may write: what they
-    /// write names the version that it replaces.
-    ///
-    /// # Errors
-    /// When the configuration cannot be read, or is none.
-    pub async fn led_by_all(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
-        // That nobody sends is a state, too: it stays so.
-        let (_, is_leader) = watch::channel(true);
-        let client = client(kubeconfig, None).await?;
-        Ok(Self { client, is_leader })
+    /// Of several replicas the one writes that leads.
+    #[must_use]
+    pub fn led(client: Client, leadership: &Leadership) -> Self {
+        Self {
+            client,
+            is_leader: leadership.watch(),
+        }
     }
 }
 

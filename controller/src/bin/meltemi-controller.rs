@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::ads::{Published, Rejection, Server};
+use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
+use meltemi_controller::leader::{Candidate, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
@@ -54,6 +55,11 @@ struct Arguments {
     /// The namespace whose rules count for every host.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
+
+    /// The Lease, in the controller's own namespace, that the one of several controllers of a cluster
+    /// holds that writes status and certificates.
+    #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
+    lease_name: String,
 }
 
 /// Where objects come from.
@@ -93,17 +99,20 @@ async fn main() -> anyhow::Result<()> {
     let (serving, source) = (arguments.serving, arguments.source);
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
-    let cluster = match source.is_cluster() {
-        true => Some(Kubernetes::led_by_all(source.kubeconfig.as_deref()).await?),
-        false => None,
-    };
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
+    let lease = LeaseName {
+        namespace: serving.own_namespace(),
+        name: arguments.lease_name,
+    };
     settings.root_namespace = arguments.root_namespace;
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
     let channels = (resources, rejections, events);
-    let first = run(source, settings, channels).await?;
+    let server = Server::new(served.clone(), rejected);
+    let election = (lease, server.clients());
+    let (first, led) = run(source, settings, channels, election).await?;
+    let (candidate, cluster) = led.unzip();
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -116,10 +125,13 @@ async fn main() -> anyhow::Result<()> {
             error!(%error, "signals cannot be received");
         }
     };
-    let server = Server::new(served.clone(), rejected);
     serving
         .serve((server, served), listener, cluster, stop)
-        .await
+        .await?;
+    if let Some(candidate) = candidate {
+        candidate.resign().await;
+    }
+    Ok(())
 }
 
 /// What a controller publishes, hears and says.
@@ -129,17 +141,20 @@ type Channels = (
     mpsc::Sender<Event>,
 );
 
-/// Starts the controller. What its first load found has been told.
+/// Starts the controller. What its first load found has been told. Of a cluster, one may lead that several watch.
 async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-) -> anyhow::Result<Report> {
+    (lease, clients): (LeaseName, &Clients),
+) -> anyhow::Result<(Report, Option<(Candidate, Kubernetes)>)> {
     if source.is_cluster() {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
+        let candidate = controller.stand(&lease, clients);
+        let cluster = Kubernetes::led(controller.client(), &candidate.leadership());
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok(Report::default());
+        return Ok((Report::default(), Some((candidate, cluster))));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();
@@ -151,7 +166,7 @@ async fn run(
     }
     resources.send_replace(Some(first.resources));
     tokio::spawn(controller.run(resources, rejections, events));
-    Ok(first.report)
+    Ok((first.report, None))
 }
 
 /// Says what is new, of what a controller has to say.

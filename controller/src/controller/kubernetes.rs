@@ -5,15 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use super::{Event, Pipeline};
-use crate::ads::{Published, Rejection};
+use crate::ads::{Clients, Published, Rejection};
+use crate::leader::{Candidate, LeaseName};
 use crate::manifest::Kind;
 use crate::schema::Settings;
 use crate::source::kubernetes::{self, Change, KINDS};
+use crate::status::{Ledger, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -28,6 +31,8 @@ pub struct KubernetesController {
     unheard: BTreeSet<Kind>,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
+    ledger: Ledger,
+    client: Client,
 }
 
 impl KubernetesController {
@@ -43,7 +48,30 @@ impl KubernetesController {
             pipeline: Pipeline::new(settings),
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
+            ledger: Ledger::default(),
+            client,
         })
+    }
+
+    /// The client that it watches with.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Stands for election, and writes the status of objects while it leads: also what the `clients` of its server have
+    /// made of them.
+    #[must_use]
+    pub fn stand(&self, lease: &LeaseName, clients: &Clients) -> Candidate {
+        let candidate = Candidate::stand(self.client.clone(), lease);
+        let writer = Writer::new(
+            self.client.clone(),
+            self.ledger.clone(),
+            clients.clone(),
+            candidate.leadership(),
+        );
+        tokio::spawn(writer.run());
+        candidate
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -61,6 +89,7 @@ impl KubernetesController {
                     let Some(()) = due else { return };
                     self.is_changed = false;
                     let update = self.pipeline.apply();
+                    self.ledger.resolve(self.pipeline.resolved(&update));
                     resources.send_replace(Some(update.resources));
                     if events.send(Event::Changed(update.report)).await.is_err() {
                         return;
@@ -102,9 +131,22 @@ impl KubernetesController {
     fn take(&mut self, change: Change) {
         let index = &mut self.pipeline.index;
         self.is_changed |= match change {
-            Change::Applied(decoded) => index.put(*decoded),
-            Change::Deleted(id) => index.remove(&id),
-            Change::Listed(kind, listed) => index.replace(kind, listed) | self.heard(kind),
+            Change::Applied(decoded, record) => {
+                let is_new = index.put(*decoded);
+                record
+                    .into_iter()
+                    .for_each(|it| self.ledger.put(*it, is_new));
+                is_new
+            }
+            Change::Deleted(id) => {
+                self.ledger.remove(&id);
+                index.remove(&id)
+            }
+            Change::Listed(kind, listed, records) => {
+                let is_new = index.replace(kind, listed);
+                self.ledger.replace(kind, records, is_new);
+                is_new | self.heard(kind)
+            }
             Change::Unknown(kind) => self.heard(kind),
         };
     }

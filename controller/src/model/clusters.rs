@@ -38,7 +38,8 @@ pub(super) fn of(
     clusters
 }
 
-fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
+/// The clusters that a rule leads to, copies to or asks.
+pub(crate) fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> {
     rule.clusters().map(move |name| (rule, name))
 }
 
