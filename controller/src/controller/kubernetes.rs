@@ -16,17 +16,21 @@ use super::{Event, Pipeline};
 use crate::ads::{Rejection, Resources};
 use crate::manifest::Kind;
 use crate::schema::Settings;
-use crate::source::kubernetes::{self, Change, KINDS};
+use crate::source::kubernetes::{self, Change, Contacts, KINDS};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
 const QUIET: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_millis(25);
 
+/// A connection to the API server on which nothing arrives is given up; each minute even a quiet watch hears a bookmark.
+const UNANSWERED: Duration = Duration::from_secs(95);
+
 /// Objects of an API server in, resources out.
 pub struct KubernetesController {
     pipeline: Pipeline,
     changes: mpsc::Receiver<Change>,
+    contacts: Contacts,
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     /// Whether the index holds something else than what was published.
@@ -49,13 +53,21 @@ impl KubernetesController {
             }
             None => Config::incluster().context("this is no pod: name a kubeconfig")?,
         };
-        let client = Client::try_from(config).context("no client of the API server")?;
+        let client = Client::try_from(impatient(config)).context("no client of the API server")?;
+        let contacts = Contacts::default();
         Ok(Self {
-            changes: kubernetes::watch(&client, &settings),
+            changes: kubernetes::watch(&client, &settings, &contacts),
+            contacts,
             pipeline: Pipeline::new(settings),
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
         })
+    }
+
+    /// How long ago the API server was last heard, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn contacts(&self) -> Contacts {
+        self.contacts.clone()
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -129,4 +141,11 @@ impl KubernetesController {
         }
         is_last
     }
+}
+
+fn impatient(mut config: Config) -> Config {
+    config.read_timeout = Some(UNANSWERED);
+    // The time that it lay idle does not count.
+    config.reset_reader_on_write = true;
+    config
 }

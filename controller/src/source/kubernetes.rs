@@ -9,9 +9,12 @@ use tokio::sync::mpsc;
 use crate::manifest::{Decoded, Kind, ObjectRef};
 use crate::schema::Settings;
 
+mod contact;
 mod object;
 mod resource;
 mod watch;
+
+pub use contact::Contacts;
 
 /// What is heard of one kind.
 #[derive(Debug)]
@@ -48,10 +51,14 @@ pub(crate) const KINDS: &[Kind] = &[
 ];
 
 /// Watches each kind until nobody hears it any more.
-pub(crate) fn watch(client: &Client, settings: &Settings) -> mpsc::Receiver<Change> {
+pub(crate) fn watch(
+    client: &Client,
+    settings: &Settings,
+    contacts: &Contacts,
+) -> mpsc::Receiver<Change> {
     let (changes, heard) = mpsc::channel(UNHEARD);
     for kind in KINDS {
-        let watch = watch::Watch::new(*kind, client.clone(), settings, changes.clone());
+        let watch = watch::Watch::new(*kind, client, (settings, contacts), changes.clone());
         tokio::spawn(watch.run());
     }
     heard
