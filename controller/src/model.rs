@@ -305,6 +305,8 @@ pub(crate) struct Endpoint {
     pub(crate) hostname: String,
     /// At least 1.
     pub(crate) weight: u32,
+    /// One that is not is there to be counted, not to be asked.
+    pub(crate) is_ready: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -243,6 +243,23 @@ impl ApiServer {
         answer.expect_success("it applies");
     }
 
+    /// Applies what manifests say of their status, as a kubelet or another controller would.
+    ///
+    /// # Panics
+    /// With what kubectl says, when one is refused.
+    pub fn apply_status(&self, manifests: &str) {
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--subresource=status",
+            "-f",
+            "-",
+        ];
+        let answer = self.kubectl_with(&apply, manifests);
+        answer.expect_success("its status applies");
+    }
+
     /// Installs CRDs, and waits until they are served.
     ///
     /// # Panics
