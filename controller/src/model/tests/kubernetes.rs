@@ -186,9 +186,7 @@ spec:
     );
 }
 
-#[test]
-fn a_service_entry_selects_pods_that_are_ready() {
-    let entry = "\
+const ENTRY: &str = "\
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: cache, namespace: shop}
@@ -198,17 +196,22 @@ spec:
   resolution: STATIC
   workloadSelector: {labels: {app: cache}}
 ";
-    let workload = "\
+
+const WORKLOAD: &str = "\
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: vm, namespace: shop}
 spec: {address: 10.0.0.1, labels: {app: cache}, locality: eu/eu-b}
 ";
-    let node = "\
+
+const NODE: &str = "\
 apiVersion: v1
 kind: Node
 metadata: {name: n, labels: {topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: eu-a}}
 ";
+
+#[test]
+fn a_service_entry_selects_pods_that_are_ready() {
     let pod = |name: &str, metadata: &str, address: &str, ready: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, {metadata}}}\nspec: {{nodeName: n}}\n\
@@ -221,9 +224,9 @@ metadata: {name: n, labels: {topology.kubernetes.io/region: eu, topology.kuberne
         "namespace: shop, labels: {app: cache}, deletionTimestamp: '2026-01-31T23:59:59Z'";
     let found = endpoints(
         &[
-            entry,
-            workload,
-            node,
+            ENTRY,
+            WORKLOAD,
+            NODE,
             &pod("a", own, "10.0.0.2", "True"),
             &pod("b", own, "fd00::3", "True"),
             &pod("unready", own, "10.0.0.4", "False"),
