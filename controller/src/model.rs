@@ -51,6 +51,7 @@ pub(crate) use policy::{
     CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
 };
 use protocols::Protocols;
+pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 

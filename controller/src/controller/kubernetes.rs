@@ -15,8 +15,9 @@ use tracing::info;
 use super::{Event, Pipeline};
 use crate::ads::{Rejection, Resources};
 use crate::manifest::Kind;
+use crate::model::{REFERRING, references};
 use crate::schema::Settings;
-use crate::source::kubernetes::{self, Change, Contacts, KINDS};
+use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -33,6 +34,10 @@ pub struct KubernetesController {
     contacts: Contacts,
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
+    secrets: Secrets,
+    /// Whether something changed that may name other Secrets.
+    may_refer: bool,
+    is_first: bool,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
 }
@@ -55,8 +60,12 @@ impl KubernetesController {
         };
         let client = Client::try_from(impatient(config)).context("no client of the API server")?;
         let contacts = Contacts::default();
+        let (changes, secrets) = kubernetes::watch(&client, &settings, &contacts);
         Ok(Self {
-            changes: kubernetes::watch(&client, &settings, &contacts),
+            changes,
+            secrets,
+            may_refer: false,
+            is_first: true,
             contacts,
             pipeline: Pipeline::new(settings),
             unheard: KINDS.iter().copied().collect(),
@@ -83,7 +92,7 @@ impl KubernetesController {
             tokio::select! {
                 due = self.tick() => {
                     let Some(()) = due else { return };
-                    self.is_changed = false;
+                    (self.is_changed, self.is_first) = (false, false);
                     let update = self.pipeline.apply();
                     resources.send_replace(Some(update.resources));
                     if events.send(Event::Changed(update.report)).await.is_err() {
@@ -107,6 +116,9 @@ impl KubernetesController {
         while !self.is_due() {
             let change = self.changes.recv().await?;
             self.take(change);
+            if self.unheard.is_empty() {
+                self.refer();
+            }
         }
         let last = Instant::now() + BUSY;
         while Instant::now() < last {
@@ -116,20 +128,55 @@ impl KubernetesController {
                 Err(_) => break,
             }
         }
+        self.refer();
         Some(())
     }
 
     fn is_due(&self) -> bool {
-        self.is_changed && self.unheard.is_empty()
+        let is_known = self.unheard.is_empty() && (!self.is_first || self.secrets.are_heard());
+        self.is_changed && is_known
+    }
+
+    /// Reads the Secrets that objects name by now, whether these are in force or not.
+    fn refer(&mut self) {
+        if !std::mem::take(&mut self.may_refer) {
+            return;
+        }
+        let index = &mut self.pipeline.index;
+        let named = index
+            .known()
+            .flat_map(|object| references(object))
+            .collect();
+        for left in self.secrets.read(&named) {
+            self.is_changed |= index.remove(&left);
+        }
+        self.stand_in();
+    }
+
+    /// What cannot be read has to be told from what is not there.
+    fn stand_in(&mut self) {
+        for unread in self.secrets.out_of_reach() {
+            self.is_changed |= self.pipeline.index.put(unread);
+        }
     }
 
     fn take(&mut self, change: Change) {
         let index = &mut self.pipeline.index;
+        self.may_refer |= change.kind().is_some_and(|kind| REFERRING.contains(&kind));
         self.is_changed |= match change {
             Change::Applied(decoded) => index.put(*decoded),
             Change::Deleted(id) => index.remove(&id),
             Change::Listed(kind, listed) => index.replace(kind, listed) | self.heard(kind),
             Change::Unknown(kind) => self.heard(kind),
+            Change::Secret(id, reading) => {
+                let is_new = match self.secrets.take(&id, reading) {
+                    Taken::Is(secret) => index.put(*secret),
+                    Taken::Goes => index.remove(&id),
+                    Taken::Stays => false,
+                };
+                self.stand_in();
+                is_new
+            }
         };
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Document, Index, IndexedFile};
 use crate::diagnostic::SourceFile;
-use crate::manifest::{Decoded, Kind, ObjectRef};
+use crate::manifest::{Decoded, Kind, Object, ObjectRef};
 
 impl Index {
     /// Takes over an object. Says whether it is another than before, or what is wrong with it is.
@@ -27,6 +27,13 @@ impl Index {
         };
         self.files.insert(name, file);
         true
+    }
+
+    /// The newest version of each object that can be read, and those in force.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        let newest = documents.filter_map(|document| document.object.as_ref());
+        newest.chain(self.good())
     }
 
     /// Says whether it was there.

@@ -11,10 +11,13 @@ use crate::schema::Settings;
 
 mod contact;
 mod object;
+mod permission;
 mod resource;
+mod secrets;
 mod watch;
 
 pub use contact::Contacts;
+pub(crate) use secrets::{Reading, Secrets, Taken};
 
 /// What is heard of one kind.
 #[derive(Debug)]
@@ -27,12 +30,24 @@ pub(crate) enum Change {
     /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
     /// first, each of which is said.
     Unknown(Kind),
+    /// Of one that is named somewhere.
+    Secret(ObjectRef, Reading),
+}
+
+impl Change {
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Listed(kind, ..) | Self::Unknown(kind) => Some(*kind),
+            Self::Applied(decoded, ..) => Some(decoded.id.as_ref()?.kind),
+            Self::Deleted(id) | Self::Secret(id, _) => Some(id.kind),
+        }
+    }
 }
 
 /// A watch that nobody hears waits: what changes meanwhile the API server keeps for it.
 const UNHEARD: usize = 256;
 
-/// Those that are read. Secrets are not: they would be those of the whole cluster.
+/// Those that are read everywhere. [`Secrets`] are not.
 pub(crate) const KINDS: &[Kind] = &[
     Kind::ApplicationProtocol,
     Kind::ConfigMap,
@@ -55,11 +70,12 @@ pub(crate) fn watch(
     client: &Client,
     settings: &Settings,
     contacts: &Contacts,
-) -> mpsc::Receiver<Change> {
+) -> (mpsc::Receiver<Change>, Secrets) {
     let (changes, heard) = mpsc::channel(UNHEARD);
     for kind in KINDS {
         let watch = watch::Watch::new(*kind, client, (settings, contacts), changes.clone());
         tokio::spawn(watch.run());
     }
-    heard
+    let secrets = Secrets::new(client.clone(), contacts.clone(), changes);
+    (heard, secrets)
 }

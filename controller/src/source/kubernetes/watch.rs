@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A watch is asked for anew after so many seconds; one of which even bookmarks, which come each minute, stay away is
 /// given up shortly after.
-const WATCHED: u32 = 85;
+pub(super) const WATCHED: u32 = 85;
 
 const NOT_FOUND: u16 = 404;
 /// What it remembers is too old for a watch to go on from.
@@ -152,7 +152,7 @@ impl Watch {
 }
 
 /// How often it failed in a row.
-struct Failures {
+pub(super) struct Failures {
     pauses: ExponentialBackoff,
     last: Instant,
 }
@@ -173,7 +173,7 @@ impl Default for Failures {
 
 impl Failures {
     /// How long to wait after another one. What was heard since the last begins a new row.
-    fn pause(&mut self, contact: &Contact) -> Duration {
+    pub(super) fn pause(&mut self, contact: &Contact) -> Duration {
         if contact.is_after(self.last) {
             *self = Self::default();
         }
@@ -183,7 +183,7 @@ impl Failures {
 }
 
 /// Said by a watch that runs, or instead of one.
-fn is_gone(error: &watcher::Error) -> bool {
+pub(super) fn is_gone(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchError(status) => status.code == GONE,
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == GONE,
