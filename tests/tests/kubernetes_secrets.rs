@@ -6,7 +6,7 @@ use std::process::Command;
 
 use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
 use meltemi_tests::redis::{Server, Wire, service};
-use meltemi_tests::until;
+use meltemi_tests::{Meltemi, until};
 
 /// What the reference says that the controller may do, and nothing more.
 const REFERENCE: &str = include_str!("../../docs/reference/cluster.md");
@@ -80,6 +80,36 @@ fn role(controller: &Controller, secret: &str) -> String {
     })
 }
 
+/// Neither a Role that goes, nor a controller that starts anew, takes away what is known.
+fn is_kept(
+    cluster: &ApiServer,
+    controller: Controller,
+    (proxy, address): (&Meltemi, SocketAddr),
+) -> Controller {
+    let before = proxy.get("/config_dump").expect("the configuration").body;
+    let controller = controller.restarted();
+    until("the new one serves", || {
+        let said = controller.process().said();
+        said.contains("all kinds are known").then_some(())
+    });
+    takes(address, "abracadabra");
+    let delete = ["delete", "role,rolebinding", "meltemi-secrets"];
+    cluster.kubectl(&delete).expect_success("they go");
+    until("the Role is missed", || {
+        let said = controller.process().said();
+        said.contains("it may not be read any more, and stays as it was")
+            .then_some(())
+    });
+    takes(address, "abracadabra");
+    let after = proxy.get("/config_dump").expect("the configuration").body;
+    let version = |dump: &str| {
+        let dump: serde_json::Value = serde_json::from_str(dump).expect("JSON");
+        dump["version"].clone()
+    };
+    assert_eq!(version(&after), version(&before));
+    controller
+}
+
 #[test]
 fn a_secret_is_read_once_its_role_is_there() {
     let Some(cluster) = ApiServer::start() else {
@@ -92,7 +122,7 @@ fn a_secret_is_read_once_its_role_is_there() {
     cluster.install_crds(&Programs::own_crds());
     cluster.install_crds(&cluster.programs().istio_crds());
     let account = service_account(&cluster);
-    let mut controller = Controller::start(&account);
+    let controller = Controller::start(&account);
     let proxy = controller.proxy();
     let objects = [
         GATEWAY.to_owned(),
@@ -131,28 +161,7 @@ fn a_secret_is_read_once_its_role_is_there() {
     cluster.apply(&second);
     takes(address, "abracadabra");
 
-    // Neither a Role that goes, nor a controller that starts anew, takes away what is known.
-    let before = proxy.get("/config_dump").expect("the configuration").body;
-    controller = controller.restarted();
-    until("the new one serves", || {
-        let said = controller.process().said();
-        said.contains("all kinds are known").then_some(())
-    });
-    takes(address, "abracadabra");
-    let delete = ["delete", "role,rolebinding", "meltemi-secrets"];
-    cluster.kubectl(&delete).expect_success("they go");
-    until("the Role is missed", || {
-        let said = controller.process().said();
-        said.contains("it may not be read any more, and stays as it was")
-            .then_some(())
-    });
-    takes(address, "abracadabra");
-    let after = proxy.get("/config_dump").expect("the configuration").body;
-    let version = |dump: &str| {
-        let dump: serde_json::Value = serde_json::from_str(dump).expect("JSON");
-        dump["version"].clone()
-    };
-    assert_eq!(version(&after), version(&before));
+    let controller = is_kept(&cluster, controller, (&proxy, address));
 
     // What is deleted is told, and stays while it is needed.
     cluster.apply(&second);
