@@ -35,3 +35,5 @@ pub use manifest::{Kind, ObjectRef};
 pub use schema::{
     AttributeDef, Configured, KeyHash, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
 };
+#[cfg(feature = "kubernetes")]
+pub use source::kubernetes::Contacts;

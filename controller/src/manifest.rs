@@ -60,7 +60,7 @@ pub(crate) use redis::{
     Auth, Buffering, Fault, Mode, REDIS_DESTINATION, REDIS_SERVICE, RedisDestination, RedisRoute,
     RedisService, SecretReference, Seed,
 };
-pub(crate) use secret::{Hidden, Secret};
+pub(crate) use secret::{Hidden, OutOfReach, Secret};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
 
 /// A value with its place in the file, which is no part of what it says: an object that only moved
@@ -109,6 +109,8 @@ pub(crate) enum Spec {
     WorkloadEntry(WorkloadEntry),
     DestinationRule(DestinationRule),
     Secret(Secret),
+    /// A Secret that cannot be read: not one that is not there.
+    OutOfReach(OutOfReach),
     Service(KubernetesService),
     EndpointSlice(EndpointSlice),
     Pod(Pod),

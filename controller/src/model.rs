@@ -53,6 +53,7 @@ pub(crate) use policy::{
     CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
 };
 use protocols::Protocols;
+pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 
@@ -319,6 +320,8 @@ pub(crate) struct Endpoint {
     pub(crate) hostname: String,
     /// At least 1.
     pub(crate) weight: u32,
+    /// One that is not is there to be counted, not to be asked.
+    pub(crate) is_ready: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -244,8 +244,10 @@ impl Pass<'_> {
             };
             // Left out, a RedisService would leave its server to whoever comes: it stays, and the
             // model serves nobody.
-            let stays = finding.diagnostic.code == Code::UnknownSecret
-                && self.index.last_good(id).is_none();
+            let stays = matches!(
+                finding.diagnostic.code,
+                Code::UnknownSecret | Code::SecretNotPermitted
+            ) && self.index.last_good(id).is_none();
             !self.replaced.contains_key(*id) && !stays && object.is_some_and(is_changed)
         });
         let blamed = changed.next().map(|id| Fallback {

@@ -219,6 +219,121 @@ spec:
   - route: [{destination: {host: greeter}}]
 ";
 
+/// Every kind of endpoint that Kubernetes knows, behind one router.
+const ENDPOINTS: &str = "\
+apiVersion: v1
+kind: Node
+metadata: {name: node-a, labels: {topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: eu-a}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: near, namespace: default}
+spec:
+  trafficDistribution: PreferSameZone
+  ipFamilies: [IPv4]
+  ports: [{name: tcp-redis, port: 6379, targetPort: redis}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: near-4, namespace: default, labels: {kubernetes.io/service-name: near}}
+addressType: IPv4
+ports: [{name: tcp-redis, port: 7000, protocol: TCP}]
+endpoints:
+- {addresses: [10.0.0.1], conditions: {ready: true}, nodeName: node-a, targetRef: {kind: Pod, name: a, namespace: default}}
+- {addresses: [10.0.0.2], conditions: {ready: false}, nodeName: node-a, zone: eu-a}
+- {addresses: [10.0.0.3], conditions: {ready: false, serving: true, terminating: true}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: near-6, namespace: default, labels: {kubernetes.io/service-name: near}}
+addressType: IPv6
+ports: [{name: tcp-redis, port: 7000, protocol: TCP}]
+endpoints:
+- {addresses: ['fd00::1'], conditions: {ready: true}, nodeName: node-a, targetRef: {kind: Pod, name: a, namespace: default}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: near-later, namespace: default, labels: {kubernetes.io/service-name: near}}
+addressType: IPv4
+ports: [{name: tcp-redis, port: 7001, protocol: TCP}]
+endpoints:
+- {addresses: [10.0.0.4], conditions: {ready: true}, zone: eu-b}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: away, namespace: default}
+spec:
+  type: ExternalName
+  externalName: redis.example.com
+  ports: [{name: tcp-redis, port: 6379}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: also-near, namespace: default}
+spec:
+  type: ExternalName
+  externalName: near.default.svc.cluster.local
+  ports: [{name: tcp-redis, port: 6379}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: picked, namespace: default}
+spec:
+  hosts: [picked.example]
+  ports: [{number: 6379, targetPort: 7000, name: tcp-redis, protocol: TCP}]
+  resolution: STATIC
+  workloadSelector: {labels: {app: cache}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm, namespace: default}
+spec: {address: 10.0.0.9, labels: {app: cache}, locality: eu/eu-b}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - {port: {number: 6379, name: tcp-redis, protocol: TCP}, bind: 127.0.0.1, hosts: ['*']}
+---
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: cache, namespace: default}
+spec:
+  host: [near]
+  gateways: [edge]
+  redis:
+  - match: {key: {prefix: away}}
+    route: {host: away}
+  - match: {key: {prefix: also}}
+    route: {host: also-near}
+  - match: {key: {prefix: picked}}
+    route: {host: picked.example}
+  - route: {host: near}
+---
+";
+
+/// As a kubelet leaves them; the zone of its Node the API server itself writes into a Pod.
+const PODS: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: a
+  namespace: default
+  labels: {app: cache, topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: eu-a}
+spec: {nodeName: node-a, containers: [{name: c, image: i}]}
+status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}], phase: Running, conditions: [{type: Ready, status: 'True'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: b
+  namespace: default
+  labels: {app: cache, topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: eu-a}
+spec: {nodeName: node-a, containers: [{name: c, image: i}]}
+status: {podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}], phase: Running, conditions: [{type: Ready, status: 'False'}]}
+";
+
 /// Istio's schema wants what ours does not need.
 fn surroundings() -> String {
     SURROUNDINGS
@@ -256,6 +371,11 @@ fn files_and_a_cluster_are_served_the_same() {
             &from_files(&exported(&cluster)),
         );
     }
+    empty(&cluster);
+    let endpoints = format!("{ENDPOINTS}{PODS}");
+    cluster.apply(&endpoints);
+    cluster.apply_status(PODS);
+    watched.publishes("endpoints", &from_files(&own(&endpoints)));
     // Each field of a MetaRouter, at each place where it can be.
     empty(&cluster);
     let surroundings = surroundings();

@@ -14,8 +14,9 @@ use super::{Event, Pipeline};
 use crate::ads::{Clients, Published, Rejection};
 use crate::leader::{Candidate, LeaseName};
 use crate::manifest::Kind;
+use crate::model::{REFERRING, references};
 use crate::schema::Settings;
-use crate::source::kubernetes::{self, Change, KINDS};
+use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
 use crate::status::{Ledger, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
@@ -27,8 +28,13 @@ const BUSY: Duration = Duration::from_millis(25);
 pub struct KubernetesController {
     pipeline: Pipeline,
     changes: mpsc::Receiver<Change>,
+    contacts: Contacts,
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
+    secrets: Secrets,
+    /// Whether something changed that may name other Secrets.
+    may_refer: bool,
+    is_first: bool,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
     ledger: Ledger,
@@ -43,8 +49,14 @@ impl KubernetesController {
     pub async fn watch(kubeconfig: Option<&Path>, mut settings: Settings) -> anyhow::Result<Self> {
         settings.gateways_apart = true;
         let client = kubernetes::client(kubeconfig, None).await?;
+        let contacts = Contacts::default();
+        let (changes, secrets) = kubernetes::watch(&client, &settings, &contacts);
         Ok(Self {
-            changes: kubernetes::watch(&client, &settings),
+            changes,
+            secrets,
+            may_refer: false,
+            is_first: true,
+            contacts,
             pipeline: Pipeline::new(settings),
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
@@ -74,6 +86,12 @@ impl KubernetesController {
         candidate
     }
 
+    /// How long ago the API server was last heard, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn contacts(&self) -> Contacts {
+        self.contacts.clone()
+    }
+
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
     ///
     /// The channel of `resources` is that of [`crate::ads::Server`].
@@ -87,7 +105,7 @@ impl KubernetesController {
             tokio::select! {
                 due = self.tick() => {
                     let Some(()) = due else { return };
-                    self.is_changed = false;
+                    (self.is_changed, self.is_first) = (false, false);
                     let update = self.pipeline.apply();
                     self.ledger.resolve(self.pipeline.resolved(&update));
                     resources.send_replace(Some(update.resources));
@@ -112,6 +130,9 @@ impl KubernetesController {
         while !self.is_due() {
             let change = self.changes.recv().await?;
             self.take(change);
+            if self.unheard.is_empty() {
+                self.refer();
+            }
         }
         let last = Instant::now() + BUSY;
         while Instant::now() < last {
@@ -121,15 +142,41 @@ impl KubernetesController {
                 Err(_) => break,
             }
         }
+        self.refer();
         Some(())
     }
 
     fn is_due(&self) -> bool {
-        self.is_changed && self.unheard.is_empty()
+        let is_known = self.unheard.is_empty() && (!self.is_first || self.secrets.are_heard());
+        self.is_changed && is_known
+    }
+
+    /// Reads the Secrets that objects name by now, whether these are in force or not.
+    fn refer(&mut self) {
+        if !std::mem::take(&mut self.may_refer) {
+            return;
+        }
+        let index = &mut self.pipeline.index;
+        let named = index
+            .known()
+            .flat_map(|object| references(object))
+            .collect();
+        for left in self.secrets.read(&named) {
+            self.is_changed |= index.remove(&left);
+        }
+        self.stand_in();
+    }
+
+    /// What cannot be read has to be told from what is not there.
+    fn stand_in(&mut self) {
+        for unread in self.secrets.out_of_reach() {
+            self.is_changed |= self.pipeline.index.put(unread);
+        }
     }
 
     fn take(&mut self, change: Change) {
         let index = &mut self.pipeline.index;
+        self.may_refer |= change.kind().is_some_and(|kind| REFERRING.contains(&kind));
         self.is_changed |= match change {
             Change::Applied(decoded, record) => {
                 let is_new = index.put(*decoded);
@@ -148,6 +195,15 @@ impl KubernetesController {
                 is_new | self.heard(kind)
             }
             Change::Unknown(kind) => self.heard(kind),
+            Change::Secret(id, reading) => {
+                let is_new = match self.secrets.take(&id, reading) {
+                    Taken::Is(secret) => index.put(*secret),
+                    Taken::Goes => index.remove(&id),
+                    Taken::Stays => false,
+                };
+                self.stand_in();
+                is_new
+            }
         };
     }
 

@@ -112,6 +112,8 @@ codes! {
     UnusedRule,
     /// A Secret, or a field of one, that is not there.
     UnknownSecret,
+    /// A Secret that the controller may not read: the remedy has the Role that lets it.
+    SecretNotPermitted,
     /// A subset that no DestinationRule defines.
     UnknownSubset,
     /// A subset that selects no endpoint.

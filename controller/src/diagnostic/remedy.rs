@@ -51,6 +51,7 @@ impl Code {
             Self::HiddenRouter => "narrow its `match`",
             Self::SecondRedisService => "write both into one RedisService",
             Self::UnexpectedDestination => "name the destination in a RedisService",
+            Self::SecretNotPermitted => "let the controller read it",
             Self::UnknownSecret => "add the Secret, or the field",
             Self::UnknownSubset => "name a subset that a DestinationRule defines",
             Self::EmptySubset => "select by labels that endpoints have",

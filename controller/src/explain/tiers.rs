@@ -28,7 +28,9 @@ impl<'a> Endpoints<'a> {
         Self {
             placement: Placement::new(own, cluster.locality.rule(), placed),
             is_failed: endpoints
-                .map(|endpoint| failed.contains(&endpoint.address.to_string()))
+                .map(|endpoint| {
+                    !endpoint.is_ready || failed.contains(&endpoint.address.to_string())
+                })
                 .collect(),
             cluster,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Document, Index, IndexedFile, Objects};
 use crate::diagnostic::SourceFile;
-use crate::manifest::{Decoded, Kind, ObjectRef, decode_file};
+use crate::manifest::{Decoded, Kind, Object, ObjectRef, decode_file};
 use crate::source::Contents;
 
 impl Index {
@@ -43,6 +43,13 @@ impl Index {
             }
             self.files.insert(name, IndexedFile { source, documents });
         }
+    }
+
+    /// The newest version of each object that can be read, and those in force.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        let newest = documents.filter_map(|document| document.object.as_ref());
+        newest.chain(self.good())
     }
 
     /// Says whether it was there.

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use super::Metadata;
 use super::decode::{Decoder, Fields, Known};
+use super::{Located, Metadata};
 use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,9 @@ pub(crate) struct KubernetesService {
     pub(crate) ports: Vec<KubernetesPort>,
     /// Whether IPv6 is its first family.
     pub(crate) prefers_ipv6: bool,
+    /// Of one that is only another name: whose.
+    pub(crate) external_name: Option<String>,
+    pub(crate) traffic_distribution: Option<Located<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -49,23 +52,25 @@ pub(crate) struct SliceEndpoint {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Pod {
     pub(crate) node: String,
+    /// The address of one that is ready, and not on its way out.
+    pub(crate) address: Option<IpAddr>,
 }
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 pub(super) fn service(d: &mut Decoder, spec: &Node) -> Option<KubernetesService> {
     let fields = d.fields("spec", spec, Known::Any);
-    // Its endpoints are a name elsewhere.
-    let kind = text(d, &fields, "type");
-    let ports = match kind.as_str() {
-        "ExternalName" => vec![],
-        _ => ports(d, &fields, "spec.ports"),
+    let external_name = match text(d, &fields, "type").as_str() {
+        "ExternalName" => Some(text(d, &fields, "externalName")),
+        _ => None,
     };
     let families = fields.strings(d, "ipFamilies");
     let first = families.first();
     Some(KubernetesService {
-        ports,
+        ports: ports(d, &fields, "spec.ports"),
         prefers_ipv6: first.is_some_and(|family| family.value == "IPv6"),
+        external_name,
+        traffic_distribution: fields.string(d, "trafficDistribution"),
     })
 }
 
@@ -134,7 +139,24 @@ pub(super) fn pod(d: &mut Decoder, object: &Fields<'_>) -> Pod {
     let spec = spec.map(|node| d.fields("spec", node, Known::Any));
     Pod {
         node: spec.map_or_else(String::new, |spec| text(d, &spec, "nodeName")),
+        address: pod_address(d, object),
     }
+}
+
+/// Istio's rule for pods that a ServiceEntry selects (`IsPodReady`, and not `deletionTimestamp`).
+fn pod_address(d: &mut Decoder, object: &Fields<'_>) -> Option<IpAddr> {
+    let metadata = object.node("metadata")?;
+    let metadata = d.fields("metadata", metadata, Known::Any);
+    let status = object.node("status")?;
+    let status = d.fields("status", status, Known::Any);
+    let mut conditions = status.list(d, "conditions").iter().map(|node| {
+        let condition = d.fields("conditions", node, Known::Any);
+        (text(d, &condition, "type"), text(d, &condition, "status"))
+    });
+    let is_ready = conditions.any(|(kind, status)| kind == "Ready" && status == "True");
+    let is_leaving = metadata.node("deletionTimestamp").is_some();
+    let address = text(d, &status, "podIP").parse().ok();
+    address.filter(|_| is_ready && !is_leaving)
 }
 
 /// Empty where it is absent.

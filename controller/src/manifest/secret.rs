@@ -24,6 +24,14 @@ pub(crate) struct Secret {
     pub(crate) data: BTreeMap<String, Hidden<Vec<u8>>>,
 }
 
+/// Why a Secret that a cluster may have is not known.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum OutOfReach {
+    Unread,
+    /// With the Role that permits it, as YAML.
+    NotPermitted(String),
+}
+
 /// Decodes `data` and `stringData`, of which the latter wins, as in Kubernetes. No finding shows a
 /// value.
 pub(super) fn decode(d: &mut Decoder, object: &Fields<'_>) -> Secret {

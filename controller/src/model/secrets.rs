@@ -1,11 +1,16 @@
 //! User names and passwords, written down or in Secrets.
 
+mod references;
+
 use super::{Findings, Need, SettingValue};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{
-    Auth, Hidden, Kind, Located, Object, ObjectRef, Secret, SecretReference, Spec, nearest, one_of,
+    Auth, Hidden, Kind, Located, Object, ObjectRef, OutOfReach, Secret, SecretReference, Spec,
+    nearest, one_of,
 };
+
+pub(crate) use references::{REFERRING, references};
 
 /// What is shown to a server, or asked of a client.
 #[derive(Clone, Debug)]
@@ -77,7 +82,14 @@ fn wanted(reference: &SecretReference) -> Vec<String> {
 
 /// There is no such Secret, in which one of these fields is wanted.
 pub(super) fn absent(id: &ObjectRef, wanted: &[String], objects: &Objects) -> Diagnostic {
-    let secrets = || objects.keys().filter(|o| o.kind == Kind::Secret);
+    if let Some(Spec::OutOfReach(why)) = objects.get(id).map(|object| &object.spec) {
+        return out_of_reach(id, why);
+    }
+    let secrets = || {
+        let secrets = objects.values();
+        let secrets = secrets.filter(|object| matches!(object.spec, Spec::Secret(_)));
+        secrets.map(|object| &object.id)
+    };
     let own = || secrets().filter(|o| o.namespace == id.namespace);
     // The right name in another namespace is the more likely mistake.
     let elsewhere = secrets().find(|o| o.name == id.name);
@@ -94,6 +106,21 @@ pub(super) fn absent(id: &ObjectRef, wanted: &[String], objects: &Objects) -> Di
         id.namespace
     );
     refused(message, &remedy)
+}
+
+/// It may be there.
+fn out_of_reach(id: &ObjectRef, why: &OutOfReach) -> Diagnostic {
+    match why {
+        OutOfReach::Unread => refused(
+            format!("{id} was not read yet"),
+            "wait: it is read as soon as the API server answers",
+        ),
+        OutOfReach::NotPermitted(role) => {
+            let message = format!("{id} may not be read");
+            let remedy = format!("apply this, which takes effect within seconds:\n\n{role}");
+            Diagnostic::error(Code::SecretNotPermitted, message).remedy(remedy)
+        }
+    }
 }
 
 struct Lookup<'a> {

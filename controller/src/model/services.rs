@@ -6,6 +6,7 @@ use std::sync::Arc;
 use meltemi_policy::{Locality, host, subset};
 use meltemi_tls::PeerName;
 
+use self::pods::Pods;
 use super::protocols::{PortName, Protocols};
 use super::traffic_distribution::{self, TrafficDistribution};
 use super::{Endpoint, EndpointAddress, Findings, PortProtocol, objects_of};
@@ -46,8 +47,10 @@ pub(crate) struct Port {
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
+mod aliases;
 mod checks;
 mod kubernetes;
+mod pods;
 
 pub(crate) use kubernetes::placed;
 
@@ -67,7 +70,8 @@ impl Services {
         for (object, entry) in objects_of!(objects, ServiceEntry) {
             checks::ports(object, entry, protocols, findings);
             let workloads = workloads(object, entry, objects);
-            checks::workloads(object, entry, &workloads, findings);
+            let pods = Pods::of(object, entry, objects);
+            checks::workloads(object, (entry, &pods), &workloads, findings);
             checks::endpoint_ports(object, entry, findings);
             traffic_distribution::check(object, findings);
             for host in &entry.hosts {
@@ -75,7 +79,11 @@ impl Services {
                     findings.at(object, host.at, hidden_entry(&host.value, first));
                     continue;
                 }
-                let service = service((object, entry), host, objects, protocols, &workloads);
+                let endpoints = |port: &ServicePort| match names_itself(entry) {
+                    true => vec![itself(port, host)],
+                    false => endpoints(port, &workloads, (entry, &pods), objects),
+                };
+                let service = service((object, entry), host, (objects, protocols), endpoints);
                 checks::interfaces(&service, settings, findings);
                 services.add(service, findings);
             }
@@ -86,6 +94,7 @@ impl Services {
         {
             traffic_distribution::check(object, findings);
         }
+        services.follow_aliases();
         checks::workload_ports(objects, findings);
         services.check_hosts(findings);
         services
@@ -157,18 +166,14 @@ impl Service {
 fn service(
     (object, entry): (&Arc<Object>, &ServiceEntry),
     host: &Located<String>,
-    objects: &Objects,
-    protocols: &Protocols,
-    workloads: &[Workload<'_>],
+    (objects, protocols): (&Objects, &Protocols),
+    endpoints: impl Fn(&ServicePort) -> Vec<Endpoint>,
 ) -> Service {
     let port = |port: &ServicePort| Port {
         number: port.number,
         name: port.name.value.clone(),
         protocol: port_protocol(protocols, &port.name.value),
-        endpoints: match names_itself(entry) {
-            true => vec![itself(port, host)],
-            false => endpoints(port, workloads, entry.resolution),
-        },
+        endpoints: endpoints(port),
     };
     Service {
         host: host.value.clone(),
@@ -268,14 +273,20 @@ fn itself(port: &ServicePort, host: &Located<String>) -> Endpoint {
         labels: BTreeMap::new(),
         hostname: host.value.clone(),
         weight: 1,
+        is_ready: true,
     }
 }
 
 fn endpoints(
     port: &ServicePort,
     workloads: &[Workload<'_>],
-    resolution: Resolution,
+    (entry, pods): (&ServiceEntry, &Pods<'_>),
+    objects: &Objects,
 ) -> Vec<Endpoint> {
+    let resolution = entry.resolution;
+    if resolution == Resolution::None || resolution == Resolution::DynamicDns {
+        return vec![];
+    }
     let mut seen = BTreeSet::new();
     let endpoints = workloads.iter().filter_map(|workload| {
         let entry = workload.entry;
@@ -288,9 +299,11 @@ fn endpoints(
             labels: entry.labels.clone(),
             hostname: workload.hostname(resolution),
             weight: entry.weight.filter(|&w| w > 0).unwrap_or(1),
+            is_ready: true,
         })
     });
     let mut endpoints: Vec<_> = endpoints
+        .chain(pods.endpoints(port, objects))
         .filter(|e| seen.insert(e.address.clone()))
         .collect();
     if resolution == Resolution::DnsRoundRobin {

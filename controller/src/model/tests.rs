@@ -1,3 +1,4 @@
+mod kubernetes;
 mod locality;
 
 use meltemi_policy::Condition;

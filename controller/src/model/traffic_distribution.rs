@@ -1,4 +1,4 @@
-//! `trafficDistribution`: how near the endpoints of a service have to be, as an annotation says.
+//! `trafficDistribution`: how near the endpoints of a service have to be, as its field or an annotation says.
 
 use meltemi_policy::place::topology;
 use meltemi_policy::{LocalityRule, PriorityLabel};
@@ -6,7 +6,7 @@ use meltemi_policy::{LocalityRule, PriorityLabel};
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
-use crate::manifest::{Kind, Object, ObjectRef, nearest, one_of};
+use crate::manifest::{Kind, Located, Object, ObjectRef, Spec, nearest, one_of};
 
 /// Kubernetes' words; `PreferClose` is an older one for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,15 @@ const ANNOTATION: &str = "networking.istio.io/traffic-distribution";
 const WORDS: &[&str] = &["PreferSameZone", "PreferSameNode", "PreferClose", "Any"];
 
 impl TrafficDistribution {
-    /// What the annotation of a service says, else that of its namespace; `Any` is none.
+    /// What the field of a Service says, else its annotation, else that of its namespace, as in Istio
+    /// (`GetTrafficDistribution`); `Any` is none.
     pub(super) fn of(service: &Object, objects: &Objects) -> Option<Self> {
+        if let Spec::Service(spec) = &service.spec
+            && let Some(field) = &spec.traffic_distribution
+            && let Some(distribution) = Self::parse(&field.value)
+        {
+            return distribution;
+        }
         let namespace = ObjectRef::new(Kind::Namespace, "", &service.id.namespace);
         let namespace = objects.get(&namespace).map(|object| &**object);
         let said = |object: &Object| {
@@ -64,12 +71,19 @@ impl TrafficDistribution {
 
 /// A word that is none would be passed over.
 pub(super) fn check(object: &Object, findings: &mut Findings) {
-    let Some(asked) = object.metadata.annotations.get(ANNOTATION) else {
-        return;
+    let field = match &object.spec {
+        Spec::Service(service) => service.traffic_distribution.as_ref(),
+        _ => None,
     };
-    if TrafficDistribution::parse(&asked.value).is_some() {
-        return;
+    let asked = field
+        .into_iter()
+        .chain(object.metadata.annotations.get(ANNOTATION));
+    for asked in asked.filter(|asked| TrafficDistribution::parse(&asked.value).is_none()) {
+        unknown(object, asked, findings);
     }
+}
+
+fn unknown(object: &Object, asked: &Located<String>, findings: &mut Findings) {
     let near = nearest(&asked.value, WORDS.iter().copied());
     let near = near.map(|near| format!("; did you mean `{near}`?"));
     let near = near.unwrap_or_default();

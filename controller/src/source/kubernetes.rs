@@ -12,14 +12,19 @@ use crate::schema::Settings;
 use crate::status::Record;
 
 mod client;
+mod contact;
 mod list;
 mod object;
+mod permission;
 pub(crate) mod resource;
+mod secrets;
 mod watch;
 
 pub(crate) use client::client;
+pub use contact::Contacts;
 pub(crate) use list::{Listed, list};
 use object::Watched;
+pub(crate) use secrets::{Reading, Secrets, Taken};
 
 /// What is heard of one kind.
 #[derive(Debug)]
@@ -32,12 +37,24 @@ pub(crate) enum Change {
     /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
     /// first, each of which is said.
     Unknown(Kind),
+    /// Of one that is named somewhere.
+    Secret(ObjectRef, Reading),
+}
+
+impl Change {
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Listed(kind, ..) | Self::Unknown(kind) => Some(*kind),
+            Self::Applied(decoded, ..) => Some(decoded.id.as_ref()?.kind),
+            Self::Deleted(id) | Self::Secret(id, _) => Some(id.kind),
+        }
+    }
 }
 
 /// A watch that nobody hears waits: what changes meanwhile the API server keeps for it.
 const UNHEARD: usize = 256;
 
-/// Those that are read. Secrets are not: they would be those of the whole cluster.
+/// Those that are read everywhere. [`Secrets`] are not.
 pub(crate) const KINDS: &[Kind] = &[
     Kind::ApplicationProtocol,
     Kind::ConfigMap,
@@ -56,13 +73,18 @@ pub(crate) const KINDS: &[Kind] = &[
 ];
 
 /// Watches each kind until nobody hears it any more.
-pub(crate) fn watch(client: &Client, settings: &Settings) -> mpsc::Receiver<Change> {
+pub(crate) fn watch(
+    client: &Client,
+    settings: &Settings,
+    contacts: &Contacts,
+) -> (mpsc::Receiver<Change>, Secrets) {
     let (changes, heard) = mpsc::channel(UNHEARD);
     for kind in KINDS {
-        let watch = watch::Watch::new(*kind, client.clone(), settings, changes.clone());
+        let watch = watch::Watch::new(*kind, client, (settings, contacts), changes.clone());
         tokio::spawn(watch.run());
     }
-    heard
+    let secrets = Secrets::new(client.clone(), contacts.clone(), changes);
+    (heard, secrets)
 }
 
 /// Where objects of a kind are read, and which of them where it is not all: a field selector.

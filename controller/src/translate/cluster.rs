@@ -215,9 +215,13 @@ fn lb_endpoint(endpoint: &Endpoint) -> eds::LbEndpoint {
     let labels = own::EndpointMetadata {
         labels: endpoint.labels.clone(),
     };
+    let health = match endpoint.is_ready {
+        true => core::HealthStatus::Healthy,
+        false => core::HealthStatus::Unhealthy,
+    };
     eds::LbEndpoint {
         host_identifier: Some(HostIdentifier::Endpoint(host)),
-        health_status: core::HealthStatus::Healthy.into(),
+        health_status: health.into(),
         metadata: (!labels.labels.is_empty()).then(|| metadata(&labels)),
         load_balancing_weight: Some(endpoint.weight),
     }

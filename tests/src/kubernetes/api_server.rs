@@ -155,6 +155,43 @@ impl ApiServer {
         assert!(started);
     }
 
+    /// Ends etcd as a crash would; what it has written stays.
+    pub fn kill_store(&mut self) {
+        self.etcd = None;
+    }
+
+    /// Starts etcd again on its ports.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_store_again(&mut self) {
+        let started = until("etcd starts again", || self.start_etcd().then_some(true));
+        assert!(started);
+        until("kube-apiserver has its store again", || {
+            let ready = self.kubectl(&["get", "--raw", "/readyz"]);
+            ready.is_success().then_some(())
+        });
+    }
+
+    /// Lets etcd forget what was before: a watch cannot go on from there any more.
+    ///
+    /// # Panics
+    /// When etcd does not.
+    pub fn compact(&self) {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.etcd));
+        let ask = |path: &str, body: serde_json::Value| {
+            let answer = crate::http::post(address, path, &body.to_string());
+            let answer = answer.expect("etcd answers");
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            serde_json::from_str::<serde_json::Value>(&answer.body).expect("JSON")
+        };
+        // A key in base64.
+        let now = ask("/v3/kv/range", serde_json::json!({ "key": "AA==" }));
+        let revision = &now["header"]["revision"];
+        let compaction = serde_json::json!({ "revision": revision, "physical": true });
+        ask("/v3/kv/compaction", compaction);
+    }
+
     /// Of an administrator.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
@@ -199,8 +236,28 @@ impl ApiServer {
     /// # Panics
     /// With what kubectl says, when one is refused.
     pub fn apply(&self, manifests: &str) {
-        let answer = self.kubectl_with(&["apply", "--server-side", "-f", "-"], manifests);
+        let answer = self.kubectl_with(
+            &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            manifests,
+        );
         answer.expect_success("it applies");
+    }
+
+    /// Applies what manifests say of their status, as a kubelet or another controller would.
+    ///
+    /// # Panics
+    /// With what kubectl says, when one is refused.
+    pub fn apply_status(&self, manifests: &str) {
+        let apply = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--subresource=status",
+            "-f",
+            "-",
+        ];
+        let answer = self.kubectl_with(&apply, manifests);
+        answer.expect_success("its status applies");
     }
 
     /// Installs CRDs, and waits until they are served.

@@ -12,6 +12,7 @@ use crate::process::Process;
 pub struct Controller {
     process: Process,
     address: SocketAddr,
+    kubeconfig: PathBuf,
 }
 
 impl Controller {
@@ -21,10 +22,29 @@ impl Controller {
     /// When it does not start.
     #[must_use]
     pub fn start(kubeconfig: &Path) -> Self {
+        Self::start_at("127.0.0.1:0", kubeconfig)
+    }
+
+    /// Ends it as a crash would, and starts another one at its address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn restarted(self) -> Self {
+        let Self {
+            process,
+            address,
+            kubeconfig,
+        } = self;
+        drop(process);
+        Self::start_at(&address.to_string(), &kubeconfig)
+    }
+
+    fn start_at(listen: &str, kubeconfig: &Path) -> Self {
         let mut command = Command::new(controller());
         command
             .env("RUST_LOG", "info,meltemi=debug")
-            .args(["--plaintext", "--listen", "127.0.0.1:0"])
+            .args(["--plaintext", "--listen", listen])
             .args(["--protocol", "redis"])
             .arg("--kubeconfig")
             .arg(kubeconfig);
@@ -32,7 +52,11 @@ impl Controller {
         let (address, _) = process.line(0, "where it listens", |line| {
             line.strip_prefix("xds ")?.parse().ok()
         });
-        Self { process, address }
+        Self {
+            process,
+            address,
+            kubeconfig: kubeconfig.to_owned(),
+        }
     }
 
     /// A proxy that it serves, which need not be ready.

@@ -7,6 +7,7 @@ use meltemi_policy::subset;
 use super::super::dns;
 use super::super::protocols::{self, PortName, Protocols, schema};
 use super::super::{Findings, objects_of};
+use super::pods::Pods;
 use super::{Service, Services, Workload, address};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::index::Objects;
@@ -34,7 +35,7 @@ pub(super) fn ports(
 
 pub(super) fn workloads(
     object: &Object,
-    entry: &ServiceEntry,
+    (entry, pods): (&ServiceEntry, &Pods<'_>),
     workloads: &[Workload<'_>],
     findings: &mut Findings,
 ) {
@@ -70,7 +71,7 @@ pub(super) fn workloads(
         }
     }
     dns::only_one(object, entry, workloads, findings);
-    if !workloads.is_empty() {
+    if !(workloads.is_empty() && pods.is_empty()) {
         return;
     }
     let (reason, remedy) = match (&entry.resolution, &entry.selector) {
@@ -84,8 +85,8 @@ pub(super) fn workloads(
             "write `resolution: STATIC`, and list the endpoints",
         ),
         (Resolution::Static | Resolution::Dns | Resolution::DnsRoundRobin, Some(_)) => (
-            "no WorkloadEntry of its namespace has the labels of `workloadSelector`",
-            "give the WorkloadEntries of its namespace these labels",
+            "no WorkloadEntry of its namespace has the labels of `workloadSelector`, and no Pod that is ready",
+            "give the WorkloadEntries or Pods of its namespace these labels",
         ),
         (Resolution::Static, None) => (
             "`endpoints` is empty",

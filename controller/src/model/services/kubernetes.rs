@@ -11,6 +11,7 @@ use super::{Port, Service, interfaces, port_protocol};
 use crate::index::Objects;
 use crate::manifest::{
     EndpointSlice, Kind, KubernetesService, Object, ObjectRef, Resolution, SliceEndpoint, Spec,
+    is_resolvable,
 };
 use crate::model::protocols::Protocols;
 use crate::model::traffic_distribution::TrafficDistribution;
@@ -47,34 +48,74 @@ fn of(
     (objects, protocols): (&Objects, &Protocols),
 ) -> Service {
     let namespace = &*object.id.namespace;
+    let distribution = TrafficDistribution::of(object, objects);
+    let wanted = Wanted {
+        prefers_ipv6: service.prefers_ipv6,
+        unready_too: distribution.is_some(),
+    };
     let ports = service.ports.iter().map(|port| Port {
         number: port.number,
         name: port.name.clone(),
         protocol: port_protocol(protocols, &port.name),
-        endpoints: endpoints(slices, &port.name, service.prefers_ipv6)
-            .map(|(endpoint, number)| described(endpoint, number, namespace, objects))
-            .collect(),
+        endpoints: match &service.external_name {
+            Some(name) => external(name, port.number).into_iter().collect(),
+            None => endpoints(slices, &port.name, wanted)
+                .map(|found| described(found, namespace, objects))
+                .collect(),
+        },
     });
     Service {
         host: host::expand(&object.id.name, namespace),
         namespace: object.id.namespace.clone(),
         ports: ports.collect(),
-        resolution: Resolution::Static,
+        resolution: match &service.external_name {
+            Some(_) => Resolution::Dns,
+            None => Resolution::Static,
+        },
         interfaces: interfaces(object),
         subject_alt_names: vec![],
-        distribution: TrafficDistribution::of(object, objects),
+        distribution,
         source: object.clone(),
         at: object.at,
     }
 }
 
-/// Those of a port that may be asked, each with the number that it listens on. A pod that has an address of each family is
-/// one endpoint. Where none is ready, those count that are on their way out and still answer, as in kube-proxy.
+/// What `ExternalName` leads to: the port is the Service's, whatever its `targetPort` (Istio's `ExternalNameEndpoints`).
+fn external(name: &str, number: u16) -> Option<Endpoint> {
+    is_resolvable(name).then(|| Endpoint {
+        address: EndpointAddress::Name(name.to_owned(), number),
+        locality: Locality::default(),
+        labels: BTreeMap::new(),
+        hostname: name.to_owned(),
+        weight: 1,
+        is_ready: true,
+    })
+}
+
+/// Which endpoints of a Service count.
+#[derive(Clone, Copy)]
+struct Wanted {
+    prefers_ipv6: bool,
+    /// Those that are not ready are counted, so that what is near gives up its share as they become more: Istio's
+    /// `SupportsUnhealthyEndpoints`.
+    unready_too: bool,
+}
+
+/// An endpoint of a port.
+pub(super) struct Found<'a> {
+    pub(super) endpoint: &'a SliceEndpoint,
+    /// Where it listens.
+    pub(super) number: u16,
+    pub(super) is_ready: bool,
+}
+
+/// Those of a port. A pod that has an address of each family is one endpoint. Where none is ready, those are asked that are
+/// on their way out and still answer, as in kube-proxy.
 fn endpoints<'a>(
     slices: &[&'a EndpointSlice],
     port: &str,
-    prefers_ipv6: bool,
-) -> impl Iterator<Item = (&'a SliceEndpoint, u16)> + use<'a> {
+    wanted: Wanted,
+) -> impl Iterator<Item = Found<'a>> + use<'a> {
     let all = slices.iter().flat_map(|slice| {
         let port = slice.ports.iter().find(|it| it.name == port);
         let endpoints = slice.endpoints.iter();
@@ -82,29 +123,44 @@ fn endpoints<'a>(
     });
     let mut all: Vec<_> = all.collect();
     // The preferred family first, each in its order.
-    all.sort_by_key(|(endpoint, _)| endpoint.address.is_ipv6() != prefers_ipv6);
+    all.sort_by_key(|(endpoint, _)| endpoint.address.is_ipv6() != wanted.prefers_ipv6);
     let any_ready = all.iter().any(|(endpoint, _)| endpoint.ready);
-    let mut seen = std::collections::BTreeSet::new();
-    all.retain(|(endpoint, number)| {
-        let counts = match any_ready {
+    let counted = all.into_iter().filter_map(move |(endpoint, number)| {
+        let is_ready = match any_ready {
             true => endpoint.ready,
             false => endpoint.serving && endpoint.terminating,
         };
-        let name = match endpoint.pod.as_str() {
-            "" => endpoint.address.to_string(),
-            pod => pod.to_owned(),
-        };
-        counts && seen.insert((name, *number))
+        let counts = is_ready || (wanted.unready_too && !endpoint.terminating);
+        counts.then_some(Found {
+            endpoint,
+            number,
+            is_ready,
+        })
     });
-    all.into_iter()
+    // Of a pod the address that is ready, should its families differ.
+    let mut counted: Vec<_> = counted.collect();
+    counted.sort_by_key(|found| !found.is_ready);
+    let mut seen = std::collections::BTreeSet::new();
+    counted.retain(
+        |Found {
+             endpoint, number, ..
+         }| {
+            let name = match endpoint.pod.as_str() {
+                "" => endpoint.address.to_string(),
+                pod => pod.to_owned(),
+            };
+            seen.insert((name, *number))
+        },
+    );
+    counted.into_iter()
 }
 
-fn described(
-    endpoint: &SliceEndpoint,
-    number: u16,
-    namespace: &str,
-    objects: &Objects,
-) -> Endpoint {
+pub(super) fn described(found: Found<'_>, namespace: &str, objects: &Objects) -> Endpoint {
+    let Found {
+        endpoint,
+        number,
+        is_ready,
+    } = found;
     let find = |kind: Kind, namespace: &str, name: &str| {
         let id = (!name.is_empty()).then(|| ObjectRef::new(kind, namespace, name))?;
         objects.get(&id)
@@ -124,6 +180,7 @@ fn described(
         labels,
         hostname,
         weight: 1,
+        is_ready,
     }
 }
 

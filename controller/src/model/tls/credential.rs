@@ -14,7 +14,7 @@ use crate::manifest::{Hidden, Kind, Located, ObjectRef, Secret, Spec};
 const CHAIN_AND_KEY: [[&str; 2]; 2] = [["cert", "key"], ["tls.crt", "tls.key"]];
 const AUTHORITIES_AND_REVOKED: [[&str; 2]; 2] = [["cacert", "crl"], ["ca.crt", "ca.crl"]];
 /// Of a Secret that holds the authorities alone, behind the name of the other; as in Istio.
-const SUFFIX: &str = "-cacert";
+pub(in crate::model) const AUTHORITIES_APART: &str = "-cacert";
 
 /// `credentialName`.
 pub(super) struct Credential<'a> {
@@ -64,7 +64,7 @@ impl Credential<'_> {
     }
 
     pub(super) fn trust(&self) -> Refusable<Trust> {
-        let (id, own) = (self.id(""), self.id(SUFFIX));
+        let (id, own) = (self.id(""), self.id(AUTHORITIES_APART));
         let wanted = AUTHORITIES_AND_REVOKED.map(|[authorities, _]| authorities);
         let found = self.secret(&own).map(|secret| (&own, secret));
         let found = found.or_else(|| Some((&id, self.secret(&id)?)));

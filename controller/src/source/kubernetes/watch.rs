@@ -1,27 +1,41 @@
 //! The watch of one kind, through whatever happens to the API server.
 
 use std::mem::take;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::StreamExt;
 use kube::Client;
 use kube::core::ApiResource;
-use kube::runtime::watcher::{self, DefaultBackoff, Event};
+use kube::runtime::watcher::{self, Event};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-use super::{Change, resource, scope};
+use super::contact::{Contact, Contacts};
+use super::{Change, contact, resource, scope};
 use crate::manifest::Kind;
 use crate::schema::Settings;
 
 /// How often it is looked whether a kind is defined by now.
 const DEFINED_BY_NOW: Duration = Duration::from_secs(5);
 
+/// The pause after a failure, which doubles with each and is lengthened by chance, so that not all come back at once.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A watch is asked for anew after so many seconds; one of which even bookmarks, which come each minute, stay away is
+/// given up shortly after.
+pub(super) const WATCHED: u32 = 85;
+
 const NOT_FOUND: u16 = 404;
+/// What it remembers is too old for a watch to go on from.
+const GONE: u16 = 410;
 
 pub(super) struct Watch {
     kind: Kind,
     client: Client,
+    contact: Arc<Contact>,
     settings: Settings,
     changes: mpsc::Sender<Change>,
 }
@@ -35,13 +49,15 @@ struct NotDefined;
 impl Watch {
     pub(super) fn new(
         kind: Kind,
-        client: Client,
-        settings: &Settings,
+        client: &Client,
+        (settings, contacts): (&Settings, &Contacts),
         changes: mpsc::Sender<Change>,
     ) -> Self {
+        let contact = contacts.of(kind);
         Self {
             kind,
-            client,
+            client: contact::noted(client.clone(), &contact),
+            contact,
             settings: settings.clone(),
             changes,
         }
@@ -78,10 +94,11 @@ impl Watch {
         let (api, fields) = scope(&self.client, &self.settings, self.kind, resource);
         let config = watcher::Config {
             field_selector: fields,
-            ..watcher::Config::default()
+            ..watcher::Config::default().timeout(WATCHED)
         };
-        let mut events = watcher::watcher(api, config).boxed();
-        let mut backoff = DefaultBackoff::default();
+        let begin = || watcher::watcher(api.clone(), config.clone()).boxed();
+        let mut events = begin();
+        let mut failures = Failures::default();
         let (mut listed, mut records) = (vec![], vec![]);
         while let Some(event) = events.next().await {
             match event {
@@ -110,8 +127,16 @@ impl Watch {
                 }
                 Err(error) if is_not_defined(&error) => return Ok(NotDefined),
                 Err(error) => {
-                    let pause = backoff.next().unwrap_or(DEFINED_BY_NOW);
-                    warn!(kind = self.kind.name(), %error, ?pause, "the API server cannot be heard");
+                    let pause = failures.pause(&self.contact);
+                    if is_gone(&error) {
+                        info!(
+                            kind = self.kind.name(),
+                            "what changed is not known any more: all is read anew"
+                        );
+                    } else {
+                        self.contact.lose();
+                        warn!(kind = self.kind.name(), %error, ?pause, "the API server cannot be heard");
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.changes.closed() => return Err(Unheard),
@@ -127,6 +152,46 @@ impl Watch {
     }
 }
 
+/// How often it failed in a row.
+pub(super) struct Failures {
+    pauses: ExponentialBackoff,
+    last: Instant,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .with_jitter()
+            .without_max_times();
+        Self {
+            pauses: pauses.build(),
+            last: Instant::now(),
+        }
+    }
+}
+
+impl Failures {
+    /// How long to wait after another one. What was heard since the last begins a new row.
+    pub(super) fn pause(&mut self, contact: &Contact) -> Duration {
+        if contact.is_after(self.last) {
+            *self = Self::default();
+        }
+        self.last = Instant::now();
+        self.pauses.next().unwrap_or(LONGEST_PAUSE)
+    }
+}
+
+/// Said by a watch that runs, or instead of one.
+pub(super) fn is_gone(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) => status.code == GONE,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == GONE,
+        _ => false,
+    }
+}
+
 fn is_not_defined(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -134,3 +199,6 @@ fn is_not_defined(error: &watcher::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
