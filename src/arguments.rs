@@ -15,6 +15,10 @@ use meltemi_policy::{Locality, place::topology};
 use crate::control_plane::ControlPlane;
 use crate::new_protocol::Name;
 
+mod controllers;
+
+pub(crate) use controllers::{Config, ConfigCommand, ControllerAddress, Dump, Status};
+
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
 #[derive(Debug, Parser)]
 #[command(name = "meltemi", version, arg_required_else_help = true)]
@@ -75,6 +79,21 @@ A running proxy answers the same for what it runs and the health of this moment:
   curl -s 127.0.0.1:15000/explain -d '{\"service\": \"greeter.default.svc.cluster.local\",
     \"attributes\": {\"interface\": \"org.example.Greeter\", \"method\": \"sayHello\"}}'")]
     Explain(Explain),
+    /// Which proxies are connected to the controllers, what each has, what it lacks, and what it does
+    /// not take.
+    ///
+    /// Counts are of resources in their newest version; where a proxy has less than it was told of,
+    /// what is missing stands beside them. Ends with 0 if every proxy has everything, with 1 if one
+    /// lacks something or a controller does not answer.
+    #[command(after_help = "\
+Examples:
+  kubectl -n meltemi-system port-forward deploy/meltemi-controller 15014 &
+  meltemi status
+  In the cluster, of all replicas behind a headless Service:
+    meltemi status --controller meltemi-controller.meltemi-system:15014")]
+    Status(Status),
+    /// What a controller serves a proxy.
+    Config(Config),
     /// Shows on this machine what Meltemi does: providers in three localities and two versions, a
     /// proxy over the manifests of `examples/dubbo`, and consumers.
     ///

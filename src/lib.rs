@@ -21,7 +21,9 @@ mod builtin;
 mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod config;
 mod control_plane;
+mod controllers;
 mod demo;
 mod explain;
 mod new_protocol;
@@ -29,6 +31,7 @@ mod output;
 mod proxy;
 mod run;
 mod schemas;
+mod status;
 
 use std::{io::IsTerminal, process::ExitCode, sync::Arc};
 
@@ -53,6 +56,8 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
         }
         Command::Check(check) => check::main(&check, &protocols),
         Command::Explain(explain) => explain::main(&explain, &protocols),
+        Command::Status(status) => status::main(&status),
+        Command::Config(config) => config::main(&config),
         Command::Demo(demo) => demo::main(&demo, &protocols),
         Command::NewProtocol(new) => new_protocol::main(&new),
     };

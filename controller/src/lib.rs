@@ -1,11 +1,14 @@
 //! Manifests in, xDS out.
 
+#[cfg(feature = "kubernetes")]
+pub mod admin;
 pub mod ads;
 #[cfg(feature = "kubernetes")]
 pub mod authority;
 pub mod check;
 mod controller;
 pub mod crd;
+pub mod debug;
 mod diagnostic;
 pub mod explain;
 #[cfg(test)]

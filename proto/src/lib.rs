@@ -40,3 +40,6 @@ pub mod node_metadata {
 
 /// The name of the one resource of type [`meltemi::config::v1::Self_`].
 pub const SELF_RESOURCE: &str = "self";
+
+/// The descriptors of all messages, an encoded `FileDescriptorSet`: what shows them as JSON reads it.
+pub const DESCRIPTORS: &[u8] = include_bytes!("gen/descriptors.bin");

@@ -47,7 +47,7 @@ pub(crate) fn control(protocol: Protocol, dir: &Path, program: &Path) -> Result<
     command
         .arg("-f")
         .arg(dir)
-        .args(["--listen", "127.0.0.1:0"])
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .args(["--protocol", schema(protocol)]);
     let controller = Process::start("controller", &command, dir)?;
     let xds = controller.expect_line("xds ")?;

@@ -3,6 +3,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,12 +11,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
+use meltemi_controller::admin::{self, Metrics, Sources};
 use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
+    AttributeDef, Contacts, Controller, Event, KubernetesController, ProtocolSchema, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -40,6 +42,11 @@ struct Arguments {
     /// Where proxies connect; port 0 is the system's choice. The address is printed.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15010")]
     listen: SocketAddr,
+
+    /// Where /ready, /metrics and the debug pages are served, which `meltemi status` reads; port 0 is
+    /// the system's choice. The address is printed. No secret is shown there.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15014")]
+    admin: SocketAddr,
 
     #[command(flatten)]
     serving: Serving,
@@ -112,14 +119,24 @@ async fn main() -> anyhow::Result<()> {
     let server = Server::new(served.clone(), rejected);
     let election = (lease, server.clients());
     let (first, led) = run(source, settings, channels, election).await?;
-    let (candidate, cluster) = led.unzip();
+    let (led, cluster) = led.unzip();
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
-    tokio::spawn(report(first, log));
+    let metrics = Metrics::default();
+    let sources = Sources {
+        name: machine(),
+        clients: server.clients().clone(),
+        resources: served.clone(),
+        metrics: metrics.clone(),
+        leadership: led.as_ref().map(|led| led.candidate.leadership()),
+        contacts: led.as_ref().map(|led| led.contacts.clone()),
+    };
+    show(arguments.admin, sources).await?;
+    tokio::spawn(report(first, log, metrics));
     let stop = async {
         if let Err(error) = terminated().await {
             error!(%error, "signals cannot be received");
@@ -128,8 +145,8 @@ async fn main() -> anyhow::Result<()> {
     serving
         .serve((server, served), listener, cluster, stop)
         .await?;
-    if let Some(candidate) = candidate {
-        candidate.resign().await;
+    if let Some(led) = led {
+        led.candidate.resign().await;
     }
     Ok(())
 }
@@ -141,20 +158,30 @@ type Channels = (
     mpsc::Sender<Event>,
 );
 
+/// One of the controllers of a cluster.
+struct Led {
+    candidate: Candidate,
+    contacts: Contacts,
+}
+
 /// Starts the controller. What its first load found has been told. Of a cluster, one may lead that several watch.
 async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
     (lease, clients): (LeaseName, &Clients),
-) -> anyhow::Result<(Report, Option<(Candidate, Kubernetes)>)> {
+) -> anyhow::Result<(Report, Option<(Led, Kubernetes)>)> {
     if source.is_cluster() {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
         let candidate = controller.stand(&lease, clients);
         let cluster = Kubernetes::led(controller.client(), &candidate.leadership());
+        let led = Led {
+            candidate,
+            contacts: controller.contacts(),
+        };
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok((Report::default(), Some((candidate, cluster))));
+        return Ok((Report::default(), Some((led, cluster))));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();
@@ -169,11 +196,33 @@ async fn run(
     Ok((first.report, None))
 }
 
+/// Serves the pages, for as long as the process lives.
+async fn show(address: SocketAddr, sources: Sources) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("--admin {address}: it cannot be listened on"))?;
+    let _ = writeln!(io::stdout(), "admin {}", listener.local_addr()?);
+    tokio::spawn(async {
+        if let Err(error) = admin::serve(listener, sources).await {
+            error!(%error, "the admin pages are not served any more");
+        }
+    });
+    Ok(())
+}
+
+/// The name of the machine, which is that of a pod in one.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 /// Says what is new, of what a controller has to say.
-async fn report(mut last: Report, mut log: mpsc::Receiver<Event>) {
+async fn report(mut last: Report, mut log: mpsc::Receiver<Event>, metrics: Metrics) {
+    metrics.changed(&last);
     while let Some(event) = log.recv().await {
         match event {
             Event::Changed(report) => {
+                metrics.changed(&report);
                 report
                     .since(&last)
                     .into_iter()
@@ -185,7 +234,10 @@ async fn report(mut last: Report, mut log: mpsc::Receiver<Event>) {
                 );
                 last = report;
             }
-            Event::Rejected(diagnostic) => error!("{diagnostic}"),
+            Event::Rejected(diagnostic) => {
+                metrics.rejected();
+                error!("{diagnostic}");
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use anyhow::{Context, bail};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 /// The files that nothing else imports; the rest follows from their imports.
 const ROOTS: [&str; 14] = [
@@ -58,6 +60,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn generate(sources: &Path, out: &Path) -> anyhow::Result<()> {
     let descriptors = protox::compile(ROOTS, [sources])?;
+    fs::write(out.join("descriptors.bin"), reflection(&descriptors))?;
     let mut config = prost_build::Config::new();
     config
         .enable_type_names()
@@ -78,6 +81,15 @@ fn generate(sources: &Path, out: &Path) -> anyhow::Result<()> {
         .out_dir(out)
         .compile_fds_with_config(descriptors, config)?;
     Ok(())
+}
+
+/// What it takes to show messages as JSON: the descriptors, without the comments and places of their sources.
+fn reflection(descriptors: &FileDescriptorSet) -> Vec<u8> {
+    let mut bare = descriptors.clone();
+    for file in &mut bare.file {
+        file.source_code_info = None;
+    }
+    bare.encode_to_vec()
 }
 
 fn read_all(dir: &Path) -> anyhow::Result<BTreeMap<OsString, Vec<u8>>> {

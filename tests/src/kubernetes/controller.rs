@@ -45,6 +45,7 @@ impl Controller {
         command
             .env("RUST_LOG", "info,meltemi=debug")
             .args(["--plaintext", "--listen", listen])
+            .args(["--admin", "127.0.0.1:0"])
             .args(["--protocol", "redis"])
             .arg("--kubeconfig")
             .arg(kubeconfig);

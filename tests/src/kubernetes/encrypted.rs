@@ -29,7 +29,8 @@ impl Encrypted {
         let mut command = Command::new(controller());
         command
             .env("RUST_LOG", "info,meltemi=debug")
-            .args(["--listen", &listen.to_string(), "--protocol", "redis"])
+            .args(["--listen", &listen.to_string(), "--admin", "127.0.0.1:0"])
+            .args(["--protocol", "redis"])
             .args(arguments)
             .arg("--kubeconfig")
             .arg(kubeconfig);

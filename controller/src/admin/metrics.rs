@@ -1,0 +1,208 @@
+//! What the controller counts of itself, in the Prometheus text format.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use super::Sources;
+use crate::check::Report;
+use crate::leader::Leadership;
+
+pub(super) const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// A clone counts the same.
+#[derive(Clone)]
+pub struct Metrics(Arc<Counted>);
+
+struct Counted {
+    registry: Registry,
+    updates: Counter,
+    building: Histogram,
+    waiting: Histogram,
+    updated: Gauge,
+    objects: Gauge,
+    findings: Family<Severity, Gauge>,
+    rejections: Counter,
+    proxies: Gauge,
+    lacking: Family<Lack, Gauge>,
+    watches: Family<Kind, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    leads: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Severity {
+    severity: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Lack {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // From 0.1 ms to 1.6 s.
+        let times = || Histogram::new(exponential_buckets(0.000_1, 2.0, 15));
+        let mut counted = Counted {
+            registry: Registry::with_prefix("meltemi_controller"),
+            updates: Counter::default(),
+            building: times(),
+            waiting: times(),
+            updated: Gauge::default(),
+            objects: Gauge::default(),
+            findings: Family::default(),
+            rejections: Counter::default(),
+            proxies: Gauge::default(),
+            lacking: Family::default(),
+            watches: Family::default(),
+            leads: Gauge::default(),
+        };
+        counted.register();
+        Self(Arc::new(counted))
+    }
+}
+
+impl Counted {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "updates",
+            "Times that something else was published than before",
+            self.updates.clone(),
+        );
+        registry.register(
+            "update_build_seconds",
+            "From the objects to the resources that are served",
+            self.building.clone(),
+        );
+        registry.register(
+            "update_wait_seconds",
+            "How long the first change of an update waited until it was built",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "updated_timestamp_seconds",
+            "When something was published last",
+            self.updated.clone(),
+        );
+        registry.register("objects", "Objects in force", self.objects.clone());
+        registry.register(
+            "findings",
+            "What is wrong with objects, or has no effect in them",
+            self.findings.clone(),
+        );
+        registry.register(
+            "rejections",
+            "Resources that a proxy did not take",
+            self.rejections.clone(),
+        );
+        registry.register(
+            "proxies",
+            "Proxies that are connected",
+            self.proxies.clone(),
+        );
+        registry.register(
+            "lacking_resources",
+            "Resources that a proxy was told of and does not have in their newest version",
+            self.lacking.clone(),
+        );
+        registry.register(
+            "watch_age_seconds",
+            "Since the API server was last heard, of the kind for which that is longest ago",
+            self.watches.clone(),
+        );
+        registry.register(
+            "leads",
+            "Whether this replica is the one that writes",
+            self.leads.clone(),
+        );
+    }
+}
+
+/// How long an update took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timing {
+    /// Since its first change was heard, until it was built.
+    pub(crate) waited: Duration,
+    pub(crate) built: Duration,
+}
+
+impl Metrics {
+    /// Something else is in force.
+    pub fn changed(&self, report: &Report) {
+        let counted = &self.0;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        counted
+            .updated
+            .set(whole(now.unwrap_or_default().as_secs()));
+        counted.objects.set(whole(report.objects));
+        for (severity, count) in [("error", report.errors()), ("warning", report.warnings())] {
+            let labels = Severity { severity };
+            counted
+                .findings
+                .get_or_create_owned(&labels)
+                .set(whole(count));
+        }
+    }
+
+    /// Something was made of objects that changed.
+    pub(crate) fn built(&self, timing: Timing) {
+        let counted = &self.0;
+        counted.updates.inc();
+        counted.building.observe(timing.built.as_secs_f64());
+        counted.waiting.observe(timing.waited.as_secs_f64());
+    }
+
+    pub fn rejected(&self) {
+        self.0.rejections.inc();
+    }
+
+    pub(super) fn page(&self, sources: &Sources) -> Result<String, fmt::Error> {
+        self.look(sources);
+        let mut page = String::new();
+        encode(&mut page, &self.0.registry)?;
+        Ok(page)
+    }
+
+    /// What is not counted as it happens.
+    fn look(&self, sources: &Sources) {
+        let counted = &self.0;
+        let clients = sources.clients.snapshot();
+        counted.proxies.set(whole(clients.len()));
+        let resources = || clients.iter().flat_map(|client| client.resources.values());
+        let refused = resources().filter(|it| it.refused.is_some()).count();
+        let sent = resources().filter(|it| it.sent.is_some()).count();
+        for (why, count) in [("refused", refused), ("unanswered", sent)] {
+            counted
+                .lacking
+                .get_or_create_owned(&Lack { why })
+                .set(whole(count));
+        }
+        for (kind, age) in sources.contacts.iter().flat_map(|it| it.ages()) {
+            let labels = Kind { kind: kind.name() };
+            counted
+                .watches
+                .get_or_create_owned(&labels)
+                .set(age.as_secs_f64());
+        }
+        let leads = sources.leadership.as_ref().is_some_and(Leadership::leads);
+        counted.leads.set(i64::from(leads));
+    }
+}
+
+fn whole(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
