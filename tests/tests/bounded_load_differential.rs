@@ -22,15 +22,19 @@ struct Case {
     is_ring: bool,
     /// `hashBalanceFactor`.
     factor: u32,
+    /// Every other server is in another zone, and the zones have these shares.
+    shares: Option<[u32; 2]>,
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 8] = [
     Case::new("tight", &[1, 1, 1, 1], false, 100),
     Case::new("tight-on-a-ring", &[1, 1, 1, 1, 1], true, 100),
     Case::new("usual", &[1, 1, 1, 1, 1, 1], false, 125),
     Case::new("weighted", &[1, 4, 2, 3], false, 150),
     Case::new("weighted-on-a-ring", &[5, 1, 1, 2, 1], true, 130),
     Case::new("loose", &[1, 1, 2], false, 300),
+    Case::new("zones", &[1, 2, 1, 1, 3], false, 110).sharing([70, 30]),
+    Case::new("zones-on-a-ring", &[1, 1, 2, 1], true, 120).sharing([25, 75]),
 ];
 
 impl Case {
@@ -40,6 +44,22 @@ impl Case {
             weights,
             is_ring,
             factor,
+            shares: None,
+        }
+    }
+
+    const fn sharing(self, shares: [u32; 2]) -> Self {
+        Self {
+            shares: Some(shares),
+            ..self
+        }
+    }
+
+    /// The zone of a server.
+    const fn zone(&self, server: usize) -> usize {
+        match self.shares {
+            Some(_) => server % 2,
+            None => 0,
         }
     }
 }
@@ -77,7 +97,7 @@ impl Both {
         });
         Self {
             envoy: Envoy::start(envoy, bootstrap),
-            meltemi: Meltemi::run_with(manifests.path(), &["--workers", "1"]),
+            meltemi: Meltemi::run_with(manifests.path(), &["--workers", "1", "--locality", "r/z0"]),
             servers,
             _manifests: manifests,
         }
@@ -157,14 +177,20 @@ fn a_client_waits_where_it_would_behind_envoy() {
 
 fn manifest(case: &Case, servers: &[SocketAddr]) -> String {
     let name = case.name;
-    let endpoints = servers.iter().zip(case.weights).map(|(server, weight)| {
+    let endpoints = servers.iter().zip(case.weights).enumerate();
+    let endpoints = endpoints.map(|(i, (server, weight))| {
         json!({"address": server.ip().to_string(), "ports": {"tcp-redis": server.port()},
-            "weight": weight})
+            "weight": weight, "locality": format!("r/z{}", case.zone(i))})
     });
     let endpoints: Vec<_> = endpoints.collect();
     let mut hash = json!({"useSourceIp": true, "hashBalanceFactor": case.factor});
     hash[if case.is_ring { "ringHash" } else { "maglev" }] = json!({});
-    let policy = json!({"loadBalancer": {"consistentHash": hash}});
+    let mut policy = json!({"loadBalancer": {"consistentHash": hash}});
+    if let Some([first, second]) = case.shares {
+        let to = json!({"r/z0/*": first, "r/z1/*": second});
+        policy["loadBalancer"]["localityLbSetting"] =
+            json!({"distribute": [{"from": "r/*", "to": to}]});
+    }
     format!(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec:\n  \
          hosts: [{name}.test]\n  ports: [{{number: 6379, name: tcp-redis}}]\n  resolution: STATIC\n  \
@@ -180,18 +206,26 @@ fn manifest(case: &Case, servers: &[SocketAddr]) -> String {
 }
 
 fn cluster(case: &Case, servers: &[SocketAddr]) -> Value {
-    let endpoints = servers.iter().zip(case.weights).map(|(server, weight)| {
-        json!({"load_balancing_weight": weight, "endpoint": {"address": {"socket_address": {
-            "address": server.ip().to_string(), "port_value": server.port()}}}})
-    });
-    let endpoints: Vec<_> = endpoints.collect();
+    let mut zones = [json!({"lb_endpoints": []}), json!({"lb_endpoints": []})];
+    for (i, (server, weight)) in servers.iter().zip(case.weights).enumerate() {
+        let endpoint = json!({"load_balancing_weight": weight, "endpoint": {"address": {
+            "socket_address": {"address": server.ip().to_string(), "port_value": server.port()}}}});
+        let list = zones[case.zone(i)]["lb_endpoints"].as_array_mut();
+        list.expect("a list").push(endpoint);
+    }
+    for (i, zone) in zones.iter_mut().enumerate() {
+        zone["locality"] = json!({"region": "r", "zone": format!("z{i}")});
+        zone["load_balancing_weight"] = json!(case.shares.map_or(1, |shares| shares[i]));
+    }
     let policy = if case.is_ring { "RING_HASH" } else { "MAGLEV" };
+    let mut common = json!({
+        "consistent_hashing_lb_config": {"hash_balance_factor": case.factor}});
+    if case.shares.is_some() {
+        common["locality_weighted_lb_config"] = json!({});
+    }
     json!({
-        "name": case.name, "type": "STATIC", "lb_policy": policy,
-        "common_lb_config": {
-            "consistent_hashing_lb_config": {"hash_balance_factor": case.factor}},
-        "load_assignment": {
-            "cluster_name": case.name, "endpoints": [{"lb_endpoints": endpoints}]},
+        "name": case.name, "type": "STATIC", "lb_policy": policy, "common_lb_config": common,
+        "load_assignment": {"cluster_name": case.name, "endpoints": zones},
     })
 }
 

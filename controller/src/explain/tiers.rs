@@ -88,7 +88,10 @@ impl<'a> Endpoints<'a> {
         let loads = self.loads(&counts);
         let healthy = members.iter().zip(&loads).map(|(members, load)| {
             let weights = self.group_weights(members);
-            let used = members.iter().copied();
+            let mut members = members.clone();
+            // A table hangs on the order of its hosts, and a proxy is sent them locality by locality.
+            members.sort_by_key(|&index| self.cluster.endpoints.get(index).map(|it| &it.locality));
+            let used = members.into_iter();
             let used = used.filter(|&index| load.panic || self.is_healthy(index));
             let hosts = used.filter_map(|index| self.hashed(index, how));
             hashing::parts(hosts.collect(), weights.as_deref())

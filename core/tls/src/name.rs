@@ -10,7 +10,7 @@ use x509_parser::extensions::GeneralName;
 /// One of the kinds of alternative names that certificates have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PeerName {
-    /// A certificate's `*.example.com` covers `a.example.com`.
+    /// A certificate's `*.example.com` covers `a.example.com`, and its `*.example` covers `a.example`.
     Dns(String),
     /// Such as a SPIFFE id; compared as it stands.
     Uri(String),
@@ -55,11 +55,22 @@ impl PeerName {
             parsed.is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
         };
         match self {
-            Self::Dns(name) => ServerName::try_from(name.as_str()).is_ok_and(is_for),
+            Self::Dns(name) => {
+                ServerName::try_from(name.as_str()).is_ok_and(is_for)
+                    || presented(certificate).iter().any(|it| is_covered(name, it))
+            }
             Self::Ip(ip) => is_for(ServerName::from(*ip)),
             Self::Uri(uri) => presented(certificate).contains(uri),
         }
     }
+}
+
+/// Whether a name is one of the wildcard's, however few labels are behind that: in a cluster hosts have as
+/// many as they like. Envoy's `Utility::dnsNameMatch` compares so; rustls, as browsers, wants two.
+fn is_covered(name: &str, presented: &str) -> bool {
+    let parent = name.split_once('.').map(|(_, parent)| parent);
+    let covered = presented.strip_prefix("*.").zip(parent);
+    covered.is_some_and(|(wildcard, parent)| parent.eq_ignore_ascii_case(wildcard))
 }
 
 /// The alternative names of a certificate, for comparing URIs and for people.

@@ -95,6 +95,7 @@ fn a_server_has_one_of_the_names() {
     let server = ca.issue(&[
         "a.example",
         "*.wild.example",
+        "*.demo",
         "spiffe://td/ns/a",
         "10.0.0.1",
         "::1",
@@ -102,6 +103,8 @@ fn a_server_has_one_of_the_names() {
     for names in [
         &["a.example"][..],
         &["b.wild.example"],
+        &["b.demo"],
+        &["B.Demo"],
         &["spiffe://td/ns/a"],
         &["10.0.0.1"],
         &["::1"],
@@ -115,16 +118,17 @@ fn a_server_has_one_of_the_names() {
         &["sent.example"][..],
         &["wild.example"],
         &["a.b.wild.example"],
+        &["demo"],
+        &["a.b.demo"],
         &["spiffe://td/ns/b", "spiffe://td/ns/a/b"],
         &["10.0.0.2"],
     ] {
         let refused = handshake(&server, named(&ca, names)).unwrap_err();
         let expected = format!("and {} was expected", names.join(" or "));
         assert!(refused.contains(&expected), "{refused}");
-        assert!(
-            refused
-                .contains("it is for a.example, *.wild.example, spiffe://td/ns/a, 10.0.0.1, ::1")
-        );
+        assert!(refused.contains(
+            "it is for a.example, *.wild.example, *.demo, spiffe://td/ns/a, 10.0.0.1, ::1"
+        ));
     }
 }
 

@@ -91,7 +91,10 @@ fn the_policy_of_a_metarouter_is_explained_where_a_redisservice_routes() {
 
 /// The hash of a key is the number that it is.
 fn owned(key: &str, failed: &[&str]) -> DestinationShare {
-    let fixture = Fixture::redis();
+    owned_of(&Fixture::redis(), key, failed)
+}
+
+fn owned_of(fixture: &Fixture, key: &str, failed: &[&str]) -> DestinationShare {
     let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: cache}\n\
                 spec: {host: cache.shop, trafficPolicy: {outlierDetection: {}, loadBalancer: \
                 {consistentHash: {maglev: {tableSize: 11}}}}}\n";
@@ -129,6 +132,26 @@ fn the_endpoint_of_a_key_is_explained() {
     let all = ["10.0.0.1:6379", "10.0.0.2:6379"];
     assert_eq!(endpoint("3", &all), None);
     assert_eq!(owned("none", &[]).key, None);
+}
+
+/// A table hangs on the order of its endpoints: a proxy is sent them locality by locality.
+#[test]
+fn the_endpoint_of_a_key_is_that_of_a_proxy_in_whatever_order_endpoints_are_written() {
+    let owners = |order: [usize; 4]| {
+        let fixture = Fixture::redis();
+        let endpoints = order.map(|n| format!("{{address: 10.0.0.{n}, locality: r/z{}}}", n % 2));
+        let written = "{address: 10.0.0.1}, {address: 10.0.0.2}";
+        fixture.edit("service.yaml", written, &endpoints.join(", "));
+        let keys = 0..11;
+        keys.map(|key| {
+            owned_of(&fixture, &key.to_string(), &[])
+                .key
+                .unwrap()
+                .endpoint
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(owners([1, 2, 3, 4]), owners([2, 4, 1, 3]));
 }
 
 #[test]
