@@ -10,6 +10,7 @@
 
 mod accept;
 mod admission;
+mod clients;
 mod delta;
 mod identity;
 mod node;
@@ -28,6 +29,9 @@ pub use admission::{Admission, Admitted, Arrival, Refused, Token};
 pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
 pub use node::{NamespacedName, Node, NotNamespaced};
 pub use published::Published;
+#[cfg(test)]
+pub(crate) use clients::fake::FakeProxy;
+pub use clients::{ClientSnapshot, Clients, Held};
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};
 pub use serve::Server;

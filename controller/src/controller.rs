@@ -23,7 +23,7 @@ mod pipeline;
 pub use cluster::{Cluster, ClusterRef};
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::KubernetesController;
-use pipeline::Pipeline;
+pub(crate) use pipeline::Pipeline;
 
 /// Manifests in, resources out.
 pub struct Controller {

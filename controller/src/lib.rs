@@ -11,6 +11,8 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 mod index;
+#[cfg(feature = "kubernetes")]
+pub mod leader;
 mod manifest;
 mod model;
 mod places;
@@ -20,6 +22,8 @@ mod schema;
 #[cfg(feature = "kubernetes")]
 pub mod serving;
 mod source;
+#[cfg(feature = "kubernetes")]
+mod status;
 mod translate;
 mod yaml;
 

@@ -1,6 +1,6 @@
 //! What the objects mean together, in plain types: servers, their rules in order, and clusters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,8 @@ pub(crate) struct Server {
     pub(crate) policy: ServerPolicy,
     /// In the order in which they are tried.
     pub(crate) rules: Vec<Rule>,
+    /// The objects that act on it, with rules of their own or without.
+    pub(crate) attached: BTreeSet<ObjectRef>,
 }
 
 impl Server {

@@ -21,6 +21,8 @@ pub(crate) struct Resolution {
     pub(crate) model: Model,
     pub(crate) objects: Objects,
     pub(crate) findings: Vec<Diagnostic>,
+    /// Findings on the newest versions that are left out of these, since they follow from what is said there.
+    pub(crate) consequences: Vec<Diagnostic>,
 }
 
 /// Builds the model, replacing what is to blame for an error until there is nothing to replace.
@@ -54,6 +56,7 @@ pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
         model: settled.model,
         objects: settled.objects,
         findings,
+        consequences: settled.consequences,
     }
 }
 
@@ -62,6 +65,7 @@ struct Settled {
     model: Model,
     objects: Objects,
     told: Vec<Diagnostic>,
+    consequences: Vec<Diagnostic>,
     /// What was taken away, is kept, and pushes out what is there now.
     in_the_way: BTreeSet<ObjectRef>,
     /// How many errors remain.
@@ -100,7 +104,7 @@ fn settle(
         };
         match &mut said {
             None => said = Some(told(index.refused(), &findings, &fallbacks)),
-            Some(said) => {
+            Some((said, _)) => {
                 let untold = pairs()
                     .filter(|(finding, f)| !told_of.contains(&f.id) && !pass.is_said(finding, f));
                 said.extend(untold.map(|(finding, f)| f.explain(finding.diagnostic.clone())));
@@ -116,10 +120,12 @@ fn settle(
         // Each pass moves at least one object to its last good version, or more of it, or out.
         let is_given_up = |fallback: &Fallback| matches!(fallback.outcome, Outcome::GivenUp);
         if passes_left == 0 || pairs().all(|(_, fallback)| is_given_up(fallback)) {
+            let (told, consequences) = said.unwrap_or_default();
             return Settled {
                 model,
                 objects,
-                told: said.unwrap_or_default(),
+                told,
+                consequences,
                 in_the_way,
                 errors: findings.iter().filter(|f| f.diagnostic.is_error()).count(),
             };
@@ -132,12 +138,13 @@ fn settle(
     }
 }
 
-/// The findings that are the user's doing, with what becomes of other objects because of them.
+/// The findings that are the user's doing, with what becomes of other objects because of them; and what follows from
+/// them.
 fn told(
     mut refused: Refused,
     findings: &[Finding],
     fallbacks: &[Option<Fallback>],
-) -> Vec<Diagnostic> {
+) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let with_other = findings.iter().zip(fallbacks).map(|(finding, fallback)| {
         let object = finding.diagnostic.object.as_ref();
         let other = fallback.as_ref().filter(|f| object != Some(&f.id));
@@ -146,13 +153,15 @@ fn told(
     let with_other: Vec<_> = with_other.collect();
     let others = with_other.iter().filter_map(|(_, other)| *other);
     refused.kinds.extend(others.map(|other| other.id.kind));
-    with_other
-        .into_iter()
-        .filter_map(|(finding, other)| match other {
-            Some(other) => Some(other.explain(finding.clone())),
-            None => (!follows(finding.code, &refused)).then(|| finding.clone()),
-        })
-        .collect()
+    let (mut told, mut consequences) = (vec![], vec![]);
+    for (finding, other) in with_other {
+        match other {
+            Some(other) => told.push(other.explain(finding.clone())),
+            None if follows(finding.code, &refused) => consequences.push(finding.clone()),
+            None => told.push(finding.clone()),
+        }
+    }
+    (told, consequences)
 }
 
 /// Whether a finding of this kind may be there only because objects of these kinds were refused.

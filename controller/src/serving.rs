@@ -19,6 +19,7 @@ use tracing::info;
 
 use crate::ads::{Published, Resources, Server, Tokens, encrypted};
 use crate::authority::{self, Keeper, Namespaces, ServerSettings};
+use crate::leader::{Candidate, LeaseName};
 use crate::manifest::parse_duration;
 use crate::source::kubernetes::client;
 
@@ -47,7 +48,7 @@ pub struct Serving {
     #[arg(long, value_name = "AUDIENCE", default_value = "meltemi")]
     pub token_audience: String,
 
-    /// The controller's own namespace, where the Secret of its authority is; unless told that of its pod, or
+    /// The controller's own namespace, where its Lease and the Secret of its authority are; unless told that of its pod, or
     /// `meltemi-system`.
     #[arg(long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
@@ -168,6 +169,15 @@ impl Serving {
         Keeper::start(client, settings, (is_leader, namespaces))
     }
 
+    /// The Lease of this name in the controller's own namespace.
+    #[must_use]
+    pub fn lease(&self, name: String) -> LeaseName {
+        LeaseName {
+            namespace: self.own_namespace(),
+            name,
+        }
+    }
+
     fn own_namespace(&self) -> String {
         let of_pod = || {
             let text = fs::read_to_string(NAMESPACE_OF_POD).ok()?;
@@ -203,16 +213,19 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// With a kubeconfig as its current context says, without one as a pod does. All its replicas may write: what they
-    /// write names the version that it replaces.
+    /// With a kubeconfig as its current context says, without one as a pod does. Of its replicas the one writes that holds
+    /// the Lease; this one stands for it.
     ///
     /// # Errors
     /// When the configuration cannot be read, or is none.
-    pub async fn led_by_all(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
-        // That nobody sends is a state, too: it stays so.
-        let (_, is_leader) = watch::channel(true);
+    pub async fn standing(
+        kubeconfig: Option<&Path>,
+        lease: &LeaseName,
+    ) -> anyhow::Result<(Self, Candidate)> {
         let client = client(kubeconfig, None).await?;
-        Ok(Self { client, is_leader })
+        let candidate = Candidate::stand(client.clone(), lease);
+        let is_leader = candidate.leadership().flag();
+        Ok((Self { client, is_leader }, candidate))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meltemi_proto::envoy::service::discovery::v3 as proto;
 
+use super::clients::{Held, Stream};
 use super::rejection::{Refusal, Refused, Rejection};
 use super::{Resource, Resources, empty_is_wildcard, rank, resent_with};
 
@@ -118,7 +119,48 @@ impl DeltaStream {
     }
 }
 
+impl Stream for DeltaStream {
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn each(&self, type_url: &str, seen: &mut dyn FnMut(&str, Held)) {
+        let key = (rank(type_url), type_url.to_owned());
+        let told = self.types.get(&key).into_iter();
+        for (subscription, (name, told)) in told.flat_map(|s| s.told.iter().map(move |t| (s, t))) {
+            if let Told::Version(version) = told {
+                seen(name, subscription.held(name, version));
+            }
+        }
+    }
+
+    fn type_urls(&self) -> Vec<String> {
+        self.types.keys().map(|(_, type_url)| type_url.clone()).collect()
+    }
+}
+
 impl Subscription {
+    /// What became of the version that the client was told of last.
+    fn held(&self, name: &str, version: &Arc<str>) -> Held {
+        let version = Some(version.clone());
+        let in_flight = self.in_flight.as_ref();
+        let is_sent = in_flight.is_some_and(|in_flight| in_flight.sent.contains_key(name));
+        match self.refused.get(name) == version.as_ref() {
+            true => Held {
+                refused: version,
+                ..Held::default()
+            },
+            false if is_sent => Held {
+                sent: version,
+                ..Held::default()
+            },
+            false => Held {
+                acknowledged: version,
+                ..Held::default()
+            },
+        }
+    }
+
     fn subscribe(&mut self, name: String, first: bool) {
         if name == WILDCARD {
             self.wildcard = true;

@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::admission::{Admission, Admitted, admit};
+use super::clients::{self, Clients, Slot};
 use super::delta::DeltaStream;
 use super::identity::{Identity, Mismatch, may_be};
 use super::node::Node;
@@ -54,6 +55,7 @@ const CONNECTION_WINDOW: u32 = 128 << 10;
 pub struct Server {
     resources: watch::Receiver<Option<Arc<Published>>>,
     rejections: mpsc::Sender<Rejection>,
+    clients: Clients,
     /// Nobody else can read what is sent.
     is_private: bool,
     /// None: nobody is asked who they are.
@@ -69,6 +71,7 @@ impl Server {
         Self {
             resources,
             rejections,
+            clients: Clients::default(),
             is_private: false,
             admission: None,
         }
@@ -81,6 +84,11 @@ impl Server {
             admission: Some(admission),
             ..self
         }
+    }
+
+    /// Who is connected, while it serves.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// The connections that it will serve can be read by nobody else: secrets, which otherwise count
@@ -146,7 +154,7 @@ impl Service {
         let (responses, outgoing) = mpsc::channel(RESPONSES);
         let last = responses.clone();
         let stream = ClientStream::<S> {
-            state: S::default(),
+            slot: self.server.clients.enter(),
             identity: admitted.as_ref().map(|it| it.identity.clone()),
             node: None,
             view: View::default(),
@@ -201,7 +209,7 @@ impl AggregatedDiscoveryService for Service {
 }
 
 /// What both variants of the protocol have in common.
-trait Protocol: Default + Send + 'static {
+trait Protocol: clients::Stream + Default + 'static {
     type Request: Send + 'static;
     type Response: Send + 'static;
 
@@ -269,7 +277,7 @@ impl Protocol for SotwStream {
 
 /// One client's stream.
 struct ClientStream<S: Protocol> {
-    state: S,
+    slot: Slot<S>,
     /// Who it has proven to be, where that is asked.
     identity: Option<Identity>,
     /// Who it says it is, by its first request.
@@ -333,7 +341,9 @@ impl<S: Protocol> ClientStream<S> {
     }
 
     fn request(&mut self, request: S::Request) {
-        for rejection in self.state.request(request) {
+        let rejections = self.slot.state().request(request);
+        self.slot.answered(&rejections);
+        for rejection in rejections {
             warn!(
                 node = rejection.node,
                 type_url = rejection.type_url,
@@ -359,7 +369,8 @@ impl<S: Protocol> ClientStream<S> {
         if !is_due {
             return Ok(());
         }
-        for mut response in self.state.respond(self.view.resources()) {
+        let responses = self.slot.state().respond(self.view.resources());
+        for mut response in responses {
             if !self.is_private && S::withhold_secrets(&mut response) {
                 warn!("secrets are not sent on a connection that others can read");
             }

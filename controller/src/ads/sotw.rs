@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meltemi_proto::envoy::service::discovery::v3 as proto;
 
+use super::clients::{Held, Stream};
 use super::rejection::{Refusal, Refused, Rejection};
 use super::resources::{Resource, digest};
 use super::{Resources, empty_is_wildcard, rank, resent_with};
@@ -75,7 +76,45 @@ impl SotwStream {
     }
 }
 
+impl Stream for SotwStream {
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn each(&self, type_url: &str, seen: &mut dyn FnMut(&str, Held)) {
+        let key = (rank(type_url), type_url.to_owned());
+        let Some(subscription) = self.types.get(&key) else {
+            return;
+        };
+        let last = subscription.last.iter().flat_map(|(_, last)| last);
+        last.for_each(|(name, resource)| seen(name, subscription.held(name, resource)));
+        let refused = subscription.refused.iter();
+        for (name, version) in refused.filter(|(name, _)| !subscription.has_sent(name)) {
+            let refused = Some(version.clone());
+            seen(name, Held { refused, ..Held::default() });
+        }
+    }
+
+    fn type_urls(&self) -> Vec<String> {
+        self.types.keys().map(|(_, type_url)| type_url.clone()).collect()
+    }
+}
+
 impl Subscription {
+    fn has_sent(&self, name: &str) -> bool {
+        self.last.as_ref().is_some_and(|(_, last)| last.contains_key(name))
+    }
+
+    /// What became of the version that the last response held.
+    fn held(&self, name: &str, last: &Resource) -> Held {
+        let good = self.good.get(name).map(|good| &good.version);
+        Held {
+            acknowledged: good.cloned(),
+            sent: (self.in_flight && good != Some(&last.version)).then(|| last.version.clone()),
+            refused: self.refused.get(name).cloned(),
+        }
+    }
+
     fn answers(&self, nonce: &str) -> bool {
         match &self.last {
             // A nonce from before a reconnection means nothing to this stream.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::ads::{Published, Rejection, Server};
+use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
+use meltemi_controller::leader::{Candidate, Leadership};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings,
@@ -54,6 +55,10 @@ struct Arguments {
     /// The namespace whose rules count for every host.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
+
+    /// The Lease, in the controller's own namespace, that the one of several replicas holds that writes.
+    #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
+    lease_name: String,
 }
 
 /// Where objects come from.
@@ -93,9 +98,14 @@ async fn main() -> anyhow::Result<()> {
     let (serving, source) = (arguments.serving, arguments.source);
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
-    let cluster = match source.is_cluster() {
-        true => Some(Kubernetes::led_by_all(source.kubeconfig.as_deref()).await?),
-        false => None,
+    let (cluster, candidate) = match source.is_cluster() {
+        true => {
+            let lease = serving.lease(arguments.lease_name);
+            let kubeconfig = source.kubeconfig.as_deref();
+            let (cluster, candidate) = Kubernetes::standing(kubeconfig, &lease).await?;
+            (Some(cluster), Some(candidate))
+        }
+        false => (None, None),
     };
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
@@ -103,7 +113,9 @@ async fn main() -> anyhow::Result<()> {
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
     let channels = (resources, rejections, events);
-    let first = run(source, settings, channels).await?;
+    let server = Server::new(served.clone(), rejected);
+    let leadership = candidate.as_ref().map(Candidate::leadership);
+    let first = run(source, settings, channels, (server.clients(), leadership)).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -116,10 +128,13 @@ async fn main() -> anyhow::Result<()> {
             error!(%error, "signals cannot be received");
         }
     };
-    let server = Server::new(served.clone(), rejected);
     serving
         .serve((server, served), listener, cluster, stop)
-        .await
+        .await?;
+    if let Some(candidate) = candidate {
+        candidate.resign().await;
+    }
+    Ok(())
 }
 
 /// What a controller publishes, hears and says.
@@ -129,15 +144,17 @@ type Channels = (
     mpsc::Sender<Event>,
 );
 
-/// Starts the controller. What its first load found has been told.
+/// Starts the controller. What its first load found has been told. Of a cluster there is a leadership.
 async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
+    (clients, leadership): (&Clients, Option<Leadership>),
 ) -> anyhow::Result<Report> {
-    if source.is_cluster() {
+    if let Some(leadership) = leadership {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
+        controller.write_status(clients, leadership);
         tokio::spawn(controller.run(resources, rejections, events));
         return Ok(Report::default());
     }

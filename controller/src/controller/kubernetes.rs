@@ -10,10 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use super::{Event, Pipeline};
-use crate::ads::{Published, Rejection};
+use crate::ads::{Clients, Published, Rejection};
+use crate::leader::Leadership;
 use crate::manifest::Kind;
 use crate::schema::Settings;
 use crate::source::kubernetes::{self, Change, KINDS};
+use crate::status::{Ledger, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -28,6 +30,8 @@ pub struct KubernetesController {
     unheard: BTreeSet<Kind>,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
+    ledger: Ledger,
+    client: Client,
 }
 
 impl KubernetesController {
@@ -43,7 +47,15 @@ impl KubernetesController {
             pipeline: Pipeline::new(settings),
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
+            ledger: Ledger::default(),
+            client,
         })
+    }
+
+    /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
+    pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
+        let (client, ledger) = (self.client.clone(), self.ledger.clone());
+        tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -61,6 +73,7 @@ impl KubernetesController {
                     let Some(()) = due else { return };
                     self.is_changed = false;
                     let update = self.pipeline.apply();
+                    self.ledger.resolve(self.pipeline.resolved(&update));
                     resources.send_replace(Some(update.resources));
                     if events.send(Event::Changed(update.report)).await.is_err() {
                         return;
@@ -102,9 +115,20 @@ impl KubernetesController {
     fn take(&mut self, change: Change) {
         let index = &mut self.pipeline.index;
         self.is_changed |= match change {
-            Change::Applied(decoded) => index.put(*decoded),
-            Change::Deleted(id) => index.remove(&id),
-            Change::Listed(kind, listed) => index.replace(kind, listed) | self.heard(kind),
+            Change::Applied(decoded, record) => {
+                let is_new = index.put(*decoded);
+                record.into_iter().for_each(|it| self.ledger.put(*it, is_new));
+                is_new
+            }
+            Change::Deleted(id) => {
+                self.ledger.remove(&id);
+                index.remove(&id)
+            }
+            Change::Listed(kind, listed, records) => {
+                let is_new = index.replace(kind, listed);
+                self.ledger.replace(kind, records, is_new);
+                is_new | self.heard(kind)
+            }
             Change::Unknown(kind) => self.heard(kind),
         };
     }

@@ -1,5 +1,7 @@
 //! From the index to resources, whatever the source.
 
+#[cfg(feature = "kubernetes")]
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
@@ -18,34 +20,40 @@ use crate::model::{self, Cluster, Model, Server};
 use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
+#[cfg(feature = "kubernetes")]
+use crate::status::{self, Resolved};
 use crate::translate::{scopes, secrets_of_cluster, secrets_of_server, translate};
 
-pub(super) struct Pipeline {
-    pub(super) settings: Settings,
-    pub(super) index: Index,
+pub(crate) struct Pipeline {
+    pub(crate) settings: Settings,
+    pub(crate) index: Index,
     /// What is in force.
-    pub(super) model: Model,
-    objects: Objects,
+    pub(super) model: Arc<Model>,
+    objects: Arc<Objects>,
+    /// Findings that nobody is told of by themselves, since they follow from others.
+    consequences: Vec<Diagnostic>,
 }
 
 impl Pipeline {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let objects = Objects::new();
         let (model, _) = model::build(&objects, &settings);
         Self {
             settings,
             index: Index::default(),
-            model,
-            objects,
+            model: Arc::new(model),
+            objects: Arc::new(objects),
+            consequences: vec![],
         }
     }
 
     /// Puts in force what is valid of what the index holds.
-    pub(super) fn apply(&mut self) -> Update {
+    pub(crate) fn apply(&mut self) -> Update {
         let Resolution {
             model,
             objects,
             findings,
+            consequences,
         } = resolve(&self.index, &self.settings);
         self.index.accept(&objects);
         let report = Report {
@@ -58,8 +66,30 @@ impl Pipeline {
             all: Arc::new(all),
             places: Places::new(&objects),
         });
-        (self.model, self.objects) = (model, objects);
+        (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
+        self.consequences = consequences;
         Update { resources, report }
+    }
+
+    /// What came of an update, for the status of objects.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn resolved(&self, update: &Update) -> Resolved {
+        let mut findings = BTreeMap::<_, Vec<_>>::new();
+        for finding in update.report.diagnostics.iter().chain(&self.consequences) {
+            let object = finding.object.as_ref();
+            let Some(object) = object.filter(|id| status::KINDS.contains(&id.kind)) else {
+                continue;
+            };
+            findings.entry(object.clone()).or_default().push(finding.clone());
+        }
+        Resolved {
+            model: self.model.clone(),
+            objects: self.objects.clone(),
+            resources: update.resources.clone(),
+            refused: Arc::new(self.index.refused_of(status::KINDS, &self.objects)),
+            findings: Arc::new(findings),
+            root_namespace: self.settings.root_namespace.as_str().into(),
+        }
     }
 
     /// A proxy's complaint about a resource, as a finding on the object that it was made of.

@@ -1,4 +1,4 @@
-//! `status`, in the shape of the Gateway API: conditions for each Gateway that an object is attached to.
+//! `status`, in the shape of the Gateway API: conditions for each Gateway that an object names. `controller/src/status` writes it.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(super) fn schema() -> Value {
             "protocol": text("The protocol of its requests."),
             "parents": {
                 "type": "array",
-                "description": "For each Gateway that it is attached to.",
+                "description": "For each Gateway that it names; one entry where it names none.",
                 "maxItems": 64,
                 "items": parent(),
             },
@@ -39,7 +39,7 @@ fn parent() -> Value {
         "properties": {
             "parentRef": {
                 "type": "object",
-                "description": "The Gateway; of its servers the one that `sectionName` names.",
+                "description": "The Gateway; without one the service of its host, and of what has no host the root namespace.",
                 "required": ["name"],
                 "properties": {
                     "group": text("Of its kind."),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Document, Index, IndexedFile};
+use super::{Document, Index, IndexedFile, Objects};
 use crate::diagnostic::SourceFile;
 use crate::manifest::{Decoded, Kind, ObjectRef, decode_file};
 use crate::source::Contents;
@@ -48,6 +48,19 @@ impl Index {
     /// Says whether it was there.
     pub(crate) fn remove(&mut self, id: &ObjectRef) -> bool {
         self.files.remove(&id.to_string()).is_some()
+    }
+
+    /// Objects of these kinds whose newest version is not among those in force.
+    pub(crate) fn refused_of(&self, kinds: &[Kind], in_force: &Objects) -> BTreeSet<ObjectRef> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        let refused = documents.filter_map(|document| {
+            let id = document.id.as_ref().filter(|id| kinds.contains(&id.kind))?;
+            let newest = document.object.as_ref();
+            let is_in_force =
+                newest.is_some_and(|it| in_force.get(id).is_some_and(|good| good.is_same(it)));
+            (!is_in_force).then(|| id.clone())
+        });
+        refused.collect()
     }
 
     /// Takes over all objects of a kind. Says whether anything is another than before.

@@ -1,5 +1,6 @@
 //! The servers of all Gateways: what is listened on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::protocols::{self, PortName, Protocols};
@@ -92,6 +93,7 @@ fn make(
         protocol,
         source: object.clone(),
         rules: vec![],
+        attached: BTreeSet::new(),
     })
 }
 

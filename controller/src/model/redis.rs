@@ -114,6 +114,7 @@ impl Rules<'_> {
                     self.decide(&mut server.policy, credentials.as_ref());
                 }
                 server.policy.source = Some(self.object.clone());
+                server.attached.insert(self.object.id.clone());
             }
         }
     }

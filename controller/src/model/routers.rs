@@ -60,6 +60,7 @@ pub(super) fn attach(
         sources::check_principals(object, spec, &named, findings);
         for i in attached {
             if let Some(server) = servers.get_mut(i) {
+                server.attached.insert(object.id.clone());
                 let rules = router.rules(service, server, findings);
                 server.rules.extend(rules);
                 router.treat(service, server, findings);

@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 
 use crate::manifest::{Decoded, Kind, MESH_CONFIG, ObjectRef};
 use crate::schema::Settings;
+use crate::status::Record;
 
 mod client;
 mod list;
 mod object;
-mod resource;
+pub(crate) mod resource;
 mod watch;
 
 pub(crate) use client::client;
@@ -23,10 +24,10 @@ use object::Watched;
 /// What is heard of one kind.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// All there is of it.
-    Listed(Kind, Vec<Decoded>),
+    /// All there is of it; where its status is ours to write, with what that has to know.
+    Listed(Kind, Vec<Decoded>, Vec<Record>),
     /// It is new, or another than before.
-    Applied(Box<Decoded>),
+    Applied(Box<Decoded>, Option<Box<Record>>),
     Deleted(ObjectRef),
     /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
     /// first, each of which is said.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::diagnostic::{Position, SourceFile};
 use crate::manifest::{Decoded, Kind, ObjectRef, decode_tree};
+use crate::status::{self, Record};
 use crate::yaml::{self, Entry, Node};
 
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ impl<'de> Deserialize<'de> for Watched {
         let mut fields = Map::deserialize(deserializer)?;
         let mut meta = ObjectMeta::default();
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.uid = metadata.get("uid").and_then(Value::as_str).map(str::to_owned);
             UNREAD_METADATA.iter().for_each(|unread| {
                 metadata.remove(*unread);
             });
@@ -57,6 +59,15 @@ impl Watched {
             namespace,
             self.meta.name.as_deref().unwrap_or_default(),
         )
+    }
+
+    /// What is kept of it for its status, where that is ours to write.
+    pub(super) fn record(&self, kind: Kind) -> Option<Record> {
+        if !status::KINDS.contains(&kind) {
+            return None;
+        }
+        let uid = self.meta.uid.as_deref().unwrap_or_default();
+        Record::of(self.id(kind), uid, &self.fields)
     }
 
     /// As if it stood in a file by itself, whose name is the object's.

@@ -5,7 +5,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use crate::manifest::Kind;
 
 /// A kind in one of its versions.
-pub(super) fn of(kind: Kind, version: &str) -> ApiResource {
+pub(crate) fn of(kind: Kind, version: &str) -> ApiResource {
     let known = GroupVersionKind::gvk(kind.group(), version, kind.name());
     ApiResource::from_gvk_with_plural(&known, &plural(kind))
 }

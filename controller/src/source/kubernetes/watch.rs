@@ -1,5 +1,6 @@
 //! The watch of one kind, through whatever happens to the API server.
 
+use std::mem::take;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -81,19 +82,26 @@ impl Watch {
         };
         let mut events = watcher::watcher(api, config).boxed();
         let mut backoff = DefaultBackoff::default();
-        let mut listed = vec![];
+        let (mut listed, mut records) = (vec![], vec![]);
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(object)) => listed.push(object.decode(self.kind, resource)),
+                Ok(Event::Init) => {
+                    listed.clear();
+                    records.clear();
+                }
+                Ok(Event::InitApply(object)) => {
+                    records.extend(object.record(self.kind));
+                    listed.push(object.decode(self.kind, resource));
+                }
                 Ok(Event::InitDone) => {
                     debug!(kind = self.kind.name(), objects = listed.len(), "listed");
-                    let listed = std::mem::take(&mut listed);
-                    self.tell(Change::Listed(self.kind, listed)).await?;
+                    let (listed, records) = (take(&mut listed), take(&mut records));
+                    self.tell(Change::Listed(self.kind, listed, records)).await?;
                 }
                 Ok(Event::Apply(object)) => {
+                    let record = object.record(self.kind).map(Box::new);
                     let decoded = object.decode(self.kind, resource);
-                    self.tell(Change::Applied(Box::new(decoded))).await?;
+                    self.tell(Change::Applied(Box::new(decoded), record)).await?;
                 }
                 Ok(Event::Delete(object)) => {
                     self.tell(Change::Deleted(object.id(self.kind))).await?;

@@ -1,0 +1,29 @@
+//! What people see of their objects in the cluster: `status`, written by the replica that leads, and Events.
+//!
+//! ```text
+//! source -> record -+                   proxies -> ads::Clients
+//!                   +-> ledger -> desired <- programmed <-+
+//! pipeline ---------+                |
+//!                                 change -> writer -> API server
+//! ```
+//!
+//! Everything but `writer` and `events` is without I/O and clock.
+
+mod condition;
+mod desired;
+mod events;
+mod expected;
+mod ledger;
+mod parent;
+mod programmed;
+mod rate;
+mod record;
+#[cfg(test)]
+mod story;
+mod term;
+mod verdict;
+mod writer;
+
+pub(crate) use ledger::{Ledger, Resolved};
+pub(crate) use record::{KINDS, Record};
+pub(crate) use writer::Writer;

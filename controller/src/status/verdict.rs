@@ -1,0 +1,120 @@
+//! What the findings on an object come to: whether it is in force, what it lacks, and what is in its way.
+
+use super::condition::{State, Truth};
+use super::ledger::Resolved;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::manifest::ObjectRef;
+
+/// What is said of an object wherever it is attached.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) accepted: State,
+    pub(super) resolved_refs: State,
+    pub(super) conflicted: State,
+}
+
+/// Of more the number is said.
+const MOST_FINDINGS: usize = 8;
+
+impl Verdict {
+    pub(super) fn of(id: &ObjectRef, resolved: &Resolved) -> Self {
+        let findings = resolved.findings.get(id).map_or(&[][..], Vec::as_slice);
+        let errors: Vec<_> = findings.iter().filter(|f| f.is_error()).collect();
+        let is_refused = resolved.refused.contains(id);
+        Self {
+            accepted: match is_refused {
+                true => refused(&errors, resolved.objects.contains_key(id)),
+                false => accepted(findings),
+            },
+            resolved_refs: resolved_refs(findings, is_refused),
+            conflicted: conflicted(findings),
+        }
+    }
+}
+
+fn accepted(findings: &[Diagnostic]) -> State {
+    let notes: Vec<_> = findings.iter().filter(|f| !f.is_error()).collect();
+    let message = match notes.as_slice() {
+        [] => "it is in force".to_owned(),
+        notes => format!("it is in force, but: {}", text(notes)),
+    };
+    State::new(Truth::True, "Accepted", message)
+}
+
+/// `has_earlier`: an earlier version of it is in force.
+fn refused(errors: &[&Diagnostic], has_earlier: bool) -> State {
+    let remains = match has_earlier {
+        true => "its last good version stays in force",
+        false => "nothing of it is in force",
+    };
+    match errors.first() {
+        Some(first) => {
+            let message = format!("{}. Meanwhile {remains}", text(errors));
+            State::new(Truth::False, first.code.as_str(), message)
+        }
+        None => {
+            let message = format!("something that it relies on is refused: see there. Meanwhile {remains}");
+            State::new(Truth::False, "Refused", message)
+        }
+    }
+}
+
+fn resolved_refs(findings: &[Diagnostic], is_refused: bool) -> State {
+    let missing: Vec<_> = findings.iter().filter(|f| is_reference(f.code)).collect();
+    match missing.first() {
+        Some(first) => State::new(Truth::False, first.code.as_str(), text(&missing)),
+        // What it names may not have been looked at.
+        None if is_refused => {
+            let message = "it is refused for another reason, which `Accepted` tells";
+            State::new(Truth::Unknown, "NotAccepted", message)
+        }
+        None => State::new(Truth::True, "ResolvedRefs", "everything that it names is there"),
+    }
+}
+
+fn conflicted(findings: &[Diagnostic]) -> State {
+    let conflicts: Vec<_> = findings.iter().filter(|f| is_conflict(f.code)).collect();
+    match conflicts.first() {
+        Some(first) => State::new(Truth::True, first.code.as_str(), text(&conflicts)),
+        None => State::new(Truth::False, "NoConflicts", "no other object is in its way"),
+    }
+}
+
+/// Whether a finding says that something that is named is not there.
+fn is_reference(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownProtocol
+            | Code::UnknownHost
+            | Code::UnknownPort
+            | Code::UnknownGateway
+            | Code::NoMatchingServer
+            | Code::UnknownSecret
+            | Code::UnknownSubset
+    )
+}
+
+/// Whether it says that two objects want the same.
+fn is_conflict(code: Code) -> bool {
+    matches!(
+        code,
+        Code::DuplicateHost
+            | Code::DuplicateServer
+            | Code::AddressInUse
+            | Code::SecondRedisService
+            | Code::UnexpectedDestination
+            | Code::HiddenRouter
+    )
+}
+
+fn text(findings: &[&Diagnostic]) -> String {
+    let said = findings.iter().take(MOST_FINDINGS).map(|finding| match &finding.remedy {
+        Some(remedy) => format!("{} ({remedy})", finding.message),
+        None => finding.message.clone(),
+    });
+    let said = said.collect::<Vec<_>>().join("; ");
+    match findings.len().checked_sub(MOST_FINDINGS) {
+        Some(more @ 1..) => format!("{said}; and {more} more"),
+        _ => said,
+    }
+}

@@ -1,0 +1,208 @@
+//! What is applied, right and wrong.
+
+pub(crate) const GATEWAY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - name: redis
+    bind: 127.0.0.1
+    port: {number: 0, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+";
+
+/// A MetaRouter that sends everything to its host.
+pub(crate) struct Router {
+    pub(crate) name: &'static str,
+    pub(crate) host: &'static str,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            name: "cache",
+            host: "one.demo",
+        }
+    }
+}
+
+impl Router {
+    pub(crate) fn yaml(&self) -> String {
+        let Self { name, host } = self;
+        format!(
+            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: {name}}}\nspec:\n  \
+             hosts: [{host}]\n  gateways: [edge]\n"
+        )
+    }
+}
+
+/// Passes the schema, and is still wrong.
+pub(crate) struct Wrong {
+    pub(crate) manifest: &'static str,
+    pub(crate) object: &'static str,
+    pub(crate) condition: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) reason: &'static str,
+    /// Of the message.
+    pub(crate) words: &'static [&'static str],
+}
+
+pub(crate) const WRONG: &[Wrong] = &[
+    Wrong {
+        manifest: "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: regex}
+spec:
+  hosts: [one.demo]
+  gateways: [edge]
+  routes:
+  - match: {attributes: {cmd: {regex: '(get'}}}
+    route: [{destination: {host: two.demo}}]
+",
+        object: "metarouter/regex",
+        condition: "Accepted",
+        status: "False",
+        reason: "InvalidRegex",
+        words: &["cmd", "nothing of it is in force"],
+    },
+    Wrong {
+        manifest: "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: subset}
+spec:
+  hosts: [one.demo]
+  gateways: [edge]
+  routes:
+  - route: [{destination: {host: two.demo, subset: canary}}]
+",
+        object: "metarouter/subset",
+        condition: "ResolvedRefs",
+        status: "False",
+        reason: "UnknownSubset",
+        words: &["canary", "two.demo"],
+    },
+    Wrong {
+        manifest: "\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: strange}
+spec:
+  hosts: [strange.demo]
+  ports: [{number: 7000, name: tcp-metaprotocol-strange, protocol: TCP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: protocol}
+spec:
+  hosts: [strange.demo]
+  gateways: [edge]
+",
+        object: "metarouter/protocol",
+        condition: "ResolvedRefs",
+        status: "False",
+        reason: "UnknownPort",
+        words: &["strange.demo", "tcp-metaprotocol"],
+    },
+    Wrong {
+        manifest: "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: gateway}
+spec:
+  hosts: [one.demo]
+  gateways: [eden]
+",
+        object: "metarouter/gateway",
+        condition: "ResolvedRefs",
+        status: "False",
+        reason: "UnknownGateway",
+        words: &["there is no Gateway default/eden", "did you mean `default/edge`"],
+    },
+    Wrong {
+        manifest: "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - name: redis
+    bind: 127.0.0.1
+    port: {number: 0, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+---
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: stranger, namespace: shop}
+spec:
+  hosts: [one.demo]
+  gateways: [default/edge]
+",
+        object: "metarouter/stranger -n shop",
+        condition: "Accepted",
+        status: "False",
+        reason: "NotHostOwner",
+        words: &["one.demo belongs to namespace default", "move the MetaRouter"],
+    },
+    Wrong {
+        manifest: "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisDestination
+metadata: {name: nowhere}
+spec:
+  host: nowhere.demo
+  trafficPolicy: {connectionPool: {redis: {mode: PROXY}}}
+",
+        object: "redisdestination/nowhere",
+        condition: "ResolvedRefs",
+        status: "False",
+        reason: "UnknownHost",
+        words: &["nowhere.demo"],
+    },
+];
+
+/// Each with the kind of its parent.
+pub(crate) const RIGHT: &[(&str, &str, &str)] = &[
+    (
+        "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: ApplicationProtocol
+metadata: {name: cache}
+spec: {protocol: cache, codec: redis}
+",
+        "applicationprotocol/cache",
+        "Namespace",
+    ),
+    (
+        "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisDestination
+metadata: {name: one}
+spec:
+  host: one.demo
+  trafficPolicy: {connectionPool: {redis: {mode: PROXY}}}
+",
+        "redisdestination/one",
+        "ServiceEntry",
+    ),
+    (
+        "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: two}
+spec:
+  host: [two.demo]
+  redis: [{route: {host: one.demo}}]
+",
+        "redisservice/two",
+        "ServiceEntry",
+    ),
+];

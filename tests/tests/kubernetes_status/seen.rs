@@ -1,0 +1,63 @@
+//! Status as kubectl shows it.
+
+use meltemi_tests::kubernetes::ApiServer;
+use meltemi_tests::until;
+use serde_json::Value;
+
+pub(crate) struct Seen<'a>(pub(crate) &'a ApiServer);
+
+impl Seen<'_> {
+    /// `kind/name`, and where it is.
+    pub(crate) fn object(&self, name: &str) -> Value {
+        let mut arguments = vec!["get", "-o", "json"];
+        arguments.extend(name.split(' '));
+        self.0.kubectl(&arguments).json()
+    }
+
+    pub(crate) fn version(&self, name: &str) -> Value {
+        self.object(name)["metadata"]["resourceVersion"].clone()
+    }
+
+    pub(crate) fn status(&self, name: &str) -> Value {
+        self.object(name)["status"].clone()
+    }
+
+    /// One of ours; none where it is not there.
+    pub(crate) fn condition(&self, name: &str, kind: &str) -> Option<Value> {
+        let status = self.status(name);
+        let mut entries = status["parents"].as_array()?.iter();
+        let entry = entries.find(|entry| entry["controllerName"] == "meltemi.io/controller")?;
+        let mut conditions = entry["conditions"].as_array()?.iter();
+        conditions.find(|condition| condition["type"] == kind).cloned()
+    }
+
+    /// As people wait for it.
+    pub(crate) fn waits(&self, name: &str, kind: &str, status: &str) {
+        let path = format!(
+            "--for=jsonpath={{.status.parents[0].conditions[?(@.type==\"{kind}\")].status}}={status}"
+        );
+        let arguments = ["wait", &path, "--timeout=120s", name];
+        let what = format!("{kind} of {name} is {status}: {}", self.status(name));
+        self.0.kubectl(&arguments).expect_success(&what);
+    }
+
+    /// Waits until a condition has this status and reason, and these words in its message.
+    pub(crate) fn has(&self, name: &str, kind: &str, wanted: (&str, &str), words: &[&str]) {
+        let (status, reason) = wanted;
+        until(&format!("{kind} of {name} is {wanted:?}: {}", self.status(name)), || {
+            let condition = self.condition(name, kind)?;
+            (condition["status"] == status && condition["reason"] == reason).then_some(())
+        });
+        let condition = self.condition(name, kind).expect("a condition");
+        let message = condition["message"].as_str().expect("a message");
+        for word in words {
+            assert!(message.contains(word), "{word} in: {message}");
+        }
+    }
+
+    pub(crate) fn patch_status(&self, name: &str, status: &Value) {
+        let patch = serde_json::json!({ "status": status }).to_string();
+        let arguments = ["patch", name, "--subresource=status", "--type=merge", "-p", &patch];
+        self.0.kubectl(&arguments).expect_success("the status is patched");
+    }
+}
