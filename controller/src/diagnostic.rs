@@ -7,10 +7,13 @@ use serde::Serialize;
 use crate::manifest::ObjectRef;
 
 mod code;
+mod field;
 mod remedy;
 mod snippet;
 
 pub use code::Code;
+#[cfg(feature = "kubernetes")]
+pub(crate) use field::FieldPlaces;
 use snippet::Snippet;
 
 /// How much a finding matters.
@@ -58,7 +61,7 @@ impl SourceFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     pub file: String,
-    /// Zero where the whole file is meant.
+    /// Zero where the whole file is meant; without a column it only tells which comes first.
     pub line: u32,
     pub column: u32,
     #[serde(skip)]
@@ -68,9 +71,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of `position` in `file`.
+    /// The place of `position` in `file`; one without a column is that of a field of an object that was never text.
     #[must_use]
     pub fn of(file: &SourceFile, position: Position) -> Self {
+        if position.column == 0 {
+            let field = field::path(&file.text, position);
+            return Self {
+                line: position.line,
+                snippet: field.map(|field| Snippet::new(&field, 0)),
+                ..Self::file(file.name.clone())
+            };
+        }
         Self {
             file: file.name.clone(),
             line: position.line,
@@ -93,11 +104,18 @@ impl Place {
             snippet: None,
         }
     }
+
+    /// The field that it is, where it is one of an object that was never text.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn field(&self) -> Option<&str> {
+        let snippet = self.snippet.as_ref().filter(|_| self.column == 0);
+        snippet.map(|snippet| snippet.text.as_str())
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 {
+        if self.column == 0 {
             return f.write_str(&self.file);
         }
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
@@ -237,8 +255,9 @@ impl Diagnostic {
             .place
             .iter()
             .chain(self.related.iter().map(|r| &r.place));
-        places
-            .map(|p| p.line.max(1).ilog10() as usize + 1)
+        let lines = places.filter(|p| p.column > 0).map(|p| p.line.max(1));
+        lines
+            .map(|line| line.ilog10() as usize + 1)
             .max()
             .unwrap_or(1)
     }
@@ -254,6 +273,9 @@ fn write_place(
     let Some(snippet) = &place.snippet else {
         return Ok(());
     };
+    if place.column == 0 {
+        return write!(f, "\n{:gutter$} | {}", "", snippet.text);
+    }
     let (text, carets) = (&snippet.text, snippet.underline(place.width));
     write!(
         f,

@@ -26,7 +26,9 @@ pub struct Resigned;
 impl Leadership {
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.until.borrow().is_some_and(|until| Instant::now() < until)
+        self.until
+            .borrow()
+            .is_some_and(|until| Instant::now() < until)
     }
 
     /// Waits until it leads.
@@ -34,7 +36,9 @@ impl Leadership {
     /// # Errors
     /// When that will never be.
     pub async fn begun(&mut self) -> Result<(), Resigned> {
-        let begun = self.until.wait_for(|until| until.is_some_and(|until| Instant::now() < until));
+        let begun = self
+            .until
+            .wait_for(|until| until.is_some_and(|until| Instant::now() < until));
         begun.await.map(drop).map_err(|_| Resigned)
     }
 

@@ -21,7 +21,8 @@ pub(crate) struct Resolution {
     pub(crate) model: Model,
     pub(crate) objects: Objects,
     pub(crate) findings: Vec<Diagnostic>,
-    /// Findings on the newest versions that are left out of these, since they follow from what is said there.
+    /// What nobody is told by itself, since it follows from these findings: on objects that do not take effect because of
+    /// others.
     pub(crate) consequences: Vec<Diagnostic>,
 }
 
@@ -104,10 +105,14 @@ fn settle(
         };
         match &mut said {
             None => said = Some(told(index.refused(), &findings, &fallbacks)),
-            Some((said, _)) => {
+            Some((said, consequences)) => {
                 let untold = pairs()
                     .filter(|(finding, f)| !told_of.contains(&f.id) && !pass.is_said(finding, f));
-                said.extend(untold.map(|(finding, f)| f.explain(finding.diagnostic.clone())));
+                for (finding, fallback) in untold {
+                    let explained = fallback.explain(finding.diagnostic.clone());
+                    consequences.extend(fallback.as_its_own(&explained));
+                    said.push(explained);
+                }
             }
         }
         for (finding, fallback) in pairs() {
@@ -156,7 +161,11 @@ fn told(
     let (mut told, mut consequences) = (vec![], vec![]);
     for (finding, other) in with_other {
         match other {
-            Some(other) => told.push(other.explain(finding.clone())),
+            Some(other) => {
+                let explained = other.explain(finding.clone());
+                consequences.extend(other.as_its_own(&explained));
+                told.push(explained);
+            }
             None if follows(finding.code, &refused) => consequences.push(finding.clone()),
             None => told.push(finding.clone()),
         }
@@ -335,6 +344,18 @@ impl Fallback {
             | Code::SecondRedisService => finding,
             _ => finding.remedy("first change what names it, or bring back what was there"),
         }
+    }
+
+    /// A finding on another object as one on this; none where it is one.
+    fn as_its_own(&self, explained: &Diagnostic) -> Option<Diagnostic> {
+        let object = explained
+            .object
+            .as_ref()
+            .filter(|object| **object != self.id)?;
+        let mut own = explained.clone();
+        own.message = format!("{object}: {}", explained.message);
+        own.object = Some(self.id.clone());
+        Some(own)
     }
 }
 

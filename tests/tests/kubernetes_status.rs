@@ -40,23 +40,49 @@ fn what_is_applied_is_accepted_and_programmed_once_a_proxy_has_it() {
     let controller = Controller::start(&account);
     cluster.apply(&Router::default().yaml());
     seen.waits("metarouter/cache", "Accepted", "True");
-    seen.has("metarouter/cache", "Programmed", ("Unknown", "NoProxies"), &["no proxy"]);
-    seen.has("metarouter/cache", "ResolvedRefs", ("True", "ResolvedRefs"), &[]);
-    seen.has("metarouter/cache", "Conflicted", ("False", "NoConflicts"), &[]);
+    seen.has(
+        "metarouter/cache",
+        "Programmed",
+        ("Unknown", "NoProxies"),
+        &["no proxy"],
+    );
+    seen.has(
+        "metarouter/cache",
+        "ResolvedRefs",
+        ("True", "ResolvedRefs"),
+        &[],
+    );
+    seen.has(
+        "metarouter/cache",
+        "Conflicted",
+        ("False", "NoConflicts"),
+        &[],
+    );
     let status = seen.status("metarouter/cache");
     assert_eq!(status["protocol"], "redis");
     let gateway = json!({
         "group": "networking.istio.io", "kind": "Gateway", "namespace": "default", "name": "edge",
     });
     assert_eq!(status["parents"][0]["parentRef"], gateway);
-    assert_eq!(status["parents"][0]["controllerName"], "meltemi.io/controller");
-    assert_eq!(status["parents"][0]["conditions"][0]["observedGeneration"], 1);
+    assert_eq!(
+        status["parents"][0]["controllerName"],
+        "meltemi.io/controller"
+    );
+    assert_eq!(
+        status["parents"][0]["conditions"][0]["observedGeneration"],
+        1
+    );
 
     let proxy = controller.proxy();
     seen.waits("metarouter/cache", "Programmed", "True");
-    let columns = cluster.kubectl(&["get", "metarouter", "cache", "--no-headers"]).stdout();
+    let columns = cluster
+        .kubectl(&["get", "metarouter", "cache", "--no-headers"])
+        .stdout();
     let columns: Vec<_> = columns.split_whitespace().collect();
-    assert_eq!(columns.get(..5), Some(&["cache", "one.demo", "redis", "True", "True"][..]));
+    assert_eq!(
+        columns.get(..5),
+        Some(&["cache", "one.demo", "redis", "True", "True"][..])
+    );
 
     // A proxy that is there again at once, and changes of endpoints, are no news.
     let before = seen.version("metarouter/cache");
@@ -65,13 +91,29 @@ fn what_is_applied_is_accepted_and_programmed_once_a_proxy_has_it() {
     let _ = again.address("default/edge/redis");
     let endpoints = ["127.0.0.1:2", "127.0.0.1:3"].map(|it| it.parse().expect("an address"));
     cluster.apply(&service("one.demo", &endpoints));
-    cluster.apply(&Router { name: "later", ..Router::default() }.yaml());
+    cluster.apply(
+        &Router {
+            name: "later",
+            ..Router::default()
+        }
+        .yaml(),
+    );
     seen.waits("metarouter/later", "Accepted", "True");
     seen.waits("metarouter/later", "Programmed", "True");
     assert_eq!(seen.version("metarouter/cache"), before);
 
+    cluster
+        .kubectl(&["delete", "metarouter", "later"])
+        .expect_success("it is deleted");
+
     // Of another generation the proxies are asked again.
-    cluster.apply(&Router { host: "two.demo", ..Router::default() }.yaml());
+    cluster.apply(
+        &Router {
+            host: "two.demo",
+            ..Router::default()
+        }
+        .yaml(),
+    );
     until("the new generation is programmed", || {
         let condition = seen.condition("metarouter/cache", "Programmed")?;
         (condition["status"] == "True" && condition["observedGeneration"] == 2).then_some(())
@@ -92,22 +134,53 @@ fn what_is_wrong_is_said_with_its_field_and_remedy() {
     seen.waits("metarouter/cache", "Accepted", "True");
 
     // What was in force stays, and that is said.
-    cluster.apply(&Router { host: "three.demo", ..Router::default() }.yaml());
+    cluster.apply(
+        &Router {
+            host: "three.demo",
+            ..Router::default()
+        }
+        .yaml(),
+    );
     seen.waits("metarouter/cache", "Accepted", "False");
-    let words = ["three.demo", "a ServiceEntry defines a host", "last good version stays in force"];
-    seen.has("metarouter/cache", "Accepted", ("False", "UnknownHost"), &words);
-    seen.has("metarouter/cache", "ResolvedRefs", ("False", "UnknownHost"), &words[..2]);
-    seen.has("metarouter/cache", "Programmed", ("False", "NotAccepted"), &[]);
-    let accepted = seen.condition("metarouter/cache", "Accepted").expect("a condition");
+    let words = [
+        "spec.hosts[0]: ",
+        "a ServiceEntry defines a host",
+        "last good version stays in force",
+    ];
+    seen.has(
+        "metarouter/cache",
+        "Accepted",
+        ("False", "UnknownHost"),
+        &words,
+    );
+    seen.has(
+        "metarouter/cache",
+        "ResolvedRefs",
+        ("False", "UnknownHost"),
+        &words[..2],
+    );
+    seen.has(
+        "metarouter/cache",
+        "Programmed",
+        ("False", "NotAccepted"),
+        &[],
+    );
+    let accepted = seen
+        .condition("metarouter/cache", "Accepted")
+        .expect("a condition");
     assert_eq!(accepted["observedGeneration"], 2);
     until("an Event says so", || {
-        let events = cluster.kubectl(&["events", "--for=metarouter.metaprotocol.aeraki.io/cache"]).stdout();
+        let events = cluster
+            .kubectl(&["events", "--for=metarouter.metaprotocol.aeraki.io/cache"])
+            .stdout();
         (events.contains("Warning") && events.contains("UnknownHost")).then_some(())
     });
     cluster.apply(&Router::default().yaml());
     seen.waits("metarouter/cache", "Accepted", "True");
     until("an Event says that it is mended", || {
-        let events = cluster.kubectl(&["events", "--for=metarouter.metaprotocol.aeraki.io/cache"]).stdout();
+        let events = cluster
+            .kubectl(&["events", "--for=metarouter.metaprotocol.aeraki.io/cache"])
+            .stdout();
         (events.contains("Normal") && events.contains("Accepted")).then_some(())
     });
 
@@ -121,7 +194,11 @@ fn what_is_wrong_is_said_with_its_field_and_remedy() {
     for (manifest, object, parent) in objects::RIGHT {
         cluster.apply(manifest);
         seen.waits(object, "Accepted", "True");
-        assert_eq!(seen.status(object)["parents"][0]["parentRef"]["kind"], *parent, "{object}");
+        assert_eq!(
+            seen.status(object)["parents"][0]["parentRef"]["kind"],
+            *parent,
+            "{object}"
+        );
     }
 }
 
@@ -151,14 +228,25 @@ fn entries_of_others_stay_and_ours_come_back() {
     });
     let status = seen.status("metarouter/cache");
     let names = status["parents"].as_array().expect("parents").iter();
-    let names: Vec<_> = names.map(|entry| entry["controllerName"].as_str()).collect();
-    assert_eq!(names, [Some("example.com/other"), Some("meltemi.io/controller")]);
+    let names: Vec<_> = names
+        .map(|entry| entry["controllerName"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [Some("example.com/other"), Some("meltemi.io/controller")]
+    );
     assert_eq!(status["parents"][0], theirs);
 
     // While both write.
     for round in 0..10 {
         let host = ["one.demo", "three.demo"][round % 2];
-        cluster.apply(&Router { host, ..Router::default() }.yaml());
+        cluster.apply(
+            &Router {
+                host,
+                ..Router::default()
+            }
+            .yaml(),
+        );
         let mut theirs = theirs.clone();
         theirs["conditions"][0]["message"] = json!(format!("{round}"));
         let mut parents = seen.status("metarouter/cache")["parents"].clone();
@@ -168,11 +256,17 @@ fn entries_of_others_stay_and_ours_come_back() {
     until("the last one is judged", || {
         let condition = seen.condition("metarouter/cache", "Accepted")?;
         let generation = seen.object("metarouter/cache")["metadata"]["generation"].clone();
-        (condition["status"] == "False" && condition["observedGeneration"] == generation).then_some(())
+        (condition["status"] == "False" && condition["observedGeneration"] == generation)
+            .then_some(())
     });
-    assert_eq!(seen.status("metarouter/cache")["parents"][0]["conditions"][0]["message"], "9");
+    assert_eq!(
+        seen.status("metarouter/cache")["parents"][0]["conditions"][0]["message"],
+        "9"
+    );
     // What is deleted while it is written to is gone, and the next is served.
-    cluster.kubectl(&["delete", "metarouter", "cache"]).expect_success("it is deleted");
+    cluster
+        .kubectl(&["delete", "metarouter", "cache"])
+        .expect_success("it is deleted");
     cluster.apply(&Router::default().yaml());
     seen.waits("metarouter/cache", "Accepted", "True");
     assert!(!controller.process().said().contains("cannot be written"));
@@ -180,7 +274,15 @@ fn entries_of_others_stay_and_ours_come_back() {
 
 /// Whose Lease it is.
 fn leader(cluster: &ApiServer) -> Option<u32> {
-    let lease = cluster.kubectl(&["get", "lease", "meltemi-controller", "-n", "istio-system", "-o", "json"]);
+    let lease = cluster.kubectl(&[
+        "get",
+        "lease",
+        "meltemi-controller",
+        "-n",
+        "istio-system",
+        "-o",
+        "json",
+    ]);
     if !lease.is_success() {
         return None;
     }
@@ -205,7 +307,13 @@ fn one_writes_and_when_it_is_gone_another_one_does() {
 
     // Killed, it cannot give the Lease back: it runs out.
     drop(first);
-    cluster.apply(&Router { host: "three.demo", ..Router::default() }.yaml());
+    cluster.apply(
+        &Router {
+            host: "three.demo",
+            ..Router::default()
+        }
+        .yaml(),
+    );
     seen.waits("metarouter/cache", "Accepted", "False");
     assert_eq!(leader(&cluster), Some(second.process().pid()));
 
@@ -213,13 +321,27 @@ fn one_writes_and_when_it_is_gone_another_one_does() {
     let third = Controller::start(&account);
     second.process().signal("TERM");
     until("the second gives the Lease back", || {
-        second.process().said().contains("the Lease is given back").then_some(())
+        second
+            .process()
+            .said()
+            .contains("the Lease is given back")
+            .then_some(())
     });
     until("the third leads", || {
         (leader(&cluster)? == third.process().pid()).then_some(())
     });
     let before = seen.version("metarouter/cache");
-    cluster.apply(&Router { name: "later", ..Router::default() }.yaml());
+    cluster.apply(
+        &Router {
+            name: "later",
+            ..Router::default()
+        }
+        .yaml(),
+    );
     seen.waits("metarouter/later", "Accepted", "True");
-    assert_eq!(seen.version("metarouter/cache"), before, "who leads is no news");
+    assert_eq!(
+        seen.version("metarouter/cache"),
+        before,
+        "who leads is no news"
+    );
 }

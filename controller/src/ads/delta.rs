@@ -135,7 +135,10 @@ impl Stream for DeltaStream {
     }
 
     fn type_urls(&self) -> Vec<String> {
-        self.types.keys().map(|(_, type_url)| type_url.clone()).collect()
+        self.types
+            .keys()
+            .map(|(_, type_url)| type_url.clone())
+            .collect()
     }
 }
 

@@ -91,18 +91,29 @@ impl Stream for SotwStream {
         let refused = subscription.refused.iter();
         for (name, version) in refused.filter(|(name, _)| !subscription.has_sent(name)) {
             let refused = Some(version.clone());
-            seen(name, Held { refused, ..Held::default() });
+            seen(
+                name,
+                Held {
+                    refused,
+                    ..Held::default()
+                },
+            );
         }
     }
 
     fn type_urls(&self) -> Vec<String> {
-        self.types.keys().map(|(_, type_url)| type_url.clone()).collect()
+        self.types
+            .keys()
+            .map(|(_, type_url)| type_url.clone())
+            .collect()
     }
 }
 
 impl Subscription {
     fn has_sent(&self, name: &str) -> bool {
-        self.last.as_ref().is_some_and(|(_, last)| last.contains_key(name))
+        self.last
+            .as_ref()
+            .is_some_and(|(_, last)| last.contains_key(name))
     }
 
     /// What became of the version that the last response held.

@@ -117,7 +117,9 @@ impl KubernetesController {
         self.is_changed |= match change {
             Change::Applied(decoded, record) => {
                 let is_new = index.put(*decoded);
-                record.into_iter().for_each(|it| self.ledger.put(*it, is_new));
+                record
+                    .into_iter()
+                    .for_each(|it| self.ledger.put(*it, is_new));
                 is_new
             }
             Change::Deleted(id) => {

@@ -30,7 +30,7 @@ pub(crate) struct Pipeline {
     /// What is in force.
     pub(super) model: Arc<Model>,
     objects: Arc<Objects>,
-    /// Findings that nobody is told of by themselves, since they follow from others.
+    /// What follows from findings for other objects.
     consequences: Vec<Diagnostic>,
 }
 
@@ -80,7 +80,10 @@ impl Pipeline {
             let Some(object) = object.filter(|id| status::KINDS.contains(&id.kind)) else {
                 continue;
             };
-            findings.entry(object.clone()).or_default().push(finding.clone());
+            findings
+                .entry(object.clone())
+                .or_default()
+                .push(finding.clone());
         }
         Resolved {
             model: self.model.clone(),

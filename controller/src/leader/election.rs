@@ -105,9 +105,9 @@ impl Election {
         match &self.known {
             Known::Nothing => Ask::Read,
             Known::Absent => Ask::Write(self.claim(None)),
-            Known::Lease { holding, version, .. } if self.is_free(now) => {
-                Ask::Write(self.claim(Some((holding, version))))
-            }
+            Known::Lease {
+                holding, version, ..
+            } if self.is_free(now) => Ask::Write(self.claim(Some((holding, version)))),
             Known::Lease { .. } => Ask::Read,
         }
     }
@@ -115,7 +115,10 @@ impl Election {
     /// Gives the Lease back; none: it is not its own.
     pub(super) fn resign(&mut self) -> Option<Claim> {
         self.until.take()?;
-        let Known::Lease { holding, version, .. } = &self.known else {
+        let Known::Lease {
+            holding, version, ..
+        } = &self.known
+        else {
             return None;
         };
         let claim = self.claim(Some((holding, version)));
@@ -134,7 +137,11 @@ impl Election {
             (Answer::Found(holding, version), _) => {
                 self.found(holding, version, now);
                 self.until = None;
-                let wait = if self.is_free(now) { Duration::ZERO } else { self.duration / 6 };
+                let wait = if self.is_free(now) {
+                    Duration::ZERO
+                } else {
+                    self.duration / 6
+                };
                 self.due = now + wait;
             }
             (Answer::Absent, _) => {

@@ -47,7 +47,12 @@ impl Candidate {
         let (until, told) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
         let identity = identity();
-        info!(identity, namespace = lease.namespace, name = lease.name, "a candidate for the Lease");
+        info!(
+            identity,
+            namespace = lease.namespace,
+            name = lease.name,
+            "a candidate for the Lease"
+        );
         let driver = Driver {
             api: Api::namespaced(client, &lease.namespace),
             lease: lease.clone(),
@@ -147,7 +152,10 @@ impl Driver {
     fn complain(&mut self, error: &str) -> Answer {
         if self.said != error {
             let LeaseName { namespace, name } = &self.lease;
-            warn!(namespace, name, error, "the Lease cannot be asked for: nobody here writes status");
+            warn!(
+                namespace,
+                name, error, "the Lease cannot be asked for: nobody here writes status"
+            );
             error.clone_into(&mut self.said);
         }
         Answer::Failed
@@ -213,7 +221,9 @@ impl Ask {
 }
 
 fn holding(spec: LeaseSpec) -> Holding {
-    let seconds = spec.lease_duration_seconds.and_then(|it| u64::try_from(it).ok());
+    let seconds = spec
+        .lease_duration_seconds
+        .and_then(|it| u64::try_from(it).ok());
     let duration = seconds.map_or(DURATION, Duration::from_secs);
     Holding {
         holder: spec.holder_identity.unwrap_or_default(),

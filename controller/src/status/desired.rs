@@ -55,7 +55,9 @@ impl<'a> Spoken<'a> {
         let mut spoken = HashMap::new();
         for server in &resolved.model.servers {
             for id in &server.attached {
-                spoken.entry(id).or_insert(server.protocol.application.as_str());
+                spoken
+                    .entry(id)
+                    .or_insert(server.protocol.application.as_str());
             }
         }
         Self(spoken)
@@ -110,7 +112,10 @@ fn protocol(judged: &Judged, resolved: &Resolved, spoken: &Spoken<'_>) -> Option
     }
     let host = judged.record.host.as_deref()?;
     let service = resolved.model.services.find(host, &id.namespace)?;
-    let mut protocols = service.ports.iter().filter_map(|port| port.protocol.as_ref());
+    let mut protocols = service
+        .ports
+        .iter()
+        .filter_map(|port| port.protocol.as_ref());
     Some(protocols.next()?.application.clone())
 }
 
@@ -155,7 +160,9 @@ impl DesiredParent {
         let mut write = |kind: Kind, wanted: Option<&Wanted>| {
             let before = of_kind(kind);
             let Some(wanted) = wanted else {
-                return before.cloned().unwrap_or_else(|| self.pending().timed(None, now));
+                return before
+                    .cloned()
+                    .unwrap_or_else(|| self.pending().timed(None, now));
             };
             let condition = wanted.timed(before, now);
             if before.is_none_or(|before| before.status != condition.status) {

@@ -47,7 +47,11 @@ impl Announcer {
             }
         }
         for event in told {
-            if self.waiting.try_send((reference(write, resource), event)).is_err() {
+            if self
+                .waiting
+                .try_send((reference(write, resource), event))
+                .is_err()
+            {
                 debug!(id = %write.record.id, "an Event is left out");
             }
         }
@@ -85,16 +89,20 @@ fn event(transition: &Transition) -> Option<Event> {
     let condition = &transition.to;
     let of = |kind: Kind| condition.kind == kind.as_str();
     let (is_bad, was_bad) = match &condition.status {
-        status if of(Kind::Accepted) || of(Kind::ResolvedRefs) => {
-            (*status == Truth::False, transition.from == Some(Truth::False))
-        }
+        status if of(Kind::Accepted) || of(Kind::ResolvedRefs) => (
+            *status == Truth::False,
+            transition.from == Some(Truth::False),
+        ),
         status if of(Kind::Conflicted) => {
             (*status == Truth::True, transition.from == Some(Truth::True))
         }
         // That it is refused is said already.
         status if of(Kind::Programmed) && condition.reason != "NotAccepted" => {
             let is_good = *status == Truth::True;
-            (*status == Truth::False, is_good && transition.from.is_some())
+            (
+                *status == Truth::False,
+                is_good && transition.from.is_some(),
+            )
         }
         _ => return None,
     };

@@ -125,7 +125,8 @@ impl Expected {
             let own = clusters.filter(|(_, cluster)| cluster.source == place.0);
             let mut item = Item::default();
             for (name, _) in own {
-                item.resources.extend(self.resource(Type::Cluster, &name.to_string(), resolved));
+                item.resources
+                    .extend(self.resource(Type::Cluster, &name.to_string(), resolved));
             }
             item.anchors.clone_from(&item.resources);
             self.items.insert(place, item);
@@ -142,8 +143,10 @@ impl Expected {
         let listener = self.resource(Type::Listener, &name, resolved);
         item.anchors.extend(listener);
         item.resources.extend(listener);
-        item.resources.extend(self.resource(Type::Service, &name, resolved));
-        item.resources.extend(self.resource(Type::Routes, &name, resolved));
+        item.resources
+            .extend(self.resource(Type::Service, &name, resolved));
+        item.resources
+            .extend(self.resource(Type::Routes, &name, resolved));
     }
 
     /// None of one that nobody is sent.

@@ -190,7 +190,11 @@ mod tests {
         assert_eq!(judged(&ledger), Some(1));
         ledger.put(record(2), true);
         ledger.put(record(2), false);
-        assert_eq!(judged(&ledger), Some(1), "a status that is written resolves nothing");
+        assert_eq!(
+            judged(&ledger),
+            Some(1),
+            "a status that is written resolves nothing"
+        );
         ledger.put(record(3), true);
         assert_eq!(judged(&ledger), Some(1));
         ledger.resolve(resolved());

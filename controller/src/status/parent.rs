@@ -32,7 +32,11 @@ impl ParentRef {
 /// namespace: the mesh.
 pub(super) fn parents(record: &Record, resolved: &Resolved) -> Vec<ParentRef> {
     let namespace = &record.id.namespace;
-    let mut gateways: Vec<_> = record.gateways.iter().map(|written| gateway(written, namespace)).collect();
+    let mut gateways: Vec<_> = record
+        .gateways
+        .iter()
+        .map(|written| gateway(written, namespace))
+        .collect();
     if !gateways.is_empty() {
         // Whoever names one twice is attached once; the order is that of the object.
         let mut seen = std::collections::BTreeSet::new();

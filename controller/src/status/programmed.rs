@@ -36,7 +36,10 @@ struct Candidate {
 pub(super) enum Answer {
     Everywhere,
     /// Of several the first by name, so that it does not hang on who is asked first.
-    Refused { what: String, reason: String },
+    Refused {
+        what: String,
+        reason: String,
+    },
     /// A proxy has been sent it, and says nothing.
     Missing,
     NoProxies,
@@ -136,7 +139,10 @@ impl Judge {
                     let Some(&place) = of_type.names.get(name) else {
                         return;
                     };
-                    let is = expected.versions.get(place).map(|version| look(&held, version));
+                    let is = expected
+                        .versions
+                        .get(place)
+                        .map(|version| look(&held, version));
                     let is = is.unwrap_or(Seen::Absent);
                     if let Some(seen) = seen.get_mut(place) {
                         *seen = is;
@@ -148,7 +154,9 @@ impl Judge {
             }
             let reason = |place: &usize| {
                 let (of_type, name) = refused.get(place)?;
-                let reason = client.reason(&of_type.type_url, name).unwrap_or("it does not say why");
+                let reason = client
+                    .reason(&of_type.type_url, name)
+                    .unwrap_or("it does not say why");
                 Some((format!("{} {name}", of_type.kind), reason.to_owned()))
             };
             let is_settled = self.is_settled(client.number, &items, &seen, now);
@@ -157,8 +165,12 @@ impl Judge {
             }
         });
         self.behind.retain(|number, _| here.contains(number));
-        self.candidates.retain(|place, _| expected.items.contains_key(place));
-        let answers = items.iter().zip(tallies).map(|(item, tally)| tally.answer(item));
+        self.candidates
+            .retain(|place, _| expected.items.contains_key(place));
+        let answers = items
+            .iter()
+            .zip(tallies)
+            .map(|(item, tally)| tally.answer(item));
         expected.items.keys().cloned().zip(answers).collect()
     }
 
@@ -212,7 +224,8 @@ impl Tally {
         if !item.concerns(seen) {
             return;
         }
-        self.refused.extend(item.resources.iter().filter_map(reason));
+        self.refused
+            .extend(item.resources.iter().filter_map(reason));
         match item.lacks(seen) {
             true if is_settled => self.missing = true,
             true => self.only_begun = true,
@@ -236,9 +249,11 @@ impl Tally {
 
 fn state(answer: &Answer) -> Option<State> {
     Some(match answer {
-        Answer::Everywhere => {
-            State::new(Truth::True, "Programmed", "every proxy that it concerns has it")
-        }
+        Answer::Everywhere => State::new(
+            Truth::True,
+            "Programmed",
+            "every proxy that it concerns has it",
+        ),
         Answer::Refused { what, reason } => {
             let message = format!("a proxy rejects {what}: {reason}");
             State::new(Truth::False, "RejectedByProxy", message)
@@ -247,9 +262,11 @@ fn state(answer: &Answer) -> Option<State> {
             let message = "a proxy was sent it and has not taken it yet";
             State::new(Truth::False, "NotAcknowledged", message)
         }
-        Answer::NoProxies => {
-            State::new(Truth::Unknown, "NoProxies", "no proxy is connected that it concerns")
-        }
+        Answer::NoProxies => State::new(
+            Truth::Unknown,
+            "NoProxies",
+            "no proxy is connected that it concerns",
+        ),
         Answer::Nowhere => {
             let message = "nothing that proxies are sent hangs on it";
             State::new(Truth::Unknown, "NotUsed", message)

@@ -42,9 +42,15 @@ mod tests {
         let mut rate = Rate::new(10, 3, now);
         let mut taken = |millis| rate.take(now + Duration::from_millis(millis)).is_ok();
         assert_eq!([0, 0, 0, 0].map(&mut taken), [true, true, true, false]);
-        assert_eq!([99, 100, 100, 199, 200].map(&mut taken), [false, true, false, false, true]);
+        assert_eq!(
+            [99, 100, 100, 199, 200].map(&mut taken),
+            [false, true, false, false, true]
+        );
         // However long nothing was taken, it holds no more than the burst.
-        assert_eq!([9000, 9000, 9000, 9000].map(&mut taken), [true, true, true, false]);
+        assert_eq!(
+            [9000, 9000, 9000, 9000].map(&mut taken),
+            [true, true, true, false]
+        );
     }
 
     #[test]

@@ -47,8 +47,11 @@ impl Record {
 
 /// A text, or each of a list.
 fn texts(value: &Value) -> impl Iterator<Item = String> {
-    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-    list.iter().filter_map(|text| Some(text.as_str()?.to_owned()))
+    let list = value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice);
+    list.iter()
+        .filter_map(|text| Some(text.as_str()?.to_owned()))
 }
 
 #[cfg(test)]
@@ -66,7 +69,10 @@ mod tests {
         let id = ObjectRef::new(Kind::MetaRouter, "default", "a");
         let object = object.as_object().expect("an object");
         let record = Record::of(id, "u", object).expect("a record");
-        assert_eq!((record.generation, record.resource_version.as_str()), (7, "12"));
+        assert_eq!(
+            (record.generation, record.resource_version.as_str()),
+            (7, "12")
+        );
         assert_eq!(record.gateways, ["edge", "shop/edge"]);
         assert_eq!(record.host.as_deref(), Some("a.demo"));
         assert_eq!(record.status, Value::Null);

@@ -58,7 +58,10 @@ impl Story {
     pub(super) fn apply(&mut self, manifests: &str) {
         for text in manifests.split("---\n") {
             let name = "f.yaml".to_owned();
-            let file = SourceFile { name, text: text.to_owned() };
+            let file = SourceFile {
+                name,
+                text: text.to_owned(),
+            };
             let mut decoded = decode_file(&Arc::new(file)).pop().expect("a document");
             let id = decoded.id.clone().expect("a name");
             decoded.place.file = id.to_string();
@@ -85,7 +88,9 @@ impl Story {
     fn hold(&mut self, id: ObjectRef, mut object: Map<String, Value>, is_new: bool) {
         let earlier = self.held.get(&id);
         let generation = earlier.map_or(1, |earlier| {
-            let before = earlier["metadata"]["generation"].as_i64().unwrap_or_default();
+            let before = earlier["metadata"]["generation"]
+                .as_i64()
+                .unwrap_or_default();
             before + i64::from(earlier["spec"] != object["spec"])
         });
         let status = earlier.and_then(|earlier| earlier.get("status").cloned());
@@ -108,7 +113,10 @@ impl Story {
 
     /// Somebody else writes a status.
     pub(super) fn set_status(&mut self, id: &ObjectRef, status: Value) {
-        self.held.get_mut(id).expect("it is there").insert("status".to_owned(), status);
+        self.held
+            .get_mut(id)
+            .expect("it is there")
+            .insert("status".to_owned(), status);
         self.touch(id, false);
     }
 
@@ -119,7 +127,9 @@ impl Story {
     /// What the leader would write now.
     pub(super) fn due(&mut self) -> Vec<Write> {
         let text = format!("{:?}", self.now);
-        self.term.turn(&self.ledger, &self.clients, (self.now, &text)).writes
+        self.term
+            .turn(&self.ledger, &self.clients, (self.now, &text))
+            .writes
     }
 
     /// As the API server does; what is written is heard of.
@@ -148,7 +158,10 @@ impl Story {
         object["metadata"]["resourceVersion"] = json!(version);
         object.insert("status".to_owned(), write.patch.clone());
         self.writes.push(id.clone());
-        Outcome::Written { version, status: write.patch.clone() }
+        Outcome::Written {
+            version,
+            status: write.patch.clone(),
+        }
     }
 
     /// Writes what is due, and so on until nothing is.
@@ -187,7 +200,9 @@ impl Story {
     /// `True/Accepted`.
     pub(super) fn says(&self, id: &ObjectRef, kind: &str) -> String {
         let condition = self.condition(id, kind);
-        condition.map_or("nothing".to_owned(), |it| format!("{:?}/{}", it.status, it.reason))
+        condition.map_or("nothing".to_owned(), |it| {
+            format!("{:?}/{}", it.status, it.reason)
+        })
     }
 
     /// A proxy that has everything.

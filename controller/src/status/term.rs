@@ -69,7 +69,10 @@ pub(super) struct Write {
 /// What became of it.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Written { version: String, status: Value },
+    Written {
+        version: String,
+        status: Value,
+    },
     /// The object is another by now, or gone: it will be heard of.
     Outdated,
     Failed,
@@ -184,7 +187,11 @@ impl Term {
             Outcome::Written { version, status } => {
                 self.pauses.remove(&record.id);
                 let over = record.resource_version.clone();
-                let written = Written { over, version, status };
+                let written = Written {
+                    over,
+                    version,
+                    status,
+                };
                 self.written.insert(record.id.clone(), written);
             }
             Outcome::Outdated => {
@@ -199,7 +206,14 @@ impl Term {
         let earlier = self.pauses.get(&record.id).map(|pause| pause.length * 2);
         let length = earlier.unwrap_or(FIRST_PAUSE).min(LONGEST_PAUSE);
         let until = now + length;
-        self.pauses.insert(record.id.clone(), Pause { length, until, version });
+        self.pauses.insert(
+            record.id.clone(),
+            Pause {
+                length,
+                until,
+                version,
+            },
+        );
     }
 }
 
@@ -216,7 +230,10 @@ impl Known {
 
     /// The `Programmed` of a parent, as it is written.
     fn programmed(&mut self, status: &Value, parent: &ParentRef) -> Option<&Condition> {
-        let place = self.programmed.iter().position(|(known, _)| known == parent);
+        let place = self
+            .programmed
+            .iter()
+            .position(|(known, _)| known == parent);
         let place = place.unwrap_or_else(|| {
             let read = written_programmed(status, parent);
             self.programmed.push((parent.clone(), read));

@@ -2,7 +2,7 @@
 
 use super::condition::{State, Truth};
 use super::ledger::Resolved;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::manifest::ObjectRef;
 
 /// What is said of an object wherever it is attached.
@@ -13,6 +13,8 @@ pub(super) struct Verdict {
     pub(super) conflicted: State,
 }
 
+/// Where findings on an object as a whole stand.
+const NAME: &str = "metadata.name";
 /// Of more the number is said.
 const MOST_FINDINGS: usize = 8;
 
@@ -33,10 +35,12 @@ impl Verdict {
 }
 
 fn accepted(findings: &[Diagnostic]) -> State {
-    let notes: Vec<_> = findings.iter().filter(|f| !f.is_error()).collect();
-    let message = match notes.as_slice() {
+    let message = match findings {
         [] => "it is in force".to_owned(),
-        notes => format!("it is in force, but: {}", text(notes)),
+        some => format!(
+            "it is in force, but: {}",
+            text(&some.iter().collect::<Vec<_>>())
+        ),
     };
     State::new(Truth::True, "Accepted", message)
 }
@@ -53,7 +57,8 @@ fn refused(errors: &[&Diagnostic], has_earlier: bool) -> State {
             State::new(Truth::False, first.code.as_str(), message)
         }
         None => {
-            let message = format!("something that it relies on is refused: see there. Meanwhile {remains}");
+            let message =
+                format!("something that it relies on is refused: see there. Meanwhile {remains}");
             State::new(Truth::False, "Refused", message)
         }
     }
@@ -68,7 +73,11 @@ fn resolved_refs(findings: &[Diagnostic], is_refused: bool) -> State {
             let message = "it is refused for another reason, which `Accepted` tells";
             State::new(Truth::Unknown, "NotAccepted", message)
         }
-        None => State::new(Truth::True, "ResolvedRefs", "everything that it names is there"),
+        None => State::new(
+            Truth::True,
+            "ResolvedRefs",
+            "everything that it names is there",
+        ),
     }
 }
 
@@ -108,13 +117,27 @@ fn is_conflict(code: Code) -> bool {
 }
 
 fn text(findings: &[&Diagnostic]) -> String {
-    let said = findings.iter().take(MOST_FINDINGS).map(|finding| match &finding.remedy {
-        Some(remedy) => format!("{} ({remedy})", finding.message),
-        None => finding.message.clone(),
-    });
-    let said = said.collect::<Vec<_>>().join("; ");
+    let said: Vec<_> = findings
+        .iter()
+        .take(MOST_FINDINGS)
+        .map(|finding| line(finding))
+        .collect();
+    let said = said.join("; ");
     match findings.len().checked_sub(MOST_FINDINGS) {
         Some(more @ 1..) => format!("{said}; and {more} more"),
         _ => said,
     }
+}
+
+/// With its field, where it is one of the object that the finding is about.
+fn line(finding: &Diagnostic) -> String {
+    let object = finding.object.as_ref().map(ToString::to_string);
+    let place = finding
+        .place
+        .as_ref()
+        .filter(|place| Some(&place.file) == object.as_ref());
+    let field = place.and_then(Place::field).filter(|field| *field != NAME);
+    let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
+    let remedy = finding.remedy.as_ref().map(|remedy| format!(" ({remedy})"));
+    format!("{field}{}{}", finding.message, remedy.unwrap_or_default())
 }

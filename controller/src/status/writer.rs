@@ -107,7 +107,10 @@ impl Writer {
 
     async fn write(&self, write: &Write) -> Outcome {
         let id = &write.record.id;
-        let resource = resource::of(id.kind, id.kind.versions().first().copied().unwrap_or_default());
+        let resource = resource::of(
+            id.kind,
+            id.kind.versions().first().copied().unwrap_or_default(),
+        );
         let api: Api<DynamicObject> = match id.kind.is_namespaced() {
             true => Api::namespaced_with(self.client.clone(), &id.namespace, &resource),
             false => Api::all_with(self.client.clone(), &resource),

@@ -65,7 +65,12 @@ spec:
         condition: "Accepted",
         status: "False",
         reason: "InvalidRegex",
-        words: &["cmd", "nothing of it is in force"],
+        words: &[
+            "spec.routes[0].match",
+            ".cmd",
+            "`(get` is no regular expression",
+            "nothing of it is in force",
+        ],
     },
     Wrong {
         manifest: "\
@@ -82,7 +87,7 @@ spec:
         condition: "ResolvedRefs",
         status: "False",
         reason: "UnknownSubset",
-        words: &["canary", "two.demo"],
+        words: &["spec.routes[0].route[0].destination", "canary", "two.demo"],
     },
     Wrong {
         manifest: "\
@@ -121,7 +126,10 @@ spec:
         condition: "ResolvedRefs",
         status: "False",
         reason: "UnknownGateway",
-        words: &["there is no Gateway default/eden", "did you mean `default/edge`"],
+        words: &[
+            "there is no Gateway default/eden",
+            "did you mean `default/edge`",
+        ],
     },
     Wrong {
         manifest: "\
@@ -150,7 +158,10 @@ spec:
         condition: "Accepted",
         status: "False",
         reason: "NotHostOwner",
-        words: &["one.demo belongs to namespace default", "move the MetaRouter"],
+        words: &[
+            "one.demo belongs to namespace default",
+            "move the MetaRouter",
+        ],
     },
     Wrong {
         manifest: "\

@@ -28,7 +28,9 @@ impl Seen<'_> {
         let mut entries = status["parents"].as_array()?.iter();
         let entry = entries.find(|entry| entry["controllerName"] == "meltemi.io/controller")?;
         let mut conditions = entry["conditions"].as_array()?.iter();
-        conditions.find(|condition| condition["type"] == kind).cloned()
+        conditions
+            .find(|condition| condition["type"] == kind)
+            .cloned()
     }
 
     /// As people wait for it.
@@ -44,10 +46,13 @@ impl Seen<'_> {
     /// Waits until a condition has this status and reason, and these words in its message.
     pub(crate) fn has(&self, name: &str, kind: &str, wanted: (&str, &str), words: &[&str]) {
         let (status, reason) = wanted;
-        until(&format!("{kind} of {name} is {wanted:?}: {}", self.status(name)), || {
-            let condition = self.condition(name, kind)?;
-            (condition["status"] == status && condition["reason"] == reason).then_some(())
-        });
+        until(
+            &format!("{kind} of {name} is {wanted:?}: {}", self.status(name)),
+            || {
+                let condition = self.condition(name, kind)?;
+                (condition["status"] == status && condition["reason"] == reason).then_some(())
+            },
+        );
         let condition = self.condition(name, kind).expect("a condition");
         let message = condition["message"].as_str().expect("a message");
         for word in words {
@@ -57,7 +62,16 @@ impl Seen<'_> {
 
     pub(crate) fn patch_status(&self, name: &str, status: &Value) {
         let patch = serde_json::json!({ "status": status }).to_string();
-        let arguments = ["patch", name, "--subresource=status", "--type=merge", "-p", &patch];
-        self.0.kubectl(&arguments).expect_success("the status is patched");
+        let arguments = [
+            "patch",
+            name,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        self.0
+            .kubectl(&arguments)
+            .expect_success("the status is patched");
     }
 }

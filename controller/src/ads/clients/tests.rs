@@ -25,7 +25,11 @@ fn held(clients: &Clients, name: &str) -> Option<[Option<String>; 3]> {
     let key = (Cluster::type_url(), name.to_owned());
     let held = snapshot.first()?.resources.get(&key)?;
     let text = |version: &Option<Arc<str>>| version.as_ref().map(ToString::to_string);
-    Some([text(&held.acknowledged), text(&held.sent), text(&held.refused)])
+    Some([
+        text(&held.acknowledged),
+        text(&held.sent),
+        text(&held.refused),
+    ])
 }
 
 #[test]
@@ -44,8 +48,13 @@ fn a_delta_client_has_what_it_acknowledged() {
     let snapshot = clients.snapshot();
     assert_eq!(snapshot[0].node, "node");
     let rejections = snapshot[0].rejections.iter();
-    let rejections: Vec<_> = rejections.map(|it| (it.name.as_str(), &*it.version, it.reason.as_str())).collect();
-    assert_eq!(rejections, [("two", two.as_str(), "two: not as it likes it")]);
+    let rejections: Vec<_> = rejections
+        .map(|it| (it.name.as_str(), &*it.version, it.reason.as_str()))
+        .collect();
+    assert_eq!(
+        rejections,
+        [("two", two.as_str(), "two: not as it likes it")]
+    );
 
     // Another version is another matter.
     let other = cluster(&mut resources, "two", 2);
@@ -80,7 +89,10 @@ fn a_client_of_the_state_of_the_world_has_what_it_acknowledged() {
     assert_eq!(held(&clients, "a"), Some([Some(a.clone()), None, None]));
     let other = cluster(&mut resources, "a", 2);
     let nonce = slot.state().respond(&resources).remove(0).nonce;
-    assert_eq!(held(&clients, "a"), Some([Some(a.clone()), Some(other.clone()), None]));
+    assert_eq!(
+        held(&clients, "a"),
+        Some([Some(a.clone()), Some(other.clone()), None])
+    );
     request(&nonce, Some("a: no"));
     assert_eq!(held(&clients, "a"), Some([Some(a), None, Some(other)]));
     assert_eq!(clients.snapshot()[0].rejections[0].reason, "a: no");

@@ -51,8 +51,15 @@ struct Member {
 }
 
 enum Message {
-    There { asked: Instant, ask: Ask },
-    Back { asked: Instant, ask: Ask, answer: Answer },
+    There {
+        asked: Instant,
+        ask: Ask,
+    },
+    Back {
+        asked: Instant,
+        ask: Ask,
+        answer: Answer,
+    },
 }
 
 struct World {
@@ -130,7 +137,8 @@ impl World {
         self.members[who].waits_for = Some(self.sent);
         if self.members[who].cut_off == 0 {
             let key = (self.tick + self.slow.0, self.sent);
-            self.messages.insert(key, (who, Message::There { asked, ask }));
+            self.messages
+                .insert(key, (who, Message::There { asked, ask }));
         }
     }
 
@@ -157,9 +165,14 @@ impl World {
             let member = &mut self.members[who];
             let patience = member.election.patience();
             // Nothing is due before the answer but that it does not come.
-            if member.stopped == 0 && member.waits_for.is_some() && now >= member.election.due() + patience {
+            if member.stopped == 0
+                && member.waits_for.is_some()
+                && now >= member.election.due() + patience
+            {
                 member.waits_for = None;
-                member.election.answered(&Ask::Read, Answer::Failed, now, now);
+                member
+                    .election
+                    .answered(&Ask::Read, Answer::Failed, now, now);
             }
         }
     }
@@ -176,12 +189,14 @@ impl World {
                     let answer = self.served(&ask);
                     let back = Message::Back { asked, ask, answer };
                     if self.members[who].cut_off == 0 {
-                        self.messages.insert((self.tick + self.slow.1, number), (who, back));
+                        self.messages
+                            .insert((self.tick + self.slow.1, number), (who, back));
                     }
                 }
                 // Who stands still finds it when it goes on.
                 Message::Back { .. } if self.members[who].stopped > 0 => {
-                    self.messages.insert((self.tick + 1, number), (who, message));
+                    self.messages
+                        .insert((self.tick + 1, number), (who, message));
                 }
                 Message::Back { asked, ask, answer } => {
                     let now = self.clock(who);
@@ -217,7 +232,8 @@ impl World {
 
     fn leaders(&self) -> Vec<usize> {
         let all = 0..self.members.len();
-        all.filter(|&who| self.members[who].election.leads(self.clock(who))).collect()
+        all.filter(|&who| self.members[who].election.leads(self.clock(who)))
+            .collect()
     }
 }
 

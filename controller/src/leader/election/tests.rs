@@ -35,7 +35,10 @@ impl Story {
     }
 
     fn due_in(&self) -> u64 {
-        self.election.due().saturating_duration_since(self.now).as_secs()
+        self.election
+            .due()
+            .saturating_duration_since(self.now)
+            .as_secs()
     }
 }
 
@@ -73,7 +76,10 @@ fn the_first_makes_the_lease_and_renews_it_at_a_third() {
     story.at(14);
     assert!(story.leads());
     story.at(15);
-    assert!(!story.leads(), "nothing was heard for two thirds of the lease");
+    assert!(
+        !story.leads(),
+        "nothing was heard for two thirds of the lease"
+    );
 }
 
 #[test]
@@ -102,14 +108,22 @@ fn a_lease_that_was_given_back_is_free_at_once() {
     assert_eq!(story.at(0), write("a", 4, true, Some("7")));
     story.hears(Answer::Written("8".into()));
     let back = story.election.resign().expect("it held it");
-    assert_eq!((back.holding.holder.as_str(), back.over.as_deref()), ("", Some("8")));
+    assert_eq!(
+        (back.holding.holder.as_str(), back.over.as_deref()),
+        ("", Some("8"))
+    );
     assert!(!story.leads());
     assert_eq!(story.election.resign(), None);
 }
 
 #[test]
 fn who_cannot_renew_steps_down() {
-    for answer in [Answer::Failed, Answer::Conflict, Answer::Absent, found("b", "2")] {
+    for answer in [
+        Answer::Failed,
+        Answer::Conflict,
+        Answer::Absent,
+        found("b", "2"),
+    ] {
         let mut story = Story::new();
         story.hears(Answer::Absent);
         story.hears(Answer::Written("1".into()));
@@ -144,7 +158,9 @@ fn an_answer_counts_from_when_it_was_asked_for() {
     let ask = story.at(0);
     let asked = story.now;
     story.at(11);
-    story.election.answered(&ask, Answer::Written("1".into()), asked, story.now);
+    story
+        .election
+        .answered(&ask, Answer::Written("1".into()), asked, story.now);
     assert!(!story.leads());
     assert_eq!(story.due_in(), 0);
 }

@@ -9,7 +9,7 @@ use kube::core::{ApiResource, DynamicResourceScope};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
-use crate::diagnostic::{Position, SourceFile};
+use crate::diagnostic::{FieldPlaces, Position, SourceFile};
 use crate::manifest::{Decoded, Kind, ObjectRef, decode_tree};
 use crate::status::{self, Record};
 use crate::yaml::{self, Entry, Node};
@@ -30,7 +30,10 @@ impl<'de> Deserialize<'de> for Watched {
         let mut fields = Map::deserialize(deserializer)?;
         let mut meta = ObjectMeta::default();
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-            meta.uid = metadata.get("uid").and_then(Value::as_str).map(str::to_owned);
+            meta.uid = metadata
+                .get("uid")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
             UNREAD_METADATA.iter().for_each(|unread| {
                 metadata.remove(*unread);
             });
@@ -83,13 +86,20 @@ impl Watched {
         if kind != Kind::Pod {
             self.fields.remove("status");
         }
-        let file = SourceFile {
-            name: self.id(kind).to_string(),
-            text: String::new(),
-        };
-        let tree = node(Value::Object(self.fields));
-        decode_tree(&Arc::new(file), &tree)
+        let name = self.id(kind).to_string();
+        let mut places = is_written_by_people(kind).then(FieldPlaces::default);
+        let tree = node(Value::Object(self.fields), Position::default(), &mut places);
+        let text = places.map(FieldPlaces::into_text).unwrap_or_default();
+        decode_tree(&Arc::new(SourceFile { name, text }), &tree)
     }
+}
+
+/// Of others there are many, and nothing to be found wrong.
+const fn is_written_by_people(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service
+    )
 }
 
 impl Resource for Watched {
@@ -121,9 +131,8 @@ impl Resource for Watched {
     }
 }
 
-/// The tree that the same text in a file would be; nothing of it has a place.
-fn node(value: Value) -> Node {
-    let at = Position::default();
+/// The tree that the same text in a file would be; the places are those of fields.
+fn node(value: Value, at: Position, places: &mut Option<FieldPlaces>) -> Node {
     let value = match value {
         Value::Null => yaml::Value::Null,
         Value::Bool(value) => yaml::Value::Bool(value),
@@ -132,12 +141,18 @@ fn node(value: Value) -> Node {
             None => yaml::Value::Float(number.as_f64().unwrap_or(f64::MAX)),
         },
         Value::String(text) => yaml::Value::String(text),
-        Value::Array(items) => yaml::Value::List(items.into_iter().map(node).collect()),
+        Value::Array(items) => {
+            let items = items.into_iter().enumerate().map(|(number, item)| {
+                let at = places.as_mut().map_or(at, |places| places.item(at, number));
+                node(item, at, places)
+            });
+            yaml::Value::List(items.collect())
+        }
         Value::Object(fields) => {
-            let entries = fields.into_iter().map(|(key, value)| Entry {
-                key,
-                at,
-                value: node(value),
+            let entries = fields.into_iter().map(|(key, value)| {
+                let at = places.as_mut().map_or(at, |places| places.field(at, &key));
+                let value = node(value, at, places);
+                Entry { key, at, value }
             });
             yaml::Value::Map(entries.collect())
         }

@@ -96,12 +96,14 @@ impl Watch {
                 Ok(Event::InitDone) => {
                     debug!(kind = self.kind.name(), objects = listed.len(), "listed");
                     let (listed, records) = (take(&mut listed), take(&mut records));
-                    self.tell(Change::Listed(self.kind, listed, records)).await?;
+                    self.tell(Change::Listed(self.kind, listed, records))
+                        .await?;
                 }
                 Ok(Event::Apply(object)) => {
                     let record = object.record(self.kind).map(Box::new);
                     let decoded = object.decode(self.kind, resource);
-                    self.tell(Change::Applied(Box::new(decoded), record)).await?;
+                    self.tell(Change::Applied(Box::new(decoded), record))
+                        .await?;
                 }
                 Ok(Event::Delete(object)) => {
                     self.tell(Change::Deleted(object.id(self.kind))).await?;

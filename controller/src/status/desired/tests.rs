@@ -30,25 +30,41 @@ fn what_is_right_says_where_it_applies() {
 
 #[test]
 fn what_is_wrong_says_why_and_what_remains() {
-    let missing = ["False/UnknownSubset", "False/UnknownSubset", "False/NoConflicts"];
+    let missing = [
+        "False/UnknownSubset",
+        "False/UnknownSubset",
+        "False/NoConflicts",
+    ];
     let rows = [
         ("subset: v1", "subset: v9", missing, "v9"),
         (
             "{exact: sayHello}",
             "{regex: '(say'}",
-            ["False/InvalidRegex", "Unknown/NotAccepted", "False/NoConflicts"],
+            [
+                "False/InvalidRegex",
+                "Unknown/NotAccepted",
+                "False/NoConflicts",
+            ],
             "(say",
         ),
         (
             "hosts: [greeter.shop]",
             "hosts: [nobody.shop]",
-            ["False/UnknownHost", "False/UnknownHost", "False/NoConflicts"],
+            [
+                "False/UnknownHost",
+                "False/UnknownHost",
+                "False/NoConflicts",
+            ],
             "a ServiceEntry defines a host",
         ),
         (
             "gateways: [edge]",
             "gateways: [eden]",
-            ["False/UnknownGateway", "False/UnknownGateway", "False/NoConflicts"],
+            [
+                "False/UnknownGateway",
+                "False/UnknownGateway",
+                "False/NoConflicts",
+            ],
             "did you mean",
         ),
     ];
@@ -60,7 +76,10 @@ fn what_is_wrong_says_why_and_what_remains() {
         assert_eq!(verdict(&story, &router()), expected, "{wrong}");
         let accepted = message(&story, &router(), "Accepted");
         assert!(accepted.contains(word), "{accepted}");
-        assert!(accepted.ends_with("its last good version stays in force"), "{accepted}");
+        assert!(
+            accepted.ends_with("its last good version stays in force"),
+            "{accepted}"
+        );
         assert_eq!(story.says(&router(), "Programmed"), "False/NotAccepted");
         story.apply(ROUTER);
         story.settle();
@@ -71,7 +90,10 @@ fn what_is_wrong_says_why_and_what_remains() {
         story.apply(&ROUTER.replace(right, wrong));
         story.settle();
         let accepted = message(&story, &router(), "Accepted");
-        assert!(accepted.ends_with("nothing of it is in force"), "{accepted}");
+        assert!(
+            accepted.ends_with("nothing of it is in force"),
+            "{accepted}"
+        );
     }
 }
 
@@ -81,7 +103,11 @@ fn what_follows_from_another_object_is_said_as_well() {
     let spoilt = SERVICE.replace("resolution: STATIC", "resolution: SOMEHOW");
     story.apply(&[&spoilt, crate::fixture::GATEWAY, ROUTER].join("---\n"));
     story.settle();
-    let expected = ["False/UnknownHost", "False/UnknownHost", "False/NoConflicts"];
+    let expected = [
+        "False/UnknownHost",
+        "False/UnknownHost",
+        "False/NoConflicts",
+    ];
     assert_eq!(verdict(&story, &router()), expected);
 }
 
@@ -102,13 +128,25 @@ fn warnings_are_notes_on_what_is_in_force() {
 }
 
 #[test]
-fn another_rule_for_all_requests_is_a_conflict() {
+fn who_is_in_the_way_of_another_is_told_and_so_is_the_other() {
     let mut story = Story::valid();
     story.apply(&ROUTER.replace("metadata: {name: greeter}", "metadata: {name: second}"));
     story.settle();
     let second = ObjectRef::new(Object::MetaRouter, "default", "second");
-    assert_eq!(story.says(&second, "Conflicted"), "True/HiddenRouter");
-    assert_eq!(story.says(&router(), "Conflicted"), "False/NoConflicts");
+    let expected = ["True/Accepted", "True/ResolvedRefs", "True/HiddenRouter"];
+    assert_eq!(verdict(&story, &router()), expected);
+    let expected = [
+        "False/HiddenRouter",
+        "Unknown/NotAccepted",
+        "True/HiddenRouter",
+    ];
+    assert_eq!(verdict(&story, &second), expected);
+    let accepted = message(&story, &second, "Accepted");
+    assert!(
+        accepted.starts_with("MetaRouter default/greeter: this route takes"),
+        "{accepted}"
+    );
+    assert!(accepted.contains("a higher `priority`"), "{accepted}");
 }
 
 #[test]
@@ -156,21 +194,39 @@ fn desired_at(names: &[&str], accepted: Truth) -> Desired {
 fn nothing_is_written_where_nothing_changes() {
     let change = desired_at(&["a", "b"], Truth::True).change(&Value::Null, "then");
     let written = change.expect("there is nothing yet").patch;
-    assert_eq!(desired_at(&["a", "b"], Truth::True).change(&written, "now"), None);
+    assert_eq!(
+        desired_at(&["a", "b"], Truth::True).change(&written, "now"),
+        None
+    );
     // Nor is the order of our own entries a matter.
-    assert_eq!(desired_at(&["b", "a"], Truth::True).change(&written, "now"), None);
+    assert_eq!(
+        desired_at(&["b", "a"], Truth::True).change(&written, "now"),
+        None
+    );
 }
 
 #[test]
 fn times_and_transitions_are_those_of_what_changes() {
     let written = desired_at(&["a"], Truth::True).change(&Value::Null, "then");
     let written = written.expect("there is nothing yet").patch;
-    let change = desired_at(&["a"], Truth::False).change(&written, "now").expect("a change");
-    let times = change.patch["parents"][0]["conditions"].as_array().expect("conditions").iter();
-    let times: Vec<_> = times.map(|condition| condition["lastTransitionTime"].as_str()).collect();
-    assert_eq!(times, [Some("now"), Some("then"), Some("then"), Some("then")]);
+    let change = desired_at(&["a"], Truth::False)
+        .change(&written, "now")
+        .expect("a change");
+    let times = change.patch["parents"][0]["conditions"]
+        .as_array()
+        .expect("conditions")
+        .iter();
+    let times: Vec<_> = times
+        .map(|condition| condition["lastTransitionTime"].as_str())
+        .collect();
+    assert_eq!(
+        times,
+        [Some("now"), Some("then"), Some("then"), Some("then")]
+    );
     let transitions = change.transitions.iter();
-    let transitions: Vec<_> = transitions.map(|it| (it.to.kind.as_str(), it.from, it.to.status)).collect();
+    let transitions: Vec<_> = transitions
+        .map(|it| (it.to.kind.as_str(), it.from, it.to.status))
+        .collect();
     assert_eq!(transitions, [("Accepted", Some(Truth::True), Truth::False)]);
 }
 
@@ -179,13 +235,24 @@ fn entries_of_others_stay_where_they_are_and_old_ones_of_ours_go() {
     let theirs = json!({"parentRef": {"name": "a"}, "controllerName": "other", "more": [1]});
     let ours = desired_at(&["a", "b"], Truth::True).change(&Value::Null, "then");
     let mut written = ours.expect("there is nothing yet").patch;
-    written["parents"].as_array_mut().expect("a list").insert(1, theirs.clone());
+    written["parents"]
+        .as_array_mut()
+        .expect("a list")
+        .insert(1, theirs.clone());
     written["more"] = json!("kept by a merge patch");
-    assert_eq!(desired_at(&["a", "b"], Truth::True).change(&written, "now"), None);
-    let change = desired_at(&["b", "c"], Truth::True).change(&written, "now").expect("a change");
+    assert_eq!(
+        desired_at(&["a", "b"], Truth::True).change(&written, "now"),
+        None
+    );
+    let change = desired_at(&["b", "c"], Truth::True)
+        .change(&written, "now")
+        .expect("a change");
     let parents = change.patch["parents"].as_array().expect("a list");
     assert_eq!(parents[0], theirs);
-    let names: Vec<_> = parents.iter().map(|it| it["parentRef"]["name"].as_str()).collect();
+    let names: Vec<_> = parents
+        .iter()
+        .map(|it| it["parentRef"]["name"].as_str())
+        .collect();
     assert_eq!(names, [Some("a"), Some("b"), Some("c")]);
     assert_eq!(change.patch.get("more"), None);
 }
@@ -198,8 +265,14 @@ fn whatever_stands_there_is_put_right() {
         json!({"parents": [{"controllerName": CONTROLLER, "parentRef": {"kind": 1}, "conditions": 7}]}),
         json!({"parents": [null], "protocol": 3}),
     ] {
-        let change = desired_at(&["a"], Truth::True).change(&written, "now").expect("a change");
+        let change = desired_at(&["a"], Truth::True)
+            .change(&written, "now")
+            .expect("a change");
         let after = change.patch;
-        assert_eq!(desired_at(&["a"], Truth::True).change(&after, "later"), None, "{written}");
+        assert_eq!(
+            desired_at(&["a"], Truth::True).change(&after, "later"),
+            None,
+            "{written}"
+        );
     }
 }

@@ -40,7 +40,9 @@ fn a_proxy_that_refuses_or_says_nothing_is_told_apart() {
     refusing.take(&story.resources);
     story.passes(seconds(5));
     assert_eq!(says(&story), "False/RejectedByProxy");
-    let condition = story.condition(&router(), "Programmed").expect("a condition");
+    let condition = story
+        .condition(&router(), "Programmed")
+        .expect("a condition");
     assert!(condition.message.contains(ROUTES) && condition.message.contains("not as it likes it"));
     drop(refusing);
     story.passes(seconds(5));
@@ -49,7 +51,11 @@ fn a_proxy_that_refuses_or_says_nothing_is_told_apart() {
     let mut silent = FakeProxy::connect(&story.clients, "s");
     silent.hear(&story.resources);
     story.passes(seconds(1));
-    assert_eq!(says(&story), "True/Programmed", "it has the time that others have");
+    assert_eq!(
+        says(&story),
+        "True/Programmed",
+        "it has the time that others have"
+    );
     story.passes(seconds(4));
     assert_eq!(says(&story), "False/NotAcknowledged");
     silent.answer();
@@ -76,7 +82,11 @@ fn another_generation_is_judged_by_who_has_it() {
     let mut story = Story::valid();
     let mut proxy = story.proxy();
     story.passes(seconds(5));
-    story.apply(&ROUTER.replace("weight: 90", "weight: 80").replace("weight: 10", "weight: 20"));
+    story.apply(
+        &ROUTER
+            .replace("weight: 90", "weight: 80")
+            .replace("weight: 10", "weight: 20"),
+    );
     story.settle();
     let generations = |story: &Story| {
         ["Accepted", "Programmed"].map(|kind| {
@@ -102,11 +112,15 @@ fn a_rolling_restart_of_many_proxies_writes_nothing() {
     for chunk in 0..100 {
         let of_chunk = chunk * 5..(chunk + 1) * 5;
         proxies.drain(0..5);
-        let mut came: Vec<_> = of_chunk.map(|_| FakeProxy::connect(&story.clients, "new")).collect();
+        let mut came: Vec<_> = of_chunk
+            .map(|_| FakeProxy::connect(&story.clients, "new"))
+            .collect();
         story.passes(Duration::from_millis(250));
-        came.iter_mut().for_each(|proxy| proxy.hear(&story.resources));
+        came.iter_mut()
+            .for_each(|proxy| proxy.hear(&story.resources));
         story.passes(Duration::from_millis(250));
-        came.iter_mut().for_each(|proxy| proxy.take_after_answer(&story.resources));
+        came.iter_mut()
+            .for_each(|proxy| proxy.take_after_answer(&story.resources));
         proxies.extend(came);
     }
     story.passes(seconds(10));

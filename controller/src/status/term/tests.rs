@@ -28,7 +28,10 @@ fn a_late_word_of_a_write_is_not_taken_for_what_is_there() {
     story.due();
     story.now += Duration::from_secs(2);
     let due = story.due();
-    assert!(matches!(story.write_unheard(&due[0]), Outcome::Written { .. }));
+    assert!(matches!(
+        story.write_unheard(&due[0]),
+        Outcome::Written { .. }
+    ));
 }
 
 #[test]
