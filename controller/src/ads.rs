@@ -31,7 +31,7 @@ pub use node::{NamespacedName, Node, NotNamespaced};
 pub use published::Published;
 #[cfg(test)]
 pub(crate) use clients::fake::FakeProxy;
-pub use clients::{ClientSnapshot, Clients, Held};
+pub use clients::{Client, ClientSnapshot, Clients, Held};
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};
 pub use serve::Server;
