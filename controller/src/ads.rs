@@ -26,12 +26,12 @@ mod tokens;
 
 pub use accept::{Encrypted, Peer, encrypted};
 pub use admission::{Admission, Admitted, Arrival, Refused, Token};
-pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
-pub use node::{NamespacedName, Node, NotNamespaced};
-pub use published::Published;
 #[cfg(test)]
 pub(crate) use clients::fake::FakeProxy;
 pub use clients::{Client, ClientSnapshot, Clients, Held};
+pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
+pub use node::{NamespacedName, Node, NotNamespaced};
+pub use published::Published;
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};
 pub use serve::Server;

@@ -22,7 +22,7 @@ pub struct Held {
 /// The state of a stream, as far as others may know it.
 pub(super) trait Stream: Send {
     /// The id of the client's node; empty before it has said it.
-    fn node(&self) -> &str;
+    fn node_id(&self) -> &str;
 
     /// Every resource of a type that the client was told of and that is there, by name.
     fn each(&self, type_url: &str, seen: &mut dyn FnMut(&str, Held));
@@ -157,7 +157,7 @@ impl Client<'_> {
             (refused == Some(&rejection.version)).then(|| rejection.clone())
         };
         ClientSnapshot {
-            node: stream.node().to_owned(),
+            node: stream.node_id().to_owned(),
             since: self.entry.since,
             rejections: self.entry.reasons.iter().filter_map(still).collect(),
             resources,
