@@ -28,7 +28,7 @@ pub use accept::{Encrypted, Peer, encrypted};
 pub use admission::{Admission, Admitted, Arrival, Refused, Token};
 #[cfg(test)]
 pub(crate) use clients::fake::FakeProxy;
-pub use clients::{ClientSnapshot, Clients, Held};
+pub use clients::{Client, ClientSnapshot, Clients, Held};
 pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
 pub use node::{NamespacedName, Node, NotNamespaced};
 pub use published::Published;

@@ -42,18 +42,15 @@ impl Leadership {
         begun.await.map(drop).map_err(|_| Resigned)
     }
 
-    /// The same as a value that changes; the last one stays.
+    /// Whether it leads, as it changes; false once there will be no leadership any more.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<bool> {
-        let (tell, told) = watch::channel(self.leads());
-        let mut leadership = self.clone();
+    pub fn flag(mut self) -> watch::Receiver<bool> {
+        let (flag, told) = watch::channel(self.leads());
         tokio::spawn(async move {
-            while leadership.begun().await.is_ok() {
-                tell.send_replace(true);
-                leadership.ended().await;
-                if tell.send(false).is_err() {
-                    return;
-                }
+            while self.begun().await.is_ok() {
+                flag.send_replace(true);
+                self.ended().await;
+                flag.send_replace(false);
             }
         });
         told

@@ -41,7 +41,6 @@ mod tls;
 mod traffic_distribution;
 
 #[cfg(feature = "kubernetes")]
-pub(crate) use clusters::named as clusters_named;
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
 pub(crate) use global_limits::GlobalRateLimit;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,9 @@ use tracing::info;
 
 use crate::ads::{Published, Resources, Server, Tokens, encrypted};
 use crate::authority::{self, Keeper, Namespaces, ServerSettings};
-use crate::leader::Leadership;
+use crate::leader::{Candidate, LeaseName};
 use crate::manifest::parse_duration;
+use crate::source::kubernetes::client;
 
 /// The flags.
 #[derive(Clone, Debug, Args)]
@@ -168,9 +169,16 @@ impl Serving {
         Keeper::start(client, settings, (is_leader, namespaces))
     }
 
-    /// Where the controller keeps what is its own.
+    /// The Lease of this name in the controller's own namespace.
     #[must_use]
-    pub fn own_namespace(&self) -> String {
+    pub fn lease(&self, name: String) -> LeaseName {
+        LeaseName {
+            namespace: self.own_namespace(),
+            name,
+        }
+    }
+
+    fn own_namespace(&self) -> String {
         let of_pod = || {
             let text = fs::read_to_string(NAMESPACE_OF_POD).ok()?;
             Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
@@ -205,13 +213,19 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// Of several replicas the one writes that leads.
-    #[must_use]
-    pub fn led(client: Client, leadership: &Leadership) -> Self {
-        Self {
-            client,
-            is_leader: leadership.watch(),
-        }
+    /// With a kubeconfig as its current context says, without one as a pod does. Of its replicas the one writes that holds
+    /// the Lease; this one stands for it.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or is none.
+    pub async fn standing(
+        kubeconfig: Option<&Path>,
+        lease: &LeaseName,
+    ) -> anyhow::Result<(Self, Candidate)> {
+        let client = client(kubeconfig, None).await?;
+        let candidate = Candidate::stand(client.clone(), lease);
+        let is_leader = candidate.leadership().flag();
+        Ok((Self { client, is_leader }, candidate))
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Held {
 /// The state of a stream, as far as others may know it.
 pub(super) trait Stream: Send {
     /// The id of the client's node; empty before it has said it.
-    fn node(&self) -> &str;
+    fn node_id(&self) -> &str;
 
     /// Every resource of a type that the client was told of and that is there, by name.
     fn each(&self, type_url: &str, seen: &mut dyn FnMut(&str, Held));
@@ -58,10 +58,10 @@ struct Entry {
     reasons: BTreeMap<(String, String), Rejection>,
 }
 
-/// A client that is connected.
-pub(crate) struct Client<'a> {
+/// A client that is connected, while [`Clients::each`] looks at it.
+pub struct Client<'a> {
     /// Of its connection: a client that comes again has another.
-    pub(crate) number: u64,
+    pub number: u64,
     entry: &'a Entry,
 }
 
@@ -102,7 +102,7 @@ impl Clients {
     }
 
     /// Looks at one after the other. No stream goes on meanwhile.
-    pub(crate) fn each(&self, mut look: impl FnMut(&Client<'_>)) {
+    pub fn each(&self, mut look: impl FnMut(&Client<'_>)) {
         let connected = lock(&self.connected);
         for (&number, entry) in &connected.clients {
             look(&Client { number, entry });
@@ -132,12 +132,13 @@ impl Clients {
 
 impl Client<'_> {
     /// Every resource of a type that it was told of and that is there, by name.
-    pub(crate) fn each(&self, type_url: &str, mut seen: impl FnMut(&str, Held)) {
+    pub fn each(&self, type_url: &str, mut seen: impl FnMut(&str, Held)) {
         lock(&self.entry.stream).each(type_url, &mut seen);
     }
 
-    /// Why it does not take a resource.
-    pub(crate) fn reason(&self, type_url: &str, name: &str) -> Option<&str> {
+    /// Why it does not take a resource; none where it has never refused one of this name.
+    #[must_use]
+    pub fn reason(&self, type_url: &str, name: &str) -> Option<&str> {
         let key = (type_url.to_owned(), name.to_owned());
         let rejection = self.entry.reasons.get(&key)?;
         Some(&rejection.reason)
@@ -156,7 +157,7 @@ impl Client<'_> {
             (refused == Some(&rejection.version)).then(|| rejection.clone())
         };
         ClientSnapshot {
-            node: stream.node().to_owned(),
+            node: stream.node_id().to_owned(),
             since: self.entry.since,
             rejections: self.entry.reasons.iter().filter_map(still).collect(),
             resources,

@@ -120,7 +120,7 @@ impl DeltaStream {
 }
 
 impl Stream for DeltaStream {
-    fn node(&self) -> &str {
+    fn node_id(&self) -> &str {
         &self.node
     }
 

@@ -77,7 +77,7 @@ impl SotwStream {
 }
 
 impl Stream for SotwStream {
-    fn node(&self) -> &str {
+    fn node_id(&self) -> &str {
         &self.node
     }
 

@@ -14,7 +14,7 @@ use clap::{Args, Parser};
 use meltemi_controller::admin::{self, Metrics, Sources};
 use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
-use meltemi_controller::leader::{Candidate, LeaseName};
+use meltemi_controller::leader::{Candidate, Leadership};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
     AttributeDef, Contacts, Controller, Event, KubernetesController, ProtocolSchema, Settings,
@@ -63,8 +63,7 @@ struct Arguments {
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
 
-    /// The Lease, in the controller's own namespace, that the one of several controllers of a cluster
-    /// holds that writes status and certificates.
+    /// The Lease, in the controller's own namespace, that the one of several replicas holds that writes.
     #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
     lease_name: String,
 }
@@ -106,20 +105,25 @@ async fn main() -> anyhow::Result<()> {
     let (serving, source) = (arguments.serving, arguments.source);
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
-    let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
-    let lease = LeaseName {
-        namespace: serving.own_namespace(),
-        name: arguments.lease_name,
+    let (cluster, candidate) = match source.is_cluster() {
+        true => {
+            let lease = serving.lease(arguments.lease_name);
+            let kubeconfig = source.kubeconfig.as_deref();
+            let (cluster, candidate) = Kubernetes::standing(kubeconfig, &lease).await?;
+            (Some(cluster), Some(candidate))
+        }
+        false => (None, None),
     };
+    let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
-    let election = (lease, server.clients());
-    let (first, led) = run(source, settings, channels, election).await?;
-    let (led, cluster) = led.unzip();
+    let leadership = candidate.as_ref().map(Candidate::leadership);
+    let status = (server.clients(), leadership.clone());
+    let (first, contacts) = run(source, settings, channels, status).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -132,8 +136,8 @@ async fn main() -> anyhow::Result<()> {
         clients: server.clients().clone(),
         resources: served.clone(),
         metrics: metrics.clone(),
-        leadership: led.as_ref().map(|led| led.candidate.leadership()),
-        contacts: led.as_ref().map(|led| led.contacts.clone()),
+        leadership,
+        contacts,
     };
     show(arguments.admin, sources).await?;
     tokio::spawn(report(first, log, metrics));
@@ -145,8 +149,8 @@ async fn main() -> anyhow::Result<()> {
     serving
         .serve((server, served), listener, cluster, stop)
         .await?;
-    if let Some(led) = led {
-        led.candidate.resign().await;
+    if let Some(candidate) = candidate {
+        candidate.resign().await;
     }
     Ok(())
 }
@@ -158,30 +162,20 @@ type Channels = (
     mpsc::Sender<Event>,
 );
 
-/// One of the controllers of a cluster.
-struct Led {
-    candidate: Candidate,
-    contacts: Contacts,
-}
-
-/// Starts the controller. What its first load found has been told. Of a cluster, one may lead that several watch.
+/// Starts the controller. What its first load found has been told. Of a cluster there is a leadership.
 async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    (lease, clients): (LeaseName, &Clients),
-) -> anyhow::Result<(Report, Option<(Led, Kubernetes)>)> {
-    if source.is_cluster() {
+    (clients, leadership): (&Clients, Option<Leadership>),
+) -> anyhow::Result<(Report, Option<Contacts>)> {
+    if let Some(leadership) = leadership {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
-        let candidate = controller.stand(&lease, clients);
-        let cluster = Kubernetes::led(controller.client(), &candidate.leadership());
-        let led = Led {
-            candidate,
-            contacts: controller.contacts(),
-        };
+        controller.write_status(clients, leadership);
+        let contacts = controller.contacts();
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok((Report::default(), Some((led, cluster))));
+        return Ok((Report::default(), Some(contacts)));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::{Event, Pipeline};
 use crate::ads::{Clients, Published, Rejection};
-use crate::leader::{Candidate, LeaseName};
+use crate::leader::Leadership;
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
@@ -65,25 +65,10 @@ impl KubernetesController {
         })
     }
 
-    /// The client that it watches with.
-    #[must_use]
-    pub fn client(&self) -> Client {
-        self.client.clone()
-    }
-
-    /// Stands for election, and writes the status of objects while it leads: also what the `clients` of its server have
-    /// made of them.
-    #[must_use]
-    pub fn stand(&self, lease: &LeaseName, clients: &Clients) -> Candidate {
-        let candidate = Candidate::stand(self.client.clone(), lease);
-        let writer = Writer::new(
-            self.client.clone(),
-            self.ledger.clone(),
-            clients.clone(),
-            candidate.leadership(),
-        );
-        tokio::spawn(writer.run());
-        candidate
+    /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
+    pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
+        let (client, ledger) = (self.client.clone(), self.ledger.clone());
+        tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
     }
 
     /// How long ago the API server was last heard, also while [`Self::run`] runs.

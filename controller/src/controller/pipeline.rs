@@ -88,7 +88,7 @@ impl Pipeline {
         Resolved {
             model: self.model.clone(),
             objects: self.objects.clone(),
-            resources: update.resources.all.clone(),
+            resources: update.resources.clone(),
             refused: Arc::new(self.index.refused_of(status::KINDS, &self.objects)),
             findings: Arc::new(findings),
             root_namespace: self.settings.root_namespace.as_str().into(),

@@ -12,7 +12,7 @@ use prost::Name as _;
 use super::ledger::{Judged, Resolved};
 use super::parent::{ParentRef, parents};
 use crate::manifest::{Kind, ObjectRef, Spec};
-use crate::model::{Rule, Server, clusters_named};
+use crate::model::{Rule, Server};
 
 /// An object at one of its parents.
 pub(super) type Place = (ObjectRef, ParentRef);
@@ -91,7 +91,7 @@ impl Expected {
                 };
                 self.add_server(&mut item, server, resolved);
                 let own = server.rules.iter().filter(|rule| is_of(rule, id));
-                for (_, cluster) in own.flat_map(clusters_named) {
+                for cluster in own.flat_map(Rule::clusters) {
                     let cluster = self.resource(Type::Cluster, &cluster.to_string(), resolved);
                     item.resources.extend(cluster);
                 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::record::Record;
-use crate::ads::Resources;
+use crate::ads::Published;
 use crate::diagnostic::Diagnostic;
 use crate::index::Objects;
 use crate::manifest::{Kind, ObjectRef};
@@ -20,7 +20,7 @@ pub(crate) struct Resolved {
     pub(crate) model: Arc<Model>,
     /// What is in force.
     pub(crate) objects: Arc<Objects>,
-    pub(crate) resources: Arc<Resources>,
+    pub(crate) resources: Arc<Published>,
     /// Objects whose newest version is not in force.
     pub(crate) refused: Arc<BTreeSet<ObjectRef>>,
     /// By the object that they are about.

@@ -10,7 +10,7 @@ use super::condition::Condition;
 use super::ledger::Ledger;
 use super::record::Record;
 use super::term::{Outcome, Term, Write};
-use crate::ads::{Clients, FakeProxy, Resources};
+use crate::ads::{Clients, FakeProxy, Published};
 use crate::controller::Pipeline;
 use crate::diagnostic::SourceFile;
 use crate::fixture::{GATEWAY, ROUTER, RULE, SERVICE, settings};
@@ -19,7 +19,7 @@ use crate::manifest::{Kind, ObjectRef, decode_file};
 pub(super) struct Story {
     pub(super) ledger: Ledger,
     pub(super) clients: Clients,
-    pub(super) resources: Arc<Resources>,
+    pub(super) resources: Arc<Published>,
     pipeline: Pipeline,
     /// What the API server holds, of kinds whose status is ours.
     held: BTreeMap<ObjectRef, Map<String, Value>>,
@@ -81,7 +81,7 @@ impl Story {
 
     fn resolve(&mut self) {
         let update = self.pipeline.apply();
-        self.resources = update.resources.all.clone();
+        self.resources = update.resources.clone();
         self.ledger.resolve(self.pipeline.resolved(&update));
     }
 

@@ -12,29 +12,12 @@ spec:
     hosts: ['*']
 ";
 
-/// A MetaRouter that sends everything to its host.
-pub(crate) struct Router {
-    pub(crate) name: &'static str,
-    pub(crate) host: &'static str,
-}
-
-impl Default for Router {
-    fn default() -> Self {
-        Self {
-            name: "cache",
-            host: "one.demo",
-        }
-    }
-}
-
-impl Router {
-    pub(crate) fn yaml(&self) -> String {
-        let Self { name, host } = self;
-        format!(
-            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: {name}}}\nspec:\n  \
-             hosts: [{host}]\n  gateways: [edge]\n"
-        )
-    }
+/// A MetaRouter that sends everything to a host.
+pub(crate) fn router(name: &str, host: &str) -> String {
+    format!(
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: {name}}}\nspec:\n  \
+         hosts: [{host}]\n  gateways: [edge]\n"
+    )
 }
 
 /// Passes the schema, and is still wrong.

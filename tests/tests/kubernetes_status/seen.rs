@@ -60,6 +60,19 @@ impl Seen<'_> {
         }
     }
 
+    /// Waits until there is an Event of the MetaRouter `cache`.
+    pub(crate) fn hears(&self, kind: &str, reason: &str) {
+        until(&format!("an Event says {kind} {reason}"), || {
+            let asked = ["events", "--for=metarouter.metaprotocol.aeraki.io/cache"];
+            let events = self.0.kubectl(&asked).stdout();
+            let mut events = events.lines().map(|line| line.split_whitespace());
+            events.find_map(|mut words| {
+                let is_it = words.nth(1) == Some(kind) && words.next() == Some(reason);
+                is_it.then_some(())
+            })
+        });
+    }
+
     pub(crate) fn patch_status(&self, name: &str, status: &Value) {
         let patch = serde_json::json!({ "status": status }).to_string();
         let arguments = [
