@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
 use meltemi_tests::redis::service;
 use meltemi_tests::until;
 use serde_json::{Value, json};
 
-#[path = "kubernetes_status/account.rs"]
-mod account;
 #[path = "kubernetes_status/objects.rs"]
 mod objects;
 #[path = "kubernetes_status/seen.rs"]
@@ -22,7 +20,7 @@ fn cluster() -> Option<(ApiServer, PathBuf)> {
     let cluster = ApiServer::start()?;
     cluster.install_crds(&Programs::own_crds());
     cluster.install_crds(&cluster.programs().istio_crds());
-    let kubeconfig = account::service_account(&cluster);
+    let kubeconfig = controller_account(&cluster);
     cluster.apply(GATEWAY);
     for host in ["one.demo", "two.demo"] {
         let endpoint = "127.0.0.1:1".parse().expect("an address");
