@@ -1,15 +1,11 @@
 //! Secrets of a cluster: read one by one, where a Role permits it, which the finding has ready.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
-
-/// What the reference says that the controller may do, and nothing more.
-const REFERENCE: &str = include_str!("../../docs/reference/cluster.md");
 
 const GATEWAY: &str = "\
 apiVersion: networking.istio.io/v1
@@ -22,25 +18,6 @@ spec:
     port: {number: 0, name: tcp-redis, protocol: TCP}
     hosts: ['*']
 ";
-
-/// A kubeconfig of a service account that may do what the reference says.
-fn service_account(cluster: &ApiServer) -> PathBuf {
-    let roles = REFERENCE.split("```yaml\n").nth(1);
-    let roles = roles.and_then(|rest| rest.split("```").next());
-    let run = |arguments: &[&str]| cluster.kubectl(arguments).expect_success("it is made");
-    run(&["create", "namespace", "istio-system"]);
-    cluster.apply(roles.expect("the roles"));
-    run(&["create", "serviceaccount", "meltemi", "-n", "istio-system"]);
-    let account = "--serviceaccount=istio-system:meltemi";
-    let role = "--clusterrole=meltemi-controller";
-    run(&["create", "clusterrolebinding", "meltemi", account, role]);
-    let role = "--role=meltemi-controller";
-    let namespace = "--namespace=istio-system";
-    run(&["create", "rolebinding", "meltemi", account, role, namespace]);
-    let token = cluster.kubectl(&["create", "token", "meltemi", "-n", "istio-system"]);
-    token.expect_success("a token");
-    cluster.kubeconfig_of("controller", token.stdout().trim())
-}
 
 fn redis_service(secret: &str) -> String {
     format!(
@@ -121,7 +98,7 @@ fn a_secret_is_read_once_its_role_is_there() {
     let server = Server::start(&[]);
     cluster.install_crds(&Programs::own_crds());
     cluster.install_crds(&cluster.programs().istio_crds());
-    let account = service_account(&cluster);
+    let account = controller_account(&cluster);
     let controller = Controller::start(&account);
     let proxy = controller.proxy();
     let objects = [

@@ -135,7 +135,25 @@ fn a_proxy_is_served_for_the_token_of_its_pod_and_for_nothing_else() {
     other.change_token(&token);
     is_answered_by(&late, "one");
 
-    // Nor does a token let its pod be another one's, or everybody's.
+    let said = controller.process().said();
+    let shown = refused.iter().skip(1).map(|(token, _)| token);
+    for shown in shown.chain([&token]) {
+        let signature = shown.rsplit('.').next().expect("three parts");
+        assert!(!said.contains(signature), "a token is in the log");
+    }
+}
+
+#[test]
+fn a_token_lets_its_pod_be_nobody_else_and_only_while_it_is_there() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
+    let proxy = controller.proxy(&mounted);
+    is_answered_by(&proxy, "one");
     for (claims, reason) in [
         (
             &["--gateway", "other/edge"][..],
@@ -154,22 +172,23 @@ fn a_proxy_is_served_for_the_token_of_its_pod_and_for_nothing_else() {
     // A pod that is gone is not let in any more, by the same token; who was let in stays.
     let delete = ["delete", "pod", "edge-1", "--grace-period=0", "--force"];
     lab.cluster.kubectl(&delete).expect_success("it is deleted");
-    drop(late);
-    let _gone = controller.proxy(&mounted);
-    controller.says(&["a client is refused", "token has been invalidated"]);
+    // The API server goes by what it knew for 10 s more.
+    until("it is refused", || {
+        let before = decisions(&controller);
+        let _gone = controller.proxy(&mounted);
+        until("it is decided", || {
+            (decisions(&controller) > before).then_some(())
+        });
+        let said = controller.process().said();
+        said.contains("token has been invalidated").then_some(())
+    });
     lab.route_to("two");
     is_answered_by(&proxy, "two");
+}
 
-    let said = controller.process().said();
-    for shown in refused
-        .iter()
-        .map(|(token, _)| token)
-        .skip(1)
-        .chain([&token])
-    {
-        let signature = shown.rsplit('.').next().expect("three parts");
-        assert!(!said.contains(signature), "a token is in the log");
-    }
+/// How often somebody was let in or refused.
+fn decisions(controller: &Encrypted) -> usize {
+    controller.process().said().matches("a client is ").count()
 }
 
 #[test]
@@ -189,6 +208,51 @@ fn without_the_api_server_tokens_stand_for_themselves() {
     mounted.change_token(&wrong);
     let _refused = controller.proxy(&mounted);
     controller.says(&["a client is refused", "signature of the token is wrong"]);
+}
+
+#[test]
+fn where_no_keys_are_told_the_api_server_decides() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let kubeconfig = controller_account(&lab.cluster);
+    let delete = [
+        "delete",
+        "clusterrolebinding",
+        "system:service-account-issuer-discovery",
+    ];
+    let deleted = lab.cluster.kubectl(&delete);
+    deleted.expect_success("the keys are hidden");
+    let controller = Encrypted::start(&kubeconfig, ANY, &[]);
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let token = tokens.of_pod("edge-1", "meltemi");
+    let mounted = Mounted::new(&lab.roots(), &tokens.changed(&token, false, |_| {}));
+    let proxy = controller.proxy(&mounted);
+    controller.says(&["does not tell the keys", "orbidden"]);
+    let denied = "the API server does not accept the token";
+    controller.says(&["a client is refused", denied]);
+    mounted.change_token(&tokens.of_pod("edge-1", "api"));
+    controller.says(&["a client is refused", denied, "audience"]);
+    mounted.change_token(&token);
+    is_answered_by(&proxy, "one");
+    controller.says(&["a client is let in", "default/edge-1 (edge)"]);
+
+    // Where it may not be asked, either, nobody is let in, and it is said what is missing.
+    let rule = r#"[{"op": "replace", "path": "/rules", "value": []}]"#;
+    let patch = [
+        "patch",
+        "clusterrole",
+        "meltemi-controller",
+        "--type=json",
+        "-p",
+        rule,
+    ];
+    lab.cluster
+        .kubectl(&patch)
+        .expect_success("it may do nothing");
+    let _refused = controller.proxy(&mounted);
+    controller.says(&["a client is refused", "nobody can check", "tokenreviews"]);
 }
 
 /// The authority's certificate that signs.

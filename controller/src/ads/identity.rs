@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_node_is_what_its_token_says() {
-        let rows: [(Option<&[&str]>, Option<&str>, Option<&str>); 8] = [
+        type Row<'a> = (Option<&'a [&'a str]>, Option<&'a str>, Option<&'a str>);
+        let rows: [Row<'_>; 8] = [
             (Some(&["shop/edge"]), None, None),
             (Some(&["shop/edge", "shop/b"]), Some("shop/edge-1"), None),
             (Some(&[]), None, None),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use kube::Client;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::admission::{Admission, Admitted, Arrival, Refused, Token};
 
@@ -89,7 +89,7 @@ impl Tokens {
             (Review::Accepted(verified), None) => verified,
             (Review::Accepted(_), Some(verified)) => verified,
             (Review::Unanswered(reason), Some(verified)) => {
-                debug!(identity = %verified.identity, reason, "the API server does not say whether the pod is there");
+                warn!(identity = %verified.identity, reason, "the API server does not say whether the pod is there");
                 verified
             }
             (Review::Unanswered(reason), None) => return Err(Refused::Unchecked(reason)),

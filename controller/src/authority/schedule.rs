@@ -173,80 +173,97 @@ mod tests {
         assert_eq!(year.of_certificate(0).half(), 43_200);
     }
 
-    /// A keeper that looks now and then, and proxies that hear of roots a while after they are published.
-    fn live(looks: &[(u64, bool)]) -> Result<(), TestCaseError> {
-        let lifetime = Duration::from_secs(800);
-        let mut now = 0;
-        let mut serial = 0;
-        // Serial numbers of the roots that are in the bundle: previous, current, next.
-        let mut bundle = (None, 0, None);
-        let mut made = 0;
-        let mut state: Option<Roots> = None;
-        // What everybody has: the bundle as of the last look at which it could be published.
-        let mut everybody: Vec<u64> = vec![];
-        for &(passes, can_publish) in looks {
-            now += passes;
-            let mut told = can_publish;
-            // The leader publishes before it decides.
-            if told && state.is_some() {
-                everybody = [bundle.0, Some(bundle.1), bundle.2]
-                    .into_iter()
-                    .flatten()
-                    .collect();
-            }
-            loop {
-                match (step(state.as_ref(), told, now), &mut state) {
-                    (Step::Wait(until), _) => {
-                        prop_assert!(until > now);
-                        break;
-                    }
-                    (Step::MakeFirst, state) => {
-                        serial += 1;
-                        bundle = (None, serial, None);
-                        let current = Validity::of(now, lifetime);
-                        *state = Some(Roots {
-                            current,
-                            next: None,
-                            signs_since: None,
-                        });
-                        // Whoever has to do with a first root waits for it.
-                        everybody = vec![serial];
-                    }
-                    (Step::MakeNext, Some(roots)) => {
-                        serial += 1;
-                        made = now;
-                        bundle.2 = Some(serial);
-                        roots.next = Some(Next { published: None });
-                        told = false;
-                    }
-                    (Step::NotePublished, Some(roots)) => {
-                        prop_assert!(everybody.contains(&serial));
-                        roots.next = Some(Next {
-                            published: Some(now),
-                        });
-                    }
-                    (Step::SignByNext, Some(roots)) => {
-                        // By the rule, or because the old one is about to end.
-                        let has_to = now >= roots.current.eighths(7);
-                        prop_assert!(has_to || everybody.contains(&serial));
-                        bundle = (Some(bundle.1), serial, None);
-                        roots.current = Validity::of(made, lifetime);
-                        roots.next = None;
-                        roots.signs_since = Some(now);
-                        told = false;
-                    }
-                    (Step::DropPrevious, Some(roots)) => {
-                        bundle.0 = None;
-                        roots.signs_since = None;
-                        told = false;
-                    }
-                    (step, None) => prop_assert!(false, "{step:?} of nothing"),
+    const LIFETIME: Duration = Duration::from_secs(800);
+
+    /// A keeper that looks now and then. Roots are their serial numbers.
+    #[derive(Default)]
+    struct Keeper {
+        now: Time,
+        serial: u64,
+        /// When the newest was made.
+        made: Time,
+        roots: Option<Roots>,
+        previous: Option<u64>,
+        current: u64,
+        next: Option<u64>,
+        /// What all proxies know: the roots as of the last time when they could be published.
+        known: Vec<u64>,
+    }
+
+    impl Keeper {
+        fn publish(&mut self) {
+            let all = [self.previous, Some(self.current), self.next];
+            self.known = all.into_iter().flatten().collect();
+        }
+
+        /// Does it; says whether everybody still has all roots then.
+        fn take(&mut self, step: Step) -> Result<bool, TestCaseError> {
+            let Some(roots) = self.roots.as_mut().filter(|_| step != Step::MakeFirst) else {
+                prop_assert_eq!(step, Step::MakeFirst);
+                self.serial += 1;
+                self.current = self.serial;
+                self.roots = Some(Roots {
+                    current: Validity::of(self.now, LIFETIME),
+                    next: None,
+                    signs_since: None,
+                });
+                // Whoever has to do with a first root waits for it.
+                self.publish();
+                return Ok(false);
+            };
+            match step {
+                Step::MakeFirst | Step::Wait(_) => {}
+                Step::MakeNext => {
+                    self.serial += 1;
+                    (self.made, self.next) = (self.now, Some(self.serial));
+                    roots.next = Some(Next { published: None });
+                }
+                Step::NotePublished => {
+                    prop_assert!(self.known.contains(&self.serial));
+                    let published = Some(self.now);
+                    roots.next = Some(Next { published });
+                    return Ok(true);
+                }
+                Step::SignByNext => {
+                    // By the rule, or because the old one is about to end.
+                    let has_to = self.now >= roots.current.eighths(7);
+                    prop_assert!(has_to || self.known.contains(&self.serial));
+                    *roots = Roots {
+                        current: Validity::of(self.made, LIFETIME),
+                        next: None,
+                        signs_since: Some(self.now),
+                    };
+                    (self.previous, self.next) = (Some(self.current), None);
+                    self.current = self.serial;
+                }
+                Step::DropPrevious => {
+                    roots.signs_since = None;
+                    self.previous = None;
                 }
             }
-            let current = state.map(|roots| roots.current);
-            prop_assert!(current.is_some_and(|current| now < current.until));
+            Ok(false)
         }
-        Ok(())
+
+        /// After a while, in which it may be that not everybody can be told.
+        fn look(&mut self, passes: u64, can_publish: bool) -> Result<(), TestCaseError> {
+            self.now += passes;
+            let mut told = can_publish && self.roots.is_some();
+            if told {
+                self.publish();
+            }
+            loop {
+                match step(self.roots.as_ref(), told, self.now) {
+                    Step::Wait(until) => {
+                        prop_assert!(until > self.now);
+                        break;
+                    }
+                    due => told = self.take(due)?,
+                }
+            }
+            let current = self.roots.map(|roots| roots.current);
+            prop_assert!(current.is_some_and(|current| self.now < current.until));
+            Ok(())
+        }
     }
 
     proptest! {
@@ -254,7 +271,10 @@ mod tests {
         fn there_always_is_a_root_and_who_listens_knows_it(
             looks in prop::collection::vec((1_u64..120, any::<bool>()), 1..200),
         ) {
-            live(&looks)?;
+            let mut keeper = Keeper::default();
+            for (passes, can_publish) in looks {
+                keeper.look(passes, can_publish)?;
+            }
         }
     }
 }

@@ -3,11 +3,28 @@
 use std::fmt::Write;
 
 use super::{Sources, tls};
+use crate::xds::Stats;
 
 /// All metrics in the Prometheus text format.
 pub(super) fn render(sources: &Sources) -> String {
     let mut page = sources.acceptor.telemetry.render();
-    let stats = &sources.configuration.stats;
+    configuration(&sources.configuration.stats, &mut page);
+    let snapshot = sources.snapshot();
+    tls::metrics(&snapshot, &mut page);
+    // Hexadecimal, so that nothing in it has to be escaped.
+    let version = &snapshot.version;
+    let _ = writeln!(
+        page,
+        "# HELP meltemi_config_info The version of the configuration in force.\n\
+         # TYPE meltemi_config_info gauge\n\
+         meltemi_config_info{{version=\"{}\"}} 1",
+        version.escape_default()
+    );
+    page
+}
+
+/// How the configuration is doing.
+fn configuration(stats: &Stats, page: &mut String) {
     let connected = u64::from(stats.is_connected());
     for (name, kind, help, value) in [
         (
@@ -59,16 +76,4 @@ pub(super) fn render(sources: &Sources) -> String {
             "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
         );
     }
-    let snapshot = sources.snapshot();
-    tls::metrics(&snapshot, &mut page);
-    // Hexadecimal, so that nothing in it has to be escaped.
-    let version = &snapshot.version;
-    let _ = writeln!(
-        page,
-        "# HELP meltemi_config_info The version of the configuration in force.\n\
-         # TYPE meltemi_config_info gauge\n\
-         meltemi_config_info{{version=\"{}\"}} 1",
-        version.escape_default()
-    );
-    page
 }

@@ -90,12 +90,20 @@ impl Encrypted {
         let connected = async {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
-            TlsConnector::from(config)
-                .connect(self.name.clone(), stream)
-                .await
+            let connected = TlsConnector::from(config).connect(self.name.clone(), stream);
+            connected.await.map_err(worded)
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;
         connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// With what was wrong in a handshake told for people.
+fn worded(error: io::Error) -> io::Error {
+    let reason = error.get_ref().and_then(|reason| reason.downcast_ref());
+    match reason {
+        Some(reason) => io::Error::other(meltemi_tls::words(reason)),
+        None => error,
     }
 }
 

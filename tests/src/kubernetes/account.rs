@@ -12,7 +12,8 @@ const REFERENCE: &str = include_str!("../../../docs/reference/cluster.md");
 /// When something of it cannot be made.
 #[must_use]
 pub fn controller_account(cluster: &ApiServer) -> PathBuf {
-    let roles = REFERENCE.split("```yaml\n").nth(1);
+    let section = REFERENCE.split("## What it may do\n").nth(1);
+    let roles = section.and_then(|rest| rest.split("```yaml\n").nth(1));
     let roles = roles.and_then(|rest| rest.split("```").next());
     let roles = roles.expect("the roles");
     let run = |arguments: &[&str]| cluster.kubectl(arguments).expect_success("it is made");

@@ -20,25 +20,42 @@ pub struct Encrypted {
 }
 
 impl Encrypted {
-    /// Starts it for proxies that speak Redis.
+    /// Starts it on a cluster, for proxies that speak Redis.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start(kubeconfig: &Path, listen: SocketAddr, arguments: &[&str]) -> Self {
-        let mut command = Command::new(controller());
-        command
-            .env("RUST_LOG", "info,meltemi=debug")
-            .args(["--listen", &listen.to_string(), "--admin", "127.0.0.1:0"])
-            .args(["--protocol", "redis"])
-            .args(arguments)
-            .arg("--kubeconfig")
-            .arg(kubeconfig);
+        let source = kubeconfig.to_str().expect("a path in UTF-8");
+        let listen = listen.to_string();
+        let source = ["--kubeconfig", source, "--listen", &listen];
+        Self::starting(&[&source, arguments].concat())
+    }
+
+    /// The same with any arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn starting(arguments: &[&str]) -> Self {
+        let mut command = Self::command(arguments);
         let process = Process::spawn("meltemi-controller", &mut command);
         let (address, _) = process.line(0, "where it listens", |line| {
             line.strip_prefix("xds ")?.parse().ok()
         });
         Self { process, address }
+    }
+
+    /// What starts it.
+    #[must_use]
+    pub fn command(arguments: &[&str]) -> Command {
+        let mut command = Command::new(controller());
+        command
+            .env("RUST_LOG", "info,meltemi=debug")
+            .args(["--protocol", "redis"])
+            .args(["--admin", "127.0.0.1:0"])
+            .args(arguments);
+        command
     }
 
     #[must_use]
@@ -109,6 +126,17 @@ impl Mounted {
     /// When they cannot be written.
     pub fn change_roots(&self, roots: &str) {
         self.write(&self.roots(), roots);
+    }
+
+    /// Makes a file beside them.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        self.write(&path, text);
+        path
     }
 
     /// In one step, as a kubelet does it.
