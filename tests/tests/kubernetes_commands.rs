@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use meltemi_tests::binary;
-use meltemi_tests::kubernetes::{ApiServer, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
+use meltemi_tests::{binary, get, until};
+use serde_json::Value;
 use tempfile::TempDir;
 
 const GATEWAY: &str = "\
@@ -124,4 +125,87 @@ fn check_and_explain_look_into_a_cluster() {
     let (status, _, error) = run(&["check"]);
     assert_eq!(status, Some(1), "{error}");
     assert!(error.contains("cannot be read"), "{error}");
+}
+
+/// A Service whose protocol is known, and endpoints; a MetaRouter to it that the proxy cannot compile alone.
+fn shop(cluster: &ApiServer) {
+    cluster.install_crds(&Programs::own_crds());
+    cluster.install_crds(&cluster.programs().istio_crds());
+    let made = cluster.kubectl(&["create", "namespace", "shop"]);
+    made.expect_success("it is made");
+    cluster.apply(&GATEWAY.replace(
+        "port: {number: 6379",
+        "bind: 127.0.0.1\n    port: {number: 0",
+    ));
+    cluster.apply(SERVICES);
+    cluster.apply(&router("shop", "cache:6379"));
+}
+
+#[test]
+fn status_and_config_dump_ask_a_controller() {
+    let Some(cluster) = ApiServer::start() else {
+        return;
+    };
+    let account = controller_account(&cluster);
+    shop(&cluster);
+    let controller = Controller::start(&account);
+    let address = controller.admin().to_string();
+    let status = |more: &[&str]| said(&[&["status", "--controller", &address], more].concat());
+    until("the controller is ready", || {
+        let page = get(controller.admin(), "/ready").ok()?;
+        (page.status == 200).then_some(())
+    });
+    let (code, said_first, error) = status(&[]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said_first.contains("no proxy is connected"), "{said_first}");
+
+    let proxy = controller.proxy_with(&["--gateway", "shop/edge"]);
+    proxy.address("shop/edge/redis");
+    let listed = until("the proxy has everything", || {
+        let (code, said, _) = status(&["--output", "json"]);
+        let page: Value = serde_json::from_str(&said).ok()?;
+        let types = &page["replicas"][0]["proxies"][0]["types"];
+        let has_all = types["listeners"]["current"] == 1 && types["endpoints"]["current"] == 1;
+        (code == Some(0) && has_all).then_some(page)
+    });
+    assert_eq!(listed["replicas"][0]["leads"], true, "{listed}");
+    let name = listed["replicas"][0]["proxies"][0]["node"].as_str();
+    let name = name.expect("a name").to_owned();
+    let (_, table, _) = status(&[]);
+    assert!(
+        table.contains(&name) && table.contains("(leads)"),
+        "{table}"
+    );
+
+    let dump = ["config", "dump", &name, "--controller", &address];
+    let (code, dumped, error) = said(&dump);
+    assert_eq!(code, Some(0), "{error}");
+    let dumped: Value = serde_json::from_str(&dumped).expect("JSON");
+    let resources = dumped["resources"].as_array().expect("a list");
+    let route = resources.iter().find(|it| it["type"] == "routes");
+    let route = route.expect("a route");
+    assert_eq!(route["acknowledged"], route["newest"], "{route}");
+    assert!(route.to_string().contains("3s"), "the timeout: {route}");
+    let (code, _, error) = said(&["config", "dump", "nobody", "--controller", &address]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("no proxy nobody"), "{error}");
+
+    let metrics = get(controller.admin(), "/metrics").expect("metrics").body;
+    for line in [
+        "meltemi_controller_proxies 1",
+        "meltemi_controller_leads 1",
+        "meltemi_controller_findings{severity=\"error\"} 0",
+        "meltemi_controller_watch_age_seconds{kind=\"MetaRouter\"}",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+
+    // Nobody there.
+    drop(controller);
+    let (code, said, _) = status(&[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains(&format!("the controller {address}")),
+        "{said}"
+    );
 }

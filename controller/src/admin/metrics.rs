@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::Sources;
@@ -24,9 +23,6 @@ pub struct Metrics(Arc<Counted>);
 
 struct Counted {
     registry: Registry,
-    updates: Counter,
-    building: Histogram,
-    waiting: Histogram,
     updated: Gauge,
     objects: Gauge,
     findings: Family<Severity, Gauge>,
@@ -54,13 +50,8 @@ struct Kind {
 
 impl Default for Metrics {
     fn default() -> Self {
-        // From 0.1 ms to 1.6 s.
-        let times = || Histogram::new(exponential_buckets(0.000_1, 2.0, 15));
         let mut counted = Counted {
             registry: Registry::with_prefix("meltemi_controller"),
-            updates: Counter::default(),
-            building: times(),
-            waiting: times(),
             updated: Gauge::default(),
             objects: Gauge::default(),
             findings: Family::default(),
@@ -78,21 +69,6 @@ impl Default for Metrics {
 impl Counted {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register(
-            "updates",
-            "Times that something else was published than before",
-            self.updates.clone(),
-        );
-        registry.register(
-            "update_build_seconds",
-            "From the objects to the resources that are served",
-            self.building.clone(),
-        );
-        registry.register(
-            "update_wait_seconds",
-            "How long the first change of an update waited until it was built",
-            self.waiting.clone(),
-        );
         registry.register(
             "updated_timestamp_seconds",
             "When something was published last",
@@ -121,7 +97,7 @@ impl Counted {
         );
         registry.register(
             "watch_age_seconds",
-            "Since the API server was last heard, of the kind for which that is longest ago",
+            "Since the API server was last heard of the kind",
             self.watches.clone(),
         );
         registry.register(
@@ -130,14 +106,6 @@ impl Counted {
             self.leads.clone(),
         );
     }
-}
-
-/// How long an update took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Timing {
-    /// Since its first change was heard, until it was built.
-    pub(crate) waited: Duration,
-    pub(crate) built: Duration,
 }
 
 impl Metrics {
@@ -156,14 +124,6 @@ impl Metrics {
                 .get_or_create_owned(&labels)
                 .set(whole(count));
         }
-    }
-
-    /// Something was made of objects that changed.
-    pub(crate) fn built(&self, timing: Timing) {
-        let counted = &self.0;
-        counted.updates.inc();
-        counted.building.observe(timing.built.as_secs_f64());
-        counted.waiting.observe(timing.waited.as_secs_f64());
     }
 
     pub fn rejected(&self) {

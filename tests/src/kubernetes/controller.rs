@@ -12,6 +12,7 @@ use crate::process::Process;
 pub struct Controller {
     process: Process,
     address: SocketAddr,
+    admin: SocketAddr,
     kubeconfig: PathBuf,
 }
 
@@ -35,6 +36,7 @@ impl Controller {
             process,
             address,
             kubeconfig,
+            ..
         } = self;
         drop(process);
         Self::start_at(&address.to_string(), &kubeconfig)
@@ -53,9 +55,13 @@ impl Controller {
         let (address, _) = process.line(0, "where it listens", |line| {
             line.strip_prefix("xds ")?.parse().ok()
         });
+        let (admin, _) = process.line(0, "where its pages are", |line| {
+            line.strip_prefix("admin ")?.parse().ok()
+        });
         Self {
             process,
             address,
+            admin,
             kubeconfig: kubeconfig.to_owned(),
         }
     }
@@ -75,6 +81,12 @@ impl Controller {
             .args(["--xds", &self.address.to_string()])
             .args(arguments);
         Meltemi::starting(Process::spawn("meltemi", &mut command))
+    }
+
+    /// Where its pages are.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     #[must_use]
