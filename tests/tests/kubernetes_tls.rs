@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use meltemi_tests::certificates::Authority;
 use meltemi_tests::kubernetes::{
-    ApiServer, Encrypted, Mounted, Programs, Tokens, controller_account,
+    ApiServer, Controller, Encrypted, Mounted, Programs, Tokens, controller_account,
 };
-use meltemi_tests::redis::{Server, Wire, service};
+use meltemi_tests::redis::{self, Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 use serde_json::json;
 
@@ -380,7 +381,7 @@ fn a_proxy_believes_only_whom_it_was_told_to() {
     let tokens = Tokens::of_new(&lab.cluster, "edge");
     tokens.create_pod("edge-1");
     let token = tokens.of_pod("edge-1", "meltemi");
-    let stranger = meltemi_tests::certificates::Authority::new("stranger");
+    let stranger = Authority::new("stranger");
     let mounted = Mounted::new(stranger.pem(), &token);
     let proxy = controller.proxy(&mounted);
     until("the proxy says why it does not connect", || {
@@ -390,4 +391,72 @@ fn a_proxy_believes_only_whom_it_was_told_to() {
     assert!(!controller.process().said().contains("a client is"));
     mounted.change_roots(&lab.roots());
     is_answered_by(&proxy, "one");
+}
+
+/// Of the controller, to read the Secret `servers`.
+const READER: &str = "\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: meltemi-secrets, namespace: default}
+rules:
+- {apiGroups: [''], resources: [secrets], resourceNames: [servers, servers-cacert], verbs: [list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: meltemi-secrets, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: meltemi-secrets}
+subjects: [{kind: ServiceAccount, name: meltemi-controller, namespace: meltemi-system}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: three, namespace: default}
+spec:
+  host: three.demo
+  trafficPolicy: {tls: {mode: SIMPLE, credentialName: servers, sni: three.demo}}
+";
+
+#[test]
+fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let kubeconfig = controller_account(&lab.cluster);
+    let authority = Authority::new("servers");
+    let server = redis::Encrypted::start(&authority.issue("three", &["three.demo"]), None);
+    lab.cluster
+        .apply(&service("three.demo", &[server.address()]));
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "servers", "namespace": "default"},
+        "stringData": {"cacert": authority.pem()},
+    });
+    lab.cluster.apply(&secret.to_string());
+    lab.cluster.apply(READER);
+    lab.route_to("three");
+    let tokens = Tokens::of_new(&lab.cluster, "edge");
+    tokens.create_pod("edge-1");
+    let controller = Encrypted::start(&kubeconfig, ANY, &[]);
+    let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
+    let proxy = controller.proxy(&mounted);
+    let address = proxy.address("default/edge/redis");
+    let asked = |address| Wire::try_connect(address)?.try_call("SET k v");
+    until("the server is reached", || {
+        (asked(address)? == "+OK").then_some(())
+    });
+
+    let plaintext = Controller::start(&kubeconfig);
+    let proxy = plaintext.proxy_with(&["--gateway", "default/edge"]);
+    let address = proxy.address("default/edge/redis");
+    until("the secret is withheld", || {
+        let said = plaintext.process().said();
+        said.contains("secrets are not sent on a connection")
+            .then_some(())
+    });
+    until("the proxy misses it", || {
+        let said = proxy.process().said();
+        said.contains("the control plane gives no secret")
+            .then_some(())
+    });
+    assert_ne!(asked(address).as_deref(), Some("+OK"));
 }

@@ -135,6 +135,8 @@ impl Keeper {
         let leads = *self.is_leader.borrow_and_update();
         let due = match leads {
             true => self.lead().await?,
+            // Whoever leads makes it any moment.
+            false if self.held.is_none() => now(),
             false => Time::MAX,
         };
         Ok(due.min(self.certify()?))
