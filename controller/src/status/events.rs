@@ -88,25 +88,19 @@ fn reference(write: &Write, resource: &ApiResource) -> ObjectReference {
 fn event(transition: &Transition) -> Option<Event> {
     let condition = &transition.to;
     let of = |kind: Kind| condition.kind == kind.as_str();
-    let (is_bad, was_bad) = match &condition.status {
-        status if of(Kind::Accepted) || of(Kind::ResolvedRefs) => (
-            *status == Truth::False,
-            transition.from == Some(Truth::False),
-        ),
-        status if of(Kind::Conflicted) => {
-            (*status == Truth::True, transition.from == Some(Truth::True))
-        }
+    let (status, from) = (condition.status, transition.from);
+    let is_good = status == Truth::True;
+    let (is_bad, is_better) = if of(Kind::Accepted) || of(Kind::ResolvedRefs) {
+        let was_bad = from == Some(Truth::False);
+        (status == Truth::False, is_good && was_bad)
+    } else if of(Kind::Conflicted) {
+        (status == Truth::True, from == Some(Truth::True))
+    } else {
         // That it is refused is said already.
-        status if of(Kind::Programmed) && condition.reason != "NotAccepted" => {
-            let is_good = *status == Truth::True;
-            (
-                *status == Truth::False,
-                is_good && transition.from.is_some(),
-            )
-        }
-        _ => return None,
+        let is_bad = status == Truth::False && condition.reason != "NotAccepted";
+        (is_bad, is_good && from.is_some())
     };
-    let type_ = match (is_bad, was_bad) {
+    let type_ = match (is_bad, is_better) {
         (true, _) => EventType::Warning,
         (false, true) => EventType::Normal,
         (false, false) => return None,
@@ -124,3 +118,6 @@ fn note(message: &str) -> String {
     let end = message.floor_char_boundary(LONGEST_NOTE);
     message.get(..end).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! To what an object is attached: each parent has conditions of its own.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::ledger::Resolved;
@@ -35,11 +37,11 @@ pub(super) fn parents(record: &Record, resolved: &Resolved) -> Vec<ParentRef> {
     let mut gateways: Vec<_> = record
         .gateways
         .iter()
-        .map(|written| gateway(written, namespace))
+        .map(|written| gateway(written, namespace, resolved))
         .collect();
     if !gateways.is_empty() {
         // Whoever names one twice is attached once; the order is that of the object.
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         gateways.retain(|parent| seen.insert(parent.clone()));
         return gateways;
     }
@@ -55,7 +57,13 @@ pub(super) fn parents(record: &Record, resolved: &Resolved) -> Vec<ParentRef> {
     }]
 }
 
-fn gateway(written: &str, own: &str) -> ParentRef {
+/// The one that is there, of whatever API; Istio's where there is none.
+fn gateway(written: &str, own: &str, resolved: &Resolved) -> ParentRef {
     let (namespace, name) = written.split_once('/').unwrap_or((own, written));
-    ParentRef::of(&ObjectRef::new(Kind::Gateway, namespace, name))
+    let kinds = Kind::ALL
+        .iter()
+        .filter(|kind| kind.name() == Kind::Gateway.name());
+    let mut known = kinds.map(|&kind| ObjectRef::new(kind, namespace, name));
+    let known = known.find(|id| resolved.objects.contains_key(id));
+    ParentRef::of(&known.unwrap_or_else(|| ObjectRef::new(Kind::Gateway, namespace, name)))
 }

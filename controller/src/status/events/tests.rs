@@ -1,0 +1,84 @@
+use super::super::condition::Condition;
+use super::*;
+
+fn event_of(kind: &str, from: Option<Truth>, to: (Truth, &str)) -> Option<(String, String)> {
+    let (status, reason) = to;
+    let transition = Transition {
+        from,
+        to: Condition {
+            kind: kind.to_owned(),
+            status,
+            observed_generation: 1,
+            last_transition_time: String::new(),
+            reason: reason.to_owned(),
+            message: "why".to_owned(),
+        },
+    };
+    let event = event(&transition)?;
+    assert_eq!(
+        (event.note.as_deref(), event.action.as_str()),
+        (Some("why"), kind)
+    );
+    Some((format!("{:?}", event.type_), event.reason))
+}
+
+#[test]
+fn a_change_for_the_worse_is_a_warning_and_one_for_the_better_is_normal() {
+    use Truth::{False, True, Unknown};
+    let rows = [
+        ("Accepted", None, (True, "Accepted"), None),
+        ("Accepted", None, (False, "InvalidRegex"), Some("Warning")),
+        (
+            "Accepted",
+            Some(True),
+            (False, "InvalidRegex"),
+            Some("Warning"),
+        ),
+        ("Accepted", Some(False), (True, "Accepted"), Some("Normal")),
+        ("ResolvedRefs", Some(False), (Unknown, "NotAccepted"), None),
+        ("ResolvedRefs", Some(Unknown), (True, "ResolvedRefs"), None),
+        ("Conflicted", None, (False, "NoConflicts"), None),
+        (
+            "Conflicted",
+            Some(False),
+            (True, "HiddenRouter"),
+            Some("Warning"),
+        ),
+        (
+            "Conflicted",
+            Some(True),
+            (False, "NoConflicts"),
+            Some("Normal"),
+        ),
+        ("Programmed", None, (Unknown, "Pending"), None),
+        (
+            "Programmed",
+            Some(Unknown),
+            (True, "Programmed"),
+            Some("Normal"),
+        ),
+        (
+            "Programmed",
+            Some(True),
+            (False, "RejectedByProxy"),
+            Some("Warning"),
+        ),
+        ("Programmed", Some(True), (False, "NotAccepted"), None),
+        ("Programmed", Some(True), (Unknown, "NoProxies"), None),
+    ];
+    for (kind, from, to, expected) in rows {
+        let found = event_of(kind, from, to);
+        let expected = expected.map(|type_| (type_.to_owned(), to.1.to_owned()));
+        assert_eq!(found, expected, "{kind} from {from:?} to {to:?}");
+    }
+}
+
+#[test]
+fn a_note_is_as_long_as_it_may_be() {
+    assert_eq!(note(&"ö".repeat(LONGEST_NOTE)).len(), LONGEST_NOTE);
+    assert_eq!(
+        note(&format!("a{}", "ö".repeat(LONGEST_NOTE))).len(),
+        LONGEST_NOTE - 1
+    );
+    assert_eq!(note("short"), "short");
+}
