@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use meltemi_tests::redis::{Server, manifests};
+use meltemi_tests::redis::{Scripted, Server, Wire, manifests};
 use meltemi_tests::{Meltemi, until};
 
 /// Sent in one write, so that most of them are one of a run.
@@ -60,4 +60,41 @@ fn so_many_percent_of_a_pipeline_are_logged() {
             .all(|line| line.contains(r#""command":"echo""#)),
         "{line}"
     );
+}
+
+const ROUTER: &str = "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: { name: cache }
+spec:
+  hosts: [cache.demo]
+  gateways: [edge]
+  routes:
+  - timeout: 1s
+    hedge: { delay: 50ms }
+    retries: { attempts: 1, perTryTimeout: 200ms, retryOn: timeout }
+";
+
+/// Two servers never answer, and are asked side by side, twice.
+#[test]
+fn each_attempt_says_what_became_of_it() {
+    let servers = Scripted::start(2, |_| None);
+    let manifests = manifests(&[servers.address(0), servers.address(1)]);
+    manifests.write("routes.yaml", ROUTER);
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let path = log.path().to_str().expect("a path");
+    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1", "--access-log", path]);
+    let mut client = Wire::connect(meltemi.address("default/edge/redis"));
+    let answer = client.call("GET key");
+    assert!(answer.starts_with("-ERR"), "{answer}");
+    let line = until("the log is written", || {
+        let text = std::fs::read_to_string(log.path()).expect("the log");
+        text.lines().next().map(str::to_owned)
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+    let attempts = line["attempts"].as_array().expect("a list");
+    let results = attempts.iter().map(|it| it["result"].as_str());
+    let results: Vec<_> = results.map(|it| it.expect("a text")).collect();
+    assert!(results.len() > 2, "{line}");
+    assert!(results.iter().all(|it| *it == "timeout"), "{line}");
 }

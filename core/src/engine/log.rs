@@ -12,6 +12,9 @@ use crate::{
     telemetry::{OutcomeLabel, ResponseFlag},
 };
 
+/// Of an attempt of which nothing else is known yet.
+const UNDER_WAY: &str = OutcomeLabel::Ok.as_str();
+
 /// What has to be kept for the log while the exchange lasts.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -22,12 +25,20 @@ pub(super) struct Draft {
 }
 
 impl Exchange {
-    /// Notes what became of an attempt that is not the last.
+    /// Notes what became of an attempt that is not the last, and of the one that was made beside it.
     pub(super) fn note_failure(&mut self, word: &'static str) {
-        let log = self.log.as_mut();
-        if let Some(last) = log.and_then(|draft| draft.attempts.last_mut()) {
-            last.result = word;
+        if let Some(draft) = &mut self.log {
+            settle(&mut draft.attempts, word);
         }
+    }
+}
+
+/// What became of those under way: the last one, and, where the request was hedged, the one before it.
+fn settle(attempts: &mut [Attempt], word: &'static str) {
+    if let [before @ .., last] = attempts {
+        last.result = word;
+        let under_way = before.iter_mut().filter(|it| it.result == UNDER_WAY);
+        under_way.for_each(|it| it.result = word);
     }
 }
 
@@ -108,14 +119,14 @@ impl Engine {
         };
         if let Some(host) = self.tables.hosts.get(sent.host) {
             if let Some(last) = draft.attempts.last_mut()
-                && last.result == OutcomeLabel::Ok.as_str()
+                && last.result == UNDER_WAY
                 && !is_hedged
             {
                 last.result = ResponseFlag::ConnectFailure.word();
             }
             draft.attempts.push(Attempt {
                 endpoint: host.address.to_string(),
-                result: OutcomeLabel::Ok.as_str(),
+                result: UNDER_WAY,
             });
             draft.locality = host.locality.to_string();
             draft.asked = Some(self.now);
@@ -136,12 +147,11 @@ impl Engine {
             locality,
             asked,
         } = *draft;
-        if let Some(last) = attempts.last_mut() {
-            last.result = match end.flag {
-                ResponseFlag::None => end.outcome.as_str(),
-                flag => flag.word(),
-            };
-        }
+        let word = match end.flag {
+            ResponseFlag::None => end.outcome.as_str(),
+            flag => flag.word(),
+        };
+        settle(&mut attempts, word);
         log.write(Entry {
             start: self.origin + Duration::from_nanos(exchange.started),
             service: service

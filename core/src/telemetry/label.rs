@@ -34,7 +34,7 @@ impl OutcomeLabel {
 
     /// The label's value.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::ApplicationError => "application_error",
