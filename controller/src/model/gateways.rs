@@ -1,5 +1,8 @@
 //! The servers of all Gateways: what is listened on.
 
+mod kubernetes;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::protocols::{self, PortName, Protocols};
@@ -15,24 +18,29 @@ pub(super) fn servers(
     findings: &mut Findings,
 ) -> Vec<Server> {
     let mut servers: Vec<(Server, Place)> = vec![];
-    for (object, gateway) in objects_of!(objects, Gateway) {
-        for server in &gateway.servers {
-            let Some(made) = make(object, server, context, findings) else {
-                continue;
-            };
-            let place = Place::of(&object.file, server.mark.at);
-            if let Some((other, first)) = servers.iter().find(|(s, _)| overlap(&s.bind, &made.bind))
-            {
-                let message = format!("{} binds this address already", other.name);
-                let diagnostic = Diagnostic::error(Code::AddressInUse, message)
-                    .related("the first is here", first.clone())
-                    .remedy("give it another port, or another `bind`");
-                findings.at(object, server.mark.at, diagnostic);
-                findings.or_blame([other.source.id.clone()]);
-                continue;
-            }
-            servers.push((made, place));
+    let of_istio = objects_of!(objects, Gateway).flat_map(|(object, gateway)| {
+        gateway
+            .servers
+            .iter()
+            .map(move |it| (object, Cow::Borrowed(it)))
+    });
+    let of_kubernetes = kubernetes::servers(objects, findings).into_iter();
+    let of_kubernetes = of_kubernetes.map(|(object, server)| (object, Cow::Owned(server)));
+    for (object, server) in of_istio.chain(of_kubernetes) {
+        let Some(made) = make(object, &server, context, findings) else {
+            continue;
+        };
+        let place = Place::of(&object.file, server.mark.at);
+        if let Some((other, first)) = servers.iter().find(|(s, _)| overlap(&s.bind, &made.bind)) {
+            let message = format!("{} binds this address already", other.name);
+            let diagnostic = Diagnostic::error(Code::AddressInUse, message)
+                .related("the first is here", first.clone())
+                .remedy("give it another port, or another `bind`");
+            findings.at(object, server.mark.at, diagnostic);
+            findings.or_blame([other.source.id.clone()]);
+            continue;
         }
+        servers.push((made, place));
     }
     servers.into_iter().map(|(server, _)| server).collect()
 }
@@ -88,6 +96,7 @@ fn make(
         },
         protocol,
         source: object.clone(),
+        allowed: server.allowed.clone(),
         rules: vec![],
     })
 }
