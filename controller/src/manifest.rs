@@ -12,6 +12,7 @@ mod destination_rule;
 mod dubbo_authorization_policy;
 mod duration;
 mod gateway;
+mod gateway_api;
 mod gateways;
 mod id;
 mod kubernetes;
@@ -39,6 +40,9 @@ pub(crate) use dubbo_authorization_policy::DUBBO_AUTHORIZATION_POLICY;
 #[cfg(feature = "kubernetes")]
 pub(crate) use duration::parse_duration;
 pub(crate) use gateway::{Gateway, Server, ServerTls};
+pub(crate) use gateway_api::{
+    AllowedRoutes, CertificateRef, KubernetesGateway, Listener, ReferenceGrant,
+};
 pub use id::{Kind, ObjectRef};
 pub(crate) use kubernetes::{EndpointSlice, KubernetesService, Pod, SliceEndpoint};
 pub(crate) use locality::LocalitySetting;
@@ -105,6 +109,10 @@ pub(crate) enum Spec {
     /// What acts of it is in its metadata.
     Namespace,
     Gateway(Gateway),
+    KubernetesGateway(KubernetesGateway),
+    /// Whose it is: its `controllerName`.
+    GatewayClass(String),
+    ReferenceGrant(ReferenceGrant),
     ServiceEntry(ServiceEntry),
     WorkloadEntry(WorkloadEntry),
     DestinationRule(DestinationRule),

@@ -10,8 +10,8 @@ use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    AdaptiveConcurrency, ConnectionPool, ConsistentHash, Mutation, Object, ObjectRef,
-    OutlierDetection, Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
+    AdaptiveConcurrency, AllowedRoutes, ConnectionPool, ConsistentHash, Mutation, Object,
+    ObjectRef, OutlierDetection, Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
 
@@ -75,6 +75,8 @@ pub(crate) struct Server {
     /// The Gateway.
     pub(crate) source: Arc<Object>,
     pub(crate) policy: ServerPolicy,
+    /// Whose rules may attach; none: anybody's.
+    pub(crate) allowed: Option<AllowedRoutes>,
     /// In the order in which they are tried.
     pub(crate) rules: Vec<Rule>,
     /// The objects that act on it, with rules of their own or without.

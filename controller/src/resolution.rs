@@ -182,7 +182,9 @@ fn follows(code: Code, refused: &Refused) -> bool {
         }
         Code::UnknownProtocol => &[Kind::ApplicationProtocol],
         Code::UnknownSubset | Code::LocalityInactive => &[Kind::DestinationRule],
-        Code::UnknownGateway | Code::NoMatchingServer => &[Kind::Gateway, Kind::ServiceEntry],
+        Code::UnknownGateway | Code::NoMatchingServer => {
+            &[Kind::Gateway, Kind::KubernetesGateway, Kind::ServiceEntry]
+        }
         Code::UnknownSecret => &[Kind::Secret],
         Code::EmptySubset | Code::NoEndpoints => &[Kind::WorkloadEntry, Kind::ServiceEntry],
         _ => return false,
@@ -276,7 +278,10 @@ impl Pass<'_> {
             .filter(|good| match self.objects.get(&good.id) {
                 Some(now) => !now.is_same(good) && !asks_for_tls(now, Some(good)),
                 // To delete the file of a Gateway is to close its servers.
-                None => good.id.kind != Kind::Gateway || self.index.has_file(&good.file.name),
+                None => {
+                    !matches!(good.id.kind, Kind::Gateway | Kind::KubernetesGateway)
+                        || self.index.has_file(&good.file.name)
+                }
             });
         let mut earlier =
             earlier.filter(|good| finding.needs.iter().any(|need| need.is_met_by(good)));
@@ -308,6 +313,9 @@ fn asks_for_tls(now: &Object, good: Option<&Object>) -> bool {
     match (&now.spec, good.map(|good| &good.spec)) {
         (Spec::DestinationRule(rule), _) => rule.asks_for_tls(),
         (Spec::Gateway(now), Some(Spec::Gateway(good))) => now.encrypts_more_than(good),
+        (Spec::KubernetesGateway(now), Some(Spec::KubernetesGateway(good))) => {
+            now.encrypts_more_than(good)
+        }
         _ => false,
     }
 }

@@ -30,6 +30,7 @@ const DUMP: &str = "/config_dump?resource=dynamic_active_clusters\
     &mask=cluster.name,cluster.connect_timeout";
 
 const OTHER: &str = "outbound|20880|v2|orders.shop";
+const THIRD: &str = "outbound|20880|v3|orders.shop";
 
 #[tokio::test]
 async fn envoy_takes_our_clusters_by_delta() {
@@ -95,6 +96,104 @@ async fn envoy_takes_our_clusters(api_type: &str) {
         .collect();
     assert!(rejected.is_empty(), "{rejected:?}");
     assert!(control.rejections.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn envoy_comes_back_by_delta() {
+    envoy_comes_back("DELTA_GRPC").await;
+}
+
+#[tokio::test]
+async fn envoy_comes_back_by_state_of_the_world() {
+    envoy_comes_back("GRPC").await;
+}
+
+/// Servers come and go: what is the same changes nothing, and what is not arrives from the next one.
+async fn envoy_comes_back(api_type: &str) {
+    let Some(binary) = binary() else { return };
+    let (address, served) = serve("127.0.0.1:0".parse().unwrap(), &[20880]).await;
+    let envoy = Envoy::start(&binary, address, api_type).await;
+    envoy.wait_for(&[20880]).await;
+    served.end().await;
+    let connected = "/stats?format=json&filter=^control_plane.connected_state$";
+    let is = |value: u64| move |stats: &Value| stats["stats"][0]["value"] == value;
+    envoy.wait(connected, is(0)).await;
+    let changes = "/stats?format=json&filter=membership_change|cluster_(added|modified|removed)$";
+    let before = envoy.get(changes).await;
+
+    let (_, served) = serve(address, &[20880]).await;
+    envoy.wait(connected, is(1)).await;
+    // A third cluster: it has heard what there is.
+    let mut more = two_clusters(&[20880]);
+    more.insert(THIRD, &fixture::cluster(THIRD));
+    more.insert(THIRD, &fixture::endpoints(THIRD, &[20899]));
+    served.control.set(more);
+    envoy
+        .wait("/clusters?format=json", |clusters| {
+            !hosts(clusters, THIRD).is_empty()
+        })
+        .await;
+    let after = envoy.get(changes).await;
+    let of_ours = |stats: &Value| {
+        let stats = stats["stats"].as_array().unwrap().iter();
+        let ours = stats.filter(|stat| {
+            let name = stat["name"].as_str().unwrap();
+            [CLUSTER, OTHER].iter().any(|ours| name.contains(ours))
+                || ["cluster_modified", "cluster_removed"]
+                    .iter()
+                    .any(|it| name.ends_with(it))
+        });
+        ours.cloned().collect::<Vec<_>>()
+    };
+    assert!(of_ours(&before).len() > 3, "{before}");
+    assert_eq!(of_ours(&after), of_ours(&before));
+
+    // What changed, and what went, while nobody told it.
+    served.end().await;
+    let (_, served) = serve(address, &[20881]).await;
+    envoy.wait_for(&[20881]).await;
+    envoy
+        .wait("/clusters?format=json", |clusters| {
+            hosts(clusters, THIRD).is_empty()
+        })
+        .await;
+    let stats = envoy.get("/stats?format=json&filter=update_rejected").await;
+    let stats = stats["stats"].as_array().unwrap();
+    assert!(stats.iter().all(|stat| stat["value"] == 0), "{stats:?}");
+    served.end().await;
+}
+
+/// A server with two clusters, until it is told to end.
+struct Served {
+    control: ControlPlane,
+    end: tokio::sync::oneshot::Sender<()>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+async fn serve(address: SocketAddr, ports: &[u16]) -> (SocketAddr, Served) {
+    let control = ControlPlane::new(Some(two_clusters(ports)));
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let server = control.server.clone();
+    let server = tokio::spawn(async move {
+        let ended = async { drop(ended.await) };
+        let served = server.serve(TcpListenerStream::new(listener), ended).await;
+        served.expect("it serves");
+    });
+    let served = Served {
+        control,
+        end,
+        server,
+    };
+    (address, served)
+}
+
+impl Served {
+    async fn end(self) {
+        let _ = self.end.send(());
+        self.server.await.expect("it ends");
+    }
 }
 
 /// Envoy reports a cluster that it refuses, and keeps the others.

@@ -18,7 +18,7 @@ pub use peers::peers;
 pub use proxied::Proxied;
 pub use scripted::{Asked, Scripted, pipeline};
 pub use server::Server;
-pub(crate) use server::free_port;
+pub use server::free_port;
 pub use suite::{Suite, Verdict, Verdicts};
 pub use tls::Encrypted;
 pub use wire::{Wire, encode};

@@ -45,8 +45,13 @@ fn router(namespace: &str, host: &str) -> String {
 
 /// Its exit status, standard output and standard error.
 fn meltemi(arguments: &[&str], kubeconfig: &Path) -> (Option<i32>, String, String) {
+    let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8");
+    said(&[arguments, &["--kubeconfig", kubeconfig]].concat())
+}
+
+fn said(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(binary());
-    command.args(arguments).arg("--kubeconfig").arg(kubeconfig);
+    command.args(arguments);
     let Output {
         status,
         stdout,

@@ -219,6 +219,31 @@ spec:
   - route: [{destination: {host: greeter}}]
 ";
 
+/// Beside a Gateway of Istio.
+const GATEWAY_API: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: seventh}
+spec: {controllerName: meltemi.io/controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: seven, namespace: default}
+spec:
+  gatewayClassName: seventh
+  listeners:
+  - {name: tcp-metaprotocol-dubbo, port: 20881, protocol: TCP}
+  - {name: named, port: 20882, protocol: meltemi.io/dubbo, allowedRoutes: {namespaces: {from: All}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: theirs, namespace: default}
+spec:
+  gatewayClassName: example
+  listeners: [{name: web, port: 80, protocol: HTTP}]
+---
+";
+
 /// Every kind of endpoint that Kubernetes knows, behind one router.
 const ENDPOINTS: &str = "\
 apiVersion: v1
@@ -376,6 +401,22 @@ fn files_and_a_cluster_are_served_the_same() {
     cluster.apply(&endpoints);
     cluster.apply_status(PODS);
     watched.publishes("endpoints", &from_files(&own(&endpoints)));
+    empty(&cluster);
+    for crd in cluster.programs().gateway_api_crds() {
+        cluster.install_crds(&crd);
+    }
+    let gateways =
+        format!("{GATEWAY_API}{SERVICE}").replace("gateways: [edge]", "gateways: [edge, seven]");
+    cluster.apply(&gateways);
+    watched.publishes("Gateway API", &from_files(&own(&gateways)));
+    let delete = [
+        "delete",
+        "--all",
+        "-n",
+        "default",
+        "gateways.gateway.networking.k8s.io",
+    ];
+    cluster.kubectl(&delete).expect_success("they go");
     // Each field of a MetaRouter, at each place where it can be.
     empty(&cluster);
     let surroundings = surroundings();

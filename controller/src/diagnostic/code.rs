@@ -94,7 +94,9 @@ codes! {
     UnknownGateway,
     /// A gateway of which no server speaks the protocol of the service.
     NoMatchingServer,
-    /// Two servers of one Gateway with one name.
+    /// A Gateway whose listener admits no rules of this namespace.
+    NotAllowedByListeners,
+    /// Two servers of one Gateway with one name, or two Gateways, of Istio and of the Gateway API.
     DuplicateServer,
     /// Two servers that cannot bind: they ask for the same address.
     AddressInUse,
@@ -114,6 +116,8 @@ codes! {
     UnknownSecret,
     /// A Secret that the controller may not read: the remedy has the Role that lets it.
     SecretNotPermitted,
+    /// A Secret of another namespace, where no ReferenceGrant permits a Gateway to name it.
+    RefNotPermitted,
     /// A subset that no DestinationRule defines.
     UnknownSubset,
     /// A subset that selects no endpoint.

@@ -51,6 +51,8 @@ impl Code {
             Self::HiddenRouter => "narrow its `match`",
             Self::SecondRedisService => "write both into one RedisService",
             Self::UnexpectedDestination => "name the destination in a RedisService",
+            Self::NotAllowedByListeners => "let the listener admit the namespace",
+            Self::RefNotPermitted => "add a ReferenceGrant to the namespace of the Secret",
             Self::SecretNotPermitted => "let the controller read it",
             Self::UnknownSecret => "add the Secret, or the field",
             Self::UnknownSubset => "name a subset that a DestinationRule defines",

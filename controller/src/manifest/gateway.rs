@@ -3,7 +3,7 @@
 mod tls;
 
 use super::decode::{Decoder, Field, Fields};
-use super::{Located, Mark, name};
+use super::{AllowedRoutes, Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
 pub(crate) use tls::ServerTls;
@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) port_name: Located<String>,
     /// None: its clients speak plaintext.
     pub(crate) tls: Option<ServerTls>,
+    /// Whose rules may attach; none: anybody's.
+    pub(crate) allowed: Option<AllowedRoutes>,
     pub(crate) mark: Mark,
 }
 
@@ -108,6 +110,7 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
         port: u16::try_from(number.value).ok()?,
         port_name,
         tls,
+        allowed: None,
         mark: Mark::new(number.at),
     })
 }

@@ -12,6 +12,10 @@ pub enum Kind {
     ConfigMap,
     Namespace,
     Gateway,
+    /// That of the Gateway API; [`Self::Gateway`] is Istio's.
+    KubernetesGateway,
+    GatewayClass,
+    ReferenceGrant,
     ServiceEntry,
     WorkloadEntry,
     DestinationRule,
@@ -31,6 +35,9 @@ impl Kind {
         Self::ConfigMap,
         Self::Namespace,
         Self::Gateway,
+        Self::KubernetesGateway,
+        Self::GatewayClass,
+        Self::ReferenceGrant,
         Self::ServiceEntry,
         Self::WorkloadEntry,
         Self::DestinationRule,
@@ -51,7 +58,9 @@ impl Kind {
             Self::ApplicationProtocol => "ApplicationProtocol",
             Self::ConfigMap => "ConfigMap",
             Self::Namespace => "Namespace",
-            Self::Gateway => "Gateway",
+            Self::Gateway | Self::KubernetesGateway => "Gateway",
+            Self::GatewayClass => "GatewayClass",
+            Self::ReferenceGrant => "ReferenceGrant",
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
             Self::DestinationRule => "DestinationRule",
@@ -78,6 +87,9 @@ impl Kind {
             | Self::Pod
             | Self::Node => "",
             Self::EndpointSlice => "discovery.k8s.io",
+            Self::KubernetesGateway | Self::GatewayClass | Self::ReferenceGrant => {
+                "gateway.networking.k8s.io"
+            }
             _ => "networking.istio.io",
         }
     }
@@ -95,6 +107,9 @@ impl Kind {
             | Self::EndpointSlice
             | Self::Pod
             | Self::Node => &["v1"],
+            Self::KubernetesGateway | Self::GatewayClass | Self::ReferenceGrant => {
+                &["v1", "v1beta1"]
+            }
             _ => &["v1", "v1beta1", "v1alpha3"],
         }
     }
@@ -103,7 +118,7 @@ impl Kind {
     pub(crate) const fn is_namespaced(self) -> bool {
         !matches!(
             self,
-            Self::ApplicationProtocol | Self::Namespace | Self::Node
+            Self::ApplicationProtocol | Self::GatewayClass | Self::Namespace | Self::Node
         )
     }
 }
@@ -143,6 +158,10 @@ impl fmt::Display for ObjectRef {
         } = self;
         if namespace.is_empty() {
             return write!(f, "{} {name}", kind.name());
+        }
+        // Two kinds have this name: as kubectl, with its group.
+        if *kind == Kind::KubernetesGateway {
+            return write!(f, "{}.{} {namespace}/{name}", kind.name(), kind.group());
         }
         write!(f, "{} {namespace}/{name}", kind.name())
     }

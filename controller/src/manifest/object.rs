@@ -6,8 +6,8 @@ use super::decode::{Decoder, Field, Fields, Known, nearest};
 use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
-    Located, Object, Spec, application_protocol, destination_rule, gateway, kubernetes,
-    mesh_config, meta_router, redis, secret, service_entry, shown,
+    Located, Object, Spec, application_protocol, destination_rule, gateway, gateway_api,
+    kubernetes, mesh_config, meta_router, redis, secret, service_entry, shown,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::yaml::{self, Node};
@@ -266,7 +266,9 @@ fn unknown_kind(
 }
 
 fn names<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
-    let names: Vec<_> = kinds.into_iter().map(|k| k.name()).collect();
+    let mut names: Vec<_> = kinds.into_iter().map(|k| k.name()).collect();
+    // Istio and the Gateway API share one.
+    names.dedup();
     names.join(", ")
 }
 
@@ -297,6 +299,9 @@ fn decode_spec(
             application_protocol::decode(d, spec).map(Spec::ApplicationProtocol)
         }
         Kind::Gateway => gateway::decode(d, spec).map(Spec::Gateway),
+        Kind::KubernetesGateway => gateway_api::gateway(d, spec).map(Spec::KubernetesGateway),
+        Kind::GatewayClass => gateway_api::class(d, spec).map(Spec::GatewayClass),
+        Kind::ReferenceGrant => Some(Spec::ReferenceGrant(gateway_api::grant(d, spec))),
         Kind::ServiceEntry => service_entry::decode(d, spec).map(Spec::ServiceEntry),
         Kind::WorkloadEntry => {
             service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)

@@ -11,7 +11,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{Kind, Located, Object, ObjectRef, nearest};
 
+mod allowed;
 mod destinations;
+
+use allowed::admits;
 
 /// An object that attaches to servers, for one of its hosts.
 pub(super) struct Attachment<'a> {
@@ -123,13 +126,14 @@ impl<'a> Attachment<'a> {
                 continue;
             }
             let matching = servers.iter().enumerate();
-            let matching = matching
-                .filter(|(_, s)| s.source.id == gateway && self.speaks(service, s))
-                .map(|(i, _)| i);
-            let before = attached.len();
-            attached.extend(matching);
-            if attached.len() == before {
-                self.no_server(service, name, findings);
+            let matching =
+                matching.filter(|(_, s)| s.source.id == gateway && self.speaks(service, s));
+            let (admitting, others): (Vec<_>, Vec<_>) =
+                matching.partition(|(_, server)| admits(server, self.namespace(), objects));
+            match (admitting.is_empty(), others.first()) {
+                (true, None) => self.no_server(service, name, findings),
+                (true, Some((_, server))) => self.not_admitted(server, name, findings),
+                (false, _) => attached.extend(admitting.into_iter().map(|(i, _)| i)),
             }
         }
         attached
@@ -141,14 +145,24 @@ impl<'a> Attachment<'a> {
         spoken.any(|protocol| *protocol == server.protocol)
     }
 
+    /// Istio's, unless only the Gateway API has one of this name.
     fn gateway(&self, name: &str) -> ObjectRef {
         let (namespace, name) = name.split_once('/').unwrap_or((self.namespace(), name));
-        ObjectRef::new(Kind::Gateway, namespace, name)
+        let of = |kind| ObjectRef::new(kind, namespace, name);
+        let (istio, kubernetes) = (of(Kind::Gateway), of(Kind::KubernetesGateway));
+        let objects = self.context.objects;
+        match objects.contains_key(&kubernetes) && !objects.contains_key(&istio) {
+            true => kubernetes,
+            false => istio,
+        }
     }
 
     fn unknown_gateway(&self, name: &Located<String>, objects: &Objects, findings: &mut Findings) {
         let wanted = self.gateway(&name.value);
-        let gateways = || objects.keys().filter(|id| id.kind == Kind::Gateway);
+        let gateways = || {
+            let kinds = [Kind::Gateway, Kind::KubernetesGateway];
+            objects.keys().filter(move |id| kinds.contains(&id.kind))
+        };
         // The right name in another namespace is the more likely mistake.
         let elsewhere = gateways().find(|id| id.name == wanted.name);
         let near = elsewhere.or_else(|| {
@@ -171,7 +185,8 @@ impl<'a> Attachment<'a> {
         };
         let diagnostic = Diagnostic::error(Code::UnknownGateway, message).remedy(remedy);
         findings.at(self.object, name.at, diagnostic);
-        findings.needing([Need::Gateway(wanted)]);
+        let other = ObjectRef::new(Kind::KubernetesGateway, &wanted.namespace, &wanted.name);
+        findings.needing([wanted, other].map(Need::Gateway));
     }
 
     fn no_server(&self, service: &Service, name: &Located<String>, findings: &mut Findings) {
@@ -187,6 +202,19 @@ impl<'a> Attachment<'a> {
         let diagnostic = Diagnostic::error(Code::NoMatchingServer, message).remedy(remedy);
         findings.at(self.object, name.at, diagnostic);
         findings.or_blame([self.gateway(&name.value), service.source.id.clone()]);
+    }
+
+    fn not_admitted(&self, server: &Server, name: &Located<String>, findings: &mut Findings) {
+        let own = self.namespace();
+        let message = format!(
+            "the listener {} admits no rules of namespace {own}",
+            server.name
+        );
+        let diagnostic = Diagnostic::error(Code::NotAllowedByListeners, message);
+        let remedy =
+            "set its `allowedRoutes.namespaces`: `from: All`, or a Selector by `matchLabels`";
+        findings.at(self.object, name.at, diagnostic.remedy(remedy));
+        findings.or_blame([server.source.id.clone()]);
     }
 
     /// A rule counts in the namespace of its host or of its Gateway, or in the root namespace.

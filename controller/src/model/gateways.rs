@@ -1,5 +1,8 @@
 //! The servers of all Gateways: what is listened on.
 
+mod kubernetes;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,27 +19,33 @@ pub(super) fn servers(
     findings: &mut Findings,
 ) -> Vec<Server> {
     let mut servers: Vec<(Server, Place)> = vec![];
-    for (object, gateway) in objects_of!(objects, Gateway) {
-        for server in &gateway.servers {
-            let Some(made) = make(object, server, context, findings) else {
-                continue;
-            };
-            let place = Place::of(&object.file, server.mark.at);
-            let is_in_the_way = |(other, _): &&(Server, Place)| {
-                let same_proxies = !context.settings.gateways_apart || other.source.id == object.id;
-                same_proxies && overlap(&other.bind, &made.bind)
-            };
-            if let Some((other, first)) = servers.iter().find(is_in_the_way) {
-                let message = format!("{} binds this address already", other.name);
-                let diagnostic = Diagnostic::error(Code::AddressInUse, message)
-                    .related("the first is here", first.clone())
-                    .remedy("give it another port, or another `bind`");
-                findings.at(object, server.mark.at, diagnostic);
-                findings.or_blame([other.source.id.clone()]);
-                continue;
-            }
-            servers.push((made, place));
+    let of_istio = objects_of!(objects, Gateway).flat_map(|(object, gateway)| {
+        gateway
+            .servers
+            .iter()
+            .map(move |it| (object, Cow::Borrowed(it)))
+    });
+    let of_kubernetes = kubernetes::servers(objects, findings).into_iter();
+    let of_kubernetes = of_kubernetes.map(|(object, server)| (object, Cow::Owned(server)));
+    for (object, server) in of_istio.chain(of_kubernetes) {
+        let Some(made) = make(object, &server, context, findings) else {
+            continue;
+        };
+        let place = Place::of(&object.file, server.mark.at);
+        let is_in_the_way = |(other, _): &&(Server, Place)| {
+            let same_proxies = !context.settings.gateways_apart || other.source.id == object.id;
+            same_proxies && overlap(&other.bind, &made.bind)
+        };
+        if let Some((other, first)) = servers.iter().find(is_in_the_way) {
+            let message = format!("{} binds this address already", other.name);
+            let diagnostic = Diagnostic::error(Code::AddressInUse, message)
+                .related("the first is here", first.clone())
+                .remedy("give it another port, or another `bind`");
+            findings.at(object, server.mark.at, diagnostic);
+            findings.or_blame([other.source.id.clone()]);
+            continue;
         }
+        servers.push((made, place));
     }
     servers.into_iter().map(|(server, _)| server).collect()
 }
@@ -92,6 +101,7 @@ fn make(
         },
         protocol,
         source: object.clone(),
+        allowed: server.allowed.clone(),
         rules: vec![],
         attached: BTreeSet::new(),
     })

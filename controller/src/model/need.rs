@@ -41,7 +41,7 @@ impl Need {
             (Self::Protocol(name), Spec::ApplicationProtocol(protocol)) => {
                 protocol.protocol.value.to_lowercase() == *name
             }
-            (Self::Gateway(id), Spec::Gateway(_)) => object.id == *id,
+            (Self::Gateway(id), Spec::Gateway(_) | Spec::KubernetesGateway(_)) => object.id == *id,
             (Self::Secret { id, fields }, Spec::Secret(secret)) => {
                 object.id == *id && fields.iter().any(|field| secret.data.contains_key(field))
             }

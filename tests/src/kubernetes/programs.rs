@@ -24,7 +24,13 @@ impl Programs {
         };
         let found = cache().map(|cache| Self(cache.join(format!("meltemi/k8s-{VERSION}"))));
         let found = found.filter(|programs| {
-            let all = ["etcd", "kube-apiserver", "kubectl", "istio-crds-1.31.yaml"];
+            let all = [
+                "etcd",
+                "kube-apiserver",
+                "kubectl",
+                "istio-crds-1.31.yaml",
+                "gateway-api-crds-1.6.0",
+            ];
             all.iter().all(|name| programs.path(name).exists())
         });
         if found.is_none() {
@@ -49,6 +55,15 @@ impl Programs {
     #[must_use]
     pub fn istio_crds(&self) -> PathBuf {
         self.path("istio-crds-1.31.yaml")
+    }
+
+    /// Those of the Gateway API that are read, of its standard channel.
+    #[must_use]
+    pub fn gateway_api_crds(&self) -> [PathBuf; 3] {
+        ["gatewayclasses", "gateways", "referencegrants"].map(|plural| {
+            let file = format!("gateway.networking.k8s.io_{plural}.yaml");
+            self.path("gateway-api-crds-1.6.0").join(file)
+        })
     }
 
     /// Our own, as they are checked in.

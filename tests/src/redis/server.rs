@@ -112,7 +112,12 @@ impl Server {
     }
 }
 
-pub(crate) fn free_port() -> u16 {
+/// A port of loopback that nobody has, until somebody takes it.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the system's choice");
     listener.local_addr().expect("it is bound").port()

@@ -17,12 +17,41 @@ pub(crate) struct ServerTls {
     pub(crate) ca_crl: Option<Located<String>>,
     /// A Secret in the namespace of the Gateway, in the place of all of these files.
     pub(crate) credential_name: Option<Located<String>>,
+    /// Where the Secret is, if not there.
+    pub(crate) credential_namespace: Option<Located<String>>,
     pub(crate) subject_alt_names: Vec<Located<String>>,
     pub(crate) min_version: Option<Located<String>>,
     pub(crate) max_version: Option<Located<String>>,
     /// What would make it stricter, or another one, and cannot be given.
     pub(crate) unsupported: Option<Located<String>>,
     pub(crate) mark: Mark,
+}
+
+impl ServerTls {
+    /// A certificate of a Secret, and clients that are not asked for one.
+    pub(crate) fn simple(
+        name: Located<String>,
+        namespace: Option<Located<String>>,
+        mark: Mark,
+    ) -> Self {
+        Self {
+            mode: Some(Located {
+                value: "SIMPLE".to_owned(),
+                at: mark.at,
+            }),
+            server_certificate: None,
+            private_key: None,
+            ca_certificates: None,
+            ca_crl: None,
+            credential_name: Some(name),
+            credential_namespace: namespace,
+            subject_alt_names: vec![],
+            min_version: None,
+            max_version: None,
+            unsupported: None,
+            mark,
+        }
+    }
 }
 
 const TLS: &[Field] = &[
@@ -101,6 +130,7 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> ServerTls {
         ca_certificates: text("caCertificates"),
         ca_crl: text("caCrl"),
         credential_name: text("credentialName"),
+        credential_namespace: None,
         subject_alt_names: fields.strings(d, "subjectAltNames"),
         min_version,
         max_version,

@@ -7,12 +7,25 @@ use crate::manifest::{Auth, Kind, Object, ObjectRef, Spec};
 pub(crate) const REFERRING: &[Kind] = &[
     Kind::DestinationRule,
     Kind::Gateway,
+    Kind::KubernetesGateway,
     Kind::RedisDestination,
     Kind::RedisService,
 ];
 
-/// Those that it names, all of its namespace; of a name that may stand for two, both.
+/// Those that it names; of a name that may stand for two, both. But for a Gateway of the Gateway API, all are of its own
+/// namespace.
 pub(crate) fn references(object: &Object) -> Vec<ObjectRef> {
+    let namespace = &object.id.namespace;
+    if let Spec::KubernetesGateway(gateway) = &object.spec {
+        let asked = gateway.listeners.iter().filter_map(|it| it.tls.as_ref());
+        let certificates = asked.flat_map(|tls| &tls.certificates);
+        let secrets = certificates.filter(|it| it.is_secret).map(|it| {
+            let elsewhere = it.namespace.as_ref();
+            let namespace = elsewhere.map_or(&**namespace, |it| &it.value);
+            ObjectRef::new(Kind::Secret, namespace, &it.name.value)
+        });
+        return secrets.collect();
+    }
     let names = match &object.spec {
         Spec::RedisService(service) => password(service.settings.auth.as_ref()),
         Spec::RedisDestination(destination) => password(destination.auth.as_ref()),
@@ -34,7 +47,6 @@ pub(crate) fn references(object: &Object) -> Vec<ObjectRef> {
         }
         _ => vec![],
     };
-    let namespace = &object.id.namespace;
     let names = names.into_iter();
     names
         .map(|name| ObjectRef::new(Kind::Secret, namespace, &name))

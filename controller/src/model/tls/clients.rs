@@ -246,9 +246,10 @@ impl Wish<'_> {
     }
 
     fn credential<'a>(&'a self, name: &'a Located<String>) -> Credential<'a> {
+        let elsewhere = self.tls.credential_namespace.as_ref();
         Credential {
             name,
-            namespace: &self.gateway.id.namespace,
+            namespace: elsewhere.map_or(&*self.gateway.id.namespace, |it| &it.value),
             objects: self.objects,
             peers: Peers::Clients,
         }

@@ -1,7 +1,5 @@
 //! A Secret with a certificate and its key, or with those who vouch for servers.
 
-use std::sync::Arc;
-
 use meltemi_tls::{IdentityError, TrustError};
 
 use super::super::{Need, secrets};
@@ -19,7 +17,7 @@ pub(in crate::model) const AUTHORITIES_APART: &str = "-cacert";
 /// `credentialName`.
 pub(super) struct Credential<'a> {
     pub(super) name: &'a Located<String>,
-    pub(super) namespace: &'a Arc<str>,
+    pub(super) namespace: &'a str,
     pub(super) objects: &'a Objects,
     pub(super) peers: Peers,
 }

@@ -14,6 +14,7 @@ fn plural(kind: Kind) -> String {
     let name = kind.name().to_lowercase();
     match name.strip_suffix('y') {
         Some(stem) if !name.ends_with("ay") => format!("{stem}ies"),
+        _ if name.ends_with("ss") => format!("{name}es"),
         _ => format!("{name}s"),
     }
 }
@@ -28,6 +29,9 @@ mod tests {
             (Kind::ServiceEntry, "serviceentries"),
             (Kind::WorkloadEntry, "workloadentries"),
             (Kind::Gateway, "gateways"),
+            (Kind::KubernetesGateway, "gateways"),
+            (Kind::GatewayClass, "gatewayclasses"),
+            (Kind::ReferenceGrant, "referencegrants"),
             (Kind::EndpointSlice, "endpointslices"),
             (Kind::MetaRouter, "metarouters"),
         ];
