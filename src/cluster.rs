@@ -15,7 +15,7 @@ pub(crate) fn read(subject: &Subject, settings: &Settings) -> anyhow::Result<Opt
         context: subject.context.clone(),
     };
     let read = Cluster::read(&asked, &subject.files, settings.clone());
-    let cluster = block_on(async { read.await })
+    let cluster = block_on(read)
         .with_context(|| format!("the cluster of {} cannot be read", kubeconfig.display()))?;
     let unknown: Vec<_> = cluster.unknown().iter().map(|it| it.name()).collect();
     if !unknown.is_empty() {
