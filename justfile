@@ -19,6 +19,10 @@ ci:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# Objects of a real API server that change at random, while proxies and controllers come and go.
+soak SECONDS="600":
+    MELTEMI_SOAK={{SECONDS}} cargo test --package meltemi-tests --test kubernetes_soak
+
 # Format everything.
 fmt:
     cargo fmt --all

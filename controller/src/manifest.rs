@@ -118,6 +118,10 @@ pub(crate) enum Spec {
     DestinationRule(DestinationRule),
     Secret(Secret),
     /// A Secret that cannot be read: not one that is not there.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "files that are there can be read")
+    )]
     OutOfReach(OutOfReach),
     Service(KubernetesService),
     EndpointSlice(EndpointSlice),

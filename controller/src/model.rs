@@ -52,6 +52,7 @@ pub(crate) use policy::{
     CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
 };
 use protocols::Protocols;
+#[cfg(feature = "kubernetes")]
 pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};

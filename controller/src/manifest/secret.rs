@@ -26,6 +26,10 @@ pub(crate) struct Secret {
 
 /// Why a Secret that a cluster may have is not known.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(dead_code, reason = "files that are there can be read")
+)]
 pub(crate) enum OutOfReach {
     Unread,
     /// With the Role that permits it, as YAML.

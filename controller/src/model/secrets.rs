@@ -1,5 +1,6 @@
 //! User names and passwords, written down or in Secrets.
 
+#[cfg(feature = "kubernetes")]
 mod references;
 
 use super::{Findings, Need, SettingValue};
@@ -10,6 +11,7 @@ use crate::manifest::{
     nearest, one_of,
 };
 
+#[cfg(feature = "kubernetes")]
 pub(crate) use references::{REFERRING, references};
 
 /// What is shown to a server, or asked of a client.

@@ -14,6 +14,7 @@ use crate::manifest::{Hidden, Located, Object, ObjectRef, Tls};
 
 pub(crate) use clients::ListenerTls;
 pub(super) use clients::of as with_clients;
+#[cfg(feature = "kubernetes")]
 pub(super) use credential::AUTHORITIES_APART;
 
 mod clients;

@@ -1,0 +1,178 @@
+//! Objects that change at random while proxies and controllers come and go: in the end everybody has what a fresh start
+//! gives, and no proxy ever went back.
+//!
+//! `MELTEMI_SOAK` is how many seconds it takes; a few unless given.
+
+use std::env;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::{Meltemi, until};
+use serde_json::Value;
+
+const SHORT: u64 = 15;
+/// So many services, each with a router.
+const SERVICES: u64 = 8;
+/// The resident memory of a controller may grow by this much after its first third (KiB).
+const GROWTH: u64 = 24 << 10;
+
+const GATEWAY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - name: redis
+    bind: 127.0.0.1
+    port: {number: 0, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+";
+
+/// The same each time: xorshift.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn service(name: &str, ports: impl IntoIterator<Item = u64>) -> String {
+    let ports = ports.into_iter();
+    let endpoints: Vec<_> = ports
+        .map(|port| format!("{{address: 127.0.0.1, ports: {{tcp-redis: {port}}}}}"))
+        .collect();
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec:\n  hosts: [{name}.demo]\n  ports: [{{number: 6379, name: tcp-redis, protocol: TCP}}]\n  \
+         location: MESH_INTERNAL\n  resolution: STATIC\n  endpoints: [{}]\n---\n",
+        endpoints.join(", ")
+    )
+}
+
+fn router(name: &str, to: &str, priority: u64) -> String {
+    format!(
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec:\n  hosts: [{name}.demo]\n  gateways: [edge]\n  priority: {priority}\n  routes:\n  \
+         - match: {{attributes: {{key: {{exact: {name}}}}}}}\n    route: [{{destination: {{host: {to}.demo}}}}]\n---\n"
+    )
+}
+
+fn named(number: u64) -> String {
+    format!("s{number}")
+}
+
+/// Some services have other endpoints, some routers lead elsewhere, and the clock goes on.
+fn churn(cluster: &ApiServer, chance: &mut Chance, turn: u64) {
+    let mut manifests = service("clock", [10_000 + turn]);
+    for _ in 0..1 + chance.below(4) {
+        let (one, other) = (chance.below(SERVICES), chance.below(SERVICES));
+        let ports: Vec<_> = (0..1 + chance.below(5))
+            .map(|_| 20_000 + chance.below(1000))
+            .collect();
+        match chance.below(3) {
+            0 => {
+                // It comes back in another turn.
+                let name = named(one);
+                let delete = ["delete", "metarouter", &name, "--ignore-not-found"];
+                cluster.kubectl(&delete).expect_success("it goes");
+            }
+            1 => manifests.push_str(&service(&named(one), ports)),
+            _ => manifests.push_str(&router(&named(one), &named(other), chance.below(100))),
+        }
+    }
+    cluster.apply(&manifests);
+}
+
+fn dump(proxy: &Meltemi) -> Option<Value> {
+    serde_json::from_str(&proxy.get("/config_dump")?.body).ok()
+}
+
+/// How far it has got.
+fn clock(proxy: &Meltemi) -> Option<u64> {
+    let page: Value = serde_json::from_str(&proxy.get("/clusters")?.body).ok()?;
+    let endpoints = &page["clusters"]["outbound|6379||clock.demo"]["endpoints"];
+    let address = endpoints.as_array()?.first()?["address"].as_str()?;
+    address.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Resident memory of a process (KiB).
+fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let size = line.and_then(|line| line.split_whitespace().next());
+    size.and_then(|size| size.parse().ok()).expect("a size")
+}
+
+/// A proxy, and the furthest that it was seen at.
+struct Watched {
+    proxy: Meltemi,
+    furthest: u64,
+}
+
+impl Watched {
+    fn look(&mut self) {
+        let Some(now) = clock(&self.proxy) else {
+            return;
+        };
+        assert!(now >= self.furthest, "back from {} to {now}", self.furthest);
+        self.furthest = now;
+    }
+}
+
+#[test]
+fn nobody_goes_back_and_all_end_alike() {
+    let Some(cluster) = ApiServer::start() else {
+        return;
+    };
+    cluster.install_crds(&Programs::own_crds());
+    cluster.install_crds(&cluster.programs().istio_crds());
+    let mut first = GATEWAY.to_owned() + "---\n" + &service("clock", [10_000]);
+    first.push_str(&router("clock", "clock", 1000));
+    (0..SERVICES).for_each(|number| first.push_str(&service(&named(number), [20_000])));
+    cluster.apply(&first);
+    let stays = Controller::start(&cluster.kubeconfig());
+    let mut leaves = Controller::start(&cluster.kubeconfig());
+    let watched = |controller: &Controller| Watched {
+        proxy: controller.proxy(),
+        furthest: 0,
+    };
+    let mut proxies = vec![watched(&stays), watched(&stays), watched(&leaves)];
+
+    let seconds = env::var("MELTEMI_SOAK").ok().and_then(|it| it.parse().ok());
+    let duration = Duration::from_secs(seconds.unwrap_or(SHORT));
+    let (start, mut chance, mut settled) = (Instant::now(), Chance(0x5eed), None);
+    let mut turn = 0;
+    while start.elapsed() < duration {
+        turn += 1;
+        churn(&cluster, &mut chance, turn);
+        proxies.iter_mut().for_each(Watched::look);
+        match chance.below(8) {
+            // Its proxy is served by another one, which begins anew.
+            0 => leaves = leaves.restarted(),
+            1 => proxies[1] = watched(&stays),
+            _ => {}
+        }
+        if start.elapsed() > duration / 3 {
+            let now = resident(stays.process().pid());
+            let settled = *settled.get_or_insert(now);
+            assert!(now < settled + GROWTH, "from {settled} to {now} KiB");
+        }
+    }
+
+    let fresh = Controller::start(&cluster.kubeconfig());
+    let reference = fresh.proxy();
+    until("a fresh one is at the end", || {
+        (clock(&reference)? == 10_000 + turn).then_some(())
+    });
+    for Watched { proxy, .. } in &proxies {
+        until("it has what a fresh one has", || {
+            let (one, other) = (dump(proxy)?, dump(&reference)?);
+            (one["version"] == other["version"]).then_some(())
+        });
+    }
+}
