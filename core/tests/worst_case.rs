@@ -124,10 +124,7 @@ fn snapshot(route: Route) -> Snapshot {
         tls: None,
     };
     let service = Service::new("default/cache", "sample-in-order", "cache");
-    let routes = RouteConfig {
-        name: "cache".into(),
-        routes: vec![Arc::new(route)],
-    };
+    let routes = RouteConfig::new("cache", vec![Arc::new(route)]);
     Snapshot {
         listeners: [(LISTENER.to_owned(), Arc::new(listener))].into(),
         services: [(service.name.clone(), Arc::new(service))].into(),

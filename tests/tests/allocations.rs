@@ -250,13 +250,13 @@ fn snapshot(protocol: &str, settings: &[(&str, &str)], route: Option<(&str, &str
         vec![vec![AttributeMatch::new(name, Condition::one_of([value]))]]
     };
     let all = Route::new("all", CLUSTER);
-    let routes = RouteConfig {
-        name: "echo".into(),
-        routes: vec![Arc::new(Route {
+    let routes = RouteConfig::new(
+        "echo",
+        vec![Arc::new(Route {
             matches: route.map_or(all.matches.clone(), matching),
             ..all
         })],
-    };
+    );
     Snapshot {
         listeners: [(LISTENER.to_owned(), Arc::new(listener))].into(),
         services: [(SERVICE.to_owned(), Arc::new(service))].into(),

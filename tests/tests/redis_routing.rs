@@ -1,5 +1,7 @@
 //! A MetaRouter before real servers: keys, commands and clients choose the server.
 
+use std::time::{Duration, Instant};
+
 use meltemi_tests::redis::{Proxied, Server, Wire, manifests, service};
 use meltemi_tests::{Manifests, Meltemi, connect_from, until};
 
@@ -71,6 +73,45 @@ impl Two {
             keys.join(" ")
         })
     }
+}
+
+/// A value that an automaton of moderate size cannot decide on quickly.
+#[test]
+fn a_regex_that_takes_long_holds_nobody_up() {
+    let routes = "
+  - name: dear
+    match: { attributes: { key: { regex: '(.*a){500}z' } } }
+    route: [{ destination: { host: other.demo } }]
+  - name: rest
+";
+    let Some(it) = Two::start(routes) else { return };
+    let mut client = it.connect();
+    let mut neighbour = it.connect();
+    assert_eq!(neighbour.call("SET plain 1"), "+OK");
+    let long = "ab".repeat(30_000);
+    let short = (0..200).map(|i| format!("{i}{}", "a".repeat(1000)));
+    let several: Vec<String> = short.collect();
+    // Debug builds take twenty times as long as others; without a bound each would take minutes.
+    for asked in [format!("GET {long}"), format!("MGET {}", several.join(" "))] {
+        let started = Instant::now();
+        client.command(&asked);
+        assert_eq!(neighbour.call("GET plain"), "1");
+        let refused = client.reply();
+        assert!(
+            started.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            started.elapsed()
+        );
+        assert!(
+            refused.contains("too long for the regular expressions"),
+            "{refused}"
+        );
+    }
+    assert_eq!(it.meltemi.metric("meltemi_route_undecided_total", &[]), 2);
+    // The connection goes on, and what is short is decided.
+    assert_eq!(client.call("GET plain"), "1");
+    assert_eq!(client.call(&format!("SET {}z 1", "a".repeat(100))), "+OK");
+    assert_eq!(it.keys()[1], "");
 }
 
 #[test]

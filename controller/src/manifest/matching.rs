@@ -109,8 +109,9 @@ static CONDITION: Shape = Shape {
         Described::new(
             "regex",
             Takes::Text,
-            "it matches this regular expression as a whole (RE2's syntax). `\"*\"` is Aeraki's way to \
-             write `present: true`; not empty",
+            "it matches this regular expression as a whole (RE2's syntax). A request whose values would \
+             take [too many steps](manifests.md#conditions-on-attributes) is refused. `\"*\"` is \
+             Aeraki's way to write `present: true`; not empty",
         )
         .example("regex: 'say(Hello|Goodbye)'"),
         Described::new("range", Takes::Mapping(&RANGE), "it is a whole number in this range")

@@ -22,7 +22,7 @@ pub use limit::{Concurrency, Entry, GloballyLimited, Limited};
 pub use treatment::{FaultShare, Hedged, MirrorShare, Mutated, Removed, Retried, Treatment};
 pub use worst::WorstCase;
 
-use crate::route::proven_namespace;
+use crate::route::{Steps, proven_namespace};
 use crate::{Attribute, RouteTable};
 
 /// The request that is asked about, as far as it was said.
@@ -53,7 +53,8 @@ impl<'a> Asked<'a> {
 
     /// The first rule of a table that it meets, and its place.
     pub fn met<'t, T>(&self, table: &'t RouteTable<T>) -> Option<(usize, &'t T)> {
-        table.select(|index| self.value(table.attributes().get(index)?))
+        let value = |index| self.value(table.attributes().get(index)?);
+        table.select(&mut Steps::default(), value).ok().flatten()
     }
 }
 

@@ -1,31 +1,35 @@
 //! Which rule decides a request, by the attributes of its message and of its connection.
 
 mod alternation;
+mod automaton;
 mod condition;
 mod explain;
 mod index;
 mod leaf;
 mod matcher;
 mod namespace;
-mod pattern_set;
 mod re2;
 mod shadow;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use smallvec::SmallVec;
 use thiserror::Error;
 
+pub use automaton::{Steps, Undecided};
 pub use condition::{Attribute, AttributeMatch, Condition, Text};
 pub use explain::{Explanation, Failure, Taken, Verdict};
 use index::Index;
 use matcher::Matcher;
 pub use namespace::proven_namespace;
 pub use shadow::Shadowed;
+use values::{Values, Walks};
 
 /// Conditions that all have to hold; none holds always.
 pub type Alternative = Vec<AttributeMatch>;
@@ -55,7 +59,10 @@ pub enum RegexRefusal {
 /// Checks one condition on its own. A table does not look at the size of a regular expression that it
 /// searches for among others.
 pub fn validate(condition: &Condition) -> Result<(), RegexRefusal> {
-    Matcher::new(condition)?.compile()
+    match Matcher::new(condition)? {
+        Matcher::Regex(pattern) => pattern.compiled().map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Ordered rules, compiled: the first that matches decides.
@@ -65,7 +72,8 @@ pub fn validate(condition: &Condition) -> Result<(), RegexRefusal> {
 /// regular expressions of several are searched for as one set.
 #[derive(Debug)]
 pub struct RouteTable<T> {
-    rules: Rc<Rules>,
+    rules: Arc<Rules>,
+    walks: Rc<RefCell<Walks>>,
     targets: Vec<T>,
 }
 
@@ -78,6 +86,27 @@ struct Rules {
     takes_all: bool,
     index: Index,
 }
+
+/// What ordered rules ask of requests, compiled: for the tables of all threads.
+#[derive(Clone, Debug)]
+pub struct Conditions(Arc<Rules>);
+
+impl Conditions {
+    /// # Errors
+    ///
+    /// As of [`RouteTable::new`].
+    pub fn new(rules: Vec<Vec<Alternative>>) -> Result<Self, RouteTableError> {
+        Ok(Self(Arc::new(Rules::new(rules)?)))
+    }
+}
+
+impl PartialEq for Conditions {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.given == other.0.given
+    }
+}
+
+impl Eq for Conditions {}
 
 impl Rules {
     fn new(given: Vec<Vec<Alternative>>) -> Result<Self, RouteTableError> {
@@ -100,22 +129,30 @@ impl<T> RouteTable<T> {
     pub fn new(
         rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
     ) -> Result<Self, RouteTableError> {
-        Self::renewed(rules, None)
+        Self::renewed(rules, None, None)
     }
 
     /// The same, but what an older table has compiled is used again where both ask the same of
-    /// requests: a thousand regular expressions take a good part of a second.
+    /// requests, and else what was compiled for all threads: a thousand regular expressions take a good
+    /// part of a second.
     pub fn renewed(
         rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
+        compiled: Option<&Conditions>,
         before: Option<&Self>,
     ) -> Result<Self, RouteTableError> {
         let (given, targets): (Vec<Vec<Alternative>>, _) = rules.into_iter().unzip();
-        let same = before.filter(|before| before.rules.given == given);
-        let rules = match same {
-            Some(before) => Rc::clone(&before.rules),
-            None => Rc::new(Rules::new(given)?),
+        let before = before.filter(|before| before.rules.given == given);
+        let compiled = compiled.filter(|compiled| compiled.0.given == given);
+        let (rules, walks) = match (before, compiled) {
+            (Some(before), _) => (Arc::clone(&before.rules), Rc::clone(&before.walks)),
+            (None, Some(compiled)) => (Arc::clone(&compiled.0), Rc::default()),
+            (None, None) => (Arc::new(Rules::new(given)?), Rc::default()),
         };
-        Ok(Self { rules, targets })
+        Ok(Self {
+            rules,
+            walks,
+            targets,
+        })
     }
 
     /// The attributes that some rule names, each once.
@@ -133,16 +170,31 @@ impl<T> RouteTable<T> {
     /// `lookup` gives the value of the attribute at an index of [`Self::attributes`], `None` if the
     /// request has none. It is called at most once for each attribute, and only for those on which
     /// the decision hangs.
+    ///
+    /// # Errors
+    ///
+    /// Its regular expressions take more than these steps.
     pub fn select<'m>(
         &self,
+        steps: &mut Steps,
         lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>,
-    ) -> Option<(usize, &T)> {
-        if self.rules.takes_all {
-            return Some((0, self.targets.first()?));
-        }
-        let mut values = Values::new(lookup);
-        let rule = self.rules.index.first_match(&mut values)?;
-        Some((rule, self.targets.get(rule)?))
+    ) -> Result<Option<(usize, &T)>, Undecided> {
+        let rule = match self.rules.takes_all {
+            true => Some(0),
+            false => {
+                let mut values = self.values(steps, lookup);
+                self.rules.index.first_match(&mut values)?
+            }
+        };
+        Ok(rule.and_then(|rule| Some((rule, self.targets.get(rule)?))))
+    }
+
+    fn values<'t, 'm, F>(&'t self, steps: &'t mut Steps, lookup: F) -> Values<'t, 'm, F>
+    where
+        F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
+    {
+        let automata = &self.rules.index.automata;
+        Values::new(lookup, automata, &self.walks, steps)
     }
 }
 
@@ -161,32 +213,4 @@ fn attributes_of(rules: &[Vec<Alternative>]) -> Vec<Attribute> {
     // Stable: equally frequent ones stay in the order of their first use.
     counted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     counted.into_iter().map(|(name, _)| name.clone()).collect()
-}
-
-/// The values of one request, each fetched when it is first asked for.
-struct Values<'m, F> {
-    lookup: F,
-    slots: SmallVec<[Slot<'m>; 8]>,
-}
-
-/// What is known of one attribute: nothing yet, or its value if the request has one.
-type Slot<'m> = Option<Option<Cow<'m, [u8]>>>;
-
-impl<'m, F: FnMut(usize) -> Option<Cow<'m, [u8]>>> Values<'m, F> {
-    fn new(lookup: F) -> Self {
-        Self {
-            lookup,
-            slots: SmallVec::new(),
-        }
-    }
-
-    fn value(&mut self, attribute: usize) -> Option<&[u8]> {
-        let Self { lookup, slots } = self;
-        while slots.len() <= attribute {
-            slots.push(None);
-        }
-        slots[attribute]
-            .get_or_insert_with(|| lookup(attribute))
-            .as_deref()
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meltemi_policy::Alternative;
+use meltemi_policy::{Alternative, route::Conditions};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 
 use super::duration::duration;
@@ -30,6 +30,8 @@ pub struct GlobalRateLimit {
     pub timeout: Duration,
     /// What it does not decide on is refused, not let through.
     pub deny_on_fail: bool,
+    /// Which requests, so that no worker has to compile it.
+    pub compiled: Option<Conditions>,
 }
 
 /// An entry of a descriptor. A request without the attribute, or with an empty one, has no
@@ -63,10 +65,12 @@ impl GlobalRateLimit {
             return Err(Invalid::new("descriptors", "is empty"));
         }
         let timeout = limit.timeout.map(|it| duration("timeout", it));
+        let matches =
+            alternatives(limit.r#match.unwrap_or_default()).map_err(|e| e.within("match"))?;
         Ok(Self {
             name: required("name", limit.name)?,
-            matches: alternatives(limit.r#match.unwrap_or_default())
-                .map_err(|e| e.within("match"))?,
+            compiled: Conditions::new(vec![matches.clone()]).ok(),
+            matches,
             domain: required("domain", limit.domain)?,
             entries,
             cluster: required("cluster", limit.cluster)?,

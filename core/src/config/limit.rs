@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, TokenBucket};
+use meltemi_policy::{Alternative, TokenBucket, route::Conditions};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::envoy::r#type::v3 as envoy;
 
@@ -20,6 +20,8 @@ pub struct RateLimit {
     pub conditions: Vec<LimitCondition>,
     /// `None` only where there are conditions.
     pub default: Option<TokenBucket>,
+    /// The conditions, so that no worker has to compile them.
+    pub compiled: Option<Conditions>,
 }
 
 /// Requests that have a bucket of their own.
@@ -56,8 +58,10 @@ impl RateLimit {
                 "is missing, and no condition has one",
             ));
         }
+        let asked = conditions.iter().map(|it| it.matches.clone());
         Ok(Self {
             name: required("stat_prefix", limit.stat_prefix)?,
+            compiled: Conditions::new(asked.collect()).ok(),
             conditions,
             default,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meltemi_policy::{Alternative, HashPolicy, Template};
+use meltemi_policy::{Alternative, HashPolicy, Template, route::Conditions};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as proto;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
 use meltemi_proto::meltemi::config::v1::SourceObject;
@@ -25,6 +25,8 @@ use super::share::Share;
 pub struct RouteConfig {
     pub name: String,
     pub routes: Vec<Arc<Route>>,
+    /// Their conditions, so that no worker has to compile them.
+    pub(crate) compiled: Option<Conditions>,
 }
 
 /// Which requests, and where they go.
@@ -142,14 +144,22 @@ impl TryFrom<proto::RouteConfiguration> for RouteConfig {
                     .map_err(|e| e.within(&format!("routes[{i}]")))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            name: required("name", config.name)?,
-            routes,
-        })
+        Ok(Self::new(required("name", config.name)?, routes))
     }
 }
 
 impl RouteConfig {
+    /// Those of this name, with their conditions compiled.
+    #[must_use]
+    pub fn new(name: impl Into<String>, routes: Vec<Arc<Route>>) -> Self {
+        let conditions = routes.iter().map(|route| route.matches.clone());
+        Self {
+            name: name.into(),
+            compiled: Conditions::new(conditions.collect()).ok(),
+            routes,
+        }
+    }
+
     /// The names of the clusters that its routes lead to, copy to or ask, with repetitions.
     pub fn clusters(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().flat_map(|route| {

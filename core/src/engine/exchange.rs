@@ -9,6 +9,7 @@ use std::{
 use meltemi_codec::{
     Answers, Constraint, Edit, Frame, Memo, Outcome, Pin, Request, Session, Sharing, Status,
 };
+use meltemi_policy::route::{Steps, Undecided};
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
@@ -405,9 +406,14 @@ impl Engine {
             memo: &exchange.memo,
         };
         let codec = client.codec.as_ref();
-        let Some(route) = service.select(&client.source, |attribute| {
+        let route = service.select(&client.source, &mut Steps::default(), |attribute| {
             codec.attribute(frame, attribute)
-        }) else {
+        });
+        let route = route.map_err(|Undecided| {
+            client.metrics.route_undecided();
+            Status::TooLarge
+        })?;
+        let Some(route) = route else {
             // What a pinned connection needs to be released has no key to be routed by.
             let pinned = client.pin.is_some() && exchange.pin != Pin::Aside;
             exchange.to = client.pinned_to.clone().filter(|_| pinned);
@@ -451,6 +457,9 @@ impl Engine {
         match status {
             Status::NoRoute if service.is_empty() => "the service is withdrawn".to_owned(),
             Status::NoRoute => format!("no route of {service} matches the request"),
+            Status::TooLarge => format!(
+                "a value is too long for the regular expressions of the routes of {service}"
+            ),
             Status::NoHealthyUpstream => format!("no healthy endpoint in {cluster}"),
             Status::ConnectFailure => format!("no endpoint of {cluster} can be reached"),
             Status::UpstreamReset => {

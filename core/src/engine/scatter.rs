@@ -7,6 +7,7 @@ use std::{
 };
 
 use meltemi_codec::{AttributeKey, Constraint, Frame, Memo, Merge, OwnRequest, Plan, Status};
+use meltemi_policy::route::Steps;
 
 use super::{
     Engine, ExchangeKey,
@@ -90,13 +91,18 @@ impl Engine {
             });
         }
         let clusters: RefCell<Vec<Rc<Cluster>>> = RefCell::default();
+        // Of all keys together.
+        let steps = RefCell::new(Ok(Steps::default()));
         let locate = |value: &[u8], shard_key: &ShardKey<'_>| {
-            let route = service.select(&client.source, |attribute| match attribute {
+            let mut steps = steps.borrow_mut();
+            let left = steps.as_mut().ok()?;
+            let route = service.select(&client.source, left, |attribute| match attribute {
                 AttributeKey::Known(known) if Some(*known) == service.key_attribute => {
                     Some(Cow::Owned(value.to_vec()))
                 }
                 other => client.codec.attribute(frame, other),
-            })?;
+            });
+            let route = route.map_err(|undecided| *steps = Err(undecided)).ok()??;
             let to = route.next_destination()?;
             let cluster = Rc::clone(&to.cluster);
             let (slot, hash) = shard_key(route.sent_key(value));
@@ -117,7 +123,15 @@ impl Engine {
             locate: &locate,
             places: RefCell::default(),
         };
-        Some(to.dialect.protocol.scatter()?.plan(frame, &view))
+        let plan = to.dialect.protocol.scatter()?.plan(frame, &view);
+        if steps.into_inner().is_err() {
+            client.metrics.route_undecided();
+            return Some(Plan::Refuse {
+                status: Status::TooLarge,
+                message: "its keys are too long for the regular expressions of routes",
+            });
+        }
+        Some(plan)
     }
 
     fn nodes_of(&self, to: &Destination) -> Vec<Node> {

@@ -21,6 +21,7 @@ use std::{
 };
 
 use meltemi_codec::Frame;
+use meltemi_policy::route::Steps;
 use slotmap::{SlotMap, new_key_type};
 
 use super::{TopologyKey, client::Client, topology::Discovery};
@@ -113,7 +114,10 @@ impl Tables {
             return service.routes.targets().get(known.route).map(Rc::clone);
         }
         let attribute = |attribute: &_| client.codec.attribute(request, attribute);
-        let (route, target) = service.routes.find(&client.source, attribute)?;
+        let found = service
+            .routes
+            .find(&client.source, &mut Steps::default(), attribute);
+        let (route, target) = found.ok()??;
         client.chosen.set(Some(Chosen {
             route,
             generation: self.generation,

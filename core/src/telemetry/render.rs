@@ -24,7 +24,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 10] = [
+const SERVICES: [Family<ServiceCells>; 11] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -78,6 +78,12 @@ const SERVICES: [Family<ServiceCells>; 10] = [
         help: "Requests that were refused: their route has as many as it may (`circuitBreaker.maxRequests`).",
         kind: "counter",
         cell: |cells| &cells.route_overflows,
+    },
+    Family {
+        name: "meltemi_route_undecided_total",
+        help: "Requests that were refused: the regular expressions of their routes take too many steps.",
+        kind: "counter",
+        cell: |cells| &cells.undecided,
     },
     Family {
         name: "meltemi_downstream_cx_max_duration_reached_total",

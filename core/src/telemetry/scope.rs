@@ -22,6 +22,7 @@ pub(super) struct ServiceCells {
     pub(super) overloaded: Cell,
     pub(super) route_overflows: Cell,
     pub(super) aged: Cell,
+    pub(super) undecided: Cell,
 }
 
 impl ServiceMetrics {
@@ -73,6 +74,11 @@ impl ServiceMetrics {
     /// A request was refused: its route has as many as it may.
     pub fn route_overflowed(&self) {
         self.0.route_overflows.add(1);
+    }
+
+    /// A request was refused: the regular expressions of its routes would take too long.
+    pub fn route_undecided(&self) {
+        self.0.undecided.add(1);
     }
 
     /// A client was told to leave: it is connected for as long as it may.

@@ -98,6 +98,7 @@ impl Policy {
             name: "default/echo".into(),
             conditions: vec![],
             default: Some(default),
+            compiled: None,
         }))
     }
 
@@ -114,6 +115,7 @@ impl Policy {
             cluster: "outbound|8081||ratelimit".into(),
             timeout,
             deny_on_fail,
+            compiled: None,
         }))
     }
 
@@ -237,10 +239,7 @@ pub(crate) fn snapshot(
         services: [(service.name.clone(), Arc::new(service))].into(),
         routes: [(
             "echo".to_owned(),
-            Arc::new(RouteConfig {
-                name: "echo".into(),
-                routes: vec![Arc::new(route)],
-            }),
+            Arc::new(RouteConfig::new("echo", vec![Arc::new(route)])),
         )]
         .into(),
         clusters: [(name, Arc::new(cluster))].into(),

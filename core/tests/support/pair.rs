@@ -166,10 +166,7 @@ fn snapshot(endpoints: &[&str], change: impl FnOnce(&mut Service)) -> Snapshot {
         tls: None,
     };
     let route = Route::new("all", CLUSTER);
-    let routes = RouteConfig {
-        name: "cache".into(),
-        routes: vec![Arc::new(route)],
-    };
+    let routes = RouteConfig::new("cache", vec![Arc::new(route)]);
     Snapshot {
         listeners: [(LISTENER.to_owned(), Arc::new(listener))].into(),
         services: [(SERVICE.to_owned(), Arc::new(service))].into(),

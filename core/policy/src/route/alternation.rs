@@ -8,8 +8,17 @@ use std::collections::HashSet;
 
 /// The regular expression of these values.
 pub(super) fn pattern<'a>(values: impl IntoIterator<Item = &'a str>) -> String {
-    let escaped: Vec<_> = values.into_iter().map(regex::escape).collect();
+    let escaped: Vec<_> = values.into_iter().map(escaped).collect();
     escaped.join("|")
+}
+
+fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        escaped.extend(SPECIAL.contains(c).then_some('\\'));
+        escaped.push(c);
+    }
+    escaped
 }
 
 /// The values of an alternation of at least two texts; none where the pattern says anything else.

@@ -66,7 +66,8 @@ impl AttributeMatch {
     /// Whether one of these values satisfies it; if it does not compile, none does.
     pub fn holds_for_any<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
         let mut values = values.into_iter();
-        Test::new(self).is_ok_and(|test| values.any(|v| test.holds(Some(v.as_bytes()))))
+        let holds = |test: &Test, value: &str| test.holds(Some(value.as_bytes())) == Ok(true);
+        Test::new(self).is_ok_and(|test| values.any(|value| holds(&test, value)))
     }
 
     /// That a request comes from one of these addresses, of which there is at least one.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::matcher::Test;
-use super::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Text, Values};
+use super::{Alternative, Attribute, AttributeMatch, Condition, RouteTable, Steps, Text, Values};
 use crate::words::one_of;
 
 /// What each rule says, up to and including the one that matches.
@@ -12,7 +12,7 @@ use crate::words::one_of;
 pub struct Explanation {
     /// In the order of the rules.
     pub verdicts: Vec<Verdict>,
-    /// What decides; its rule is that of the last verdict.
+    /// What decides; its rule is that of the last verdict. Nothing does where that could not be decided.
     pub matched: Option<Taken>,
 }
 
@@ -37,34 +37,46 @@ pub struct Failure {
     pub matching: AttributeMatch,
     /// The request's value, `None` if it has none.
     pub actual: Option<Vec<u8>>,
+    /// Whether it holds takes too many steps to be known.
+    pub undecided: bool,
 }
 
 impl<T> RouteTable<T> {
     /// What [`RouteTable::select`] finds, and why not something earlier. For people: every rule is
     /// tried in turn, and every condition of it.
     pub fn explain<'m>(&self, lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>) -> Explanation {
-        let mut values = Values::new(lookup);
+        let mut steps = Steps::default();
+        let mut values = self.values(&mut steps, lookup);
         let mut verdicts = Vec::new();
         let mut matched = None;
         for (rule, alternatives) in self.rules.given.iter().enumerate() {
             let mut failed = Vec::new();
+            let mut undecided = false;
             for (alternative, conditions) in alternatives.iter().enumerate() {
                 let failures = self.failures(conditions, &mut values);
                 if failures.is_empty() {
                     matched = Some(Taken { rule, alternative });
                     break;
                 }
+                undecided = failures.iter().all(|failure| failure.undecided);
                 failed.push(failures);
+                if undecided {
+                    break;
+                }
             }
             verdicts.push(Verdict { rule, failed });
-            if matched.is_some() {
+            if matched.is_some() || undecided {
                 break;
             }
         }
         Explanation { verdicts, matched }
     }
 
-    fn failures<'m, F>(&self, conditions: &Alternative, values: &mut Values<'m, F>) -> Vec<Failure>
+    fn failures<'m, F>(
+        &self,
+        conditions: &Alternative,
+        values: &mut Values<'_, 'm, F>,
+    ) -> Vec<Failure>
     where
         F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
     {
@@ -79,9 +91,11 @@ impl<T> RouteTable<T> {
 
 fn failure(matching: &AttributeMatch, value: Option<&[u8]>) -> Option<Failure> {
     let test = Test::new(matching).expect("compiled with the table before");
-    (!test.holds(value)).then(|| Failure {
+    let holds = test.holds(value);
+    (holds != Ok(true)).then(|| Failure {
         matching: matching.clone(),
         actual: value.map(<[u8]>::to_vec),
+        undecided: holds.is_err(),
     })
 }
 
@@ -99,6 +113,10 @@ impl fmt::Display for Failure {
             Attribute::Message(_) => {}
         }
         let name = &matching.attribute;
+        if self.undecided {
+            let wanted = wanted(&matching.condition);
+            return write!(f, "whether {name} is {wanted} takes too many steps to tell");
+        }
         let not = if matching.invert { "not " } else { "" };
         let wanted = match (&matching.condition, matching.invert) {
             (Condition::Present, false) => return write!(f, "the request has no {name}"),

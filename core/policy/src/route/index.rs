@@ -7,15 +7,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::leaf::{Leaf, Residual, Rule, Sets};
+use super::automaton::{Automaton, Undecided};
+use super::leaf::{Leaf, Refused, Residual, Rule, Sets};
 use super::matcher::Test;
 use super::{
-    Alternative, Attribute, AttributeMatch, Condition, RegexRefusal, RouteTableError, Values,
-    alternation,
+    Alternative, Attribute, AttributeMatch, Condition, RouteTableError, Values, alternation,
 };
 
 /// In how many places one rule may stand; what would take more is looked up rule by rule.
@@ -25,6 +25,8 @@ const PLACES: usize = 4096;
 pub(super) struct Index {
     /// By their smallest rule.
     shapes: Vec<Shape>,
+    /// What is searched for regular expressions with.
+    pub(super) automata: Vec<Automaton>,
 }
 
 #[derive(Debug)]
@@ -61,14 +63,14 @@ impl Index {
         }
         let mut sets = Sets::default();
         for shape in &mut index.shapes {
-            shape.root.settle(&mut sets);
-            let compiled = shape.root.compile();
-            compiled.map_err(|(rule, attribute, reason)| RouteTableError {
+            let settled = shape.root.settle(&mut sets);
+            settled.map_err(|(rule, attribute, reason)| RouteTableError {
                 rule,
                 attribute: attributes[attribute].clone(),
                 reason,
             })?;
         }
+        index.automata = sets.automata;
         Ok(index)
     }
 
@@ -105,7 +107,7 @@ impl Index {
         residual.sort_by_key(|(attribute, test)| (test.is_regex(), *attribute));
         let residual = residual.into_iter();
         let residual = residual
-            .map(|(attribute, test)| (attribute, Residual::Alone(Rc::new(test))))
+            .map(|(attribute, test)| (attribute, Residual::Alone(Arc::new(test))))
             .collect();
         let shape = self.shape(position, listed.iter().map(|&(attribute, _)| attribute));
         shape.root.insert(&listed, &Rule { position, residual });
@@ -127,7 +129,10 @@ impl Index {
     }
 
     /// The position of the first rule that matches.
-    pub(super) fn first_match<'m, F>(&self, values: &mut Values<'m, F>) -> Option<usize>
+    pub(super) fn first_match<'m, F>(
+        &self,
+        values: &mut Values<'_, 'm, F>,
+    ) -> Result<Option<usize>, Undecided>
     where
         F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
     {
@@ -136,15 +141,29 @@ impl Index {
             if best.is_some_and(|best| best < shape.first_rule) {
                 break;
             }
-            best = shape.find(values, best).or(best);
+            best = shape.find(values, best)?.or(best);
         }
-        best
+        Ok(best)
     }
 }
 
 impl Shape {
     /// The first rule of this shape that matches, if it comes before `before`.
-    fn find<'m, F>(&self, values: &mut Values<'m, F>, before: Option<usize>) -> Option<usize>
+    fn find<'m, F>(
+        &self,
+        values: &mut Values<'_, 'm, F>,
+        before: Option<usize>,
+    ) -> Result<Option<usize>, Undecided>
+    where
+        F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
+    {
+        match self.leaf(values) {
+            Some(leaf) => leaf.find(values, before),
+            None => Ok(None),
+        }
+    }
+
+    fn leaf<'m, F>(&self, values: &mut Values<'_, 'm, F>) -> Option<&Leaf>
     where
         F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
     {
@@ -158,7 +177,7 @@ impl Shape {
             };
         }
         match node {
-            Node::Leaf(leaf) => leaf.find(values, before),
+            Node::Leaf(leaf) => Some(leaf),
             Node::Only(..) | Node::Level(_) => None,
         }
     }
@@ -187,27 +206,20 @@ impl Node {
         }
     }
 
-    fn compile(&self) -> Result<(), (usize, usize, RegexRefusal)> {
-        match self {
-            Self::Leaf(leaf) => leaf.compile(),
-            Self::Only(_, next) => next.compile(),
-            Self::Level(next) => next.values().try_for_each(Self::compile),
-        }
-    }
-
     /// Gives everything the form in which it is looked up, when all rules are there.
-    fn settle(&mut self, sets: &mut Sets) {
+    fn settle(&mut self, sets: &mut Sets) -> Result<(), Refused> {
         match self {
             Self::Leaf(leaf) => leaf.join(sets),
             Self::Only(_, next) => next.settle(sets),
             Self::Level(next) => {
-                next.values_mut().for_each(|node| node.settle(sets));
+                next.values_mut().try_for_each(|node| node.settle(sets))?;
                 if next.len() == 1 {
                     let only = next.drain().next();
                     *self = only.map_or(Self::empty(1), |(value, node)| {
                         Self::Only(value, Box::new(node))
                     });
                 }
+                Ok(())
             }
         }
     }

@@ -2,28 +2,25 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::matcher::{Matcher, Test};
-use super::pattern_set::PatternSet;
-use super::{RegexRefusal, Values};
 use regex_automata::PatternID;
 use smallvec::SmallVec;
 
-/// What the sets of one table may take together; beyond it, regular expressions are tried one by one.
+use super::automaton::{Automaton, Undecided};
+use super::matcher::{Matcher, Pattern, Test};
+use super::{RegexRefusal, Values};
+
+/// What the automata of one table may take together; beyond it, each has one regular expression.
 const SETS_LIMIT: usize = 32 << 20;
 /// How many regular expressions are searched for at once: the states of the automaton that does it
 /// grow with them, and those behind the rule that matches need no search.
 const SET_LENGTH: usize = 256;
-/// The most sets of one leaf: as many as bits that say which were searched.
-const SETS_PER_LEAF: usize = u64::BITS as usize;
 
 /// Rules in their order.
 #[derive(Debug, Default)]
 pub(super) struct Leaf {
     rules: Vec<Rule>,
-    /// Of its regular expressions on one attribute, where there are several.
-    sets: Vec<Rc<PatternSet>>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,15 +33,18 @@ pub(super) struct Rule {
 
 #[derive(Clone, Debug)]
 pub(super) enum Residual {
-    Alone(Rc<Test>),
+    Alone(Arc<Test>),
     /// A regular expression, and whether it must not match.
     Among {
-        set: usize,
-        pattern: PatternID,
+        /// Its automaton, and its place in that.
+        place: (usize, PatternID),
         invert: bool,
         if_absent: bool,
     },
 }
+
+/// What is wrong with a regular expression of a rule, on an attribute.
+pub(super) type Refused = (usize, usize, RegexRefusal);
 
 impl Leaf {
     pub(super) fn push(&mut self, rule: &Rule) {
@@ -55,161 +55,144 @@ impl Leaf {
     #[inline]
     pub(super) fn find<'m, F>(
         &self,
-        values: &mut Values<'m, F>,
+        values: &mut Values<'_, 'm, F>,
         before: Option<usize>,
-    ) -> Option<usize>
+    ) -> Result<Option<usize>, Undecided>
     where
         F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
     {
-        let mut searched = 0u64;
-        self.rules
-            .iter()
-            .take_while(|rule| before.is_none_or(|before| rule.position < before))
-            .find(|rule| rule.residual.is_empty() || self.holds(rule, values, &mut searched))
-            .map(|rule| rule.position)
-    }
-
-    fn holds<'m, F>(&self, rule: &Rule, values: &mut Values<'m, F>, searched: &mut u64) -> bool
-    where
-        F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
-    {
-        rule.residual.iter().all(|(attribute, residual)| {
-            let value = values.value(*attribute);
-            match residual {
-                Residual::Alone(test) => test.holds(value),
-                Residual::Among {
-                    set,
-                    pattern,
-                    invert,
-                    if_absent,
-                } => {
-                    let (Some(value), Some(patterns)) = (value, self.sets.get(*set)) else {
-                        return *if_absent;
-                    };
-                    if *searched & (1 << set) == 0 {
-                        patterns.search(value);
-                        *searched |= 1 << set;
-                    }
-                    patterns.found(*pattern) != *invert
-                }
+        for rule in &self.rules {
+            if before.is_some_and(|before| rule.position >= before) {
+                break;
             }
-        })
+            if rule.holds(values)? {
+                return Ok(Some(rule.position));
+            }
+        }
+        Ok(None)
     }
 
-    /// Joins the regular expressions of its rules into sets, where possible one for an attribute.
-    pub(super) fn join(&mut self, sets: &mut Sets) {
-        let mut of: BTreeMap<usize, Vec<Rc<str>>> = BTreeMap::new();
+    /// Joins the regular expressions of its rules, where possible those on one attribute.
+    pub(super) fn join(&mut self, sets: &mut Sets) -> Result<(), Refused> {
+        let mut of: BTreeMap<usize, Vec<Arc<str>>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for (attribute, regex) in self.rules.iter().flat_map(Rule::regexes) {
+            let regex = regex.anchored();
             if seen.insert((attribute, regex)) {
-                of.entry(attribute).or_default().push(regex.into());
+                of.entry(attribute).or_default().push(Arc::clone(regex));
             }
         }
         let mut joined = Joined::new();
         for (attribute, regexes) in of {
-            for (set, regexes) in sets.of(&regexes) {
-                if self.sets.len() == SETS_PER_LEAF {
-                    break;
-                }
+            for (automaton, regexes) in sets.of(&regexes) {
                 let patterns = regexes.iter().enumerate();
                 let patterns = patterns.map(|(i, regex)| (regex.clone(), PatternID::must(i)));
-                let place = self.sets.len();
-                joined.extend(patterns.map(|(regex, id)| ((attribute, regex), (place, id))));
-                self.sets.push(set);
+                joined.extend(patterns.map(|(regex, id)| ((attribute, regex), (automaton, id))));
             }
         }
-        if !joined.is_empty() {
-            self.rules.iter_mut().for_each(|rule| rule.join(&joined));
+        self.rules
+            .iter_mut()
+            .try_for_each(|rule| rule.join(&joined))
+    }
+}
+
+/// Where the regular expression of an attribute is found.
+type Joined = HashMap<(usize, Arc<str>), (usize, PatternID)>;
+
+impl Rule {
+    #[inline]
+    fn holds<'m, F>(&self, values: &mut Values<'_, 'm, F>) -> Result<bool, Undecided>
+    where
+        F: FnMut(usize) -> Option<Cow<'m, [u8]>>,
+    {
+        for (attribute, residual) in &self.residual {
+            let holds = match residual {
+                Residual::Alone(test) => test.holds(values.value(*attribute))?,
+                Residual::Among {
+                    place,
+                    invert,
+                    if_absent,
+                } => match values.matches(*attribute, *place)? {
+                    Some(matches) => matches != *invert,
+                    None => *if_absent,
+                },
+            };
+            if !holds {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
 
-    /// Compiles what is tried alone. An error says of which rule and attribute.
-    pub(super) fn compile(&self) -> Result<(), (usize, usize, RegexRefusal)> {
-        let alone = self.rules.iter().flat_map(|rule| {
-            let residual = rule.residual.iter();
-            residual.map(move |(attribute, it)| (rule.position, *attribute, it))
-        });
-        for (rule, attribute, residual) in alone {
-            if let Residual::Alone(test) = residual {
-                let compiled = test.matcher.compile();
-                compiled.map_err(|reason| (rule, attribute, reason))?;
-            }
+    fn regexes(&self) -> impl Iterator<Item = (usize, &Pattern)> {
+        self.residual
+            .iter()
+            .filter_map(|(attribute, residual)| Some((*attribute, residual.regex()?.1)))
+    }
+
+    fn join(&mut self, joined: &Joined) -> Result<(), Refused> {
+        for (attribute, residual) in &mut self.residual {
+            let Some((test, pattern)) = residual.regex() else {
+                continue;
+            };
+            let place = joined.get(&(*attribute, Arc::clone(pattern.anchored())));
+            let Some(&place) = place else {
+                let refused = pattern.compiled().err();
+                return refused.map_or(Ok(()), |why| Err((self.position, *attribute, why)));
+            };
+            *residual = Residual::Among {
+                place,
+                invert: test.invert,
+                if_absent: test.if_absent,
+            };
         }
         Ok(())
     }
 }
 
-/// Where the regular expression of an attribute is found.
-type Joined = HashMap<(usize, Rc<str>), (usize, PatternID)>;
-
-impl Rule {
-    fn regexes(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.residual
-            .iter()
-            .filter_map(|(attribute, residual)| Some((*attribute, residual.regex()?)))
-    }
-
-    fn join(&mut self, joined: &Joined) {
-        let residual = self.residual.iter().map(|(attribute, residual)| {
-            let among = residual.among(*attribute, joined);
-            (*attribute, among.unwrap_or_else(|| residual.clone()))
-        });
-        self.residual = residual.collect();
-    }
-}
-
 impl Residual {
-    fn regex(&self) -> Option<&str> {
+    fn regex(&self) -> Option<(&Test, &Pattern)> {
         match self {
             Self::Alone(test) => match &test.matcher {
-                Matcher::Regex(pattern) => Some(pattern.as_str()),
+                Matcher::Regex(pattern) => Some((test, pattern)),
                 _ => None,
             },
             Self::Among { .. } => None,
         }
     }
-
-    fn among(&self, attribute: usize, joined: &Joined) -> Option<Self> {
-        let &(set, pattern) = joined.get(&(attribute, self.regex()?.into()))?;
-        let Self::Alone(test) = self else { return None };
-        Some(Self::Among {
-            set,
-            pattern,
-            invert: test.invert,
-            if_absent: test.if_absent,
-        })
-    }
 }
 
-/// The sets of a table, each once however many leaves have its regular expressions.
+/// The automata of a table, each once however many leaves have its regular expressions.
 #[derive(Default)]
 pub(super) struct Sets {
-    known: HashMap<Vec<Rc<str>>, Rc<PatternSet>>,
+    pub(super) automata: Vec<Automaton>,
+    known: HashMap<Vec<Arc<str>>, usize>,
     size: usize,
 }
 
 impl Sets {
-    /// Sets that these regular expressions are divided into: one, unless it would be too large.
-    fn of<'r>(&mut self, regexes: &'r [Rc<str>]) -> Vec<(Rc<PatternSet>, &'r [Rc<str>])> {
-        if regexes.len() < 2 {
-            return vec![];
-        }
+    /// The automata that these regular expressions are divided among: one, unless it would be too large.
+    /// None has what is too large on its own.
+    fn of<'r>(&mut self, regexes: &'r [Arc<str>]) -> Vec<(usize, &'r [Arc<str>])> {
         if let Some(known) = self.known.get(regexes) {
-            return vec![(known.clone(), regexes)];
+            return vec![(*known, regexes)];
         }
-        if self.size >= SETS_LIMIT {
-            return vec![];
-        }
-        let small = (regexes.len() <= SET_LENGTH).then(|| PatternSet::new(regexes));
-        let Some(set) = small.flatten() else {
+        let is_one = regexes.len() == 1;
+        let is_small = is_one || (regexes.len() <= SET_LENGTH && self.size < SETS_LIMIT);
+        let small = is_small.then(|| Automaton::new(regexes).ok()).flatten();
+        let Some(automaton) = small else {
             let (first, second) = regexes.split_at(regexes.len() / 2);
+            if is_one || second.is_empty() {
+                return vec![];
+            }
             let mut sets = self.of(first);
             sets.extend(self.of(second));
             return sets;
         };
-        self.size += set.size();
-        let set = Rc::new(set);
-        self.known.insert(regexes.to_vec(), set.clone());
-        vec![(set, regexes)]
+        self.size += automaton.size();
+        let place = self.automata.len();
+        self.automata.push(automaton);
+        self.known.insert(regexes.to_vec(), place);
+        vec![(place, regexes)]
     }
 }

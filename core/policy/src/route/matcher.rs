@@ -1,19 +1,16 @@
 //! One condition, compiled.
 
-use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::PatternID;
 use regex_automata::util::syntax;
+use smallvec::SmallVec;
 
+use super::automaton::{Automaton, SIZE_LIMIT, Steps, Undecided};
 use super::{AttributeMatch, Condition, RegexRefusal, Text, alternation, re2};
-
-/// Compiled size of one regular expression; RE2's own limit in Envoy is of this order.
-const REGEX_SIZE_LIMIT: usize = 1 << 20;
-/// Memory of one regular expression's lazily built automaton, per thread that uses it.
-const REGEX_CACHE_LIMIT: usize = 256 << 10;
 
 /// A condition on values that are there.
 #[derive(Clone, Debug)]
@@ -21,11 +18,11 @@ pub(super) enum Matcher {
     Text(Place, Box<[u8]>),
     TextIgnoreCase(Place, Box<[u8]>),
     Contains(Box<Finder<'static>>),
+    /// In lower case.
+    ContainsIgnoreCase(Box<Finder<'static>>),
     OneOf(HashSet<Box<[u8]>>),
     /// It matches whole values.
     Regex(Pattern),
-    /// It is looked for in values.
-    Search(Regex),
     Range(Range<i64>),
     Present,
 }
@@ -44,10 +41,10 @@ impl Matcher {
             Condition::Exact(text) => Self::text(Place::Whole, text),
             Condition::Prefix(text) => Self::text(Place::Start, text),
             Condition::Suffix(text) => Self::text(Place::End, text),
-            Condition::Contains(text) if text.ignore_case => Self::Search(search(&text.value)?),
-            Condition::Contains(text) => {
-                Self::Contains(Box::new(Finder::new(&text.value).into_owned()))
-            }
+            Condition::Contains(text) => match text.ignore_case {
+                true => Self::ContainsIgnoreCase(finder(&text.value.to_ascii_lowercase())),
+                false => Self::Contains(finder(&text.value)),
+            },
             Condition::Regex(pattern) => match alternation::values(pattern) {
                 Some(values) => Self::OneOf(values),
                 None => Self::Regex(Pattern::new(pattern)?),
@@ -55,14 +52,6 @@ impl Matcher {
             Condition::Range(range) => Self::Range(range.clone()),
             Condition::Present => Self::Present,
         })
-    }
-
-    /// Compiles what was left for when it is needed.
-    pub(super) fn compile(&self) -> Result<(), RegexRefusal> {
-        match self {
-            Self::Regex(pattern) => pattern.compiled().map(drop),
-            _ => Ok(()),
-        }
     }
 
     fn text(place: Place, text: &Text) -> Self {
@@ -73,29 +62,30 @@ impl Matcher {
         }
     }
 
-    pub(super) fn holds(&self, value: &[u8]) -> bool {
-        match self {
+    pub(super) fn holds(&self, value: &[u8]) -> Result<bool, Undecided> {
+        Ok(match self {
             Self::Text(place, text) => place.of(value, text.len()) == Some(text),
             Self::TextIgnoreCase(place, text) => place
                 .of(value, text.len())
                 .is_some_and(|part| part.eq_ignore_ascii_case(text)),
             Self::Contains(text) => text.find(value).is_some(),
             Self::OneOf(values) => values.contains(value),
-            Self::Regex(pattern) => pattern.compiled().is_ok_and(|it| it.is_match(value)),
-            Self::Search(regex) => regex.is_match(value),
+            Self::ContainsIgnoreCase(text) => {
+                let lower: SmallVec<[u8; 128]> = value.iter().map(u8::to_ascii_lowercase).collect();
+                text.find(&lower).is_some()
+            }
+            Self::Regex(pattern) => return pattern.matches(value),
             Self::Range(range) => number(value).is_some_and(|number| range.contains(&number)),
             Self::Present => true,
-        }
+        })
     }
 }
 
-/// A regular expression that is compiled when it is first needed: one that is searched for among
-/// others never is on its own.
+/// A regular expression, which tables compile with others.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     written: Box<str>,
-    anchored: Box<str>,
-    compiled: OnceCell<Regex>,
+    anchored: Arc<str>,
 }
 
 impl Pattern {
@@ -116,20 +106,37 @@ impl Pattern {
         Ok(Self {
             written: written.into(),
             anchored: format!(r"\A(?:{translated})\z").into(),
-            compiled: OnceCell::new(),
         })
     }
 
-    pub(super) fn compiled(&self) -> Result<&Regex, RegexRefusal> {
-        if let Some(compiled) = self.compiled.get() {
-            return Ok(compiled);
-        }
-        let compiled = build(&self.anchored).map_err(|refusal| refusal.of(&self.written))?;
-        Ok(self.compiled.get_or_init(|| compiled))
+    /// On its own, and for one value.
+    fn matches(&self, value: &[u8]) -> Result<bool, Undecided> {
+        let Ok(automaton) = self.compiled() else {
+            return Ok(false);
+        };
+        let mut walk = automaton.walk();
+        automaton.search(&mut walk, value, &mut Steps::default())?;
+        Ok(walk.found(PatternID::ZERO))
+    }
+
+    pub(super) fn compiled(&self) -> Result<Automaton, RegexRefusal> {
+        Automaton::new(&[self.anchored()]).map_err(|error| {
+            let pattern = self.written.to_string();
+            match error.size_limit() {
+                Some(_) => RegexRefusal::TooLarge {
+                    pattern,
+                    limit: SIZE_LIMIT,
+                },
+                None => RegexRefusal::Invalid {
+                    pattern,
+                    message: last_line(&error.to_string()),
+                },
+            }
+        })
     }
 
     /// As it is compiled.
-    pub(super) fn as_str(&self) -> &str {
+    pub(super) fn anchored(&self) -> &Arc<str> {
         &self.anchored
     }
 }
@@ -168,7 +175,9 @@ impl Test {
     pub(super) fn new(matching: &AttributeMatch) -> Result<Self, RegexRefusal> {
         let matcher = Matcher::new(&matching.condition)?;
         let if_absent = match &matcher {
-            matcher if matching.absent_is_empty => matcher.holds(b"") != matching.invert,
+            matcher if matching.absent_is_empty => matcher
+                .holds(b"")
+                .is_ok_and(|holds| holds != matching.invert),
             Matcher::Present => matching.invert,
             _ => false,
         };
@@ -179,10 +188,11 @@ impl Test {
         })
     }
 
-    pub(super) fn holds(&self, value: Option<&[u8]>) -> bool {
-        value.map_or(self.if_absent, |value| {
-            self.matcher.holds(value) != self.invert
-        })
+    pub(super) fn holds(&self, value: Option<&[u8]>) -> Result<bool, Undecided> {
+        match value {
+            Some(value) => Ok(self.matcher.holds(value)? != self.invert),
+            None => Ok(self.if_absent),
+        }
     }
 
     /// The values that satisfy it, where nothing else does: neither others nor absence.
@@ -197,43 +207,13 @@ impl Test {
 
     /// Orders the conditions of a rule: a regular expression is the dearest, so it comes last.
     pub(super) fn is_regex(&self) -> bool {
-        matches!(self.matcher, Matcher::Regex(_) | Matcher::Search(_))
+        matches!(self.matcher, Matcher::Regex(_))
     }
 }
 
-/// Finds a text whatever the case of its ASCII letters, in time linear in the value's length.
-fn search(text: &str) -> Result<Regex, RegexRefusal> {
-    let bytes: String = text.bytes().map(|byte| format!(r"\x{byte:02x}")).collect();
-    build(&format!("(?i-u){bytes}")).map_err(|refusal| refusal.of(text))
-}
-
-fn build(pattern: &str) -> Result<Regex, RegexRefusal> {
-    RegexBuilder::new(pattern)
-        .size_limit(REGEX_SIZE_LIMIT)
-        .dfa_size_limit(REGEX_CACHE_LIMIT)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => RegexRefusal::TooLarge {
-                pattern: pattern.to_owned(),
-                limit,
-            },
-            other => RegexRefusal::Invalid {
-                pattern: pattern.to_owned(),
-                message: last_line(&other.to_string()),
-            },
-        })
-}
-
-impl RegexRefusal {
-    /// The same, of the expression as it was written.
-    fn of(self, written: &str) -> Self {
-        let pattern = written.to_owned();
-        match self {
-            Self::Star => Self::Star,
-            Self::Invalid { message, .. } => Self::Invalid { pattern, message },
-            Self::TooLarge { limit, .. } => Self::TooLarge { pattern, limit },
-        }
-    }
+/// In time linear in the value's length.
+fn finder(text: &str) -> Box<Finder<'static>> {
+    Box::new(Finder::new(text).into_owned())
 }
 
 /// The parser's message ends with what is wrong; the lines before it draw the pattern.

@@ -6,6 +6,7 @@ use super::*;
 
 mod agreement;
 mod conditions;
+mod dear;
 mod shadow;
 
 fn exact(name: &str, value: &str) -> AttributeMatch {
@@ -68,8 +69,18 @@ fn name_of(table: &RouteTable<usize>, attribute: usize) -> &str {
     }
 }
 
+/// What few steps find.
+fn find<'t, 'm>(
+    table: &'t RouteTable<usize>,
+    lookup: impl FnMut(usize) -> Option<Cow<'m, [u8]>>,
+) -> Option<(usize, &'t usize)> {
+    table
+        .select(&mut Steps::default(), lookup)
+        .expect("few steps")
+}
+
 fn select(table: &RouteTable<usize>, message: &[(&str, &str)]) -> Option<usize> {
-    let selected = table.select(|attribute| {
+    let selected = find(table, |attribute| {
         let name = name_of(table, attribute);
         let (_, value) = message.iter().find(|(known, _)| *known == name)?;
         Some(Cow::Borrowed(value.as_bytes()))
@@ -158,7 +169,7 @@ fn a_source_is_an_attribute_of_its_own() {
         &[from(&["10.0.0.2"])],
     ]);
     let of = |address: Option<&'static str>, value: &'static str| {
-        let found = table.select(|attribute| match &table.attributes()[attribute] {
+        let found = find(&table, |attribute| match &table.attributes()[attribute] {
             Attribute::SourceAddress => Some(Cow::Borrowed(address?.as_bytes())),
             Attribute::SourcePrincipal | Attribute::SourceNamespace => None,
             Attribute::Message(_) => Some(Cow::Borrowed(value.as_bytes())),
@@ -177,7 +188,7 @@ fn a_principal_is_known_of_a_client_or_satisfies_nothing() {
     let by = |principals: &[&str]| AttributeMatch::from_principals(principals.iter().copied());
     let table = table(&[&[by(&["spiffe://a/b", "CN=x"])], &[by(&["spiffe://a"])]]);
     let of = |principal: Option<&'static str>| {
-        let found = table.select(|_| Some(Cow::Borrowed(principal?.as_bytes())));
+        let found = find(&table, |_| Some(Cow::Borrowed(principal?.as_bytes())));
         found.map(|(rule, _)| rule)
     };
     assert_eq!(table.attributes(), [Attribute::SourcePrincipal]);
@@ -274,7 +285,7 @@ fn each_attribute_is_fetched_once_and_only_if_it_matters() {
     assert_eq!(names, ["interface", "group", "method", "zone"]);
     let fetched = |message: &[(&str, &str)]| {
         let counts: [Cell<u32>; 4] = Default::default();
-        table.select(|attribute| {
+        find(&table, |attribute| {
             counts[attribute].set(counts[attribute].get() + 1);
             let name = &table.attributes()[attribute];
             let name = name.to_string();
@@ -350,19 +361,34 @@ fn rules_that_stay_are_not_compiled_again() {
     let before = of_alternatives(rules("x+"));
     let after = |pattern: &str| {
         let rules = rules(pattern).into_iter().zip(10..);
-        RouteTable::renewed(rules, Some(&before)).expect("valid")
+        RouteTable::renewed(rules, None, Some(&before)).expect("valid")
     };
     let target = |table: &RouteTable<usize>| {
         let value = |_| Some(Cow::Borrowed(b"xx".as_slice()));
-        table.select(value).map(|(_, target)| *target)
+        find(table, value).map(|(_, target)| *target)
     };
 
     let same = after("x+");
-    assert!(Rc::ptr_eq(&same.rules, &before.rules));
+    assert!(Arc::ptr_eq(&same.rules, &before.rules));
     assert_eq!((target(&before), target(&same)), (Some(0), Some(10)));
     assert_eq!(target(&after("y+")), Some(11));
-    let fewer = RouteTable::renewed([(vec![vec![]], 20)], Some(&before));
+    let fewer = RouteTable::renewed([(vec![vec![]], 20)], None, Some(&before));
     assert_eq!(target(&fewer.expect("valid")), Some(20));
+}
+
+#[test]
+fn what_was_compiled_for_all_threads_is_not_compiled_again() {
+    let rules = |pattern: &str| vec![vec![vec![regex("a", pattern)]], vec![vec![]]];
+    let compiled = std::thread::spawn(move || Conditions::new(rules("x+")).expect("valid"));
+    let compiled = compiled.join().expect("no panic");
+    let table = |pattern: &str| {
+        let rules = rules(pattern).into_iter().zip(0..);
+        RouteTable::renewed(rules, Some(&compiled), None).expect("valid")
+    };
+    assert!(Arc::ptr_eq(&table("x+").rules, &compiled.0));
+    assert_eq!(select(&table("x+"), &[("a", "xx")]), Some(0));
+    assert_eq!(select(&table("y+"), &[("a", "xx")]), Some(1));
+    assert_eq!(select(&table("y+"), &[("a", "yy")]), Some(0));
 }
 
 #[test]
@@ -393,6 +419,7 @@ fn explain_names_what_failed_and_what_was_there() {
     let failure = |matching: AttributeMatch, actual: Option<&str>| Failure {
         matching,
         actual: actual.map(|value| value.as_bytes().to_vec()),
+        undecided: false,
     };
     assert_eq!(
         explanation,

@@ -45,6 +45,7 @@ fn a_route_has_the_global_limit_that_it_names() {
             cluster: "outbound|8081||ratelimit".to_owned(),
             timeout: Duration::from_secs(1),
             deny_on_fail: true,
+            compiled: parsed.compiled.clone(),
         }
     );
     // The cluster of the service is one that the proxy needs.

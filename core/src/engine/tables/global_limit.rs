@@ -3,6 +3,7 @@
 use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use meltemi_codec::{AttributeKey, Protocol};
+use meltemi_policy::route::Steps;
 
 use super::selection::Selection;
 use crate::engine::source::Source;
@@ -27,7 +28,8 @@ impl GlobalLimit {
         protocol: &dyn Protocol,
         telemetry: &WorkerTelemetry,
     ) -> Option<Rc<Self>> {
-        let covered = Selection::new([(rule.matches.clone(), ())], protocol, None);
+        let rules = [(rule.matches.clone(), ())];
+        let covered = Selection::new(rules, protocol, rule.compiled.as_ref(), None);
         let covered = covered.inspect_err(
             |error| tracing::error!(limit = %rule.name, %error, "conditions do not compile"),
         );
@@ -43,14 +45,16 @@ impl GlobalLimit {
         }))
     }
 
-    /// The values of a request's descriptor. `None`: it is not covered, or has none, since a value is
-    /// missing.
+    /// The values of a request's descriptor. `None`: it is not covered, as far as regular expressions can
+    /// tell in time, or has none, since a value is missing.
     pub(in crate::engine) fn values<'m>(
         &self,
         source: &'m Source,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<Vec<String>> {
-        self.covered.select(source, &attribute)?;
+        let mut steps = Steps::default();
+        let covered = self.covered.select(source, &mut steps, &attribute);
+        covered.ok()??;
         let entries = self.entries.iter().map(|entry| {
             let value = attribute(entry).filter(|value| !value.is_empty())?;
             Some(String::from_utf8_lossy(&value).into_owned())

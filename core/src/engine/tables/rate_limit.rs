@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::HashMap, rc::Rc, sync::Arc};
 
 use meltemi_codec::{AttributeKey, Protocol};
+use meltemi_policy::route::Steps;
 
 use super::selection::Selection;
 use crate::engine::source::Source;
@@ -26,7 +27,8 @@ pub(in crate::engine) struct Metered {
 }
 
 impl RateLimit {
-    /// The bucket of a request, where it has one.
+    /// The bucket of a request, where it has one. Where regular expressions take too long, its conditions
+    /// do not hold.
     #[inline]
     pub(in crate::engine) fn bucket<'m>(
         &self,
@@ -34,7 +36,10 @@ impl RateLimit {
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
     ) -> Option<&Metered> {
         let conditions = self.conditions.as_ref();
-        let own = conditions.and_then(|conditions| conditions.select(source, attribute));
+        let own = conditions.and_then(|conditions| {
+            let found = conditions.select(source, &mut Steps::default(), attribute);
+            found.ok().flatten()
+        });
         own.or(self.default.as_ref())
     }
 }
@@ -96,7 +101,7 @@ impl<'a> RateLimits<'a> {
             let bucket = metered(&condition.matches, condition.bucket, &name);
             (condition.matches.clone(), bucket)
         });
-        let conditions = Selection::new(conditions, self.protocol, None);
+        let conditions = Selection::new(conditions, self.protocol, rule.compiled.as_ref(), None);
         let conditions = conditions.inspect_err(
             |error| tracing::error!(limit = %rule.name, %error, "conditions do not compile"),
         );

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use meltemi_codec::{AttributeKey, Protocol};
-use meltemi_policy::{Alternative, Attribute, RouteTable, route::RouteTableError};
+use meltemi_policy::{
+    Alternative, Attribute, RouteTable,
+    route::{Conditions, RouteTableError, Steps, Undecided},
+};
 
 use crate::engine::source::Source;
 
@@ -23,13 +26,14 @@ enum Key {
 }
 
 impl<T> Selection<T> {
-    /// Of the one `before`, what has not changed is not compiled again.
+    /// What was compiled, for all workers or for the one `before`, is not compiled again.
     pub(super) fn new(
         rules: impl IntoIterator<Item = (Vec<Alternative>, T)>,
         protocol: &dyn Protocol,
+        compiled: Option<&Conditions>,
         before: Option<&Self>,
     ) -> Result<Self, RouteTableError> {
-        let table = RouteTable::renewed(rules, before.map(|it| &it.table))?;
+        let table = RouteTable::renewed(rules, compiled, before.map(|it| &it.table))?;
         let schema = protocol.attributes();
         let resolve = |attribute: &Attribute| match attribute {
             Attribute::Message(name) => Key::Message(AttributeKey::resolve(schema, name)),
@@ -51,10 +55,11 @@ impl<T> Selection<T> {
     pub(super) fn select<'m>(
         &self,
         source: &'m Source,
+        steps: &mut Steps,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
-    ) -> Option<&T> {
-        let (_, target) = self.find(source, attribute)?;
-        Some(target)
+    ) -> Result<Option<&T>, Undecided> {
+        let found = self.find(source, steps, attribute)?;
+        Ok(found.map(|(_, target)| target))
     }
 
     /// The same with its place among [`targets`](Self::targets).
@@ -62,14 +67,16 @@ impl<T> Selection<T> {
     pub(super) fn find<'m>(
         &self,
         source: &'m Source,
+        steps: &mut Steps,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
-    ) -> Option<(usize, &T)> {
-        self.table.select(|index| match self.keys.get(index)? {
-            Key::Message(key) => attribute(key),
-            Key::SourceAddress => bytes(source.address.as_deref()),
-            Key::SourcePrincipal => bytes(source.principal.as_deref()),
-            Key::SourceNamespace => bytes(source.namespace()),
-        })
+    ) -> Result<Option<(usize, &T)>, Undecided> {
+        self.table
+            .select(steps, |index| match self.keys.get(index)? {
+                Key::Message(key) => attribute(key),
+                Key::SourceAddress => bytes(source.address.as_deref()),
+                Key::SourcePrincipal => bytes(source.principal.as_deref()),
+                Key::SourceNamespace => bytes(source.namespace()),
+            })
     }
 
     /// Whether they ask for nothing of a message but what its protocol names.

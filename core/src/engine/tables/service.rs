@@ -11,7 +11,10 @@ use std::{
 };
 
 use meltemi_codec::{AttributeKey, Edit, Protocol, SettingRefused, Traits};
-use meltemi_policy::{Condition, HashPolicy, WeightedCycle};
+use meltemi_policy::{
+    Condition, HashPolicy, WeightedCycle,
+    route::{Steps, Undecided},
+};
 
 use super::{
     Cluster, Concurrency, RouteLimit, Tables,
@@ -196,9 +199,11 @@ impl Service {
     pub(in crate::engine) fn select<'m>(
         &self,
         source: &'m Source,
+        steps: &mut Steps,
         attribute: impl Fn(&AttributeKey) -> Option<Cow<'m, [u8]>>,
-    ) -> Option<Rc<Route>> {
-        self.routes.select(source, attribute).map(Rc::clone)
+    ) -> Result<Option<Rc<Route>>, Undecided> {
+        let found = self.routes.select(source, steps, attribute)?;
+        Ok(found.map(Rc::clone))
     }
 }
 
@@ -359,7 +364,7 @@ impl Tables {
             .flat_map(|rule| rule.destinations.iter().flat_map(|to| to.asked()))
             .collect();
         let at = (service, protocol.as_ref(), &dialects);
-        let routes = self.build_routes(rules, at, telemetry, random)?;
+        let routes = self.build_routes(config.map(AsRef::as_ref), at, telemetry, random)?;
         let schema = protocol.attributes();
         Some(Service {
             name: Arc::from(service.name.as_str()),
@@ -383,7 +388,7 @@ impl Tables {
 
     fn build_routes(
         &self,
-        rules: &[Arc<config::Route>],
+        config: Option<&config::RouteConfig>,
         (service, protocol, dialects): (
             &config::Service,
             &dyn Protocol,
@@ -402,7 +407,8 @@ impl Tables {
         let before = before.and_then(|key| self.services.get(*key));
         let selection = before.map(|service| &service.routes);
         let before = selection.map_or(&[][..], Selection::targets);
-        let compiled = rules.iter().enumerate().filter_map(|(i, rule)| {
+        let rules = config.map_or(&[][..], |config| &config.routes);
+        let built = rules.iter().enumerate().filter_map(|(i, rule)| {
             let at = (service, protocol, dialects);
             let mut route = self.build_route(rule, at, telemetry, random)?;
             route.rate_limit = rule.limit.as_ref().map(|limit| limits.of(limit));
@@ -415,7 +421,8 @@ impl Tables {
             });
             Some((rule.matches.clone(), Rc::new(route)))
         });
-        Selection::new(compiled, protocol, selection)
+        let compiled = config.and_then(|config| config.compiled.as_ref());
+        Selection::new(built, protocol, compiled, selection)
             .inspect_err(|error| {
                 tracing::error!(service = %service.name, %error, "routes do not compile");
             })

@@ -24,10 +24,7 @@ fn routed(upstream: &Address, attribute: &str, values: &[&str]) -> Snapshot {
         ..Route::new(value, CLUSTER)
     });
     let routes = named.chain([Route::new("rest", CLUSTER)]);
-    let config = RouteConfig {
-        name: "echo-routes".into(),
-        routes: routes.map(Arc::new).collect(),
-    };
+    let config = RouteConfig::new("echo-routes", routes.map(Arc::new).collect());
     snapshot.routes.insert("echo-routes".into(), config.into());
     snapshot
 }

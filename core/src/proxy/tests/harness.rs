@@ -327,10 +327,7 @@ fn routes() -> RouteConfig {
         owner: "MetaRouter/default/echo".into(),
         ..Route::new("all", CLUSTER)
     };
-    RouteConfig {
-        name: "echo-routes".into(),
-        routes: vec![Arc::new(route)],
-    }
+    RouteConfig::new("echo-routes", vec![Arc::new(route)])
 }
 
 fn cluster(endpoints: &[Address]) -> Cluster {

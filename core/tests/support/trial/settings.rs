@@ -64,10 +64,7 @@ pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
         tls: None,
     };
     let service = Service::new("default/echo", protocol, "echo");
-    let routes = RouteConfig {
-        name: "echo".into(),
-        routes: vec![Arc::new(route(shape))],
-    };
+    let routes = RouteConfig::new("echo", vec![Arc::new(route(shape))]);
     if missing != Some(0) {
         let name = listener.name.clone();
         snapshot.listeners.insert(name, Arc::new(listener));

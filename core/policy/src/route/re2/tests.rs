@@ -5,6 +5,7 @@ fn matches(pattern: &str, value: &[u8]) -> bool {
     Matcher::new(&condition)
         .expect("an expression of RE2's")
         .holds(value)
+        .expect("few steps")
 }
 
 #[test]

@@ -107,7 +107,7 @@ proptest! {
                 let value = message.get(name_of(&table, attribute))?;
                 Some(Cow::Borrowed(value.as_bytes()))
             };
-            prop_assert_eq!(table.select(lookup).map(|(rule, _)| rule), expected);
+            prop_assert_eq!(find(&table, lookup).map(|(rule, _)| rule), expected);
             prop_assert!(fetched.iter().all(|&count| count <= 1));
             let explained = table.explain(|attribute| {
                 let value = message.get(name_of(&table, attribute))?;
