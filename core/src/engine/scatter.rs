@@ -18,6 +18,12 @@ use super::{
 };
 use crate::telemetry::ResponseFlag;
 
+/// Where a request goes of which routes cannot be told.
+const UNDECIDED: Plan = Plan::Refuse {
+    status: Status::TooLarge,
+    message: "its keys are too long for the regular expressions of routes",
+};
+
 /// The answers to the parts of a request.
 pub(super) struct Gather {
     merge: Merge,
@@ -126,10 +132,7 @@ impl Engine {
         let plan = to.dialect.protocol.scatter()?.plan(frame, &view);
         if steps.into_inner().is_err() {
             client.metrics.route_undecided();
-            return Some(Plan::Refuse {
-                status: Status::TooLarge,
-                message: "its keys are too long for the regular expressions of routes",
-            });
+            return Some(UNDECIDED);
         }
         Some(plan)
     }
