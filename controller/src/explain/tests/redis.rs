@@ -91,14 +91,14 @@ fn the_policy_of_a_metarouter_is_explained_where_a_redisservice_routes() {
 
 /// The hash of a key is the number that it is.
 fn owned(key: &str, failed: &[&str]) -> DestinationShare {
-    owned_of(&Fixture::redis(), key, failed)
+    owned_of(&Fixture::redis(), "{maglev: {tableSize: 11}}", key, failed)
 }
 
-fn owned_of(fixture: &Fixture, key: &str, failed: &[&str]) -> DestinationShare {
+fn owned_of(fixture: &Fixture, hash: &str, key: &str, failed: &[&str]) -> DestinationShare {
     let rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: cache}\n\
                 spec: {host: cache.shop, trafficPolicy: {outlierDetection: {}, loadBalancer: \
-                {consistentHash: {maglev: {tableSize: 11}}}}}\n";
-    fixture.write("rule.yaml", rule);
+                {consistentHash: HASH}}}\n";
+    fixture.write("rule.yaml", &rule.replace("HASH", hash));
     let mut settings = redis_settings();
     settings.key_hash = Some(crate::KeyHash::new(|plugin, _, attributes| {
         assert_eq!(plugin, "redis");
@@ -134,22 +134,21 @@ fn the_endpoint_of_a_key_is_explained() {
     assert_eq!(owned("none", &[]).key, None);
 }
 
-/// A table hangs on the order of its endpoints: a proxy is sent them locality by locality.
+/// A ring hangs on the order of its endpoints, and a proxy is sent them locality by locality.
 #[test]
 fn the_endpoint_of_a_key_is_that_of_a_proxy_in_whatever_order_endpoints_are_written() {
     let owners = |order: [usize; 4]| {
         let fixture = Fixture::redis();
-        let endpoints = order.map(|n| format!("{{address: 10.0.0.{n}, locality: r/z{}}}", n % 2));
+        let endpoints = order.map(|n| {
+            let (zone, weight) = (n % 2, [2, 3, 5, 7][n - 1]);
+            format!("{{address: 10.0.0.{n}, locality: r/z{zone}, weight: {weight}}}")
+        });
         let written = "{address: 10.0.0.1}, {address: 10.0.0.2}";
         fixture.edit("service.yaml", written, &endpoints.join(", "));
-        let keys = 0..11;
-        keys.map(|key| {
-            owned_of(&fixture, &key.to_string(), &[])
-                .key
-                .unwrap()
-                .endpoint
-        })
-        .collect::<Vec<_>>()
+        let keys = (0..64).map(|n| (n * (u64::MAX / 64)).to_string());
+        let ring = "{ringHash: {minimumRingSize: 7}}";
+        let owner = |key: String| owned_of(&fixture, ring, &key, &[]).key.unwrap().endpoint;
+        keys.map(owner).collect::<Vec<_>>()
     };
     assert_eq!(owners([1, 2, 3, 4]), owners([2, 4, 1, 3]));
 }
