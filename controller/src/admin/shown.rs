@@ -110,7 +110,6 @@ mod tests {
         let certificate = TlsCertificate {
             certificate_chain: source("the chain"),
             private_key: source("the key"),
-            ..TlsCertificate::default()
         };
         let secret = Secret {
             name: "shop/certificate".into(),
