@@ -53,7 +53,10 @@ fn refused(errors: &[&Diagnostic], has_earlier: bool) -> State {
     };
     match errors.first() {
         Some(first) => {
-            let message = format!("{}. Meanwhile {remains}", text(errors));
+            let said = text(errors);
+            // A remedy may be a manifest.
+            let end = if said.contains('\n') { "\n\n" } else { ". " };
+            let message = format!("{}{end}Meanwhile {remains}", said.trim_end());
             State::new(Truth::False, first.code.as_str(), message)
         }
         None => {
@@ -99,6 +102,7 @@ fn is_reference(code: Code) -> bool {
             | Code::UnknownGateway
             | Code::NoMatchingServer
             | Code::UnknownSecret
+            | Code::SecretNotPermitted
             | Code::UnknownSubset
     )
 }
@@ -138,6 +142,12 @@ fn line(finding: &Diagnostic) -> String {
         .filter(|place| Some(&place.file) == object.as_ref());
     let field = place.and_then(Place::field).filter(|field| *field != NAME);
     let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
-    let remedy = finding.remedy.as_ref().map(|remedy| format!(" ({remedy})"));
+    let remedy = finding
+        .remedy
+        .as_ref()
+        .map(|remedy| match remedy.contains('\n') {
+            true => format!("; {remedy}"),
+            false => format!(" ({remedy})"),
+        });
     format!("{field}{}{}", finding.message, remedy.unwrap_or_default())
 }

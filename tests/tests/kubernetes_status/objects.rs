@@ -161,6 +161,25 @@ spec:
         reason: "UnknownHost",
         words: &["nowhere.demo"],
     },
+    Wrong {
+        manifest: "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: secret}
+spec:
+  host: [two.demo]
+  settings: {auth: {secret: {name: clients}}}
+",
+        object: "redisservice/secret",
+        condition: "ResolvedRefs",
+        status: "False",
+        reason: "SecretNotPermitted",
+        words: &[
+            "spec.settings.auth.secret.name: Secret default/clients may not be read; apply this",
+            "kind: Role\n",
+            "resourceNames: [clients]",
+        ],
+    },
 ];
 
 /// Each with the kind of its parent.
