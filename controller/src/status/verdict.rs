@@ -101,6 +101,7 @@ fn is_reference(code: Code) -> bool {
             | Code::UnknownPort
             | Code::UnknownGateway
             | Code::NoMatchingServer
+            | Code::RefNotPermitted
             | Code::UnknownSecret
             | Code::SecretNotPermitted
             | Code::UnknownSubset
