@@ -17,11 +17,11 @@ pub(crate) fn read(subject: &Subject, settings: &Settings) -> anyhow::Result<Opt
     let read = Cluster::read(&asked, &subject.files, settings.clone());
     let cluster = block_on(read)
         .with_context(|| format!("the cluster of {} cannot be read", kubeconfig.display()))?;
-    let unknown: Vec<_> = cluster.unknown().iter().map(|it| it.name()).collect();
-    if !unknown.is_empty() {
+    let missing = cluster.missing();
+    if !missing.is_empty() {
         output::tell(format_args!(
-            "note: the cluster does not know {}",
-            unknown.join(", ")
+            "note: the cluster does not know {}: `kubectl apply --server-side -f charts/meltemi-crds/templates`",
+            missing.join(", ")
         ));
     }
     Ok(Some(cluster))

@@ -1,6 +1,7 @@
 //! What a controller says of the proxies that are connected to it: the JSON of its debug pages, which `meltemi status` reads.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "kubernetes")]
 use std::time::SystemTime;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
@@ -12,6 +13,7 @@ use meltemi_proto::meltemi::config::v1::{Self_, Service};
 use prost::Name;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "kubernetes")]
 use crate::ads::ClientSnapshot;
 
 /// One controller of a cluster.
@@ -102,6 +104,7 @@ impl ResourceType {
     }
 }
 
+#[cfg(feature = "kubernetes")]
 impl Proxy {
     pub(crate) fn of(client: &ClientSnapshot, now: SystemTime) -> Self {
         let mut types: BTreeMap<_, Held> = BTreeMap::new();

@@ -40,7 +40,6 @@ mod sources;
 mod tls;
 mod traffic_distribution;
 
-#[cfg(feature = "kubernetes")]
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
 pub(crate) use global_limits::GlobalRateLimit;

@@ -330,7 +330,7 @@ fn cannot_be_read(lab: &Lab) {
                 .is_success()
                 .then_some(())
         });
-        until("the mistake is told", || {
+        until(&format!("the mistake of {said} is told"), || {
             let told = lab.controller.process().said();
             let mut errors = told.split("\nerror[").skip(1);
             let is_told =

@@ -35,6 +35,15 @@ ports: [{name: tcp-redis, port: 7000, protocol: TCP}]
 endpoints: [{addresses: ['10.1.2.3'], conditions: {ready: true}}]
 ";
 
+const DESTINATION: &str = "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisDestination
+metadata: {name: cache, namespace: shop}
+spec:
+  host: cache
+  trafficPolicy: {connectionPool: {redis: {auth: {secret: {name: cache}}}}}
+";
+
 fn router(namespace: &str, host: &str) -> String {
     format!(
         "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
@@ -114,6 +123,17 @@ fn check_and_explain_look_into_a_cluster() {
         assert!(said.contains(part), "{part}: {said}");
     }
 
+    // A Secret is read where it is named, and one that is not there is missed.
+    cluster.apply(DESTINATION);
+    let (status, said, _) = run(&["check", "-n", "shop"]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("UnknownSecret"), "{said}");
+    let secret = ["create", "secret", "generic", "cache", "-n", "shop"];
+    let made = cluster.kubectl(&[&secret[..], &["--from-literal=password=p"]].concat());
+    made.expect_success("it is made");
+    let (status, said, _) = run(&["check", "-n", "shop"]);
+    assert_eq!(status, Some(0), "{said}");
+
     // Somebody who may not, and nobody who answers.
     let nobody = cluster.kubeconfig_of("nobody", "no.such.token");
     let (status, _, error) = meltemi(&["check"], &nobody);
@@ -143,7 +163,7 @@ fn shop(cluster: &ApiServer) {
         "bind: 127.0.0.1\n    port: {number: 0",
     ));
     cluster.apply(SERVICES);
-    cluster.apply(&router("shop", "cache:6379"));
+    cluster.apply(&router("shop", "cache"));
 }
 
 #[test]

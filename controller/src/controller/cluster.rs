@@ -1,14 +1,16 @@
 //! The pipeline on a cluster, once: for commands that answer a question.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::pipeline::Pipeline;
 use crate::check::Report;
-use crate::manifest::Kind;
-use crate::model::Model;
+use crate::index::Index;
+use crate::manifest::{Kind, ObjectRef};
+use crate::model::{Model, references};
 use crate::schema::Settings;
 use crate::source::directory::Directory;
-use crate::source::kubernetes::{Listed, client, list};
+use crate::source::kubernetes::{Listed, client, list, list_secrets};
 
 /// Which cluster.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ impl Cluster {
             pipeline.index.put(object);
         }
         pipeline.index.overlay(Directory::open(files).read());
+        let named = unread_secrets(&pipeline.index);
+        for secret in list_secrets(&client, &named).await? {
+            pipeline.index.put(secret);
+        }
         let report = pipeline.apply().report;
         Ok(Self {
             pipeline,
@@ -56,10 +62,11 @@ impl Cluster {
         &self.report
     }
 
-    /// Kinds that its API server does not know.
+    /// Those of our own kinds that its API server does not know. Without those of others a cluster is as well.
     #[must_use]
-    pub fn unknown(&self) -> &[Kind] {
-        &self.unknown
+    pub fn missing(&self) -> Vec<&'static str> {
+        let own = self.unknown.iter().filter(|kind| kind.is_own());
+        own.map(|kind| kind.name()).collect()
     }
 
     pub(crate) fn model(&self) -> &Model {
@@ -69,4 +76,14 @@ impl Cluster {
     pub(crate) fn settings(&self) -> &Settings {
         &self.pipeline.settings
     }
+}
+
+/// The Secrets that objects name and no file has.
+fn unread_secrets(index: &Index) -> BTreeSet<ObjectRef> {
+    let named = index.known().flat_map(|object| references(object));
+    let mut named: BTreeSet<_> = named.collect();
+    for object in index.known() {
+        named.remove(&object.id);
+    }
+    named
 }

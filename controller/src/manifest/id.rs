@@ -114,6 +114,12 @@ impl Kind {
         }
     }
 
+    /// Whether its definition comes with us.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn is_own(self) -> bool {
+        self.group().ends_with(".aeraki.io")
+    }
+
     /// Whether objects of this kind live in a namespace.
     pub(crate) const fn is_namespaced(self) -> bool {
         !matches!(

@@ -22,7 +22,7 @@ mod watch;
 
 pub(crate) use client::client;
 pub use contact::Contacts;
-pub(crate) use list::{Listed, list};
+pub(crate) use list::{Listed, list, list_secrets};
 use object::Watched;
 pub(crate) use secrets::{Reading, Secrets, Taken};
 

@@ -1,13 +1,16 @@
 //! What a cluster holds at one moment, for those who ask once.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kube::api::{ListParams, ObjectList};
 use kube::{Api, Client};
 use thiserror::Error;
 
 use super::object::Watched;
-use super::{KINDS, resource, scope};
-use crate::manifest::{Decoded, Kind};
+use super::secrets::stand_in;
+use super::{KINDS, permission, resource, scope};
+use crate::manifest::{Decoded, Kind, ObjectRef, OutOfReach};
 use crate::schema::Settings;
 
 /// Objects of one answer: a list of tens of thousands comes in parts.
@@ -53,6 +56,30 @@ pub(crate) async fn list(client: &Client, settings: &Settings) -> Result<Listed,
         }
     }
     Ok(listed)
+}
+
+/// Those of these Secrets that are there; in the place of one that may not be read stands that it may not.
+pub(crate) async fn list_secrets(
+    client: &Client,
+    named: &BTreeSet<ObjectRef>,
+) -> Result<Vec<Decoded>, ListError> {
+    let kind = Kind::Secret;
+    let version = kind.versions().first().unwrap_or(&"v1");
+    let resource = resource::of(kind, version);
+    let mut found = vec![];
+    for id in named {
+        let api = Api::<Watched>::namespaced_with(client.clone(), &id.namespace, &resource);
+        match api.get_opt(&id.name).await {
+            Ok(Some(secret)) => found.push(secret.decode(kind, &resource)),
+            Ok(None) => {}
+            Err(kube::Error::Api(status)) if status.code == FORBIDDEN => {
+                let role = permission::manifests(&id.namespace, &[&id.name], None);
+                found.push(stand_in(id, OutOfReach::NotPermitted(role)));
+            }
+            Err(source) => return Err(ListError::Failed { kind, source }),
+        }
+    }
+    Ok(found)
 }
 
 /// None: the API server does not know the kind.

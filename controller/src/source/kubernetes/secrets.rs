@@ -166,7 +166,7 @@ pub(crate) enum Taken {
     Stays,
 }
 
-fn stand_in(id: &ObjectRef, why: OutOfReach) -> Decoded {
+pub(super) fn stand_in(id: &ObjectRef, why: OutOfReach) -> Decoded {
     let file = Arc::new(SourceFile {
         name: id.to_string(),
         text: String::new(),
