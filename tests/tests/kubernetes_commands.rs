@@ -123,7 +123,13 @@ fn check_and_explain_look_into_a_cluster() {
         assert!(said.contains(part), "{part}: {said}");
     }
 
-    // A Secret is read where it is named, and one that is not there is missed.
+    secrets_are_read_where_they_are_named(&cluster);
+    who_may_not_is_told(&mut cluster);
+}
+
+fn secrets_are_read_where_they_are_named(cluster: &ApiServer) {
+    let kubeconfig = cluster.kubeconfig();
+    let run = |arguments: &[&str]| meltemi(arguments, &kubeconfig);
     cluster.apply(DESTINATION);
     let (status, said, _) = run(&["check", "-n", "shop"]);
     assert_eq!(status, Some(1), "{said}");
@@ -133,8 +139,12 @@ fn check_and_explain_look_into_a_cluster() {
     made.expect_success("it is made");
     let (status, said, _) = run(&["check", "-n", "shop"]);
     assert_eq!(status, Some(0), "{said}");
+}
 
-    // Somebody who may not, and nobody who answers.
+/// Somebody who may not, and nobody who answers.
+fn who_may_not_is_told(cluster: &mut ApiServer) {
+    let kubeconfig = cluster.kubeconfig();
+    let run = |arguments: &[&str]| meltemi(arguments, &kubeconfig);
     let nobody = cluster.kubeconfig_of("nobody", "no.such.token");
     let (status, _, error) = meltemi(&["check"], &nobody);
     assert_eq!(status, Some(1), "{error}");
@@ -152,7 +162,7 @@ fn check_and_explain_look_into_a_cluster() {
     assert!(error.contains("cannot be read"), "{error}");
 }
 
-/// A Service whose protocol is known, and endpoints; a MetaRouter to it that the proxy cannot compile alone.
+/// A Service whose protocol is known, and endpoints; a Gateway, and a MetaRouter on it.
 fn shop(cluster: &ApiServer) {
     cluster.install_crds(&Programs::own_crds());
     cluster.install_crds(&cluster.programs().istio_crds());
