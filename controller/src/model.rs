@@ -42,6 +42,8 @@ mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
+#[cfg(feature = "kubernetes")]
+pub(crate) use gateways::CONTROLLER;
 pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use health_check::HealthCheck;
 pub(crate) use limits::RateLimit;

@@ -18,3 +18,16 @@ pub use encrypted::{Encrypted, Mounted};
 pub use kubectl::Answer;
 pub use programs::Programs;
 pub use tokens::Tokens;
+
+/// A Gateway `default/edge` with one server, of Redis, at an address that the system picks.
+pub const REDIS_GATEWAY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  servers:
+  - name: redis
+    bind: 127.0.0.1
+    port: {number: 0, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+";

@@ -1,23 +1,12 @@
 //! A controller of a directory over TLS, by certificates that somebody else makes.
 
+use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
 
 use meltemi_tests::certificates::Authority;
 use meltemi_tests::kubernetes::{Encrypted, Mounted};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Manifests, until};
-
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
 
 const ROUTER: &str = "\
 apiVersion: metaprotocol.aeraki.io/v1alpha1

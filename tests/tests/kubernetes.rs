@@ -1,23 +1,12 @@
 //! A cluster as the source: kubectl on one end, a client of a real proxy on the other.
 
+use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
 
 use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
-
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
 
 /// Two servers that say who they are.
 fn servers() -> [Server; 2] {

@@ -1,6 +1,7 @@
 //! Presence, never absence: whatever breaks between the controller and what it reads, nothing is withdrawn, what changed
 //! meanwhile arrives, and traffic goes on without an error.
 
+use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
@@ -12,18 +13,6 @@ use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, PATIENCE, until};
 use serde_json::{Value, json};
-
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
 
 const NAMES: [&str; 2] = ["one", "two"];
 

@@ -1,23 +1,12 @@
 //! Secrets of a cluster: read one by one, where a Role permits it, which the finding has ready.
 
+use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
 use std::process::Command;
 
 use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
-
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
 
 fn redis_service(secret: &str) -> String {
     format!(

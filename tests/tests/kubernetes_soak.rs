@@ -3,6 +3,7 @@
 //!
 //! `MELTEMI_SOAK` is how many seconds it takes; a few unless given.
 
+use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,18 +17,6 @@ const SHORT: u64 = 15;
 const SERVICES: u64 = 8;
 /// The resident memory of a controller may grow by this much after its first third (KiB).
 const GROWTH: u64 = 24 << 10;
-
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
 
 /// The same each time: xorshift.
 struct Chance(u64);

@@ -2,6 +2,9 @@
 
 mod kubernetes;
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use kubernetes::CONTROLLER;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -9,9 +9,7 @@ use super::ledger::{Judged, Resolved};
 use super::parent::{ParentRef, parents};
 use super::verdict::Verdict;
 use crate::manifest::{ObjectRef, Spec};
-
-/// Who we are among those who write status.
-pub(crate) const CONTROLLER: &str = "meltemi.io/controller";
+use crate::model::CONTROLLER;
 
 /// What an object should say.
 #[derive(Debug, PartialEq)]

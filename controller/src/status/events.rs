@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::condition::{Kind, Truth};
-use super::desired::{CONTROLLER, Transition};
+use super::desired::Transition;
 use super::rate::Rate;
 use super::term::Write;
+use crate::model::CONTROLLER;
 
 /// Of Events a second; and how many may come together.
 const RATE: u32 = 5;

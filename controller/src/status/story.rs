@@ -191,7 +191,7 @@ impl Story {
     pub(super) fn condition(&self, id: &ObjectRef, kind: &str) -> Option<Condition> {
         let status = self.status(id);
         let mut entries = status["parents"].as_array()?.iter();
-        let entry = entries.find(|entry| entry["controllerName"] == super::desired::CONTROLLER)?;
+        let entry = entries.find(|entry| entry["controllerName"] == crate::model::CONTROLLER)?;
         let mut conditions = entry["conditions"].as_array()?.iter();
         let condition = conditions.find(|condition| condition["type"] == kind)?;
         Some(serde_json::from_value(condition.clone()).expect("a condition"))

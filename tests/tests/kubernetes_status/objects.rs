@@ -1,16 +1,6 @@
 //! What is applied, right and wrong.
 
-pub(crate) const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
+pub(crate) use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 
 /// A MetaRouter that sends everything to a host.
 pub(crate) fn router(name: &str, host: &str) -> String {

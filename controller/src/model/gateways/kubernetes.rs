@@ -10,7 +10,7 @@ use crate::manifest::{
     ServerTls, Spec,
 };
 
-/// Whose GatewayClasses are ours.
+/// Who we are among controllers: whose GatewayClasses are ours, and whose entries of a status.
 pub(crate) const CONTROLLER: &str = "meltemi.io/controller";
 /// The class that is ours where no object defines it, as in a directory.
 const CLASS: &str = "meltemi";
