@@ -5,16 +5,22 @@
 
 mod account;
 mod api_server;
+mod bound;
 mod controller;
 mod encrypted;
+mod instance;
+mod keys;
 mod kubectl;
 mod programs;
+mod requests;
+mod store;
 mod tokens;
 
-pub use account::controller_account;
+pub use account::{RULES, controller_account, permit};
 pub use api_server::ApiServer;
 pub use controller::Controller;
 pub use encrypted::{Encrypted, Mounted};
+pub use instance::Instance;
 pub use kubectl::Answer;
 pub use programs::Programs;
 pub use tokens::Tokens;

@@ -5,23 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meltemi_tests::certificates::Authority;
 use meltemi_tests::kubernetes::{
-    ApiServer, Controller, Encrypted, Mounted, Programs, Tokens, controller_account,
+    ApiServer, Controller, Encrypted, Mounted, Tokens, controller_account,
 };
 use meltemi_tests::redis::{self, Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 use serde_json::json;
 
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
+use crate::whoami::{self, router, routes_to};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -33,33 +23,20 @@ struct Lab {
 
 impl Lab {
     fn start() -> Option<Self> {
-        let cluster = ApiServer::start()?;
+        let cluster = ApiServer::with_definitions()?;
         if !Server::is_installed() {
             return None;
         }
-        let servers = ["one", "two"].map(|name| {
-            let server = Server::start(&[]);
-            assert_eq!(server.connect().call(&format!("SET whoami {name}")), "+OK");
-            server
-        });
-        cluster.install_crds(&Programs::own_crds());
-        cluster.install_crds(&cluster.programs().istio_crds());
-        cluster.apply(GATEWAY);
-        cluster.apply(&service("one.demo", &[servers[0].address()]));
-        cluster.apply(&service("two.demo", &[servers[1].address()]));
-        let lab = Self {
+        let servers = whoami::servers();
+        whoami::apply(&cluster, &servers);
+        Some(Self {
             cluster,
             _servers: servers,
-        };
-        lab.route_to("one");
-        Some(lab)
+        })
     }
 
     fn route_to(&self, name: &str) {
-        self.cluster.apply(&format!(
-            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: cache}}\n\
-             spec: {{hosts: [{name}.demo], gateways: [edge]}}\n"
-        ));
+        self.cluster.apply(&router(&format!("{name}.demo")));
     }
 
     fn roots(&self) -> String {
@@ -70,11 +47,7 @@ impl Lab {
 }
 
 fn is_answered_by(proxy: &Meltemi, name: &str) {
-    let address = proxy.address("default/edge/redis");
-    until(&format!("{name} answers"), || {
-        let answer = Wire::try_connect(address)?.try_call("GET whoami")?;
-        (answer == name).then_some(())
-    });
+    routes_to(proxy.address("default/edge/redis"), name);
 }
 
 fn now() -> u64 {
@@ -256,20 +229,10 @@ fn where_no_keys_are_told_the_api_server_decides() {
     controller.says(&["a client is refused", "nobody can check", "tokenreviews"]);
 }
 
-/// The authority's certificate that signs.
+/// The authority's certificate that signs, in base64.
 fn signs(cluster: &ApiServer) -> Option<String> {
-    let path = "jsonpath={.data.ca\\.crt}";
-    let get = [
-        "get",
-        "secret",
-        "meltemi-ca",
-        "-n",
-        "meltemi-system",
-        "-o",
-        path,
-    ];
-    let answer = cluster.kubectl(&get);
-    (answer.is_success() && !answer.stdout().is_empty()).then(|| answer.stdout())
+    let secret = cluster.get("/api/v1/namespaces/meltemi-system/secrets/meltemi-ca")?;
+    secret["data"]["ca.crt"].as_str().map(str::to_owned)
 }
 
 #[test]

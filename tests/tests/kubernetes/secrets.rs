@@ -4,7 +4,7 @@ use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
+use meltemi_tests::kubernetes::{ApiServer, Controller, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 
@@ -48,7 +48,7 @@ fn role(controller: &Controller, secret: &str) -> String {
 
 /// Neither a Role that goes, nor a controller that starts anew, takes away what is known.
 fn is_kept(
-    cluster: &ApiServer,
+    cluster: &mut ApiServer,
     controller: Controller,
     (proxy, address): (&Meltemi, SocketAddr),
 ) -> Controller {
@@ -61,6 +61,9 @@ fn is_kept(
     takes(address, "abracadabra");
     let delete = ["delete", "role,rolebinding", "meltemi-secrets"];
     cluster.kubectl(&delete).expect_success("they go");
+    // Whoever watches by now may go on, until it asks again.
+    cluster.kill();
+    cluster.start_again();
     until("the Role is missed", || {
         let said = controller.process().said();
         said.contains("it may not be read any more, and stays as it was")
@@ -78,15 +81,13 @@ fn is_kept(
 
 #[test]
 fn a_secret_is_read_once_its_role_is_there() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(mut cluster) = ApiServer::with_definitions() else {
         return;
     };
     if !Server::is_installed() {
         return;
     }
     let server = Server::start(&[]);
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     let account = controller_account(&cluster);
     let controller = Controller::start(&account);
     let proxy = controller.proxy();
@@ -127,7 +128,7 @@ fn a_secret_is_read_once_its_role_is_there() {
     cluster.apply(&second);
     takes(address, "abracadabra");
 
-    let controller = is_kept(&cluster, controller, (&proxy, address));
+    let controller = is_kept(&mut cluster, controller, (&proxy, address));
 
     // What is deleted is told, and stays while it is needed.
     cluster.apply(&second);
