@@ -202,7 +202,9 @@ impl Engine {
         let Some(sent) = exchange.attempt.take() else {
             return;
         };
-        exchange.attempts_over(1);
+        if !std::mem::take(&mut exchange.encoded) {
+            exchange.attempts_over(1);
+        }
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempts_finished(1);
