@@ -41,6 +41,14 @@ impl Exchange {
         taken
     }
 
+    /// Its attempt is under way no more.
+    #[inline(always)]
+    pub(super) fn attempt_over(&mut self) {
+        if !std::mem::take(&mut self.encoded) {
+            self.attempts_over(1);
+        }
+    }
+
     /// So many of its attempts are under way no more.
     #[inline(always)]
     pub(super) fn attempts_over(&self, n: u32) {
