@@ -20,6 +20,8 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod dns;
+#[cfg(feature = "kubernetes")]
+mod endpoints;
 mod gateways;
 mod global_limits;
 mod hashing;
@@ -42,6 +44,8 @@ mod traffic_distribution;
 
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
+#[cfg(feature = "kubernetes")]
+pub(crate) use endpoints::ENDPOINT_KINDS;
 pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use health_check::HealthCheck;
 pub(crate) use limits::RateLimit;
@@ -273,7 +277,7 @@ impl WeightedCluster {
 }
 
 /// Endpoints and the policy towards them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cluster {
     /// What decides its policy: the RedisDestination, else the DestinationRule, else the
     /// ServiceEntry.
@@ -303,7 +307,12 @@ pub(crate) struct Cluster {
     pub(crate) panic_threshold: Option<u32>,
     /// None: the endpoints have no names.
     pub(crate) dns: Option<Dns>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    /// Host and namespace of its service.
+    pub(crate) service: (String, Arc<str>),
+    /// The labels of its subset.
+    pub(crate) subset: BTreeMap<String, String>,
+    /// Shared with the port of its service.
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

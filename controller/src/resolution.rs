@@ -82,7 +82,7 @@ fn settle(
     let mut told_of = BTreeSet::new();
     let mut said = None;
     // Far more passes than objects can move in: a bound, so that no set of manifests can hang it.
-    let mut passes_left = 2 * (newest.len() + index.good().count()) + 2;
+    let mut passes_left = 2 * (newest.len() + index.good_count()) + 2;
     loop {
         passes_left -= 1;
         let (model, findings) = model::build(&objects, settings);
@@ -250,6 +250,9 @@ impl Pass<'_> {
     }
 
     fn taken_away(&self, finding: &Finding) -> Option<Fallback> {
+        if finding.needs.is_empty() {
+            return None;
+        }
         let earlier = self
             .index
             .good()

@@ -9,7 +9,7 @@ use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
 use super::{Event, Pipeline};
@@ -23,6 +23,11 @@ use crate::source::kubernetes::{self, Change, KINDS};
 const QUIET: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_millis(25);
 
+/// Where nothing but endpoints changed, all objects are looked at again after so long without a change, or after the second
+/// time: what is wrong with endpoints is found then.
+const FINDINGS_QUIET: Duration = Duration::from_secs(1);
+const FINDINGS_BUSY: Duration = Duration::from_secs(10);
+
 /// Objects of an API server in, resources out.
 pub struct KubernetesController {
     pipeline: Pipeline,
@@ -31,6 +36,8 @@ pub struct KubernetesController {
     unheard: BTreeSet<Kind>,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
+    /// When findings are looked for, where that was put off; and when at the latest.
+    findings_due: Option<(Instant, Instant)>,
 }
 
 impl KubernetesController {
@@ -56,6 +63,7 @@ impl KubernetesController {
             pipeline: Pipeline::new(settings),
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
+            findings_due: None,
         })
     }
 
@@ -69,13 +77,20 @@ impl KubernetesController {
         events: mpsc::Sender<Event>,
     ) {
         loop {
+            let findings_due = self.findings_due;
             tokio::select! {
                 due = self.tick() => {
                     let Some(()) = due else { return };
                     self.is_changed = false;
-                    let update = self.pipeline.apply();
-                    resources.send_replace(Some(update.resources));
-                    if events.send(Event::Changed(update.report)).await.is_err() {
+                    if let Some(published) = self.pipeline.follow() {
+                        resources.send_replace(Some(published));
+                        self.put_off_findings();
+                    } else if self.apply(&resources, &events).await.is_err() {
+                        return;
+                    }
+                }
+                () = at(findings_due) => {
+                    if self.apply(&resources, &events).await.is_err() {
                         return;
                     }
                 }
@@ -88,6 +103,26 @@ impl KubernetesController {
                 () = resources.closed() => return,
             }
         }
+    }
+
+    /// Looks at everything again. Fails where nobody listens any more.
+    async fn apply(
+        &mut self,
+        resources: &watch::Sender<Option<Arc<Published>>>,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<(), mpsc::error::SendError<Event>> {
+        self.findings_due = None;
+        let update = self.pipeline.apply();
+        resources.send_replace(Some(update.resources));
+        events.send(Event::Changed(update.report)).await
+    }
+
+    fn put_off_findings(&mut self) {
+        let now = Instant::now();
+        let last = self
+            .findings_due
+            .map_or(now + FINDINGS_BUSY, |(_, last)| last);
+        self.findings_due = Some((last.min(now + FINDINGS_QUIET), last));
     }
 
     /// Takes over what is heard until there is something to publish, and what comes with it; none: there will be nothing
@@ -129,5 +164,13 @@ impl KubernetesController {
             info!("all kinds are known");
         }
         is_last
+    }
+}
+
+/// Never, where there is no time.
+async fn at(due: Option<(Instant, Instant)>) {
+    match due {
+        Some((due, _)) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

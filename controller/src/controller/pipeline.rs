@@ -9,7 +9,7 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::{Published, Rejection};
+use crate::ads::{Published, Rejection, Resources};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::{Index, Objects};
@@ -18,7 +18,7 @@ use crate::model::{self, Cluster, Model, Server};
 use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
-use crate::translate::{scopes, secrets_of_cluster, secrets_of_server, translate};
+use crate::translate::{Earlier, scopes, secrets_of_cluster, secrets_of_server, translate};
 
 pub(super) struct Pipeline {
     pub(super) settings: Settings,
@@ -26,7 +26,14 @@ pub(super) struct Pipeline {
     /// What is in force.
     pub(super) model: Model,
     objects: Objects,
+    published: Arc<Published>,
+    /// What the last resolution began with.
+    #[cfg(feature = "kubernetes")]
+    resolved: Option<(Objects, u64)>,
 }
+
+#[cfg(feature = "kubernetes")]
+mod endpoints;
 
 impl Pipeline {
     pub(super) fn new(settings: Settings) -> Self {
@@ -37,6 +44,9 @@ impl Pipeline {
             index: Index::default(),
             model,
             objects,
+            published: Arc::default(),
+            #[cfg(feature = "kubernetes")]
+            resolved: None,
         }
     }
 
@@ -48,17 +58,36 @@ impl Pipeline {
             findings,
         } = resolve(&self.index, &self.settings);
         self.index.accept(&objects);
+        #[cfg(feature = "kubernetes")]
+        {
+            let newest = self.index.newest();
+            self.resolved = newest.map(|(newest, flaws)| (newest.clone(), flaws));
+        }
         let report = Report {
             diagnostics: findings,
             objects: objects.len(),
         };
-        let all = translate(&model, self.settings.place());
-        let resources = Arc::new(Published {
-            scopes: scopes(&model, &all),
-            all: Arc::new(all),
+        let earlier = Earlier {
+            model: &self.model,
+            resources: &self.published.all,
+        };
+        let all = translate(&model, self.settings.place(), &earlier);
+        let all = all.sharing(&self.published.all);
+        let was = &self.published.scopes;
+        let shared = |(gateway, scope): (_, Resources)| {
+            let scope = match was.get(&gateway) {
+                Some(earlier) => scope.sharing(earlier),
+                None => Arc::new(scope),
+            };
+            (gateway, scope)
+        };
+        self.published = Arc::new(Published {
+            scopes: scopes(&model, &all).map(shared).collect(),
+            all,
             places: Places::new(&objects),
         });
         (self.model, self.objects) = (model, objects);
+        let resources = self.published.clone();
         Update { resources, report }
     }
 

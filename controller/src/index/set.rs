@@ -24,6 +24,25 @@ impl Objects {
         self.kinds.get(&kind)
     }
 
+    /// Whether both hold the very same objects of a kind, which costs a comparison.
+    pub(crate) fn shares(&self, other: &Self, kind: Kind) -> bool {
+        match (self.kind(kind), other.kind(kind)) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => {
+                one.is_none_or(|it| it.is_empty()) && other.is_none_or(|it| it.is_empty())
+            }
+        }
+    }
+
+    /// Takes over the objects of a kind.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn adopt(&mut self, other: &Self, kind: Kind) {
+        match other.kind(kind) {
+            Some(objects) => drop(self.kinds.insert(kind, objects.clone())),
+            None => drop(self.kinds.remove(&kind)),
+        }
+    }
+
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
         self.kind(kind).into_iter().flat_map(|kind| kind.values())
     }

@@ -17,9 +17,9 @@ use crate::manifest::{
 };
 use crate::schema::Settings;
 
-/// All services, by host and namespace.
+/// All services, by host, and those of one host by namespace.
 #[derive(Debug, Default)]
-pub(crate) struct Services(BTreeMap<(String, Arc<str>), Service>);
+pub(crate) struct Services(BTreeMap<String, BTreeMap<Arc<str>, Service>>);
 
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -43,13 +43,14 @@ pub(crate) struct Port {
     pub(crate) number: u16,
     pub(crate) name: String,
     pub(crate) protocol: Option<PortProtocol>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
 }
 
 mod checks;
 mod kubernetes;
 
 pub(crate) use kubernetes::placed;
+pub(super) use kubernetes::{refresh, slices};
 
 impl Services {
     pub(super) fn new(
@@ -93,17 +94,20 @@ impl Services {
 
     /// A Service of Kubernetes stands above a ServiceEntry of its host, wherever that is.
     fn of_kubernetes(&self, host: &str) -> Option<&Service> {
-        let mut of_host = self.0.values().filter(|service| service.host == host);
+        let mut of_host = self.0.get(host)?.values();
         of_host.find(|service| matches!(service.source.spec, Spec::Service(_)))
     }
 
     fn add(&mut self, service: Service, findings: &mut Findings) {
-        let key = (service.host.clone(), service.namespace.clone());
-        let Some(first) = self.0.get(&key) else {
-            self.0.insert(key, service);
+        let of_host = self.0.entry(service.host.clone()).or_default();
+        let Some(first) = of_host.get(&service.namespace) else {
+            of_host.insert(service.namespace.clone(), service);
             return;
         };
-        let message = format!("{} is defined twice in namespace {}", service.host, key.1);
+        let Service {
+            host, namespace, ..
+        } = &service;
+        let message = format!("{host} is defined twice in namespace {namespace}");
         let place = crate::diagnostic::Place::of(&first.source.file, first.at);
         let diagnostic = Diagnostic::error(Code::DuplicateHost, message)
             .related("the first is here, and is the one that counts", place)
@@ -113,7 +117,15 @@ impl Services {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Service> {
-        self.0.values()
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    pub(super) fn has_host(&self, host: &str) -> bool {
+        self.0.contains_key(host)
+    }
+
+    pub(super) fn get_mut(&mut self, host: &str, namespace: &str) -> Option<&mut Service> {
+        self.0.get_mut(host)?.get_mut(namespace)
     }
 
     /// The service that a host means in a rule of this namespace: as it stands, else expanded as a
@@ -125,14 +137,13 @@ impl Services {
     }
 
     fn of_host(&self, host: &str, namespace: &str) -> Option<&Service> {
-        let mut with_host = self.0.values().filter(|s| s.host == host).peekable();
-        let first = with_host.peek().copied();
-        with_host.find(|s| *s.namespace == *namespace).or(first)
+        let of_host = self.0.get(host)?;
+        of_host.get(namespace).or_else(|| of_host.values().next())
     }
 
     /// "did you mean", for a host that is not there.
     pub(super) fn nearest(&self, host: &str) -> String {
-        nearest(host, self.0.keys().map(|(host, _)| host.as_str()))
+        nearest(host, self.0.keys().map(String::as_str))
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default()
     }
@@ -166,7 +177,7 @@ fn service(
         name: port.name.value.clone(),
         protocol: port_protocol(protocols, &port.name.value),
         endpoints: match names_itself(entry) {
-            true => vec![itself(port, host)],
+            true => vec![Arc::new(itself(port, host))],
             false => endpoints(port, workloads, entry.resolution),
         },
     };
@@ -275,7 +286,7 @@ fn endpoints(
     port: &ServicePort,
     workloads: &[Workload<'_>],
     resolution: Resolution,
-) -> Vec<Endpoint> {
+) -> Vec<Arc<Endpoint>> {
     let mut seen = BTreeSet::new();
     let endpoints = workloads.iter().filter_map(|workload| {
         let entry = workload.entry;
@@ -292,6 +303,7 @@ fn endpoints(
     });
     let mut endpoints: Vec<_> = endpoints
         .filter(|e| seen.insert(e.address.clone()))
+        .map(Arc::new)
         .collect();
     if resolution == Resolution::DnsRoundRobin {
         endpoints.truncate(1);

@@ -51,9 +51,7 @@ fn of(
         number: port.number,
         name: port.name.clone(),
         protocol: port_protocol(protocols, &port.name),
-        endpoints: endpoints(slices, &port.name, service.prefers_ipv6)
-            .map(|(endpoint, number)| described(endpoint, number, namespace, objects))
-            .collect(),
+        endpoints: of_port(&port.name, (object, service), slices, objects),
     });
     Service {
         host: host::expand(&object.id.name, namespace),
@@ -66,6 +64,56 @@ fn of(
         source: object.clone(),
         at: object.at,
     }
+}
+
+fn of_port(
+    port: &str,
+    (object, service): (&Object, &KubernetesService),
+    slices: &[&EndpointSlice],
+    objects: &Objects,
+) -> Vec<Arc<Endpoint>> {
+    let namespace = &object.id.namespace;
+    let endpoints = endpoints(slices, port, service.prefers_ipv6);
+    let described = endpoints
+        .map(|(endpoint, number)| Arc::new(described(endpoint, number, namespace, objects)));
+    described.collect()
+}
+
+/// The slices of a namespace.
+pub(in crate::model) fn slices<'a>(
+    namespace: &str,
+    objects: &'a Objects,
+) -> impl Iterator<Item = &'a EndpointSlice> {
+    let first = ObjectRef::new(Kind::EndpointSlice, namespace, "");
+    let all = objects.kind(Kind::EndpointSlice).into_iter();
+    let from_there = all.flat_map(move |all| {
+        let namespace = first.namespace.clone();
+        all.range(first.clone()..)
+            .take_while(move |(id, _)| id.namespace == namespace)
+    });
+    from_there.filter_map(|(_, object)| match &object.spec {
+        Spec::EndpointSlice(slice) => Some(slice),
+        _ => None,
+    })
+}
+
+/// Gives the ports of a Service the endpoints that it has now. Says whether any has others than before.
+pub(in crate::model) fn refresh(service: &mut Service, objects: &Objects) -> bool {
+    let source = service.source.clone();
+    let Spec::Service(spec) = &source.spec else {
+        return false;
+    };
+    let own = slices(&source.id.namespace, objects);
+    let own: Vec<_> = own
+        .filter(|slice| slice.service == *source.id.name)
+        .collect();
+    let mut has_changed = false;
+    for port in &mut service.ports {
+        let endpoints = of_port(&port.name, (&source, spec), &own, objects);
+        has_changed |= port.endpoints != endpoints;
+        port.endpoints = endpoints;
+    }
+    has_changed
 }
 
 /// Those of a port that may be asked, each with the number that it listens on. A pod that has an address of each family is
