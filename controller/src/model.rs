@@ -10,7 +10,7 @@ use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    AdaptiveConcurrency, ConnectionPool, ConsistentHash, Mutation, Object, ObjectRef,
+    AdaptiveConcurrency, ConnectionPool, ConsistentHash, Kind, Mutation, Object, ObjectRef,
     OutlierDetection, Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
@@ -26,6 +26,7 @@ mod gateways;
 mod global_limits;
 mod hashing;
 mod health_check;
+mod kept;
 mod limits;
 mod liveness;
 mod locality;
@@ -48,6 +49,7 @@ pub(crate) use dns::Dns;
 pub(crate) use endpoints::ENDPOINT_KINDS;
 pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use health_check::HealthCheck;
+pub(crate) use kept::Kept;
 pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
@@ -63,8 +65,36 @@ pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 pub(crate) struct Model {
     pub(crate) servers: Vec<Server>,
     pub(crate) clusters: BTreeMap<ClusterName, Cluster>,
-    pub(crate) services: Services,
+    pub(crate) services: Kept<Arc<Services>>,
+    /// That findings on localities were looked for.
+    localities: Kept<()>,
 }
+
+/// What services, their ports and their endpoints are made of.
+const OF_SERVICES: &[Kind] = &[
+    Kind::ApplicationProtocol,
+    Kind::Namespace,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Pod,
+    Kind::Node,
+];
+
+/// What decides, besides, which localities are preferred.
+const OF_LOCALITIES: &[Kind] = &[
+    Kind::ConfigMap,
+    Kind::DestinationRule,
+    Kind::ApplicationProtocol,
+    Kind::Namespace,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Pod,
+    Kind::Node,
+];
 
 /// A server of a Gateway, with the rules of all objects that are attached to it.
 #[derive(Debug)]
@@ -410,11 +440,21 @@ struct Context<'a> {
 }
 
 /// Builds the model of all objects. It is whole even if there are findings: what they concern is
-/// left out.
-pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Finding>) {
+/// left out. What an earlier model was made of may not have changed, in part; the settings have not.
+pub(crate) fn build(
+    objects: &Objects,
+    settings: &Settings,
+    earlier: Option<&Model>,
+) -> (Model, Vec<Finding>) {
     let mut findings = Findings::default();
     let protocols = Protocols::new(objects, settings, &mut findings);
-    let services = Services::new(objects, &protocols, settings, &mut findings);
+    let services = earlier.map(|earlier| &earlier.services);
+    let services = Kept::new(
+        (OF_SERVICES, objects),
+        services,
+        &mut findings,
+        |findings| Arc::new(Services::new(objects, &protocols, settings, findings)),
+    );
     let rules = DestinationRules::new(objects, &services, settings, &mut findings);
     let redis = redis::Destinations::new(objects, &services, settings, &mut findings);
     let context = Context {
@@ -434,13 +474,22 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     for server in &mut servers {
         server.policy.clients = ClientTimes::of(&server.rules, &clusters);
     }
-    clusters::check_localities(&context, &mut findings);
+    let localities = earlier.map(|earlier| &earlier.localities);
+    let localities = Kept::new(
+        (OF_LOCALITIES, objects),
+        localities,
+        &mut findings,
+        |findings| {
+            clusters::check_localities(&context, findings);
+        },
+    );
     hashing::check_routes(&servers, &clusters, &mut findings);
     (
         Model {
             servers,
             clusters,
             services,
+            localities,
         },
         findings.0,
     )

@@ -85,12 +85,19 @@ impl KubernetesController {
                     if let Some(published) = self.pipeline.follow() {
                         resources.send_replace(Some(published));
                         self.put_off_findings();
-                    } else if self.apply(&resources, &events).await.is_err() {
+                        continue;
+                    }
+                    let update = self.pipeline.apply();
+                    resources.send_replace(Some(update.resources));
+                    if events.send(Event::Changed(update.report)).await.is_err() {
                         return;
                     }
                 }
                 () = at(findings_due) => {
-                    if self.apply(&resources, &events).await.is_err() {
+                    self.findings_due = None;
+                    let update = self.pipeline.look_again();
+                    resources.send_replace(Some(update.resources));
+                    if events.send(Event::Changed(update.report)).await.is_err() {
                         return;
                     }
                 }
@@ -103,18 +110,6 @@ impl KubernetesController {
                 () = resources.closed() => return,
             }
         }
-    }
-
-    /// Looks at everything again. Fails where nobody listens any more.
-    async fn apply(
-        &mut self,
-        resources: &watch::Sender<Option<Arc<Published>>>,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<(), mpsc::error::SendError<Event>> {
-        self.findings_due = None;
-        let update = self.pipeline.apply();
-        resources.send_replace(Some(update.resources));
-        events.send(Event::Changed(update.report)).await
     }
 
     fn put_off_findings(&mut self) {

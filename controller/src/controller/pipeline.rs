@@ -38,7 +38,7 @@ mod endpoints;
 impl Pipeline {
     pub(super) fn new(settings: Settings) -> Self {
         let objects = Objects::new();
-        let (model, _) = model::build(&objects, &settings);
+        let (model, _) = model::build(&objects, &settings, None);
         Self {
             settings,
             index: Index::default(),
@@ -56,7 +56,7 @@ impl Pipeline {
             model,
             objects,
             findings,
-        } = resolve(&self.index, &self.settings);
+        } = resolve(&self.index, &self.settings, &self.model);
         self.index.accept(&objects);
         #[cfg(feature = "kubernetes")]
         {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use meltemi_policy::{ClusterName, host};
 
-use super::{Model, services};
+use super::Model;
+use super::services::{refresh, slices};
 use crate::index::{Objects, OfKind};
 use crate::manifest::{Kind, Object, ObjectRef, Spec};
 
@@ -24,13 +25,18 @@ impl Model {
         {
             return None;
         }
+        self.localities.revise(now);
+        let Some(services) = Arc::get_mut(self.services.revise(now)) else {
+            self.forget_findings();
+            return None;
+        };
         let mut changed = BTreeSet::new();
         for (namespace, name) in services_with_other_endpoints(was, now) {
             let full = host::expand(&name, &namespace);
-            let Some(service) = self.services.get_mut(&full, &namespace) else {
+            let Some(service) = services.get_mut(&full, &namespace) else {
                 continue;
             };
-            if !services::refresh(service, now) {
+            if !refresh(service, now) {
                 continue;
             }
             let own = self.clusters.iter_mut().filter(|(_, cluster)| {
@@ -46,6 +52,12 @@ impl Model {
         }
         Some(changed)
     }
+
+    /// What is found wrong with endpoints is to be looked for anew.
+    pub(crate) fn forget_findings(&mut self) {
+        self.services.forget();
+        self.localities.forget();
+    }
 }
 
 /// By namespace and name.
@@ -60,7 +72,7 @@ fn services_with_other_endpoints(was: &Objects, now: &Objects) -> BTreeSet<(Arc<
         services.extend(versions.filter_map(|object| of_slice(object)));
     }
     for pod in differing(was, now, Kind::Pod) {
-        let slices = services::slices(&pod.namespace, now);
+        let slices = slices(&pod.namespace, now);
         let with_it = slices.filter(|slice| slice.endpoints.iter().any(|it| it.pod == *pod.name));
         services.extend(with_it.map(|slice| (pod.namespace.clone(), slice.service.clone())));
     }

@@ -9,7 +9,7 @@ use meltemi_policy::ClusterName;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use prost::Name as _;
 
-use super::Pipeline;
+use super::{Pipeline, Update};
 use crate::ads::{Published, Resource, Resources};
 use crate::index::Objects;
 use crate::manifest::Kind;
@@ -43,6 +43,12 @@ impl Pipeline {
         self.resolved = Some((newest, flaws));
         self.objects = objects;
         Some(self.published.clone())
+    }
+
+    /// Looks at everything anew, in the end, for what is wrong with endpoints.
+    pub(in super::super) fn look_again(&mut self) -> Update {
+        self.model.forget_findings();
+        self.apply()
     }
 
     fn with_endpoints(
