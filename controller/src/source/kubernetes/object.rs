@@ -22,6 +22,30 @@ pub(super) struct Watched {
 
 /// The largest parts of many objects.
 const UNREAD_METADATA: &[&str] = &["managedFields", "ownerReferences", "finalizers", "uid"];
+/// Most of what a Pod says.
+const UNREAD_OF_PODS: &[(&str, &[&str])] = &[
+    (
+        "spec",
+        &[
+            "affinity",
+            "containers",
+            "ephemeralContainers",
+            "initContainers",
+            "tolerations",
+            "topologySpreadConstraints",
+            "volumes",
+        ],
+    ),
+    (
+        "status",
+        &[
+            "conditions",
+            "containerStatuses",
+            "ephemeralContainerStatuses",
+            "initContainerStatuses",
+        ],
+    ),
+];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 impl<'de> Deserialize<'de> for Watched {
@@ -59,6 +83,14 @@ impl Watched {
         )
     }
 
+    fn drop_unread_of_pod(&mut self) {
+        for (part, unread) in UNREAD_OF_PODS {
+            let part = self.fields.get_mut(*part).and_then(Value::as_object_mut);
+            let Some(part) = part else { continue };
+            unread.iter().for_each(|field| drop(part.remove(*field)));
+        }
+    }
+
     /// As if it stood in a file by itself, whose name is the object's.
     pub(super) fn decode(mut self, kind: Kind, resource: &ApiResource) -> Decoded {
         // The items of a list do not say what they are.
@@ -69,8 +101,9 @@ impl Watched {
             self.fields
                 .insert(name.to_owned(), Value::String(value.clone()));
         }
-        if kind != Kind::Pod {
-            self.fields.remove("status");
+        match kind {
+            Kind::Pod => self.drop_unread_of_pod(),
+            _ => drop(self.fields.remove("status")),
         }
         let file = SourceFile {
             name: self.id(kind).to_string(),
