@@ -22,7 +22,7 @@ pub(super) struct Watched {
 
 /// The largest parts of many objects.
 const UNREAD_METADATA: &[&str] = &["managedFields", "ownerReferences", "finalizers", "uid"];
-/// Most of what a Pod says.
+/// Most of what a Pod says, in fields that nothing else has that is read.
 const UNREAD_OF_PODS: &[(&str, &[&str])] = &[
     (
         "spec",
@@ -51,6 +51,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 impl<'de> Deserialize<'de> for Watched {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
+        drop_unread(&mut fields);
         let mut meta = ObjectMeta::default();
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
             UNREAD_METADATA.iter().for_each(|unread| {
@@ -73,6 +74,15 @@ impl<'de> Deserialize<'de> for Watched {
     }
 }
 
+/// Of a list each object is read by itself: what is dropped here never is there of more than one.
+fn drop_unread(fields: &mut Map<String, Value>) {
+    for (part, unread) in UNREAD_OF_PODS {
+        let part = fields.get_mut(*part).and_then(Value::as_object_mut);
+        let Some(part) = part else { continue };
+        unread.iter().for_each(|field| drop(part.remove(*field)));
+    }
+}
+
 impl Watched {
     pub(super) fn id(&self, kind: Kind) -> ObjectRef {
         let namespace = self.meta.namespace.as_deref().unwrap_or_default();
@@ -81,14 +91,6 @@ impl Watched {
             namespace,
             self.meta.name.as_deref().unwrap_or_default(),
         )
-    }
-
-    fn drop_unread_of_pod(&mut self) {
-        for (part, unread) in UNREAD_OF_PODS {
-            let part = self.fields.get_mut(*part).and_then(Value::as_object_mut);
-            let Some(part) = part else { continue };
-            unread.iter().for_each(|field| drop(part.remove(*field)));
-        }
     }
 
     /// As if it stood in a file by itself, whose name is the object's.
@@ -101,9 +103,8 @@ impl Watched {
             self.fields
                 .insert(name.to_owned(), Value::String(value.clone()));
         }
-        match kind {
-            Kind::Pod => self.drop_unread_of_pod(),
-            _ => drop(self.fields.remove("status")),
+        if kind != Kind::Pod {
+            self.fields.remove("status");
         }
         let file = SourceFile {
             name: self.id(kind).to_string(),
