@@ -57,7 +57,7 @@ fn is_same(one: Option<&OfKind>, other: Option<&OfKind>) -> bool {
     }
 }
 
-/// Whether they say the same, wherever that is written.
+/// Whether they say the same of where proxies are, whatever else is known of the objects.
 impl PartialEq for Places {
     fn eq(&self, other: &Self) -> bool {
         says_the_same(self.pods.as_ref(), other.pods.as_ref())
@@ -70,5 +70,8 @@ fn says_the_same(one: Option<&OfKind>, other: Option<&OfKind>) -> bool {
     let pairs = one.into_iter().zip(other);
     let mut pairs = pairs.flat_map(|(one, other)| one.iter().zip(other.iter()));
     count(one) == count(other)
-        && pairs.all(|((id, one), (other_id, other))| id == other_id && one.is_same(other))
+        && pairs.all(|((id, one), (other_id, other))| {
+            let is_same = one.metadata.labels == other.metadata.labels && one.spec == other.spec;
+            is_same && id == other_id
+        })
 }
