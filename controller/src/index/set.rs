@@ -25,6 +25,7 @@ impl Objects {
     }
 
     /// Whether both hold the very same objects of a kind, which costs a comparison.
+    #[cfg(feature = "kubernetes")]
     pub(crate) fn shares(&self, other: &Self, kind: Kind) -> bool {
         match (self.kind(kind), other.kind(kind)) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),

@@ -9,22 +9,25 @@ use crate::manifest::Kind;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Kept<T> {
-    kinds: &'static [Kind],
-    /// What it was made of; none: it counts as made of something else.
-    of: Option<Vec<Option<OfKind>>>,
+    /// What it was made of.
+    of: OfKinds,
+    /// It is to be made again all the same.
+    is_stale: bool,
     made: T,
     findings: Vec<Finding>,
 }
 
+type OfKinds = Vec<(Kind, Option<OfKind>)>;
+
 impl<T: Clone> Kept<T> {
     /// Makes it, or takes over what was made earlier of the same.
     pub(super) fn new(
-        (kinds, objects): (&'static [Kind], &Objects),
+        (kinds, objects): (&[Kind], &Objects),
         earlier: Option<&Self>,
         findings: &mut Findings,
         make: impl FnOnce(&mut Findings) -> T,
     ) -> Self {
-        let of = of(kinds, objects);
+        let of = of(kinds.iter().copied(), objects);
         if let Some(earlier) = earlier.filter(|earlier| earlier.is_of(&of)) {
             findings.0.extend(earlier.findings.iter().cloned());
             return earlier.clone();
@@ -33,20 +36,20 @@ impl<T: Clone> Kept<T> {
         let made = make(&mut own);
         findings.0.extend(own.0.iter().cloned());
         Self {
-            kinds,
-            of: Some(of),
+            of,
+            is_stale: false,
             made,
             findings: own.0,
         }
     }
 
-    fn is_of(&self, other: &[Option<OfKind>]) -> bool {
-        let is_same = |(one, other): (&Option<OfKind>, &Option<OfKind>)| match (one, other) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        let of = self.of.as_deref();
-        of.is_some_and(|of| of.iter().zip(other).all(is_same))
+    fn is_of(&self, other: &OfKinds) -> bool {
+        let mut pairs = self.of.iter().zip(other);
+        !self.is_stale
+            && pairs.all(|((_, one), (_, other))| match (one, other) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (one, other) => one.is_none() && other.is_none(),
+            })
     }
 }
 
@@ -54,20 +57,19 @@ impl<T: Clone> Kept<T> {
 impl<T> Kept<T> {
     /// To be brought up to date by hand, after which it is as if made of these objects; its findings remain.
     pub(super) fn revise(&mut self, objects: &Objects) -> &mut T {
-        self.of = Some(of(self.kinds, objects));
+        self.of = of(self.of.iter().map(|(kind, _)| *kind), objects);
         &mut self.made
     }
 
     /// It is to be made again.
     pub(super) fn forget(&mut self) {
-        self.of = None;
+        self.is_stale = true;
     }
 }
 
-fn of(kinds: &[Kind], objects: &Objects) -> Vec<Option<OfKind>> {
+fn of(kinds: impl Iterator<Item = Kind>, objects: &Objects) -> OfKinds {
     kinds
-        .iter()
-        .map(|kind| objects.kind(*kind).cloned())
+        .map(|kind| (kind, objects.kind(kind).cloned()))
         .collect()
 }
 

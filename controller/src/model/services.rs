@@ -50,6 +50,7 @@ mod checks;
 mod kubernetes;
 
 pub(crate) use kubernetes::placed;
+#[cfg(feature = "kubernetes")]
 pub(super) use kubernetes::{refresh, slices};
 
 impl Services {
@@ -124,6 +125,7 @@ impl Services {
         self.0.contains_key(host)
     }
 
+    #[cfg(feature = "kubernetes")]
     pub(super) fn get_mut(&mut self, host: &str, namespace: &str) -> Option<&mut Service> {
         self.0.get_mut(host)?.get_mut(namespace)
     }

@@ -80,6 +80,7 @@ fn of_port(
 }
 
 /// The slices of a namespace.
+#[cfg(feature = "kubernetes")]
 pub(in crate::model) fn slices<'a>(
     namespace: &str,
     objects: &'a Objects,
@@ -98,6 +99,7 @@ pub(in crate::model) fn slices<'a>(
 }
 
 /// Gives the ports of a Service the endpoints that it has now. Says whether any has others than before.
+#[cfg(feature = "kubernetes")]
 pub(in crate::model) fn refresh(service: &mut Service, objects: &Objects) -> bool {
     let source = service.source.clone();
     let Spec::Service(spec) = &source.spec else {
