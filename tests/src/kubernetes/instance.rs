@@ -223,6 +223,15 @@ impl Instance {
         self.requests.get(path)
     }
 
+    /// What is answered to something that is sent to a path.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        self.requests.post(path, body)
+    }
+
     /// # Panics
     /// When one cannot be made.
     pub fn create_namespaces(&self, names: &[&str]) {

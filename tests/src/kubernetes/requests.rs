@@ -118,6 +118,16 @@ impl Requests {
         }
     }
 
+    /// What is answered to something that is sent there.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Value {
+        let answer = self.until_answered(path, async || {
+            let request = http::Request::post(path).header("content-type", "application/json");
+            let request = request.body(body.to_string().into_bytes());
+            self.client.request(request.expect("a request")).await
+        });
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
     /// The text there; none where nobody answers, or it is refused.
     pub(super) fn try_get(&self, path: &str) -> Option<String> {
         let answer = self.client.request_text(request("GET", path));

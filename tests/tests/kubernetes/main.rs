@@ -4,12 +4,14 @@
 //!
 //! [`ApiServer`]: meltemi_tests::kubernetes::ApiServer
 
+mod bad_input;
 mod breaks;
 mod cluster;
 mod commands;
 mod crds;
 mod equivalence;
 mod gateway_api;
+mod permissions;
 mod scopes;
 mod secrets;
 mod soak;

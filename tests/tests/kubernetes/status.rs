@@ -8,8 +8,7 @@ use meltemi_tests::{Meltemi, until};
 use serde_json::{Value, json};
 
 mod objects;
-
-mod seen;
+pub(crate) mod seen;
 
 use objects::{GATEWAY, router};
 use seen::Seen;

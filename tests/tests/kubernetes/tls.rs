@@ -39,6 +39,18 @@ impl Lab {
         self.cluster.apply(&router(&format!("{name}.demo")));
     }
 
+    /// With an account of its own.
+    fn controller(&self) -> Encrypted {
+        Encrypted::start(&controller_account(&self.cluster), ANY, &[])
+    }
+
+    /// Of the account `edge`, which a pod `edge-1` has.
+    fn tokens(&self) -> Tokens<'_> {
+        let tokens = Tokens::of_new(&self.cluster, "edge");
+        tokens.create_pod("edge-1");
+        tokens
+    }
+
     fn roots(&self) -> String {
         until("the roots are published", || {
             self.cluster.roots_of("default")
@@ -60,9 +72,8 @@ fn a_proxy_is_served_for_the_token_of_its_pod_and_for_nothing_else() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let mounted = Mounted::new(&lab.roots(), &token);
     let proxy = controller.proxy(&mounted);
@@ -122,9 +133,8 @@ fn a_token_lets_its_pod_be_nobody_else_and_only_while_it_is_there() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
     let proxy = controller.proxy(&mounted);
     is_answered_by(&proxy, "one");
@@ -170,9 +180,8 @@ fn without_the_api_server_tokens_stand_for_themselves() {
     let Some(mut lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let wrong = tokens.changed(&token, false, |_| {});
     let mounted = Mounted::new(&lab.roots(), &token);
@@ -198,8 +207,7 @@ fn where_no_keys_are_told_the_api_server_decides() {
     let deleted = lab.cluster.kubectl(&delete);
     deleted.expect_success("the keys are hidden");
     let controller = Encrypted::start(&kubeconfig, ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let mounted = Mounted::new(&lab.roots(), &tokens.changed(&token, false, |_| {}));
     let proxy = controller.proxy(&mounted);
@@ -241,8 +249,7 @@ fn replicas_have_one_authority_and_it_outlives_them() {
         return;
     };
     let kubeconfig = controller_account(&lab.cluster);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     // All at once, so that each may believe that it makes the first root.
     let replicas: Vec<_> = (0..3)
@@ -291,8 +298,7 @@ fn a_root_is_followed_by_another_under_a_connected_proxy() {
         return;
     };
     let kubeconfig = controller_account(&lab.cluster);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let lifetime = ["--ca-lifetime", "40s"];
     let controller = Encrypted::start(&kubeconfig, ANY, &lifetime);
@@ -340,9 +346,8 @@ fn a_proxy_believes_only_whom_it_was_told_to() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let stranger = Authority::new("stranger");
     let mounted = Mounted::new(stranger.pem(), &token);
@@ -397,8 +402,7 @@ fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
     lab.cluster.apply(&secret.to_string());
     lab.cluster.apply(READER);
     lab.route_to("three");
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let controller = Encrypted::start(&kubeconfig, ANY, &[]);
     let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
     let proxy = controller.proxy(&mounted);
