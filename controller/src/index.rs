@@ -152,7 +152,7 @@ impl Index {
     fn perhaps_refused(&self) -> Box<dyn Iterator<Item = &Document> + '_> {
         #[cfg(feature = "kubernetes")]
         if let Some(known) = &self.one_by_one {
-            return Box::new(self.flawed(known));
+            return Box::new(known.flawed.values());
         }
         Box::new(self.files.values().flat_map(|file| &file.documents))
     }
@@ -171,8 +171,13 @@ impl Index {
         self.good.len()
     }
 
-    pub(crate) fn has_file(&self, name: &str) -> bool {
-        self.files.contains_key(name)
+    /// Whether what an object was read from is there, whatever it says by now.
+    pub(crate) fn has_source(&self, object: &Object) -> bool {
+        #[cfg(feature = "kubernetes")]
+        if let Some(known) = &self.one_by_one {
+            return known.has(object);
+        }
+        self.files.contains_key(&object.file.name)
     }
 
     /// Whether this very version of the object took effect before.
