@@ -26,9 +26,9 @@ use crate::source::kubernetes::client;
 /// The flags.
 #[derive(Clone, Debug, Args)]
 pub struct Serving {
-    /// Serves without TLS, asks nobody who they are, and sends no certificates or
-    /// keys, but the passwords of Redis that are among a service's settings; only where `--listen` is a loopback address. The
-    /// manifests of `--file` are served so unless there is a certificate.
+    /// Serves without TLS, asks nobody who they are, and sends no secrets: what needs a certificate, a key or a password is
+    /// not served; only where `--listen` is a loopback address. The manifests of `--file` are served so unless there is a
+    /// certificate.
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     pub plaintext: bool,
 

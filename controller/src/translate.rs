@@ -18,7 +18,7 @@ use meltemi_policy::{Locality, Place};
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
-pub(crate) use tls::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
+pub(crate) use secrets::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
 
 mod adaptive_concurrency;
 mod cluster;
@@ -30,6 +30,7 @@ mod locality;
 mod matching;
 mod policy;
 mod scopes;
+mod secrets;
 mod tls;
 
 pub(crate) use scopes::scopes;
@@ -56,7 +57,7 @@ pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
             resources.insert(&name, &cluster::endpoints(cluster, &name));
         }
     }
-    for secret in tls::secrets(model) {
+    for secret in secrets::of_model(model) {
         resources.insert(secret.name.clone(), &secret);
     }
     resources

@@ -148,14 +148,12 @@ impl Pipeline {
 
 /// Whether the cluster needs the secret of this name.
 fn needs(cluster: &Cluster, secret: &str) -> bool {
-    let mut secrets = cluster.tls.iter().flat_map(secrets_of_cluster);
-    secrets.any(|known| known.name == secret)
+    secrets_of_cluster(cluster).any(|known| known.name == secret)
 }
 
 /// Whether the server needs it.
 fn shows(server: &Server, secret: &str) -> bool {
-    let mut secrets = server.tls.iter().flat_map(secrets_of_server);
-    secrets.any(|known| known.name == secret)
+    secrets_of_server(server).any(|known| known.name == secret)
 }
 
 /// The route that a reason speaks of: `routes[3].match…`.
