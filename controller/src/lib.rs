@@ -40,3 +40,5 @@ pub use schema::{
 };
 #[cfg(feature = "kubernetes")]
 pub use source::kubernetes::Contacts;
+#[cfg(feature = "kubernetes")]
+pub use status::Replica;

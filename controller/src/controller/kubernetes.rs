@@ -12,12 +12,12 @@ use tracing::info;
 
 use super::{Event, Pipeline};
 use crate::ads::{Clients, Published, Rejection};
-use crate::leader::Leadership;
+use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
 use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
-use crate::status::{Ledger, Writer};
+use crate::status::{Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -65,10 +65,20 @@ impl KubernetesController {
         })
     }
 
-    /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
-    pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
-        let (client, ledger) = (self.client.clone(), self.ledger.clone());
-        tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
+    /// Writes the status of objects while it leads: also what the `clients` of its server, and those of its other replicas,
+    /// have made of them. What its own have made of them it tells the replica that leads.
+    pub fn write_status(
+        &self,
+        clients: &Clients,
+        leadership: Leadership,
+        lease: &LeaseName,
+    ) -> Replica {
+        let heard = || (self.ledger.clone(), clients.clone());
+        let leases = Leases::beside(self.client.clone(), lease);
+        let replica = Replica::telling(leases.clone(), heard());
+        let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
+        tokio::spawn(writer.run());
+        replica
     }
 
     /// How long ago the API server was last heard, also while [`Self::run`] runs.
