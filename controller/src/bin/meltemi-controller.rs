@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::admin::{self, Metrics, Sources};
+use meltemi_controller::admin::{self, Metrics, Sources, Watched};
 use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Contacts, Controller, Event, KubernetesController, ProtocolSchema, Replica,
-    Settings,
+    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -125,21 +124,22 @@ async fn main() -> anyhow::Result<()> {
     let leadership = candidate.as_ref().map(Candidate::leadership);
     let status = leadership.clone().map(|it| (server.clients(), it, &lease));
     let (first, watched) = run(source, settings, channels, status).await?;
-    let (contacts, replica) = watched.unzip();
+    let (watched, replica) = watched.unzip();
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
-    let metrics = Metrics::default();
+    let metrics = Metrics::new(server.counts());
     let sources = Sources {
         name: machine(),
         clients: server.clients().clone(),
         resources: served.clone(),
         metrics: metrics.clone(),
         leadership,
-        contacts,
+        watched,
+        expiry: serving.expiry.clone(),
     };
     show(arguments.admin, sources).await?;
     tokio::spawn(report(first, log, metrics));
@@ -173,14 +173,17 @@ async fn run(
     settings: Settings,
     (resources, rejections, events): Channels,
     status: Option<(&Clients, Leadership, &LeaseName)>,
-) -> anyhow::Result<(Report, Option<(Contacts, Replica)>)> {
+) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
     if let Some((clients, leadership, lease)) = status {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
         let replica = controller.write_status(clients, leadership, lease);
-        let contacts = controller.contacts();
+        let watched = Watched {
+            contacts: controller.contacts(),
+            queue: controller.queue(),
+        };
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok((Report::default(), Some((contacts, replica))));
+        return Ok((Report::default(), Some((watched, replica))));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
-use super::{Event, Pipeline};
+use super::{Event, Pipeline, Queue};
 use crate::ads::{Clients, Published, Rejection};
 use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
@@ -32,6 +32,7 @@ pub struct KubernetesController {
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
+    queue: Queue,
     /// Whether something changed that may name other Secrets.
     may_refer: bool,
     is_first: bool,
@@ -54,6 +55,7 @@ impl KubernetesController {
         Ok(Self {
             changes,
             secrets,
+            queue: Queue::default(),
             may_refer: false,
             is_first: true,
             contacts,
@@ -87,6 +89,12 @@ impl KubernetesController {
         self.contacts.clone()
     }
 
+    /// How long changes have waited, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.queue.clone()
+    }
+
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
     ///
     /// The channel of `resources` is that of [`crate::ads::Server`].
@@ -104,6 +112,7 @@ impl KubernetesController {
                     let update = self.pipeline.apply();
                     self.ledger.resolve(self.pipeline.resolved(&update));
                     resources.send_replace(Some(update.resources));
+                    self.queue.is_published();
                     if events.send(Event::Changed(update.report)).await.is_err() {
                         return;
                     }
@@ -200,6 +209,9 @@ impl KubernetesController {
                 is_new
             }
         };
+        if self.is_changed {
+            self.queue.waits();
+        }
     }
 
     /// Whether with this everything is known, for the first time.

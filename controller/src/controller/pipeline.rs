@@ -11,7 +11,7 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::{Published, Rejection};
+use crate::ads::{Made, Published, Rejection};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::{Index, Objects};
@@ -65,6 +65,7 @@ impl Pipeline {
             scopes: scopes(&model, &all),
             all: Arc::new(all),
             places: Places::new(&objects),
+            made: Made::default(),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
         self.consequences = consequences;
