@@ -11,9 +11,11 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::{Made, Published, Rejection};
+use crate::ads::{Made, Published, Rejection, Resources};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
+#[cfg(feature = "kubernetes")]
+use crate::index::OfKind;
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
 use crate::model::{self, Cluster, Model, Server};
@@ -22,7 +24,7 @@ use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
 #[cfg(feature = "kubernetes")]
 use crate::status::{self, Resolved};
-use crate::translate::{scopes, secrets_of_cluster, secrets_of_server, translate};
+use crate::translate::{Earlier, scopes, secrets_of_cluster, secrets_of_server, translate};
 
 pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
@@ -30,20 +32,30 @@ pub(crate) struct Pipeline {
     /// What is in force.
     pub(super) model: Arc<Model>,
     objects: Arc<Objects>,
+    published: Arc<Published>,
     /// What follows from findings for other objects.
     consequences: Vec<Diagnostic>,
+    /// Whether those are in force that are the newest, of all that the short way follows.
+    #[cfg(feature = "kubernetes")]
+    may_follow: bool,
 }
+
+#[cfg(feature = "kubernetes")]
+mod endpoints;
 
 impl Pipeline {
     pub(crate) fn new(settings: Settings) -> Self {
         let objects = Objects::new();
-        let (model, _) = model::build(&objects, &settings);
+        let (model, _) = model::build(&objects, &settings, None);
         Self {
             settings,
             index: Index::default(),
             model: Arc::new(model),
             objects: Arc::new(objects),
+            published: Arc::default(),
             consequences: vec![],
+            #[cfg(feature = "kubernetes")]
+            may_follow: false,
         }
     }
 
@@ -54,21 +66,42 @@ impl Pipeline {
             objects,
             findings,
             consequences,
-        } = resolve(&self.index, &self.settings);
+        } = resolve(&self.index, &self.settings, &self.model);
         self.index.accept(&objects);
+        #[cfg(feature = "kubernetes")]
+        {
+            self.may_follow = self.index.newest().is_some_and(|(newest, _)| {
+                let mut kinds = model::ENDPOINT_KINDS.iter();
+                kinds.all(|kind| OfKind::is_same(newest.kind(*kind), objects.kind(*kind)))
+            });
+        }
         let report = Report {
             diagnostics: findings,
             objects: objects.len(),
         };
-        let all = translate(&model, self.settings.place());
-        let resources = Arc::new(Published {
-            scopes: scopes(&model, &all),
-            all: Arc::new(all),
+        let earlier = Earlier {
+            model: &self.model,
+            resources: &self.published.all,
+        };
+        let all = translate(&model, self.settings.place(), &earlier);
+        let all = all.sharing(&self.published.all);
+        let was = &self.published.scopes;
+        let shared = |(gateway, scope): (_, Resources)| {
+            let scope = match was.get(&gateway) {
+                Some(earlier) => scope.sharing(earlier),
+                None => Arc::new(scope),
+            };
+            (gateway, scope)
+        };
+        self.published = Arc::new(Published {
+            scopes: scopes(&model, &all).map(shared).collect(),
+            all,
             places: Places::new(&objects),
             made: Made::default(),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
         self.consequences = consequences;
+        let resources = self.published.clone();
         Update { resources, report }
     }
 
