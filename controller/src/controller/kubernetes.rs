@@ -10,15 +10,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
-use super::{Event, Pipeline, Update};
+use super::{Event, Pipeline, Queue, Update};
 use crate::ads::{Clients, Published, Rejection};
 use crate::index::Index;
-use crate::leader::Leadership;
+use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
 use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
-use crate::status::{Ledger, Writer};
+use crate::status::{Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -38,6 +38,7 @@ pub struct KubernetesController {
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
+    queue: Queue,
     /// Whether something changed that may name other Secrets.
     may_refer: bool,
     is_first: bool,
@@ -64,6 +65,7 @@ impl KubernetesController {
         Ok(Self {
             changes,
             secrets,
+            queue: Queue::default(),
             may_refer: false,
             is_first: true,
             contacts,
@@ -76,16 +78,32 @@ impl KubernetesController {
         })
     }
 
-    /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
-    pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
-        let (client, ledger) = (self.client.clone(), self.ledger.clone());
-        tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
+    /// Writes the status of objects while it leads: also what the `clients` of its server, and those of its other replicas,
+    /// have made of them. What its own have made of them it tells the replica that leads.
+    pub fn write_status(
+        &self,
+        clients: &Clients,
+        leadership: Leadership,
+        lease: &LeaseName,
+    ) -> Replica {
+        let heard = || (self.ledger.clone(), clients.clone());
+        let leases = Leases::beside(self.client.clone(), lease);
+        let replica = Replica::telling(leases.clone(), heard());
+        let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
+        tokio::spawn(writer.run());
+        replica
     }
 
     /// How long ago the API server was last heard, also while [`Self::run`] runs.
     #[must_use]
     pub fn contacts(&self) -> Contacts {
         self.contacts.clone()
+    }
+
+    /// How long changes have waited, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.queue.clone()
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -105,6 +123,7 @@ impl KubernetesController {
                     (self.is_changed, self.is_first) = (false, false);
                     if let Some(published) = self.pipeline.follow() {
                         resources.send_replace(Some(published));
+                        self.queue.is_published();
                         self.put_off_findings();
                         continue;
                     }
@@ -130,6 +149,7 @@ impl KubernetesController {
     fn publish(&self, update: Update, resources: &watch::Sender<Option<Arc<Published>>>) -> Event {
         self.ledger.resolve(self.pipeline.resolved(&update));
         resources.send_replace(Some(update.resources));
+        self.queue.is_published();
         Event::Changed(update.report)
     }
 
@@ -222,6 +242,9 @@ impl KubernetesController {
                 is_new
             }
         };
+        if self.is_changed {
+            self.queue.waits();
+        }
     }
 
     /// Whether with this everything is known, for the first time.
