@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::ads::{Clients, Published};
+use crate::controller::Definitions;
 use crate::debug::{Proxy, Replica};
 use crate::leader::Leadership;
 use crate::source::kubernetes::Contacts;
@@ -35,6 +36,8 @@ pub struct Sources {
     pub leadership: Option<Leadership>,
     /// None where there is no API server.
     pub contacts: Option<Contacts>,
+    /// As well.
+    pub definitions: Option<Definitions>,
 }
 
 const PAGES: &str = "\

@@ -30,6 +30,7 @@ struct Counted {
     proxies: Gauge,
     lacking: Family<Lack, Gauge>,
     watches: Family<Kind, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    outdated: Family<Definition, Gauge>,
     leads: Gauge,
 }
 
@@ -41,6 +42,11 @@ struct Severity {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Lack {
     why: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Definition {
+    definition: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -59,6 +65,7 @@ impl Default for Metrics {
             proxies: Gauge::default(),
             lacking: Family::default(),
             watches: Family::default(),
+            outdated: Family::default(),
             leads: Gauge::default(),
         };
         counted.register();
@@ -99,6 +106,11 @@ impl Counted {
             "watch_age_seconds",
             "Since the API server was last heard of the kind",
             self.watches.clone(),
+        );
+        registry.register(
+            "outdated_definitions",
+            "Fields and values that a definition in the cluster lacks: the API server drops or refuses them",
+            self.outdated.clone(),
         );
         registry.register(
             "leads",
@@ -157,6 +169,13 @@ impl Metrics {
                 .watches
                 .get_or_create_owned(&labels)
                 .set(age.as_secs_f64());
+        }
+        counted.outdated.clear();
+        for (definition, lacking) in sources.definitions.iter().flat_map(|it| it.outdated()) {
+            let gauge = counted
+                .outdated
+                .get_or_create_owned(&Definition { definition });
+            gauge.set(whole(lacking));
         }
         let leads = sources.leadership.as_ref().is_some_and(Leadership::leads);
         counted.leads.set(i64::from(leads));

@@ -17,7 +17,8 @@ use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Contacts, Controller, Event, KubernetesController, ProtocolSchema, Settings,
+    AttributeDef, Contacts, Controller, Definitions, Event, KubernetesController, ProtocolSchema,
+    Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -62,6 +63,11 @@ struct Arguments {
     /// The namespace whose rules count for every host.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
+
+    /// Whose objects it serves, where there are several controllers: those with the label `istio.io/rev` of this name, or of
+    /// a namespace with the label `meltemi.io/rev`; `default` has those without either.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    revision: String,
 
     /// The Lease, in the controller's own namespace, that the one of several replicas holds that writes.
     #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
@@ -116,6 +122,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
+    settings.revision = source.is_cluster().then_some(arguments.revision);
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
@@ -123,7 +130,7 @@ async fn main() -> anyhow::Result<()> {
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
     let status = (server.clients(), leadership.clone());
-    let (first, contacts) = run(source, settings, channels, status).await?;
+    let (first, seen) = run(source, settings, channels, status).await?;
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -137,7 +144,8 @@ async fn main() -> anyhow::Result<()> {
         resources: served.clone(),
         metrics: metrics.clone(),
         leadership,
-        contacts,
+        contacts: seen.as_ref().map(|(contacts, _)| contacts.clone()),
+        definitions: seen.map(|(_, definitions)| definitions),
     };
     show(arguments.admin, sources).await?;
     tokio::spawn(report(first, log, metrics));
@@ -168,14 +176,14 @@ async fn run(
     settings: Settings,
     (resources, rejections, events): Channels,
     (clients, leadership): (&Clients, Option<Leadership>),
-) -> anyhow::Result<(Report, Option<Contacts>)> {
+) -> anyhow::Result<(Report, Option<(Contacts, Definitions)>)> {
     if let Some(leadership) = leadership {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
         controller.write_status(clients, leadership);
-        let contacts = controller.contacts();
+        let seen = (controller.contacts(), controller.definitions());
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok((Report::default(), Some(contacts)));
+        return Ok((Report::default(), Some(seen)));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();

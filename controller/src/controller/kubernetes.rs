@@ -16,13 +16,30 @@ use crate::leader::Leadership;
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
-use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
+use crate::source::kubernetes::{
+    self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
+};
 use crate::status::{Ledger, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
 const QUIET: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_millis(25);
+
+/// What the definitions lack that are installed; a clone tells the same.
+#[derive(Clone, Debug)]
+pub struct Definitions(watch::Receiver<Option<Surroundings>>);
+
+impl Definitions {
+    /// Those that lack something, with how much.
+    #[must_use]
+    pub fn outdated(&self) -> Vec<(String, usize)> {
+        let seen = self.0.borrow();
+        let outdated = seen.iter().flat_map(|seen| &seen.outdated);
+        let outdated = outdated.map(|it| (it.name.clone(), it.lacking.len()));
+        outdated.collect()
+    }
+}
 
 /// Objects of an API server in, resources out.
 pub struct KubernetesController {
@@ -32,6 +49,8 @@ pub struct KubernetesController {
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
+    /// None: not looked at yet.
+    surroundings: watch::Sender<Option<Surroundings>>,
     /// Whether something changed that may name other Secrets.
     may_refer: bool,
     is_first: bool,
@@ -54,6 +73,7 @@ impl KubernetesController {
         Ok(Self {
             changes,
             secrets,
+            surroundings: watch::Sender::new(None),
             may_refer: false,
             is_first: true,
             contacts,
@@ -68,6 +88,8 @@ impl KubernetesController {
     /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
     pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
         let (client, ledger) = (self.client.clone(), self.ledger.clone());
+        let seen = self.surroundings.subscribe();
+        tokio::spawn(announce(client.clone(), leadership.clone(), seen));
         tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
     }
 
@@ -75,6 +97,12 @@ impl KubernetesController {
     #[must_use]
     pub fn contacts(&self) -> Contacts {
         self.contacts.clone()
+    }
+
+    /// How many fields or values each definition lacks that is not ours, as it is seen.
+    #[must_use]
+    pub fn definitions(&self) -> Definitions {
+        Definitions(self.surroundings.subscribe())
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -132,7 +160,8 @@ impl KubernetesController {
     }
 
     fn is_due(&self) -> bool {
-        let is_known = self.unheard.is_empty() && (!self.is_first || self.secrets.are_heard());
+        let is_heard = self.unheard.is_empty() && self.surroundings.borrow().is_some();
+        let is_known = is_heard && (!self.is_first || self.secrets.are_heard());
         self.is_changed && is_known
     }
 
@@ -180,6 +209,12 @@ impl KubernetesController {
                 is_new | self.heard(kind)
             }
             Change::Unknown(kind) => self.heard(kind),
+            Change::Surroundings(seen) => {
+                let settings = &mut self.pipeline.settings;
+                let before = std::mem::replace(&mut settings.beside_aeraki, seen.aeraki.is_some());
+                let is_first = self.surroundings.send_replace(Some(seen)).is_none();
+                is_first || before != settings.beside_aeraki
+            }
             Change::Secret(id, reading) => {
                 let is_new = match self.secrets.take(&id, reading) {
                     Taken::Is(secret) => index.put(*secret),

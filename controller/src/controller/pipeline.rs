@@ -2,6 +2,7 @@
 
 #[cfg(feature = "kubernetes")]
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
@@ -15,7 +16,7 @@ use crate::ads::{Published, Rejection};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::{Index, Objects};
-use crate::manifest::Object;
+use crate::manifest::{Object, ObjectRef};
 use crate::model::{self, Cluster, Model, Server};
 use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
@@ -30,6 +31,8 @@ pub(crate) struct Pipeline {
     /// What is in force.
     pub(super) model: Arc<Model>,
     objects: Arc<Objects>,
+    /// Of another revision.
+    foreign: BTreeSet<ObjectRef>,
     /// What follows from findings for other objects.
     consequences: Vec<Diagnostic>,
 }
@@ -43,6 +46,7 @@ impl Pipeline {
             index: Index::default(),
             model: Arc::new(model),
             objects: Arc::new(objects),
+            foreign: BTreeSet::new(),
             consequences: vec![],
         }
     }
@@ -53,6 +57,7 @@ impl Pipeline {
             model,
             objects,
             findings,
+            foreign,
             consequences,
         } = resolve(&self.index, &self.settings);
         self.index.accept(&objects);
@@ -67,7 +72,7 @@ impl Pipeline {
             places: Places::new(&objects),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
-        self.consequences = consequences;
+        (self.foreign, self.consequences) = (foreign, consequences);
         Update { resources, report }
     }
 
@@ -91,6 +96,7 @@ impl Pipeline {
             resources: update.resources.clone(),
             refused: Arc::new(self.index.refused_of(status::KINDS, &self.objects)),
             findings: Arc::new(findings),
+            foreign: Arc::new(self.foreign.clone()),
             root_namespace: self.settings.root_namespace.as_str().into(),
         }
     }

@@ -48,6 +48,18 @@ impl Objects {
             .then(|| Arc::make_mut(kind).remove(id))?
     }
 
+    /// Leaves out those that do not satisfy `keeps`.
+    pub(crate) fn retain(&mut self, keeps: impl Fn(&Object) -> bool) {
+        let out: Vec<_> = self
+            .values()
+            .filter(|object| !keeps(object))
+            .map(|object| object.id.clone())
+            .collect();
+        for id in out {
+            self.remove(&id);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.kinds.values().map(|kind| kind.len()).sum()
     }
