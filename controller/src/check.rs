@@ -1,5 +1,6 @@
 //! Every error and warning of a set of manifests, without applying anything.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -89,10 +90,18 @@ impl Report {
     /// What this report says and the earlier one does not.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Vec<&Diagnostic> {
-        self.diagnostics
-            .iter()
-            .filter(|d| !earlier.diagnostics.contains(d))
-            .collect()
+        let mut known: BTreeMap<_, Vec<&Diagnostic>> = BTreeMap::new();
+        for diagnostic in &earlier.diagnostics {
+            known
+                .entry(diagnostic.sort_key())
+                .or_default()
+                .push(diagnostic);
+        }
+        let is_new = |d: &&Diagnostic| {
+            let alike = known.get(&d.sort_key());
+            !alike.is_some_and(|alike| alike.contains(d))
+        };
+        self.diagnostics.iter().filter(is_new).collect()
     }
 }
 

@@ -14,6 +14,8 @@ use crate::source::Contents;
 mod objects;
 mod set;
 
+#[cfg(feature = "kubernetes")]
+use objects::OneByOne;
 pub(crate) use set::{Objects, OfKind};
 
 /// What the sources hold, decoded, file by file.
@@ -23,6 +25,9 @@ pub(crate) struct Index {
     problems: Vec<Diagnostic>,
     /// The last version of each object that took effect.
     good: Objects,
+    /// Where objects come one by one.
+    #[cfg(feature = "kubernetes")]
+    one_by_one: Option<OneByOne>,
 }
 
 #[derive(Debug)]
@@ -83,6 +88,10 @@ impl Index {
     /// The newest version of each object, its last good version where the newest is refused, and
     /// what is wrong.
     pub(crate) fn objects(&self) -> (Objects, Vec<Diagnostic>) {
+        #[cfg(feature = "kubernetes")]
+        if let Some(known) = &self.one_by_one {
+            return self.objects_of(known);
+        }
         let mut findings = self.problems.clone();
         let mut by_id: BTreeMap<&ObjectRef, Vec<&Document>> = BTreeMap::new();
         let mut objects = Objects::new();
@@ -114,14 +123,14 @@ impl Index {
     /// Objects of a document that is not even YAML any more cannot be told from deleted ones by
     /// name; they stay, since the file is there and says nothing valid about them.
     fn keep_lost(&self, objects: &mut Objects) {
-        for (id, object) in &self.good {
+        for object in self.good.values() {
             let broken = self.files.get(&object.file.name).is_some_and(|file| {
                 file.documents
                     .iter()
                     .any(|d| d.id.is_none() && d.has_error())
             });
-            if broken && !objects.contains_key(id) {
-                objects.insert(id.clone(), object.clone());
+            if broken && !objects.contains_key(&object.id) {
+                objects.insert(object.id.clone(), object.clone());
             }
         }
     }
@@ -137,7 +146,7 @@ impl Index {
     }
 
     /// The newest version of each object that can be read.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = &Arc<Object>> {
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &Arc<Object>> {
         let documents = self.files.values().flat_map(|file| &file.documents);
         documents.filter_map(|document| document.object.as_ref())
     }
@@ -145,7 +154,7 @@ impl Index {
     /// What is not there since it was refused, and has no earlier version.
     pub(crate) fn refused(&self) -> Refused {
         let mut refused = Refused::default();
-        for document in self.files.values().flat_map(|f| &f.documents) {
+        for document in self.perhaps_refused() {
             match &document.id {
                 Some(id) if document.object.is_none() && !self.good.contains_key(id) => {
                     refused.kinds.insert(id.kind);
@@ -157,6 +166,15 @@ impl Index {
         refused
     }
 
+    /// Whatever is not an object is among these.
+    fn perhaps_refused(&self) -> Box<dyn Iterator<Item = &Document> + '_> {
+        #[cfg(feature = "kubernetes")]
+        if let Some(known) = &self.one_by_one {
+            return Box::new(self.flawed(known));
+        }
+        Box::new(self.files.values().flat_map(|file| &file.documents))
+    }
+
     /// The last version of an object that took effect.
     pub(crate) fn last_good(&self, id: &ObjectRef) -> Option<Arc<Object>> {
         self.good.get(id).cloned()
@@ -165,6 +183,10 @@ impl Index {
     /// The last versions that took effect, of all objects.
     pub(crate) fn good(&self) -> impl Iterator<Item = &Arc<Object>> {
         self.good.values()
+    }
+
+    pub(crate) fn good_count(&self) -> usize {
+        self.good.len()
     }
 
     pub(crate) fn has_file(&self, name: &str) -> bool {
@@ -181,6 +203,10 @@ impl Index {
     /// Remembers the objects that took effect; all others are forgotten.
     pub(crate) fn accept(&mut self, objects: &Objects) {
         self.good.clone_from(objects);
+        #[cfg(feature = "kubernetes")]
+        if let Some(known) = &mut self.one_by_one {
+            known.changes = objects::Changes::default();
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use meltemi_policy::{AttributeMatch, ClusterName, HashPolicy, Locality};
 use crate::diagnostic::{Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    AdaptiveConcurrency, AllowedRoutes, ConnectionPool, ConsistentHash, Mutation, Object,
+    AdaptiveConcurrency, AllowedRoutes, ConnectionPool, ConsistentHash, Kind, Mutation, Object,
     ObjectRef, OutlierDetection, Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
 use crate::schema::Settings;
@@ -20,10 +20,13 @@ mod attributes;
 mod clusters;
 mod destination_rules;
 mod dns;
+#[cfg(feature = "kubernetes")]
+mod endpoints;
 mod gateways;
 mod global_limits;
 mod hashing;
 mod health_check;
+mod kept;
 mod limits;
 mod liveness;
 mod locality;
@@ -43,9 +46,12 @@ mod traffic_distribution;
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
 #[cfg(feature = "kubernetes")]
+pub(crate) use endpoints::ENDPOINT_KINDS;
+#[cfg(feature = "kubernetes")]
 pub(crate) use gateways::CONTROLLER;
 pub(crate) use global_limits::GlobalRateLimit;
 pub(crate) use health_check::HealthCheck;
+pub(crate) use kept::Kept;
 pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
@@ -58,13 +64,43 @@ pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 
-/// Everything that a proxy has to know.
-#[derive(Debug)]
+/// Everything that a proxy has to know. A clone shares what is in it.
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
-    pub(crate) servers: Vec<Server>,
-    pub(crate) clusters: BTreeMap<ClusterName, Cluster>,
-    pub(crate) services: Services,
+    pub(crate) servers: Arc<[Server]>,
+    pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    pub(crate) services: Kept<Arc<Services>>,
+    /// That findings on localities were looked for.
+    localities: Kept<()>,
+    #[cfg(feature = "kubernetes")]
+    following: Arc<endpoints::Following>,
 }
+
+/// What services, their ports and their endpoints are made of.
+const OF_SERVICES: &[Kind] = &[
+    Kind::ApplicationProtocol,
+    Kind::Namespace,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Pod,
+    Kind::Node,
+];
+
+/// What decides, besides, which localities are preferred.
+const OF_LOCALITIES: &[Kind] = &[
+    Kind::ConfigMap,
+    Kind::DestinationRule,
+    Kind::ApplicationProtocol,
+    Kind::Namespace,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Pod,
+    Kind::Node,
+];
 
 /// A server of a Gateway, with the rules of all objects that are attached to it.
 #[derive(Debug)]
@@ -281,7 +317,7 @@ impl WeightedCluster {
 }
 
 /// Endpoints and the policy towards them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cluster {
     /// What decides its policy: the RedisDestination, else the DestinationRule, else the
     /// ServiceEntry.
@@ -311,7 +347,12 @@ pub(crate) struct Cluster {
     pub(crate) panic_threshold: Option<u32>,
     /// None: the endpoints have no names.
     pub(crate) dns: Option<Dns>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    /// What its service is written in.
+    pub(crate) service: ObjectRef,
+    /// The labels of its subset.
+    pub(crate) subset: BTreeMap<String, String>,
+    /// Shared with the port of its service.
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -411,11 +452,21 @@ struct Context<'a> {
 }
 
 /// Builds the model of all objects. It is whole even if there are findings: what they concern is
-/// left out.
-pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Finding>) {
+/// left out. What an earlier model was made of may not have changed, in part; the settings have not.
+pub(crate) fn build(
+    objects: &Objects,
+    settings: &Settings,
+    earlier: Option<&Model>,
+) -> (Model, Vec<Finding>) {
     let mut findings = Findings::default();
     let protocols = Protocols::new(objects, settings, &mut findings);
-    let services = Services::new(objects, &protocols, settings, &mut findings);
+    let services = earlier.map(|earlier| &earlier.services);
+    let services = Kept::new(
+        (OF_SERVICES, objects),
+        services,
+        &mut findings,
+        |findings| Arc::new(Services::new(objects, &protocols, settings, findings)),
+    );
     let rules = DestinationRules::new(objects, &services, settings, &mut findings);
     let redis = redis::Destinations::new(objects, &services, settings, &mut findings);
     let context = Context {
@@ -435,16 +486,27 @@ pub(crate) fn build(objects: &Objects, settings: &Settings) -> (Model, Vec<Findi
     for server in &mut servers {
         server.policy.clients = ClientTimes::of(&server.rules, &clusters);
     }
-    clusters::check_localities(&context, &mut findings);
-    hashing::check_routes(&servers, &clusters, &mut findings);
-    (
-        Model {
-            servers,
-            clusters,
-            services,
+    let localities = earlier.map(|earlier| &earlier.localities);
+    let localities = Kept::new(
+        (OF_LOCALITIES, objects),
+        localities,
+        &mut findings,
+        |findings| {
+            clusters::check_localities(&context, findings);
         },
-        findings.0,
-    )
+    );
+    hashing::check_routes(&servers, &clusters, &mut findings);
+    #[cfg(feature = "kubernetes")]
+    let following = endpoints::Following::new(&context, &clusters);
+    let model = Model {
+        servers: servers.into(),
+        clusters,
+        services,
+        localities,
+        #[cfg(feature = "kubernetes")]
+        following: Arc::new(following),
+    };
+    (model, findings.0)
 }
 
 /// The objects of one kind with their specs.

@@ -1,7 +1,5 @@
 //! Where proxies run: what their Pods and Nodes say.
 
-use std::sync::Arc;
-
 use meltemi_policy::Place;
 use meltemi_proto::meltemi::config::v1::Self_;
 
@@ -45,15 +43,8 @@ impl Places {
 
     /// Whether they are the very same, which costs two comparisons.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        is_same(self.pods.as_ref(), other.pods.as_ref())
-            && is_same(self.nodes.as_ref(), other.nodes.as_ref())
-    }
-}
-
-fn is_same(one: Option<&OfKind>, other: Option<&OfKind>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        (one, other) => one.is_none() && other.is_none(),
+        OfKind::is_same(self.pods.as_ref(), other.pods.as_ref())
+            && OfKind::is_same(self.nodes.as_ref(), other.nodes.as_ref())
     }
 }
 
@@ -66,12 +57,12 @@ impl PartialEq for Places {
 }
 
 fn says_the_same(one: Option<&OfKind>, other: Option<&OfKind>) -> bool {
-    let count = |of: Option<&OfKind>| of.map_or(0, |of| of.len());
+    let count = |of: Option<&OfKind>| of.map_or(0, OfKind::len);
     let pairs = one.into_iter().zip(other);
-    let mut pairs = pairs.flat_map(|(one, other)| one.iter().zip(other.iter()));
+    let mut pairs = pairs.flat_map(|(one, other)| one.values().zip(other.values()));
     count(one) == count(other)
-        && pairs.all(|((id, one), (other_id, other))| {
+        && pairs.all(|(one, other)| {
             let is_same = one.metadata.labels == other.metadata.labels && one.spec == other.spec;
-            is_same && id == other_id
+            is_same && one.id == other.id
         })
 }

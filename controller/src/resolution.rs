@@ -33,18 +33,18 @@ pub(crate) struct Resolution {
 ///
 /// What was taken away and is kept does not push out what is there now, unless an object in force
 /// would be left with an error.
-pub(crate) fn resolve(index: &Index, settings: &Settings) -> Resolution {
+pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: &Model) -> Resolution {
     let (mut newest, findings) = index.objects();
     let standing = Standing::of(index, settings);
-    newest.retain(|object| standing.counts(object));
+    standing.leave_out(&mut newest);
     let mut given_up = BTreeSet::new();
     let mut tried = BTreeSet::new();
-    let mut settled = settle(index, settings, &newest, &given_up);
+    let mut settled = settle(index, (settings, earlier), &newest, &given_up);
     // Each turn tries another object: it ends.
     while let Some(id) = settled.in_the_way.difference(&tried).next().cloned() {
         tried.insert(id.clone());
         given_up.insert(id.clone());
-        let without = settle(index, settings, &newest, &given_up);
+        let without = settle(index, (settings, earlier), &newest, &given_up);
         if without.errors <= settled.errors {
             settled = without;
         } else {
@@ -84,7 +84,7 @@ struct Settled {
 /// replacement is not the user's doing, but whatever else falls back because of it is told too.
 fn settle(
     index: &Index,
-    settings: &Settings,
+    (settings, earlier): (&Settings, &Model),
     newest: &Objects,
     given_up: &BTreeSet<ObjectRef>,
 ) -> Settled {
@@ -94,10 +94,10 @@ fn settle(
     let mut told_of = BTreeSet::new();
     let mut said = None;
     // Far more passes than objects can move in: a bound, so that no set of manifests can hang it.
-    let mut passes_left = 2 * (newest.len() + index.good().count()) + 2;
+    let mut passes_left = 2 * (newest.len() + index.good_count()) + 2;
     loop {
         passes_left -= 1;
-        let (model, findings) = model::build(&objects, settings);
+        let (model, findings) = model::build(&objects, settings, Some(earlier));
         let pass = Pass {
             index,
             newest,
@@ -279,6 +279,9 @@ impl Pass<'_> {
     }
 
     fn taken_away(&self, finding: &Finding) -> Option<Fallback> {
+        if finding.needs.is_empty() {
+            return None;
+        }
         let earlier = self
             .index
             .good()

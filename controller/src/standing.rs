@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::index::Index;
-use crate::manifest::{Kind, Object, ObjectRef};
+use crate::index::{Index, Objects};
+use crate::manifest::{Kind, ObjectRef};
 use crate::schema::Settings;
 
 /// On an object, as Istio reads it of its own: whose it is.
@@ -33,7 +33,7 @@ impl Standing {
         if settings.revision.is_none() && !settings.beside_aeraki {
             return Self::default();
         }
-        let namespaces = index.newest().filter(|it| it.id.kind == Kind::Namespace);
+        let namespaces = index.readable().filter(|it| it.id.kind == Kind::Namespace);
         let namespaces: BTreeMap<_, _> = namespaces.map(|it| (&it.id.name, it)).collect();
         let label = |id: &ObjectRef, label: &str| {
             let namespace = namespaces.get(&id.namespace)?;
@@ -56,8 +56,11 @@ impl Standing {
         standing
     }
 
-    pub(crate) fn counts(&self, object: &Object) -> bool {
-        !self.foreign.contains(&object.id) && !self.not_enabled.contains(&object.id)
+    /// Takes away what does not count.
+    pub(crate) fn leave_out(&self, objects: &mut Objects) {
+        for id in self.foreign.iter().chain(&self.not_enabled) {
+            objects.remove(id);
+        }
     }
 
     /// What is to be told of all findings, with what follows from this.
@@ -119,13 +122,16 @@ mod tests {
         let index = index(labels.0, labels.1);
         let standing = Standing::of(&index, &settings);
         let (objects, _) = index.objects();
+        let mut left = objects.clone();
+        standing.leave_out(&mut left);
         let own = objects.values().filter(|it| it.id.kind.is_own());
         let mut found: Vec<_> = own
             .map(|object| {
-                let of = match standing.counts(object) {
-                    true => "=",
-                    false if standing.foreign.contains(&object.id) => "-",
-                    false => "!",
+                let is_foreign = standing.foreign.contains(&object.id);
+                let of = match (left.contains_key(&object.id), is_foreign) {
+                    (true, _) => "=",
+                    (false, true) => "-",
+                    (false, false) => "!",
                 };
                 (object.id.kind.name(), of)
             })

@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::route_action::ClusterSpecifier;
+use meltemi_proto::envoy::config::cluster::v3 as wire;
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::config::core::v3::socket_address::PortSpecifier;
+use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::config::listener::v3 as listener;
 use meltemi_proto::envoy::config::listener::v3::filter::ConfigType;
 use meltemi_proto::envoy::config::route::v3 as envoy_route;
 use meltemi_proto::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use meltemi_proto::meltemi::config::v1 as own;
 use meltemi_proto::{Any, EXTENSION_NAME, SELF_RESOURCE};
+use prost::Name as _;
 
-use meltemi_policy::{Locality, Place};
+use meltemi_policy::{ClusterName, Locality, Place};
 
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
-use crate::model::{Bind, Model, Rule, Server, WeightedCluster};
+use crate::model::{Bind, Cluster, Model, Rule, Server, WeightedCluster};
 pub(crate) use tls::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
 
 mod adaptive_concurrency;
@@ -32,28 +35,58 @@ mod policy;
 mod scopes;
 mod tls;
 
+pub(crate) use cluster::endpoints;
 pub(crate) use scopes::scopes;
 
 /// How long the handshake of a client may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// What was made of an earlier model, of which clusters that are as they were need not be made again.
+pub(crate) struct Earlier<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) resources: &'a Resources,
+}
+
+impl Earlier<'_> {
+    /// Adds what was made of the cluster, if it is as it was.
+    fn add(&self, name: &ClusterName, cluster: &Cluster, resources: &mut Resources) -> bool {
+        let known = self.model.clusters.get(name);
+        if known.is_none_or(|known| **known != *cluster) {
+            return false;
+        }
+        let name = name.to_string();
+        let known = |type_url: &str| self.resources.shared(type_url, &name);
+        let Some((name, made)) = known(&wire::Cluster::type_url()) else {
+            return false;
+        };
+        resources.share(name, made);
+        if let Some((name, made)) = known(&ClusterLoadAssignment::type_url()) {
+            resources.share(name, made);
+        }
+        true
+    }
+}
+
 /// All resources of a model. `own` is the proxy: nameless where it knows better itself.
-pub(crate) fn translate(model: &Model, own: Place<'_>) -> Resources {
+pub(crate) fn translate(model: &Model, own: Place<'_>, earlier: &Earlier<'_>) -> Resources {
     let mut resources = Resources::new();
     if !own.is_nameless() {
         resources.insert(SELF_RESOURCE, &this_proxy(own));
     }
-    for server in &model.servers {
+    for server in model.servers.iter() {
         let name = server.name.to_string();
         resources.insert(&name, &listener(server, &name));
         resources.insert(&name, &service(server, &name));
         resources.insert(&name, &routes(server, &name));
     }
     for (name, cluster) in &model.clusters {
+        if earlier.add(name, cluster, &mut resources) {
+            continue;
+        }
         let name = name.to_string();
         resources.insert(&name, &cluster::cluster(cluster, &name));
         if cluster.dns.is_none() {
-            resources.insert(&name, &cluster::endpoints(cluster, &name));
+            resources.insert(&name, &endpoints(cluster, &name));
         }
     }
     for secret in tls::secrets(model) {

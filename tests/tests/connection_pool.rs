@@ -1,12 +1,16 @@
 //! What a DestinationRule's `connectionPool` and a route's `circuitBreaker` allow: counted at a real Redis
 //! server, read in a real client's own words.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use meltemi_tests::redis::{Server, Wire, manifests, peers};
-use meltemi_tests::{Manifests, Meltemi, until};
+use meltemi_tests::thrift::HOST;
+use meltemi_tests::thrift::wire::{Message, ONEWAY, Scripted, connect};
+use meltemi_tests::{Endpoint, Manifests, Meltemi, until};
 use serde_json::Value;
 
 const CLUSTER: &str = "outbound|6379||cache.demo";
@@ -281,6 +285,70 @@ fn requests_of_a_route_are_bounded_over_all_workers() {
     };
     proxied.burst(9, 3, "meltemi_route_rq_overflow_total");
     proxied.burst(9, 3, "meltemi_route_rq_overflow_total");
+}
+
+#[test]
+fn a_burst_of_oneway_calls_does_not_add_up() {
+    let (told, heard) = mpsc::channel();
+    let server = Scripted::start(move |mut stream| {
+        while let Ok(call) = Message::read(&mut stream) {
+            let _ = told.send(call.seq);
+            if call.kind != ONEWAY && stream.write_all(&call.reply("it").framed()).is_err() {
+                return;
+            }
+        }
+    });
+    let manifests = Manifests::thrift_gateway();
+    let endpoint = Endpoint {
+        port: server.port(),
+        version: "v1",
+        locality: "r1/z1/s1",
+    };
+    manifests.service(HOST, &[endpoint]);
+    let bound = "{connectionPool: {http: {http2MaxRequests: 1}}}";
+    let rule = rule(bound).replace("cache.demo", HOST);
+    manifests.write("rule.yaml", &rule);
+    let router = format!(
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: it}}\nspec:\n  \
+         hosts: [{HOST}]\n  gateways: [edge]\n  routes:\n  \
+         - {{route: [{{destination: {{host: {HOST}}}}}], circuitBreaker: {{maxRequests: 1}}}}\n"
+    );
+    manifests.write("router.yaml", &router);
+    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1"]);
+    let mut stream = connect(meltemi.address("default/edge/thrift")).expect("the proxy listens");
+    // With a connection that is there, each is over when it is written.
+    let call = |seq| Message::call("label", seq, vec![0]);
+    stream
+        .write_all(&call(0).framed())
+        .expect("the proxy reads");
+    Message::read(&mut stream).expect("an answer");
+    let fire = |seq| Message {
+        kind: ONEWAY,
+        ..Message::call("fire", seq, vec![0])
+    };
+    let burst: Vec<u8> = (1..=50).flat_map(|seq| fire(seq).framed()).collect();
+    stream.write_all(&burst).expect("the proxy reads");
+    stream
+        .write_all(&call(51).framed())
+        .expect("the proxy reads");
+    assert_eq!(
+        Message::read(&mut stream).expect("an answer").text(0),
+        Some("it")
+    );
+    let heard: Vec<i32> = heard.try_iter().collect();
+    assert_eq!(heard, (0..=51).collect::<Vec<_>>());
+    for name in [
+        "meltemi_upstream_rq_overflow_total",
+        "meltemi_route_rq_overflow_total",
+    ] {
+        assert_eq!(meltemi.metric(name, &[]), 0);
+    }
+    // What is owed an answer still counts.
+    let page = meltemi.get("/clusters").expect("a page").body;
+    assert!(
+        page.contains("\"in_use\":0") || page.contains("\"in_use\": 0"),
+        "{page}"
+    );
 }
 
 #[test]

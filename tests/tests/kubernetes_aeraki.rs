@@ -168,6 +168,7 @@ fn each_rule_is_one_revision_s() {
     let Some(lab) = Lab::start() else {
         return;
     };
+    lab.kubectl(&["create", "namespace", "meltemi-system"]);
     let admin = lab.cluster.kubeconfig();
     let stable = Controller::start(&admin);
     let canary =

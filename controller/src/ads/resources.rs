@@ -46,6 +46,23 @@ impl PartialEq for OfType {
 
 impl Eq for OfType {}
 
+/// As [`Resources::sharing`].
+fn share(now: &mut Arc<OfType>, was: &Arc<OfType>) {
+    if Arc::ptr_eq(now, was) {
+        return;
+    }
+    let mut is_same = now.by_name.len() == was.by_name.len();
+    for (name, resource) in &mut Arc::make_mut(now).by_name {
+        match was.by_name.get(name) {
+            Some(known) if known == resource => *resource = known.clone(),
+            _ => is_same = false,
+        }
+    }
+    if is_same {
+        *now = was.clone();
+    }
+}
+
 impl Resources {
     pub fn new() -> Self {
         Self::default()
@@ -100,6 +117,25 @@ impl Resources {
             for (name, resource) in &of_type.by_name {
                 self.share(name, resource);
             }
+        }
+    }
+
+    /// The same, sharing with an earlier set whatever is as it was there: all of it, where everything is.
+    pub(crate) fn sharing(mut self, earlier: &Arc<Self>) -> Arc<Self> {
+        for (type_url, of_type) in &mut self.types {
+            if let Some(was) = earlier.types.get(type_url) {
+                share(of_type, was);
+            }
+        }
+        let is_same = self.types.len() == earlier.types.len()
+            && self
+                .types
+                .values()
+                .zip(earlier.types.values())
+                .all(|(now, was)| Arc::ptr_eq(now, was));
+        match is_same {
+            true => earlier.clone(),
+            false => Arc::new(self),
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Difference {
 impl Migration {
     pub(crate) fn of(report: Report, index: &Index) -> Self {
         let newest: BTreeMap<&ObjectRef, &Object> = index
-            .newest()
+            .readable()
             .map(|object| (&object.id, &**object))
             .collect();
         let is_refused = |id: &ObjectRef| {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
-use super::{Event, Pipeline};
+use super::{Event, Pipeline, Update};
 use crate::ads::{Clients, Published, Rejection};
+use crate::index::Index;
 use crate::leader::Leadership;
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
@@ -25,6 +26,11 @@ use crate::status::{Ledger, Writer};
 /// changes keeps an earlier one waiting.
 const QUIET: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_millis(25);
+
+/// Where nothing but endpoints changed, all objects are looked at again after so long without a change, or after the second
+/// time: what is wrong with endpoints is found then.
+const FINDINGS_QUIET: Duration = Duration::from_secs(1);
+const FINDINGS_BUSY: Duration = Duration::from_secs(10);
 
 /// What the definitions lack that are installed; a clone tells the same.
 #[derive(Clone, Debug)]
@@ -56,6 +62,8 @@ pub struct KubernetesController {
     is_first: bool,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
+    /// When findings are looked for, where that was put off; and when at the latest.
+    findings_due: Option<(Instant, Instant)>,
     ledger: Ledger,
     client: Client,
 }
@@ -70,6 +78,8 @@ impl KubernetesController {
         let client = kubernetes::client(kubeconfig, None).await?;
         let contacts = Contacts::default();
         let (changes, secrets) = kubernetes::watch(&client, &settings, &contacts);
+        let mut pipeline = Pipeline::new(settings);
+        pipeline.index = Index::one_by_one();
         Ok(Self {
             changes,
             secrets,
@@ -77,9 +87,10 @@ impl KubernetesController {
             may_refer: false,
             is_first: true,
             contacts,
-            pipeline: Pipeline::new(settings),
+            pipeline,
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
+            findings_due: None,
             ledger: Ledger::default(),
             client,
         })
@@ -115,26 +126,47 @@ impl KubernetesController {
         events: mpsc::Sender<Event>,
     ) {
         loop {
-            tokio::select! {
+            let findings_due = self.findings_due;
+            let event = tokio::select! {
                 due = self.tick() => {
                     let Some(()) = due else { return };
                     (self.is_changed, self.is_first) = (false, false);
-                    let update = self.pipeline.apply();
-                    self.ledger.resolve(self.pipeline.resolved(&update));
-                    resources.send_replace(Some(update.resources));
-                    if events.send(Event::Changed(update.report)).await.is_err() {
-                        return;
+                    if let Some(published) = self.pipeline.follow() {
+                        resources.send_replace(Some(published));
+                        self.put_off_findings();
+                        continue;
                     }
+                    let update = self.pipeline.apply();
+                    self.publish(update, &resources)
+                }
+                () = at(findings_due) => {
+                    self.findings_due = None;
+                    let update = self.pipeline.look_again();
+                    self.publish(update, &resources)
                 }
                 Some(rejection) = rejections.recv() => {
-                    let rejected = Event::Rejected(self.pipeline.rejected(&rejection));
-                    if events.send(rejected).await.is_err() {
-                        return;
-                    }
+                    Event::Rejected(self.pipeline.rejected(&rejection))
                 }
                 () = resources.closed() => return,
+            };
+            if events.send(event).await.is_err() {
+                return;
             }
         }
+    }
+
+    fn publish(&self, update: Update, resources: &watch::Sender<Option<Arc<Published>>>) -> Event {
+        self.ledger.resolve(self.pipeline.resolved(&update));
+        resources.send_replace(Some(update.resources));
+        Event::Changed(update.report)
+    }
+
+    fn put_off_findings(&mut self) {
+        let now = Instant::now();
+        let last = self
+            .findings_due
+            .map_or(now + FINDINGS_BUSY, |(_, last)| last);
+        self.findings_due = Some((last.min(now + FINDINGS_QUIET), last));
     }
 
     /// Takes over what is heard until there is something to publish, and what comes with it; none: there will be nothing
@@ -210,10 +242,8 @@ impl KubernetesController {
             }
             Change::Unknown(kind) => self.heard(kind),
             Change::Surroundings(seen) => {
-                let settings = &mut self.pipeline.settings;
-                let before = std::mem::replace(&mut settings.beside_aeraki, seen.aeraki.is_some());
-                let is_first = self.surroundings.send_replace(Some(seen)).is_none();
-                is_first || before != settings.beside_aeraki
+                let is_new = self.pipeline.stand_beside_aeraki(seen.aeraki.is_some());
+                self.surroundings.send_replace(Some(seen)).is_none() || is_new
             }
             Change::Secret(id, reading) => {
                 let is_new = match self.secrets.take(&id, reading) {
@@ -234,5 +264,13 @@ impl KubernetesController {
             info!("all kinds are known");
         }
         is_last
+    }
+}
+
+/// Never, where there is no time.
+async fn at(due: Option<(Instant, Instant)>) {
+    match due {
+        Some((due, _)) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

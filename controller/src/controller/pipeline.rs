@@ -12,9 +12,11 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::{Published, Rejection};
+use crate::ads::{Published, Rejection, Resources};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
+#[cfg(feature = "kubernetes")]
+use crate::index::OfKind;
 use crate::index::{Index, Objects};
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{self, Cluster, Model, Server};
@@ -23,7 +25,7 @@ use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
 #[cfg(feature = "kubernetes")]
 use crate::status::{self, Resolved};
-use crate::translate::{scopes, secrets_of_cluster, secrets_of_server, translate};
+use crate::translate::{Earlier, scopes, secrets_of_cluster, secrets_of_server, translate};
 
 pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
@@ -33,22 +35,40 @@ pub(crate) struct Pipeline {
     objects: Arc<Objects>,
     /// Of another revision.
     foreign: BTreeSet<ObjectRef>,
+    published: Arc<Published>,
     /// What follows from findings for other objects.
     consequences: Vec<Diagnostic>,
+    /// Whether those are in force that are the newest, of all that the short way follows.
+    #[cfg(feature = "kubernetes")]
+    may_follow: bool,
 }
+
+#[cfg(feature = "kubernetes")]
+mod endpoints;
 
 impl Pipeline {
     pub(crate) fn new(settings: Settings) -> Self {
         let objects = Objects::new();
-        let (model, _) = model::build(&objects, &settings);
+        let (model, _) = model::build(&objects, &settings, None);
         Self {
             settings,
             index: Index::default(),
             model: Arc::new(model),
             objects: Arc::new(objects),
             foreign: BTreeSet::new(),
+            published: Arc::default(),
             consequences: vec![],
+            #[cfg(feature = "kubernetes")]
+            may_follow: false,
         }
+    }
+
+    /// Says whether that is something else than before, for the objects that the index has.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn stand_beside_aeraki(&mut self, is_there: bool) -> bool {
+        let before = std::mem::replace(&mut self.settings.beside_aeraki, is_there);
+        self.may_follow &= before == is_there;
+        before != is_there
     }
 
     /// Puts in force what is valid of what the index holds.
@@ -59,20 +79,41 @@ impl Pipeline {
             findings,
             foreign,
             consequences,
-        } = resolve(&self.index, &self.settings);
+        } = resolve(&self.index, &self.settings, &self.model);
         self.index.accept(&objects);
+        #[cfg(feature = "kubernetes")]
+        {
+            self.may_follow = self.index.newest().is_some_and(|(newest, _)| {
+                let mut kinds = model::ENDPOINT_KINDS.iter();
+                kinds.all(|kind| OfKind::is_same(newest.kind(*kind), objects.kind(*kind)))
+            });
+        }
         let report = Report {
             diagnostics: findings,
             objects: objects.len(),
         };
-        let all = translate(&model, self.settings.place());
-        let resources = Arc::new(Published {
-            scopes: scopes(&model, &all),
-            all: Arc::new(all),
+        let earlier = Earlier {
+            model: &self.model,
+            resources: &self.published.all,
+        };
+        let all = translate(&model, self.settings.place(), &earlier);
+        let all = all.sharing(&self.published.all);
+        let was = &self.published.scopes;
+        let shared = |(gateway, scope): (_, Resources)| {
+            let scope = match was.get(&gateway) {
+                Some(earlier) => scope.sharing(earlier),
+                None => Arc::new(scope),
+            };
+            (gateway, scope)
+        };
+        self.published = Arc::new(Published {
+            scopes: scopes(&model, &all).map(shared).collect(),
+            all,
             places: Places::new(&objects),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
         (self.foreign, self.consequences) = (foreign, consequences);
+        let resources = self.published.clone();
         Update { resources, report }
     }
 

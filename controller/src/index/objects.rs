@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Document, Index, IndexedFile, Objects};
-use crate::diagnostic::SourceFile;
+use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::manifest::{Decoded, Kind, Object, ObjectRef, decode_file};
 use crate::source::Contents;
 
@@ -22,6 +22,9 @@ impl Index {
             name: name.clone(),
             text: String::new(),
         };
+        if let Some(known) = &mut self.one_by_one {
+            known.take(&name, &document);
+        }
         let file = IndexedFile {
             source: Arc::new(source),
             documents: vec![document],
@@ -47,12 +50,16 @@ impl Index {
 
     /// The newest version of each object that can be read, and those in force.
     pub(crate) fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
-        self.newest().chain(self.good())
+        self.readable().chain(self.good())
     }
 
     /// Says whether it was there.
     pub(crate) fn remove(&mut self, id: &ObjectRef) -> bool {
-        self.files.remove(&id.to_string()).is_some()
+        let name = id.to_string();
+        if let Some(known) = &mut self.one_by_one {
+            known.lose(&name, id);
+        }
+        self.files.remove(&name).is_some()
     }
 
     /// Objects of these kinds whose newest version is not among those in force.
@@ -71,19 +78,96 @@ impl Index {
     /// Takes over all objects of a kind. Says whether anything is another than before.
     pub(crate) fn replace(&mut self, kind: Kind, objects: Vec<Decoded>) -> bool {
         let names: BTreeSet<_> = objects.iter().map(|it| it.place.file.clone()).collect();
-        let count = self.files.len();
-        self.files.retain(|name, file| {
-            let is_of_kind = |document: &Document| {
-                let id = document.id.as_ref();
-                id.is_some_and(|id| id.kind == kind)
-            };
-            names.contains(name) || !file.documents.iter().any(is_of_kind)
+        let known = self.files.iter().flat_map(|(name, file)| {
+            let ids = file.documents.iter().filter_map(|it| it.id.as_ref());
+            ids.map(move |id| (name, id))
         });
-        let mut changed = count != self.files.len();
+        let gone = known.filter(|(name, id)| id.kind == kind && !names.contains(*name));
+        let gone: Vec<_> = gone.map(|(_, id)| id.clone()).collect();
+        let mut changed = !gone.is_empty();
+        for id in gone {
+            self.remove(&id);
+        }
         for object in objects {
             changed |= self.put(object);
         }
         changed
+    }
+}
+
+/// What follows from documents that come one by one, kept up to date.
+#[derive(Debug, Default)]
+pub(super) struct OneByOne {
+    /// The newest versions of those that can be objects.
+    newest: Objects,
+    /// Files of which something is wrong.
+    flawed: BTreeSet<String>,
+    pub(super) changes: Changes,
+}
+
+/// What changed since objects were last accepted.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) objects: BTreeSet<ObjectRef>,
+    /// Whether something is, or was, wrong with one of them.
+    pub(crate) are_flawed: bool,
+}
+
+impl Index {
+    /// One that no file is put into, only objects.
+    pub(crate) fn one_by_one() -> Self {
+        Self {
+            one_by_one: Some(OneByOne::default()),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn objects_of(&self, known: &OneByOne) -> (Objects, Vec<Diagnostic>) {
+        let mut objects = known.newest.clone();
+        let mut findings = vec![];
+        for document in self.flawed(known) {
+            findings.extend(document.findings.iter().cloned());
+            let refused = document.id.as_ref().filter(|_| document.object.is_none());
+            if let Some(good) = refused.and_then(|id| self.good.get(id)) {
+                objects.insert(good.id.clone(), good.clone());
+            }
+        }
+        (objects, findings)
+    }
+
+    pub(super) fn flawed<'a>(&'a self, known: &'a OneByOne) -> impl Iterator<Item = &'a Document> {
+        let files = known.flawed.iter().filter_map(|name| self.files.get(name));
+        files.flat_map(|file| &file.documents)
+    }
+
+    /// The newest versions, and which of them are others than those that were last accepted; none where files were read.
+    pub(crate) fn newest(&self) -> Option<(&Objects, &Changes)> {
+        let known = self.one_by_one.as_ref()?;
+        Some((&known.newest, &known.changes))
+    }
+}
+
+impl OneByOne {
+    fn take(&mut self, name: &str, document: &Document) {
+        match (&document.id, &document.object) {
+            (Some(id), Some(object)) => self.newest.insert(id.clone(), object.clone()),
+            (Some(id), None) => drop(self.newest.remove(id)),
+            (None, _) => {}
+        }
+        let is_flawed = document.object.is_none() || !document.findings.is_empty();
+        let was_flawed = self.flawed.remove(name);
+        if is_flawed {
+            self.flawed.insert(name.to_owned());
+        }
+        self.changes.objects.extend(document.id.clone());
+        self.changes.are_flawed |= is_flawed || was_flawed;
+    }
+
+    fn lose(&mut self, name: &str, id: &ObjectRef) {
+        self.newest.remove(id);
+        let was_flawed = self.flawed.remove(name);
+        self.changes.objects.insert(id.clone());
+        self.changes.are_flawed |= was_flawed;
     }
 }
 

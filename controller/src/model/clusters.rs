@@ -1,6 +1,7 @@
 //! The clusters that the rules lead to: endpoints, and the policy towards them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use meltemi_policy::{ClusterName, DEFAULT_CONNECT_TIMEOUT, Locality, subset};
 
@@ -9,7 +10,7 @@ use super::hashing;
 use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
-use super::{Cluster, ClusterTls, Context, Dns, Findings, Rule, Server, Service, tls};
+use super::{Cluster, ClusterTls, Context, Dns, Endpoint, Findings, Rule, Server, Service, tls};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
@@ -18,8 +19,8 @@ pub(super) fn of(
     servers: &[Server],
     context: &Context<'_>,
     findings: &mut Findings,
-) -> BTreeMap<ClusterName, Cluster> {
-    let mut clusters = BTreeMap::new();
+) -> BTreeMap<ClusterName, Arc<Cluster>> {
+    let mut clusters: BTreeMap<ClusterName, Cluster> = BTreeMap::new();
     for server in servers {
         for (rule, name) in server.rules.iter().flat_map(named) {
             if !clusters.contains_key(name) {
@@ -35,7 +36,10 @@ pub(super) fn of(
             }
         }
     }
+    let clusters = clusters.into_iter();
     clusters
+        .map(|(name, cluster)| (name, Arc::new(cluster)))
+        .collect()
 }
 
 /// The clusters that a rule leads to, copies to or asks.
@@ -63,13 +67,6 @@ fn cluster(
         Some(rule) => encryption(rule, &policy, service, (context, findings))?,
         None => None,
     };
-    let selected = |labels| subset.is_none_or(|s| subset::selects(&s.labels, labels));
-    let endpoints = port
-        .endpoints
-        .iter()
-        .filter(|e| selected(&e.labels))
-        .cloned()
-        .collect();
     let health_check = policy.health_check.as_deref();
     let health_check = health_check.map(|check| HealthCheck::of(check, port, context));
     if let (Some(rule), Some(check)) = (rule, &health_check) {
@@ -97,13 +94,26 @@ fn cluster(
         health_check,
         retry_budget: policy.retry_budget,
         dns: Dns::of(service, &context.mesh),
-        endpoints,
+        service: service.source.id.clone(),
+        subset: subset.map_or_else(BTreeMap::new, |subset| subset.labels.clone()),
+        endpoints: vec![],
     };
+    cluster.select(&port.endpoints);
     if let Some(destination) = context.redis.of(service, port) {
         let has_balancer = balancer.is_some_and(|lb| lb.simple.is_some() || lb.hash.is_some());
         destination.apply(&mut cluster, port.number, has_balancer, context.services);
     }
     Some(cluster)
+}
+
+impl Cluster {
+    /// Takes those endpoints of its service's port that are of its subset.
+    pub(super) fn select(&mut self, endpoints: &[Arc<Endpoint>]) {
+        let selected = endpoints
+            .iter()
+            .filter(|it| subset::selects(&self.subset, &it.labels));
+        self.endpoints = selected.cloned().collect();
+    }
 }
 
 /// None where TLS is asked for and cannot be given; `Some(None)` where plaintext is.

@@ -68,7 +68,7 @@ impl DestinationRules {
     /// A name without a dot is a host as it stands where there is a service of that name.
     fn host(object: &Object, rule: &DestinationRule, services: &Services) -> String {
         let host = &rule.host.value;
-        match services.iter().any(|s| s.host == *host) {
+        match services.has_host(host) {
             true => host.clone(),
             false => host::expand(host, &object.id.namespace),
         }
@@ -113,19 +113,25 @@ impl DestinationRules {
             .into_iter()
             .find_map(|namespace| {
                 let rules: Vec<_> = self
-                    .iter()
-                    .filter(|(ns, _, rule)| {
-                        *ns == namespace && exports(&rule.export_to, ns, &service.namespace)
-                    })
+                    .of_namespace(namespace)
+                    .filter(|(_, rule)| exports(&rule.export_to, namespace, &service.namespace))
                     .collect();
-                let hosts = rules.iter().map(|(_, host, _)| *host);
+                let hosts = rules.iter().map(|(host, _)| *host);
                 let best = host::most_specific(&service.host, hosts)?;
-                rules.get(best).map(|(.., rule)| *rule)
+                rules.get(best).map(|(_, rule)| *rule)
             })
     }
 }
 
 impl DestinationRules {
+    /// Those of a namespace, with their host.
+    fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = (&str, &MergedRule)> {
+        let first = (Arc::from(namespace), String::new());
+        let of_namespace = self.by_host.range(first.clone()..);
+        let of_namespace = of_namespace.take_while(move |((ns, _), _)| *ns == first.0);
+        of_namespace.flat_map(|((_, host), rules)| rules.iter().map(|rule| (host.as_str(), rule)))
+    }
+
     /// All of them with their namespace and host.
     fn iter(&self) -> impl Iterator<Item = (&str, &str, &MergedRule)> {
         self.by_host.iter().flat_map(|((namespace, host), rules)| {

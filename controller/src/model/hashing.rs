@@ -1,6 +1,7 @@
 //! Whether what is hashed of requests is there, and anybody looks at it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meltemi_policy::ClusterName;
 
@@ -29,7 +30,7 @@ pub(super) fn check(
 /// Says of each route with a `hashPolicy` that none of its destinations hashes.
 pub(super) fn check_routes(
     servers: &[Server],
-    clusters: &BTreeMap<ClusterName, Cluster>,
+    clusters: &BTreeMap<ClusterName, Arc<Cluster>>,
     findings: &mut Findings,
 ) {
     let mut said = vec![];

@@ -36,7 +36,7 @@ pub(crate) struct ClientTimes {
 
 impl ClientTimes {
     /// The shortest that a destination of the rules asks for: a connection leads to all of them.
-    pub(super) fn of(rules: &[Rule], clusters: &BTreeMap<ClusterName, Cluster>) -> Self {
+    pub(super) fn of(rules: &[Rule], clusters: &BTreeMap<ClusterName, Arc<Cluster>>) -> Self {
         let destinations = rules.iter().flat_map(|rule| &rule.destinations);
         let pools = destinations.filter_map(|to| Some(clusters.get(&to.cluster)?.pool.tcp));
         let pools: Vec<_> = pools.collect();

@@ -18,11 +18,11 @@ use crate::manifest::{
 };
 use crate::schema::Settings;
 
-/// All services, by host and namespace.
-#[derive(Debug, Default)]
-pub(crate) struct Services(BTreeMap<(String, Arc<str>), Service>);
+/// All services, by host, and those of one host by namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Services(BTreeMap<String, BTreeMap<Arc<str>, Arc<Service>>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Service {
     pub(crate) host: String,
     pub(crate) namespace: Arc<str>,
@@ -39,12 +39,12 @@ pub(crate) struct Service {
     pub(crate) at: Position,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub(crate) number: u16,
     pub(crate) name: String,
     pub(crate) protocol: Option<PortProtocol>,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
 }
 
 mod aliases;
@@ -53,6 +53,8 @@ mod kubernetes;
 mod pods;
 
 pub(crate) use kubernetes::placed;
+#[cfg(feature = "kubernetes")]
+pub(super) use kubernetes::{Slices, refresh};
 
 impl Services {
     pub(super) fn new(
@@ -80,7 +82,7 @@ impl Services {
                     continue;
                 }
                 let endpoints = |port: &ServicePort| match names_itself(entry) {
-                    true => vec![itself(port, host)],
+                    true => vec![Arc::new(itself(port, host))],
                     false => endpoints(port, &workloads, (entry, &pods), objects),
                 };
                 let service = service((object, entry), host, (objects, protocols), endpoints);
@@ -102,17 +104,20 @@ impl Services {
 
     /// A Service of Kubernetes stands above a ServiceEntry of its host, wherever that is.
     fn of_kubernetes(&self, host: &str) -> Option<&Service> {
-        let mut of_host = self.0.values().filter(|service| service.host == host);
+        let mut of_host = self.0.get(host)?.values().map(|service| &**service);
         of_host.find(|service| matches!(service.source.spec, Spec::Service(_)))
     }
 
     fn add(&mut self, service: Service, findings: &mut Findings) {
-        let key = (service.host.clone(), service.namespace.clone());
-        let Some(first) = self.0.get(&key) else {
-            self.0.insert(key, service);
+        let of_host = self.0.entry(service.host.clone()).or_default();
+        let Some(first) = of_host.get(&service.namespace) else {
+            of_host.insert(service.namespace.clone(), Arc::new(service));
             return;
         };
-        let message = format!("{} is defined twice in namespace {}", service.host, key.1);
+        let Service {
+            host, namespace, ..
+        } = &service;
+        let message = format!("{host} is defined twice in namespace {namespace}");
         let place = crate::diagnostic::Place::of(&first.source.file, first.at);
         let diagnostic = Diagnostic::error(Code::DuplicateHost, message)
             .related("the first is here, and is the one that counts", place)
@@ -122,7 +127,17 @@ impl Services {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Service> {
-        self.0.values()
+        let services = self.0.values().flat_map(BTreeMap::values);
+        services.map(|service| &**service)
+    }
+
+    pub(super) fn has_host(&self, host: &str) -> bool {
+        self.0.contains_key(host)
+    }
+
+    pub(super) fn get_mut(&mut self, host: &str, namespace: &str) -> Option<&mut Service> {
+        let service = self.0.get_mut(host)?.get_mut(namespace)?;
+        Some(Arc::make_mut(service))
     }
 
     /// The service that a host means in a rule of this namespace: as it stands, else expanded as a
@@ -134,14 +149,15 @@ impl Services {
     }
 
     fn of_host(&self, host: &str, namespace: &str) -> Option<&Service> {
-        let mut with_host = self.0.values().filter(|s| s.host == host).peekable();
-        let first = with_host.peek().copied();
-        with_host.find(|s| *s.namespace == *namespace).or(first)
+        let of_host = self.0.get(host)?;
+        let service = of_host.get(namespace);
+        let service = service.or_else(|| of_host.values().next())?;
+        Some(service)
     }
 
     /// "did you mean", for a host that is not there.
     pub(super) fn nearest(&self, host: &str) -> String {
-        nearest(host, self.0.keys().map(|(host, _)| host.as_str()))
+        nearest(host, self.0.keys().map(String::as_str))
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default()
     }
@@ -167,7 +183,7 @@ fn service(
     (object, entry): (&Arc<Object>, &ServiceEntry),
     host: &Located<String>,
     (objects, protocols): (&Objects, &Protocols),
-    endpoints: impl Fn(&ServicePort) -> Vec<Endpoint>,
+    endpoints: impl Fn(&ServicePort) -> Vec<Arc<Endpoint>>,
 ) -> Service {
     let port = |port: &ServicePort| Port {
         number: port.number,
@@ -282,7 +298,7 @@ fn endpoints(
     workloads: &[Workload<'_>],
     (entry, pods): (&ServiceEntry, &Pods<'_>),
     objects: &Objects,
-) -> Vec<Endpoint> {
+) -> Vec<Arc<Endpoint>> {
     let resolution = entry.resolution;
     if resolution == Resolution::None || resolution == Resolution::DynamicDns {
         return vec![];
@@ -293,14 +309,14 @@ fn endpoints(
         let named = entry.ports.get(&port.name.value).map(|p| p.value);
         let number = named.or(port.target_port).unwrap_or(port.number);
         let address = address(&entry.address.value, number, resolution)?;
-        Some(Endpoint {
+        Some(Arc::new(Endpoint {
             address,
             locality: entry.locality.clone(),
             labels: entry.labels.clone(),
             hostname: workload.hostname(resolution),
             weight: entry.weight.filter(|&w| w > 0).unwrap_or(1),
             is_ready: true,
-        })
+        }))
     });
     let mut endpoints: Vec<_> = endpoints
         .chain(pods.endpoints(port, objects))

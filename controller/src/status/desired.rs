@@ -51,7 +51,7 @@ pub(crate) struct Spoken<'a>(HashMap<&'a ObjectRef, &'a str>);
 impl<'a> Spoken<'a> {
     pub(crate) fn of(resolved: &'a Resolved) -> Self {
         let mut spoken = HashMap::new();
-        for server in &resolved.model.servers {
+        for server in resolved.model.servers.iter() {
             for id in &server.attached {
                 spoken
                     .entry(id)

@@ -82,7 +82,7 @@ impl Expected {
 
     /// Of MetaRouters and RedisServices: the servers that they act on, and where their rules lead.
     fn attached(&mut self, resolved: &Resolved) {
-        for server in &resolved.model.servers {
+        for server in resolved.model.servers.iter() {
             for id in &server.attached {
                 let place = (id.clone(), ParentRef::of(&server.source.id));
                 // Not there yet, or not any more, as far as the API server has told.

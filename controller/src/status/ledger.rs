@@ -169,7 +169,7 @@ mod tests {
 
     fn resolved() -> Resolved {
         let objects = Objects::new();
-        let (model, _) = crate::model::build(&objects, &Settings::new(vec![]));
+        let (model, _) = crate::model::build(&objects, &Settings::new(vec![]), None);
         Resolved {
             model: Arc::new(model),
             objects: Arc::new(objects),

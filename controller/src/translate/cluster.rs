@@ -181,7 +181,7 @@ fn address(address: &EndpointAddress) -> core::Address {
 }
 
 /// With the real localities, and no priorities: a proxy computes its tiers from its own place.
-pub(super) fn endpoints(cluster: &Cluster, name: &str) -> eds::ClusterLoadAssignment {
+pub(crate) fn endpoints(cluster: &Cluster, name: &str) -> eds::ClusterLoadAssignment {
     let mut localities: BTreeMap<&Locality, Vec<&Endpoint>> = BTreeMap::new();
     for endpoint in &cluster.endpoints {
         localities

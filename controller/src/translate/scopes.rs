@@ -1,7 +1,6 @@
 //! What concerns each Gateway: its servers, what their rules lead to, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use meltemi_proto::SELF_RESOURCE;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
@@ -17,9 +16,12 @@ use crate::ads::{NamespacedName, Resources};
 use crate::model::{Model, Server};
 
 /// Of all resources of the model those of each Gateway, which share their encodings.
-pub(crate) fn scopes(model: &Model, all: &Resources) -> BTreeMap<NamespacedName, Arc<Resources>> {
+pub(crate) fn scopes(
+    model: &Model,
+    all: &Resources,
+) -> impl Iterator<Item = (NamespacedName, Resources)> {
     let mut servers: BTreeMap<NamespacedName, Vec<&Server>> = BTreeMap::new();
-    for server in &model.servers {
+    for server in model.servers.iter() {
         let gateway = NamespacedName {
             namespace: server.name.namespace.clone(),
             name: server.name.gateway.clone(),
@@ -27,9 +29,7 @@ pub(crate) fn scopes(model: &Model, all: &Resources) -> BTreeMap<NamespacedName,
         servers.entry(gateway).or_default().push(server);
     }
     let scopes = servers.into_iter();
-    scopes
-        .map(|(gateway, servers)| (gateway, Arc::new(scope(&servers, model, all))))
-        .collect()
+    scopes.map(|(gateway, servers)| (gateway, scope(&servers, model, all)))
 }
 
 fn scope(servers: &[&Server], model: &Model, all: &Resources) -> Resources {

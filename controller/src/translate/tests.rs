@@ -30,7 +30,7 @@ fn every_resource_of_the_valid_manifests() {
     dump::<own::Service>(&resources, &mut out);
     dump::<route::RouteConfiguration>(&resources, &mut out);
     dump::<meltemi_proto::envoy::config::cluster::v3::Cluster>(&resources, &mut out);
-    dump::<meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment>(&resources, &mut out);
+    dump::<ClusterLoadAssignment>(&resources, &mut out);
     insta::assert_snapshot!("resources", out);
 }
 

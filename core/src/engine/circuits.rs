@@ -1,7 +1,7 @@
 //! Requests that a bound of their cluster or their route concerns. Where there is none, one look at the
 //! cluster says so.
 
-use meltemi_codec::{Pin, Status};
+use meltemi_codec::{Answers, Pin, Status};
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey,
@@ -39,6 +39,14 @@ impl Exchange {
             limit.give_back(1);
         }
         taken
+    }
+
+    /// Its attempt is under way no more.
+    #[inline(always)]
+    pub(super) fn attempt_over(&mut self) {
+        if !std::mem::take(&mut self.encoded) {
+            self.attempts_over(1);
+        }
     }
 
     /// So many of its attempts are under way no more.
@@ -143,13 +151,34 @@ impl Engine {
         whole: bool,
     ) {
         let exchange = self.exchanges.get(key);
-        if exchange.is_some_and(|it| it.limits().is_some())
-            && let Err(limit) = self.takes_attempt(key, server_key)
-        {
+        let is_bounded = exchange.is_some_and(Exchange::is_bounded);
+        if is_bounded && let Err(limit) = self.takes_attempt(key, server_key) {
             self.server_settled(server_key);
             return self.refuse(key, limit);
         }
         self.send(key, server_key, bytes, whole);
+        if is_bounded && whole {
+            self.one_way_encoded(key, server_key);
+        }
+    }
+
+    /// What is owed no answer is under way until a connection has its bytes, as it is in Envoy until it is
+    /// encoded: those of a burst, of which nothing can be told when they are refused, do not add up.
+    fn one_way_encoded(&mut self, key: ExchangeKey, server: ServerKey) {
+        if !self.servers.get(server).is_some_and(Server::is_ready) {
+            return;
+        }
+        let exchange = self.exchanges.get_mut(key);
+        let exchange = exchange.filter(|it| it.answers == Answers::None && !it.encoded);
+        // What could not be sent has been given back already, or is on its way elsewhere.
+        if let Some(exchange) =
+            exchange.filter(|it| it.attempt.is_some_and(|sent| sent.server == server))
+        {
+            exchange.attempts_over(1);
+            exchange.encoded = true;
+            exchange.requests_over(1);
+            exchange.counted = false;
+        }
     }
 
     pub(super) fn takes_attempt(

@@ -202,7 +202,7 @@ impl Engine {
         let Some(sent) = exchange.attempt.take() else {
             return;
         };
-        exchange.attempts_over(1);
+        exchange.attempt_over();
         if let Some(host) = self.tables.hosts.get_mut(sent.host) {
             host.active = host.active.saturating_sub(1);
             host.metrics.attempts_finished(1);

@@ -89,6 +89,8 @@ pub(super) struct Exchange {
     pub(super) ordinary: bool,
     /// It counts towards the bound of its route.
     pub(super) counted: bool,
+    /// Its attempt counts no more towards the bound of its cluster.
+    pub(super) encoded: bool,
     /// It stands for several requests.
     pub(super) run: Option<Box<Run>>,
 }
@@ -183,6 +185,7 @@ impl Exchange {
             log: None,
             observed: None,
             counted: false,
+            encoded: false,
             run: None,
         }
     }

@@ -256,7 +256,7 @@ impl Engine {
             return;
         }
         if let Some(sent) = exchange.attempt.take() {
-            exchange.attempts_over(1);
+            exchange.attempt_over();
             if let Some(host) = self.tables.hosts.get_mut(sent.host) {
                 host.active = host.active.saturating_sub(1);
                 host.metrics.attempts_finished(1);

@@ -151,7 +151,7 @@ impl Engine {
         let waits = sent.is_some_and(|sent| sent.is(server, attempt_key));
         if waits {
             exchange.attempt = None;
-            exchange.attempts_over(1);
+            exchange.attempt_over();
             if let Some(host) = self.tables.hosts.get_mut(host) {
                 host.active = host.active.saturating_sub(1);
                 host.metrics.attempts_finished(1);

@@ -533,6 +533,7 @@ fn a_secret_is_on_no_page() {
     let printed = format!("{first:?}");
     assert!(printed.contains("readable") && !printed.contains("hunter2"));
     let proxy = Running::start(first);
+    proxy.ready();
     let dump = proxy.json("/config_dump");
     let service = &dump["services"]["default/echo"]["settings"];
     let cluster = &dump["clusters"][CLUSTER]["settings"];

@@ -31,14 +31,15 @@ impl Watch {
             limits.connections.is_none_or(|it| open <= most(it)),
             "{open} connections, {limits:?}"
         );
-        let active: u32 = status.hosts.iter().map(|host| host.active).sum();
-        assert!(
-            limits.requests.is_none_or(|most| active <= most),
-            "{active} requests, {limits:?}"
-        );
         let requests = usage.requests.in_use();
+        assert!(
+            limits.requests.is_none_or(|most| requests <= most),
+            "{requests} requests, {limits:?}"
+        );
+        // A one-way request counts until a connection has it; its endpoint is asked until it has left.
+        let active: u32 = status.hosts.iter().map(|host| host.active).sum();
         let bounded = limits.requests.map_or(0, |_| active);
-        assert_eq!(requests, bounded, "requests under way");
+        assert!(requests <= bounded, "{requests} of {bounded} requests");
         for (what, used, most) in [
             ("pending", &usage.pending, limits.pending),
             ("retries", &usage.retries, limits.retries),

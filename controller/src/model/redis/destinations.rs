@@ -102,6 +102,22 @@ impl Destinations {
         self.by_host.insert(key, destination);
     }
 
+    /// The services whose endpoints are seeds.
+    #[cfg(feature = "kubernetes")]
+    pub(in super::super) fn seeds<'a>(
+        &'a self,
+        services: &'a Services,
+    ) -> impl Iterator<Item = &'a Service> {
+        let of_clusters = self.by_host.values();
+        let of_clusters = of_clusters.filter(|it| it.spec.mode == Mode::Cluster);
+        of_clusters.flat_map(|destination| {
+            let seeds = destination.spec.discovery_endpoints.iter();
+            seeds.filter_map(|seed| {
+                services.find(&seed.host.value, &destination.source.id.namespace)
+            })
+        })
+    }
+
     /// That of a service's port: of its namespace, else of the root namespace.
     pub(in super::super) fn of(&self, service: &Service, port: &Port) -> Option<&Destination> {
         let namespaces = [&*service.namespace, self.root.as_str()].into_iter();

@@ -1,6 +1,6 @@
 //! Services that are another name of one: Kubernetes' `ExternalName`, where the name is a host that is known.
 
-use super::{Port, Services};
+use super::{Port, Service, Services};
 use crate::manifest::Spec;
 
 impl Services {
@@ -8,24 +8,17 @@ impl Services {
     /// nobody defines is resolved.
     pub(super) fn follow_aliases(&mut self) {
         let followed: Vec<_> = self
-            .0
-            .iter()
-            .filter_map(|(key, alias)| {
-                let Spec::Service(spec) = &alias.source.spec else {
-                    return None;
-                };
-                let name = spec.external_name.as_deref()?.trim_end_matches('.');
-                let known = self.of_host(name, &alias.namespace)?;
-                let is_alias =
-                    matches!(&known.source.spec, Spec::Service(it) if it.external_name.is_some());
+            .aliases()
+            .map(|(alias, known)| {
                 let endpoints = |port: &Port| Some(known.port(port.number)?.endpoints.clone());
                 let endpoints: Vec<_> = alias.ports.iter().map(endpoints).collect();
                 let names = known.subject_alt_names.clone();
-                (!is_alias).then(|| (key.clone(), known.resolution, endpoints, names))
+                let key = (alias.host.clone(), alias.namespace.clone());
+                (key, known.resolution, endpoints, names)
             })
             .collect();
-        for (key, resolution, endpoints, names) in followed {
-            let Some(alias) = self.0.get_mut(&key) else {
+        for ((host, namespace), resolution, endpoints, names) in followed {
+            let Some(alias) = self.get_mut(&host, &namespace) else {
                 continue;
             };
             alias.resolution = resolution;
@@ -34,5 +27,21 @@ impl Services {
                 port.endpoints = endpoints.unwrap_or_default();
             }
         }
+    }
+
+    /// Those that are another name, each with the service that it names.
+    pub(in crate::model) fn aliases(&self) -> impl Iterator<Item = (&Service, &Service)> {
+        self.iter().filter_map(|alias| {
+            let name = external_name(alias)?.trim_end_matches('.');
+            let known = self.of_host(name, &alias.namespace)?;
+            external_name(known).is_none().then_some((alias, known))
+        })
+    }
+}
+
+fn external_name(service: &Service) -> Option<&str> {
+    match &service.source.spec {
+        Spec::Service(spec) => spec.external_name.as_deref(),
+        _ => None,
     }
 }

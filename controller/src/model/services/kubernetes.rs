@@ -25,18 +25,31 @@ const POD_LOCALITY: &[&str] = &["topology.istio.io/locality", "istio-locality"];
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
 
 /// The slices of each Service, by namespace and name.
-type Slices<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>;
+pub(in crate::model) struct Slices<'a>(BTreeMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>);
+
+impl<'a> Slices<'a> {
+    pub(in crate::model) fn new(slices: impl Iterator<Item = &'a Arc<Object>>) -> Self {
+        let mut by_service = BTreeMap::<_, Vec<_>>::new();
+        for object in slices {
+            if let Spec::EndpointSlice(slice) = &object.spec {
+                let key = (&*object.id.namespace, slice.service.as_str());
+                by_service.entry(key).or_default().push(slice);
+            }
+        }
+        Self(by_service)
+    }
+
+    fn of(&self, service: &ObjectRef) -> Vec<&'a EndpointSlice> {
+        let key = (&*service.namespace, &*service.name);
+        self.0.get(&key).cloned().unwrap_or_default()
+    }
+}
 
 pub(super) fn services(objects: &Objects, protocols: &Protocols) -> Vec<Service> {
-    let mut slices = Slices::new();
-    for (object, slice) in objects_of!(objects, EndpointSlice) {
-        let key = (&*object.id.namespace, slice.service.as_str());
-        slices.entry(key).or_default().push(slice);
-    }
+    let slices = Slices::new(objects.of_kind(Kind::EndpointSlice));
     let services = objects_of!(objects, Service).map(|(object, service)| {
-        let key = (&*object.id.namespace, &*object.id.name);
-        let slices = slices.get(&key).map_or(&[][..], Vec::as_slice);
-        of(object, service, slices, (objects, protocols))
+        let slices = slices.of(&object.id);
+        of(object, service, &slices, (objects, protocols))
     });
     services.collect()
 }
@@ -49,19 +62,14 @@ fn of(
 ) -> Service {
     let namespace = &*object.id.namespace;
     let distribution = TrafficDistribution::of(object, objects);
-    let wanted = Wanted {
-        prefers_ipv6: service.prefers_ipv6,
-        unready_too: distribution.is_some(),
-    };
+    let wanted = Wanted::of(service, distribution);
     let ports = service.ports.iter().map(|port| Port {
         number: port.number,
         name: port.name.clone(),
         protocol: port_protocol(protocols, &port.name),
         endpoints: match &service.external_name {
             Some(name) => external(name, port.number).into_iter().collect(),
-            None => endpoints(slices, &port.name, wanted)
-                .map(|found| described(found, namespace, objects))
-                .collect(),
+            None => endpoints(slices, &port.name, wanted, (namespace, objects)),
         },
     });
     Service {
@@ -80,16 +88,41 @@ fn of(
     }
 }
 
+/// Gives the ports of a Service the endpoints that it has now. Says whether any has others than before.
+#[cfg(feature = "kubernetes")]
+pub(in crate::model) fn refresh(
+    service: &mut Service,
+    slices: &Slices<'_>,
+    objects: &Objects,
+) -> bool {
+    let source = service.source.clone();
+    let spec = match &source.spec {
+        // One that is another name has no slices that count.
+        Spec::Service(spec) if spec.external_name.is_none() => spec,
+        _ => return false,
+    };
+    let (slices, namespace) = (slices.of(&source.id), &*source.id.namespace);
+    let wanted = Wanted::of(spec, service.distribution);
+    let mut has_changed = false;
+    for port in &mut service.ports {
+        let endpoints = endpoints(&slices, &port.name, wanted, (namespace, objects));
+        has_changed |= port.endpoints != endpoints;
+        port.endpoints = endpoints;
+    }
+    has_changed
+}
+
 /// What `ExternalName` leads to: the port is the Service's, whatever its `targetPort` (Istio's `ExternalNameEndpoints`).
-fn external(name: &str, number: u16) -> Option<Endpoint> {
-    is_resolvable(name).then(|| Endpoint {
+fn external(name: &str, number: u16) -> Option<Arc<Endpoint>> {
+    let endpoint = || Endpoint {
         address: EndpointAddress::Name(name.to_owned(), number),
         locality: Locality::default(),
         labels: BTreeMap::new(),
         hostname: name.to_owned(),
         weight: 1,
         is_ready: true,
-    })
+    };
+    is_resolvable(name).then(|| Arc::new(endpoint()))
 }
 
 /// Which endpoints of a Service count.
@@ -101,6 +134,15 @@ struct Wanted {
     unready_too: bool,
 }
 
+impl Wanted {
+    const fn of(service: &KubernetesService, distribution: Option<TrafficDistribution>) -> Self {
+        Self {
+            prefers_ipv6: service.prefers_ipv6,
+            unready_too: distribution.is_some(),
+        }
+    }
+}
+
 /// An endpoint of a port.
 pub(super) struct Found<'a> {
     pub(super) endpoint: &'a SliceEndpoint,
@@ -109,9 +151,20 @@ pub(super) struct Found<'a> {
     pub(super) is_ready: bool,
 }
 
+fn endpoints(
+    slices: &[&EndpointSlice],
+    port: &str,
+    wanted: Wanted,
+    (namespace, objects): (&str, &Objects),
+) -> Vec<Arc<Endpoint>> {
+    let found = found(slices, port, wanted);
+    let endpoints = found.map(|found| Arc::new(described(found, namespace, objects)));
+    endpoints.collect()
+}
+
 /// Those of a port. A pod that has an address of each family is one endpoint. Where none is ready, those are asked that are
 /// on their way out and still answer, as in kube-proxy.
-fn endpoints<'a>(
+fn found<'a>(
     slices: &[&'a EndpointSlice],
     port: &str,
     wanted: Wanted,

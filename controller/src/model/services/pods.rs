@@ -1,6 +1,7 @@
 //! Pods that the `workloadSelector` of a ServiceEntry picks, beside WorkloadEntries.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use meltemi_policy::subset;
 
@@ -35,7 +36,7 @@ impl<'a> Pods<'a> {
         &self,
         port: &ServicePort,
         objects: &Objects,
-    ) -> impl Iterator<Item = Endpoint> {
+    ) -> impl Iterator<Item = Arc<Endpoint>> {
         let number = port.target_port.unwrap_or(port.number);
         self.0.iter().map(move |(object, pod, address)| {
             let endpoint = SliceEndpoint {
@@ -53,7 +54,7 @@ impl<'a> Pods<'a> {
                 number,
                 is_ready: true,
             };
-            described(found, &object.id.namespace, objects)
+            Arc::new(described(found, &object.id.namespace, objects))
         })
     }
 }

@@ -23,11 +23,35 @@ pub(super) struct Watched {
 
 /// The largest parts of many objects.
 const UNREAD_METADATA: &[&str] = &["managedFields", "ownerReferences", "finalizers", "uid"];
+/// Most of what a Pod says, in fields that nothing else has that is read.
+const UNREAD_OF_PODS: &[(&str, &[&str])] = &[
+    (
+        "spec",
+        &[
+            "affinity",
+            "containers",
+            "ephemeralContainers",
+            "initContainers",
+            "tolerations",
+            "topologySpreadConstraints",
+            "volumes",
+        ],
+    ),
+    (
+        "status",
+        &[
+            "containerStatuses",
+            "ephemeralContainerStatuses",
+            "initContainerStatuses",
+        ],
+    ),
+];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 impl<'de> Deserialize<'de> for Watched {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
+        drop_unread(&mut fields);
         let mut meta = ObjectMeta::default();
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
             meta.uid = metadata
@@ -51,6 +75,15 @@ impl<'de> Deserialize<'de> for Watched {
             return Err(D::Error::missing_field("metadata.resourceVersion"));
         }
         Ok(Self { meta, fields })
+    }
+}
+
+/// Of a list each object is read by itself: what is dropped here never is there of more than one.
+fn drop_unread(fields: &mut Map<String, Value>) {
+    for (part, unread) in UNREAD_OF_PODS {
+        let part = fields.get_mut(*part).and_then(Value::as_object_mut);
+        let Some(part) = part else { continue };
+        unread.iter().for_each(|field| drop(part.remove(*field)));
     }
 }
 

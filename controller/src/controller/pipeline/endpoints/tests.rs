@@ -1,0 +1,109 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use self::world::{Health, Shape, Step, pipeline, step, take};
+use super::*;
+
+mod world;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// One takes the short way where there is one, the other never.
+    #[test]
+    fn the_short_way_gives_what_the_long_way_gives(steps in vec(step(), 1..40)) {
+        let (mut short, mut long) = (pipeline(), pipeline());
+        for step in &steps {
+            take(&mut short, step);
+            take(&mut long, step);
+            if matches!(step, Step::Publish) {
+                let published = short.follow().unwrap_or_else(|| short.apply().resources);
+                let expected = long.look_again().resources;
+                prop_assert_eq!(published, expected);
+            }
+        }
+        // What was put off is found in the end.
+        let (one, other) = (short.look_again(), long.look_again());
+        prop_assert_eq!(one.resources, other.resources);
+        prop_assert_eq!(one.report, other.report);
+    }
+}
+
+/// The resources that are others than before.
+fn changed(was: &Published, now: &Published) -> Vec<String> {
+    let type_url = ClusterLoadAssignment::type_url();
+    let changed = now.of_type(&type_url).filter(|(name, resource)| {
+        was.get(&type_url, name)
+            .is_none_or(|was| !std::ptr::eq(was, *resource))
+    });
+    changed.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn the_short_way_leaves_all_else_as_it_is() {
+    let mut pipeline = pipeline();
+    let was = pipeline.apply().resources;
+    // Nothing is different: nothing is published anew.
+    let same = pipeline.apply().resources;
+    assert!(Arc::ptr_eq(&was.all, &same.all));
+    // What status is made of stays as it was.
+    let kept = pipeline.model.clone();
+    take(&mut pipeline, &Step::Slice(1, 0, vec![(1, Health::Ready)]));
+    let now = pipeline.follow().expect("it is short");
+    let name = "outbound|20880||s1.default.svc.cluster.local";
+    assert_eq!(changed(&was, &now), [name]);
+    let count = |model: &Model| {
+        model.clusters[&name.parse().expect("a name")]
+            .endpoints
+            .len()
+    };
+    assert_eq!((count(&kept), count(&pipeline.model)), (0, 1));
+}
+
+#[test]
+fn whatever_is_out_of_the_ordinary_takes_the_long_way() {
+    let slice = |service| Step::Slice(service, 0, vec![(1, Health::Ready)]);
+    let rows: &[(&str, Option<Step>, Step, bool)] = &[
+        ("a slice", None, slice(0), true),
+        (
+            "a pod that nobody picks",
+            None,
+            Step::Pod(1, 1, 0, true),
+            true,
+        ),
+        (
+            "a pod that a ServiceEntry picks",
+            None,
+            Step::Pod(1, 2, 0, true),
+            false,
+        ),
+        ("a rule", None, Step::Router(0, 0, true), false),
+        ("a node", None, Step::Node(0, 1), false),
+        ("a slice that is wrong", None, Step::BadSlice(0), false),
+        ("a Service", None, Step::Service(0, Shape::Near), false),
+        (
+            "what has an alias",
+            Some(Step::Service(1, Shape::Alias(0))),
+            slice(0),
+            false,
+        ),
+        (
+            "beside an alias",
+            Some(Step::Service(1, Shape::Alias(0))),
+            slice(2),
+            true,
+        ),
+        ("seeds", Some(Step::Seeds(0)), slice(0), false),
+        ("beside seeds", Some(Step::Seeds(0)), slice(2), true),
+    ];
+    for (what, before, step, is_short) in rows {
+        let mut pipeline = pipeline();
+        if let Some(before) = before {
+            take(&mut pipeline, before);
+            assert!(pipeline.follow().is_none(), "{what}");
+            pipeline.apply();
+        }
+        take(&mut pipeline, step);
+        assert_eq!(pipeline.follow().is_some(), *is_short, "{what}");
+    }
+}

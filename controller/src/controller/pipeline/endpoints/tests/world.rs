@@ -1,0 +1,305 @@
+//! What may happen to the objects of a small cluster, by numbers instead of names.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::controller::Pipeline;
+use crate::diagnostic::SourceFile;
+use crate::fixture::{GATEWAY, redis_settings, settings};
+use crate::index::Index;
+use crate::manifest::{Decoded, Kind, ObjectRef, decode_file};
+use crate::schema::Settings;
+
+const SERVICES: usize = 3;
+const PODS: usize = 4;
+
+/// An object becomes another.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A slice of a Service has these pods.
+    Slice(usize, usize, Vec<(usize, Health)>),
+    NoSlice(usize, usize),
+    /// A pod has this version, lies on this node, and is ready.
+    Pod(usize, usize, usize, bool),
+    NoPod(usize),
+    Node(usize, usize),
+    Service(usize, Shape),
+    /// Whether the namespace asks for what is near.
+    Namespace(bool),
+    /// A MetaRouter leads to a subset of a Service, and to what the ServiceEntry picks.
+    Router(usize, usize, bool),
+    /// A ServiceEntry picks the pods of this version.
+    Entry(usize),
+    NoEntry,
+    /// A Gateway of the Gateway API is there.
+    Gateway(bool),
+    /// The seeds of a Redis Cluster are this Service's endpoints.
+    Seeds(usize),
+    NoSeeds,
+    /// Something is wrong with a slice.
+    BadSlice(usize),
+    Publish,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Health {
+    Ready,
+    Unready,
+    Leaving,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Absent,
+    Plain,
+    /// Asks for what is near, so that those that are not ready count.
+    Near,
+    /// Another name of this one.
+    Alias(usize),
+    /// Of a name that nobody defines.
+    External,
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let s = || 0..SERVICES;
+    let health = || {
+        prop_oneof![
+            3 => Just(Health::Ready),
+            1 => Just(Health::Unready),
+            1 => Just(Health::Leaving),
+        ]
+    };
+    let pods = vec((0..PODS, health()), 0..4);
+    let shape = prop_oneof![
+        1 => Just(Shape::Absent),
+        3 => Just(Shape::Plain),
+        1 => Just(Shape::Near),
+        1 => s().prop_map(Shape::Alias),
+        1 => Just(Shape::External),
+    ];
+    prop_oneof![
+        12 => (s(), 0..2usize, pods).prop_map(|(s, n, pods)| Step::Slice(s, n, pods)),
+        2 => (s(), 0..2usize).prop_map(|(s, n)| Step::NoSlice(s, n)),
+        8 => (0..PODS, 1..3usize, 0..2usize, any::<bool>())
+            .prop_map(|(p, version, node, ready)| Step::Pod(p, version, node, ready)),
+        2 => (0..PODS).prop_map(Step::NoPod),
+        1 => (0..2usize, 0..3usize).prop_map(|(n, z)| Step::Node(n, z)),
+        3 => (s(), shape).prop_map(|(s, shape)| Step::Service(s, shape)),
+        1 => any::<bool>().prop_map(Step::Namespace),
+        1 => (0..2usize, s(), any::<bool>()).prop_map(|(r, s, v2)| Step::Router(r, s, v2)),
+        1 => (1..3usize).prop_map(Step::Entry),
+        1 => Just(Step::NoEntry),
+        1 => any::<bool>().prop_map(Step::Gateway),
+        1 => s().prop_map(Step::Seeds),
+        1 => Just(Step::NoSeeds),
+        1 => s().prop_map(Step::BadSlice),
+        16 => Just(Step::Publish),
+    ]
+}
+
+fn decoded(text: &str) -> Vec<Decoded> {
+    let read = |name: String, text: &str| {
+        let text = text.to_owned();
+        decode_file(&Arc::new(SourceFile { name, text }))
+            .pop()
+            .expect("one document")
+    };
+    let documents = text.split("---\n");
+    let named = documents.map(|text| {
+        let id = read(String::new(), text).id.expect("it has a name");
+        read(id.to_string(), text)
+    });
+    named.collect()
+}
+
+const PORT: &str = "{name: tcp-metaprotocol-dubbo, port: 20880}";
+
+fn slice(service: usize, n: usize, ports: &str, pods: &[(usize, Health)]) -> String {
+    let mut text = format!(
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: s{service}-{n}, labels: {{kubernetes.io/service-name: s{service}}}}}\n\
+         addressType: IPv4\nports: [{ports}]\nendpoints:\n"
+    );
+    for (pod, health) in pods {
+        let conditions = match health {
+            Health::Ready => "ready: true",
+            Health::Unready => "ready: false",
+            Health::Leaving => "ready: false, serving: true, terminating: true",
+        };
+        let _ = writeln!(
+            text,
+            "- {{addresses: [10.0.0.{pod}], conditions: {{{conditions}}}, nodeName: node-0, \
+             targetRef: {{kind: Pod, name: p{pod}}}}}"
+        );
+    }
+    text
+}
+
+fn pod(n: usize, version: usize, node: usize, ready: bool) -> String {
+    let ready = if ready { "True" } else { "False" };
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}, labels: {{version: v{version}}}}}\n\
+         spec: {{nodeName: node-{node}}}\n\
+         status: {{podIP: 10.0.0.{n}, conditions: [{{type: Ready, status: '{ready}'}}]}}\n"
+    )
+}
+
+fn service(n: usize, shape: Shape) -> Option<String> {
+    let spec = match shape {
+        Shape::Absent => return None,
+        Shape::Plain => String::new(),
+        Shape::Near => "trafficDistribution: PreferSameZone, ".to_owned(),
+        Shape::Alias(of) => {
+            format!("type: ExternalName, externalName: s{of}.default.svc.cluster.local, ")
+        }
+        Shape::External => "type: ExternalName, externalName: example.com, ".to_owned(),
+    };
+    Some(format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: s{n}}}\nspec: {{{spec}ports: [{PORT}]}}\n"
+    ))
+}
+
+fn router(n: usize, service: usize, v2: bool) -> String {
+    let subset = if v2 { "v2" } else { "v1" };
+    format!(
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: r{n}}}\n\
+         spec:\n  hosts: [s{service}]\n  gateways: [edge, api]\n  routes:\n  \
+         - match: {{attributes: {{method: {{exact: m{n}}}}}}}\n    route:\n    \
+         - {{destination: {{host: s{service}}}, weight: 50}}\n    \
+         - {{destination: {{host: s{service}, subset: {subset}}}, weight: 30}}\n    \
+         - {{destination: {{host: picked.example}}, weight: 20}}\n"
+    )
+}
+
+fn rule(n: usize) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: s{n}}}\n\
+         spec:\n  host: s{n}\n  subsets:\n  - {{name: v1, labels: {{version: v1}}}}\n  \
+         - {{name: v2, labels: {{version: v2}}}}\n"
+    )
+}
+
+fn entry(version: usize) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: picked}}\nspec:\n  \
+         hosts: [picked.example]\n  ports: [{{number: 20880, name: tcp-metaprotocol-dubbo}}]\n  \
+         resolution: STATIC\n  workloadSelector: {{labels: {{version: v{version}}}}}\n"
+    )
+}
+
+const KUBERNETES_GATEWAY: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: api}
+spec:
+  gatewayClassName: meltemi
+  listeners: [{name: tcp-metaprotocol-dubbo, port: 20881, protocol: TCP}]
+";
+
+/// A Redis Cluster, and who asks it.
+const REDIS: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: redis}
+spec: {servers: [{port: {number: 6379, name: tcp-redis}, hosts: ['*']}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: store}
+spec:
+  hosts: [store.example]
+  ports: [{number: 6379, name: tcp-redis}]
+  resolution: STATIC
+  endpoints: [{address: 10.0.1.1}]
+---
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: store}
+spec: {host: [store.example], gateways: [redis], redis: [{route: {host: store.example}}]}
+";
+
+fn seeds(service: usize) -> String {
+    format!(
+        "apiVersion: redis.aeraki.io/v1alpha1\nkind: RedisDestination\nmetadata: {{name: store}}\n\
+         spec:\n  host: store.example\n  trafficPolicy:\n    connectionPool:\n      redis:\n        \
+         mode: CLUSTER\n        discoveryEndpoints: ['s{service}:20880']\n"
+    )
+}
+
+impl Step {
+    /// The object as it is now; else which one is gone. None where nothing happens to any.
+    fn object(&self) -> Option<Result<String, ObjectRef>> {
+        let gone = |kind, name: &str| Err(ObjectRef::new(kind, "default", name));
+        Some(match self {
+            Self::Slice(service, n, pods) => Ok(slice(*service, *n, PORT, pods)),
+            Self::BadSlice(service) => Ok(slice(*service, 0, "{name: a, port: 99999}", &[])),
+            Self::NoSlice(service, n) => gone(Kind::EndpointSlice, &format!("s{service}-{n}")),
+            Self::Pod(n, version, node, ready) => Ok(pod(*n, *version, *node, *ready)),
+            Self::NoPod(n) => gone(Kind::Pod, &format!("p{n}")),
+            Self::Node(node, zone) => Ok(format!(
+                "apiVersion: v1\nkind: Node\nmetadata: {{name: node-{node}, \
+                 labels: {{topology.kubernetes.io/zone: z{zone}}}}}\n"
+            )),
+            Self::Service(n, shape) => match service(*n, *shape) {
+                Some(service) => Ok(service),
+                None => gone(Kind::Service, &format!("s{n}")),
+            },
+            Self::Namespace(near) => Ok(namespace(*near)),
+            Self::Router(n, service, v2) => Ok(router(*n, *service, *v2)),
+            Self::Entry(version) => Ok(entry(*version)),
+            Self::NoEntry => gone(Kind::ServiceEntry, "picked"),
+            Self::Gateway(true) => Ok(KUBERNETES_GATEWAY.to_owned()),
+            Self::Gateway(false) => gone(Kind::KubernetesGateway, "api"),
+            Self::Seeds(service) => Ok(seeds(*service)),
+            Self::NoSeeds => gone(Kind::RedisDestination, "store"),
+            Self::Publish => return None,
+        })
+    }
+}
+
+fn namespace(near: bool) -> String {
+    let annotations = match near {
+        true => ", annotations: {networking.istio.io/traffic-distribution: PreferSameZone}",
+        false => "",
+    };
+    format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: default{annotations}}}\n")
+}
+
+/// A pipeline with everything that is there at first.
+pub(super) fn pipeline() -> Pipeline {
+    let protocols = [settings(), redis_settings()].map(|it| it.protocols);
+    let mut pipeline = Pipeline::new(Settings::new(protocols.concat()));
+    pipeline.index = Index::one_by_one();
+    let mut put = |text: &str| {
+        for object in decoded(text) {
+            pipeline.index.put(object);
+        }
+    };
+    put(GATEWAY);
+    put(KUBERNETES_GATEWAY);
+    put(REDIS);
+    put(&entry(2));
+    for n in 0..SERVICES {
+        put(&service(n, Shape::Plain).expect("it is there"));
+        put(&rule(n));
+        put(&router(n, n, false));
+    }
+    let report = pipeline.apply().report;
+    assert!(report.is_valid(), "{report}");
+    pipeline
+}
+
+pub(super) fn take(pipeline: &mut Pipeline, step: &Step) {
+    match step.object() {
+        Some(Ok(text)) => {
+            for object in decoded(&text) {
+                pipeline.index.put(object);
+            }
+        }
+        Some(Err(gone)) => drop(pipeline.index.remove(&gone)),
+        None => {}
+    }
+}
