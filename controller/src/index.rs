@@ -40,6 +40,7 @@ struct IndexedFile {
 struct Document {
     id: Option<ObjectRef>,
     place: Place,
+    revision: Option<String>,
     object: Option<Arc<Object>>,
     findings: Vec<Diagnostic>,
 }
@@ -49,6 +50,7 @@ impl Document {
         Self {
             place: decoded.place,
             id: decoded.id,
+            revision: decoded.revision,
             object: decoded.object.map(Arc::new),
             findings: decoded.findings,
         }
@@ -131,6 +133,22 @@ impl Index {
                 objects.insert(object.id.clone(), object.clone());
             }
         }
+    }
+
+    /// The newest versions of objects of our own kinds, whether they can be read or not: whose each says that it is, and
+    /// where it stands.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&ObjectRef, Option<&str>, &Place)> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        documents.filter_map(|document| {
+            let id = document.id.as_ref().filter(|id| id.kind.is_own())?;
+            Some((id, document.revision.as_deref(), &document.place))
+        })
+    }
+
+    /// The newest version of each object that can be read.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        documents.filter_map(|document| document.object.as_ref())
     }
 
     /// What is not there since it was refused, and has no earlier version.

@@ -50,9 +50,7 @@ impl Index {
 
     /// The newest version of each object that can be read, and those in force.
     pub(crate) fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
-        let documents = self.files.values().flat_map(|file| &file.documents);
-        let newest = documents.filter_map(|document| document.object.as_ref());
-        newest.chain(self.good())
+        self.readable().chain(self.good())
     }
 
     /// Says whether it was there.
@@ -180,7 +178,8 @@ impl Document {
             (None, None) => true,
             _ => false,
         };
-        is_same && self.id == other.id && self.findings == other.findings
+        let names = (&self.id, &self.revision) == (&other.id, &other.revision);
+        is_same && names && self.findings == other.findings
     }
 }
 
