@@ -317,7 +317,7 @@ fn cannot_be_read(lab: &Lab) {
         let mut tries = 0;
         until(&format!("the mistake of {said} is told"), || {
             tries += 1;
-            let named = format!("name: cache\n  annotations: {{try: \"{tries}\"}}");
+            let named = format!("name: cache, annotations: {{try: \"{tries}\"}}");
             let strange = strange.replace("name: cache", &named);
             let replace = ["replace", "-f", "-"];
             let is_taken = lab.cluster.kubectl_with(&replace, &strange).is_success();

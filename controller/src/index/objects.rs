@@ -58,11 +58,7 @@ impl Index {
 
     /// The newest version of each object that can be read, and those in force.
     pub(crate) fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
-        let documents = self.files.values().flat_map(|file| &file.documents);
-        let of_files = documents.filter_map(|document| document.object.as_ref());
-        let one_by_one = self.one_by_one.iter();
-        let one_by_one = one_by_one.flat_map(|known| known.newest.values());
-        of_files.chain(one_by_one).chain(self.good())
+        self.readable().chain(self.good())
     }
 
     /// Says whether it was there.
@@ -75,27 +71,14 @@ impl Index {
 
     /// Objects of these kinds whose newest version is not among those in force.
     pub(crate) fn refused_of(&self, kinds: &[Kind], in_force: &Objects) -> BTreeSet<ObjectRef> {
-        let of_files = self.files.values().flat_map(|file| &file.documents);
-        let flawed = self
-            .one_by_one
-            .iter()
-            .flat_map(|known| known.flawed.values());
-        let named = of_files.chain(flawed).filter_map(|document| {
+        let refused = self.documents().filter_map(|document| {
             let id = document.id.as_ref().filter(|id| kinds.contains(&id.kind))?;
-            Some((id, document.object.as_ref()))
+            let newest = document.object.as_ref();
+            let is_in_force =
+                newest.is_some_and(|it| in_force.get(id).is_some_and(|good| good.is_same(it)));
+            (!is_in_force).then(|| id.clone())
         });
-        let newest = self.one_by_one.iter().flat_map(|known| {
-            let objects = kinds.iter().flat_map(|kind| known.newest.of_kind(*kind));
-            objects.map(|object| (&object.id, Some(object)))
-        });
-        let is_in_force = |id: &ObjectRef, newest: Option<&Arc<Object>>| {
-            let good = in_force.get(id);
-            newest.zip(good).is_some_and(|(it, good)| good.is_same(it))
-        };
-        let refused = named
-            .chain(newest)
-            .filter(|(id, newest)| !is_in_force(id, *newest));
-        refused.map(|(id, _)| id.clone()).collect()
+        refused.collect()
     }
 
     /// The newest versions, and which of them are others than those that were last accepted; none where files were read.
@@ -123,7 +106,7 @@ impl Index {
     pub(super) fn objects_of(&self, known: &OneByOne) -> (Objects, Vec<Diagnostic>) {
         let mut objects = known.newest.clone();
         let mut findings = vec![];
-        for document in known.flawed.values() {
+        for document in known.documents.values() {
             findings.extend(document.findings.iter().cloned());
             let refused = document.id.as_ref().filter(|_| document.object.is_none());
             if let Some(good) = refused.and_then(|id| self.good.get(id)) {
@@ -134,13 +117,13 @@ impl Index {
     }
 }
 
-/// Objects that come one by one. Of those of which nothing is wrong nothing else is kept.
+/// Objects that come one by one. Of others' of which nothing is wrong nothing else is kept.
 #[derive(Debug, Default)]
 pub(super) struct OneByOne {
     /// The newest versions of those that can be objects.
-    newest: Objects,
-    /// Those of which something is wrong, by the names of their files.
-    pub(super) flawed: BTreeMap<String, Document>,
+    pub(super) newest: Objects,
+    /// Our own, and those of which something is wrong, by the names of their files.
+    pub(super) documents: BTreeMap<String, Document>,
     pub(super) changes: Changes,
 }
 
@@ -155,8 +138,8 @@ pub(crate) struct Changes {
 impl OneByOne {
     fn put(&mut self, document: Document) -> bool {
         let name = document.place.file.clone();
-        let is_flawed = document.object.is_none() || !document.findings.is_empty();
-        let is_same = match self.flawed.get(&name) {
+        let is_flawed = document.is_flawed();
+        let is_same = match self.documents.get(&name) {
             Some(known) => known.says_the_same(&document),
             None => !is_flawed && self.holds(&document),
         };
@@ -169,11 +152,12 @@ impl OneByOne {
             (None, _) => {}
         }
         self.changes.objects.extend(document.id.clone());
-        let was_flawed = match is_flawed {
-            true => self.flawed.insert(name, document),
-            false => self.flawed.remove(&name),
+        let is_own = document.id.as_ref().is_some_and(|id| id.kind.is_own());
+        let was = match is_flawed || is_own {
+            true => self.documents.insert(name, document),
+            false => self.documents.remove(&name),
         };
-        self.changes.are_flawed |= is_flawed || was_flawed.is_some();
+        self.changes.are_flawed |= is_flawed || was.is_some_and(|it| it.is_flawed());
         true
     }
 
@@ -184,34 +168,39 @@ impl OneByOne {
     }
 
     fn remove(&mut self, id: &ObjectRef) -> bool {
-        let was_flawed = self.flawed.remove(&id.to_string()).is_some();
+        let document = self.documents.remove(&id.to_string());
         let was_there = self.newest.remove(id).is_some();
         self.changes.objects.insert(id.clone());
-        self.changes.are_flawed |= was_flawed;
-        was_there || was_flawed
+        self.changes.are_flawed |= document.as_ref().is_some_and(Document::is_flawed);
+        was_there || document.is_some()
     }
 
     fn of_kind(&self, kind: Kind) -> BTreeSet<ObjectRef> {
         let newest = self.newest.of_kind(kind).map(|object| &object.id);
-        let flawed = self.flawed.values().filter_map(|it| it.id.as_ref());
-        let flawed = flawed.filter(|id| id.kind == kind);
-        newest.chain(flawed).cloned().collect()
+        let documents = self.documents.values().filter_map(|it| it.id.as_ref());
+        let documents = documents.filter(|id| id.kind == kind);
+        newest.chain(documents).cloned().collect()
     }
 
     /// Whether there is such an object, whatever is wrong with it.
     pub(super) fn has(&self, object: &Object) -> bool {
-        self.newest.contains_key(&object.id) || self.flawed.contains_key(&object.file.name)
+        self.newest.contains_key(&object.id) || self.documents.contains_key(&object.file.name)
     }
 }
 
 impl Document {
+    fn is_flawed(&self) -> bool {
+        self.object.is_none() || !self.findings.is_empty()
+    }
+
     fn says_the_same(&self, other: &Self) -> bool {
         let is_same = match (&self.object, &other.object) {
             (Some(one), Some(other)) => one.is_same(other),
             (None, None) => true,
             _ => false,
         };
-        is_same && self.id == other.id && self.findings == other.findings
+        let names = (&self.id, &self.revision) == (&other.id, &other.revision);
+        is_same && names && self.findings == other.findings
     }
 }
 
