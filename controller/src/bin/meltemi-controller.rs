@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::admin::{self, Metrics, Sources};
+use meltemi_controller::admin::{self, Metrics, Sources, Watched};
 use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
-use meltemi_controller::leader::{Candidate, Leadership};
+use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Contacts, Controller, Event, KubernetesController, ProtocolSchema, Settings,
+    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -63,6 +63,11 @@ struct Arguments {
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
 
+    /// Whose objects it serves, where there are several controllers: those with the label `istio.io/rev` of this name, or of
+    /// a namespace with the label `meltemi.io/rev`; `default` has those without either.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    revision: String,
+
     /// The Lease, in the controller's own namespace, that the one of several replicas holds that writes.
     #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
     lease_name: String,
@@ -105,9 +110,9 @@ async fn main() -> anyhow::Result<()> {
     let (serving, source) = (arguments.serving, arguments.source);
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
+    let lease = serving.lease(arguments.lease_name);
     let (cluster, candidate) = match source.is_cluster() {
         true => {
-            let lease = serving.lease(arguments.lease_name);
             let kubeconfig = source.kubeconfig.as_deref();
             let (cluster, candidate) = Kubernetes::standing(kubeconfig, &lease).await?;
             (Some(cluster), Some(candidate))
@@ -116,28 +121,31 @@ async fn main() -> anyhow::Result<()> {
     };
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
+    settings.revision = source.is_cluster().then_some(arguments.revision);
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
-    let status = (server.clients(), leadership.clone());
-    let (first, contacts) = run(source, settings, channels, status).await?;
+    let status = leadership.clone().map(|it| (server.clients(), it, &lease));
+    let (first, watched) = run(source, settings, channels, status).await?;
+    let (watched, replica) = watched.unzip();
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
-    let metrics = Metrics::default();
+    let metrics = Metrics::new(server.counts());
     let sources = Sources {
         name: machine(),
         clients: server.clients().clone(),
         resources: served.clone(),
         metrics: metrics.clone(),
         leadership,
-        contacts,
+        watched,
+        expiry: serving.expiry.clone(),
     };
     show(arguments.admin, sources).await?;
     tokio::spawn(report(first, log, metrics));
@@ -151,6 +159,9 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     if let Some(candidate) = candidate {
         candidate.resign().await;
+    }
+    if let Some(replica) = replica {
+        replica.leave().await;
     }
     Ok(())
 }
@@ -167,15 +178,19 @@ async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    (clients, leadership): (&Clients, Option<Leadership>),
-) -> anyhow::Result<(Report, Option<Contacts>)> {
-    if let Some(leadership) = leadership {
+    status: Option<(&Clients, Leadership, &LeaseName)>,
+) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
+    if let Some((clients, leadership, lease)) = status {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
-        controller.write_status(clients, leadership);
-        let contacts = controller.contacts();
+        let replica = controller.write_status(clients, leadership, lease);
+        let watched = Watched {
+            contacts: controller.contacts(),
+            queue: controller.queue(),
+            definitions: controller.definitions(),
+        };
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok((Report::default(), Some(contacts)));
+        return Ok((Report::default(), Some((watched, replica))));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();

@@ -10,15 +10,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
-use super::{Event, Pipeline, Update};
+use super::{Event, Pipeline, Queue, Update};
 use crate::ads::{Clients, Published, Rejection};
 use crate::index::Index;
-use crate::leader::Leadership;
+use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
-use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
-use crate::status::{Ledger, Writer};
+use crate::source::kubernetes::{
+    self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
+};
+use crate::status::{Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -30,6 +32,21 @@ const BUSY: Duration = Duration::from_millis(25);
 const FINDINGS_QUIET: Duration = Duration::from_secs(1);
 const FINDINGS_BUSY: Duration = Duration::from_secs(10);
 
+/// What the definitions lack that are installed; a clone tells the same.
+#[derive(Clone, Debug)]
+pub struct Definitions(watch::Receiver<Option<Surroundings>>);
+
+impl Definitions {
+    /// Those that lack something, with how much.
+    #[must_use]
+    pub fn outdated(&self) -> Vec<(String, usize)> {
+        let seen = self.0.borrow();
+        let outdated = seen.iter().flat_map(|seen| &seen.outdated);
+        let outdated = outdated.map(|it| (it.name.clone(), it.lacking.len()));
+        outdated.collect()
+    }
+}
+
 /// Objects of an API server in, resources out.
 pub struct KubernetesController {
     pipeline: Pipeline,
@@ -38,6 +55,9 @@ pub struct KubernetesController {
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
+    queue: Queue,
+    /// None: not looked at yet.
+    surroundings: watch::Sender<Option<Surroundings>>,
     /// Whether something changed that may name other Secrets.
     may_refer: bool,
     is_first: bool,
@@ -64,6 +84,8 @@ impl KubernetesController {
         Ok(Self {
             changes,
             secrets,
+            queue: Queue::default(),
+            surroundings: watch::Sender::new(None),
             may_refer: false,
             is_first: true,
             contacts,
@@ -76,16 +98,40 @@ impl KubernetesController {
         })
     }
 
-    /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
-    pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
-        let (client, ledger) = (self.client.clone(), self.ledger.clone());
-        tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
+    /// Writes the status of objects while it leads: also what the `clients` of its server, and those of its other replicas,
+    /// have made of them. What its own have made of them it tells the replica that leads.
+    pub fn write_status(
+        &self,
+        clients: &Clients,
+        leadership: Leadership,
+        lease: &LeaseName,
+    ) -> Replica {
+        let heard = || (self.ledger.clone(), clients.clone());
+        let leases = Leases::beside(self.client.clone(), lease);
+        let replica = Replica::telling(leases.clone(), heard());
+        let seen = self.surroundings.subscribe();
+        tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
+        let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
+        tokio::spawn(writer.run());
+        replica
     }
 
     /// How long ago the API server was last heard, also while [`Self::run`] runs.
     #[must_use]
     pub fn contacts(&self) -> Contacts {
         self.contacts.clone()
+    }
+
+    /// How long changes have waited, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.queue.clone()
+    }
+
+    /// How many fields or values each definition lacks that is not ours, as it is seen.
+    #[must_use]
+    pub fn definitions(&self) -> Definitions {
+        Definitions(self.surroundings.subscribe())
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -105,6 +151,7 @@ impl KubernetesController {
                     (self.is_changed, self.is_first) = (false, false);
                     if let Some(published) = self.pipeline.follow() {
                         resources.send_replace(Some(published));
+                        self.queue.is_published();
                         self.put_off_findings();
                         continue;
                     }
@@ -130,6 +177,7 @@ impl KubernetesController {
     fn publish(&self, update: Update, resources: &watch::Sender<Option<Arc<Published>>>) -> Event {
         self.ledger.resolve(self.pipeline.resolved(&update));
         resources.send_replace(Some(update.resources));
+        self.queue.is_published();
         Event::Changed(update.report)
     }
 
@@ -164,7 +212,8 @@ impl KubernetesController {
     }
 
     fn is_due(&self) -> bool {
-        let is_known = self.unheard.is_empty() && (!self.is_first || self.secrets.are_heard());
+        let is_heard = self.unheard.is_empty() && self.surroundings.borrow().is_some();
+        let is_known = is_heard && (!self.is_first || self.secrets.are_heard());
         self.is_changed && is_known
     }
 
@@ -212,6 +261,10 @@ impl KubernetesController {
                 is_new | self.heard(kind)
             }
             Change::Unknown(kind) => self.heard(kind),
+            Change::Surroundings(seen) => {
+                let is_new = self.pipeline.stand_beside_aeraki(seen.aeraki.is_some());
+                self.surroundings.send_replace(Some(seen)).is_none() || is_new
+            }
             Change::Secret(id, reading) => {
                 let is_new = match self.secrets.take(&id, reading) {
                     Taken::Is(secret) => index.put(*secret),
@@ -222,6 +275,9 @@ impl KubernetesController {
                 is_new
             }
         };
+        if self.is_changed {
+            self.queue.waits();
+        }
     }
 
     /// Whether with this everything is known, for the first time.

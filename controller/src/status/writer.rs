@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::events::Announcer;
 use super::ledger::Ledger;
 use super::rate::Rate;
+use super::replicas::{Leases, Peers};
 use super::term::{Outcome, Term, Write};
 use crate::ads::Clients;
 use crate::leader::Leadership;
@@ -36,6 +37,7 @@ pub(crate) struct Writer {
     ledger: Ledger,
     clients: Clients,
     leadership: Leadership,
+    leases: Leases,
     events: Announcer,
     rate: Rate,
 }
@@ -43,9 +45,9 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         client: Client,
-        ledger: Ledger,
-        clients: Clients,
+        (ledger, clients): (Ledger, Clients),
         leadership: Leadership,
+        leases: Leases,
     ) -> Self {
         Self {
             events: Announcer::start(client.clone()),
@@ -54,6 +56,7 @@ impl Writer {
             ledger,
             clients,
             leadership,
+            leases,
         }
     }
 
@@ -74,11 +77,15 @@ impl Writer {
     }
 
     async fn serve(&mut self) {
-        let mut term = Term::new(Instant::now());
+        let mut term = Term::new(Instant::now(), Peers::default());
+        let mut others = self.leases.listen();
         let (mut heard, mut answered) = (self.ledger.changes(), self.clients.changes());
         loop {
             heard.borrow_and_update();
             answered.borrow_and_update();
+            if let Some(live) = others.news() {
+                term.heard(live);
+            }
             let turn = term.turn(&self.ledger, &self.clients, (Instant::now(), &now()));
             let has_more = turn.writes.len() > BATCH;
             for write in turn.writes.iter().take(BATCH) {
@@ -93,6 +100,7 @@ impl Writer {
             tokio::select! {
                 _ = heard.changed() => {}
                 _ = answered.changed() => {}
+                () = others.changed() => {}
                 () = sleep_until(wakes.into()) => {}
             }
             tokio::time::sleep(PAUSE).await;

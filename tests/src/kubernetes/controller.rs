@@ -23,7 +23,16 @@ impl Controller {
     /// When it does not start.
     #[must_use]
     pub fn start(kubeconfig: &Path) -> Self {
-        Self::start_at("127.0.0.1:0", kubeconfig)
+        Self::start_with(kubeconfig, &[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(kubeconfig: &Path, arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", kubeconfig, arguments)
     }
 
     /// Ends it as a crash would, and starts another one at its address.
@@ -39,16 +48,17 @@ impl Controller {
             ..
         } = self;
         drop(process);
-        Self::start_at(&address.to_string(), &kubeconfig)
+        Self::start_at(&address.to_string(), &kubeconfig, &[])
     }
 
-    fn start_at(listen: &str, kubeconfig: &Path) -> Self {
-        let mut command = Command::new(controller());
+    fn start_at(listen: &str, kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(controller_binary());
         command
             .env("RUST_LOG", "info,meltemi=debug")
             .args(["--plaintext", "--listen", listen])
             .args(["--admin", "127.0.0.1:0"])
             .args(["--protocol", "redis"])
+            .args(arguments)
             .arg("--kubeconfig")
             .arg(kubeconfig);
         let process = Process::spawn("meltemi-controller", &mut command);
@@ -83,6 +93,12 @@ impl Controller {
         Meltemi::starting(Process::spawn("meltemi", &mut command))
     }
 
+    /// Where proxies connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where its pages are.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
@@ -96,7 +112,8 @@ impl Controller {
 }
 
 /// Beside `MELTEMI_BIN`, else built.
-pub(super) fn controller() -> PathBuf {
+#[must_use]
+pub fn controller_binary() -> PathBuf {
     let beside = binary().with_file_name("meltemi-controller");
     if env::var_os("MELTEMI_BIN").is_none() || !beside.is_file() {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -21,13 +21,16 @@ pub(super) struct Requests {
 /// Whom fields belong to that a test has applied.
 const MANAGER: &str = "kubectl";
 /// Those that are in no namespace.
-const OF_THE_CLUSTER: [&str; 6] = [
+const OF_THE_CLUSTER: [&str; 9] = [
     "ApplicationProtocol",
     "ClusterRole",
     "ClusterRoleBinding",
+    "CustomResourceDefinition",
     "GatewayClass",
+    "MutatingWebhookConfiguration",
     "Namespace",
     "Node",
+    "ValidatingWebhookConfiguration",
 ];
 
 impl Requests {

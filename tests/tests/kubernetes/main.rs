@@ -4,6 +4,7 @@
 //!
 //! [`ApiServer`]: meltemi_tests::kubernetes::ApiServer
 
+mod aeraki;
 mod bad_input;
 mod breaks;
 mod cluster;
@@ -11,7 +12,9 @@ mod commands;
 mod crds;
 mod equivalence;
 mod gateway_api;
+mod metrics;
 mod permissions;
+mod replicas;
 mod scopes;
 mod secrets;
 mod soak;

@@ -16,7 +16,7 @@ use seen::Seen;
 const CACHE: &str = "metarouter/cache";
 
 /// A cluster with a Gateway and the services `one.demo` and `two.demo`; and who the controller is there.
-fn cluster() -> Option<(ApiServer, PathBuf)> {
+pub(crate) fn cluster() -> Option<(ApiServer, PathBuf)> {
     let cluster = ApiServer::with_definitions()?;
     let kubeconfig = controller_account(&cluster);
     cluster.apply(GATEWAY);
