@@ -18,7 +18,7 @@ use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
 use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
-use crate::status::{Leases, Ledger, Replica, Writer};
+use crate::status::{About, Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -84,10 +84,10 @@ impl KubernetesController {
         &self,
         clients: &Clients,
         leadership: Leadership,
-        lease: &LeaseName,
+        (lease, about): (&LeaseName, About),
     ) -> Replica {
         let heard = || (self.ledger.clone(), clients.clone());
-        let leases = Leases::beside(self.client.clone(), lease);
+        let leases = Leases::beside(self.client.clone(), lease, about);
         let replica = Replica::telling(leases.clone(), heard());
         let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
         tokio::spawn(writer.run());
