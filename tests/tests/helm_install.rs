@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use meltemi_tests::kubernetes::{ApiServer, Helm, Pod, Programs, own_address};
 use meltemi_tests::redis::{Server, Wire, service};
-use meltemi_tests::until;
+use meltemi_tests::{binary, until};
 use serde_json::Value;
 
 const RESTRICTED: &str = "\
@@ -347,4 +348,33 @@ fn each_helm_installs_upgrades_and_rolls_back() {
         assert_eq!(arguments(&lab.cluster), first);
         run(&["uninstall", "meltemi"]);
     }
+}
+
+#[test]
+fn the_first_route_of_the_documentation_is_taken() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let [_, helm] = Helm::versions_on(&lab.cluster);
+    let _ = helm.prints(&["install", "meltemi-crds", "meltemi-crds", "-n", "default"]);
+    let page = include_str!("../../docs/install.md");
+    let (_, section) = page.split_once("## The first route\n").expect("a section");
+    let (_, manifests) = section.split_once("```yaml\n").expect("manifests");
+    let (manifests, _) = manifests.split_once("```").expect("their end");
+    until("the definitions are served", || {
+        let apply = ["apply", "-f", "-"];
+        let answer = lab.cluster.kubectl_with(&apply, manifests);
+        answer.is_success().then_some(())
+    });
+    let mut check = Command::new(binary());
+    check
+        .args(["check", "-n", "shop", "--kubeconfig"])
+        .arg(lab.cluster.kubeconfig());
+    let checked = check.output().expect("meltemi starts");
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{said}");
+    assert!(
+        !said.contains("NotAttached") && !said.contains("UnknownGateway"),
+        "{said}"
+    );
 }

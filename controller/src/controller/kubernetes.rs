@@ -101,7 +101,8 @@ impl KubernetesController {
         let (client, ledger) = (self.client.clone(), self.ledger.clone());
         let seen = self.surroundings.subscribe();
         tokio::spawn(announce(client.clone(), leadership.clone(), seen));
-        tokio::spawn(Writer::new(client, ledger, clients.clone(), leadership).run());
+        let manager = self.pipeline.settings.manager();
+        tokio::spawn(Writer::new((client, manager), ledger, clients.clone(), leadership).run());
     }
 
     /// How long ago the API server was last heard, also while [`Self::run`] runs.

@@ -33,6 +33,8 @@ const GONE: u16 = 410;
 
 pub(crate) struct Writer {
     client: Client,
+    /// As whom it writes, among those who manage an object's fields.
+    manager: String,
     ledger: Ledger,
     clients: Clients,
     leadership: Leadership,
@@ -42,7 +44,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(
-        client: Client,
+        (client, manager): (Client, String),
         ledger: Ledger,
         clients: Clients,
         leadership: Leadership,
@@ -51,6 +53,7 @@ impl Writer {
             events: Announcer::start(client.clone()),
             rate: Rate::new(RATE, BURST, Instant::now()),
             client,
+            manager,
             ledger,
             clients,
             leadership,
@@ -119,7 +122,10 @@ impl Writer {
             "metadata": {"resourceVersion": write.over},
             "status": write.patch,
         }));
-        let params = PatchParams::default();
+        let params = PatchParams {
+            field_manager: Some(self.manager.clone()),
+            ..PatchParams::default()
+        };
         let written = timeout(PATIENCE, api.patch_status(&id.name, &params, &patch)).await;
         match written {
             Ok(Ok(object)) => {
