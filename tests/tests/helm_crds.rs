@@ -260,6 +260,11 @@ fn definitions_that_drop_something_are_told_of_until_they_do_not() {
     };
     let [_, helm] = Helm::versions_on(&lab.cluster);
     lab.prepare(&helm, Before::Kubectl);
+    // Where the one that writes Events has its Lease.
+    let namespace = ["create", "namespace", "meltemi-system"];
+    lab.cluster
+        .kubectl(&namespace)
+        .expect_success("a namespace");
     let controller = Controller::start(&lab.cluster.kubeconfig());
     let metric = "meltemi_controller_outdated_definitions{definition=\"metarouters.metaprotocol.aeraki.io\"}";
     let counts = || {
