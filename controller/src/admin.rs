@@ -13,13 +13,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::ads::{Clients, Published};
-use crate::controller::Definitions;
+use crate::authority::Expiry;
+use crate::controller::{Definitions, Queue};
 use crate::debug::{Proxy, Replica};
 use crate::leader::Leadership;
 use crate::source::kubernetes::Contacts;
 
 mod config;
 mod metrics;
+mod pushes;
 mod shown;
 
 pub use metrics::Metrics;
@@ -35,9 +37,17 @@ pub struct Sources {
     /// None where there is no election.
     pub leadership: Option<Leadership>,
     /// None where there is no API server.
-    pub contacts: Option<Contacts>,
-    /// As well.
-    pub definitions: Option<Definitions>,
+    pub watched: Option<Watched>,
+    /// Of what proxies are shown.
+    pub expiry: Expiry,
+}
+
+/// What is known of an API server, and how well it is heard.
+#[derive(Clone)]
+pub struct Watched {
+    pub contacts: Contacts,
+    pub queue: Queue,
+    pub definitions: Definitions,
 }
 
 const PAGES: &str = "\

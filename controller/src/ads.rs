@@ -6,12 +6,14 @@
 //! would have been sent next. A name and version that a client refused is not sent to it again.
 //!
 //! Over TLS clients are asked who they are: [`encrypted`] bounds what they cost until they have said it, [`Tokens`]
-//! decides whether to believe it.
+//! decides whether to believe it, and [`guests`] bounds how many connections each then has.
 
 mod accept;
 mod admission;
 mod clients;
+mod counts;
 mod delta;
+mod guests;
 mod identity;
 mod node;
 mod published;
@@ -29,6 +31,8 @@ pub use admission::{Admission, Admitted, Arrival, Refused, Token};
 #[cfg(test)]
 pub(crate) use clients::fake::FakeProxy;
 pub use clients::{Client, ClientSnapshot, Clients, Held};
+pub(crate) use counts::Made;
+pub use counts::{Counts, Histogram, Reason};
 pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
 pub use node::{NamespacedName, Node, NotNamespaced};
 pub use published::Published;

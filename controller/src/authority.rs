@@ -11,6 +11,7 @@ use meltemi_tls::{ClientCheck, Identity, Versions};
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+mod expiry;
 mod files;
 mod keeper;
 mod kept;
@@ -18,6 +19,7 @@ mod root;
 mod schedule;
 mod store;
 
+pub use expiry::Expiry;
 pub use files::{FilesError, from_files};
 pub use keeper::{Keeper, Namespaces, Settings};
 

@@ -19,12 +19,16 @@ mod cluster;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod pipeline;
+#[cfg(feature = "kubernetes")]
+mod queue;
 
 #[cfg(feature = "kubernetes")]
 pub use cluster::{Cluster, ClusterRef};
 #[cfg(feature = "kubernetes")]
 pub use kubernetes::{Definitions, KubernetesController};
 pub(crate) use pipeline::Pipeline;
+#[cfg(feature = "kubernetes")]
+pub use queue::Queue;
 
 /// Manifests in, resources out.
 pub struct Controller {

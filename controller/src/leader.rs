@@ -11,6 +11,7 @@ use tokio::sync::watch;
 mod election;
 mod lease;
 
+pub(crate) use lease::identity;
 pub use lease::{Candidate, LeaseName};
 
 /// Whether this process leads; a clone is the same.

@@ -32,7 +32,7 @@ mod translate;
 mod yaml;
 
 #[cfg(feature = "kubernetes")]
-pub use controller::{Cluster, ClusterRef, Definitions, KubernetesController};
+pub use controller::{Cluster, ClusterRef, Definitions, KubernetesController, Queue};
 pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};
@@ -41,3 +41,5 @@ pub use schema::{
 };
 #[cfg(feature = "kubernetes")]
 pub use source::kubernetes::Contacts;
+#[cfg(feature = "kubernetes")]
+pub use status::Replica;

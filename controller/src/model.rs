@@ -56,7 +56,8 @@ pub(crate) use limits::RateLimit;
 pub(crate) use locality::{LocalityOrigin, LocalityState};
 pub(crate) use need::Need;
 pub(crate) use policy::{
-    CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, ServerPolicy, Setting, SettingValue,
+    CircuitBreaker, ClientTimes, Fault, Mirror, RemovePrefix, SecretText, ServerPolicy, Setting,
+    SettingValue,
 };
 use protocols::Protocols;
 #[cfg(feature = "kubernetes")]

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tracing::info;
 
 use crate::ads::{Published, Resources, Server, Tokens, encrypted};
-use crate::authority::{self, Keeper, Namespaces, ServerSettings};
+use crate::authority::{self, Expiry, Keeper, Namespaces, ServerSettings};
 use crate::leader::{Candidate, LeaseName};
 use crate::manifest::parse_duration;
 use crate::source::kubernetes::client;
@@ -26,9 +26,9 @@ use crate::source::kubernetes::client;
 /// The flags.
 #[derive(Clone, Debug, Args)]
 pub struct Serving {
-    /// Serves without TLS, asks nobody who they are, and sends no certificates or
-    /// keys, but the passwords of Redis that are among a service's settings; only where `--listen` is a loopback address. The
-    /// manifests of `--file` are served so unless there is a certificate.
+    /// Serves without TLS, asks nobody who they are, and sends no secrets: what needs a certificate, a key or a password is
+    /// not served; only where `--listen` is a loopback address. The manifests of `--file` are served so unless there is a
+    /// certificate.
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     pub plaintext: bool,
 
@@ -61,6 +61,10 @@ pub struct Serving {
     /// How long a root of the authority lives. Its successor is made after half of it.
     #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = lifetime)]
     pub ca_lifetime: Duration,
+
+    /// Where it is told until when certificates count.
+    #[arg(skip)]
+    pub expiry: Expiry,
 }
 
 /// The shortest life of a root: there has to be time to tell it.
@@ -129,7 +133,9 @@ impl Serving {
     ) -> anyhow::Result<()> {
         let listen = listener.local_addr()?;
         let settings = match (self.transport(listen, cluster.is_some())?, &cluster) {
-            (Transport::Files { chain, key }, _) => authority::from_files(&chain, &key)?,
+            (Transport::Files { chain, key }, _) => {
+                authority::from_files(&chain, &key, self.expiry.clone())?
+            }
             (Transport::Authority, Some(cluster)) => self.authority(cluster, listen, served),
             (Transport::Plaintext, _) | (Transport::Authority, None) => {
                 info!("proxies connect in plaintext, and are not asked who they are");
@@ -163,6 +169,7 @@ impl Serving {
             names: self.names(&namespace, listen.ip()),
             lifetime: self.ca_lifetime,
             namespace: namespace.clone(),
+            expiry: self.expiry.clone(),
         };
         let told = self.proxy_namespaces.iter().cloned().chain([namespace]);
         let namespaces = namespaces(served, told.collect());

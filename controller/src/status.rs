@@ -1,13 +1,13 @@
 //! What people see of their objects in the cluster: `status`, written by the replica that leads, and Events.
 //!
 //! ```text
-//! source -> record -+                   proxies -> ads::Clients
-//!                   +-> ledger -> desired <- programmed <-+
+//! source -> record -+                   proxies -> ads::Clients -> other replicas
+//!                   +-> ledger -> desired <- programmed <-+------------+
 //! pipeline ---------+                |
 //!                                 change -> writer -> API server
 //! ```
 //!
-//! Everything but `writer` and `events` is without I/O and clock.
+//! Everything but `writer`, `events` and `replicas/lease` is without I/O and clock.
 
 mod condition;
 mod desired;
@@ -18,6 +18,7 @@ mod parent;
 mod programmed;
 mod rate;
 mod record;
+mod replicas;
 #[cfg(test)]
 mod story;
 mod term;
@@ -26,4 +27,6 @@ mod writer;
 
 pub(crate) use ledger::{Ledger, Resolved};
 pub(crate) use record::{KINDS, Record};
+pub(crate) use replicas::Leases;
+pub use replicas::Replica;
 pub(crate) use writer::Writer;

@@ -21,7 +21,7 @@ use meltemi_policy::{ClusterName, Locality, Place};
 use crate::ads::Resources;
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Cluster, Model, Rule, Server, WeightedCluster};
-pub(crate) use tls::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
+pub(crate) use secrets::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
 
 mod adaptive_concurrency;
 mod cluster;
@@ -33,6 +33,7 @@ mod locality;
 mod matching;
 mod policy;
 mod scopes;
+mod secrets;
 mod tls;
 
 pub(crate) use cluster::endpoints;
@@ -89,7 +90,7 @@ pub(crate) fn translate(model: &Model, own: Place<'_>, earlier: &Earlier<'_>) ->
             resources.insert(&name, &endpoints(cluster, &name));
         }
     }
-    for secret in tls::secrets(model) {
+    for secret in secrets::of_model(model) {
         resources.insert(secret.name.clone(), &secret);
     }
     resources

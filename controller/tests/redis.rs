@@ -72,7 +72,11 @@ fn start(dir: &Path) -> (DataPlane, mpsc::Receiver<Event>) {
     tokio::spawn(controller.run(resources, rejections, sender));
     let (control_plane, dialled) = xds::ControlPlane::in_memory();
     let incoming = ReceiverStream::new(dialled).map(io::Result::Ok);
-    tokio::spawn(Server::new(served, rejected).serve(incoming, std::future::pending()));
+    tokio::spawn(
+        Server::new(served, rejected)
+            .in_private()
+            .serve(incoming, std::future::pending()),
+    );
     (DataPlane::start(control_plane), events)
 }
 
@@ -114,7 +118,7 @@ impl Log {
 
 fn value<'a>(settings: &'a [Setting], name: &str) -> Option<(&'a str, bool)> {
     let setting = settings.iter().find(|setting| setting.name == name)?;
-    Some((&setting.value, setting.secret))
+    Some((&setting.value, setting.secret.is_some()))
 }
 
 fn password(snapshot: &Snapshot) -> Option<String> {

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use fixture::{CLUSTER, ControlPlane, DataPlane, GATEWAY, PATIENCE, ports, resources};
 use meltemi_controller::ads::{
-    Admission, Admitted, Arrival, Identity, Pod, Refused, Server, encrypted,
+    Admission, Admitted, Arrival, Identity, Pod, Reason, Refused, Server, encrypted,
 };
-use meltemi_controller::authority::from_files;
+use meltemi_controller::authority::{Expiry, from_files};
 use meltemi_core::xds::{self, Credentials, Token};
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::core::v3::Node;
@@ -86,7 +86,7 @@ impl Files {
     async fn serve(&self, server: Server) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let settings = from_files(&self.path("crt"), &self.path("key")).unwrap();
+        let settings = from_files(&self.path("crt"), &self.path("key"), Expiry::default()).unwrap();
         let incoming = encrypted(listener, settings);
         tokio::spawn(server.serve(incoming, std::future::pending()));
         address
@@ -171,6 +171,43 @@ async fn a_certificate_is_replaced_without_a_restart() {
     DataPlane::start(files.dialled(address)).next().await;
     control.set(resources(&[20881]));
     before.when(|s| ports(s, CLUSTER) == [20881]).await;
+}
+
+#[tokio::test]
+async fn one_identity_has_a_bounded_number_of_connections() {
+    let control = ControlPlane::new(None);
+    control.set_of_gateway(resources(&[20880]));
+    let (admission, _) = doorkeeper(PATIENCE);
+    let files = Files::new();
+    files.write("token", "good");
+    let server = control.server.clone().admitted_by(admission);
+    let counts = server.counts().clone();
+    let address = files.serve(server).await;
+    let mut served = Vec::new();
+    for _ in 0..16 {
+        let mut proxy = files.proxy(address);
+        proxy.next().await;
+        served.push(proxy);
+    }
+    assert_eq!(counts.refused(Reason::Connections), 0);
+    let mut late = files.proxy(address);
+    until("one more is refused", || {
+        counts.refused(Reason::Connections) > 0
+    })
+    .await;
+    assert!(!late.stats.is_connected());
+    // The others do not notice, and whoever leaves makes room.
+    let pushes = counts.pushes().count;
+    control.set_of_gateway(resources(&[20881]));
+    for proxy in &mut served {
+        proxy.when(|s| ports(s, CLUSTER) == [20881]).await;
+    }
+    until("each is sent the change", || {
+        counts.pushes().count >= pushes + 16
+    })
+    .await;
+    served.pop();
+    late.when(|s| ports(s, CLUSTER) == [20881]).await;
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ pub use retry::{RetryBudget, RetryOn, RetryPolicy};
 pub use route::{
     CircuitBreaker, Mirror, Mutation, RemovePrefix, Route, RouteConfig, WeightedCluster,
 };
-pub use secret::{Secret, SecretValue};
+pub use secret::{Hidden, Secret, SecretValue};
 pub use service::{Buffering, Service};
 pub use setting::Setting;
 pub use share::Share;

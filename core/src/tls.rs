@@ -216,7 +216,9 @@ impl<S: Side> Tls<S> {
             }
             Some(IdentitySource::Secret(name)) => match value(name, self.identity.as_ref())? {
                 SecretValue::Identity(identity) => Ok(Some(identity.clone())),
-                SecretValue::Trust(_) => Err(Unavailable::OtherSecret(name.clone())),
+                SecretValue::Trust(_) | SecretValue::Text(_) => {
+                    Err(Unavailable::OtherSecret(name.clone()))
+                }
             },
         }
     }
@@ -237,7 +239,9 @@ impl<S: Side> Tls<S> {
             }
             Some(TrustSource::Secret(name)) => match value(name, self.trust.as_ref())? {
                 SecretValue::Trust(trust) => Ok(Some(trust.clone())),
-                SecretValue::Identity(_) => Err(Unavailable::OtherSecret(name.clone())),
+                SecretValue::Identity(_) | SecretValue::Text(_) => {
+                    Err(Unavailable::OtherSecret(name.clone()))
+                }
             },
         }
     }

@@ -5,7 +5,6 @@
 
 mod any;
 mod data_source;
-mod setting;
 
 pub use prost_types::{Duration, ListValue, Struct, Value, value};
 

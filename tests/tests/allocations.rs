@@ -234,7 +234,7 @@ fn snapshot(protocol: &str, settings: &[(&str, &str)], route: Option<(&str, &str
     let setting = |(name, value): &(&str, &str)| Setting {
         name: (*name).into(),
         value: (*value).into(),
-        secret: false,
+        secret: None,
     };
     let service = Service {
         settings: settings.iter().map(setting).collect(),

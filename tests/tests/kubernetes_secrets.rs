@@ -1,10 +1,12 @@
 //! Secrets of a cluster: read one by one, where a Role permits it, which the finding has ready.
 
-use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
+use meltemi_tests::kubernetes::{
+    ApiServer, Encrypted, Mounted, Programs, REDIS_GATEWAY as GATEWAY, Tokens, controller_account,
+};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 
@@ -35,7 +37,7 @@ fn takes(address: SocketAddr, password: &str) {
 }
 
 /// The Role that the last finding about it asks for, with its binding.
-fn role(controller: &Controller, secret: &str) -> String {
+fn role(controller: &Encrypted, secret: &str) -> String {
     until(&format!("the Role for {secret} is told"), || {
         let said = controller.process().said();
         let (_, finding) = said.rsplit_once("error[SecretNotPermitted]: ")?;
@@ -49,11 +51,13 @@ fn role(controller: &Controller, secret: &str) -> String {
 /// Neither a Role that goes, nor a controller that starts anew, takes away what is known.
 fn is_kept(
     cluster: &ApiServer,
-    controller: Controller,
+    (controller, account): (Encrypted, &Path),
     (proxy, address): (&Meltemi, SocketAddr),
-) -> Controller {
+) -> Encrypted {
     let before = proxy.get("/config_dump").expect("the configuration").body;
-    let controller = controller.restarted();
+    let listen = controller.address();
+    drop(controller);
+    let controller = Encrypted::start(account, listen, &[]);
     until("the new one serves", || {
         let said = controller.process().said();
         said.contains("all kinds are known").then_some(())
@@ -88,8 +92,8 @@ fn a_secret_is_read_once_its_role_is_there() {
     cluster.install_crds(&Programs::own_crds());
     cluster.install_crds(&cluster.programs().istio_crds());
     let account = controller_account(&cluster);
-    let controller = Controller::start(&account);
-    let proxy = controller.proxy();
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let controller = Encrypted::start(&account, any, &[]);
     let objects = [
         GATEWAY.to_owned(),
         service("one.demo", &[server.address()]),
@@ -98,6 +102,11 @@ fn a_secret_is_read_once_its_role_is_there() {
         redis_service("first"),
     ];
     cluster.apply(&objects.join("---\n"));
+    let tokens = Tokens::of_new(&cluster, "edge");
+    tokens.create_pod("edge-1");
+    let roots = until("the roots are published", || cluster.roots_of("default"));
+    let mounted = Mounted::new(&roots, &tokens.of_pod("edge-1", "meltemi"));
+    let proxy = controller.proxy(&mounted);
     let address = proxy.address("default/edge/redis");
     // Whoever may be let in is not known: nobody is.
     let first = role(&controller, "first");
@@ -106,9 +115,13 @@ fn a_secret_is_read_once_its_role_is_there() {
     // It takes effect without a restart, and so does a change of the Secret.
     cluster.apply(&first);
     takes(address, "open-sesame");
+    let mut there = Wire::connect(address);
+    assert_eq!(there.call("AUTH open-sesame"), "+OK");
     cluster.apply(&secret("first", "shibboleth"));
     takes(address, "shibboleth");
     assert_ne!(shown(address, "open-sesame").as_deref(), Some("+OK"));
+    // Who was let in before stays.
+    assert_eq!(there.call("SET k v"), "+OK");
 
     // Another one is not permitted by it: what was in force stays.
     let reads = |name: &str| {
@@ -127,7 +140,7 @@ fn a_secret_is_read_once_its_role_is_there() {
     cluster.apply(&second);
     takes(address, "abracadabra");
 
-    let controller = is_kept(&cluster, controller, (&proxy, address));
+    let controller = is_kept(&cluster, (controller, &account), (&proxy, address));
 
     // What is deleted is told, and stays while it is needed.
     cluster.apply(&second);

@@ -415,6 +415,17 @@ spec:
   trafficPolicy: {tls: {mode: SIMPLE, credentialName: servers, sni: three.demo}}
 ";
 
+/// What clients have to show.
+const PASSWORD: &str = "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: cache, namespace: default}
+spec:
+  host: [three.demo]
+  gateways: [edge]
+  settings: {auth: {plain: {password: open-sesame}}}
+";
+
 #[test]
 fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
     let Some(lab) = Lab::start() else {
@@ -423,6 +434,7 @@ fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
     let kubeconfig = controller_account(&lab.cluster);
     let authority = Authority::new("servers");
     let server = redis::Encrypted::start(&authority.issue("three", &["three.demo"]), None);
+    lab.cluster.apply(PASSWORD);
     lab.cluster
         .apply(&service("three.demo", &[server.address()]));
     let secret = json!({
@@ -433,14 +445,20 @@ fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
     });
     lab.cluster.apply(&secret.to_string());
     lab.cluster.apply(READER);
-    lab.route_to("three");
+    lab.cluster
+        .kubectl(&["delete", "metarouter", "cache"])
+        .expect_success("it goes");
     let tokens = Tokens::of_new(&lab.cluster, "edge");
     tokens.create_pod("edge-1");
     let controller = Encrypted::start(&kubeconfig, ANY, &[]);
     let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
     let proxy = controller.proxy(&mounted);
     let address = proxy.address("default/edge/redis");
-    let asked = |address| Wire::try_connect(address)?.try_call("SET k v");
+    let asked = |address| {
+        let mut wire = Wire::try_connect(address)?;
+        wire.try_call("AUTH open-sesame")?;
+        wire.try_call("SET k v")
+    };
     until("the server is reached", || {
         (asked(address)? == "+OK").then_some(())
     });
@@ -458,5 +476,9 @@ fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
         said.contains("the control plane gives no secret")
             .then_some(())
     });
+    // Neither the certificates nor the password are there: nobody is served.
     assert_ne!(asked(address).as_deref(), Some("+OK"));
+    let dump = proxy.get("/config_dump").expect("the configuration").body;
+    let dump: serde_json::Value = serde_json::from_str(&dump).expect("JSON");
+    assert_eq!(dump["services"], json!({}));
 }

@@ -351,6 +351,76 @@ fn clients_show_one_password_and_servers_are_shown_another() {
     }
 }
 
+const BY_SECRETS: &str = "settings: { auth: { secret: { name: clients } } }\n";
+
+const DESTINATION: &str = "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisDestination
+metadata: { name: it }
+spec:
+  host: cache.demo
+  trafficPolicy: { connectionPool: { redis: { mode: PROXY, auth: { secret: { name: servers } } } } }
+";
+
+fn secret(name: &str, password: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{ name: {name} }}\nstringData: {{ password: {password} }}\n"
+    )
+}
+
+#[test]
+fn passwords_change_under_connections_that_stay() {
+    if !Server::is_installed() {
+        return;
+    }
+    let cache = Server::start(&["--requirepass", "one-for-servers"]);
+    let proxied = Proxied::start(&[("cache.demo", &cache)], "");
+    proxied.manifests().write(
+        "secrets.yaml",
+        &[
+            secret("clients", "one-for-clients"),
+            secret("servers", "one-for-servers"),
+        ]
+        .join("---\n"),
+    );
+    proxied.manifests().write("destination.yaml", DESTINATION);
+    proxied.change(BY_SECRETS);
+    let serves = |password: &str| {
+        let mut client = Wire::try_connect(proxied.address())?;
+        let taken = client.try_call(&format!("AUTH {password}"))? == "+OK";
+        (taken && client.try_call("SET k v")? == "+OK").then_some(client)
+    };
+    let mut early = until("both passwords are known", || serves("one-for-clients"));
+    // The server takes both while its password changes.
+    let mut admin = cache.connect();
+    assert_eq!(admin.call("AUTH one-for-servers"), "+OK");
+    assert_eq!(admin.call("ACL SETUSER default >two-for-servers"), "+OK");
+    proxied.manifests().write(
+        "secrets.yaml",
+        &[
+            secret("clients", "two-for-clients"),
+            secret("servers", "two-for-servers"),
+        ]
+        .join("---\n"),
+    );
+    let mut late = until("the new password is taken", || {
+        assert_eq!(early.call("GET k"), "v", "who is there stays");
+        serves("two-for-clients")
+    });
+    assert!(serves("one-for-clients").is_none());
+    assert_eq!(admin.call("ACL SETUSER default <one-for-servers"), "+OK");
+    // Whoever connects from now on shows the new one.
+    assert_eq!(
+        admin.call("CLIENT KILL TYPE normal SKIPME yes").get(..1),
+        Some(":")
+    );
+    until("the servers are shown the new password", || {
+        serves("two-for-clients").map(drop)
+    });
+    assert_eq!(early.call("PING"), "+PONG");
+    assert_eq!(late.call("PING"), "+PONG");
+}
+
 #[test]
 fn a_command_has_a_time_limit_and_a_blocking_one_its_own() {
     if !Server::is_installed() {

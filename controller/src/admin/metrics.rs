@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,7 +12,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::Sources;
+use super::pushes::Pushes;
+use super::{Sources, Watched};
+use crate::ads::Counts;
 use crate::check::Report;
 use crate::leader::Leadership;
 
@@ -29,9 +32,11 @@ struct Counted {
     rejections: Counter,
     proxies: Gauge,
     lacking: Family<Lack, Gauge>,
-    watches: Family<Kind, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    watches: Family<Kind, Gauge<f64, AtomicU64>>,
     outdated: Family<Definition, Gauge>,
     leads: Gauge,
+    queue: Gauge<f64, AtomicU64>,
+    certificates: Family<Certificate, Gauge>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -54,8 +59,15 @@ struct Kind {
     kind: &'static str,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Certificate {
+    certificate: &'static str,
+}
+
+impl Metrics {
+    /// Beside what the server counts.
+    #[must_use]
+    pub fn new(server: &Counts) -> Self {
         let mut counted = Counted {
             registry: Registry::with_prefix("meltemi_controller"),
             updated: Gauge::default(),
@@ -67,8 +79,12 @@ impl Default for Metrics {
             watches: Family::default(),
             outdated: Family::default(),
             leads: Gauge::default(),
+            queue: Gauge::default(),
+            certificates: Family::default(),
         };
         counted.register();
+        let pushes = Box::new(Pushes(server.clone()));
+        counted.registry.register_collector(pushes);
         Self(Arc::new(counted))
     }
 }
@@ -117,6 +133,16 @@ impl Counted {
             "Whether this replica is the one that writes",
             self.leads.clone(),
         );
+        registry.register(
+            "queue_age_seconds",
+            "How long the oldest change has waited that is not published yet",
+            self.queue.clone(),
+        );
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When what proxies are shown does not count any more",
+            self.certificates.clone(),
+        );
     }
 }
 
@@ -163,22 +189,46 @@ impl Metrics {
                 .get_or_create_owned(&Lack { why })
                 .set(whole(count));
         }
-        for (kind, age) in sources.contacts.iter().flat_map(|it| it.ages()) {
-            let labels = Kind { kind: kind.name() };
-            counted
-                .watches
-                .get_or_create_owned(&labels)
-                .set(age.as_secs_f64());
-        }
-        counted.outdated.clear();
-        for (definition, lacking) in sources.definitions.iter().flat_map(|it| it.outdated()) {
-            let gauge = counted
-                .outdated
-                .get_or_create_owned(&Definition { definition });
-            gauge.set(whole(lacking));
+        counted.watched(sources.watched.as_ref());
+        let expiry = &sources.expiry;
+        let certificates = [("server", expiry.certificate()), ("root", expiry.root())];
+        for (certificate, time) in certificates {
+            if let Some(time) = time {
+                let labels = Certificate { certificate };
+                counted
+                    .certificates
+                    .get_or_create_owned(&labels)
+                    .set(whole(time));
+            }
         }
         let leads = sources.leadership.as_ref().is_some_and(Leadership::leads);
         counted.leads.set(i64::from(leads));
+    }
+}
+
+impl Counted {
+    fn watched(&self, watched: Option<&Watched>) {
+        let Some(Watched {
+            contacts,
+            queue,
+            definitions,
+        }) = watched
+        else {
+            return;
+        };
+        self.queue.set(queue.age().as_secs_f64());
+        for (kind, age) in contacts.ages() {
+            let labels = Kind { kind: kind.name() };
+            self.watches
+                .get_or_create_owned(&labels)
+                .set(age.as_secs_f64());
+        }
+        self.outdated.clear();
+        for (definition, lacking) in definitions.outdated() {
+            self.outdated
+                .get_or_create_owned(&Definition { definition })
+                .set(whole(lacking));
+        }
     }
 }
 

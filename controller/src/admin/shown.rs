@@ -11,9 +11,8 @@ use serde_json::json;
 static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).ok());
 
-/// Messages whose content may be a secret.
+/// A message whose content may be a secret.
 const DATA_SOURCE: &str = "envoy.config.core.v3.DataSource";
-const SETTING: &str = "meltemi.config.v1.Setting";
 const PACKED: &str = "google.protobuf.Any";
 const REDACTED: &str = "[redacted]";
 
@@ -35,7 +34,6 @@ fn shown(resource: &Any) -> Option<serde_json::Value> {
 fn redact(message: &mut DynamicMessage) {
     match message.descriptor().full_name() {
         DATA_SOURCE => blot(message),
-        SETTING => redact_setting(message),
         PACKED => redact_packed(message),
         _ => message
             .fields_mut()
@@ -63,13 +61,6 @@ fn blot(source: &mut DynamicMessage) {
     }
 }
 
-fn redact_setting(setting: &mut DynamicMessage) {
-    let secret = setting.get_field_by_name("secret");
-    if secret.and_then(|it| it.as_bool()) != Some(false) {
-        setting.set_field_by_name("value", Value::String(REDACTED.to_owned()));
-    }
-}
-
 fn redact_packed(any: &mut DynamicMessage) {
     let text = |name: &str| Some(any.get_field_by_name(name)?.as_str()?.to_owned());
     let bytes = any.get_field_by_name("value");
@@ -94,9 +85,8 @@ mod tests {
     use super::*;
     use meltemi_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
     use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::{
-        Secret, TlsCertificate, secret::Type,
+        GenericSecret, Secret, TlsCertificate, secret::Type,
     };
-    use meltemi_proto::meltemi::config::v1 as proto;
 
     fn source(text: &str) -> Option<DataSource> {
         let specifier = Specifier::InlineBytes(text.to_owned().into());
@@ -125,27 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_a_secret_is_shown_without_its_value() {
-        let setting = |name: &str, value: &str, secret| proto::Setting {
-            name: name.into(),
-            value: value.into(),
-            secret,
+    fn a_text_that_is_secret_is_shown_without_it() {
+        let secret = Secret {
+            name: "RedisService/shop/cache/password".into(),
+            r#type: Some(Type::GenericSecret(GenericSecret {
+                secret: source("hunter2"),
+            })),
         };
-        let service = proto::Service {
-            settings: vec![
-                setting("password", "hunter2", true),
-                setting("db", "7", false),
-            ],
-            ..proto::Service::default()
-        };
-        let shown = resource(&Any::pack(&service));
-        assert_eq!(
-            shown["settings"],
-            json!([
-                { "name": "password", "value": REDACTED, "secret": true },
-                { "name": "db", "value": "7" },
-            ])
-        );
+        let shown = resource(&Any::pack(&secret));
+        let redacted = json!({ "inlineBytes": "W3JlZGFjdGVkXQ==" });
+        assert_eq!(shown["genericSecret"]["secret"], redacted);
     }
 
     #[test]

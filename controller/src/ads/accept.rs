@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, warn};
+
+use super::guests::{Guests, Pass, TooMany};
+use super::identity::Identity;
 
 /// Connections whose clients have not shown who they are.
 const STRANGERS: usize = 256;
@@ -46,6 +49,8 @@ pub struct Encrypted {
 pub struct Peer {
     address: SocketAddr,
     is_admitted: Arc<AtomicBool>,
+    /// One for each identity that it has shown, while its connection lasts.
+    passes: Arc<Mutex<Vec<Pass>>>,
 }
 
 impl Peer {
@@ -56,6 +61,16 @@ impl Peer {
     /// Its connection lasts as long as it likes.
     pub(super) fn admit(&self) {
         self.is_admitted.store(true, Relaxed);
+    }
+
+    /// The same for a client that has shown who it is, unless it has too many connections.
+    pub(super) fn admit_guest(&self, identity: &Identity, guests: &Guests) -> Result<(), TooMany> {
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !passes.iter().any(|pass| pass.is_of(identity)) {
+            passes.push(guests.enter(identity)?);
+        }
+        self.admit();
+        Ok(())
     }
 
     fn is_admitted(&self) -> bool {
@@ -99,6 +114,7 @@ impl Strangers {
         let peer = Peer {
             address,
             is_admitted: Arc::default(),
+            passes: Arc::default(),
         };
         let (stays, displaced) = oneshot::channel();
         self.0.push_back((peer.clone(), stays));

@@ -9,6 +9,8 @@ use tonic::{Request, Status};
 use tracing::{info, warn};
 
 use super::accept::Peer;
+use super::counts::{Counts, Reason};
+use super::guests::Guests;
 use super::identity::Identity;
 
 /// Asks whoever decides. Those who ask while many are being decided on wait.
@@ -97,6 +99,7 @@ impl fmt::Debug for Token {
 pub(super) async fn admit<T>(
     admission: Option<&Admission>,
     request: &Request<T>,
+    (guests, counts): (&Guests, &Counts),
 ) -> Result<Option<Admitted>, Status> {
     let peer = request.extensions().get::<Peer>();
     let address = peer
@@ -113,11 +116,17 @@ pub(super) async fn admit<T>(
     let node = node.unwrap_or("unknown");
     match decided(admission, Token::of(request.metadata())).await {
         Ok(admitted) => {
-            peer.inspect(|peer| peer.admit());
+            let entered = peer.map(|peer| peer.admit_guest(&admitted.identity, guests));
+            if let Some(Err(reason)) = entered {
+                counts.refuse(Reason::Connections);
+                warn!(node, peer = address, %reason, "a client is refused");
+                return Err(Status::resource_exhausted(reason.to_string()));
+            }
             info!(node, peer = address, identity = %admitted.identity, "a client is let in");
             Ok(Some(admitted))
         }
         Err(reason) => {
+            counts.refuse(Reason::Token);
             warn!(node, peer = address, %reason, "a client is refused");
             Err(Status::unauthenticated(reason.to_string()))
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use meltemi_proto::SELF_RESOURCE;
 
+use super::counts::Made;
 use super::node::{NamespacedName, Node};
 use super::resources::{Resource, Resources};
 use crate::places::Places;
@@ -19,6 +20,7 @@ pub struct Published {
     pub(crate) scopes: BTreeMap<NamespacedName, Arc<Resources>>,
     /// Where the pods are that proxies run in.
     pub(crate) places: Places,
+    pub(crate) made: Made,
 }
 
 impl Deref for Published {

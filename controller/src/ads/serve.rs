@@ -26,7 +26,9 @@ use tracing::{debug, info, warn};
 
 use super::admission::{Admission, Admitted, admit};
 use super::clients::{self, Clients, Slot};
+use super::counts::{Counts, Reason};
 use super::delta::DeltaStream;
+use super::guests::Guests;
 use super::identity::{Identity, Mismatch, may_be};
 use super::node::Node;
 use super::published::{Published, View};
@@ -56,6 +58,8 @@ pub struct Server {
     resources: watch::Receiver<Option<Arc<Published>>>,
     rejections: mpsc::Sender<Rejection>,
     clients: Clients,
+    counts: Counts,
+    guests: Guests,
     /// Nobody else can read what is sent.
     is_private: bool,
     /// None: nobody is asked who they are.
@@ -72,6 +76,8 @@ impl Server {
             resources,
             rejections,
             clients: Clients::default(),
+            counts: Counts::default(),
+            guests: Guests::default(),
             is_private: false,
             admission: None,
         }
@@ -89,6 +95,11 @@ impl Server {
     /// Who is connected, while it serves.
     pub fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// What it counts.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The connections that it will serve can be read by nobody else: secrets, which otherwise count
@@ -150,7 +161,13 @@ impl Service {
         &self,
         request: Request<Streaming<S::Request>>,
     ) -> Result<Response<Responses<S::Response>>, Status> {
-        let admitted = admit(self.server.admission.as_ref(), &request).await?;
+        let Server {
+            admission,
+            guests,
+            counts,
+            ..
+        } = &self.server;
+        let admitted = admit(admission.as_ref(), &request, (guests, counts)).await?;
         let (responses, outgoing) = mpsc::channel(RESPONSES);
         let last = responses.clone();
         let stream = ClientStream::<S> {
@@ -160,6 +177,7 @@ impl Service {
             view: View::default(),
             resources: self.server.resources.clone(),
             rejections: self.server.rejections.clone(),
+            counts: counts.clone(),
             ended: self.ended.clone(),
             is_private: self.server.is_private,
             responses,
@@ -286,6 +304,7 @@ struct ClientStream<S: Protocol> {
     view: View,
     resources: watch::Receiver<Option<Arc<Published>>>,
     rejections: mpsc::Sender<Rejection>,
+    counts: Counts,
     ended: watch::Receiver<()>,
     is_private: bool,
     responses: mpsc::Sender<Result<S::Response, Status>>,
@@ -332,9 +351,10 @@ impl<S: Protocol> ClientStream<S> {
         }
         let node = <S as Protocol>::node(request).map_or_else(Node::default, Node::of);
         if let Some(identity) = &self.identity {
-            may_be(identity, &node).inspect_err(
-                |reason| warn!(node = node.id, %identity, %reason, "a client is refused"),
-            )?;
+            may_be(identity, &node).inspect_err(|reason| {
+                self.counts.refuse(Reason::Claim);
+                warn!(node = node.id, %identity, %reason, "a client is refused");
+            })?;
         }
         self.node = Some(node);
         Ok(())
@@ -359,22 +379,26 @@ impl<S: Protocol> ClientStream<S> {
 
     /// Sends what is due. That is nothing where the client was not heard and what concerns it is as it was.
     async fn respond(&mut self, was_asked: bool) -> Result<(), ()> {
-        let is_due = {
+        let made = {
             let published = self.resources.borrow_and_update();
             let (Some(published), Some(node)) = (&*published, &self.node) else {
                 return Ok(());
             };
-            self.view.update(published, node) || was_asked
+            if !self.view.update(published, node) && !was_asked {
+                return Ok(());
+            }
+            published.made
         };
-        if !is_due {
-            return Ok(());
-        }
         let responses = self.slot.state().respond(self.view.resources());
         for mut response in responses {
             if !self.is_private && S::withhold_secrets(&mut response) {
                 warn!("secrets are not sent on a connection that others can read");
             }
             self.responses.send(Ok(response)).await.map_err(drop)?;
+            // What a client asked for it may have asked for long after that was published.
+            if !was_asked {
+                self.counts.pushed(made.age());
+            }
         }
         Ok(())
     }

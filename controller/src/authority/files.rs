@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{ServerSettings, server};
+use super::{Expiry, ServerSettings, server};
 
 /// How often the files are looked at. A mounted Secret is replaced by a link to another directory: to read what a file
 /// holds notices it.
@@ -40,6 +40,7 @@ pub enum FilesError {
 struct Files {
     chain: PathBuf,
     key: PathBuf,
+    expiry: Expiry,
 }
 
 /// What they held.
@@ -55,10 +56,11 @@ struct Contents {
 ///
 /// # Errors
 /// They cannot be used now.
-pub fn from_files(chain: &Path, key: &Path) -> Result<ServerSettings, FilesError> {
+pub fn from_files(chain: &Path, key: &Path, expiry: Expiry) -> Result<ServerSettings, FilesError> {
     let files = Files {
         chain: chain.to_owned(),
         key: key.to_owned(),
+        expiry,
     };
     let contents = files.read()?;
     let (settings, now) = watch::channel(Some(files.settings(&contents)?));
@@ -126,6 +128,9 @@ impl Files {
             expires = certificate.expires,
             "a certificate is in use"
         );
-        Ok(server(&identity)?)
+        let settings = server(&identity)?;
+        let not_after = u64::try_from(certificate.not_after).unwrap_or(0);
+        self.expiry.set(not_after, None);
+        Ok(settings)
     }
 }

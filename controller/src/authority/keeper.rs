@@ -14,7 +14,7 @@ use super::kept::Kept;
 use super::root::{Root, RootError};
 use super::schedule::{Step, Time, Validity, step};
 use super::store::{Held, Store, StoreError};
-use super::{ServerSettings, server};
+use super::{Expiry, ServerSettings, server};
 
 /// What others have written is looked for so often: less often than 32 times in a root's life would be too late.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -32,6 +32,8 @@ pub struct Settings {
     pub names: Vec<String>,
     /// Of a root.
     pub lifetime: Duration,
+    /// Where it is told until when certificates count.
+    pub expiry: Expiry,
 }
 
 /// Keeps an authority for as long as anybody uses what it makes.
@@ -211,6 +213,8 @@ impl Keeper {
         let expires = &identity.certificate().expires;
         info!(names = ?self.settings.names, expires, "a certificate was signed");
         self.made.send_replace(Some(server(&identity)?));
+        let of_root = Some(root.validity.until);
+        self.settings.expiry.set(validity.until, of_root);
         self.shown = Some(Shown {
             signed_by: root.clone(),
             validity,

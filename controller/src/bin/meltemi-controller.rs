@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
-use meltemi_controller::admin::{self, Metrics, Sources};
+use meltemi_controller::admin::{self, Metrics, Sources, Watched};
 use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
-use meltemi_controller::leader::{Candidate, Leadership};
+use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Contacts, Controller, Definitions, Event, KubernetesController, ProtocolSchema,
-    Settings,
+    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -111,9 +110,9 @@ async fn main() -> anyhow::Result<()> {
     let (serving, source) = (arguments.serving, arguments.source);
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
+    let lease = serving.lease(arguments.lease_name);
     let (cluster, candidate) = match source.is_cluster() {
         true => {
-            let lease = serving.lease(arguments.lease_name);
             let kubeconfig = source.kubeconfig.as_deref();
             let (cluster, candidate) = Kubernetes::standing(kubeconfig, &lease).await?;
             (Some(cluster), Some(candidate))
@@ -129,23 +128,24 @@ async fn main() -> anyhow::Result<()> {
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
-    let status = (server.clients(), leadership.clone());
-    let (first, seen) = run(source, settings, channels, status).await?;
+    let status = leadership.clone().map(|it| (server.clients(), it, &lease));
+    let (first, watched) = run(source, settings, channels, status).await?;
+    let (watched, replica) = watched.unzip();
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
-    let metrics = Metrics::default();
+    let metrics = Metrics::new(server.counts());
     let sources = Sources {
         name: machine(),
         clients: server.clients().clone(),
         resources: served.clone(),
         metrics: metrics.clone(),
         leadership,
-        contacts: seen.as_ref().map(|(contacts, _)| contacts.clone()),
-        definitions: seen.map(|(_, definitions)| definitions),
+        watched,
+        expiry: serving.expiry.clone(),
     };
     show(arguments.admin, sources).await?;
     tokio::spawn(report(first, log, metrics));
@@ -159,6 +159,9 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     if let Some(candidate) = candidate {
         candidate.resign().await;
+    }
+    if let Some(replica) = replica {
+        replica.leave().await;
     }
     Ok(())
 }
@@ -175,15 +178,19 @@ async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    (clients, leadership): (&Clients, Option<Leadership>),
-) -> anyhow::Result<(Report, Option<(Contacts, Definitions)>)> {
-    if let Some(leadership) = leadership {
+    status: Option<(&Clients, Leadership, &LeaseName)>,
+) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
+    if let Some((clients, leadership, lease)) = status {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
-        controller.write_status(clients, leadership);
-        let seen = (controller.contacts(), controller.definitions());
+        let replica = controller.write_status(clients, leadership, lease);
+        let watched = Watched {
+            contacts: controller.contacts(),
+            queue: controller.queue(),
+            definitions: controller.definitions(),
+        };
         tokio::spawn(controller.run(resources, rejections, events));
-        return Ok((Report::default(), Some(seen)));
+        return Ok((Report::default(), Some((watched, replica))));
     }
     let mut controller = Controller::open(&source.files, settings);
     let first = controller.load();

@@ -10,17 +10,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
-use super::{Event, Pipeline, Update};
+use super::{Event, Pipeline, Queue, Update};
 use crate::ads::{Clients, Published, Rejection};
 use crate::index::Index;
-use crate::leader::Leadership;
+use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
 use crate::source::kubernetes::{
     self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
 };
-use crate::status::{Ledger, Writer};
+use crate::status::{Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -55,6 +55,7 @@ pub struct KubernetesController {
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
+    queue: Queue,
     /// None: not looked at yet.
     surroundings: watch::Sender<Option<Surroundings>>,
     /// Whether something changed that may name other Secrets.
@@ -83,6 +84,7 @@ impl KubernetesController {
         Ok(Self {
             changes,
             secrets,
+            queue: Queue::default(),
             surroundings: watch::Sender::new(None),
             may_refer: false,
             is_first: true,
@@ -96,19 +98,35 @@ impl KubernetesController {
         })
     }
 
-    /// Writes the status of objects while it leads: also what the `clients` of its server have made of them.
-    pub fn write_status(&self, clients: &Clients, leadership: Leadership) {
-        let (client, ledger) = (self.client.clone(), self.ledger.clone());
+    /// Writes the status of objects while it leads: also what the `clients` of its server, and those of its other replicas,
+    /// have made of them. What its own have made of them it tells the replica that leads.
+    pub fn write_status(
+        &self,
+        clients: &Clients,
+        leadership: Leadership,
+        lease: &LeaseName,
+    ) -> Replica {
+        let heard = || (self.ledger.clone(), clients.clone());
+        let leases = Leases::beside(self.client.clone(), lease);
+        let replica = Replica::telling(leases.clone(), heard());
         let seen = self.surroundings.subscribe();
-        tokio::spawn(announce(client.clone(), leadership.clone(), seen));
-        let manager = self.pipeline.settings.manager();
-        tokio::spawn(Writer::new((client, manager), ledger, clients.clone(), leadership).run());
+        tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
+        let client = (self.client.clone(), self.pipeline.settings.manager());
+        let writer = Writer::new(client, heard(), leadership, leases);
+        tokio::spawn(writer.run());
+        replica
     }
 
     /// How long ago the API server was last heard, also while [`Self::run`] runs.
     #[must_use]
     pub fn contacts(&self) -> Contacts {
         self.contacts.clone()
+    }
+
+    /// How long changes have waited, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        self.queue.clone()
     }
 
     /// How many fields or values each definition lacks that is not ours, as it is seen.
@@ -134,6 +152,7 @@ impl KubernetesController {
                     (self.is_changed, self.is_first) = (false, false);
                     if let Some(published) = self.pipeline.follow() {
                         resources.send_replace(Some(published));
+                        self.queue.is_published();
                         self.put_off_findings();
                         continue;
                     }
@@ -159,6 +178,7 @@ impl KubernetesController {
     fn publish(&self, update: Update, resources: &watch::Sender<Option<Arc<Published>>>) -> Event {
         self.ledger.resolve(self.pipeline.resolved(&update));
         resources.send_replace(Some(update.resources));
+        self.queue.is_published();
         Event::Changed(update.report)
     }
 
@@ -256,6 +276,9 @@ impl KubernetesController {
                 is_new
             }
         };
+        if self.is_changed {
+            self.queue.waits();
+        }
     }
 
     /// Whether with this everything is known, for the first time.

@@ -12,7 +12,7 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::{Published, Rejection, Resources};
+use crate::ads::{Made, Published, Rejection, Resources};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
 #[cfg(feature = "kubernetes")]
@@ -110,6 +110,7 @@ impl Pipeline {
             scopes: scopes(&model, &all).map(shared).collect(),
             all,
             places: Places::new(&objects),
+            made: Made::default(),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
         (self.foreign, self.consequences) = (foreign, consequences);
@@ -195,14 +196,12 @@ impl Pipeline {
 
 /// Whether the cluster needs the secret of this name.
 fn needs(cluster: &Cluster, secret: &str) -> bool {
-    let mut secrets = cluster.tls.iter().flat_map(secrets_of_cluster);
-    secrets.any(|known| known.name == secret)
+    secrets_of_cluster(cluster).any(|known| known.name == secret)
 }
 
 /// Whether the server needs it.
 fn shows(server: &Server, secret: &str) -> bool {
-    let mut secrets = server.tls.iter().flat_map(secrets_of_server);
-    secrets.any(|known| known.name == secret)
+    secrets_of_server(server).any(|known| known.name == secret)
 }
 
 /// The route that a reason speaks of: `routes[3].match…`.

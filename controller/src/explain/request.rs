@@ -3,7 +3,7 @@
 use meltemi_policy::explain::Treatment;
 
 use super::{Attribute, ExplainError, Query};
-use crate::manifest::{Hidden, Spec, nearest, one_of};
+use crate::manifest::{Spec, nearest, one_of};
 use crate::model::{Model, Rule, Server, Service, SettingValue};
 use crate::schema::{ProtocolSchema, Settings};
 
@@ -251,10 +251,12 @@ pub(super) fn key_hash(
 ) -> Option<u64> {
     let told = server.policy.settings.iter();
     let told: Vec<_> = told
-        .map(|setting| match &setting.value {
-            SettingValue::Plain(value) | SettingValue::Secret(Hidden(value)) => {
-                (setting.name.as_str(), value.as_str())
-            }
+        .map(|setting| {
+            let value = match &setting.value {
+                SettingValue::Plain(value) => value,
+                SettingValue::Secret(secret) => &secret.text.0,
+            };
+            (setting.name.as_str(), value.as_str())
         })
         .collect();
     let removed = treatment.remove_prefix.as_ref();

@@ -233,7 +233,7 @@ fn holding(spec: LeaseSpec) -> Holding {
 }
 
 /// Of this process and of no other: in a pod its host is called like the pod.
-fn identity() -> String {
+pub(crate) fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let began = Timestamp::now().as_nanosecond();
     format!("{}_{}_{began:x}", host.trim(), std::process::id())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use meltemi_policy::ClusterName;
 
 use super::{Cluster, Rule};
-use crate::manifest::{Buffering, Hidden, Object, Route, Tcp};
+use crate::manifest::{Buffering, Hidden, Object, ObjectRef, Route, Tcp};
 
 /// What a server's connections are served with.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,25 @@ pub(crate) struct Setting {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum SettingValue {
     Plain(String),
-    Secret(Hidden<String>),
+    Secret(SecretText),
+}
+
+/// A text that proxies are sent apart from the setting that it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SecretText {
+    /// `kind/namespace/name/part`, by the object that says it or names the Secret that has it.
+    pub(crate) name: String,
+    pub(crate) text: Hidden<String>,
+}
+
+impl SecretText {
+    pub(super) fn of(object: &ObjectRef, part: &str, text: Hidden<String>) -> Self {
+        let (kind, namespace, name) = (object.kind.name(), &object.namespace, &object.name);
+        Self {
+            name: format!("{kind}/{namespace}/{name}/{part}"),
+            text,
+        }
+    }
 }
 
 impl Setting {

@@ -3,7 +3,7 @@
 #[cfg(feature = "kubernetes")]
 mod references;
 
-use super::{Findings, Need, SettingValue};
+use super::{Findings, Need, SecretText, SettingValue};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{
@@ -37,7 +37,7 @@ pub(super) fn credentials(
         Auth::Plain { username, password } => {
             return Some(Credentials {
                 username: username.clone().map(SettingValue::Plain),
-                password: SettingValue::Secret(password.clone()),
+                password: sent_apart(object, "password", password.clone()),
             });
         }
         Auth::Secret(reference) => reference,
@@ -59,6 +59,7 @@ pub(super) fn credentials(
     let asked = reference.password_field.as_ref();
     let at = asked.unwrap_or(&reference.name);
     let password = lookup.field(at, "passwordField", &wanted, findings)?;
+    let password = sent_apart(object, "password", password);
     let username = match &reference.username_field {
         Some(field) => {
             let wanted = [field.value.clone()];
@@ -71,7 +72,14 @@ pub(super) fn credentials(
         }
         None => None,
     };
-    Some(Credentials { username, password })
+    Some(Credentials {
+        username: username.map(|text| sent_apart(object, "username", text)),
+        password,
+    })
+}
+
+fn sent_apart(object: &Object, part: &str, text: Hidden<String>) -> SettingValue {
+    SettingValue::Secret(SecretText::of(&object.id, part, text))
 }
 
 /// The fields of which one has to be there.
@@ -139,7 +147,7 @@ impl Lookup<'_> {
         choice: &str,
         wanted: &[String],
         findings: &mut Findings,
-    ) -> Option<SettingValue> {
+    ) -> Option<Hidden<String>> {
         let found = wanted
             .iter()
             .find_map(|name| Some((name, self.secret.data.get(name)?)));
@@ -162,7 +170,7 @@ impl Lookup<'_> {
             self.refuse(at, refused(message, remedy), wanted, findings);
             return None;
         };
-        Some(SettingValue::Secret(Hidden(text.to_owned())))
+        Some(Hidden(text.to_owned()))
     }
 
     fn refuse(

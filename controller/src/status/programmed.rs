@@ -47,6 +47,12 @@ pub(super) enum Answer {
     Nowhere,
     /// All that it concerns have only begun.
     NotYet,
+    /// Another replica has not said it yet.
+    Unheard,
+    /// It has had the time for it.
+    Behind {
+        replica: String,
+    },
 }
 
 /// What one client has of one resource.
@@ -76,13 +82,13 @@ impl Judge {
         }
     }
 
-    /// What is to be said now; none: what is written stays for now.
+    /// What is to be said now, where answers have to be the same for `settling`; none: what is written stays for now.
     pub(super) fn settled(
         &mut self,
         place: &Place,
         answer: &Answer,
         written: Option<&Condition>,
-        now: Instant,
+        (now, settling): (Instant, Duration),
     ) -> Option<State> {
         let Some(state) = state(answer) else {
             self.candidates.remove(place);
@@ -107,14 +113,15 @@ impl Judge {
         if candidate.state != state {
             *candidate = Candidate { state, since: now };
         }
-        (now >= candidate.since + SETTLING).then(|| candidate.state.clone())
+        (now >= candidate.since + settling).then(|| candidate.state.clone())
     }
 
     /// When there may be something else to say although nothing happens.
-    pub(super) fn wakes(&self, now: Instant) -> Option<Instant> {
-        let candidates = self.candidates.values().map(|candidate| candidate.since);
-        let since = self.behind.values().copied().chain(candidates);
-        let times = since.map(|since| since + SETTLING);
+    pub(super) fn wakes(&self, (now, settling): (Instant, Duration)) -> Option<Instant> {
+        let candidates = self.candidates.values();
+        let candidates = candidates.map(|candidate| candidate.since + settling);
+        let behind = self.behind.values().map(|&since| since + SETTLING);
+        let times = behind.chain(candidates);
         let returned = Some(self.began + RETURN);
         times.chain(returned).filter(|&time| time > now).min()
     }
@@ -271,7 +278,11 @@ fn state(answer: &Answer) -> Option<State> {
             let message = "nothing that proxies are sent hangs on it";
             State::new(Truth::Unknown, "NotUsed", message)
         }
-        Answer::NotYet => return None,
+        Answer::Behind { replica } => {
+            let message = format!("the controller {replica} has not served it yet");
+            State::new(Truth::False, "NotAcknowledged", message)
+        }
+        Answer::NotYet | Answer::Unheard => return None,
     })
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::condition::Condition;
 use super::ledger::Ledger;
 use super::record::Record;
+use super::replicas::Peers;
 use super::term::{Outcome, Term, Write};
 use crate::ads::{Clients, FakeProxy, Published};
 use crate::controller::Pipeline;
@@ -41,7 +42,7 @@ impl Story {
             pipeline: Pipeline::new(settings()),
             held: BTreeMap::new(),
             version: 0,
-            term: Term::new(now),
+            term: Term::new(now, Peers::none()),
             now,
             writes: vec![],
         }

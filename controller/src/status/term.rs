@@ -13,6 +13,7 @@ use super::ledger::{Judged, Ledger, Resolved};
 use super::parent::ParentRef;
 use super::programmed::{Answer, Judge};
 use super::record::Record;
+use super::replicas::{Live, Peers};
 use crate::ads::Clients;
 use crate::manifest::ObjectRef;
 
@@ -23,6 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Term {
     judge: Judge,
+    peers: Peers,
     /// What was written and is not heard of yet.
     written: HashMap<ObjectRef, Written>,
     pauses: HashMap<ObjectRef, Pause>,
@@ -87,13 +89,19 @@ pub(super) struct Turn {
 }
 
 impl Term {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant, peers: Peers) -> Self {
         Self {
             judge: Judge::new(now),
+            peers,
             written: HashMap::new(),
             pauses: HashMap::new(),
             known: HashMap::new(),
         }
+    }
+
+    /// These are the other replicas, and what they say.
+    pub(super) fn heard(&mut self, live: Live) {
+        self.peers.heard(live);
     }
 
     /// `text`: now, as conditions have it.
@@ -107,12 +115,14 @@ impl Term {
             return Turn::default();
         };
         let expected = Expected::of(&resolved, &judged);
-        let answers = self.judge.ask(&expected, clients, now);
+        let mut answers = self.judge.ask(&expected, clients, now);
+        self.peers.add(&expected, &mut answers, now);
+        let settling = self.peers.settling();
         let spoken = Spoken::of(&resolved);
         let mut writes = vec![];
         for judged in &judged {
             let answer = |place: &_| answers.get(place).unwrap_or(&Answer::Nowhere);
-            writes.extend(self.due(judged, (&resolved, &spoken), answer, (now, text)));
+            writes.extend(self.due(judged, (&resolved, &spoken), answer, (now, settling, text)));
         }
         let there: HashSet<_> = judged.iter().map(|judged| &judged.record.id).collect();
         self.written.retain(|id, _| there.contains(id));
@@ -122,7 +132,10 @@ impl Term {
         let wakes = pauses.filter(|&until| until > now);
         Turn {
             writes,
-            wakes: wakes.chain(self.judge.wakes(now)).min(),
+            wakes: wakes
+                .chain(self.judge.wakes((now, settling)))
+                .chain(self.peers.wakes(now))
+                .min(),
         }
     }
 
@@ -131,7 +144,7 @@ impl Term {
         judged: &Judged,
         resolved: (&Resolved, &Spoken<'_>),
         answer: impl Fn(&Place) -> &'a Answer,
-        (now, text): (Instant, &str),
+        (now, settling, text): (Instant, Duration, &str),
     ) -> Option<Write> {
         let record = &judged.record;
         if self.is_paused(record, now) {
@@ -148,7 +161,7 @@ impl Term {
         let desired = desired(judged, resolved, |parent| {
             let place = (record.id.clone(), parent.clone());
             let before = known.programmed(status, parent);
-            judge.settled(&place, answer(&place), before, now)
+            judge.settled(&place, answer(&place), before, (now, settling))
         });
         if known.says.as_ref() == Some(&desired) {
             return None;

@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use super::events::Announcer;
 use super::ledger::Ledger;
 use super::rate::Rate;
+use super::replicas::{Leases, Peers};
 use super::term::{Outcome, Term, Write};
 use crate::ads::Clients;
 use crate::leader::Leadership;
@@ -38,6 +39,7 @@ pub(crate) struct Writer {
     ledger: Ledger,
     clients: Clients,
     leadership: Leadership,
+    leases: Leases,
     events: Announcer,
     rate: Rate,
 }
@@ -45,9 +47,9 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(
         (client, manager): (Client, String),
-        ledger: Ledger,
-        clients: Clients,
+        (ledger, clients): (Ledger, Clients),
         leadership: Leadership,
+        leases: Leases,
     ) -> Self {
         Self {
             events: Announcer::start(client.clone()),
@@ -57,6 +59,7 @@ impl Writer {
             ledger,
             clients,
             leadership,
+            leases,
         }
     }
 
@@ -77,11 +80,15 @@ impl Writer {
     }
 
     async fn serve(&mut self) {
-        let mut term = Term::new(Instant::now());
+        let mut term = Term::new(Instant::now(), Peers::default());
+        let mut others = self.leases.listen();
         let (mut heard, mut answered) = (self.ledger.changes(), self.clients.changes());
         loop {
             heard.borrow_and_update();
             answered.borrow_and_update();
+            if let Some(live) = others.news() {
+                term.heard(live);
+            }
             let turn = term.turn(&self.ledger, &self.clients, (Instant::now(), &now()));
             let has_more = turn.writes.len() > BATCH;
             for write in turn.writes.iter().take(BATCH) {
@@ -96,6 +103,7 @@ impl Writer {
             tokio::select! {
                 _ = heard.changed() => {}
                 _ = answered.changed() => {}
+                () = others.changed() => {}
                 () = sleep_until(wakes.into()) => {}
             }
             tokio::time::sleep(PAUSE).await;

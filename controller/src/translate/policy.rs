@@ -10,21 +10,22 @@ use meltemi_proto::meltemi::config::v1 as own;
 use meltemi_proto::meltemi::config::v1::hash_policy::{Of, Property};
 
 use super::duration;
-use crate::manifest::{Buffering, Hidden, Mutation, Retries, RetryOn};
+use crate::manifest::{Buffering, Mutation, Retries, RetryOn};
 use crate::model::{
     CircuitBreaker, Fault, Mirror, RemovePrefix, Setting, SettingValue, WeightedCluster,
 };
 
 pub(super) fn settings(settings: &[Setting]) -> Vec<own::Setting> {
     let settings = settings.iter().map(|setting| {
-        let (value, secret) = match &setting.value {
-            SettingValue::Plain(value) => (value, false),
-            SettingValue::Secret(Hidden(value)) => (value, true),
+        let name = setting.name.clone();
+        let (value, secret_name) = match &setting.value {
+            SettingValue::Plain(value) => (value.clone(), String::new()),
+            SettingValue::Secret(secret) => (String::new(), secret.name.clone()),
         };
         own::Setting {
-            name: setting.name.clone(),
-            value: value.clone(),
-            secret,
+            name,
+            value,
+            secret_name,
         }
     });
     settings.collect()

@@ -48,8 +48,7 @@ fn scope(servers: &[&Server], model: &Model, all: &Resources) -> Resources {
         ] {
             scope.add(&type_url, &name);
         }
-        let secrets = server.tls.iter().flat_map(secrets_of_server);
-        scope.add_secrets(secrets.map(|secret| secret.name));
+        scope.add_secrets(secrets_of_server(server).map(|secret| secret.name));
         clusters.extend(server.rules.iter().flat_map(|rule| rule.clusters()));
     }
     for name in clusters {
@@ -60,8 +59,7 @@ fn scope(servers: &[&Server], model: &Model, all: &Resources) -> Resources {
         let name = name.to_string();
         scope.add(&Cluster::type_url(), &name);
         scope.add(&ClusterLoadAssignment::type_url(), &name);
-        let secrets = cluster.tls.iter().flat_map(secrets_of_cluster);
-        scope.add_secrets(secrets.map(|secret| secret.name));
+        scope.add_secrets(secrets_of_cluster(cluster).map(|secret| secret.name));
     }
     scope.chosen
 }

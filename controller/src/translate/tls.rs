@@ -18,7 +18,7 @@ use meltemi_tls::{PeerName, Versions};
 
 use super::cluster::ads;
 use crate::manifest::{Hidden, ObjectRef};
-use crate::model::{ClusterTls, Identity, ListenerTls, Model, Trust};
+use crate::model::{ClusterTls, Identity, ListenerTls, Trust};
 
 /// Envoy's name of it.
 const NAME: &str = "envoy.transport_sockets.tls";
@@ -116,21 +116,13 @@ fn validation(trust: Option<&Trust>, names: &[PeerName]) -> ValidationContextTyp
     ValidationContextType::ValidationContext(context)
 }
 
-/// The secrets of a model, some more than once.
-pub(crate) fn secrets(model: &Model) -> impl Iterator<Item = wire::Secret> {
-    let clusters = model.clusters.values().filter_map(|it| it.tls.as_ref());
-    let servers = model.servers.iter().filter_map(|it| it.tls.as_ref());
-    let of_clusters = clusters.flat_map(of_cluster);
-    of_clusters.chain(servers.flat_map(of_server))
-}
-
-/// The secrets of a cluster.
-pub(crate) fn of_cluster(tls: &ClusterTls) -> impl Iterator<Item = wire::Secret> {
+/// The secrets that TLS with a cluster's endpoints needs.
+pub(super) fn of_cluster(tls: &ClusterTls) -> impl Iterator<Item = wire::Secret> {
     secrets_of(tls.identity.as_ref(), tls.trust.as_ref())
 }
 
-/// The secrets of a server.
-pub(crate) fn of_server(tls: &ListenerTls) -> impl Iterator<Item = wire::Secret> {
+/// The secrets that TLS with a server's clients needs.
+pub(super) fn of_server(tls: &ListenerTls) -> impl Iterator<Item = wire::Secret> {
     let trust = tls.clients.as_ref().map(|clients| &clients.trust);
     secrets_of(Some(&tls.identity), trust)
 }
@@ -210,7 +202,7 @@ fn file(path: &str) -> core::DataSource {
     }
 }
 
-fn inline(bytes: &[u8]) -> core::DataSource {
+pub(super) fn inline(bytes: &[u8]) -> core::DataSource {
     core::DataSource {
         specifier: Some(Specifier::InlineBytes(bytes.to_vec().into())),
     }

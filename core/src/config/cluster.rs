@@ -194,7 +194,7 @@ fn placed<A>(endpoint: &Endpoint<A>) -> Placed<'_> {
 impl TryFrom<proto::Cluster> for Cluster {
     type Error = Invalid;
 
-    /// The cluster, still without endpoints and without what its TLS needs of secrets.
+    /// The cluster, still without endpoints and without what it needs of secrets.
     fn try_from(mut cluster: proto::Cluster) -> Result<Self, Invalid> {
         let tls = tls::parse(&cluster)?;
         let discovery = Discovery::parse(&mut cluster)?;

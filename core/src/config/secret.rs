@@ -1,4 +1,6 @@
-//! A secret of the control plane: a certificate with its key, or the authorities to believe.
+//! A secret of the control plane: a certificate with its key, the authorities to believe, or a text.
+
+use std::fmt::{Debug, Formatter};
 
 use meltemi_proto::envoy::config::core::v3::DataSource;
 use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
@@ -8,7 +10,7 @@ use meltemi_tls::{Identity, IdentityError, Trust, TrustError};
 
 use super::invalid::{Invalid, required};
 
-/// Read and found to be good. It prints without the key.
+/// Read and found to be good. It prints without the key or the text.
 #[derive(Clone, Debug)]
 pub struct Secret {
     pub name: String,
@@ -22,6 +24,18 @@ pub enum SecretValue {
     Identity(Identity),
     /// Whom servers' certificates must come from.
     Trust(Trust),
+    /// The value of a plugin's setting: a password or a user name.
+    Text(Hidden),
+}
+
+/// A text that prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl Debug for Hidden {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 impl TryFrom<proto::Secret> for Secret {
@@ -35,10 +49,13 @@ impl TryFrom<proto::Secret> for Secret {
             Some(Type::ValidationContext(context)) => {
                 trust(context).map_err(|e| e.within("validation_context"))?
             }
+            Some(Type::GenericSecret(generic)) => {
+                text(generic).map_err(|e| e.within("generic_secret"))?
+            }
             None => {
                 return Err(Invalid::new(
                     "type",
-                    "only tls_certificate and validation_context are supported",
+                    "only tls_certificate, validation_context and generic_secret are supported",
                 ));
             }
         };
@@ -74,6 +91,12 @@ fn trust(context: proto::CertificateValidationContext) -> Result<SecretValue, In
         Invalid::new(field, error.to_string())
     })?;
     Ok(SecretValue::Trust(trust))
+}
+
+fn text(generic: proto::GenericSecret) -> Result<SecretValue, Invalid> {
+    let bytes = inline("secret", generic.secret)?;
+    let text = String::from_utf8(bytes).map_err(|_| Invalid::new("secret", "is no UTF-8"))?;
+    Ok(SecretValue::Text(Hidden(text)))
 }
 
 /// The bytes that the message holds itself: what a secret is comes from the control plane, files are

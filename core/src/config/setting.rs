@@ -11,9 +11,11 @@ use super::invalid::{Invalid, required};
 pub struct Setting {
     /// Not empty, and unique among the settings that it came with.
     pub name: String,
+    /// Empty until the secret is there that has it.
     pub value: String,
-    /// The value is shown nowhere: neither in a log nor in a dump, an error or a metric.
-    pub secret: bool,
+    /// The name of the secret that has the value, which is shown nowhere: neither in a log nor in a
+    /// dump, an error or a metric.
+    pub secret: Option<String>,
 }
 
 /// What stands for a secret value wherever it would be shown.
@@ -24,8 +26,8 @@ impl Setting {
     #[must_use]
     pub fn shown(&self) -> &str {
         match self.secret {
-            true => REDACTED,
-            false => &self.value,
+            Some(_) => REDACTED,
+            None => &self.value,
         }
     }
 
@@ -38,10 +40,15 @@ impl Setting {
                 let reason = format!("{name:?} occurs twice");
                 return Err(Invalid::new(format!("settings[{i}].name"), reason));
             }
+            let secret = Some(setting.secret_name).filter(|secret| !secret.is_empty());
+            if secret.is_some() && !setting.value.is_empty() {
+                let reason = "is given beside secret_name";
+                return Err(Invalid::new(format!("settings[{i}].value"), reason));
+            }
             parsed.push(Self {
                 name,
                 value: setting.value,
-                secret: setting.secret,
+                secret,
             });
         }
         Ok(parsed)

@@ -507,14 +507,14 @@ fn the_dump_shows_defaults_that_nobody_wrote() {
 fn a_secret_is_on_no_page() {
     use crate::config::{Cluster, Service, Setting};
     let secrets = || {
-        let setting = |name: &str, value: &str, secret| Setting {
+        let setting = |name: &str, value: &str, secret: Option<&str>| Setting {
             name: name.into(),
             value: value.into(),
-            secret,
+            secret: secret.map(str::to_owned),
         };
         vec![
-            setting("username", "readable", false),
-            setting("password", "hunter2", true),
+            setting("username", "readable", None),
+            setting("password", "hunter2", Some("of/somebody")),
         ]
     };
     let mut first = snapshot("v1", &[(LISTENER, any_port())], &[dead()]);

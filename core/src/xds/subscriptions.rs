@@ -10,6 +10,7 @@
 //! and stops while the stream is down: what was published stays until the control plane is back.
 
 mod encrypted;
+mod told;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use prost::Name;
 use xxhash_rust::xxh3::Xxh3;
 
 use self::encrypted::Encrypted;
+use self::told::{Filled, Told};
 use super::table::{Change, Kind, Rejection, Table};
 use crate::balance::Layouts;
 use crate::config::{
@@ -56,6 +58,8 @@ pub struct Subscriptions {
     /// keeps its identity.
     joined: HashMap<String, Joined>,
     encrypted: Encrypted,
+    services_filled: Filled<Service>,
+    clusters_filled: Filled<Cluster>,
     layouts: Layouts,
     published: Option<String>,
 }
@@ -98,6 +102,8 @@ impl Subscriptions {
             endpoints: Table::named(),
             joined: HashMap::new(),
             encrypted: Encrypted::default(),
+            services_filled: Filled::default(),
+            clusters_filled: Filled::default(),
             layouts: Layouts::default(),
             published: None,
         }
@@ -179,7 +185,7 @@ impl Subscriptions {
         let proxy = self.proxy();
         let snapshot = Snapshot {
             listeners: self.encrypted.join(&self.listeners, &self.secrets),
-            services: owned(&self.services),
+            services: self.services_filled.join(&self.services, &self.secrets),
             routes: owned(&self.routes),
             clusters: self.join(),
             locality: proxy.locality,
@@ -243,8 +249,11 @@ impl Subscriptions {
         requests.extend(want(&mut self.clusters, clusters, now));
         let mut secrets = collect(&self.clusters, |c, names| {
             let needed = c.tls.iter().flat_map(|tls| tls.secrets());
-            names.extend(needed.map(str::to_owned));
+            names.extend(needed.chain(Told::secrets(c)).map(str::to_owned));
         });
+        secrets.extend(collect(&self.services, |s, names| {
+            names.extend(Told::secrets(s).map(str::to_owned));
+        }));
         secrets.extend(collect(&self.listeners, |l, names| {
             let needed = l.tls.iter().flat_map(|tls| tls.secrets());
             names.extend(needed.map(str::to_owned));
@@ -305,7 +314,8 @@ impl Subscriptions {
 
     fn join(&mut self) -> HashMap<String, Arc<Cluster>> {
         let mut previous = std::mem::take(&mut self.joined);
-        for (name, policy) in self.clusters.held() {
+        let policies: Vec<_> = self.clusters_filled.join(&self.clusters, &self.secrets);
+        for (name, policy) in &policies {
             let eds_name = policy.discovery.eds_name();
             let endpoints = eds_name.and_then(|name| self.endpoints.get(name)).cloned();
             let before = previous.remove(name);
@@ -325,7 +335,7 @@ impl Subscriptions {
                     }),
                     endpoints,
                 });
-            self.joined.insert(name.to_owned(), joined);
+            self.joined.insert(name.clone(), joined);
         }
         let clusters = self.joined.iter();
         clusters

@@ -66,11 +66,8 @@ fn generate(sources: &Path, out: &Path) -> anyhow::Result<()> {
         .enable_type_names()
         .type_name_domain(["."], "type.googleapis.com")
         .bytes(["."])
-        // Written by hand: their values may be secrets.
-        .skip_debug([
-            ".envoy.config.core.v3.DataSource",
-            ".meltemi.config.v1.Setting",
-        ])
+        // Written by hand: its value may be a secret.
+        .skip_debug([".envoy.config.core.v3.DataSource"])
         // Maps in key order, so that a resource's version can be the hash of its encoding.
         .btree_map(["."])
         // `prost_types::Any` copies its value; ours shares it among all subscribers.

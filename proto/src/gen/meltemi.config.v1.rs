@@ -101,15 +101,16 @@ impl ::prost::Name for SourceObject {
 /// A setting of a protocol plugin: which names there are, and what their values mean, the plugin
 /// says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
 pub struct Setting {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// Empty where a secret has it.
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
-    /// The value is shown nowhere: in no dump, log, error or explanation.
-    #[prost(bool, tag = "3")]
-    pub secret: bool,
+    /// The name of a Secret with a generic_secret, whose text is the value. It is shown nowhere: in no
+    /// dump, log, error or explanation.
+    #[prost(string, tag = "4")]
+    pub secret_name: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Setting {
     const NAME: &'static str = "Setting";

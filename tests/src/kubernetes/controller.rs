@@ -93,6 +93,12 @@ impl Controller {
         Meltemi::starting(Process::spawn("meltemi", &mut command))
     }
 
+    /// Where proxies connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where its pages are.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {

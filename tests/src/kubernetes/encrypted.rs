@@ -17,6 +17,7 @@ use crate::wait::until;
 pub struct Encrypted {
     process: Process,
     address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Encrypted {
@@ -43,7 +44,14 @@ impl Encrypted {
         let (address, _) = process.line(0, "where it listens", |line| {
             line.strip_prefix("xds ")?.parse().ok()
         });
-        Self { process, address }
+        let (admin, _) = process.line(0, "where its pages are", |line| {
+            line.strip_prefix("admin ")?.parse().ok()
+        });
+        Self {
+            process,
+            address,
+            admin,
+        }
     }
 
     /// What starts it.
@@ -61,6 +69,12 @@ impl Encrypted {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its pages are.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// A proxy of the Gateway `default/edge` with what a pod would have mounted, which need not be ready.

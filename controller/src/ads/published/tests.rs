@@ -21,7 +21,7 @@ fn published(all: &[&str], scopes: &[(&str, &[&str])]) -> Published {
     Published {
         all: listeners(all),
         scopes: scopes.collect(),
-        places: Places::default(),
+        ..Published::default()
     }
 }
 

@@ -10,7 +10,7 @@ use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use prost::Name as _;
 
 use super::{Pipeline, Update};
-use crate::ads::{Published, Resource, Resources};
+use crate::ads::{Made, Published, Resource, Resources};
 use crate::index::Objects;
 use crate::model::{ENDPOINT_KINDS, Model};
 use crate::places::Places;
@@ -53,6 +53,7 @@ impl Pipeline {
     ) -> Published {
         let mut published = Published::clone(&self.published);
         published.places = Places::new(objects);
+        published.made = Made::default();
         let type_url = ClusterLoadAssignment::type_url();
         for name in clusters {
             let Some(cluster) = self.model.clusters.get(&name) else {

@@ -5,7 +5,7 @@ use super::*;
 use crate::check::Report;
 use crate::controller::Controller;
 use crate::fixture::{Fixture, REDIS_SERVICE, redis_settings};
-use crate::manifest::{ConsistentHash, HashTable, Hidden, Simple};
+use crate::manifest::{ConsistentHash, HashTable, Simple};
 use crate::schema::{Configured, RefusedSetting, SettingsCheck};
 
 mod destinations;
@@ -64,7 +64,7 @@ fn condition(matching: &AttributeMatch) -> String {
 fn told(settings: &[Setting]) -> Vec<String> {
     let settings = settings.iter().map(|setting| match &setting.value {
         SettingValue::Plain(value) => format!("{}={value}", setting.name),
-        SettingValue::Secret(Hidden(value)) => format!("{}={value} (secret)", setting.name),
+        SettingValue::Secret(secret) => format!("{}={} (secret)", setting.name, secret.text.0),
     });
     settings.collect()
 }

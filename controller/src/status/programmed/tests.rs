@@ -1,3 +1,4 @@
+use super::super::replicas::Peers;
 use super::super::story::{Story, router};
 use super::*;
 use crate::ads::FakeProxy;
@@ -133,7 +134,7 @@ fn a_new_leader_waits_for_proxies_to_come_back() {
     let proxy = story.proxy();
     story.passes(seconds(5));
     drop(proxy);
-    story.term = crate::status::term::Term::new(story.now);
+    story.term = crate::status::term::Term::new(story.now, Peers::none());
     let written = story.writes.len();
     story.passes(seconds(10));
     assert_eq!(says(&story), "True/Programmed");

@@ -414,7 +414,7 @@ fn a_secret_is_good_or_refused() {
                 name: "none".to_owned(),
                 r#type: None,
             },
-            "type: only tls_certificate and validation_context are supported",
+            "type: only tls_certificate, validation_context and generic_secret are supported",
         ),
     ] {
         let refused = Secret::try_from(secret).unwrap_err().to_string();

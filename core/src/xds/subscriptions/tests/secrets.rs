@@ -151,3 +151,112 @@ fn a_secret_comes_with_its_listener() {
     let second = tls(&mut story);
     assert!(second.shown().is_ok() && !Arc::ptr_eq(&first, &second));
 }
+
+fn password(text: &str) -> proto::Secret {
+    let secret = core::DataSource {
+        specifier: Some(Specifier::InlineString(text.to_owned())),
+    };
+    proto::Secret {
+        name: "password".to_owned(),
+        r#type: Some(proto::secret::Type::GenericSecret(proto::GenericSecret {
+            secret: Some(secret),
+        })),
+    }
+}
+
+fn told(name: &str) -> own::Setting {
+    own::Setting {
+        name: name.to_owned(),
+        value: String::new(),
+        secret_name: "password".to_owned(),
+    }
+}
+
+#[test]
+fn a_service_is_told_what_its_secret_has() {
+    let mut story = Story::complete();
+    let asking = own::Service {
+        settings: vec![told("password")],
+        ..service()
+    };
+    let outcome = story.answer::<Service>(&[(asking, "2")], &[]);
+    assert_eq!(
+        asked(&outcome.requests),
+        [("Secret", vec!["password"], vec![])]
+    );
+    assert!(story.snapshot().is_none(), "it is still on its way");
+    story.answer::<Secret>(&[(password("hunter2"), "1")], &[]);
+    let published = |story: &mut Story| {
+        let snapshot = story.snapshot().expect("something changed");
+        let shown = format!("{snapshot:?}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("swordfish"),
+            "{shown}"
+        );
+        snapshot.services.get("s").cloned()
+    };
+    let first = published(&mut story).expect("it is served");
+    assert_eq!(first.settings[0].value, "hunter2");
+
+    // What has nothing to do with it leaves it as it is.
+    story.answer::<Endpoints>(&[(endpoints("c", 2), "2")], &[]);
+    assert!(Arc::ptr_eq(&first, &published(&mut story).unwrap()));
+
+    story.answer::<Secret>(&[(password("swordfish"), "2")], &[]);
+    let second = published(&mut story).expect("it is served");
+    assert_eq!(second.settings[0].value, "swordfish");
+
+    // Without it nobody knows whom to let in; nor by something else of its name.
+    story.answer::<Secret>(&[], &["password"]);
+    assert_eq!(published(&mut story), None);
+    let other = proto::Secret {
+        name: "password".to_owned(),
+        ..secret(&authority())
+    };
+    story.answer::<Secret>(&[(other, "3")], &[]);
+    assert_eq!(published(&mut story), None);
+}
+
+#[test]
+fn a_cluster_and_its_health_check_are_told_what_their_secret_has() {
+    let mut story = Story::complete();
+    let policy = own::ClusterPolicy {
+        settings: vec![told("upstreamPassword")],
+        ..own::ClusterPolicy::default()
+    };
+    let second = |seconds| meltemi_proto::Duration { seconds, nanos: 0 };
+    let check = core::HealthCheck {
+        interval: Some(second(1)),
+        timeout: Some(second(1)),
+        unhealthy_threshold: Some(1),
+        healthy_threshold: Some(1),
+        health_checker: Some(core::health_check::HealthChecker::CustomHealthCheck(
+            core::health_check::CustomHealthCheck {
+                name: "echo".to_owned(),
+                config_type: None,
+            },
+        )),
+        ..core::HealthCheck::default()
+    };
+    let asking = cluster::Cluster {
+        metadata: Some(core::Metadata {
+            typed_filter_metadata: [(EXTENSION_NAME.to_owned(), Any::pack(&policy))].into(),
+            ..core::Metadata::default()
+        }),
+        health_checks: vec![check],
+        ..cluster("c", 1)
+    };
+    story.answer::<Cluster>(&[(asking, "2")], &[]);
+    story.answer::<Secret>(&[(password("hunter2"), "1")], &[]);
+    let snapshot = story.snapshot().expect("something changed");
+    let cluster = snapshot.clusters.get("c").expect("it is used");
+    let check = cluster.health_check.as_ref().unwrap();
+    let check = check.protocol.as_ref().unwrap();
+    for settings in [&cluster.settings, &check.settings] {
+        assert_eq!(settings[0].value, "hunter2");
+    }
+    assert!(!cluster.endpoints.hosts.is_empty());
+    story.answer::<Secret>(&[], &["password"]);
+    let snapshot = story.snapshot().expect("something changed");
+    assert!(!snapshot.clusters.contains_key("c"));
+}
