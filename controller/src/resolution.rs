@@ -290,7 +290,7 @@ impl Pass<'_> {
                 // To delete the file of a Gateway is to close its servers.
                 None => {
                     !matches!(good.id.kind, Kind::Gateway | Kind::KubernetesGateway)
-                        || self.index.has_file(&good.file.name)
+                        || self.index.has_source(good)
                 }
             });
         let mut earlier =
