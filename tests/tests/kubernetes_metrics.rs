@@ -13,6 +13,7 @@ use meltemi_tests::redis::service;
 use meltemi_tests::{get, until};
 use serde_json::Value;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -113,8 +114,9 @@ fn rejects(address: SocketAddr) -> tokio::runtime::Runtime {
         .build()
         .expect("a runtime");
     runtime.spawn(async move {
-        let dialled = AggregatedDiscoveryServiceClient::connect(format!("http://{address}"));
-        let mut client = dialled.await.expect("it is there");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.expect("it is there");
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let (requests, sent) = tokio::sync::mpsc::channel(4);
         let request = |nonce: &str, error_detail| DeltaDiscoveryRequest {
             type_url: CLUSTERS.to_owned(),
