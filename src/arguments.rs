@@ -92,7 +92,7 @@ Examples:
   Of the one that listens on this machine:
     meltemi status
   In the cluster, of all replicas behind a headless Service:
-    meltemi status --controller meltemi-controller.meltemi-system:15014")]
+    meltemi status --controller meltemi-controller-admin.meltemi-system:15014")]
     Status(Status),
     /// What a controller serves a proxy.
     Config(Config),
@@ -179,6 +179,10 @@ pub(crate) struct Identity {
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) subject: Subject,
+    /// Lists besides, for each object of Aeraki's kinds, whether it means here what it means there, and
+    /// what differs.
+    #[arg(long)]
+    pub(crate) from_aeraki: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -281,6 +285,9 @@ pub(crate) struct Process {
     /// Where /ready, /metrics and the other admin pages are served; port 0 is the system's choice.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
     pub(crate) admin: SocketAddr,
+    /// Where /ready and /metrics alone are served, beside the admin pages: for whoever asks from other machines.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) status: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// A DNS server that endpoints' names are asked of, in the place of those of /etc/resolv.conf;

@@ -1,9 +1,11 @@
 //! `meltemi check`.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use meltemi_controller::{Settings, check::Report};
 use meltemi_core::protocols::Protocols;
+use serde::Serialize;
 
 use crate::{
     arguments::{Check, Format, Subject},
@@ -13,12 +15,34 @@ use crate::{
 pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitCode> {
     let subject = &check.subject;
     let settings = schemas::settings(protocols, &subject.root_namespace, None);
-    let report = report(subject, settings)?;
-    match check.output.output {
-        Format::Text => output::answer(&report)?,
-        Format::Json => output::answer(serde_json::to_string_pretty(&report)?)?,
+    let report = match check.from_aeraki {
+        true => return migration(check, settings),
+        false => report(subject, settings)?,
+    };
+    answer(&report, report.is_valid(), check)
+}
+
+fn migration(check: &Check, settings: Settings) -> anyhow::Result<ExitCode> {
+    let subject = &check.subject;
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = crate::cluster::read(subject, &settings)? {
+        let migration = cluster.migration();
+        return answer(&migration, migration.report.is_valid(), check);
     }
-    Ok(ExitCode::from(u8::from(!report.is_valid())))
+    let migration = meltemi_controller::check::migration(&subject.files, settings);
+    answer(&migration, migration.report.is_valid(), check)
+}
+
+fn answer(
+    said: &(impl Display + Serialize),
+    is_valid: bool,
+    check: &Check,
+) -> anyhow::Result<ExitCode> {
+    match check.output.output {
+        Format::Text => output::answer(said)?,
+        Format::Json => output::answer(serde_json::to_string_pretty(said)?)?,
+    }
+    Ok(ExitCode::from(u8::from(!is_valid)))
 }
 
 fn report(subject: &Subject, settings: Settings) -> anyhow::Result<Report> {

@@ -88,6 +88,7 @@ pub(crate) async fn data_plane(
     let client = tokio::spawn(xds::run(control_plane, node, publish, Arc::clone(&stats)));
     let options = ProxyOptions {
         admin: Some(process.admin),
+        status: process.status,
         workers: process.workers,
         access_log: process.access_log.clone(),
         access_log_percent: process.access_log_percent,

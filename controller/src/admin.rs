@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::ads::{Clients, Published};
 use crate::authority::Expiry;
-use crate::controller::Queue;
+use crate::controller::{Definitions, Queue};
 use crate::debug::{Proxy, Replica};
 use crate::leader::Leadership;
 use crate::source::kubernetes::Contacts;
@@ -42,11 +42,12 @@ pub struct Sources {
     pub expiry: Expiry,
 }
 
-/// How well an API server is heard.
+/// What is known of an API server, and how well it is heard.
 #[derive(Clone)]
 pub struct Watched {
     pub contacts: Contacts,
     pub queue: Queue,
+    pub definitions: Definitions,
 }
 
 const PAGES: &str = "\

@@ -11,6 +11,10 @@ use crate::controller::Controller;
 use crate::diagnostic::Diagnostic;
 use crate::schema::Settings;
 
+mod aeraki;
+
+pub use aeraki::{Compared, Difference, Migration};
+
 /// What was found, by file and line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -23,6 +27,14 @@ pub struct Report {
 #[must_use]
 pub fn run(paths: &[PathBuf], settings: Settings) -> Report {
     Controller::open(paths, settings).load().report
+}
+
+/// The same, and what those that were written for Aeraki mean here.
+#[must_use]
+pub fn migration(paths: &[PathBuf], settings: Settings) -> Migration {
+    let mut controller = Controller::open(paths, settings);
+    let report = controller.load().report;
+    Migration::of(report, controller.index())
 }
 
 impl Report {

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use crate::ads::{Published, Rejection};
 use crate::check::Report;
 use crate::diagnostic::{Diagnostic, SourceFile};
+use crate::index::Index;
 use crate::model::Model;
 use crate::schema::Settings;
 use crate::source::Contents;
@@ -24,7 +25,7 @@ mod queue;
 #[cfg(feature = "kubernetes")]
 pub use cluster::{Cluster, ClusterRef};
 #[cfg(feature = "kubernetes")]
-pub use kubernetes::KubernetesController;
+pub use kubernetes::{Definitions, KubernetesController};
 pub(crate) use pipeline::Pipeline;
 #[cfg(feature = "kubernetes")]
 pub use queue::Queue;
@@ -127,6 +128,10 @@ impl Controller {
     #[must_use]
     pub fn rejected(&self, rejection: &Rejection) -> Diagnostic {
         self.pipeline.rejected(rejection)
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.pipeline.index
     }
 
     pub(crate) fn model(&self) -> &Model {

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 mod bounds;
 mod kinds;
+#[cfg(feature = "kubernetes")]
+mod outdated;
 mod rules;
 mod schema;
 mod status;
 
 use kinds::{Column, Definition, KINDS};
+#[cfg(feature = "kubernetes")]
+pub(crate) use outdated::lacking;
 
 /// A file of the chart.
 #[derive(Clone, Debug)]
@@ -30,14 +34,18 @@ const HEAD: &str = "\
 /// # Errors
 /// When one cannot be written as YAML.
 pub fn all() -> anyhow::Result<Vec<Manifest>> {
-    let manifests = KINDS.iter().map(|kind| {
-        let yaml = serde_saphyr::to_string(&definition(kind))?;
+    let manifests = KINDS.iter().zip(definitions()).map(|(kind, definition)| {
+        let yaml = serde_saphyr::to_string(&definition)?;
         Ok(Manifest {
             file: format!("{}.yaml", kind.plural),
             text: format!("{HEAD}{yaml}"),
         })
     });
     manifests.collect()
+}
+
+pub(crate) fn definitions() -> impl Iterator<Item = Value> {
+    KINDS.iter().map(definition)
 }
 
 fn definition(kind: &Definition) -> Value {

@@ -40,6 +40,7 @@ struct IndexedFile {
 struct Document {
     id: Option<ObjectRef>,
     place: Place,
+    revision: Option<String>,
     object: Option<Arc<Object>>,
     findings: Vec<Diagnostic>,
 }
@@ -49,6 +50,7 @@ impl Document {
         Self {
             place: decoded.place,
             id: decoded.id,
+            revision: decoded.revision,
             object: decoded.object.map(Arc::new),
             findings: decoded.findings,
         }
@@ -133,10 +135,42 @@ impl Index {
         }
     }
 
+    /// The newest versions of objects of our own kinds, whether they can be read or not: whose each says that it is, and
+    /// where it stands.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&ObjectRef, Option<&str>, &Place)> {
+        self.documents().filter_map(|document| {
+            let id = document.id.as_ref().filter(|id| id.kind.is_own())?;
+            Some((id, document.revision.as_deref(), &document.place))
+        })
+    }
+
+    /// The newest version of each object that can be read.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        let readable = documents.filter_map(|document| document.object.as_ref());
+        #[cfg(feature = "kubernetes")]
+        let readable = {
+            let one_by_one = self.one_by_one.iter();
+            readable.chain(one_by_one.flat_map(|known| known.newest.values()))
+        };
+        readable
+    }
+
+    /// All of files; of objects that come one by one our own, and whatever something is wrong with.
+    fn documents(&self) -> impl Iterator<Item = &Document> {
+        let documents = self.files.values().flat_map(|file| &file.documents);
+        #[cfg(feature = "kubernetes")]
+        let documents = {
+            let one_by_one = self.one_by_one.iter();
+            documents.chain(one_by_one.flat_map(|known| known.documents.values()))
+        };
+        documents
+    }
+
     /// What is not there since it was refused, and has no earlier version.
     pub(crate) fn refused(&self) -> Refused {
         let mut refused = Refused::default();
-        for document in self.perhaps_refused() {
+        for document in self.documents() {
             match &document.id {
                 Some(id) if document.object.is_none() && !self.good.contains_key(id) => {
                     refused.kinds.insert(id.kind);
@@ -146,15 +180,6 @@ impl Index {
             }
         }
         refused
-    }
-
-    /// Whatever is not an object is among these.
-    fn perhaps_refused(&self) -> Box<dyn Iterator<Item = &Document> + '_> {
-        #[cfg(feature = "kubernetes")]
-        if let Some(known) = &self.one_by_one {
-            return Box::new(self.flawed(known));
-        }
-        Box::new(self.files.values().flat_map(|file| &file.documents))
     }
 
     /// The last version of an object that took effect.
@@ -171,8 +196,13 @@ impl Index {
         self.good.len()
     }
 
-    pub(crate) fn has_file(&self, name: &str) -> bool {
-        self.files.contains_key(name)
+    /// Whether what an object was read from is there, whatever it says by now.
+    pub(crate) fn has_source(&self, object: &Object) -> bool {
+        #[cfg(feature = "kubernetes")]
+        if let Some(known) = &self.one_by_one {
+            return known.has(object);
+        }
+        self.files.contains_key(&object.file.name)
     }
 
     /// Whether this very version of the object took effect before.

@@ -27,13 +27,14 @@ mod schema;
 #[cfg(feature = "kubernetes")]
 pub mod serving;
 mod source;
+mod standing;
 #[cfg(feature = "kubernetes")]
 mod status;
 mod translate;
 mod yaml;
 
 #[cfg(feature = "kubernetes")]
-pub use controller::{Cluster, ClusterRef, KubernetesController, Queue};
+pub use controller::{Cluster, ClusterRef, Definitions, KubernetesController, Queue};
 pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};

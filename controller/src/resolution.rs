@@ -13,6 +13,7 @@ use crate::index::{Index, Objects, Refused};
 use crate::manifest::{Kind, Object, ObjectRef, Spec};
 use crate::model::{self, Finding, Model};
 use crate::schema::Settings;
+use crate::standing::Standing;
 
 mod part;
 
@@ -21,6 +22,8 @@ pub(crate) struct Resolution {
     pub(crate) model: Model,
     pub(crate) objects: Objects,
     pub(crate) findings: Vec<Diagnostic>,
+    /// Objects of another revision.
+    pub(crate) foreign: BTreeSet<ObjectRef>,
     /// What nobody is told by itself, since it follows from these findings: on objects that do not take effect because of
     /// others.
     pub(crate) consequences: Vec<Diagnostic>,
@@ -31,7 +34,9 @@ pub(crate) struct Resolution {
 /// What was taken away and is kept does not push out what is there now, unless an object in force
 /// would be left with an error.
 pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: &Model) -> Resolution {
-    let (newest, mut findings) = index.objects();
+    let (mut newest, findings) = index.objects();
+    let standing = Standing::of(index, settings);
+    standing.leave_out(&mut newest);
     let mut given_up = BTreeSet::new();
     let mut tried = BTreeSet::new();
     let mut settled = settle(index, (settings, earlier), &newest, &given_up);
@@ -46,8 +51,9 @@ pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: &Model) -> Re
             given_up.remove(&id);
         }
     }
-    findings.extend(settled.told);
-    let mut findings: Vec<_> = findings
+    let findings = findings.into_iter().chain(settled.told).collect();
+    let mut findings: Vec<_> = standing
+        .told(findings)
         .into_iter()
         .map(Diagnostic::or_general_remedy)
         .collect();
@@ -57,6 +63,7 @@ pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: &Model) -> Re
         model: settled.model,
         objects: settled.objects,
         findings,
+        foreign: standing.foreign,
         consequences: settled.consequences,
     }
 }
@@ -283,7 +290,7 @@ impl Pass<'_> {
                 // To delete the file of a Gateway is to close its servers.
                 None => {
                     !matches!(good.id.kind, Kind::Gateway | Kind::KubernetesGateway)
-                        || self.index.has_file(&good.file.name)
+                        || self.index.has_source(good)
                 }
             });
         let mut earlier =

@@ -119,6 +119,10 @@ pub struct Settings {
     pub labels: BTreeMap<String, String>,
     /// Whether each Gateway is opened by proxies of its own: two that bind one address are no conflict then.
     pub gateways_apart: bool,
+    /// Whose objects count, where there may be several controllers; none: all do.
+    pub revision: Option<String>,
+    /// Whether an Aeraki is in the cluster, too: rules count in namespaces that were handed over.
+    pub beside_aeraki: bool,
     /// None: what plugins are told is not checked.
     pub check: Option<SettingsCheck>,
     /// None: which endpoint has a key is not explained.
@@ -135,6 +139,8 @@ impl Settings {
             locality: meltemi_policy::Locality::default(),
             labels: BTreeMap::new(),
             gateways_apart: false,
+            revision: None,
+            beside_aeraki: false,
             check: None,
             key_hash: None,
         }

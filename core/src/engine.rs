@@ -43,6 +43,7 @@ mod pin;
 mod pool;
 mod rate_limits;
 mod receive;
+mod relay;
 mod repeat;
 mod requests;
 mod retry;
@@ -89,6 +90,7 @@ pub use health::HostCounts;
 use observe::Observer;
 pub use observe::ServiceKeys;
 use outbox::Spare;
+pub use relay::Relay;
 use repeat::Repeat;
 use run::Run;
 use server::Server;
@@ -214,6 +216,8 @@ pub struct Engine {
     spare_repeats: Boxes<Repeat>,
     spare_runs: Boxes<Run>,
     scratch: Vec<u8>,
+    /// Of what is being received, so much was written to its receiver already.
+    gone: usize,
     buffered: usize,
     /// Clients whose parked request may go.
     unparked: Vec<ClientKey>,
@@ -261,6 +265,7 @@ impl Engine {
             spare_repeats: Boxes::default(),
             spare_runs: Boxes::default(),
             scratch: Vec::new(),
+            gone: 0,
             buffered: 0,
             unparked: Vec::new(),
             answered: Vec::new(),

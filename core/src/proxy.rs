@@ -37,6 +37,8 @@ const STOP: Duration = Duration::from_secs(5);
 pub struct ProxyOptions {
     /// Where the admin pages are served; `None` is nowhere. Port 0 is the system's choice.
     pub admin: Option<SocketAddr>,
+    /// Where only readiness and metrics are served, beside them.
+    pub status: Option<SocketAddr>,
     /// Worker threads; `None` is one for each processor.
     pub workers: Option<NonZeroUsize>,
     /// Where exchanges are logged.
@@ -55,6 +57,7 @@ impl Default for ProxyOptions {
     fn default() -> Self {
         Self {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
+            status: None,
             workers: None,
             access_log: Destination::Off,
             access_log_percent: 100.0,
@@ -223,6 +226,7 @@ impl Proxy {
             log: writer,
         };
         if let Some(address) = options.admin {
+            let status = options.status;
             let pages = admin::Sources {
                 acceptor,
                 configuration,
@@ -232,7 +236,7 @@ impl Proxy {
                 options,
                 drain: Arc::clone(&proxy.drain),
             };
-            proxy.admin = Some(admin::start(address, pages)?);
+            proxy.admin = Some(admin::start(address, status, pages)?);
         }
         Ok(proxy)
     }

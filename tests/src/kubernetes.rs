@@ -1,21 +1,25 @@
 //! Kubernetes: a real kube-apiserver over a real etcd, with RBAC, and the kubectl that asks it.
 //!
-//! Nothing runs a Pod and nobody listens on a ClusterIP: what a kubelet or a controller would write is written by the
-//! test.
+//! Nobody listens on a ClusterIP, and nothing runs a Pod by itself: what a kubelet or a controller would write is written
+//! by the test, and [`Pod`] runs one.
 
 mod account;
 mod api_server;
 mod controller;
 mod encrypted;
+mod helm;
 mod kubectl;
+mod pod;
 mod programs;
 mod tokens;
 
 pub use account::controller_account;
 pub use api_server::ApiServer;
-pub use controller::Controller;
+pub use controller::{Controller, controller_binary};
 pub use encrypted::{Encrypted, Mounted};
+pub use helm::{Helm, charts};
 pub use kubectl::Answer;
+pub use pod::{Pod, own_address};
 pub use programs::Programs;
 pub use tokens::Tokens;
 

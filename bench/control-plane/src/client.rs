@@ -21,6 +21,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
+use crate::subject::Make;
+use crate::world::GATEWAY;
+
 /// Something arrived at a client.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -32,19 +35,23 @@ pub(crate) struct Arrival {
 const MAX_RESPONSE: usize = 256 << 20;
 const REQUESTS: usize = 64;
 
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    pub(crate) make: Make,
+    pub(crate) control_plane: SocketAddr,
+    /// Whose Gateway it opens, and, to Istio, where it is; none: it wants everything.
+    pub(crate) namespace: Option<String>,
+}
+
 /// Runs until the control plane or the listener of `arrivals` is gone.
-pub(crate) async fn run(
-    client: usize,
-    control_plane: SocketAddr,
-    gateway: Option<String>,
-    arrivals: mpsc::UnboundedSender<Arrival>,
-) -> Result<()> {
-    let channel = Endpoint::from_shared(format!("http://{control_plane}"))?;
+pub(crate) async fn run(client: Client, arrivals: mpsc::UnboundedSender<Arrival>) -> Result<()> {
+    let channel = Endpoint::from_shared(format!("http://{}", client.control_plane))?;
     let channel = channel.tcp_nodelay(true).connect().await?;
     let (requests, outgoing) = mpsc::channel(REQUESTS);
     for type_url in [Listener::type_url(), Cluster::type_url()] {
         let first = DeltaDiscoveryRequest {
-            node: Some(node(client, gateway.as_deref())),
+            node: Some(client.node()),
             type_url,
             ..DeltaDiscoveryRequest::default()
         };
@@ -65,11 +72,11 @@ pub(crate) async fn run(
             ..DeltaDiscoveryRequest::default()
         };
         requests.send(taken).await?;
-        for request in subscriptions(&response, &mut subscribed) {
+        for request in client.subscriptions(&response, &mut subscribed) {
             requests.send(request).await?;
         }
         let arrival = Arrival {
-            client,
+            client: client.number,
             at,
             response,
         };
@@ -79,46 +86,75 @@ pub(crate) async fn run(
     }
 }
 
-/// What a response leads to: the services and routes of listeners, the endpoints of clusters.
-fn subscriptions(
-    response: &DeltaDiscoveryResponse,
-    subscribed: &mut BTreeSet<(String, String)>,
-) -> Vec<DeltaDiscoveryRequest> {
-    let follow = match &response.type_url {
-        url if *url == Listener::type_url() => {
-            vec![Service::type_url(), RouteConfiguration::type_url()]
+impl Client {
+    /// What a response leads to: the services and routes of listeners, the endpoints of clusters.
+    fn subscriptions(
+        &self,
+        response: &DeltaDiscoveryResponse,
+        subscribed: &mut BTreeSet<(String, String)>,
+    ) -> Vec<DeltaDiscoveryRequest> {
+        let follow = match &response.type_url {
+            url if *url == Listener::type_url() && self.make == Make::Meltemi => {
+                vec![Service::type_url(), RouteConfiguration::type_url()]
+            }
+            url if *url == Cluster::type_url() => vec![ClusterLoadAssignment::type_url()],
+            _ => vec![],
+        };
+        let requests = follow.into_iter().map(|type_url| {
+            let names = response.resources.iter().map(|it| it.name.clone());
+            let fresh = names.filter(|name| subscribed.insert((type_url.clone(), name.clone())));
+            DeltaDiscoveryRequest {
+                resource_names_subscribe: fresh.collect(),
+                type_url: type_url.clone(),
+                ..DeltaDiscoveryRequest::default()
+            }
+        });
+        let requests = requests.collect::<Vec<_>>().into_iter();
+        requests
+            .filter(|request| !request.resource_names_subscribe.is_empty())
+            .collect()
+    }
+
+    fn node(&self) -> Node {
+        let (number, namespace) = (self.number, self.namespace.as_deref());
+        let own = namespace.unwrap_or("default");
+        let pod = format!("bench-{number}.{own}");
+        let (id, fields) = match self.make {
+            Make::Meltemi => {
+                let claim = namespace.map(|own| {
+                    let list = ListValue {
+                        values: vec![text(format!("{own}/{GATEWAY}"))],
+                    };
+                    (
+                        GATEWAYS,
+                        Value {
+                            kind: Some(Kind::ListValue(list)),
+                        },
+                    )
+                });
+                (pod, claim.into_iter().collect())
+            }
+            Make::Istio => (
+                format!("sidecar~10.9.0.1~{pod}~{own}.svc.cluster.local"),
+                vec![
+                    ("NAMESPACE", text(own.to_owned())),
+                    ("CLUSTER_ID", text("Kubernetes".to_owned())),
+                ],
+            ),
+        };
+        let fields = fields.into_iter();
+        Node {
+            id,
+            metadata: Some(Struct {
+                fields: fields.map(|(name, it)| (name.to_owned(), it)).collect(),
+            }),
+            ..Node::default()
         }
-        url if *url == Cluster::type_url() => vec![ClusterLoadAssignment::type_url()],
-        _ => vec![],
-    };
-    let requests = follow.into_iter().map(|type_url| {
-        let names = response.resources.iter().map(|it| it.name.clone());
-        let fresh = names.filter(|name| subscribed.insert((type_url.clone(), name.clone())));
-        DeltaDiscoveryRequest {
-            resource_names_subscribe: fresh.collect(),
-            type_url: type_url.clone(),
-            ..DeltaDiscoveryRequest::default()
-        }
-    });
-    let requests = requests.collect::<Vec<_>>().into_iter();
-    requests
-        .filter(|request| !request.resource_names_subscribe.is_empty())
-        .collect()
+    }
 }
 
-fn node(client: usize, gateway: Option<&str>) -> Node {
-    let metadata = gateway.map(|gateway| {
-        let name = Kind::StringValue(gateway.to_owned());
-        let list = Kind::ListValue(ListValue {
-            values: vec![Value { kind: Some(name) }],
-        });
-        Struct {
-            fields: [(GATEWAYS.to_owned(), Value { kind: Some(list) })].into(),
-        }
-    });
-    Node {
-        id: format!("bench-{client}"),
-        metadata,
-        ..Node::default()
+fn text(text: String) -> Value {
+    Value {
+        kind: Some(Kind::StringValue(text)),
     }
 }

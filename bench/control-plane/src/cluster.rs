@@ -10,7 +10,7 @@ use kube::{Api, Client, Config};
 use meltemi_tests::kubernetes::{ApiServer, Programs};
 use serde_json::Value;
 
-use crate::world::{Kind, Size};
+use crate::world::{Kind, POD, Size};
 
 /// How many objects are made at a time.
 const AT_A_TIME: usize = 16;
@@ -44,7 +44,12 @@ impl Cluster {
             let making = stream::iter(making).buffer_unordered(AT_A_TIME);
             making.try_collect::<()>().await?;
         }
-        Ok(())
+        let statuses = size.statuses();
+        let running = statuses
+            .iter()
+            .map(|status| self.change_status(POD, status));
+        let running = stream::iter(running).buffer_unordered(AT_A_TIME);
+        running.try_collect::<()>().await
     }
 
     async fn create(&self, kind: Kind, object: Value) -> Result<()> {
@@ -56,12 +61,25 @@ impl Cluster {
 
     /// Writes an object over the one of its name.
     pub(crate) async fn change(&self, kind: Kind, object: &Value) -> Result<()> {
-        let metadata = &object["metadata"];
-        let name = metadata["name"].as_str().unwrap_or_default();
-        let api = self.api(kind, metadata["namespace"].as_str());
+        let (api, name) = self.named(kind, object);
         let merge = Patch::Merge(object);
         api.patch(name, &PatchParams::default(), &merge).await?;
         Ok(())
+    }
+
+    /// The same with its status, and nothing else of it.
+    pub(crate) async fn change_status(&self, kind: Kind, object: &Value) -> Result<()> {
+        let (api, name) = self.named(kind, object);
+        let merge = Patch::Merge(object);
+        api.patch_status(name, &PatchParams::default(), &merge)
+            .await?;
+        Ok(())
+    }
+
+    fn named<'a>(&self, kind: Kind, object: &'a Value) -> (Api<DynamicObject>, &'a str) {
+        let metadata = &object["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default();
+        (self.api(kind, metadata["namespace"].as_str()), name)
     }
 
     pub(crate) fn api(&self, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {

@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+mod news;
 mod report;
 mod run;
 mod subject;
@@ -14,8 +15,8 @@ use clap::Parser;
 
 use crate::world::Size;
 
-/// Fills an API server, starts the controller and proxies, changes MetaRouters and endpoints, and says how long the news
-/// took and what the controller used.
+/// Fills an API server, starts a control plane and proxies, changes MetaRouters, DestinationRules and endpoints, and says how
+/// long the news took and what the control plane used.
 ///
 /// Everything runs on this machine: its figures compare with others of the same run.
 #[derive(Debug, Parser)]
@@ -40,7 +41,10 @@ struct Arguments {
     everything: bool,
     /// The `meltemi-controller` to measure.
     #[arg(long)]
-    controller: PathBuf,
+    controller: Option<PathBuf>,
+    /// The `pilot-discovery` of Istio to measure after it, on the same API server: `scripts/install-k8s istiod` builds it.
+    #[arg(long)]
+    istiod: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {

@@ -1,24 +1,20 @@
 //! One run: fill, connect, change, wait for the news.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use futures_util::StreamExt as _;
-use kube::api::{WatchEvent, WatchParams};
-use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
-use meltemi_proto::envoy::config::cluster::v3::Cluster as WireCluster;
-use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
-use prost::Name as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::client::{self, Arrival};
+use crate::client::{self, Client};
 use crate::cluster::{Cluster, Shared};
+use crate::news::{News, read, watch};
 use crate::report::Times;
-use crate::subject::Subject;
-use crate::world::{GATEWAY, Kind, ROUTER, SLICE, VERSION, mark, marked, namespace};
+use crate::subject::{Make, Subject};
+use crate::world::{Kind, POD, ROUTER, RULE, SLICE, namespace};
 use crate::{Arguments, say};
 
 /// Nothing takes so long.
@@ -31,21 +27,50 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let cluster = Arc::new(Cluster::start().await?);
     cluster.fill(arguments.size).await?;
     say!("the API server was filled in {:.1?}", started.elapsed());
-    let mut bench = Bench::start(arguments, cluster.clone(), arguments.proxies).await?;
-    for kind in [ROUTER, SLICE] {
-        bench.one_by_one(kind, arguments.changes).await?;
+    let makes = [
+        (Make::Meltemi, &arguments.controller),
+        (Make::Istio, &arguments.istiod),
+    ];
+    let mut version = 0;
+    for (make, program) in makes {
+        if let Some(program) = program {
+            version = measure(arguments, (make, program), &cluster, version).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All of one control plane. The versions begin behind one, and the last is returned.
+async fn measure(
+    arguments: &Arguments,
+    (make, program): (Make, &Path),
+    cluster: &Shared,
+    version: usize,
+) -> Result<usize> {
+    say!("\n{make}");
+    let start = |proxies, version| {
+        Bench::start(
+            arguments,
+            (make, program),
+            cluster.clone(),
+            (proxies, version),
+        )
+    };
+    let mut bench = start(arguments.proxies, version).await?;
+    for kind in make.kinds() {
+        bench.one_by_one(*kind, arguments.changes).await?;
     }
     bench.busy(arguments.rate).await?;
     bench.say_memory("after all changes")?;
-    let versions = bench.version;
+    let version = bench.version;
     drop(bench);
     let few = arguments.proxies / arguments.size.gateways;
-    let mut bench = Bench::start(arguments, cluster, few.max(1)).await?;
-    bench.version = versions;
-    for kind in [ROUTER, SLICE] {
-        bench.cost(kind, arguments.counted).await?;
+    let mut bench = start(few.max(1), version).await?;
+    for kind in make.kinds() {
+        bench.cost(*kind, arguments.counted).await?;
     }
-    bench.say_memory("with these alone")
+    bench.say_memory("with these alone")?;
+    Ok(bench.version)
 }
 
 struct Bench<'a> {
@@ -55,24 +80,11 @@ struct Bench<'a> {
     news: mpsc::UnboundedReceiver<News>,
     /// Who has to hear of a change, by Gateway.
     proxies: Vec<BTreeSet<usize>>,
+    /// How many of the Gateways have proxies: those are changed.
+    used: usize,
     /// Of the last change; each has its own.
     version: usize,
     _tasks: JoinSet<()>,
-}
-
-/// A change arrived.
-#[derive(Debug)]
-enum News {
-    /// At a proxy.
-    Proxy {
-        version: usize,
-        client: usize,
-        at: Instant,
-    },
-    /// As an event of a watch.
-    Watch { version: usize, at: Instant },
-    /// What a proxy was to have at first.
-    Clusters { client: usize, count: usize },
 }
 
 /// A change on its way.
@@ -91,39 +103,43 @@ struct Outcome {
 }
 
 impl<'a> Bench<'a> {
-    /// Starts the controller and this many proxies, and waits until each has its clusters.
-    async fn start(arguments: &'a Arguments, cluster: Shared, proxies: usize) -> Result<Self> {
+    /// Starts the control plane and this many proxies, of one Gateway where they are not enough for all, and waits until
+    /// each has its clusters.
+    async fn start(
+        arguments: &'a Arguments,
+        (make, program): (Make, &Path),
+        cluster: Shared,
+        (proxies, version): (usize, usize),
+    ) -> Result<Self> {
         let size = arguments.size;
         let started = Instant::now();
-        let subject = Subject::start(&arguments.controller, &cluster.server.kubeconfig());
+        let subject = Subject::start(make, program, &cluster.server.kubeconfig())?;
         let (tell, news) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
-        for kind in [ROUTER, SLICE] {
-            tasks.spawn(watch(cluster.clone(), kind, tell.clone()));
+        for kind in make.kinds() {
+            tasks.spawn(watch(cluster.clone(), *kind, tell.clone()));
         }
         let (arrivals, arrived) = mpsc::unbounded_channel();
         tasks.spawn(read(arrived, tell));
-        let address = subject.address;
-        let gateways = if proxies < size.gateways {
+        let used = if proxies < size.gateways {
             1
         } else {
             size.gateways
         };
-        let one_each = arguments.proxies / size.gateways;
         let mut of_gateway = vec![BTreeSet::new(); size.gateways];
-        for client in 0..proxies {
-            let gateway = if proxies <= one_each {
-                0
-            } else {
-                client % gateways
+        for number in 0..proxies {
+            let gateway = number % used;
+            of_gateway[gateway].insert(number);
+            let client = Client {
+                number,
+                make,
+                control_plane: subject.address,
+                namespace: (!arguments.everything).then(|| namespace(gateway)),
             };
-            of_gateway[gateway].insert(client);
-            let claim = format!("{}/{GATEWAY}", namespace(gateway));
-            let claim = (!arguments.everything).then_some(claim);
             let arrivals = arrivals.clone();
             tasks.spawn(async move {
-                if let Err(error) = client::run(client, address, claim, arrivals).await {
-                    say!("client {client}: {error:#}");
+                if let Err(error) = client::run(client, arrivals).await {
+                    say!("client {number}: {error:#}");
                 }
             });
         }
@@ -133,7 +149,8 @@ impl<'a> Bench<'a> {
             subject,
             news,
             proxies: of_gateway,
-            version: 0,
+            used,
+            version,
             _tasks: tasks,
         };
         bench.wait_for_clusters(proxies).await?;
@@ -223,13 +240,24 @@ impl<'a> Bench<'a> {
     async fn change(&mut self, kind: Kind) -> Result<Change> {
         self.version += 1;
         let (size, version) = (self.arguments.size, self.version);
+        // One of the first Gateways, and what is its own in turn.
+        let pick = |count: usize| {
+            let (gateway, turn) = (version % self.used, version / self.used);
+            gateway + turn % (count / size.gateways).max(1) * size.gateways
+        };
         let (gateway, object) = match kind {
             ROUTER => {
-                let n = version % size.routers;
+                let n = pick(size.routers);
                 (n % size.gateways, size.router(n, version))
             }
+            RULE => {
+                let gateway = pick(size.gateways);
+                (gateway, size.rule(gateway, version))
+            }
             _ => {
-                let n = version % size.services;
+                let n = pick(size.services);
+                let status = size.status(n, size.endpoints - 1, size.is_ready(version));
+                self.cluster.change_status(POD, &status).await?;
                 (size.gateway_of(n), size.slice(n, version))
             }
         };
@@ -298,7 +326,8 @@ fn take(news: News, under_way: &mut BTreeMap<usize, Change>, outcome: &mut Outco
             let Some(change) = under_way.get_mut(&version) else {
                 return;
             };
-            change.watched = Some(at);
+            // What is written of its status is news of the same version.
+            change.watched.get_or_insert(at);
             version
         }
         News::Clusters { .. } => return,
@@ -325,103 +354,4 @@ impl Outcome {
             self.from_watch
         );
     }
-}
-
-/// Tells when each version of an object of a kind is an event of a watch.
-async fn watch(cluster: Shared, kind: Kind, tell: mpsc::UnboundedSender<News>) {
-    let api = cluster.api(kind, None);
-    let mut from = "0".to_owned();
-    loop {
-        let parameters = WatchParams::default().timeout(290);
-        let Ok(events) = api.watch(&parameters, &from).await else {
-            return;
-        };
-        let mut events = events.boxed();
-        while let Some(event) = events.next().await {
-            let at = Instant::now();
-            let Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) = event else {
-                continue;
-            };
-            from = object.metadata.resource_version.unwrap_or_default();
-            let annotations = object.metadata.annotations.unwrap_or_default();
-            let version = annotations.get(VERSION).and_then(|it| it.parse().ok());
-            if let Some(version) = version.filter(|version| *version > 0)
-                && tell.send(News::Watch { version, at }).is_err()
-            {
-                return;
-            }
-        }
-    }
-}
-
-/// Finds the versions in what arrives.
-async fn read(mut arrived: mpsc::UnboundedReceiver<Arrival>, tell: mpsc::UnboundedSender<News>) {
-    while let Some(Arrival {
-        client,
-        at,
-        response,
-    }) = arrived.recv().await
-    {
-        let resources = response.resources.iter();
-        let bodies = resources.filter_map(|it| it.resource.as_ref());
-        let url = &response.type_url;
-        let versions: BTreeSet<usize> = if *url == WireCluster::type_url() {
-            let count = response.resources.len();
-            let _ = tell.send(News::Clusters { client, count });
-            continue;
-        } else if *url == ClusterLoadAssignment::type_url() {
-            let sent = bodies.filter_map(|body| body.unpack::<ClusterLoadAssignment>().ok());
-            sent.filter_map(|it| version_of_endpoints(&it)).collect()
-        } else if *url == RouteConfiguration::type_url() {
-            let sent = bodies.filter_map(|body| body.unpack::<RouteConfiguration>().ok());
-            sent.flat_map(|it| versions_of_routes(&it)).collect()
-        } else {
-            continue;
-        };
-        for version in versions {
-            let _ = tell.send(News::Proxy {
-                version,
-                client,
-                at,
-            });
-        }
-    }
-}
-
-/// Undoes [`marked`].
-fn version_of_endpoints(endpoints: &ClusterLoadAssignment) -> Option<usize> {
-    use meltemi_proto::envoy::config::core::v3::address::Address;
-    use meltemi_proto::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
-    let all = endpoints.endpoints.iter().flat_map(|it| &it.lb_endpoints);
-    let mut versions = all.filter_map(|it| {
-        let Some(HostIdentifier::Endpoint(endpoint)) = &it.host_identifier else {
-            return None;
-        };
-        let Some(Address::SocketAddress(socket)) = &endpoint.address.as_ref()?.address else {
-            return None;
-        };
-        let parts = socket.address.split('.').map(str::parse::<usize>);
-        let parts: Vec<_> = parts.filter_map(Result::ok).collect();
-        let [10, high, middle, low] = parts[..] else {
-            return None;
-        };
-        let version = (high.checked_sub(64)? << 16) + (middle << 8) + low;
-        (marked(version) == socket.address && version > 0).then_some(version)
-    });
-    versions.next()
-}
-
-/// Undoes [`mark`].
-fn versions_of_routes(routes: &RouteConfiguration) -> BTreeSet<usize> {
-    let names = routes.routes.iter().map(|route| &route.name);
-    let versions = names.filter_map(|name| {
-        let version = name
-            .split("-version-")
-            .nth(1)?
-            .trim_end_matches('-')
-            .parse()
-            .ok()?;
-        (name.ends_with(&mark(version)) && version > 0).then_some(version)
-    });
-    versions.collect()
 }

@@ -25,6 +25,12 @@ const NODES: usize = 100;
 
 pub(crate) const GATEWAY: &str = "edge";
 
+/// Where the control planes keep what is theirs.
+const SYSTEM_NAMESPACES: [&str; 2] = ["meltemi-system", "istio-system"];
+
+/// Milliseconds, more than anybody else's.
+pub(crate) const FIRST_TIMEOUT: usize = 100_000;
+
 /// The annotation that says how often an object was changed.
 pub(crate) const VERSION: &str = "bench.example/version";
 
@@ -51,10 +57,10 @@ const fn kind(
     }
 }
 
-pub(crate) const NAMESPACE: Kind = kind("", "v1", "Namespace", "namespaces");
-pub(crate) const NODE: Kind = kind("", "v1", "Node", "nodes");
+const NAMESPACE: Kind = kind("", "v1", "Namespace", "namespaces");
+const NODE: Kind = kind("", "v1", "Node", "nodes");
 pub(crate) const POD: Kind = kind("", "v1", "Pod", "pods");
-pub(crate) const SERVICE: Kind = kind("", "v1", "Service", "services");
+const SERVICE: Kind = kind("", "v1", "Service", "services");
 pub(crate) const SLICE: Kind = kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
 pub(crate) const ROUTER: Kind = kind(
     "metaprotocol.aeraki.io",
@@ -62,7 +68,14 @@ pub(crate) const ROUTER: Kind = kind(
     "MetaRouter",
     "metarouters",
 );
-pub(crate) const ISTIO_GATEWAY: Kind = kind("networking.istio.io", "v1", "Gateway", "gateways");
+pub(crate) const RULE: Kind = kind(
+    "networking.istio.io",
+    "v1",
+    "DestinationRule",
+    "destinationrules",
+);
+const ISTIO_GATEWAY: Kind = kind("networking.istio.io", "v1", "Gateway", "gateways");
+const SIDECAR: Kind = kind("networking.istio.io", "v1", "Sidecar", "sidecars");
 
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -96,7 +109,9 @@ impl Size {
     pub(crate) fn objects(self) -> Vec<(Kind, Vec<Value>)> {
         let gateways = 0..self.gateways;
         let namespaces = gateways.clone();
-        let namespaces = namespaces.map(|g| NAMESPACE.object("", &namespace(g), &json!({})));
+        let namespaces = namespaces.map(namespace);
+        let namespaces = namespaces.chain(SYSTEM_NAMESPACES.map(str::to_owned));
+        let namespaces = namespaces.map(|name| NAMESPACE.object("", &name, &json!({})));
         let edges = gateways.map(|g| {
             let port =
                 json!({"number": 20880, "name": "tcp-metaprotocol-dubbo", "protocol": "TCP"});
@@ -104,6 +119,9 @@ impl Size {
                 json!({"spec": {"servers": [{"name": "dubbo", "port": port, "hosts": ["*"]}]}});
             ISTIO_GATEWAY.object(&namespace(g), GATEWAY, &spec)
         });
+        // So that a proxy of Istio has those of its namespace, as ours have those of their Gateway.
+        let egress = json!({"spec": {"egress": [{"hosts": ["./*"]}]}});
+        let sidecars = (0..self.gateways).map(|g| SIDECAR.object(&namespace(g), "own", &egress));
         let services = 0..self.services;
         let pods = services
             .clone()
@@ -115,11 +133,20 @@ impl Size {
             (POD, pods.map(|(n, e)| self.pod(n, e)).collect()),
             (SLICE, services.map(|n| self.slice(n, 0)).collect()),
             (ISTIO_GATEWAY, edges.collect()),
+            (SIDECAR, sidecars.collect()),
+            (RULE, (0..self.gateways).map(|g| self.rule(g, 0)).collect()),
             (
                 ROUTER,
                 (0..self.routers).map(|n| self.router(n, 0)).collect(),
             ),
         ]
+    }
+
+    /// What a kubelet makes of each pod once it runs.
+    pub(crate) fn statuses(self) -> Vec<Value> {
+        let services = 0..self.services;
+        let pods = services.flat_map(|n| (0..self.endpoints).map(move |e| (n, e)));
+        pods.map(|(n, e)| self.status(n, e, true)).collect()
     }
 
     pub(crate) fn gateway_of(self, service: usize) -> usize {
@@ -135,9 +162,15 @@ impl Size {
         )
     }
 
+    /// Whether the last endpoint of a service is ready in a version of its slice: in turn.
+    pub(crate) fn is_ready(self, version: usize) -> bool {
+        version == 0 || version / self.services % 2 == 1
+    }
+
     /// Its first endpoint tells which version of it this is.
     pub(crate) fn slice(self, n: usize, version: usize) -> Value {
         let gateway = self.gateway_of(n);
+        let last = self.endpoints - 1;
         let endpoints = (0..self.endpoints).map(|e| {
             let address = match (e, version) {
                 (0, 1..) => marked(version),
@@ -145,7 +178,7 @@ impl Size {
             };
             json!({
                 "addresses": [address],
-                "conditions": {"ready": true},
+                "conditions": {"ready": e != last || self.is_ready(version)},
                 "nodeName": node_name(n + e),
                 "targetRef": {"kind": "Pod", "name": pod(n, e), "namespace": namespace(gateway)},
             })
@@ -180,6 +213,58 @@ impl Size {
             "spec": {"nodeName": node_name(n + e), "containers": [container]},
         });
         POD.object(&namespace(self.gateway_of(n)), &pod(n, e), &rest)
+    }
+
+    /// Of a pod, as far as a kubelet writes it.
+    pub(crate) fn status(self, n: usize, e: usize, is_ready: bool) -> Value {
+        let since = "2026-01-31T23:59:59Z";
+        let ready = if is_ready { "True" } else { "False" };
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": since});
+        let ip = address(n * self.endpoints + e);
+        let container = json!({
+            "name": "server",
+            "image": "registry.example/shop/server:1.2.3",
+            "imageID": format!("registry.example/shop/server@sha256:{n:064x}"),
+            "containerID": format!("containerd://{n:064x}"),
+            "ready": is_ready,
+            "started": true,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": since}},
+        });
+        let status = json!({
+            "phase": "Running",
+            "hostIP": "192.168.0.1",
+            "podIP": &ip,
+            "podIPs": [{"ip": &ip}],
+            "startTime": since,
+            "qosClass": "BestEffort",
+            "containerStatuses": [container],
+            "conditions": [
+                condition("PodReadyToStartContainers", "True"),
+                condition("Initialized", "True"),
+                condition("Ready", ready),
+                condition("ContainersReady", ready),
+                condition("PodScheduled", "True"),
+            ],
+        });
+        POD.object(
+            &namespace(self.gateway_of(n)),
+            &pod(n, e),
+            &json!({"status": status}),
+        )
+    }
+
+    /// The policy of the first service of a Gateway, whose connect timeout tells which version of it this is.
+    pub(crate) fn rule(self, gateway: usize, version: usize) -> Value {
+        let timeout = format!("{}ms", FIRST_TIMEOUT + version);
+        let rest = json!({
+            "metadata": {"annotations": {VERSION: version.to_string()}},
+            "spec": {
+                "host": service(gateway),
+                "trafficPolicy": {"connectionPool": {"tcp": {"connectTimeout": timeout}}},
+            },
+        });
+        RULE.object(&namespace(gateway), &service(gateway), &rest)
     }
 
     /// The services that a MetaRouter leads to: those of its Gateway, in turn.

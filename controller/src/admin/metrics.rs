@@ -33,6 +33,7 @@ struct Counted {
     proxies: Gauge,
     lacking: Family<Lack, Gauge>,
     watches: Family<Kind, Gauge<f64, AtomicU64>>,
+    outdated: Family<Definition, Gauge>,
     leads: Gauge,
     queue: Gauge<f64, AtomicU64>,
     certificates: Family<Certificate, Gauge>,
@@ -46,6 +47,11 @@ struct Severity {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Lack {
     why: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Definition {
+    definition: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -71,6 +77,7 @@ impl Metrics {
             proxies: Gauge::default(),
             lacking: Family::default(),
             watches: Family::default(),
+            outdated: Family::default(),
             leads: Gauge::default(),
             queue: Gauge::default(),
             certificates: Family::default(),
@@ -115,6 +122,11 @@ impl Counted {
             "watch_age_seconds",
             "Since the API server was last heard of the kind",
             self.watches.clone(),
+        );
+        registry.register(
+            "outdated_definitions",
+            "Fields and values that a definition in the cluster lacks: the API server drops or refuses them",
+            self.outdated.clone(),
         );
         registry.register(
             "leads",
@@ -196,7 +208,12 @@ impl Metrics {
 
 impl Counted {
     fn watched(&self, watched: Option<&Watched>) {
-        let Some(Watched { contacts, queue }) = watched else {
+        let Some(Watched {
+            contacts,
+            queue,
+            definitions,
+        }) = watched
+        else {
             return;
         };
         self.queue.set(queue.age().as_secs_f64());
@@ -205,6 +222,12 @@ impl Counted {
             self.watches
                 .get_or_create_owned(&labels)
                 .set(age.as_secs_f64());
+        }
+        self.outdated.clear();
+        for (definition, lacking) in definitions.outdated() {
+            self.outdated
+                .get_or_create_owned(&Definition { definition })
+                .set(whole(lacking));
         }
     }
 }

@@ -63,6 +63,11 @@ struct Arguments {
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     root_namespace: String,
 
+    /// Whose objects it serves, where there are several controllers: those with the label `istio.io/rev` of this name, or of
+    /// a namespace with the label `meltemi.io/rev`; `default` has those without either.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    revision: String,
+
     /// The Lease, in the controller's own namespace, that the one of several replicas holds that writes.
     #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
     lease_name: String,
@@ -116,6 +121,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
+    settings.revision = source.is_cluster().then_some(arguments.revision);
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
@@ -189,6 +195,7 @@ async fn run(
         let watched = Watched {
             contacts: controller.contacts(),
             queue: controller.queue(),
+            definitions: controller.definitions(),
         };
         tokio::spawn(controller.run(resources, rejections, events));
         return Ok((Report::default(), Some((watched, replica))));

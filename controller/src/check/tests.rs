@@ -2,6 +2,7 @@ use super::*;
 use crate::fixture::{Fixture, ROUTER, settings};
 
 mod adaptive_concurrency;
+mod aeraki;
 mod connection_pool;
 mod dns;
 mod global_limits;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::pipeline::Pipeline;
-use crate::check::Report;
+use crate::check::{Migration, Report};
 use crate::index::Index;
 use crate::manifest::{Kind, ObjectRef};
 use crate::model::{Model, references};
 use crate::schema::Settings;
 use crate::source::directory::Directory;
-use crate::source::kubernetes::{Listed, client, list, list_secrets};
+use crate::source::kubernetes::{Listed, client, list, list_secrets, look};
 
 /// Which cluster.
 #[derive(Clone, Debug)]
@@ -39,6 +39,9 @@ impl Cluster {
         let kubeconfig: &Path = &cluster.kubeconfig;
         let client = client(Some(kubeconfig), cluster.context.as_deref()).await?;
         let Listed { objects, unknown } = list(&client, &settings).await?;
+        // Who may not look there is told of objects alone.
+        let seen = look(&client, &settings.root_namespace).await.ok();
+        settings.beside_aeraki = seen.is_some_and(|seen| seen.aeraki.is_some());
         let mut pipeline = Pipeline::new(settings);
         for object in objects {
             pipeline.index.put(object);
@@ -60,6 +63,12 @@ impl Cluster {
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// The findings, and what the objects that were written for Aeraki mean here.
+    #[must_use]
+    pub fn migration(&self) -> Migration {
+        Migration::of(self.report.clone(), &self.pipeline.index)
     }
 
     /// Those of our own kinds that its API server does not know. Without those of others a cluster is as well.

@@ -17,7 +17,9 @@ use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
-use crate::source::kubernetes::{self, Change, Contacts, KINDS, Secrets, Taken};
+use crate::source::kubernetes::{
+    self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
+};
 use crate::status::{About, Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
@@ -30,6 +32,21 @@ const BUSY: Duration = Duration::from_millis(25);
 const FINDINGS_QUIET: Duration = Duration::from_secs(1);
 const FINDINGS_BUSY: Duration = Duration::from_secs(10);
 
+/// What the definitions lack that are installed; a clone tells the same.
+#[derive(Clone, Debug)]
+pub struct Definitions(watch::Receiver<Option<Surroundings>>);
+
+impl Definitions {
+    /// Those that lack something, with how much.
+    #[must_use]
+    pub fn outdated(&self) -> Vec<(String, usize)> {
+        let seen = self.0.borrow();
+        let outdated = seen.iter().flat_map(|seen| &seen.outdated);
+        let outdated = outdated.map(|it| (it.name.clone(), it.lacking.len()));
+        outdated.collect()
+    }
+}
+
 /// Objects of an API server in, resources out.
 pub struct KubernetesController {
     pipeline: Pipeline,
@@ -39,6 +56,8 @@ pub struct KubernetesController {
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
     queue: Queue,
+    /// None: not looked at yet.
+    surroundings: watch::Sender<Option<Surroundings>>,
     /// Whether something changed that may name other Secrets.
     may_refer: bool,
     is_first: bool,
@@ -66,6 +85,7 @@ impl KubernetesController {
             changes,
             secrets,
             queue: Queue::default(),
+            surroundings: watch::Sender::new(None),
             may_refer: false,
             is_first: true,
             contacts,
@@ -89,6 +109,8 @@ impl KubernetesController {
         let heard = || (self.ledger.clone(), clients.clone());
         let leases = Leases::beside(self.client.clone(), lease, about);
         let replica = Replica::telling(leases.clone(), heard());
+        let seen = self.surroundings.subscribe();
+        tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
         let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
         tokio::spawn(writer.run());
         replica
@@ -104,6 +126,12 @@ impl KubernetesController {
     #[must_use]
     pub fn queue(&self) -> Queue {
         self.queue.clone()
+    }
+
+    /// How many fields or values each definition lacks that is not ours, as it is seen.
+    #[must_use]
+    pub fn definitions(&self) -> Definitions {
+        Definitions(self.surroundings.subscribe())
     }
 
     /// Publishes what there is once all of it is known, and then each change, until nobody listens any more.
@@ -184,7 +212,8 @@ impl KubernetesController {
     }
 
     fn is_due(&self) -> bool {
-        let is_known = self.unheard.is_empty() && (!self.is_first || self.secrets.are_heard());
+        let is_heard = self.unheard.is_empty() && self.surroundings.borrow().is_some();
+        let is_known = is_heard && (!self.is_first || self.secrets.are_heard());
         self.is_changed && is_known
     }
 
@@ -232,6 +261,10 @@ impl KubernetesController {
                 is_new | self.heard(kind)
             }
             Change::Unknown(kind) => self.heard(kind),
+            Change::Surroundings(seen) => {
+                let is_new = self.pipeline.stand_beside_aeraki(seen.aeraki.is_some());
+                self.surroundings.send_replace(Some(seen)).is_none() || is_new
+            }
             Change::Secret(id, reading) => {
                 let is_new = match self.secrets.take(&id, reading) {
                     Taken::Is(secret) => index.put(*secret),

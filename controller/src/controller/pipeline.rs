@@ -2,6 +2,7 @@
 
 #[cfg(feature = "kubernetes")]
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
@@ -17,7 +18,7 @@ use crate::diagnostic::{Code, Diagnostic};
 #[cfg(feature = "kubernetes")]
 use crate::index::OfKind;
 use crate::index::{Index, Objects};
-use crate::manifest::Object;
+use crate::manifest::{Object, ObjectRef};
 use crate::model::{self, Cluster, Model, Server};
 use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
@@ -32,6 +33,8 @@ pub(crate) struct Pipeline {
     /// What is in force.
     pub(super) model: Arc<Model>,
     objects: Arc<Objects>,
+    /// Of another revision.
+    foreign: BTreeSet<ObjectRef>,
     published: Arc<Published>,
     /// What follows from findings for other objects.
     consequences: Vec<Diagnostic>,
@@ -52,11 +55,20 @@ impl Pipeline {
             index: Index::default(),
             model: Arc::new(model),
             objects: Arc::new(objects),
+            foreign: BTreeSet::new(),
             published: Arc::default(),
             consequences: vec![],
             #[cfg(feature = "kubernetes")]
             may_follow: false,
         }
+    }
+
+    /// Says whether that is something else than before, for the objects that the index has.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn stand_beside_aeraki(&mut self, is_there: bool) -> bool {
+        let before = std::mem::replace(&mut self.settings.beside_aeraki, is_there);
+        self.may_follow &= before == is_there;
+        before != is_there
     }
 
     /// Puts in force what is valid of what the index holds.
@@ -65,6 +77,7 @@ impl Pipeline {
             model,
             objects,
             findings,
+            foreign,
             consequences,
         } = resolve(&self.index, &self.settings, &self.model);
         self.index.accept(&objects);
@@ -100,7 +113,7 @@ impl Pipeline {
             made: Made::default(),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
-        self.consequences = consequences;
+        (self.foreign, self.consequences) = (foreign, consequences);
         let resources = self.published.clone();
         Update { resources, report }
     }
@@ -125,6 +138,7 @@ impl Pipeline {
             resources: update.resources.clone(),
             refused: Arc::new(self.index.refused_of(status::KINDS, &self.objects)),
             findings: Arc::new(findings),
+            foreign: Arc::new(self.foreign.clone()),
             root_namespace: self.settings.root_namespace.as_str().into(),
         }
     }

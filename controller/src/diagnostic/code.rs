@@ -86,6 +86,8 @@ codes! {
     UnknownProtocol,
     /// A rule for a host of another namespace.
     NotHostOwner,
+    /// A rule of a namespace that is Aeraki's, which is in the cluster, too.
+    NotEnabled,
     /// A host that no service defines.
     UnknownHost,
     /// A port that the service does not have, or one that cannot be told from several.

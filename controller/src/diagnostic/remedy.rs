@@ -42,6 +42,7 @@ impl Code {
             Self::UnknownAttribute => "name an attribute that the protocol has",
             Self::UnknownProtocol => "name a protocol that a plugin implements",
             Self::NotHostOwner => "move the rule to the namespace of the host",
+            Self::NotEnabled => "label its namespace meltemi.io/enabled=true",
             Self::UnknownHost => "name a host that a ServiceEntry defines",
             Self::UnknownPort => "name a port that the service has",
             Self::UnknownGateway => "name a Gateway that is there",

@@ -1,6 +1,6 @@
 //! Objects one by one, where the source knows which one changed: each is a file of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Document, Index, IndexedFile, Objects};
@@ -9,10 +9,21 @@ use crate::manifest::{Decoded, Kind, Object, ObjectRef, decode_file};
 use crate::source::Contents;
 
 impl Index {
+    /// One that no file is put into, only objects.
+    pub(crate) fn one_by_one() -> Self {
+        Self {
+            one_by_one: Some(OneByOne::default()),
+            ..Self::default()
+        }
+    }
+
     /// Takes over an object. Says whether it is another than before, or what is wrong with it is.
     pub(crate) fn put(&mut self, decoded: Decoded) -> bool {
-        let name = decoded.place.file.clone();
         let document = Document::new(decoded);
+        if let Some(known) = &mut self.one_by_one {
+            return known.put(document);
+        }
+        let name = document.place.file.clone();
         let known = self.files.get(&name);
         let known = known.and_then(|file| file.documents.first());
         if known.is_some_and(|known| known.says_the_same(&document)) {
@@ -22,9 +33,6 @@ impl Index {
             name: name.clone(),
             text: String::new(),
         };
-        if let Some(known) = &mut self.one_by_one {
-            known.take(&name, &document);
-        }
         let file = IndexedFile {
             source: Arc::new(source),
             documents: vec![document],
@@ -50,24 +58,20 @@ impl Index {
 
     /// The newest version of each object that can be read, and those in force.
     pub(crate) fn known(&self) -> impl Iterator<Item = &Arc<Object>> {
-        let documents = self.files.values().flat_map(|file| &file.documents);
-        let newest = documents.filter_map(|document| document.object.as_ref());
-        newest.chain(self.good())
+        self.readable().chain(self.good())
     }
 
     /// Says whether it was there.
     pub(crate) fn remove(&mut self, id: &ObjectRef) -> bool {
-        let name = id.to_string();
-        if let Some(known) = &mut self.one_by_one {
-            known.lose(&name, id);
+        match &mut self.one_by_one {
+            Some(known) => known.remove(id),
+            None => self.files.remove(&id.to_string()).is_some(),
         }
-        self.files.remove(&name).is_some()
     }
 
     /// Objects of these kinds whose newest version is not among those in force.
     pub(crate) fn refused_of(&self, kinds: &[Kind], in_force: &Objects) -> BTreeSet<ObjectRef> {
-        let documents = self.files.values().flat_map(|file| &file.documents);
-        let refused = documents.filter_map(|document| {
+        let refused = self.documents().filter_map(|document| {
             let id = document.id.as_ref().filter(|id| kinds.contains(&id.kind))?;
             let newest = document.object.as_ref();
             let is_in_force =
@@ -77,33 +81,49 @@ impl Index {
         refused.collect()
     }
 
-    /// Takes over all objects of a kind. Says whether anything is another than before.
+    /// The newest versions, and which of them are others than those that were last accepted; none where files were read.
+    pub(crate) fn newest(&self) -> Option<(&Objects, &Changes)> {
+        let known = self.one_by_one.as_ref()?;
+        Some((&known.newest, &known.changes))
+    }
+
+    /// Takes over all objects of a kind, where they come one by one. Says whether anything is another than before.
     pub(crate) fn replace(&mut self, kind: Kind, objects: Vec<Decoded>) -> bool {
         let names: BTreeSet<_> = objects.iter().map(|it| it.place.file.clone()).collect();
-        let known = self.files.iter().flat_map(|(name, file)| {
-            let ids = file.documents.iter().filter_map(|it| it.id.as_ref());
-            ids.map(move |id| (name, id))
-        });
-        let gone = known.filter(|(name, id)| id.kind == kind && !names.contains(*name));
-        let gone: Vec<_> = gone.map(|(_, id)| id.clone()).collect();
-        let mut changed = !gone.is_empty();
+        let known = self.one_by_one.as_ref();
+        let known = known.map(|known| known.of_kind(kind)).unwrap_or_default();
+        let gone = known.iter().filter(|id| !names.contains(&id.to_string()));
+        let mut changed = false;
         for id in gone {
-            self.remove(&id);
+            changed |= self.remove(id);
         }
         for object in objects {
             changed |= self.put(object);
         }
         changed
     }
+
+    pub(super) fn objects_of(&self, known: &OneByOne) -> (Objects, Vec<Diagnostic>) {
+        let mut objects = known.newest.clone();
+        let mut findings = vec![];
+        for document in known.documents.values() {
+            findings.extend(document.findings.iter().cloned());
+            let refused = document.id.as_ref().filter(|_| document.object.is_none());
+            if let Some(good) = refused.and_then(|id| self.good.get(id)) {
+                objects.insert(good.id.clone(), good.clone());
+            }
+        }
+        (objects, findings)
+    }
 }
 
-/// What follows from documents that come one by one, kept up to date.
+/// Objects that come one by one. Of others' of which nothing is wrong nothing else is kept.
 #[derive(Debug, Default)]
 pub(super) struct OneByOne {
     /// The newest versions of those that can be objects.
-    newest: Objects,
-    /// Files of which something is wrong.
-    flawed: BTreeSet<String>,
+    pub(super) newest: Objects,
+    /// Our own, and those of which something is wrong, by the names of their files.
+    pub(super) documents: BTreeMap<String, Document>,
     pub(super) changes: Changes,
 }
 
@@ -115,72 +135,72 @@ pub(crate) struct Changes {
     pub(crate) are_flawed: bool,
 }
 
-impl Index {
-    /// One that no file is put into, only objects.
-    pub(crate) fn one_by_one() -> Self {
-        Self {
-            one_by_one: Some(OneByOne::default()),
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn objects_of(&self, known: &OneByOne) -> (Objects, Vec<Diagnostic>) {
-        let mut objects = known.newest.clone();
-        let mut findings = vec![];
-        for document in self.flawed(known) {
-            findings.extend(document.findings.iter().cloned());
-            let refused = document.id.as_ref().filter(|_| document.object.is_none());
-            if let Some(good) = refused.and_then(|id| self.good.get(id)) {
-                objects.insert(good.id.clone(), good.clone());
-            }
-        }
-        (objects, findings)
-    }
-
-    pub(super) fn flawed<'a>(&'a self, known: &'a OneByOne) -> impl Iterator<Item = &'a Document> {
-        let files = known.flawed.iter().filter_map(|name| self.files.get(name));
-        files.flat_map(|file| &file.documents)
-    }
-
-    /// The newest versions, and which of them are others than those that were last accepted; none where files were read.
-    pub(crate) fn newest(&self) -> Option<(&Objects, &Changes)> {
-        let known = self.one_by_one.as_ref()?;
-        Some((&known.newest, &known.changes))
-    }
-}
-
 impl OneByOne {
-    fn take(&mut self, name: &str, document: &Document) {
+    fn put(&mut self, document: Document) -> bool {
+        let name = document.place.file.clone();
+        let is_flawed = document.is_flawed();
+        let is_same = match self.documents.get(&name) {
+            Some(known) => known.says_the_same(&document),
+            None => !is_flawed && self.holds(&document),
+        };
+        if is_same {
+            return false;
+        }
         match (&document.id, &document.object) {
             (Some(id), Some(object)) => self.newest.insert(id.clone(), object.clone()),
             (Some(id), None) => drop(self.newest.remove(id)),
             (None, _) => {}
         }
-        let is_flawed = document.object.is_none() || !document.findings.is_empty();
-        let was_flawed = self.flawed.remove(name);
-        if is_flawed {
-            self.flawed.insert(name.to_owned());
-        }
         self.changes.objects.extend(document.id.clone());
-        self.changes.are_flawed |= is_flawed || was_flawed;
+        let is_own = document.id.as_ref().is_some_and(|id| id.kind.is_own());
+        let was = match is_flawed || is_own {
+            true => self.documents.insert(name, document),
+            false => self.documents.remove(&name),
+        };
+        self.changes.are_flawed |= is_flawed || was.is_some_and(|it| it.is_flawed());
+        true
     }
 
-    fn lose(&mut self, name: &str, id: &ObjectRef) {
-        self.newest.remove(id);
-        let was_flawed = self.flawed.remove(name);
+    fn holds(&self, document: &Document) -> bool {
+        let known = document.id.as_ref().and_then(|id| self.newest.get(id));
+        let pair = known.zip(document.object.as_ref());
+        pair.is_some_and(|(one, other)| one.is_same(other))
+    }
+
+    fn remove(&mut self, id: &ObjectRef) -> bool {
+        let document = self.documents.remove(&id.to_string());
+        let was_there = self.newest.remove(id).is_some();
         self.changes.objects.insert(id.clone());
-        self.changes.are_flawed |= was_flawed;
+        self.changes.are_flawed |= document.as_ref().is_some_and(Document::is_flawed);
+        was_there || document.is_some()
+    }
+
+    fn of_kind(&self, kind: Kind) -> BTreeSet<ObjectRef> {
+        let newest = self.newest.of_kind(kind).map(|object| &object.id);
+        let documents = self.documents.values().filter_map(|it| it.id.as_ref());
+        let documents = documents.filter(|id| id.kind == kind);
+        newest.chain(documents).cloned().collect()
+    }
+
+    /// Whether there is such an object, whatever is wrong with it.
+    pub(super) fn has(&self, object: &Object) -> bool {
+        self.newest.contains_key(&object.id) || self.documents.contains_key(&object.file.name)
     }
 }
 
 impl Document {
+    fn is_flawed(&self) -> bool {
+        self.object.is_none() || !self.findings.is_empty()
+    }
+
     fn says_the_same(&self, other: &Self) -> bool {
         let is_same = match (&self.object, &other.object) {
             (Some(one), Some(other)) => one.is_same(other),
             (None, None) => true,
             _ => false,
         };
-        is_same && self.id == other.id && self.findings == other.findings
+        let names = (&self.id, &self.revision) == (&other.id, &other.revision);
+        is_same && names && self.findings == other.findings
     }
 }
 
@@ -206,7 +226,12 @@ mod tests {
 
     #[test]
     fn only_what_says_something_else_is_a_change() {
-        let mut index = Index::default();
+        for index in [Index::default(), Index::one_by_one()] {
+            changes(index);
+        }
+    }
+
+    fn changes(mut index: Index) {
         assert!(index.put(decoded("a", "dubbo")));
         assert!(!index.put(decoded("a", "dubbo")));
         assert!(index.put(decoded("a", "thrift")));
@@ -244,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_list_takes_away_what_it_leaves_out_of_its_own_kind() {
-        let mut index = Index::default();
+        let mut index = Index::one_by_one();
         let kind = Kind::ApplicationProtocol;
         assert!(index.replace(kind, vec![decoded("a", "x"), decoded("b", "x")]));
         assert!(!index.replace(kind, vec![decoded("b", "x"), decoded("a", "x")]));

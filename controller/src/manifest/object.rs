@@ -10,6 +10,7 @@ use super::{
     kubernetes, mesh_config, meta_router, redis, secret, service_entry, shown,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
+use crate::standing::REVISION;
 use crate::yaml::{self, Node};
 
 /// What came of one document.
@@ -19,6 +20,8 @@ pub(crate) struct Decoded {
     pub(crate) id: Option<ObjectRef>,
     /// Where it stands.
     pub(crate) place: Place,
+    /// Whose it says that it is.
+    pub(crate) revision: Option<String>,
     /// The object, unless one of the findings is an error.
     pub(crate) object: Option<Object>,
     pub(crate) findings: Vec<Diagnostic>,
@@ -60,6 +63,7 @@ fn refused(d: Decoder, at: Position) -> Decoded {
     Decoded {
         place: Place::of(&d.file, at),
         id: d.object,
+        revision: None,
         object: None,
         findings: d.diagnostics,
     }
@@ -143,6 +147,7 @@ fn decode_document(
     if let Some(id) = &id {
         name_findings(&mut d, id);
     }
+    let revision = metadata.labels.get(REVISION).cloned();
     let spec = decode_spec(&mut d, known, &fields, &metadata);
     let whole = id.clone().zip(spec).filter(|_| !d.has_errors());
     let object = whole.map(|(id, spec)| Object {
@@ -155,6 +160,7 @@ fn decode_document(
     decoded.push(Decoded {
         id,
         place: Place::of(file, at),
+        revision,
         object,
         findings: d.diagnostics,
     });

@@ -18,6 +18,7 @@ mod object;
 mod permission;
 pub(crate) mod resource;
 mod secrets;
+mod surroundings;
 mod watch;
 
 pub(crate) use client::client;
@@ -25,6 +26,7 @@ pub use contact::Contacts;
 pub(crate) use list::{Listed, list, list_secrets};
 use object::Watched;
 pub(crate) use secrets::{Reading, Secrets, Taken};
+pub(crate) use surroundings::{Surroundings, announce, look};
 
 /// What is heard of one kind.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) enum Change {
     /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
     /// first, each of which is said.
     Unknown(Kind),
+    /// What else is there is something else than before.
+    Surroundings(Surroundings),
     /// Of one that is named somewhere.
     Secret(ObjectRef, Reading),
 }
@@ -47,6 +51,7 @@ impl Change {
             Self::Listed(kind, ..) | Self::Unknown(kind) => Some(*kind),
             Self::Applied(decoded, ..) => Some(decoded.id.as_ref()?.kind),
             Self::Deleted(id) | Self::Secret(id, _) => Some(id.kind),
+            Self::Surroundings(_) => None,
         }
     }
 }
@@ -86,6 +91,8 @@ pub(crate) fn watch(
         let watch = watch::Watch::new(*kind, client, (settings, contacts), changes.clone());
         tokio::spawn(watch.run());
     }
+    let looking = (client.clone(), settings.root_namespace.clone());
+    tokio::spawn(surroundings::look_on(looking, changes.clone()));
     let secrets = Secrets::new(client.clone(), contacts.clone(), changes);
     (heard, secrets)
 }

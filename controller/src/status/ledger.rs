@@ -25,6 +25,8 @@ pub(crate) struct Resolved {
     pub(crate) refused: Arc<BTreeSet<ObjectRef>>,
     /// By the object that they are about.
     pub(crate) findings: Arc<BTreeMap<ObjectRef, Vec<Diagnostic>>>,
+    /// Another revision's: nothing is said of them.
+    pub(crate) foreign: Arc<BTreeSet<ObjectRef>>,
     /// The namespace whose rules count for the mesh.
     pub(crate) root_namespace: Arc<str>,
 }
@@ -119,13 +121,16 @@ impl Ledger {
     pub(crate) fn read(&self) -> Option<(Resolved, Vec<Judged>)> {
         let pages = self.pages();
         let resolved = pages.resolved.clone()?;
-        let judged = pages.entries.values().filter_map(|entry| {
+        let entries = pages.entries.iter();
+        let own = entries.filter(|(id, _)| !resolved.foreign.contains(id));
+        let judged = own.filter_map(|(_, entry)| {
             Some(Judged {
                 generation: entry.generation(pages.turn)?,
                 record: entry.record.clone(),
             })
         });
-        Some((resolved, judged.collect()))
+        let judged = judged.collect();
+        Some((resolved, judged))
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -171,6 +176,7 @@ mod tests {
             resources: Arc::default(),
             refused: Arc::default(),
             findings: Arc::default(),
+            foreign: Arc::default(),
             root_namespace: "istio-system".into(),
         }
     }

@@ -45,6 +45,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// What others than the proxy's own machine may ask: whether it is ready, and what it counts.
+const OF_STATUS: [&str; 2] = ["/ready", "/metrics"];
+
+/// Answers a request for a page of those.
+pub(super) async fn status(request: Request<Incoming>, sources: &Sources) -> Answer {
+    match OF_STATUS.contains(&request.uri().path()) {
+        true => answer(request, sources).await,
+        false => {
+            let message = format!("there are {} here\n", OF_STATUS.join(" and "));
+            text(StatusCode::NOT_FOUND, message)
+        }
+    }
+}
+
 /// Answers a request for a page.
 pub(super) async fn answer(request: Request<Incoming>, sources: &Sources) -> Answer {
     if (request.uri().path(), request.method()) == ("/explain", &Method::POST) {

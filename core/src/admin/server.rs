@@ -1,6 +1,7 @@
 //! The thread that serves the pages over HTTP.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
@@ -39,26 +40,34 @@ pub(crate) struct Admin {
     pub(crate) address: SocketAddr,
 }
 
-/// Opens the address, says so on standard output, and serves the pages.
+/// Opens the address, and that where only a part of the pages is, says so on standard output, and serves the pages.
 ///
 /// # Errors
-/// The address cannot be opened, or the thread not be made.
-pub(crate) fn start(address: SocketAddr, sources: Sources) -> Result<Admin, StartError> {
+/// An address cannot be opened, or the thread not be made.
+pub(crate) fn start(
+    address: SocketAddr,
+    status: Option<SocketAddr>,
+    sources: Sources,
+) -> Result<Admin, StartError> {
     let failed = |reason| StartError { address, reason };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
+    let (listener, bound) = open(address)?;
+    let status = status.map(open).transpose()?;
+    let bound_status = status.as_ref().map(|(_, bound)| *bound);
+    let listeners = (listener, status.map(|(listener, _)| listener));
     let (stop, stopped) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("admin".into())
         .spawn(move || {
-            if let Err(error) = serve(listener, sources, stopped) {
+            if let Err(error) = serve(listeners, &sources, stopped) {
                 error!(%error, "the admin pages are not served");
             }
         })
         .map_err(failed)?;
-    // Scripts and tests read the address from here. That nobody reads it is no reason to end.
+    // Scripts and tests read the addresses from here. That nobody reads them is no reason to end.
     let _ = writeln!(io::stdout(), "admin {bound}");
+    if let Some(bound) = bound_status {
+        let _ = writeln!(io::stdout(), "status {bound}");
+    }
     Ok(Admin {
         stop: Some(stop),
         thread: Some(thread),
@@ -80,39 +89,77 @@ impl Drop for Admin {
     }
 }
 
+fn open(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let open = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    open().map_err(|reason| StartError { address, reason })
+}
+
 fn serve(
-    listener: TcpListener,
-    sources: Sources,
-    mut stopped: oneshot::Receiver<()>,
+    (pages, status): (TcpListener, Option<TcpListener>),
+    sources: &Sources,
+    stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()?;
     runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = &mut stopped => return Ok(()),
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    tokio::spawn(connection(stream, sources.clone()));
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept an admin connection");
-                    tokio::time::sleep(PAUSE).await;
-                }
+        let pages = accept(
+            tokio::net::TcpListener::from_std(pages)?,
+            sources,
+            Part::All,
+        );
+        let status = status.map(tokio::net::TcpListener::from_std).transpose()?;
+        let status = async {
+            match status {
+                Some(listener) => accept(listener, sources, Part::Status).await,
+                None => pending().await,
             }
+        };
+        tokio::select! {
+            () = pages => {}
+            () = status => {}
+            _ = stopped => {}
         }
+        Ok(())
     })
 }
 
-async fn connection(stream: tokio::net::TcpStream, sources: Sources) {
+/// Which of the pages are behind an address.
+#[derive(Clone, Copy)]
+enum Part {
+    All,
+    Status,
+}
+
+async fn accept(listener: tokio::net::TcpListener, sources: &Sources, part: Part) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, sources.clone(), part));
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept an admin connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: tokio::net::TcpStream, sources: Sources, part: Part) {
     let pages = service_fn(|request| {
         let sources = &sources;
-        async move { Ok::<_, Infallible>(page::answer(request, sources).await) }
+        async move {
+            Ok::<_, Infallible>(match part {
+                Part::All => page::answer(request, sources).await,
+                Part::Status => page::status(request, sources).await,
+            })
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -12,11 +12,14 @@ use super::link::{Lingering, Link, Load, Read, Written, connection, token};
 use super::stream::{Stream, Way};
 use super::worker::Worker;
 use crate::config::Address;
-use crate::engine::ConnectionId;
+use crate::engine::{ConnectionId, Relay};
 
 /// How long a client that was sent a last answer may take to close its side, and a server to take what
 /// was left for it.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// So many bytes are worth a look whether they may leave from where they were read: fewer are copied as fast.
+const WORTH_A_RELAY: usize = 4096;
 
 impl Worker {
     /// The poll tells something of a connection.
@@ -57,8 +60,13 @@ impl Worker {
             match link.read(&mut self.scratch) {
                 Read::Nothing => return,
                 Read::Bytes(n) => {
-                    let bytes = self.scratch.get(..n).unwrap_or_default();
-                    self.engine.received(id, bytes, now);
+                    match n < WORTH_A_RELAY {
+                        true => {
+                            let bytes = self.scratch.get(..n).unwrap_or_default();
+                            self.engine.received(id, bytes, now);
+                        }
+                        false => self.relay(id, n),
+                    }
                     self.perform_all();
                     if self.turn.read(n) {
                         self.flush_all();
@@ -75,6 +83,25 @@ impl Worker {
                 Read::Failed(error) => return self.broke(id, &error),
             }
         }
+    }
+
+    /// So many bytes have been read. Those of a large body leave from where they are, as far as the
+    /// socket of who gets them takes them.
+    fn relay(&mut self, id: ConnectionId, n: usize) {
+        let relay = self.engine.relay(id);
+        let gone = relay.map_or(0, |Relay { to, most }| {
+            let body = self.scratch.get(..n.min(most)).unwrap_or_default();
+            match self.links.get_mut(to).map(|link| link.write(body)) {
+                Some(Written::Bytes(gone)) => gone,
+                Some(Written::Failed(error)) => {
+                    self.broke(to, &error);
+                    0
+                }
+                Some(Written::Blocked) | None => 0,
+            }
+        });
+        let bytes = self.scratch.get(..n).unwrap_or_default();
+        self.engine.relayed(id, bytes, gone, self.turn.now());
     }
 
     /// The engine wants to read it again.

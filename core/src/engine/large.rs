@@ -65,24 +65,29 @@ impl Engine {
             None => client::Incoming::Message,
         };
         let bytes = input.get(..taken).unwrap_or_default();
-        self.pass_up(exchange, bytes, left.is_none());
+        self.body_up(exchange, bytes, left.is_none());
         self.reconsider_client(key);
         taken
     }
 
-    fn pass_up(&mut self, key: ExchangeKey, bytes: &[u8], last: bool) {
+    fn body_up(&mut self, key: ExchangeKey, bytes: &[u8], last: bool) {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
         exchange.request_bytes += bytes.len() as u64;
+        let gone = std::mem::take(&mut self.gone);
         let Some(sent) = exchange.attempt else {
             return;
         };
         if let Some(server) = self.servers.get_mut(sent.server) {
-            server
-                .outbox
-                .append(&mut self.spare)
-                .extend_from_slice(bytes);
+            server.outbox.pass(gone);
+            let bytes = bytes.get(gone..).unwrap_or_default();
+            if !bytes.is_empty() {
+                server
+                    .outbox
+                    .append(&mut self.spare)
+                    .extend_from_slice(bytes);
+            }
             let end = server.outbox.end();
             if let Some(attempt) = server.attempts.get_mut(sent.attempt) {
                 attempt.end = end;
@@ -91,8 +96,13 @@ impl Engine {
             if last {
                 server.streaming = false;
                 let mut held = std::mem::take(&mut server.held);
-                server.outbox.append(&mut self.spare).append(&mut held);
+                if !held.is_empty() {
+                    server.outbox.append(&mut self.spare).append(&mut held);
+                }
             }
+        }
+        if gone > 0 {
+            self.server_sent(sent.server, 0);
         }
         self.flush_server(sent.server);
     }
@@ -142,7 +152,7 @@ impl Engine {
                 .is_some_and(|e| e.own.is_some())
             {
                 true => self.own_answer(exchange, bytes),
-                false => self.deliver(exchange, |_, _, out| out.extend_from_slice(bytes)),
+                false => self.body_down(exchange, bytes),
             }
             match left {
                 Some(_) => self.flush_answer(exchange),
@@ -151,6 +161,26 @@ impl Engine {
             }
         }
         taken
+    }
+
+    fn body_down(&mut self, key: ExchangeKey, bytes: &[u8]) {
+        let gone = std::mem::take(&mut self.gone);
+        if gone == 0 {
+            return self.deliver(key, |_, _, out| out.extend_from_slice(bytes));
+        }
+        let Some(exchange) = self.exchanges.get_mut(key) else {
+            return;
+        };
+        exchange.response_bytes += gone as u64;
+        let client_key = exchange.client;
+        if let Some(client) = self.clients.get_mut(client_key) {
+            client.outbox.pass(gone);
+        }
+        let bytes = bytes.get(gone..).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.deliver(key, |_, _, out| out.extend_from_slice(bytes));
+        }
+        self.client_sent(client_key, 0);
     }
 
     /// Another answer to the same request follows the large one: those of others need not wait.

@@ -51,6 +51,12 @@ impl Outbox {
         self.unsent().get(offset..)
     }
 
+    /// `n` bytes have left that were not appended: nothing was unsent before them.
+    pub(super) fn pass(&mut self, n: usize) {
+        debug_assert!(n == 0 || self.is_empty(), "bytes overtake others");
+        self.sent += n as u64;
+    }
+
     /// `n` bytes have left.
     pub(super) fn consume(&mut self, n: usize, spare: &mut Spare) {
         self.start = (self.start + n).min(self.bytes.len());

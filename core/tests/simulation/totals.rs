@@ -23,6 +23,8 @@ pub(crate) struct Totals {
     pub(crate) undecided: u64,
     /// Requests whose endpoint their hash decided.
     pub(crate) owned: u64,
+    /// Bytes of large messages that left from where they were read.
+    pub(crate) relayed: u64,
 }
 
 /// The counters of what goes beyond a bound.
@@ -55,6 +57,7 @@ impl Totals {
         self.over_limit += other.over_limit;
         self.undecided += other.undecided;
         self.owned += other.owned;
+        self.relayed += other.relayed;
     }
 
     pub(crate) fn assert_everything_happened(&self) {
@@ -67,6 +70,7 @@ impl Totals {
             ("configuration changes", self.configurations),
             ("drains", self.drains),
             ("requests sent again", self.repeated),
+            ("bytes relayed", self.relayed),
             ("hedged requests", self.hedged),
             ("late verdicts", self.late_verdicts),
             ("requests over a global limit", self.over_limit),

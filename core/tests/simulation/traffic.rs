@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use meltemi_core::config::Address;
+use meltemi_core::engine::{ConnectionId, Relay};
 use rand::Rng;
 
 use super::World;
@@ -16,7 +18,6 @@ impl World {
     }
 
     pub(super) fn client_writes_up_to(&mut self, key: u64, most: usize) -> bool {
-        let now = self.instant();
         let Some(client) = self.clients.get_mut(&key) else {
             return false;
         };
@@ -25,8 +26,43 @@ impl World {
         }
         let n = most.min(client.to_engine.len());
         let bytes: Vec<u8> = client.to_engine.drain(..n).collect();
-        self.engine.received(client.id, &bytes, now);
+        let id = client.id;
+        self.arrives(id, &bytes);
         true
+    }
+
+    /// Bytes arrive at the engine. Of a large body some may have left already when it hears of them.
+    fn arrives(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let now = self.instant();
+        let relay = self.engine.relay(id).filter(|_| self.random.random());
+        let Some(Relay { to, most }) = relay else {
+            return self.engine.received(id, bytes, now);
+        };
+        assert!(self.engine.unsent(to).is_empty(), "others go first");
+        let most = self.random.random_range(0..=bytes.len().min(most));
+        let (gone, arrived) = self.writes_at_once(to, &bytes[..most]);
+        self.totals.relayed += gone as u64;
+        self.engine.relayed(id, bytes, gone, now);
+        for (nonce, address) in arrived {
+            self.delivered(nonce, &address);
+        }
+    }
+
+    /// Writes to a peer what is not the engine's: how much it took, and the requests that became whole with it.
+    fn writes_at_once(&mut self, to: ConnectionId, bytes: &[u8]) -> (usize, Vec<(u64, Address)>) {
+        let client = self.clients.values_mut().find(|client| client.id == to);
+        if let Some(client) = client.filter(|client| !client.closed && !client.frozen) {
+            client.read(bytes);
+            return (bytes.len(), Vec::new());
+        }
+        let server = self.servers.iter_mut().find(|server| server.id == to);
+        let Some(server) = server.filter(|server| !server.frozen && !server.broken) else {
+            return (0, Vec::new());
+        };
+        let arrived = server.read(bytes, self.now, self.manners, &mut self.random);
+        let address = server.address.clone();
+        let arrived = arrived.into_iter().map(|nonce| (nonce, address.clone()));
+        (bytes.len(), arrived.collect())
     }
 
     pub(super) fn client_reads(&mut self) {
@@ -100,7 +136,8 @@ impl World {
         }
         let n = most.min(server.to_engine.len());
         let bytes: Vec<u8> = server.to_engine.drain(..n).collect();
-        self.engine.received(server.id, &bytes, now);
+        let id = server.id;
+        self.arrives(id, &bytes);
         true
     }
 

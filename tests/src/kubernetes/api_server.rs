@@ -293,6 +293,10 @@ impl ApiServer {
         command
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.ports.server
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

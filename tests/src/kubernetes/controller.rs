@@ -23,7 +23,16 @@ impl Controller {
     /// When it does not start.
     #[must_use]
     pub fn start(kubeconfig: &Path) -> Self {
-        Self::start_at("127.0.0.1:0", kubeconfig, &[])
+        Self::start_with(kubeconfig, &[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(kubeconfig: &Path, arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", kubeconfig, arguments)
     }
 
     /// Ends it as a crash would, and starts another one at its address.
@@ -52,7 +61,7 @@ impl Controller {
     }
 
     fn start_at(listen: &str, kubeconfig: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(controller());
+        let mut command = Command::new(controller_binary());
         command
             .env("RUST_LOG", "info,meltemi=debug")
             .args(["--plaintext", "--listen", listen])
@@ -114,7 +123,8 @@ impl Controller {
 }
 
 /// Beside `MELTEMI_BIN`, else built.
-pub(super) fn controller() -> PathBuf {
+#[must_use]
+pub fn controller_binary() -> PathBuf {
     let beside = binary().with_file_name("meltemi-controller");
     if env::var_os("MELTEMI_BIN").is_none() || !beside.is_file() {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

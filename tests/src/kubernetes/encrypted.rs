@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::ApiServer;
-use super::controller::controller;
+use super::controller::controller_binary;
 use crate::meltemi::{Meltemi, binary};
 use crate::process::Process;
 use crate::wait::until;
@@ -57,7 +57,7 @@ impl Encrypted {
     /// What starts it.
     #[must_use]
     pub fn command(arguments: &[&str]) -> Command {
-        let mut command = Command::new(controller());
+        let mut command = Command::new(controller_binary());
         command
             .env("RUST_LOG", "info,meltemi=debug")
             .args(["--protocol", "redis"])

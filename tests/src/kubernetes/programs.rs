@@ -28,6 +28,8 @@ impl Programs {
                 "etcd",
                 "kube-apiserver",
                 "kubectl",
+                "helm",
+                "helm3",
                 "istio-crds-1.31.yaml",
                 "gateway-api-crds-1.6.0",
             ];

@@ -175,6 +175,7 @@ pub(super) fn stand_in(id: &ObjectRef, why: OutOfReach) -> Decoded {
     Decoded {
         id: Some(id.clone()),
         place: Place::of(&file, at),
+        revision: None,
         object: Some(Object {
             id: id.clone(),
             metadata: Metadata::default(),

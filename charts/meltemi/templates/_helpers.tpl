@@ -1,0 +1,50 @@
+{{/* What everything is called; a revision has its own. */}}
+{{- define "meltemi.name" -}}
+meltemi-controller{{ with .Values.revision }}-{{ . }}{{ end }}
+{{- end }}
+
+{{/* Of cluster-wide objects: another namespace may hold another installation. */}}
+{{- define "meltemi.clusterName" -}}
+{{ include "meltemi.name" . }}-{{ .Release.Namespace }}
+{{- end }}
+
+{{- define "meltemi.selector" -}}
+app: meltemi-controller
+istio.io/rev: {{ .Values.revision | default "default" | quote }}
+{{- end }}
+
+{{- define "meltemi.labels" -}}
+{{ include "meltemi.selector" . }}
+app.kubernetes.io/name: meltemi-controller
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/part-of: meltemi
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
+{{- end }}
+
+{{- define "meltemi.image" -}}
+{{- if contains "/" .Values.image -}}
+{{ .Values.image }}
+{{- else -}}
+{{ .Values.hub }}/{{ .Values.image }}:{{ .Values.tag | default .Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "meltemi.subject" -}}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "meltemi.name" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* Names of a Service that proxies may dial. That without a revision the controller knows itself. */}}
+{{- define "meltemi.tlsNames" -}}
+{{- $names := .Values.tlsNames }}
+{{- with .Values.revision }}
+{{- $name := include "meltemi.name" $ }}
+{{- $full := printf "%s.%s" $name $.Release.Namespace }}
+{{- $names = concat (list $name $full (printf "%s.svc" $full) (printf "%s.svc.cluster.local" $full)) $names }}
+{{- end }}
+{{- toJson $names }}
+{{- end }}

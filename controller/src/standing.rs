@@ -1,0 +1,190 @@
+//! Which of our objects count: those of this revision, and while an Aeraki is there, too, those of namespaces that were
+//! handed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::{Index, Objects};
+use crate::manifest::{Kind, ObjectRef};
+use crate::schema::Settings;
+
+/// On an object, as Istio reads it of its own: whose it is.
+pub(crate) const REVISION: &str = "istio.io/rev";
+/// On a namespace: whose its objects are that do not say so. There `istio.io/rev` says which Istio injects its
+/// sidecars, and is another after each upgrade of Istio.
+const NAMESPACE_REVISION: &str = "meltemi.io/rev";
+/// On a namespace whose rules are ours although an Aeraki is there, too.
+const ENABLED: &str = "meltemi.io/enabled";
+/// Whose objects are that say nothing.
+const DEFAULT: &str = "default";
+
+/// Of what does not count.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Another revision's: nothing of them is told here.
+    pub(crate) foreign: BTreeSet<ObjectRef>,
+    /// Aeraki's, unless their namespace is handed over.
+    not_enabled: BTreeSet<ObjectRef>,
+    told: Vec<Diagnostic>,
+}
+
+impl Standing {
+    pub(crate) fn of(index: &Index, settings: &Settings) -> Self {
+        if settings.revision.is_none() && !settings.beside_aeraki {
+            return Self::default();
+        }
+        let namespaces = index.readable().filter(|it| it.id.kind == Kind::Namespace);
+        let namespaces: BTreeMap<_, _> = namespaces.map(|it| (&it.id.name, it)).collect();
+        let label = |id: &ObjectRef, label: &str| {
+            let namespace = namespaces.get(&id.namespace)?;
+            namespace.metadata.labels.get(label).map(String::as_str)
+        };
+        let mut standing = Self::default();
+        for (id, revision, place) in index.own() {
+            let revision = || revision.or_else(|| label(id, NAMESPACE_REVISION));
+            let is_foreign = |own: &String| revision().unwrap_or(DEFAULT) != own;
+            if settings.revision.as_ref().is_some_and(is_foreign) {
+                standing.foreign.insert(id.clone());
+            } else if settings.beside_aeraki
+                && id.kind.is_namespaced()
+                && label(id, ENABLED).is_none_or(|value| value == "false")
+            {
+                standing.told.push(not_enabled(id).at(place.clone()).of(id));
+                standing.not_enabled.insert(id.clone());
+            }
+        }
+        standing
+    }
+
+    /// Takes away what does not count.
+    pub(crate) fn leave_out(&self, objects: &mut Objects) {
+        for id in self.foreign.iter().chain(&self.not_enabled) {
+            objects.remove(id);
+        }
+    }
+
+    /// What is to be told of all findings, with what follows from this.
+    pub(crate) fn told(&self, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let is_foreign = |it: &Diagnostic| {
+            let object = it.object.as_ref();
+            object.is_some_and(|id| self.foreign.contains(id))
+        };
+        let ours = findings.into_iter().filter(|it| !is_foreign(it));
+        ours.chain(self.told.iter().cloned()).collect()
+    }
+}
+
+fn not_enabled(id: &ObjectRef) -> Diagnostic {
+    let namespace = &id.namespace;
+    let message = format!("Aeraki is in this cluster, too, and namespace {namespace} is its");
+    let remedy = format!(
+        "hand the namespace over: kubectl label namespace {namespace} {ENABLED}=true; or uninstall Aeraki"
+    );
+    Diagnostic::error(Code::NotEnabled, message).remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::diagnostic::SourceFile;
+    use crate::source::Contents;
+
+    fn index(object: &str, namespace: &str) -> Index {
+        let text = format!(
+            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
+             metadata: {{name: a, namespace: shop, labels: {{{object}}}}}\nspec: {{hosts: [a.demo]}}\n---\n\
+             apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
+             metadata: {{name: p, labels: {{{object}}}}}\nspec: {{protocol: p, codec: dubbo}}\n---\n\
+             apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop, labels: {{{namespace}}}}}\n"
+        );
+        let name = "f.yaml".to_owned();
+        let file = SourceFile {
+            name: name.clone(),
+            text,
+        };
+        let mut index = Index::default();
+        index.update(Contents {
+            files: [(name, Arc::new(file))].into(),
+            problems: vec![],
+        });
+        index
+    }
+
+    /// Of a MetaRouter and an ApplicationProtocol: `=` counts, `-` is another's, `!` is not enabled.
+    fn standing(labels: (&str, &str), revision: Option<&str>, beside_aeraki: bool) -> String {
+        let settings = Settings {
+            revision: revision.map(str::to_owned),
+            beside_aeraki,
+            ..Settings::new(vec![])
+        };
+        let index = index(labels.0, labels.1);
+        let standing = Standing::of(&index, &settings);
+        let (objects, _) = index.objects();
+        let mut left = objects.clone();
+        standing.leave_out(&mut left);
+        let own = objects.values().filter(|it| it.id.kind.is_own());
+        let mut found: Vec<_> = own
+            .map(|object| {
+                let is_foreign = standing.foreign.contains(&object.id);
+                let of = match (left.contains_key(&object.id), is_foreign) {
+                    (true, _) => "=",
+                    (false, true) => "-",
+                    (false, false) => "!",
+                };
+                (object.id.kind.name(), of)
+            })
+            .collect();
+        found.sort_unstable_by_key(|(kind, _)| std::cmp::Reverse(*kind));
+        found.into_iter().map(|(_, of)| of).collect()
+    }
+
+    #[test]
+    fn each_object_is_one_revision_s() {
+        let rows = [
+            (("", ""), "==", "--"),
+            (("istio.io/rev: default", ""), "==", "--"),
+            (("istio.io/rev: canary", ""), "--", "=="),
+            // What has no namespace is not told by one.
+            (("", "meltemi.io/rev: canary"), "-=", "=-"),
+            (
+                ("istio.io/rev: default", "meltemi.io/rev: canary"),
+                "==",
+                "--",
+            ),
+            (("", "istio.io/rev: canary"), "==", "--"),
+        ];
+        for (labels, of_default, of_canary) in rows {
+            assert_eq!(
+                standing(labels, Some("default"), false),
+                of_default,
+                "{labels:?}"
+            );
+            assert_eq!(
+                standing(labels, Some("canary"), false),
+                of_canary,
+                "{labels:?}"
+            );
+            assert_eq!(standing(labels, None, false), "==", "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn beside_an_aeraki_a_namespace_is_handed_over() {
+        let rows = [
+            (("", ""), "!="),
+            (("", "meltemi.io/enabled: 'true'"), "=="),
+            (("", "meltemi.io/enabled: ''"), "=="),
+            (("", "meltemi.io/enabled: 'false'"), "!="),
+            (("istio.io/rev: canary", ""), "--"),
+        ];
+        for (labels, expected) in rows {
+            assert_eq!(
+                standing(labels, Some("default"), true),
+                expected,
+                "{labels:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The charts on a real API server, with restricted Pod Security: install, a route, upgrade, rollback, uninstall. What
+//! they have run is run as they say, with the permissions that they give and none beyond.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use meltemi_tests::kubernetes::{ApiServer, Helm, Pod, Programs, own_address};
+use meltemi_tests::redis::{Server, Wire, service};
+use meltemi_tests::until;
+use serde_json::Value;
+
+const RESTRICTED: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: NAME
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    pod-security.kubernetes.io/warn: restricted
+";
+
+/// For clients of `shop`; the rule is the first route of the documentation.
+const RULES: &str = "\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {istio: edge}
+  servers:
+  - name: redis
+    bind: 127.0.0.1
+    port: {number: 0, name: tcp-redis, protocol: TCP}
+    hosts: ['*']
+---
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: cache, namespace: shop}
+spec: {hosts: [one.demo], gateways: [edge]}
+";
+
+struct Lab {
+    cluster: ApiServer,
+    server: Server,
+    address: Ipv4Addr,
+}
+
+impl Lab {
+    fn start() -> Option<Self> {
+        let cluster = ApiServer::start()?;
+        if !Server::is_installed() {
+            return None;
+        }
+        cluster.install_crds(&cluster.programs().istio_crds());
+        for namespace in ["istio-system", "meltemi-system", "shop"] {
+            cluster.apply(&RESTRICTED.replace("NAME", namespace));
+        }
+        let server = Server::start(&[]);
+        assert_eq!(server.connect().call("SET whoami one"), "+OK");
+        let address = own_address();
+        Some(Self {
+            cluster,
+            server,
+            address,
+        })
+    }
+
+    /// What the charts' values have to say on this machine, where each test has an address of its own.
+    fn here(&self) -> String {
+        format!("bindAddress={}", self.address)
+    }
+
+    fn is_accepted(&self) {
+        let get = ["get", "metarouter", "cache", "-n", "shop", "-o", "json"];
+        until("the rule is programmed", || {
+            let router = self.cluster.kubectl(&get).json();
+            let conditions = router["status"]["parents"][0]["conditions"].as_array()?;
+            let is_true = |it: &&Value| it["type"] == "Programmed" && it["status"] == "True";
+            conditions.iter().find(is_true).map(|_| ())
+        });
+    }
+
+    /// All objects that there are, but for what an API server makes of itself and tells of others.
+    fn objects(&self) -> BTreeSet<String> {
+        let resources = ["api-resources", "--verbs=list", "-o", "name"];
+        let resources = self.cluster.kubectl(&resources).stdout();
+        let told = ["events", "events.events.k8s.io", "componentstatuses"];
+        let resources: Vec<_> = resources.lines().filter(|it| !told.contains(it)).collect();
+        let listed = self.cluster.kubectl(&[
+            "get",
+            &resources.join(","),
+            "-A",
+            "--ignore-not-found",
+            "-o",
+            "custom-columns=:.apiVersion,:.kind,:.metadata.namespace,:.metadata.name",
+            "--no-headers",
+        ]);
+        listed.expect_success("everything is listed");
+        let listed = listed.stdout();
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let own = |line: &String| line.contains("apiserver-") || line.contains("ContainerRuntime");
+        listed
+            .lines()
+            .map(words)
+            .filter(|line| !own(line))
+            .collect()
+    }
+}
+
+/// What the controller has made that a chart does not know of, as the documentation has it removed.
+fn remove_what_is_left(cluster: &ApiServer) {
+    let namespaced: &[&str] = &["-n", "meltemi-system"];
+    let rows: [&[&str]; 2] = [
+        &["delete", "secret/meltemi-ca", "lease/meltemi-controller"],
+        &[
+            "delete",
+            "configmap",
+            "-A",
+            "--field-selector",
+            "metadata.name=meltemi-ca-root",
+        ],
+    ];
+    for (row, more) in rows.iter().zip([namespaced, &[]]) {
+        let answer = cluster.kubectl(&[*row, more].concat());
+        answer.expect_success("what is left is removed");
+    }
+}
+
+#[test]
+fn what_is_installed_serves_and_leaves_no_trace() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let before = lab.objects();
+    let [_, helm] = Helm::versions_on(&lab.cluster);
+    let here = lab.here();
+    let _ = helm.prints(&[
+        "install",
+        "meltemi-crds",
+        "meltemi-crds",
+        "-n",
+        "meltemi-system",
+    ]);
+    let install = [
+        "install",
+        "meltemi",
+        "meltemi",
+        "-n",
+        "meltemi-system",
+        "--set",
+        &here,
+    ];
+    let notes = helm.prints(&install);
+    for next in [
+        "kubectl -n meltemi-system rollout status",
+        "helm install edge",
+        "kubectl get",
+    ] {
+        assert!(notes.contains(next), "{notes}");
+    }
+    lab.cluster.apply(RULES);
+    let host = service("one.demo", &[lab.server.address()]);
+    lab.cluster
+        .apply(&host.replace("metadata:\n", "metadata:\n  namespace: shop\n"));
+    let admin = format!("extraArgs={{--admin={}:0}}", lab.address);
+    let install = [
+        "install",
+        "edge",
+        "meltemi-gateway",
+        "-n",
+        "shop",
+        "--set",
+        &here,
+        "--set",
+        &admin,
+    ];
+    let ports = "service.ports[0].name=tcp-redis,service.ports[0].port=6379";
+    let notes = helm.prints(&[&install[..], &["--set", ports]].concat());
+    assert!(notes.contains("Gateway shop/edge"), "{notes}");
+
+    let mut controller = Pod::start(
+        &lab.cluster,
+        ("meltemi-system", "meltemi-controller"),
+        lab.address,
+        &[],
+    );
+    controller.is_ready();
+    let service = "meltemi-controller.meltemi-system.svc";
+    let mut proxy = Pod::start(
+        &lab.cluster,
+        ("shop", "edge"),
+        lab.address,
+        &[(service, lab.address)],
+    );
+    proxy.is_ready();
+    let (address, _) = proxy.process().line(0, "where it listens", |line| {
+        line.strip_prefix("listening shop/edge/redis ")?
+            .parse()
+            .ok()
+    });
+    assert_eq!(
+        Wire::try_connect(address)
+            .and_then(|mut wire| wire.try_call("GET whoami"))
+            .as_deref(),
+        Some("one")
+    );
+    lab.is_accepted();
+    let said = controller.process().said();
+    for refused in ["orbidden", "cannot be"] {
+        assert!(!said.contains(refused), "{said}");
+    }
+    // What others may ask is whether it is ready, and what it counts.
+    assert_eq!(proxy.get(15021, "/metrics").status, 200);
+    for page in ["/config_dump", "/drain", "/"] {
+        assert_eq!(proxy.get(15021, page).status, 404, "{page}");
+    }
+
+    // A controller that ends is no reason to end for its proxies, nor to be let in anew by another one.
+    controller.process().signal("TERM");
+    assert!(controller.process().wait().success());
+    assert_eq!(
+        Wire::try_connect(address)
+            .and_then(|mut wire| wire.try_call("GET whoami"))
+            .as_deref(),
+        Some("one")
+    );
+    proxy.process().signal("TERM");
+    assert!(proxy.process().wait().success());
+
+    for (release, namespace) in [
+        ("edge", "shop"),
+        ("meltemi", "meltemi-system"),
+        ("meltemi-crds", "meltemi-system"),
+    ] {
+        let _ = helm.prints(&["uninstall", release, "-n", namespace]);
+    }
+    // What people wrote is still there, with its definition.
+    let kept = lab
+        .cluster
+        .kubectl(&["get", "metarouter", "cache", "-n", "shop"]);
+    kept.expect_success("the rule is kept");
+    leaves_no_trace(&lab, &before);
+}
+
+fn leaves_no_trace(lab: &Lab, before: &BTreeSet<String>) {
+    remove_what_is_left(&lab.cluster);
+    lab.cluster
+        .kubectl_with(&["delete", "-f", "-"], RULES)
+        .expect_success("the rules are deleted");
+    let host = ["delete", "serviceentry,pod", "--all", "-A", "--force"];
+    lab.cluster
+        .kubectl(&host)
+        .expect_success("the peers are deleted");
+    let crds = Programs::own_crds();
+    let crds = ["delete", "-f", crds.to_str().expect("a path in UTF-8")];
+    lab.cluster
+        .kubectl(&crds)
+        .expect_success("the definitions are deleted");
+    let after = lab.objects();
+    let left: Vec<_> = after.difference(before).collect();
+    assert!(left.is_empty(), "{left:?}");
+    let gone: Vec<_> = before.difference(&after).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
+fn arguments(cluster: &ApiServer) -> Vec<String> {
+    let get = [
+        "get",
+        "deployment",
+        "meltemi-controller",
+        "-n",
+        "meltemi-system",
+        "-o",
+        "json",
+    ];
+    let deployment = cluster.kubectl(&get).json();
+    let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    let arguments = arguments.as_array().expect("arguments").iter();
+    arguments
+        .map(|it| it.as_str().expect("text").to_owned())
+        .collect()
+}
+
+fn replicas(cluster: &ApiServer) -> Value {
+    let get = [
+        "get",
+        "deployment",
+        "meltemi-controller",
+        "-n",
+        "meltemi-system",
+        "-o",
+        "json",
+    ];
+    cluster.kubectl(&get).json()["spec"]["replicas"].clone()
+}
+
+#[test]
+fn each_helm_installs_upgrades_and_rolls_back() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    for helm in Helm::versions_on(&lab.cluster) {
+        let run = |arguments: &[&str]| {
+            let _ = helm.prints(&[arguments, &["-n", "meltemi-system"]].concat());
+        };
+        run(&["install", "meltemi", "meltemi"]);
+        let first = arguments(&lab.cluster);
+        let scaled = [
+            "--set",
+            "autoscaling.enabled=true,podDisruptionBudget.minAvailable=1",
+        ];
+        let upgrade = [
+            "upgrade",
+            "meltemi",
+            "meltemi",
+            "--set",
+            "secrets[0].namespace=shop,tlsNames={a.example}",
+        ];
+        run(&[&upgrade[..], &scaled].concat());
+        assert!(arguments(&lab.cluster).contains(&"--tls-name=a.example".to_owned()));
+        // Whoever scales is not overruled.
+        let scale = [
+            "scale",
+            "deployment/meltemi-controller",
+            "--replicas=4",
+            "-n",
+            "meltemi-system",
+        ];
+        lab.cluster.kubectl(&scale).expect_success("it is scaled");
+        run(&[&upgrade[..], &scaled, &["--set", "logLevel=debug"]].concat());
+        assert_eq!(replicas(&lab.cluster), 4);
+        let role = [
+            "get",
+            "rolebinding",
+            "meltemi-controller-secrets",
+            "-n",
+            "shop",
+        ];
+        lab.cluster
+            .kubectl(&role)
+            .expect_success("Secrets of shop may be read");
+        run(&["rollback", "meltemi", "1"]);
+        assert_eq!(arguments(&lab.cluster), first);
+        assert!(!lab.cluster.kubectl(&role).is_success(), "it is taken back");
+        // A revision stands beside it.
+        run(&["install", "canary", "meltemi", "--set", "revision=canary"]);
+        run(&["uninstall", "canary"]);
+        assert_eq!(arguments(&lab.cluster), first);
+        run(&["uninstall", "meltemi"]);
+    }
+}
