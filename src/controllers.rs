@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 #[cfg(feature = "cluster")]
 use meltemi_controller::ClusterRef;
 #[cfg(feature = "cluster")]
-use meltemi_controller::fleet::{Fleet, Replica};
+use meltemi_controller::fleet::Fleet;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -64,26 +64,18 @@ async fn in_cluster<T: DeserializeOwned>(
     page: &str,
     addresses: &mut Vec<SocketAddr>,
 ) -> anyhow::Result<Answers<T>> {
-    let mut answers = vec![];
     let Some(kubeconfig) = &asked.kubeconfig else {
-        return Ok(answers);
+        return Ok(vec![]);
     };
     let cluster = ClusterRef {
         kubeconfig: kubeconfig.clone(),
         context: asked.context.clone(),
     };
     let fleet = Fleet::of(&cluster, &asked.namespace).await?;
-    for replica in fleet.replicas().await? {
-        match replica {
-            Replica::Process(address) => addresses.push(address),
-            Replica::Pod { name, port } => {
-                let body = timeout(PATIENCE, fleet.ask(&name, port, page)).await;
-                let body = body.context("it does not answer").flatten();
-                answers.push((name, read(body)));
-            }
-        }
-    }
-    Ok(answers)
+    let answers = fleet.ask(page).await?;
+    addresses.extend(answers.others);
+    let of_pods = answers.of_pods.into_iter();
+    Ok(of_pods.map(|(pod, body)| (pod, read(body))).collect())
 }
 
 fn read<T: DeserializeOwned>(body: anyhow::Result<impl AsRef<[u8]>>) -> anyhow::Result<T> {

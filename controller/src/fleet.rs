@@ -3,20 +3,24 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use futures_util::future::join_all;
 use http::Request;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use tokio::time::timeout;
 
 use crate::ClusterRef;
 use crate::source::kubernetes::client;
 use crate::status::{ADMIN, HOST, REPLICA_OF};
 
 /// A Lease that was not renewed for so long is of nobody. It is renewed every 5 s; clocks may differ.
-const GONE: Duration = Duration::from_mins(2);
+const GONE: Duration = Duration::from_mins(1);
+/// A pod that has not answered by then is not waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Through one API server.
 pub struct Fleet {
@@ -25,12 +29,20 @@ pub struct Fleet {
 }
 
 /// Where a replica's pages are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replica {
+enum Replica {
     /// In a pod, at this port.
     Pod { name: String, port: u16 },
     /// Of a process that is in no pod.
     Process(SocketAddr),
+}
+
+/// What replicas answer.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// By their pods.
+    pub of_pods: Vec<(String, anyhow::Result<String>)>,
+    /// Where those are to be asked that are in no pod.
+    pub others: Vec<SocketAddr>,
 }
 
 impl Fleet {
@@ -46,9 +58,29 @@ impl Fleet {
         })
     }
 
+    /// What each replica's page answers, or why it does not.
+    ///
     /// # Errors
-    /// When the API server does not tell them, or there are none.
-    pub async fn replicas(&self) -> anyhow::Result<Vec<Replica>> {
+    /// When the API server does not tell which there are, or there are none.
+    pub async fn ask(&self, page: &str) -> anyhow::Result<Answers> {
+        let (mut pods, mut others) = (vec![], vec![]);
+        for replica in self.replicas().await? {
+            match replica {
+                Replica::Pod { name, port } => pods.push((name, port)),
+                Replica::Process(address) => others.push(address),
+            }
+        }
+        let asked = pods.into_iter().map(async |(name, port)| {
+            let answer = self.ask_pod(&name, port, page).await;
+            (name, answer)
+        });
+        Ok(Answers {
+            of_pods: join_all(asked).await,
+            others,
+        })
+    }
+
+    async fn replicas(&self) -> anyhow::Result<Vec<Replica>> {
         let namespace = &self.namespace;
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
         let listed = leases.list(&ListParams::default().labels(REPLICA_OF)).await;
@@ -91,15 +123,16 @@ impl Fleet {
         }))
     }
 
-    /// What a pod's page answers: the API server asks it, as `kubectl get --raw` does.
-    ///
-    /// # Errors
-    /// When it does not answer, or may not be asked.
-    pub async fn ask(&self, pod: &str, port: u16, page: &str) -> anyhow::Result<String> {
+    /// The API server asks it, as `kubectl get --raw` has it do.
+    async fn ask_pod(&self, pod: &str, port: u16, page: &str) -> anyhow::Result<String> {
         let namespace = &self.namespace;
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{page}");
         let request = Request::get(path).body(vec![])?;
-        let answer = self.client.request_text(request).await;
+        let answer = timeout(PATIENCE, self.client.request_text(request)).await;
+        let answer = match answer {
+            Ok(answer) => answer.map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow!("no answer in time")),
+        };
         answer.with_context(|| {
             format!(
                 "the API server cannot ask it (for its --admin it takes an address that pods are reached at, such as \

@@ -11,8 +11,9 @@ use meltemi_tests::kubernetes::{
 };
 use meltemi_tests::redis::service;
 use meltemi_tests::{get, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -62,7 +63,9 @@ fn what_waits_what_is_sent_and_what_is_refused() {
     let account = controller_account(&cluster);
     // While one kind may not be read nothing is published: what was heard waits.
     let get_role = ["get", "clusterrole", "meltemi-controller", "-o", "json"];
-    let role = cluster.kubectl(&get_role).json();
+    let mut role = cluster.kubectl(&get_role).json();
+    // Whichever it replaces.
+    role["metadata"] = json!({ "name": "meltemi-controller" });
     cluster.apply(&without(&role, "nodes").to_string());
     let controller = Controller::start(&account);
     let admin = controller.admin();
@@ -113,8 +116,9 @@ fn rejects(address: SocketAddr) -> tokio::runtime::Runtime {
         .build()
         .expect("a runtime");
     runtime.spawn(async move {
-        let dialled = AggregatedDiscoveryServiceClient::connect(format!("http://{address}"));
-        let mut client = dialled.await.expect("it is there");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.expect("it is there");
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let (requests, sent) = tokio::sync::mpsc::channel(4);
         let request = |nonce: &str, error_detail| DeltaDiscoveryRequest {
             type_url: CLUSTERS.to_owned(),

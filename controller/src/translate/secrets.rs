@@ -8,7 +8,10 @@ use crate::model::{Cluster, Model, SecretText, Server, Setting, SettingValue};
 
 /// Those of a model, some more than once.
 pub(super) fn of_model(model: &Model) -> impl Iterator<Item = wire::Secret> {
-    let clusters = model.clusters.values().flat_map(|it| of_cluster(it));
+    let clusters = model
+        .clusters
+        .values()
+        .flat_map(|cluster| of_cluster(cluster));
     clusters.chain(model.servers.iter().flat_map(of_server))
 }
 

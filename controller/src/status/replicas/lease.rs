@@ -27,8 +27,8 @@ use crate::status::ledger::Ledger;
 const DURATION: Duration = Duration::from_secs(15);
 /// Of a Lease that says nothing of use.
 const LONGEST: Duration = Duration::from_mins(5);
-/// Between two looks at what is due: what changes meanwhile is told together.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks at what is due, each of which asks every proxy: what changes meanwhile is told together.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Between two lists of the leader.
 const INTERVAL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -298,7 +298,7 @@ async fn tell(
                     Ok(Err(error)) => fail(&mut share, &mut said, &error.to_string()),
                     Err(_) => fail(&mut share, &mut said, "no answer in time"),
                 }
-                Instant::now() + PAUSE
+                Instant::now()
             }
             Err(wakes) => wakes,
         };
@@ -308,7 +308,10 @@ async fn tell(
             _ = answered.changed() => {}
             _ = &mut stopped => break,
         }
-        sleep(PAUSE).await;
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            _ = &mut stopped => break,
+        }
     }
     leases.remove(&leases.own).await;
 }
