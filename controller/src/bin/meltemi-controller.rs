@@ -17,7 +17,7 @@ use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
+    About, AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -128,7 +128,15 @@ async fn main() -> anyhow::Result<()> {
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
-    let status = leadership.clone().map(|it| (server.clients(), it, &lease));
+    let pages = TcpListener::bind(arguments.admin)
+        .await
+        .with_context(|| format!("--admin {}: it cannot be listened on", arguments.admin))?;
+    let about = About {
+        host: machine(),
+        admin: pages.local_addr()?,
+    };
+    let status = leadership.clone();
+    let status = status.map(|it| (server.clients(), it, (&lease, about)));
     let (first, watched) = run(source, settings, channels, status).await?;
     let (watched, replica) = watched.unzip();
     let listener = TcpListener::bind(arguments.listen)
@@ -147,7 +155,7 @@ async fn main() -> anyhow::Result<()> {
         watched,
         expiry: serving.expiry.clone(),
     };
-    show(arguments.admin, sources).await?;
+    show(pages, sources)?;
     tokio::spawn(report(first, log, metrics));
     let stop = async {
         if let Err(error) = terminated().await {
@@ -178,7 +186,7 @@ async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    status: Option<(&Clients, Leadership, &LeaseName)>,
+    status: Option<(&Clients, Leadership, (&LeaseName, About))>,
 ) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
     if let Some((clients, leadership, lease)) = status {
         let kubeconfig = source.kubeconfig.as_deref();
@@ -206,10 +214,7 @@ async fn run(
 }
 
 /// Serves the pages, for as long as the process lives.
-async fn show(address: SocketAddr, sources: Sources) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("--admin {address}: it cannot be listened on"))?;
+fn show(listener: TcpListener, sources: Sources) -> io::Result<()> {
     let _ = writeln!(io::stdout(), "admin {}", listener.local_addr()?);
     tokio::spawn(async {
         if let Err(error) = admin::serve(listener, sources).await {

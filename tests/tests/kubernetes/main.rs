@@ -11,6 +11,7 @@ mod cluster;
 mod commands;
 mod crds;
 mod equivalence;
+mod fleet;
 mod gateway_api;
 mod metrics;
 mod permissions;

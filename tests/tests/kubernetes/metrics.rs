@@ -10,7 +10,7 @@ use meltemi_tests::kubernetes::{
 };
 use meltemi_tests::redis::service;
 use meltemi_tests::{get, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
@@ -55,7 +55,9 @@ fn what_waits_what_is_sent_and_what_is_refused() {
     let account = controller_account(&cluster);
     // While one kind may not be read nothing is published: what was heard waits.
     let get_role = ["get", "clusterrole", "meltemi-controller", "-o", "json"];
-    let role = cluster.kubectl(&get_role).json();
+    let mut role = cluster.kubectl(&get_role).json();
+    // Whichever it replaces.
+    role["metadata"] = json!({ "name": "meltemi-controller" });
     cluster.apply(&without(&role, "nodes").to_string());
     let controller = Controller::start(&account);
     let admin = controller.admin();
