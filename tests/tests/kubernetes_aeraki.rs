@@ -1,6 +1,7 @@
 //! Beside an Aeraki, and beside another controller: whose rules are whose.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use meltemi_tests::kubernetes::{
@@ -97,6 +98,30 @@ fn is_served(address: SocketAddr, is_served: bool) {
     });
 }
 
+/// Its webhook alone is as good as itself.
+fn is_known_by_its_webhook(lab: &Lab, account: &Path) {
+    lab.cluster.apply(WEBHOOK);
+    lab.kubectl(&[
+        "scale",
+        "deployment/aeraki",
+        "-n",
+        "istio-system",
+        "--replicas=0",
+    ]);
+    until("the webhook is what is seen", || {
+        let restarted = Controller::start(account);
+        let said = restarted.process();
+        let is_seen = || {
+            said.said()
+                .contains("ValidatingWebhookConfiguration aeraki-istio-system")
+        };
+        until("what is there is told", || {
+            said.said().contains("Aeraki is here, too").then_some(())
+        });
+        is_seen().then_some(())
+    });
+}
+
 #[test]
 fn beside_an_aeraki_rules_count_where_a_namespace_is_handed_over() {
     let Some(lab) = Lab::start() else {
@@ -131,27 +156,7 @@ fn beside_an_aeraki_rules_count_where_a_namespace_is_handed_over() {
     lab.becomes("Accepted");
     lab.kubectl(&["label", "namespace", "default", "meltemi.io/enabled-"]);
     lab.becomes("NotEnabled");
-    // Its webhook alone is as good as itself.
-    lab.cluster.apply(WEBHOOK);
-    lab.kubectl(&[
-        "scale",
-        "deployment/aeraki",
-        "-n",
-        "istio-system",
-        "--replicas=0",
-    ]);
-    until("the webhook is what is seen", || {
-        let restarted = Controller::start(&account);
-        let said = restarted.process();
-        let is_seen = || {
-            said.said()
-                .contains("ValidatingWebhookConfiguration aeraki-istio-system")
-        };
-        until("what is there is told", || {
-            said.said().contains("Aeraki is here, too").then_some(())
-        });
-        is_seen().then_some(())
-    });
+    is_known_by_its_webhook(&lab, &account);
     lab.kubectl(&[
         "delete",
         "validatingwebhookconfiguration",

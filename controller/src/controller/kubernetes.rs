@@ -111,7 +111,8 @@ impl KubernetesController {
         let replica = Replica::telling(leases.clone(), heard());
         let seen = self.surroundings.subscribe();
         tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
-        let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
+        let client = (self.client.clone(), self.pipeline.settings.manager());
+        let writer = Writer::new(client, heard(), leadership, leases);
         tokio::spawn(writer.run());
         replica
     }
