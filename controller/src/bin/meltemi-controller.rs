@@ -112,13 +112,10 @@ async fn main() -> anyhow::Result<()> {
     serving.transport(arguments.listen, source.is_cluster())?;
     let lease = serving.lease(arguments.lease_name);
     let (cluster, candidate) = match source.is_cluster() {
-        true => {
-            let kubeconfig = source.kubeconfig.as_deref();
-            let (cluster, candidate) = Kubernetes::standing(kubeconfig, &lease).await?;
-            (Some(cluster), Some(candidate))
-        }
-        false => (None, None),
-    };
+        true => Some(Kubernetes::standing(source.kubeconfig.as_deref(), &lease).await?),
+        false => None,
+    }
+    .unzip();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
     settings.revision = source.is_cluster().then_some(arguments.revision);
@@ -128,9 +125,7 @@ async fn main() -> anyhow::Result<()> {
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
-    let pages = TcpListener::bind(arguments.admin)
-        .await
-        .with_context(|| format!("--admin {}: it cannot be listened on", arguments.admin))?;
+    let pages = listen("--admin", arguments.admin).await?;
     let about = About {
         host: machine(),
         admin: pages.local_addr()?,
@@ -139,9 +134,7 @@ async fn main() -> anyhow::Result<()> {
     let status = status.map(|it| (server.clients(), it, (&lease, about)));
     let (first, watched) = run(source, settings, channels, status).await?;
     let (watched, replica) = watched.unzip();
-    let listener = TcpListener::bind(arguments.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let listener = listen("--listen", arguments.listen).await?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
@@ -157,13 +150,8 @@ async fn main() -> anyhow::Result<()> {
     };
     show(pages, sources)?;
     tokio::spawn(report(first, log, metrics));
-    let stop = async {
-        if let Err(error) = terminated().await {
-            error!(%error, "signals cannot be received");
-        }
-    };
     serving
-        .serve((server, served), listener, cluster, stop)
+        .serve((server, served), listener, cluster, terminated())
         .await?;
     if let Some(candidate) = candidate {
         candidate.resign().await;
@@ -295,7 +283,18 @@ impl io::Write for Log {
     }
 }
 
-async fn terminated() -> io::Result<()> {
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("{flag} {address}: it cannot be listened on"))
+}
+
+async fn terminated() {
+    if let Err(error) = signalled().await {
+        error!(%error, "signals cannot be received");
+    }
+}
+
+async fn signalled() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

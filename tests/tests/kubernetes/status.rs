@@ -257,10 +257,11 @@ fn one_writes_and_when_it_is_gone_another_one_does() {
     seen.waits(CACHE, "Accepted", "False");
     assert_eq!(leader(&cluster), Some(second.process().pid()));
 
-    // Of what is refused the next one would not know the version that is in force.
+    // What is right says the same whoever has read it first.
     cluster.apply(&router("cache", "one.demo"));
     seen.waits(CACHE, "Accepted", "True");
     seen.has(CACHE, "Programmed", ("Unknown", "NoProxies"), &[]);
+
     // Ended in peace, it gives it back.
     let third = Controller::start(&account);
     second.process().signal("TERM");
