@@ -30,15 +30,13 @@ fn route(key: &Value) -> Value {
 
 /// As people create what is too large for `kubectl apply`, which keeps a copy in an annotation.
 fn create(cluster: &ApiServer, manifest: &str) {
-    // The API server gives up a request after 34 s, which is little on a busy machine.
     until("it is created", || {
         let created = cluster.kubectl_with(&["create", "-f", "-"], manifest);
-        let said = created.stderr();
-        let is_late = ["Timeout", "timed out"].iter().any(|it| said.contains(it));
-        if !is_late {
-            created.expect_success("it is created");
+        if created.is_late() {
+            return None;
         }
-        (!is_late).then_some(())
+        created.expect_success("it is created");
+        Some(())
     });
 }
 

@@ -104,28 +104,38 @@ fn what_the_controller_may_do_it_does_and_asks_for_nothing_else() {
     let mounted = Mounted::new(&roots, &tokens.of_pod("edge-1", "meltemi"));
     let _proxy = controller.proxy(&mounted);
     let permitted: BTreeSet<Permission> = rules().iter().flat_map(Rule::permissions).collect();
-    let start = Instant::now();
+    let (start, mut is_ended) = (Instant::now(), false);
     for round in 0.. {
         change(&cluster, round);
         thread::sleep(Duration::from_millis(500));
-        let used = asked(&cluster);
-        let beyond: Vec<_> = used
-            .iter()
-            .filter(|(asked, is_allowed)| {
-                !is_allowed || !permitted.iter().any(|it| it.is_for(asked))
-            })
-            .collect();
-        assert!(beyond.is_empty(), "it asks for more: {beyond:?}");
-        let mut unused = permitted
-            .iter()
-            .filter(|it| !used.iter().any(|(asked, _)| it.is_for(asked)));
-        let Some(first) = unused.next() else { break };
-        assert!(
-            start.elapsed() < PATIENCE,
-            "nobody needs {first:?}, {:?}",
-            unused.collect::<Vec<_>>()
-        );
+        let unused = unused(&permitted, &asked(&cluster));
+        if unused.is_empty() {
+            return;
+        }
+        // What it does at last.
+        if !is_ended && unused.iter().all(|it| it.deletes()) {
+            controller.process().signal("TERM");
+            is_ended = true;
+        }
+        assert!(start.elapsed() < PATIENCE, "nobody needs {unused:?}");
     }
+}
+
+/// What nobody has asked for by now.
+///
+/// # Panics
+/// When something else was asked for.
+fn unused<'a>(
+    permitted: &'a BTreeSet<Permission>,
+    asked: &[(Permission, bool)],
+) -> Vec<&'a Permission> {
+    let is_beyond = |(asked, is_allowed): &&(Permission, bool)| {
+        !is_allowed || !permitted.iter().any(|it| it.is_for(asked))
+    };
+    let beyond: Vec<_> = asked.iter().filter(is_beyond).collect();
+    assert!(beyond.is_empty(), "it asks for more: {beyond:?}");
+    let is_used = |it: &Permission| asked.iter().any(|(asked, _)| it.is_for(asked));
+    permitted.iter().filter(|it| !is_used(it)).collect()
 }
 
 /// As if no controller had been there before.

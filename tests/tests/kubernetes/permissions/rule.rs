@@ -117,6 +117,10 @@ impl Permission {
         })
     }
 
+    pub(crate) fn deletes(&self) -> bool {
+        self.verb == "delete"
+    }
+
     /// Whether it is what this asks for.
     pub(crate) fn is_for(&self, asked: &Self) -> bool {
         let same = |one: &Self| (one.verb.clone(), one.group.clone(), one.resource.clone());
