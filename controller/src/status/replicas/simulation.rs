@@ -139,12 +139,15 @@ impl Member {
                 false => proxy.lacks = None,
             }
         }
+        let is_cut_off = self.cut_off > 0;
+        self.cut_off = self.cut_off.saturating_sub(1);
+        if is_cut_off {
+            self.well = tick;
+        }
         let share = &mut self.share;
         let due = share.turn(&self.story.ledger, &self.story.clients, self.story.now);
         let due = due.ok()?;
-        if self.cut_off > 0 {
-            self.cut_off -= 1;
-            self.well = tick;
+        if is_cut_off {
             share.failed(self.story.now);
             return None;
         }
