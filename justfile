@@ -21,7 +21,7 @@ demo *ARGS:
 
 # Objects of a real API server that change at random, while proxies and controllers come and go.
 soak SECONDS="600":
-    MELTEMI_SOAK={{SECONDS}} cargo test --package meltemi-tests --test kubernetes_soak
+    MELTEMI_SOAK={{SECONDS}} cargo test --package meltemi-tests --test kubernetes soak
 
 # Format everything.
 fmt:

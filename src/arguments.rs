@@ -17,7 +17,7 @@ use crate::new_protocol::Name;
 
 mod controllers;
 
-pub(crate) use controllers::{Config, ConfigCommand, ControllerAddress, Dump, Status};
+pub(crate) use controllers::{Asked, Config, ConfigCommand, ControllerAddress, Dump, Status};
 
 /// Routing, balancing and locality for RPC protocols, by the manifests of Aeraki and Istio.
 #[derive(Debug, Parser)]
@@ -87,8 +87,10 @@ A running proxy answers the same for what it runs and the health of this moment:
     /// lacks something or a controller does not answer.
     #[command(after_help = "\
 Examples:
-  kubectl -n meltemi-system port-forward deploy/meltemi-controller 15014 &
-  meltemi status
+  Of every replica of the controller in a cluster:
+    meltemi status --kubeconfig ~/.kube/config
+  Of the one that listens on this machine:
+    meltemi status
   In the cluster, of all replicas behind a headless Service:
     meltemi status --controller meltemi-controller-admin.meltemi-system:15014")]
     Status(Status),

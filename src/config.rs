@@ -21,7 +21,7 @@ pub(crate) fn main(config: &Config) -> anyhow::Result<ExitCode> {
 fn print(dump: &Dump) -> anyhow::Result<ExitCode> {
     let page = format!("/debug/config?proxy={}", encoded(&dump.proxy));
     let mut silent = vec![];
-    for (address, answer) in block_on(controllers::ask::<Value>(&dump.controllers, &page))? {
+    for (address, answer) in block_on(controllers::ask::<Value>(&dump.asked, &page))? {
         match answer {
             Ok(dumped) => {
                 output::answer(serde_json::to_string_pretty(&dumped)?)?;

@@ -1,5 +1,6 @@
 //! The debug pages of controllers, asked over HTTP.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,40 +11,75 @@ use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+#[cfg(feature = "cluster")]
+use meltemi_controller::ClusterRef;
+#[cfg(feature = "cluster")]
+use meltemi_controller::fleet::Fleet;
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::arguments::ControllerAddress;
+use crate::arguments::{Asked, ControllerAddress};
 
 /// A controller that has not answered by then is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of an answer, at most: a proxy of thousands of services has some megabytes.
 const ANSWER: usize = 256 << 20;
 
-/// An answer, or why there is none, of each address that the names stand for: one name may be that of all replicas.
+/// Answers, or why there are none, by address or pod.
+pub(crate) type Answers<T> = Vec<(String, anyhow::Result<T>)>;
+
+/// Of each address that the names stand for, since one name may be that of all replicas; and of each replica in a cluster.
 pub(crate) async fn ask<T: DeserializeOwned>(
-    controllers: &[ControllerAddress],
+    asked: &Asked,
     page: &str,
-) -> anyhow::Result<Vec<(SocketAddr, anyhow::Result<T>)>> {
-    let mut answers: Vec<(SocketAddr, anyhow::Result<T>)> = vec![];
-    for controller in controllers {
+) -> anyhow::Result<Answers<T>> {
+    let mut addresses = vec![];
+    for controller in &asked.controllers {
         let name = controller.as_str();
-        let addresses = lookup_host(name).await;
-        let addresses = addresses.with_context(|| format!("--controller {name}: no such host"))?;
-        for address in addresses {
-            if answers.iter().all(|(asked, _)| *asked != address) {
-                answers.push((address, of(address, page).await));
-            }
-        }
+        let found = lookup_host(name).await;
+        addresses.extend(found.with_context(|| format!("--controller {name}: no such host"))?);
+    }
+    #[cfg(feature = "cluster")]
+    let mut answers = in_cluster(asked, page, &mut addresses).await?;
+    #[cfg(not(feature = "cluster"))]
+    let mut answers = vec![];
+    if addresses.is_empty() && answers.is_empty() {
+        addresses.extend(lookup_host(ControllerAddress::default().as_str()).await?);
+    }
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(*address));
+    for address in addresses {
+        let body = timeout(PATIENCE, get(address, page)).await;
+        let body = body.context("it does not answer").flatten();
+        answers.push((address.to_string(), read(body)));
     }
     Ok(answers)
 }
 
-async fn of<T: DeserializeOwned>(address: SocketAddr, page: &str) -> anyhow::Result<T> {
-    let body = timeout(PATIENCE, get(address, page)).await;
-    let body = body.context("it does not answer")??;
-    serde_json::from_slice(&body).context("its answer is none of a controller")
+/// Of the replicas that are pods. Those that are none are added to the addresses.
+#[cfg(feature = "cluster")]
+async fn in_cluster<T: DeserializeOwned>(
+    asked: &Asked,
+    page: &str,
+    addresses: &mut Vec<SocketAddr>,
+) -> anyhow::Result<Answers<T>> {
+    let Some(kubeconfig) = &asked.kubeconfig else {
+        return Ok(vec![]);
+    };
+    let cluster = ClusterRef {
+        kubeconfig: kubeconfig.clone(),
+        context: asked.context.clone(),
+    };
+    let fleet = Fleet::of(&cluster, &asked.namespace).await?;
+    let answers = fleet.ask(page).await?;
+    addresses.extend(answers.others);
+    let of_pods = answers.of_pods.into_iter();
+    Ok(of_pods.map(|(pod, body)| (pod, read(body))).collect())
+}
+
+fn read<T: DeserializeOwned>(body: anyhow::Result<impl AsRef<[u8]>>) -> anyhow::Result<T> {
+    serde_json::from_slice(body?.as_ref()).context("its answer is none of a controller")
 }
 
 async fn get(address: SocketAddr, page: &str) -> anyhow::Result<Bytes> {

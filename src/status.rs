@@ -1,7 +1,6 @@
 //! `meltemi status`.
 
 use std::fmt::{self, Display, Write as _};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use meltemi_controller::debug::{Held, Proxy, Replica, ResourceType};
@@ -33,13 +32,14 @@ struct Answers {
 
 #[derive(Serialize)]
 struct Silent {
-    address: SocketAddr,
+    /// Its address, or the name of its pod.
+    address: String,
     reason: String,
 }
 
 /// 0: every proxy has what it should have. 1: some lack something, or a controller does not answer.
 pub(crate) fn main(status: &Status) -> anyhow::Result<ExitCode> {
-    let asked = controllers::ask::<Replica>(&status.controllers, "/debug/proxies");
+    let asked = controllers::ask::<Replica>(&status.asked, "/debug/proxies");
     let mut answers = Answers {
         replicas: vec![],
         silent: vec![],

@@ -13,6 +13,8 @@ mod diagnostic;
 pub mod explain;
 #[cfg(test)]
 mod fixture;
+#[cfg(feature = "kubernetes")]
+pub mod fleet;
 mod index;
 #[cfg(feature = "kubernetes")]
 pub mod leader;
@@ -42,4 +44,4 @@ pub use schema::{
 #[cfg(feature = "kubernetes")]
 pub use source::kubernetes::Contacts;
 #[cfg(feature = "kubernetes")]
-pub use status::Replica;
+pub use status::{About, Replica};

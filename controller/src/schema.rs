@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "kubernetes")]
+use crate::standing::DEFAULT;
+
 /// A protocol plugin, as far as rules can speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolSchema {
@@ -144,6 +147,14 @@ impl Settings {
             check: None,
             key_hash: None,
         }
+    }
+
+    /// What a controller calls itself as the manager of fields: each revision is one of its own.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn manager(&self) -> String {
+        let revision = self.revision.iter().filter(|it| *it != DEFAULT);
+        let parts = std::iter::once("meltemi-controller").chain(revision.map(String::as_str));
+        parts.collect::<Vec<_>>().join("-")
     }
 
     /// Where the proxy runs, and what it is called there.

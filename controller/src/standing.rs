@@ -16,7 +16,7 @@ const NAMESPACE_REVISION: &str = "meltemi.io/rev";
 /// On a namespace whose rules are ours although an Aeraki is there, too.
 const ENABLED: &str = "meltemi.io/enabled";
 /// Whose objects are that say nothing.
-const DEFAULT: &str = "default";
+pub(crate) const DEFAULT: &str = "default";
 
 /// Of what does not count.
 #[derive(Debug, Default)]

@@ -27,6 +27,6 @@ mod writer;
 
 pub(crate) use ledger::{Ledger, Resolved};
 pub(crate) use record::{KINDS, Record};
-pub(crate) use replicas::Leases;
-pub use replicas::Replica;
+pub(crate) use replicas::{ADMIN, HOST, Leases, REPLICA_OF};
+pub use replicas::{About, Replica};
 pub(crate) use writer::Writer;

@@ -226,7 +226,6 @@ impl Proxy {
             log: writer,
         };
         if let Some(address) = options.admin {
-            let status = options.status;
             let pages = admin::Sources {
                 acceptor,
                 configuration,
@@ -236,7 +235,7 @@ impl Proxy {
                 options,
                 drain: Arc::clone(&proxy.drain),
             };
-            proxy.admin = Some(admin::start(address, status, pages)?);
+            proxy.admin = Some(admin::start(address, pages)?);
         }
         Ok(proxy)
     }

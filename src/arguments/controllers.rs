@@ -1,6 +1,8 @@
 //! What the commands can be asked that ask controllers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+#[cfg(feature = "cluster")]
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
@@ -9,15 +11,37 @@ use super::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// The admin address of a controller, or a name that stands for those of all; repeatable.
-    #[arg(
-        long = "controller",
-        value_name = "HOST[:PORT]",
-        default_value = "127.0.0.1:15014"
-    )]
-    pub(crate) controllers: Vec<ControllerAddress>,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// Which controllers.
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// The admin address of a controller, or a name that stands for those of all; repeatable. 127.0.0.1:15014 where nothing
+    /// else is said.
+    #[arg(long = "controller", value_name = "HOST[:PORT]")]
+    pub(crate) controllers: Vec<ControllerAddress>,
+    /// Every replica of the controller in the cluster that this kubeconfig leads to, through its API server.
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig; the current one unless named.
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    /// The namespace that the controller runs in.
+    #[cfg(feature = "cluster")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAMESPACE",
+        requires = "kubeconfig",
+        default_value = "meltemi-system"
+    )]
+    pub(crate) namespace: String,
 }
 
 #[derive(Debug, Args)]
@@ -37,13 +61,8 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct Dump {
     /// The proxy, as `meltemi status` names it.
     pub(crate) proxy: String,
-    /// The admin address of a controller, or a name that stands for those of all; repeatable.
-    #[arg(
-        long = "controller",
-        value_name = "HOST[:PORT]",
-        default_value = "127.0.0.1:15014"
-    )]
-    pub(crate) controllers: Vec<ControllerAddress>,
+    #[command(flatten)]
+    pub(crate) asked: Asked,
 }
 
 /// Where a controller is asked, as `HOST:PORT`.
@@ -52,6 +71,12 @@ pub(crate) struct ControllerAddress(String);
 
 /// The admin port of a controller.
 const CONTROLLER_PORT: u16 = 15014;
+
+impl Default for ControllerAddress {
+    fn default() -> Self {
+        Self(SocketAddr::from((Ipv4Addr::LOCALHOST, CONTROLLER_PORT)).to_string())
+    }
+}
 
 impl ControllerAddress {
     pub(crate) fn as_str(&self) -> &str {

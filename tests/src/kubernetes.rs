@@ -5,19 +5,25 @@
 
 mod account;
 mod api_server;
+mod bound;
 mod controller;
 mod encrypted;
 mod helm;
+mod instance;
+mod keys;
 mod kubectl;
 mod pod;
 mod programs;
+mod requests;
+mod store;
 mod tokens;
 
-pub use account::controller_account;
+pub use account::{RULES, controller_account, permit};
 pub use api_server::ApiServer;
 pub use controller::{Controller, controller_binary};
 pub use encrypted::{Encrypted, Mounted};
 pub use helm::{Helm, charts};
+pub use instance::Instance;
 pub use kubectl::Answer;
 pub use pod::{Pod, own_address};
 pub use programs::Programs;

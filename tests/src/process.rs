@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -32,12 +33,35 @@ impl Process {
         Self::spawn_with_stderr(name, command, None)
     }
 
+    /// [`Self::spawn`], but the file of standard error lies in this directory.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub(crate) fn spawn_in(directory: &Path, name: &str, command: &mut Command) -> Self {
+        let errors = tempfile::NamedTempFile::new_in(directory);
+        Self::start(
+            name,
+            command,
+            errors.expect("a file for standard error"),
+            None,
+        )
+    }
+
     /// [`Self::spawn`], but standard error goes where the caller wants it, and is not shown.
     ///
     /// # Panics
     /// When the program cannot be started.
     pub fn spawn_with_stderr(name: &str, command: &mut Command, stderr: Option<Stdio>) -> Self {
         let errors = tempfile::NamedTempFile::new().expect("a temporary file for standard error");
+        Self::start(name, command, errors, stderr)
+    }
+
+    fn start(
+        name: &str,
+        command: &mut Command,
+        errors: tempfile::NamedTempFile,
+        stderr: Option<Stdio>,
+    ) -> Self {
         let file: File = errors.reopen().expect("the file that was just made");
         let stderr = stderr.unwrap_or_else(|| file.into());
         let mut child = command

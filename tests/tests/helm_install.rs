@@ -2,11 +2,12 @@
 //! they have run is run as they say, with the permissions that they give and none beyond.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
 
 use meltemi_tests::kubernetes::{ApiServer, Helm, Pod, Programs, own_address};
 use meltemi_tests::redis::{Server, Wire, service};
-use meltemi_tests::until;
+use meltemi_tests::{binary, until};
 use serde_json::Value;
 
 const RESTRICTED: &str = "\
@@ -125,84 +126,48 @@ fn remove_what_is_left(cluster: &ApiServer) {
     }
 }
 
-#[test]
-fn what_is_installed_serves_and_leaves_no_trace() {
-    let Some(lab) = Lab::start() else {
-        return;
-    };
-    let before = lab.objects();
-    let [_, helm] = Helm::versions_on(&lab.cluster);
+/// The charts, and what the rule of [`RULES`] needs.
+fn install(lab: &Lab, helm: &Helm) {
     let here = lab.here();
-    let _ = helm.prints(&[
-        "install",
-        "meltemi-crds",
-        "meltemi-crds",
-        "-n",
-        "meltemi-system",
-    ]);
-    let install = [
-        "install",
-        "meltemi",
-        "meltemi",
-        "-n",
-        "meltemi-system",
-        "--set",
-        &here,
-    ];
-    let notes = helm.prints(&install);
-    for next in [
-        "kubectl -n meltemi-system rollout status",
-        "helm install edge",
-        "kubectl get",
-    ] {
+    let system = ["-n", "meltemi-system"];
+    let _ = helm.prints(&[&["install", "meltemi-crds", "meltemi-crds"], &system[..]].concat());
+    let controller = ["install", "meltemi", "meltemi", "--set", &here];
+    let notes = helm.prints(&[&controller[..], &system].concat());
+    for next in ["rollout status", "helm install edge", "kubectl get"] {
         assert!(notes.contains(next), "{notes}");
     }
     lab.cluster.apply(RULES);
     let host = service("one.demo", &[lab.server.address()]);
-    lab.cluster
-        .apply(&host.replace("metadata:\n", "metadata:\n  namespace: shop\n"));
+    let host = host.replace("metadata:\n", "metadata:\n  namespace: shop\n");
+    lab.cluster.apply(&host);
     let admin = format!("extraArgs={{--admin={}:0}}", lab.address);
-    let install = [
-        "install",
-        "edge",
-        "meltemi-gateway",
-        "-n",
-        "shop",
-        "--set",
-        &here,
-        "--set",
-        &admin,
-    ];
     let ports = "service.ports[0].name=tcp-redis,service.ports[0].port=6379";
-    let notes = helm.prints(&[&install[..], &["--set", ports]].concat());
+    let values = [here.as_str(), admin.as_str(), ports];
+    let values = values.iter().flat_map(|value| ["--set", value]);
+    let edge = ["install", "edge", "meltemi-gateway", "-n", "shop"];
+    let edge: Vec<_> = edge.into_iter().chain(values).collect();
+    let notes = helm.prints(&edge);
     assert!(notes.contains("Gateway shop/edge"), "{notes}");
+}
 
-    let mut controller = Pod::start(
-        &lab.cluster,
-        ("meltemi-system", "meltemi-controller"),
-        lab.address,
-        &[],
-    );
+fn is_answered(address: SocketAddr) {
+    let mut wire = Wire::try_connect(address).expect("a connection");
+    assert_eq!(wire.try_call("GET whoami").as_deref(), Some("one"));
+}
+
+/// What is installed runs, and a request comes through it.
+fn serves(lab: &Lab) {
+    let deployment = ("meltemi-system", "meltemi-controller");
+    let mut controller = Pod::start(&lab.cluster, deployment, lab.address, &[]);
     controller.is_ready();
-    let service = "meltemi-controller.meltemi-system.svc";
-    let mut proxy = Pod::start(
-        &lab.cluster,
-        ("shop", "edge"),
-        lab.address,
-        &[(service, lab.address)],
-    );
+    let names = [("meltemi-controller.meltemi-system.svc", lab.address)];
+    let mut proxy = Pod::start(&lab.cluster, ("shop", "edge"), lab.address, &names);
     proxy.is_ready();
     let (address, _) = proxy.process().line(0, "where it listens", |line| {
-        line.strip_prefix("listening shop/edge/redis ")?
-            .parse()
-            .ok()
+        let address = line.strip_prefix("listening shop/edge/redis ")?;
+        address.parse().ok()
     });
-    assert_eq!(
-        Wire::try_connect(address)
-            .and_then(|mut wire| wire.try_call("GET whoami"))
-            .as_deref(),
-        Some("one")
-    );
+    is_answered(address);
     lab.is_accepted();
     let said = controller.process().said();
     for refused in ["orbidden", "cannot be"] {
@@ -213,19 +178,23 @@ fn what_is_installed_serves_and_leaves_no_trace() {
     for page in ["/config_dump", "/drain", "/"] {
         assert_eq!(proxy.get(15021, page).status, 404, "{page}");
     }
+    // A controller that ends is no reason to end for its proxies.
+    for pod in [&mut controller, &mut proxy] {
+        is_answered(address);
+        pod.process().signal("TERM");
+        assert!(pod.process().wait().success());
+    }
+}
 
-    // A controller that ends is no reason to end for its proxies, nor to be let in anew by another one.
-    controller.process().signal("TERM");
-    assert!(controller.process().wait().success());
-    assert_eq!(
-        Wire::try_connect(address)
-            .and_then(|mut wire| wire.try_call("GET whoami"))
-            .as_deref(),
-        Some("one")
-    );
-    proxy.process().signal("TERM");
-    assert!(proxy.process().wait().success());
-
+#[test]
+fn what_is_installed_serves_and_leaves_no_trace() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let before = lab.objects();
+    let [_, helm] = Helm::versions_on(&lab.cluster);
+    install(&lab, &helm);
+    serves(&lab);
     for (release, namespace) in [
         ("edge", "shop"),
         ("meltemi", "meltemi-system"),
@@ -234,10 +203,10 @@ fn what_is_installed_serves_and_leaves_no_trace() {
         let _ = helm.prints(&["uninstall", release, "-n", namespace]);
     }
     // What people wrote is still there, with its definition.
-    let kept = lab
-        .cluster
-        .kubectl(&["get", "metarouter", "cache", "-n", "shop"]);
-    kept.expect_success("the rule is kept");
+    let kept = ["get", "metarouter", "cache", "-n", "shop"];
+    lab.cluster
+        .kubectl(&kept)
+        .expect_success("the rule is kept");
     leaves_no_trace(&lab, &before);
 }
 
@@ -347,4 +316,33 @@ fn each_helm_installs_upgrades_and_rolls_back() {
         assert_eq!(arguments(&lab.cluster), first);
         run(&["uninstall", "meltemi"]);
     }
+}
+
+#[test]
+fn the_first_route_of_the_documentation_is_taken() {
+    let Some(lab) = Lab::start() else {
+        return;
+    };
+    let [_, helm] = Helm::versions_on(&lab.cluster);
+    let _ = helm.prints(&["install", "meltemi-crds", "meltemi-crds", "-n", "default"]);
+    let page = include_str!("../../docs/install.md");
+    let (_, section) = page.split_once("## The first route\n").expect("a section");
+    let (_, manifests) = section.split_once("```yaml\n").expect("manifests");
+    let (manifests, _) = manifests.split_once("```").expect("their end");
+    until("the definitions are served", || {
+        let apply = ["apply", "-f", "-"];
+        let answer = lab.cluster.kubectl_with(&apply, manifests);
+        answer.is_success().then_some(())
+    });
+    let mut check = Command::new(binary());
+    check
+        .args(["check", "-n", "shop", "--kubeconfig"])
+        .arg(lab.cluster.kubeconfig());
+    let checked = check.output().expect("meltemi starts");
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{said}");
+    assert!(
+        !said.contains("NotAttached") && !said.contains("UnknownGateway"),
+        "{said}"
+    );
 }

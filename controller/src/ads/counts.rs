@@ -62,7 +62,7 @@ impl Counts {
     pub fn pushes(&self) -> Histogram {
         let pushes = &self.0.pushes;
         let counts: Vec<_> = pushes.counts.iter().map(|it| it.load(Relaxed)).collect();
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
         Histogram {
             sum: Duration::from_micros(pushes.micros.load(Relaxed)).as_secs_f64(),
             count: counts.iter().sum(),
@@ -129,7 +129,13 @@ mod tests {
         }
         let pushes = counts.pushes();
         let filled: Vec<_> = pushes.buckets.iter().filter(|it| it.1 > 0).collect();
-        let expected = [(0.001, 2), (0.0025, 1), (1.0, 1), (5.0, 1), (f64::MAX, 1)];
+        let expected = [
+            (0.001, 2),
+            (0.0025, 1),
+            (1.0, 1),
+            (5.0, 1),
+            (f64::INFINITY, 1),
+        ];
         assert_eq!(filled, expected.iter().collect::<Vec<_>>());
         assert_eq!(pushes.count, 6);
         assert!((pushes.sum - 11.004).abs() < 1e-6, "{}", pushes.sum);

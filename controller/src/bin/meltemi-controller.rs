@@ -17,7 +17,7 @@ use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
+    About, AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -112,13 +112,10 @@ async fn main() -> anyhow::Result<()> {
     serving.transport(arguments.listen, source.is_cluster())?;
     let lease = serving.lease(arguments.lease_name);
     let (cluster, candidate) = match source.is_cluster() {
-        true => {
-            let kubeconfig = source.kubeconfig.as_deref();
-            let (cluster, candidate) = Kubernetes::standing(kubeconfig, &lease).await?;
-            (Some(cluster), Some(candidate))
-        }
-        false => (None, None),
-    };
+        true => Some(Kubernetes::standing(source.kubeconfig.as_deref(), &lease).await?),
+        false => None,
+    }
+    .unzip();
     let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
     settings.root_namespace = arguments.root_namespace;
     settings.revision = source.is_cluster().then_some(arguments.revision);
@@ -128,12 +125,16 @@ async fn main() -> anyhow::Result<()> {
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
-    let status = leadership.clone().map(|it| (server.clients(), it, &lease));
+    let pages = listen("--admin", arguments.admin).await?;
+    let about = About {
+        host: machine(),
+        admin: pages.local_addr()?,
+    };
+    let status = leadership.clone();
+    let status = status.map(|it| (server.clients(), it, (&lease, about)));
     let (first, watched) = run(source, settings, channels, status).await?;
     let (watched, replica) = watched.unzip();
-    let listener = TcpListener::bind(arguments.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let listener = listen("--listen", arguments.listen).await?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
@@ -147,15 +148,10 @@ async fn main() -> anyhow::Result<()> {
         watched,
         expiry: serving.expiry.clone(),
     };
-    show(arguments.admin, sources).await?;
+    show(pages, sources)?;
     tokio::spawn(report(first, log, metrics));
-    let stop = async {
-        if let Err(error) = terminated().await {
-            error!(%error, "signals cannot be received");
-        }
-    };
     serving
-        .serve((server, served), listener, cluster, stop)
+        .serve((server, served), listener, cluster, terminated())
         .await?;
     if let Some(candidate) = candidate {
         candidate.resign().await;
@@ -178,7 +174,7 @@ async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    status: Option<(&Clients, Leadership, &LeaseName)>,
+    status: Option<(&Clients, Leadership, (&LeaseName, About))>,
 ) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
     if let Some((clients, leadership, lease)) = status {
         let kubeconfig = source.kubeconfig.as_deref();
@@ -206,10 +202,7 @@ async fn run(
 }
 
 /// Serves the pages, for as long as the process lives.
-async fn show(address: SocketAddr, sources: Sources) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("--admin {address}: it cannot be listened on"))?;
+fn show(listener: TcpListener, sources: Sources) -> io::Result<()> {
     let _ = writeln!(io::stdout(), "admin {}", listener.local_addr()?);
     tokio::spawn(async {
         if let Err(error) = admin::serve(listener, sources).await {
@@ -290,7 +283,18 @@ impl io::Write for Log {
     }
 }
 
-async fn terminated() -> io::Result<()> {
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("{flag} {address}: it cannot be listened on"))
+}
+
+async fn terminated() {
+    if let Err(error) = signalled().await {
+        error!(%error, "signals cannot be received");
+    }
+}
+
+async fn signalled() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

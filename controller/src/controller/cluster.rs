@@ -65,10 +65,12 @@ impl Cluster {
         &self.report
     }
 
-    /// The findings, and what the objects that were written for Aeraki mean here.
+    /// The findings, and what the objects that were written for Aeraki mean here, as if every namespace were handed over.
     #[must_use]
-    pub fn migration(&self) -> Migration {
-        Migration::of(self.report.clone(), &self.pipeline.index)
+    pub fn migration(mut self) -> Migration {
+        self.pipeline.stand_beside_aeraki(false);
+        let report = self.pipeline.apply().report;
+        Migration::of(report, &self.pipeline.index)
     }
 
     /// Those of our own kinds that its API server does not know. Without those of others a cluster is as well.

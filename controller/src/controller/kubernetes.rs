@@ -20,7 +20,7 @@ use crate::schema::Settings;
 use crate::source::kubernetes::{
     self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
 };
-use crate::status::{Leases, Ledger, Replica, Writer};
+use crate::status::{About, Leases, Ledger, Replica, Writer};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -104,14 +104,15 @@ impl KubernetesController {
         &self,
         clients: &Clients,
         leadership: Leadership,
-        lease: &LeaseName,
+        (lease, about): (&LeaseName, About),
     ) -> Replica {
         let heard = || (self.ledger.clone(), clients.clone());
-        let leases = Leases::beside(self.client.clone(), lease);
+        let leases = Leases::beside(self.client.clone(), lease, about);
         let replica = Replica::telling(leases.clone(), heard());
         let seen = self.surroundings.subscribe();
         tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
-        let writer = Writer::new(self.client.clone(), heard(), leadership, leases);
+        let client = (self.client.clone(), self.pipeline.settings.manager());
+        let writer = Writer::new(client, heard(), leadership, leases);
         tokio::spawn(writer.run());
         replica
     }

@@ -12,7 +12,7 @@ pub(super) struct Rule {
     remedy: &'static str,
 }
 
-/// RFC 1123's subdomain.
+/// RFC 1123's subdomain, of which Kubernetes bounds the whole and not the labels.
 pub(super) const OBJECT: Rule = Rule {
     permits: |name| name.len() <= 253 && name.split('.').all(is_label),
     what: "the name of an object",
@@ -22,7 +22,7 @@ pub(super) const OBJECT: Rule = Rule {
 
 /// RFC 1123's label.
 pub(super) const NAMESPACE: Rule = Rule {
-    permits: is_label,
+    permits: |name| name.len() <= 63 && is_label(name),
     what: "a namespace",
     remedy: "use lower-case letters, digits and `-`, at most 63, with a letter or digit at each end",
 };
@@ -85,8 +85,7 @@ impl Decoder {
 fn is_label(label: &str) -> bool {
     let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let bytes = label.as_bytes();
-    label.len() <= 63
-        && bytes.iter().all(|&c| lower(c) || c == b'-')
+    bytes.iter().all(|&c| lower(c) || c == b'-')
         && bytes.first().is_some_and(|&c| lower(c))
         && bytes.last().is_some_and(|&c| lower(c))
 }
@@ -109,12 +108,12 @@ mod tests {
 
     #[test]
     fn names_are_those_of_kubernetes_and_istio() {
-        let long = "a".repeat(64);
+        let [long, longest] = [64, 254].map(|length| "a".repeat(length));
         let rows: [(&Rule, &[&str], &[&str]); 5] = [
             (
                 &OBJECT,
-                &["a", "a-b.c1", "0"],
-                &["", "A", "a.", "-a", "a_b", "a b", "a/b", &long],
+                &["a", "a-b.c1", "0", &long],
+                &["", "A", "a.", "-a", "a_b", "a b", "a/b", &longest],
             ),
             (
                 &NAMESPACE,

@@ -88,14 +88,20 @@ impl<'a> Attachment<'a> {
         Some(service)
     }
 
-    /// Why a port is not served, where its protocol has no plugin.
+    /// Why a port is not served, where its name says that it should be.
     fn unserved(&self, port: &str) -> Option<String> {
-        let PortName::Unserved { codec } = self.context.protocols.of_port(port) else {
-            return None;
+        let why = match self.context.protocols.of_port(port) {
+            PortName::Unserved { codec } => {
+                format!("is of the codec `{codec}`, which no plugin implements")
+            }
+            PortName::Unknown { named: None, .. } => "ends before it names a protocol".to_owned(),
+            PortName::Unknown { named, .. } => {
+                let named = named.unwrap_or_default();
+                format!("names the protocol `{named}`, for which there is no ApplicationProtocol")
+            }
+            PortName::Ours(_) | PortName::NotOurs => return None,
         };
-        Some(format!(
-            "; `{port}` is of the codec `{codec}`, which no plugin implements"
-        ))
+        Some(format!("; `{port}` {why}"))
     }
 
     /// The servers that it acts on, by their place in the list.

@@ -22,9 +22,11 @@ pub(super) fn check(servers: &[Server], findings: &mut Findings) {
         };
         let shadows = table.shadowed();
         for (i, rule) in server.rules.iter().enumerate() {
-            let shadow = shadows.iter().find(|s| s.rule == i);
+            // They are in the order of the rules.
+            let shadow = shadows.binary_search_by_key(&i, |s| s.rule);
             let by = shadow
-                .and_then(|s| server.rules.get(s.by))
+                .ok()
+                .and_then(|at| server.rules.get(shadows.get(at)?.by))
                 .map(|by| (rule, by));
             let entry = dead
                 .entry((rule.source.id.clone(), rule.route))

@@ -80,7 +80,8 @@ fn reference(write: &Write, resource: &ApiResource) -> ObjectReference {
         namespace: (!id.namespace.is_empty()).then(|| id.namespace.to_string()),
         name: Some(id.name.to_string()),
         uid: Some(write.record.uid.clone()),
-        resource_version: Some(write.over.clone()),
+        // With one, what happens again would be another Event, and not the same once more.
+        resource_version: None,
         field_path: None,
     }
 }

@@ -16,7 +16,7 @@ mod share;
 #[cfg(test)]
 mod simulation;
 
-pub(crate) use lease::Leases;
-pub use lease::Replica;
+pub(crate) use lease::{ADMIN, HOST, Leases, REPLICA_OF};
+pub use lease::{About, Replica};
 pub(super) use peers::Peers;
 pub(super) use roll::Live;

@@ -34,6 +34,8 @@ const GONE: u16 = 410;
 
 pub(crate) struct Writer {
     client: Client,
+    /// As whom it writes, among those who manage an object's fields.
+    manager: String,
     ledger: Ledger,
     clients: Clients,
     leadership: Leadership,
@@ -44,7 +46,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(
-        client: Client,
+        (client, manager): (Client, String),
         (ledger, clients): (Ledger, Clients),
         leadership: Leadership,
         leases: Leases,
@@ -53,6 +55,7 @@ impl Writer {
             events: Announcer::start(client.clone()),
             rate: Rate::new(RATE, BURST, Instant::now()),
             client,
+            manager,
             ledger,
             clients,
             leadership,
@@ -127,7 +130,10 @@ impl Writer {
             "metadata": {"resourceVersion": write.over},
             "status": write.patch,
         }));
-        let params = PatchParams::default();
+        let params = PatchParams {
+            field_manager: Some(self.manager.clone()),
+            ..PatchParams::default()
+        };
         let written = timeout(PATIENCE, api.patch_status(&id.name, &params, &patch)).await;
         match written {
             Ok(Ok(object)) => {

@@ -44,14 +44,10 @@ pub(crate) struct Admin {
 ///
 /// # Errors
 /// An address cannot be opened, or the thread not be made.
-pub(crate) fn start(
-    address: SocketAddr,
-    status: Option<SocketAddr>,
-    sources: Sources,
-) -> Result<Admin, StartError> {
+pub(crate) fn start(address: SocketAddr, sources: Sources) -> Result<Admin, StartError> {
     let failed = |reason| StartError { address, reason };
     let (listener, bound) = open(address)?;
-    let status = status.map(open).transpose()?;
+    let status = sources.options.status.map(open).transpose()?;
     let bound_status = status.as_ref().map(|(_, bound)| *bound);
     let listeners = (listener, status.map(|(listener, _)| listener));
     let (stop, stopped) = oneshot::channel();

@@ -41,6 +41,15 @@ impl Controller {
     /// When it does not start.
     #[must_use]
     pub fn restarted(self) -> Self {
+        self.restarted_with(&[])
+    }
+
+    /// The same with further arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn restarted_with(self, arguments: &[&str]) -> Self {
         let Self {
             process,
             address,
@@ -48,7 +57,7 @@ impl Controller {
             ..
         } = self;
         drop(process);
-        Self::start_at(&address.to_string(), &kubeconfig, &[])
+        Self::start_at(&address.to_string(), &kubeconfig, arguments)
     }
 
     fn start_at(listen: &str, kubeconfig: &Path, arguments: &[&str]) -> Self {
@@ -56,11 +65,13 @@ impl Controller {
         command
             .env("RUST_LOG", "info,meltemi=debug")
             .args(["--plaintext", "--listen", listen])
-            .args(["--admin", "127.0.0.1:0"])
             .args(["--protocol", "redis"])
-            .args(arguments)
             .arg("--kubeconfig")
-            .arg(kubeconfig);
+            .arg(kubeconfig)
+            .args(arguments);
+        if !arguments.contains(&"--admin") {
+            command.args(["--admin", "127.0.0.1:0"]);
+        }
         let process = Process::spawn("meltemi-controller", &mut command);
         let (address, _) = process.line(0, "where it listens", |line| {
             line.strip_prefix("xds ")?.parse().ok()

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::ApiServer;
+use super::Instance;
 use super::controller::controller_binary;
 use crate::meltemi::{Meltemi, binary};
 use crate::process::Process;
@@ -169,22 +169,12 @@ impl Mounted {
     }
 }
 
-impl ApiServer {
+impl Instance {
     /// The roots that the proxies of this namespace are told to believe; none while there are none.
     #[must_use]
     pub fn roots_of(&self, namespace: &str) -> Option<String> {
-        let path = "jsonpath={.data.root-cert\\.pem}";
-        let get = [
-            "get",
-            "configmap",
-            "meltemi-ca-root",
-            "-n",
-            namespace,
-            "-o",
-            path,
-        ];
-        let answer = self.kubectl(&get);
-        let roots = answer.stdout();
-        (answer.is_success() && !roots.is_empty()).then_some(roots)
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/meltemi-ca-root");
+        let roots = self.get(&path)?["data"]["root-cert.pem"].take();
+        roots.as_str().map(str::to_owned)
     }
 }

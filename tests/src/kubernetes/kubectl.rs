@@ -28,6 +28,13 @@ impl Answer {
         self.0.status.success()
     }
 
+    /// Whether the API server gave the request up, which it does after 34 s: little for a large object on a busy machine.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        let said = self.stderr();
+        ["Timeout", "timed out"].iter().any(|it| said.contains(it))
+    }
+
     #[must_use]
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.0.stdout).into_owned()

@@ -27,7 +27,7 @@ fn fields(manifests: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn each_difference_is_named_where_there_is_one() {
+fn each_difference_of_a_router_is_named() {
     let routers: &[(&str, &[&str])] = &[
         ("routes: [{route: [{destination: {host: a.demo}}]}]", &[]),
         ("routes: [{match: {attributes: {method: {exact: a}}}}]", &[]),
@@ -73,6 +73,10 @@ fn each_difference_is_named_where_there_is_one() {
             "{spec}"
         );
     }
+}
+
+#[test]
+fn each_difference_of_a_redis_service_is_named() {
     let services: &[(&str, &[&str])] = &[
         ("settings: {opTimeout: 1s}", &[]),
         ("", &["settings.opTimeout"]),

@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client};
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -254,7 +253,7 @@ async fn outdated(client: &Client) -> kube::Result<Vec<Outdated>> {
             continue;
         };
         let uid = installed.metadata.uid.clone().unwrap_or_default();
-        let lacking = crd::lacking(&own, &Value::from(installed.data));
+        let lacking = crd::lacking(&own, &installed.data);
         if !lacking.is_empty() {
             found.push(Outdated {
                 name: name.to_owned(),

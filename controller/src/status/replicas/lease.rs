@@ -1,6 +1,7 @@
 //! The Leases of replicas on an API server: one's own, and those of the others.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,18 +27,21 @@ use crate::status::ledger::Ledger;
 const DURATION: Duration = Duration::from_secs(15);
 /// Of a Lease that says nothing of use.
 const LONGEST: Duration = Duration::from_mins(5);
-/// Between two looks at what is due: what changes meanwhile is told together.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks at what is due, each of which asks every proxy: what changes meanwhile is told together.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Between two lists of the leader.
 const INTERVAL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long the end of the process waits for its Lease to go.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// Whose replica it is: the name of the Lease that they stand for.
-const LABEL: &str = "meltemi.io/replica-of";
+/// A label that says whose replica it is: the name of the Lease that they stand for.
+pub(crate) const REPLICA_OF: &str = "meltemi.io/replica-of";
 /// Kubernetes' bound of a label's value.
 const LONGEST_LABEL: usize = 63;
+/// Annotations that say where its pages are.
+pub(crate) const HOST: &str = "meltemi.io/host";
+pub(crate) const ADMIN: &str = "meltemi.io/admin";
 const ANSWERS: &str = "meltemi.io/answers";
 const REASONS: &str = "meltemi.io/reasons";
 
@@ -51,11 +55,21 @@ pub(crate) struct Leases {
     label: String,
     /// The name of one's own.
     own: String,
+    about: About,
+}
+
+/// Where a replica's pages are.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// What its pod, or its machine, is called.
+    pub host: String,
+    /// There.
+    pub admin: SocketAddr,
 }
 
 impl Leases {
     /// Beside the Lease that they stand for.
-    pub(crate) fn beside(client: Client, lease: &LeaseName) -> Self {
+    pub(crate) fn beside(client: Client, lease: &LeaseName, about: About) -> Self {
         let of_process = identity().to_lowercase().replace(
             |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.'),
             "-",
@@ -65,6 +79,7 @@ impl Leases {
             namespace: lease.namespace.clone(),
             label: label(&lease.name),
             own: format!("{}.{of_process}", lease.name),
+            about,
         }
     }
 
@@ -117,7 +132,7 @@ impl Leases {
     }
 
     async fn list(&self) -> kube::Result<Vec<Heard>> {
-        let params = ListParams::default().labels(&format!("{LABEL}={}", self.label));
+        let params = ListParams::default().labels(&format!("{REPLICA_OF}={}", self.label));
         let list = self.api.list(&params.match_any()).await?;
         Ok(list.items.into_iter().filter_map(heard).collect())
     }
@@ -134,7 +149,7 @@ impl Leases {
         let patch = match due {
             Due::Renewal => json!({ "spec": renewal }),
             Due::Digest(digest) => {
-                json!({ "metadata": {"annotations": annotations(digest.as_ref())}, "spec": renewal })
+                json!({ "metadata": {"annotations": self.annotations(digest.as_ref())}, "spec": renewal })
             }
         };
         let params = PatchParams::default();
@@ -156,14 +171,24 @@ impl Leases {
         .map(drop)
     }
 
+    fn annotations(&self, digest: Option<&Digest>) -> BTreeMap<String, String> {
+        let About { host, admin } = &self.about;
+        let encoded = digest.map(Digest::encode).into_iter();
+        encoded
+            .flat_map(|Encoded { answers, reasons }| [(ANSWERS, answers), (REASONS, reasons)])
+            .chain([(HOST, host.clone()), (ADMIN, admin.to_string())])
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
     fn made(&self, digest: Option<&Digest>) -> Lease {
         let now = MicroTime(Timestamp::now());
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.own.clone()),
                 namespace: Some(self.namespace.clone()),
-                labels: Some([(LABEL.to_owned(), self.label.clone())].into()),
-                annotations: Some(annotations(digest)),
+                labels: Some([(REPLICA_OF.to_owned(), self.label.clone())].into()),
+                annotations: Some(self.annotations(digest)),
                 ..ObjectMeta::default()
             },
             spec: Some(LeaseSpec {
@@ -180,14 +205,6 @@ impl Leases {
 fn label(lease: &str) -> String {
     let cut = lease.get(..LONGEST_LABEL).unwrap_or(lease);
     cut.trim_end_matches(['-', '.']).to_owned()
-}
-
-fn annotations(digest: Option<&Digest>) -> BTreeMap<String, String> {
-    let encoded = digest.map(Digest::encode).into_iter();
-    encoded
-        .flat_map(|Encoded { answers, reasons }| [(ANSWERS, answers), (REASONS, reasons)])
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }
 
 fn heard(lease: Lease) -> Option<Heard> {
@@ -281,7 +298,7 @@ async fn tell(
                     Ok(Err(error)) => fail(&mut share, &mut said, &error.to_string()),
                     Err(_) => fail(&mut share, &mut said, "no answer in time"),
                 }
-                Instant::now() + PAUSE
+                Instant::now()
             }
             Err(wakes) => wakes,
         };
@@ -291,7 +308,10 @@ async fn tell(
             _ = answered.changed() => {}
             _ = &mut stopped => break,
         }
-        sleep(PAUSE).await;
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            _ = &mut stopped => break,
+        }
     }
     leases.remove(&leases.own).await;
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::controller::Controller;
 use crate::diagnostic::SourceFile;
-use crate::fixture::settings;
+use crate::fixture::{redis_settings, settings};
 
 const SERVICES: usize = 6;
 const GATEWAYS: usize = 3;
@@ -212,6 +212,54 @@ fn a_gateway_gets_no_secret_of_another() {
         );
     }
     assert_eq!(secrets("shop/g2"), "");
+}
+
+/// A Gateway whose clients show one password and whose servers are shown another.
+fn guarded(n: usize) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: Gateway\n\
+         metadata: {{name: r{n}, namespace: shop}}\nspec:\n  servers:\n  \
+         - {{port: {{number: 2100{n}, name: tcp-redis}}}}\n\
+         ---\napiVersion: redis.aeraki.io/v1alpha1\nkind: RedisService\n\
+         metadata: {{name: it{n}, namespace: shop}}\nspec:\n  host: [c{n}.shop]\n  gateways: [r{n}]\n  \
+         settings: {{auth: {{plain: {{username: u, password: for-clients-{n}}}}}}}\n\
+         ---\napiVersion: redis.aeraki.io/v1alpha1\nkind: RedisDestination\n\
+         metadata: {{name: it{n}, namespace: shop}}\nspec:\n  host: c{n}.shop\n  trafficPolicy:\n    \
+         connectionPool: {{redis: {{mode: PROXY, auth: {{plain: {{password: for-servers-{n}}}}}}}}}\n"
+    ) + &entry(&format!("c{n}.shop"), "{number: 6379, name: tcp-redis}")
+}
+
+#[test]
+fn a_gateway_gets_its_own_passwords_and_within_secrets_alone() {
+    let file = SourceFile {
+        name: "all.yaml".to_owned(),
+        text: [guarded(0), guarded(1)].concat(),
+    };
+    let update = Controller::open(&[], redis_settings()).load_files([file]);
+    assert_eq!(update.report.errors(), 0, "{}", update.report);
+    let secret = Secret::type_url();
+    for n in 0..2 {
+        let gateway = format!("shop/r{n}").parse().unwrap();
+        let scope = update.resources.scope(&gateway).unwrap();
+        let own = [
+            format!("RedisDestination/shop/it{n}/password"),
+            format!("RedisService/shop/it{n}/password"),
+        ];
+        assert_eq!(names(scope, &secret), own.into());
+    }
+    let holds = |type_url: &str, text: &[u8]| {
+        let mut resources = update.resources.of_type(type_url);
+        resources.any(|(_, it)| it.body.value.windows(text.len()).any(|part| part == text))
+    };
+    for type_url in update.resources.type_urls() {
+        for text in ["for-clients-0", "for-servers-1"] {
+            assert_eq!(
+                holds(type_url, text.as_bytes()),
+                type_url == secret,
+                "{type_url}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Rules that can never decide, since an earlier one takes all their requests.
 
+use std::collections::HashMap;
+
 use super::matcher::Test;
-use super::{Alternative, AttributeMatch, Condition, RouteTable};
+use super::{Alternative, Attribute, AttributeMatch, Condition, RouteTable};
 
 /// A rule that never decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +26,67 @@ impl<T> RouteTable<T> {
             .iter()
             .map(|rule| rule.iter().map(compile).collect())
             .collect();
-        rules
-            .iter()
-            .enumerate()
-            .filter(|(_, narrow)| !narrow.is_empty())
-            .filter_map(|(rule, narrow)| {
-                let by = rules[..rule].iter().position(|wide| takes(wide, narrow))?;
-                Some(Shadowed { rule, by })
-            })
-            .collect()
+        let mut earlier = Earlier::default();
+        let mut shadowed = vec![];
+        for (rule, narrow) in rules.iter().enumerate() {
+            let takes = |wide: &&usize| takes(&rules[**wide], narrow);
+            let firsts = earlier.candidates(narrow).into_iter();
+            let firsts = firsts.filter_map(|wide| wide.iter().find(takes));
+            shadowed.extend(firsts.min().map(|&by| Shadowed { rule, by }));
+            earlier.add(rule, narrow);
+        }
+        shadowed
+    }
+}
+
+/// The rules that were looked at, so that of ten thousand that each ask for a value of their own, not all are compared
+/// with all.
+#[derive(Default)]
+struct Earlier<'a> {
+    /// Those of which an alternative asks for a value as it is: only what asks for the same can be covered by it.
+    by_value: HashMap<(&'a Attribute, &'a [u8]), Vec<usize>>,
+    others: Vec<usize>,
+}
+
+impl<'a> Earlier<'a> {
+    fn add(&mut self, rule: usize, wide: &'a [Vec<Compiled<'a>>]) {
+        for alternative in wide {
+            let values = alternative.iter().filter_map(|(asked, _)| asked.exactly());
+            // The rarest divides them best.
+            let rarest = values.min_by_key(|value| self.by_value.get(value).map_or(0, Vec::len));
+            match rarest {
+                Some(value) => self.by_value.entry(value).or_default().push(rule),
+                None => self.others.push(rule),
+            }
+        }
+    }
+
+    /// Those that may take all that this one matches, each list in their order.
+    fn candidates(&self, narrow: &'a [Vec<Compiled<'a>>]) -> Vec<&[usize]> {
+        let Some(alternative) = narrow.first() else {
+            return vec![];
+        };
+        let mut candidates = vec![&*self.others];
+        for (asked, test) in alternative {
+            let listed = test.listed().unwrap_or_default().into_iter();
+            let values = listed.map(|value| (&asked.attribute, value));
+            for value in values.chain(asked.exactly()) {
+                candidates.extend(self.by_value.get(&value).map(Vec::as_slice));
+            }
+        }
+        candidates
+    }
+}
+
+impl AttributeMatch {
+    /// The only value that satisfies it, but for absence.
+    fn exactly(&self) -> Option<(&Attribute, &[u8])> {
+        match &self.condition {
+            Condition::Exact(text) if !text.ignore_case && !self.invert => {
+                Some((&self.attribute, text.value.as_bytes()))
+            }
+            _ => None,
+        }
     }
 }
 

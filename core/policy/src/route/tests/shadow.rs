@@ -17,6 +17,16 @@ fn shadowed_rules_are_found() {
     assert_eq!(found(&[both, &[exact("a", "x")]]), []);
 }
 
+#[test]
+fn of_very_many_rules_not_all_are_compared_with_all() {
+    let exacts: Vec<_> = (0..20_000).map(|n| [exact("a", &n.to_string())]).collect();
+    let mut rules: Vec<&[AttributeMatch]> = exacts.iter().map(|rule| &rule[..]).collect();
+    let (wide, narrow) = ([prefix("a", "x")], [exact("a", "xy")]);
+    let (several, twice) = ([regex("a", "7|8")], [exact("b", "y"), exact("a", "19999")]);
+    rules.extend([&wide[..], &narrow, &several, &twice]);
+    assert_eq!(found(&rules), [(20_001, 20_000), (20_003, 19_999)]);
+}
+
 fn found(rules: &[&[AttributeMatch]]) -> Vec<(usize, usize)> {
     table(rules)
         .shadowed()

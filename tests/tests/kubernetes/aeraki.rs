@@ -1,11 +1,10 @@
 //! Beside an Aeraki, and beside another controller: whose rules are whose.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
-use meltemi_tests::kubernetes::{
-    ApiServer, Controller, Programs, REDIS_GATEWAY, controller_account,
-};
+use meltemi_tests::kubernetes::{ApiServer, Controller, REDIS_GATEWAY, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{binary, until};
 
@@ -53,14 +52,12 @@ struct Lab {
 
 impl Lab {
     fn start() -> Option<Self> {
-        let cluster = ApiServer::start()?;
+        let cluster = ApiServer::with_definitions()?;
         if !Server::is_installed() {
             return None;
         }
         let server = Server::start(&[]);
         assert_eq!(server.connect().call("SET whoami one"), "+OK");
-        cluster.install_crds(&Programs::own_crds());
-        cluster.install_crds(&cluster.programs().istio_crds());
         cluster.apply(REDIS_GATEWAY);
         cluster.apply(&service("one.demo", &[server.address()]));
         cluster.apply(&router(None));
@@ -94,6 +91,30 @@ fn is_served(address: SocketAddr, is_served: bool) {
     until(&format!("whether it is served is {is_served}"), || {
         let answer = Wire::try_connect(address)?.try_call("GET whoami")?;
         ((answer == "one") == is_served).then_some(())
+    });
+}
+
+/// Its webhook alone is as good as itself.
+fn is_known_by_its_webhook(lab: &Lab, account: &Path) {
+    lab.cluster.apply(WEBHOOK);
+    lab.kubectl(&[
+        "scale",
+        "deployment/aeraki",
+        "-n",
+        "istio-system",
+        "--replicas=0",
+    ]);
+    until("the webhook is what is seen", || {
+        let restarted = Controller::start(account);
+        let said = restarted.process();
+        let is_seen = || {
+            said.said()
+                .contains("ValidatingWebhookConfiguration aeraki-istio-system")
+        };
+        until("what is there is told", || {
+            said.said().contains("Aeraki is here, too").then_some(())
+        });
+        is_seen().then_some(())
     });
 }
 
@@ -131,27 +152,7 @@ fn beside_an_aeraki_rules_count_where_a_namespace_is_handed_over() {
     lab.becomes("Accepted");
     lab.kubectl(&["label", "namespace", "default", "meltemi.io/enabled-"]);
     lab.becomes("NotEnabled");
-    // Its webhook alone is as good as itself.
-    lab.cluster.apply(WEBHOOK);
-    lab.kubectl(&[
-        "scale",
-        "deployment/aeraki",
-        "-n",
-        "istio-system",
-        "--replicas=0",
-    ]);
-    until("the webhook is what is seen", || {
-        let restarted = Controller::start(&account);
-        let said = restarted.process();
-        let is_seen = || {
-            said.said()
-                .contains("ValidatingWebhookConfiguration aeraki-istio-system")
-        };
-        until("what is there is told", || {
-            said.said().contains("Aeraki is here, too").then_some(())
-        });
-        is_seen().then_some(())
-    });
+    is_known_by_its_webhook(&lab, &account);
     lab.kubectl(&[
         "delete",
         "validatingwebhookconfiguration",

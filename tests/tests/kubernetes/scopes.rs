@@ -1,6 +1,6 @@
 //! What a proxy in a cluster is told: what its Gateway needs, and where its pod is.
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller};
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
 
@@ -72,11 +72,9 @@ fn servers(proxy: &Meltemi) -> [String; 3] {
 
 #[test]
 fn a_proxy_gets_what_its_gateway_needs_and_nothing_else() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     let namespaces = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n\
                       apiVersion: v1\nkind: Namespace\nmetadata: {name: back}\n";
     cluster.apply(namespaces);
@@ -145,11 +143,9 @@ fn is_at(proxy: &Meltemi, locality: &str, labels: &[(&str, &str)]) {
 
 #[test]
 fn a_proxy_learns_where_it_is_from_its_pod_and_its_node() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     cluster.apply(&gateway("default", "edge"));
     let controller = Controller::start(&cluster.kubeconfig());
     let claim = ["--gateway", "default/edge", "--pod", "default/edge-1"];

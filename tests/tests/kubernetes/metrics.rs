@@ -6,13 +6,15 @@ use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use meltemi_proto::google::rpc::Status;
 use meltemi_tests::kubernetes::{
-    ApiServer, Controller, Encrypted, Mounted, Programs, REDIS_GATEWAY as GATEWAY, Tokens,
-    controller_account,
+    ApiServer, Controller, Encrypted, Mounted, REDIS_GATEWAY as GATEWAY, Tokens, controller_account,
 };
 use meltemi_tests::redis::service;
 use meltemi_tests::{get, until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+
+use crate::whoami::router;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -32,17 +34,8 @@ fn becomes(admin: SocketAddr, name: &str, is_it: impl Fn(f64) -> bool) -> f64 {
     })
 }
 
-fn router(host: &str) -> String {
-    format!(
-        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
-         metadata: {{name: cache, namespace: default}}\nspec: {{hosts: [{host}], gateways: [edge]}}\n"
-    )
-}
-
 fn cluster() -> Option<ApiServer> {
-    let cluster = ApiServer::start()?;
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
+    let cluster = ApiServer::with_definitions()?;
     cluster.apply(GATEWAY);
     for host in ["one.demo", "two.demo"] {
         cluster.apply(&service(
@@ -62,7 +55,9 @@ fn what_waits_what_is_sent_and_what_is_refused() {
     let account = controller_account(&cluster);
     // While one kind may not be read nothing is published: what was heard waits.
     let get_role = ["get", "clusterrole", "meltemi-controller", "-o", "json"];
-    let role = cluster.kubectl(&get_role).json();
+    let mut role = cluster.kubectl(&get_role).json();
+    // Whichever it replaces.
+    role["metadata"] = json!({ "name": "meltemi-controller" });
     cluster.apply(&without(&role, "nodes").to_string());
     let controller = Controller::start(&account);
     let admin = controller.admin();
@@ -113,8 +108,9 @@ fn rejects(address: SocketAddr) -> tokio::runtime::Runtime {
         .build()
         .expect("a runtime");
     runtime.spawn(async move {
-        let dialled = AggregatedDiscoveryServiceClient::connect(format!("http://{address}"));
-        let mut client = dialled.await.expect("it is there");
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.expect("it is there");
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let (requests, sent) = tokio::sync::mpsc::channel(4);
         let request = |nonce: &str, error_detail| DeltaDiscoveryRequest {
             type_url: CLUSTERS.to_owned(),

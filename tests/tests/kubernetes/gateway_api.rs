@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
-use meltemi_tests::redis::{Server, Wire, free_port, service};
+use meltemi_tests::kubernetes::{ApiServer, Controller};
+use meltemi_tests::redis::{Server, free_port, service};
 use meltemi_tests::until;
+
+use crate::whoami::{answered_by, servers};
 
 fn gateway(port: u16) -> String {
     format!(
@@ -31,8 +33,7 @@ spec: {hosts: [one.demo], gateways: [default/edge]}
 
 fn is_served(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let answer = Wire::try_connect(address).and_then(|mut wire| wire.try_call("GET whoami"));
-    answer.as_deref() == Some("one")
+    answered_by(address).as_deref() == Some("one")
 }
 
 fn serves(port: u16, expected: bool) {
@@ -43,16 +44,13 @@ fn serves(port: u16, expected: bool) {
 
 #[test]
 fn a_gateway_of_a_class_of_ours_is_listened_on() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
     if !Server::is_installed() {
         return;
     }
-    let server = Server::start(&[]);
-    server.connect().call("SET whoami one");
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
+    let [server, _] = servers();
     cluster.apply(&service("one.demo", &[server.address()]));
     let controller = Controller::start(&cluster.kubeconfig());
     let _proxy = controller.proxy();

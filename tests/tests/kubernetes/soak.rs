@@ -8,7 +8,7 @@ use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller};
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
 
@@ -115,11 +115,9 @@ impl Watched {
 
 #[test]
 fn nobody_goes_back_and_all_end_alike() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     let mut first = GATEWAY.to_owned() + "---\n" + &service("clock", [10_000]);
     first.push_str(&router("clock", "clock", 1000));
     (0..SERVICES).for_each(|number| first.push_str(&service(&named(number), [20_000])));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use meltemi_tests::kubernetes::{
-    ApiServer, Encrypted, Mounted, Programs, REDIS_GATEWAY as GATEWAY, Tokens, controller_account,
+    ApiServer, Encrypted, Mounted, REDIS_GATEWAY as GATEWAY, Tokens, controller_account,
 };
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
@@ -50,7 +50,7 @@ fn role(controller: &Encrypted, secret: &str) -> String {
 
 /// Neither a Role that goes, nor a controller that starts anew, takes away what is known.
 fn is_kept(
-    cluster: &ApiServer,
+    cluster: &mut ApiServer,
     (controller, account): (Encrypted, &Path),
     (proxy, address): (&Meltemi, SocketAddr),
 ) -> Encrypted {
@@ -65,6 +65,9 @@ fn is_kept(
     takes(address, "abracadabra");
     let delete = ["delete", "role,rolebinding", "meltemi-secrets"];
     cluster.kubectl(&delete).expect_success("they go");
+    // Whoever watches by now may go on, until it asks again.
+    cluster.kill();
+    cluster.start_again();
     until("the Role is missed", || {
         let said = controller.process().said();
         said.contains("it may not be read any more, and stays as it was")
@@ -82,15 +85,13 @@ fn is_kept(
 
 #[test]
 fn a_secret_is_read_once_its_role_is_there() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(mut cluster) = ApiServer::with_definitions() else {
         return;
     };
     if !Server::is_installed() {
         return;
     }
     let server = Server::start(&[]);
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     let account = controller_account(&cluster);
     let any = "127.0.0.1:0".parse().expect("an address");
     let controller = Encrypted::start(&account, any, &[]);
@@ -140,7 +141,7 @@ fn a_secret_is_read_once_its_role_is_there() {
     cluster.apply(&second);
     takes(address, "abracadabra");
 
-    let controller = is_kept(&cluster, (controller, &account), (&proxy, address));
+    let controller = is_kept(&mut cluster, (controller, &account), (&proxy, address));
 
     // What is deleted is told, and stays while it is needed.
     cluster.apply(&second);

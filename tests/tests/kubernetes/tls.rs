@@ -5,23 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meltemi_tests::certificates::Authority;
 use meltemi_tests::kubernetes::{
-    ApiServer, Controller, Encrypted, Mounted, Programs, Tokens, controller_account,
+    ApiServer, Controller, Encrypted, Mounted, Tokens, controller_account,
 };
 use meltemi_tests::redis::{self, Server, Wire, service};
 use meltemi_tests::{Meltemi, until};
 use serde_json::json;
 
-const GATEWAY: &str = "\
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: edge, namespace: default}
-spec:
-  servers:
-  - name: redis
-    bind: 127.0.0.1
-    port: {number: 0, name: tcp-redis, protocol: TCP}
-    hosts: ['*']
-";
+use crate::whoami::{self, router, routes_to};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -33,33 +23,32 @@ struct Lab {
 
 impl Lab {
     fn start() -> Option<Self> {
-        let cluster = ApiServer::start()?;
+        let cluster = ApiServer::with_definitions()?;
         if !Server::is_installed() {
             return None;
         }
-        let servers = ["one", "two"].map(|name| {
-            let server = Server::start(&[]);
-            assert_eq!(server.connect().call(&format!("SET whoami {name}")), "+OK");
-            server
-        });
-        cluster.install_crds(&Programs::own_crds());
-        cluster.install_crds(&cluster.programs().istio_crds());
-        cluster.apply(GATEWAY);
-        cluster.apply(&service("one.demo", &[servers[0].address()]));
-        cluster.apply(&service("two.demo", &[servers[1].address()]));
-        let lab = Self {
+        let servers = whoami::servers();
+        whoami::apply(&cluster, &servers);
+        Some(Self {
             cluster,
             _servers: servers,
-        };
-        lab.route_to("one");
-        Some(lab)
+        })
     }
 
     fn route_to(&self, name: &str) {
-        self.cluster.apply(&format!(
-            "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: cache}}\n\
-             spec: {{hosts: [{name}.demo], gateways: [edge]}}\n"
-        ));
+        self.cluster.apply(&router(&format!("{name}.demo")));
+    }
+
+    /// With an account of its own.
+    fn controller(&self) -> Encrypted {
+        Encrypted::start(&controller_account(&self.cluster), ANY, &[])
+    }
+
+    /// Of the account `edge`, which a pod `edge-1` has.
+    fn tokens(&self) -> Tokens<'_> {
+        let tokens = Tokens::of_new(&self.cluster, "edge");
+        tokens.create_pod("edge-1");
+        tokens
     }
 
     fn roots(&self) -> String {
@@ -70,11 +59,7 @@ impl Lab {
 }
 
 fn is_answered_by(proxy: &Meltemi, name: &str) {
-    let address = proxy.address("default/edge/redis");
-    until(&format!("{name} answers"), || {
-        let answer = Wire::try_connect(address)?.try_call("GET whoami")?;
-        (answer == name).then_some(())
-    });
+    routes_to(proxy.address("default/edge/redis"), name);
 }
 
 fn now() -> u64 {
@@ -87,9 +72,8 @@ fn a_proxy_is_served_for_the_token_of_its_pod_and_for_nothing_else() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let mounted = Mounted::new(&lab.roots(), &token);
     let proxy = controller.proxy(&mounted);
@@ -149,9 +133,8 @@ fn a_token_lets_its_pod_be_nobody_else_and_only_while_it_is_there() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
     let proxy = controller.proxy(&mounted);
     is_answered_by(&proxy, "one");
@@ -197,9 +180,8 @@ fn without_the_api_server_tokens_stand_for_themselves() {
     let Some(mut lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let wrong = tokens.changed(&token, false, |_| {});
     let mounted = Mounted::new(&lab.roots(), &token);
@@ -225,8 +207,7 @@ fn where_no_keys_are_told_the_api_server_decides() {
     let deleted = lab.cluster.kubectl(&delete);
     deleted.expect_success("the keys are hidden");
     let controller = Encrypted::start(&kubeconfig, ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let mounted = Mounted::new(&lab.roots(), &tokens.changed(&token, false, |_| {}));
     let proxy = controller.proxy(&mounted);
@@ -256,20 +237,10 @@ fn where_no_keys_are_told_the_api_server_decides() {
     controller.says(&["a client is refused", "nobody can check", "tokenreviews"]);
 }
 
-/// The authority's certificate that signs.
+/// The authority's certificate that signs, in base64.
 fn signs(cluster: &ApiServer) -> Option<String> {
-    let path = "jsonpath={.data.ca\\.crt}";
-    let get = [
-        "get",
-        "secret",
-        "meltemi-ca",
-        "-n",
-        "meltemi-system",
-        "-o",
-        path,
-    ];
-    let answer = cluster.kubectl(&get);
-    (answer.is_success() && !answer.stdout().is_empty()).then(|| answer.stdout())
+    let secret = cluster.get("/api/v1/namespaces/meltemi-system/secrets/meltemi-ca")?;
+    secret["data"]["ca.crt"].as_str().map(str::to_owned)
 }
 
 #[test]
@@ -278,8 +249,7 @@ fn replicas_have_one_authority_and_it_outlives_them() {
         return;
     };
     let kubeconfig = controller_account(&lab.cluster);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     // All at once, so that each may believe that it makes the first root.
     let replicas: Vec<_> = (0..3)
@@ -328,8 +298,7 @@ fn a_root_is_followed_by_another_under_a_connected_proxy() {
         return;
     };
     let kubeconfig = controller_account(&lab.cluster);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let lifetime = ["--ca-lifetime", "40s"];
     let controller = Encrypted::start(&kubeconfig, ANY, &lifetime);
@@ -377,9 +346,8 @@ fn a_proxy_believes_only_whom_it_was_told_to() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let controller = Encrypted::start(&controller_account(&lab.cluster), ANY, &[]);
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let controller = lab.controller();
+    let tokens = lab.tokens();
     let token = tokens.of_pod("edge-1", "meltemi");
     let stranger = Authority::new("stranger");
     let mounted = Mounted::new(stranger.pem(), &token);
@@ -448,8 +416,7 @@ fn a_secret_goes_to_who_shows_a_token_and_to_nobody_in_plaintext() {
     lab.cluster
         .kubectl(&["delete", "metarouter", "cache"])
         .expect_success("it goes");
-    let tokens = Tokens::of_new(&lab.cluster, "edge");
-    tokens.create_pod("edge-1");
+    let tokens = lab.tokens();
     let controller = Encrypted::start(&kubeconfig, ANY, &[]);
     let mounted = Mounted::new(&lab.roots(), &tokens.of_pod("edge-1", "meltemi"));
     let proxy = controller.proxy(&mounted);

@@ -10,7 +10,7 @@ use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings, SourceFile,
 };
 use meltemi_tests::PATIENCE;
-use meltemi_tests::kubernetes::{ApiServer, Programs};
+use meltemi_tests::kubernetes::ApiServer;
 use tokio::sync::{mpsc, watch};
 
 fn settings() -> Settings {
@@ -146,15 +146,22 @@ const KINDS: &str = "metarouters,applicationprotocols,redisservices,redisdestina
 
 /// Takes away what an earlier case has left.
 fn empty(cluster: &ApiServer) {
-    let delete = [
-        "delete",
-        KINDS,
-        "--all",
-        "--wait=true",
-        "--grace-period=0",
-        "--force",
-    ];
-    cluster.kubectl(&delete).expect_success("everything goes");
+    for of_namespace in [
+        "/apis/metaprotocol.aeraki.io/v1alpha1/namespaces/default/metarouters",
+        "/apis/redis.aeraki.io/v1alpha1/namespaces/default/redisservices",
+        "/apis/redis.aeraki.io/v1alpha1/namespaces/default/redisdestinations",
+        "/apis/networking.istio.io/v1/namespaces/default/gateways",
+        "/apis/networking.istio.io/v1/namespaces/default/serviceentries",
+        "/apis/networking.istio.io/v1/namespaces/default/workloadentries",
+        "/apis/networking.istio.io/v1/namespaces/default/destinationrules",
+        "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+        "/api/v1/namespaces/default/services",
+        "/api/v1/namespaces/default/pods",
+        "/apis/metaprotocol.aeraki.io/v1alpha1/applicationprotocols",
+        "/api/v1/nodes",
+    ] {
+        cluster.delete_all(of_namespace);
+    }
 }
 
 /// What of it the API server holds, as people export it.
@@ -374,11 +381,9 @@ fn surroundings() -> String {
 
 #[test]
 fn files_and_a_cluster_are_served_the_same() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     let mut watched = Watched::start(&cluster.kubeconfig());
     let own = |text: &str| vec![("own.yaml".to_owned(), text.to_owned())];
     let mut cases = vec![("a Service".to_owned(), own(SERVICE))];
@@ -409,14 +414,7 @@ fn files_and_a_cluster_are_served_the_same() {
         format!("{GATEWAY_API}{SERVICE}").replace("gateways: [edge]", "gateways: [edge, seven]");
     cluster.apply(&gateways);
     watched.publishes("Gateway API", &from_files(&own(&gateways)));
-    let delete = [
-        "delete",
-        "--all",
-        "-n",
-        "default",
-        "gateways.gateway.networking.k8s.io",
-    ];
-    cluster.kubectl(&delete).expect_success("they go");
+    cluster.delete_all("/apis/gateway.networking.k8s.io/v1/namespaces/default/gateways");
     // Each field of a MetaRouter, at each place where it can be.
     empty(&cluster);
     let surroundings = surroundings();

@@ -1,7 +1,6 @@
 //! Presence, never absence: whatever breaks between the controller and what it reads, nothing is withdrawn, what changed
 //! meanwhile arrives, and traffic goes on without an error.
 
-use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
@@ -9,43 +8,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use meltemi_tests::kubernetes::{ApiServer, Controller, Programs};
+use meltemi_tests::kubernetes::{ApiServer, Controller};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{Meltemi, PATIENCE, until};
 use serde_json::{Value, json};
 
-const NAMES: [&str; 2] = ["one", "two"];
+use crate::whoami::{self, NAMES, answered_by, router, routes_to};
 
 /// A cluster with a router to one of two servers, a controller and a proxy.
 struct Lab {
-    cluster: ApiServer,
-    servers: [Server; 2],
-    controller: Controller,
     proxy: Meltemi,
     address: SocketAddr,
+    controller: Controller,
+    servers: [Server; 2],
+    // Another test may have it next: whoever asks it has to be gone by then.
+    cluster: ApiServer,
 }
 
 impl Lab {
     /// None where something is not installed.
     fn start() -> Option<Self> {
-        let cluster = ApiServer::start()?;
+        let cluster = ApiServer::with_definitions()?;
         if !Server::is_installed() {
             return None;
         }
-        let servers = NAMES.map(|name| {
-            let server = Server::start(&[]);
-            assert_eq!(server.connect().call(&format!("SET whoami {name}")), "+OK");
-            server
-        });
-        cluster.install_crds(&Programs::own_crds());
-        cluster.install_crds(&cluster.programs().istio_crds());
+        let servers = whoami::servers();
         let controller = Controller::start(&cluster.kubeconfig());
         let proxy = controller.proxy();
-        cluster.apply(GATEWAY);
-        for (name, server) in NAMES.iter().zip(&servers) {
-            cluster.apply(&service(&format!("{name}.demo"), &[server.address()]));
-        }
-        cluster.apply(&router("one"));
+        whoami::apply(&cluster, &servers);
         let address = proxy.address("default/edge/redis");
         let lab = Self {
             cluster,
@@ -59,20 +49,20 @@ impl Lab {
     }
 
     fn routes_to(&self, name: &str) {
-        until(&format!("{name} answers"), || {
-            (answered_by(self.address)? == name).then_some(())
-        });
+        routes_to(self.address, name);
     }
 
     fn says(&self, text: &str) {
+        self.tells(text, |said| said.contains(text));
+    }
+
+    /// Waits until what the controller has said is so.
+    fn tells(&self, what: &str, mut is_so: impl FnMut(&str) -> bool) {
         let said = || self.controller.process().said();
         let start = Instant::now();
-        while !said().contains(text) {
-            assert!(
-                start.elapsed() < PATIENCE,
-                "it does not say {text:?}: {}",
-                said()
-            );
+        while !is_so(&said()) {
+            let is_late = start.elapsed() > PATIENCE;
+            assert!(!is_late, "it does not say {what:?}: {}", said());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -87,18 +77,6 @@ impl Lab {
             self.proxy.metric("meltemi_config_updates_total", &[]),
         )
     }
-}
-
-fn router(to: &str) -> String {
-    format!(
-        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: cache}}\nspec:\n  \
-         hosts: [{to}.demo]\n  gateways: [edge]\n"
-    )
-}
-
-/// Whom a new client is answered by; none where nobody does.
-fn answered_by(address: SocketAddr) -> Option<String> {
-    Wire::try_connect(address)?.try_call("GET whoami")
 }
 
 /// Clients that ask without a pause: one on a connection that it keeps, one on a new one each time.
@@ -223,7 +201,7 @@ fn an_api_server_and_a_store_that_die_amid_changes_cost_nothing() {
     changes.end();
     lab.says("the API server is heard again");
     for name in NAMES {
-        lab.cluster.apply(&router(name));
+        lab.cluster.apply(&router(&format!("{name}.demo")));
         lab.routes_to(name);
     }
 
@@ -246,7 +224,7 @@ fn an_api_server_and_a_store_that_die_amid_changes_cost_nothing() {
     assert_eq!(lab.configuration(), version);
     lab.cluster.start_store_again();
     for name in NAMES {
-        lab.cluster.apply(&router(name));
+        lab.cluster.apply(&router(&format!("{name}.demo")));
         lab.routes_to(name);
     }
     traffic.ends_without_an_error();
@@ -262,7 +240,7 @@ fn what_changed_while_nobody_could_tell_arrives_and_what_was_deleted_goes() {
         let page = proxy.get("/config_dump").expect("the configuration");
         page.body.contains("gone.demo")
     };
-    let rule = router("gone").replace("name: cache", "name: gone");
+    let rule = router("gone.demo").replace("name: cache", "name: gone");
     let route = "  priority: 1\n  routes:\n  - match: {attributes: {key: {exact: gone}}}\n    \
                  route: [{destination: {host: gone.demo}}]\n";
     lab.cluster.apply(&format!("{rule}{route}"));
@@ -274,7 +252,7 @@ fn what_changed_while_nobody_could_tell_arrives_and_what_was_deleted_goes() {
     lab.controller.process().signal("STOP");
     lab.cluster.kill();
     lab.cluster.start_again();
-    lab.cluster.apply(&router("two"));
+    lab.cluster.apply(&router("two.demo"));
     let delete = ["delete", "metarouter/gone", "serviceentry/gone"];
     lab.cluster.kubectl(&delete).expect_success("they go");
     lab.cluster.compact();
@@ -303,10 +281,10 @@ fn cannot_be_read(lab: &Lab) {
         .kubectl(&patch)
         .expect_success("the schema is open");
     let strange = [
-        router("one").replace("hosts: [one.demo]", "hosts: {all: true}"),
-        router("one").replace("gateways: [edge]", "gateways: 5"),
-        router("one").replace("gateways: [edge]", "gateways: [edge]\n  routes: all"),
-        router("one").replace("gateways: [edge]", "gateways: [edge]\n  someday: {soon: 1}"),
+        router("one.demo").replace("hosts: [one.demo]", "hosts: {all: true}"),
+        router("one.demo").replace("gateways: [edge]", "gateways: 5"),
+        router("one.demo").replace("gateways: [edge]", "gateways: [edge]\n  routes: all"),
+        router("one.demo").replace("gateways: [edge]", "gateways: [edge]\n  someday: {soon: 1}"),
     ];
     for (strange, said) in strange
         .iter()
@@ -315,17 +293,14 @@ fn cannot_be_read(lab: &Lab) {
         // A watch that an API server opened under the old definition drops what that did not know, and ends a second
         // later. Each try is another object: one that changes nothing is no event, so nobody would see it again.
         let mut tries = 0;
-        until(&format!("the mistake of {said} is told"), || {
+        lab.tells(&format!("the mistake of {said}"), |told| {
             tries += 1;
-            let named = format!("name: cache, annotations: {{try: \"{tries}\"}}");
+            let named = format!("name: cache, annotations: {{try: '{tries}'}}");
             let strange = strange.replace("name: cache", &named);
-            let replace = ["replace", "-f", "-"];
-            let is_taken = lab.cluster.kubectl_with(&replace, &strange).is_success();
-            let told = lab.controller.process().said();
+            let taken = lab.cluster.kubectl_with(&["replace", "-f", "-"], &strange);
+            taken.expect_success("it is replaced");
             let mut errors = told.split("\nerror[").skip(1);
-            let is_told =
-                errors.any(|error| error.contains(said) && error.contains("default/cache"));
-            (is_taken && is_told).then_some(())
+            errors.any(|error| error.contains(said) && error.contains("default/cache"))
         });
         assert_eq!(answered_by(lab.address).as_deref(), Some("two"));
     }
@@ -349,7 +324,7 @@ fn a_definition_that_goes_and_an_object_that_cannot_be_read_withdraw_nothing() {
         lab.cluster
             .apply(&service(&format!("{name}.demo"), &[server.address()]));
     }
-    lab.cluster.apply(&router("two"));
+    lab.cluster.apply(&router("two.demo"));
     lab.routes_to("two");
 
     cannot_be_read(&lab);
@@ -361,7 +336,7 @@ fn a_definition_that_goes_and_an_object_that_cannot_be_read_withdraw_nothing() {
         .apply(&service("two.demo", &[lab.servers[1].address()]));
     lab.routes_to("two");
     lab.cluster
-        .kubectl_with(&["replace", "-f", "-"], &router("one"))
+        .kubectl_with(&["replace", "-f", "-"], &router("one.demo"))
         .expect_success("it is mended");
     lab.routes_to("one");
     traffic.ends_without_an_error();

@@ -84,7 +84,38 @@ spec:
         condition: "ResolvedRefs",
         status: "False",
         reason: "UnknownPort",
-        words: &["strange.demo", "tcp-metaprotocol"],
+        words: &[
+            "spec.hosts[0]: ",
+            "no port of strange.demo",
+            "the protocol `strange`, for which there is no ApplicationProtocol",
+        ],
+    },
+    Wrong {
+        manifest: "\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: bare}
+spec:
+  hosts: [bare.demo]
+  ports: [{number: 7000, name: tcp-metaprotocol, protocol: TCP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+---
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: bare}
+spec:
+  hosts: [bare.demo]
+  gateways: [edge]
+",
+        object: "metarouter/bare",
+        condition: "ResolvedRefs",
+        status: "False",
+        reason: "UnknownPort",
+        words: &[
+            "`tcp-metaprotocol` ends before it names a protocol",
+            "name the port tcp-metaprotocol-NAME",
+        ],
     },
     Wrong {
         manifest: "\

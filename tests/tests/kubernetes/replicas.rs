@@ -1,42 +1,14 @@
 //! Several replicas: what the proxies of each have taken is told in status by the one that leads.
 
-use std::path::PathBuf;
-
-use meltemi_tests::kubernetes::{
-    ApiServer, Controller, Programs, REDIS_GATEWAY as GATEWAY, controller_account,
-};
-use meltemi_tests::redis::service;
+use meltemi_tests::kubernetes::{ApiServer, Controller};
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
 
-#[path = "kubernetes_status/seen.rs"]
-#[allow(dead_code, reason = "shared by several test binaries")]
-mod seen;
-
-use seen::Seen;
+use crate::status::cluster;
+use crate::status::seen::Seen;
+use crate::whoami::router;
 
 const CACHE: &str = "metarouter/cache";
-
-fn router(host: &str) -> String {
-    format!(
-        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
-         metadata: {{name: cache, namespace: default}}\nspec: {{hosts: [{host}], gateways: [edge]}}\n"
-    )
-}
-
-/// A cluster with a Gateway and the services `one.demo` and `two.demo`; and who the controller is there.
-fn cluster() -> Option<(ApiServer, PathBuf)> {
-    let cluster = ApiServer::start()?;
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
-    let kubeconfig = controller_account(&cluster);
-    cluster.apply(GATEWAY);
-    for host in ["one.demo", "two.demo"] {
-        let endpoint = "127.0.0.1:1".parse().expect("an address");
-        cluster.apply(&service(host, &[endpoint]));
-    }
-    Some((cluster, kubeconfig))
-}
 
 fn leads(controller: &Controller) {
     until("it leads", || {

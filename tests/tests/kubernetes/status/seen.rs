@@ -4,14 +4,22 @@ use meltemi_tests::kubernetes::ApiServer;
 use meltemi_tests::until;
 use serde_json::Value;
 
+const META: &str = "/apis/metaprotocol.aeraki.io/v1alpha1";
+const REDIS: &str = "/apis/redis.aeraki.io/v1alpha1";
+
 pub(crate) struct Seen<'a>(pub(crate) &'a ApiServer);
 
 impl Seen<'_> {
-    /// `kind/name`, and where it is.
+    /// `kind/name`, in `default` unless ` -n` and another namespace follow.
     pub(crate) fn object(&self, name: &str) -> Value {
-        let mut arguments = vec!["get", "-o", "json"];
-        arguments.extend(name.split(' '));
-        self.0.kubectl(&arguments).json()
+        let (name, namespace) = name.split_once(" -n ").unwrap_or((name, "default"));
+        let (kind, name) = name.split_once('/').expect("a kind and a name");
+        let path = match kind {
+            "applicationprotocol" => format!("{META}/applicationprotocols/{name}"),
+            "metarouter" => format!("{META}/namespaces/{namespace}/metarouters/{name}"),
+            _ => format!("{REDIS}/namespaces/{namespace}/{kind}s/{name}"),
+        };
+        self.0.get(&path).expect("it is there")
     }
 
     pub(crate) fn version(&self, name: &str) -> Value {
@@ -33,14 +41,12 @@ impl Seen<'_> {
             .cloned()
     }
 
-    /// As people wait for it.
+    /// Waits until a condition has this status.
     pub(crate) fn waits(&self, name: &str, kind: &str, status: &str) {
-        let path = format!(
-            "--for=jsonpath={{.status.parents[0].conditions[?(@.type==\"{kind}\")].status}}={status}"
-        );
-        let arguments = ["wait", &path, "--timeout=120s", name];
         let what = format!("{kind} of {name} is {status}: {}", self.status(name));
-        self.0.kubectl(&arguments).expect_success(&what);
+        until(&what, || {
+            (self.condition(name, kind)?["status"] == status).then_some(())
+        });
     }
 
     /// Waits until a condition has this status and reason, and these words in its message.

@@ -1,39 +1,12 @@
 //! A cluster as the source: kubectl on one end, a client of a real proxy on the other.
 
 use meltemi_tests::kubernetes::REDIS_GATEWAY as GATEWAY;
-use std::net::SocketAddr;
-
 use meltemi_tests::kubernetes::{ApiServer, Controller, Programs, controller_account};
-use meltemi_tests::redis::{Server, Wire, service};
+use meltemi_tests::redis::{Server, service};
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
 
-/// Two servers that say who they are.
-fn servers() -> [Server; 2] {
-    ["one", "two"].map(|name| {
-        let server = Server::start(&[]);
-        assert_eq!(server.connect().call(&format!("SET whoami {name}")), "+OK");
-        server
-    })
-}
-
-fn router(host: &str) -> String {
-    format!(
-        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: cache}}\nspec:\n  \
-         hosts: [{host}]\n  gateways: [edge]\n"
-    )
-}
-
-/// Whom a new client is answered by; none where nobody does.
-fn answered_by(address: SocketAddr) -> Option<String> {
-    Wire::try_connect(address)?.try_call("GET whoami")
-}
-
-fn routes_to(address: SocketAddr, name: &str) {
-    until(&format!("{name} answers"), || {
-        (answered_by(address)? == name).then_some(())
-    });
-}
+use crate::whoami::{answered_by, router, routes_to, servers};
 
 #[test]
 fn what_is_applied_is_served_and_what_is_not_heard_changes_nothing() {
@@ -167,11 +140,9 @@ fn has_endpoints(proxy: &Meltemi, expected: &[(&str, &str)]) {
 
 #[test]
 fn endpoints_are_those_of_the_slices_where_their_nodes_are() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
     let objects = [
         GATEWAY.to_owned(),
         SERVICE.to_owned(),

@@ -85,10 +85,7 @@ fn check_and_explain_look_into_a_cluster() {
 
     cluster.install_crds(&Programs::own_crds());
     cluster.install_crds(&cluster.programs().istio_crds());
-    for namespace in ["shop", "other"] {
-        let made = cluster.kubectl(&["create", "namespace", namespace]);
-        made.expect_success("it is made");
-    }
+    cluster.create_namespaces(&["shop", "other"]);
     cluster.apply(GATEWAY);
     cluster.apply(SERVICES);
     cluster.apply(&router("shop", "cache"));
@@ -164,10 +161,7 @@ fn who_may_not_is_told(cluster: &mut ApiServer) {
 
 /// A Service whose protocol is known, and endpoints; a Gateway, and a MetaRouter on it.
 fn shop(cluster: &ApiServer) {
-    cluster.install_crds(&Programs::own_crds());
-    cluster.install_crds(&cluster.programs().istio_crds());
-    let made = cluster.kubectl(&["create", "namespace", "shop"]);
-    made.expect_success("it is made");
+    cluster.create_namespaces(&["shop"]);
     cluster.apply(&GATEWAY.replace(
         "port: {number: 6379",
         "bind: 127.0.0.1\n    port: {number: 0",
@@ -178,7 +172,7 @@ fn shop(cluster: &ApiServer) {
 
 #[test]
 fn status_and_config_dump_ask_a_controller() {
-    let Some(cluster) = ApiServer::start() else {
+    let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
     let account = controller_account(&cluster);
