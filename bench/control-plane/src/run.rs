@@ -76,6 +76,8 @@ async fn measure(
 struct Bench<'a> {
     arguments: &'a Arguments,
     cluster: Shared,
+    // They end before whom they ask.
+    _tasks: JoinSet<()>,
     subject: Subject,
     news: mpsc::UnboundedReceiver<News>,
     /// Who has to hear of a change, by Gateway.
@@ -84,11 +86,12 @@ struct Bench<'a> {
     used: usize,
     /// Of the last change; each has its own.
     version: usize,
-    _tasks: JoinSet<()>,
 }
 
 /// A change on its way.
 struct Change {
+    /// What it is of, by kind and number.
+    object: (Kind, usize),
     written: Instant,
     watched: Option<Instant>,
     missing: BTreeSet<usize>,
@@ -245,20 +248,20 @@ impl<'a> Bench<'a> {
             let (gateway, turn) = (version % self.used, version / self.used);
             gateway + turn % (count / size.gateways).max(1) * size.gateways
         };
-        let (gateway, object) = match kind {
+        let (gateway, number, object) = match kind {
             ROUTER => {
                 let n = pick(size.routers);
-                (n % size.gateways, size.router(n, version))
+                (n % size.gateways, n, size.router(n, version))
             }
             RULE => {
                 let gateway = pick(size.gateways);
-                (gateway, size.rule(gateway, version))
+                (gateway, gateway, size.rule(gateway, version))
             }
             _ => {
                 let n = pick(size.services);
                 let status = size.status(n, size.endpoints - 1, size.is_ready(version));
                 self.cluster.change_status(POD, &status).await?;
-                (size.gateway_of(n), size.slice(n, version))
+                (size.gateway_of(n), n, size.slice(n, version))
             }
         };
         let missing = match self.arguments.everything {
@@ -268,6 +271,7 @@ impl<'a> Bench<'a> {
         let written = Instant::now();
         self.cluster.change(kind, &object).await?;
         Ok(Change {
+            object: (kind, number),
             written,
             watched: None,
             missing,
@@ -310,43 +314,48 @@ impl Change {
 
 fn take(news: News, under_way: &mut BTreeMap<usize, Change>, outcome: &mut Outcome) {
     let version = match news {
-        News::Proxy {
-            version,
-            client,
-            at,
-        } => {
-            let Some(change) = under_way.get_mut(&version) else {
-                return;
-            };
-            change.missing.remove(&client);
-            change.last = change.last.max(at);
-            version
-        }
-        News::Watch { version, at } => {
-            let Some(change) = under_way.get_mut(&version) else {
-                return;
-            };
-            // What is written of its status is news of the same version.
-            change.watched.get_or_insert(at);
-            version
-        }
+        News::Proxy { version, .. } | News::Watch { version, .. } => version,
         News::Clusters { .. } => return,
     };
-    let Some(change) = under_way.get(&version).filter(|change| change.is_settled()) else {
+    let Some(object) = under_way.get(&version).map(|change| change.object) else {
         return;
     };
-    // Nobody is concerned where the proxies are those of another Gateway.
-    if change.last > change.written {
-        outcome.from_write.add(change.last - change.written);
-        let watched = change.watched.unwrap_or(change.written);
-        outcome
-            .from_watch
-            .add(change.last.saturating_duration_since(watched));
+    // Who has a version of an object will not be sent an earlier one any more.
+    let reached = under_way.range_mut(..=version);
+    for (known, change) in reached.filter(|(_, change)| change.object == object) {
+        match news {
+            News::Proxy { client, at, .. } => {
+                if change.missing.remove(&client) {
+                    change.last = change.last.max(at);
+                }
+            }
+            // What is written of its status is news of the same version.
+            News::Watch { at, .. } if *known == version => {
+                change.watched.get_or_insert(at);
+            }
+            News::Watch { .. } | News::Clusters { .. } => {}
+        }
     }
-    under_way.remove(&version);
+    under_way.retain(|_, change| {
+        let is_settled = change.is_settled();
+        if is_settled {
+            outcome.add(change);
+        }
+        !is_settled
+    });
 }
 
 impl Outcome {
+    fn add(&mut self, change: &Change) {
+        // Nobody is concerned where the proxies are those of another Gateway.
+        if change.last > change.written {
+            self.from_write.add(change.last - change.written);
+            let watched = change.watched.unwrap_or(change.written);
+            self.from_watch
+                .add(change.last.saturating_duration_since(watched));
+        }
+    }
+
     fn say(&self, what: &str) {
         say!("{what}: from write to the last proxy {}", self.from_write);
         say!(
