@@ -11,6 +11,7 @@ use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::config::listener::v3::Listener;
+use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryResponse, Resource};
 use meltemi_proto::meltemi::config::v1::{Self_, Service};
 use prost::Name;
@@ -91,6 +92,7 @@ impl Proxy {
             RouteConfiguration::type_url(),
             Cluster::type_url(),
             ClusterLoadAssignment::type_url(),
+            Secret::type_url(),
         ];
         for url in resources.type_urls() {
             assert!(types.iter().any(|known| known == url), "{url} is unknown");
