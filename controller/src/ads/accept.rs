@@ -98,15 +98,16 @@ impl Future for Probation {
     }
 }
 
-/// In the order in which they came. Whoever is dropped here has to go.
+/// Whether each is admitted by now, in the order in which they came. Whoever is dropped here has to go. Their passes end with
+/// their connections, and are not kept here.
 #[derive(Default)]
-struct Strangers(VecDeque<(Peer, oneshot::Sender<()>)>);
+struct Strangers(VecDeque<(Arc<AtomicBool>, oneshot::Sender<()>)>);
 
 impl Strangers {
     fn add(&mut self, address: SocketAddr) -> (Peer, Probation) {
         if self.0.len() >= STRANGERS {
             self.0
-                .retain(|(peer, stays)| !peer.is_admitted() && !stays.is_closed());
+                .retain(|(is_admitted, stays)| !is_admitted.load(Relaxed) && !stays.is_closed());
         }
         if self.0.len() >= STRANGERS {
             self.0.pop_front();
@@ -117,7 +118,7 @@ impl Strangers {
             passes: Arc::default(),
         };
         let (stays, displaced) = oneshot::channel();
-        self.0.push_back((peer.clone(), stays));
+        self.0.push_back((Arc::clone(&peer.is_admitted), stays));
         let timeout = Box::pin(sleep(PATIENCE));
         (peer, Probation { timeout, displaced })
     }

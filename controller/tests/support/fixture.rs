@@ -14,6 +14,7 @@ use meltemi_proto::envoy::config::listener::v3 as listener;
 use meltemi_proto::meltemi::config::v1 as own;
 use meltemi_proto::{Any, EXTENSION_NAME, SELF_RESOURCE};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 /// Longer than anything takes that happens at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -202,6 +203,13 @@ impl ControlPlane {
 pub(crate) struct DataPlane {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) stats: Arc<xds::Stats>,
+    client: JoinHandle<()>,
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.client.abort();
+    }
 }
 
 impl DataPlane {
@@ -215,8 +223,12 @@ impl DataPlane {
         let stats = Arc::new(xds::Stats::default());
         let node = xds::node("test", &meltemi_core::config::Proxy::default());
         let node = identity.on(node);
-        tokio::spawn(xds::run(control_plane, node, publish, Arc::clone(&stats)));
-        Self { snapshots, stats }
+        let client = xds::run(control_plane, node, publish, Arc::clone(&stats));
+        Self {
+            snapshots,
+            stats,
+            client: tokio::spawn(client),
+        }
     }
 
     /// The next snapshot that differs from the one seen last.
