@@ -115,7 +115,6 @@ impl Kind {
     }
 
     /// Whether its definition comes with us.
-    #[cfg(feature = "kubernetes")]
     pub(crate) fn is_own(self) -> bool {
         self.group().ends_with(".aeraki.io")
     }

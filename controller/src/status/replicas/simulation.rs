@@ -64,6 +64,8 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 struct Proxy {
     fake: FakeProxy,
+    /// The edit that it has answered last.
+    taken: Option<u32>,
     /// Since which tick it has lacked what the leader knows; none: it has it.
     lacks: Option<u32>,
 }
@@ -94,7 +96,8 @@ struct World {
 }
 
 fn manifest(edit: u32) -> String {
-    let weight = 1 + edit % 98;
+    // Never one that is written there already.
+    let weight = 11 + edit % 79;
     ROUTER
         .replace("weight: 90", &format!("weight: {weight}"))
         .replace("weight: 10", &format!("weight: {}", 100 - weight))
@@ -132,12 +135,15 @@ impl Member {
         for proxy in &mut self.proxies {
             match is_silent {
                 true => proxy.fake.hear(&self.story.resources),
-                false => proxy.fake.take_after_answer(&self.story.resources),
+                false => {
+                    proxy.fake.take_after_answer(&self.story.resources);
+                    proxy.taken = Some(self.edit);
+                }
             }
-            match is_silent || self.edit != newest {
-                true => proxy.lacks = proxy.lacks.or(Some(tick)),
-                false => proxy.lacks = None,
-            }
+            proxy.lacks = match proxy.taken == Some(newest) {
+                true => None,
+                false => proxy.lacks.or(Some(tick)),
+            };
         }
         let is_cut_off = self.cut_off > 0;
         self.cut_off = self.cut_off.saturating_sub(1);
@@ -174,16 +180,20 @@ impl World {
             Fault::Edit(late) => {
                 self.edit += 1;
                 for (member, late) in self.members.iter_mut().zip(late) {
-                    // Nobody hears of a later one before an earlier one.
+                    // Nobody hears of a later one before an earlier one, nor of two at a time.
                     let last = member.awaited.last_key_value().map_or(0, |(&tick, _)| tick);
-                    let tick = (self.tick + 1 + late).max(last);
+                    let tick = (self.tick + 1 + late).max(last + 1);
                     member.awaited.insert(tick, self.edit);
                 }
             }
             Fault::Comes(who) => {
                 let member = &mut self.members[who];
                 let fake = FakeProxy::connect(&member.story.clients, "proxy");
-                member.proxies.push(Proxy { fake, lacks: None });
+                member.proxies.push(Proxy {
+                    fake,
+                    taken: None,
+                    lacks: None,
+                });
             }
             Fault::Goes(who) => drop(self.members[who].proxies.pop()),
             Fault::Silent(who, ticks) => self.members[who].silent = ticks,
