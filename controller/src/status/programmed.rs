@@ -28,6 +28,8 @@ pub(super) struct Judge {
 #[derive(Debug)]
 struct Candidate {
     state: State,
+    /// Of the object.
+    generation: i64,
     since: Instant,
 }
 
@@ -82,12 +84,13 @@ impl Judge {
         }
     }
 
-    /// What is to be said now, where answers have to be the same for `settling`; none: what is written stays for now.
+    /// What is to be said now of a generation, where answers have to be the same for `settling`; none: what is written stays
+    /// for now. What was said of an earlier generation is no answer for this one.
     pub(super) fn settled(
         &mut self,
         place: &Place,
         answer: &Answer,
-        written: Option<&Condition>,
+        (written, generation): (Option<&Condition>, i64),
         (now, settling): (Instant, Duration),
     ) -> Option<State> {
         let Some(state) = state(answer) else {
@@ -100,6 +103,7 @@ impl Judge {
         }
         let is_written = written.is_some_and(|it| {
             (it.status, &it.reason, &it.message) == (state.status, &state.reason, &state.message)
+                && it.observed_generation == generation
         });
         if is_written {
             self.candidates.remove(place);
@@ -108,10 +112,15 @@ impl Judge {
         let candidate = self.candidates.entry(place.clone());
         let candidate = candidate.or_insert_with(|| Candidate {
             state: state.clone(),
+            generation,
             since: now,
         });
-        if candidate.state != state {
-            *candidate = Candidate { state, since: now };
+        if candidate.state != state || candidate.generation != generation {
+            *candidate = Candidate {
+                state,
+                generation,
+                since: now,
+            };
         }
         (now >= candidate.since + settling).then(|| candidate.state.clone())
     }

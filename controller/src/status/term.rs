@@ -161,7 +161,8 @@ impl Term {
         let desired = desired(judged, resolved, |parent| {
             let place = (record.id.clone(), parent.clone());
             let before = known.programmed(status, parent);
-            judge.settled(&place, answer(&place), before, (now, settling))
+            let written = (before, judged.generation);
+            judge.settled(&place, answer(&place), written, (now, settling))
         });
         if known.says.as_ref() == Some(&desired) {
             return None;

@@ -111,6 +111,16 @@ struct Checks {
     tls: Option<Arc<Tls>>,
     /// Connections that wait for the next check.
     kept: HashMap<Address, Kept>,
+    /// Another one whenever something else is spoken on them: a check that began before leaves no connection.
+    epoch: u64,
+}
+
+impl Checks {
+    /// From now on something else is spoken.
+    fn begin(&mut self, epoch: u64) {
+        self.kept.clear();
+        self.epoch = epoch;
+    }
 }
 
 /// A check that has ended.
@@ -119,6 +129,8 @@ struct Finished {
     address: Address,
     result: Result<(), Reason>,
     kept: Option<Kept>,
+    /// That of its cluster when it began.
+    epoch: u64,
 }
 
 struct Owner {
@@ -126,6 +138,8 @@ struct Owner {
     telemetry: WorkerTelemetry,
     checked: mpsc::UnboundedSender<Checked>,
     clusters: HashMap<Arc<str>, Checks>,
+    /// Of the newest configuration.
+    epoch: u64,
     probes: FuturesUnordered<Pin<Box<dyn Future<Output = Finished>>>>,
 }
 
@@ -140,6 +154,7 @@ impl Owner {
             telemetry,
             checked,
             clusters: HashMap::new(),
+            epoch: 0,
             probes: FuturesUnordered::new(),
         }
     }
@@ -167,6 +182,8 @@ impl Owner {
     }
 
     fn configure(&mut self, snapshot: &Snapshot, now: Instant) {
+        self.epoch += 1;
+        let epoch = self.epoch;
         let mut before = std::mem::take(&mut self.clusters);
         for (name, cluster) in &snapshot.clusters {
             let Some(rule) = cluster.health_check.clone() else {
@@ -184,17 +201,18 @@ impl Owner {
                     protocol,
                     tls: cluster.tls.clone(),
                     kept: HashMap::new(),
+                    epoch,
                 };
                 self.clusters.insert(name, checks);
                 continue;
             };
             if checks.checker.rule().protocol != rule.protocol {
                 checks.protocol = self.protocol(&name, &rule);
-                checks.kept.clear();
+                checks.begin(epoch);
             }
             if checks.tls.as_ref().map(Arc::as_ptr) != cluster.tls.as_ref().map(Arc::as_ptr) {
                 checks.tls.clone_from(&cluster.tls);
-                checks.kept.clear();
+                checks.begin(epoch);
             }
             checks.checker.update(rule, hosts, now);
             self.clusters.insert(name, checks);
@@ -243,7 +261,7 @@ impl Owner {
                     timeout: checks.checker.rule().timeout,
                     kept: checks.kept.remove(&address),
                 };
-                let cluster = Arc::clone(cluster);
+                let (cluster, epoch) = (Arc::clone(cluster), checks.epoch);
                 self.probes.push(Box::pin(async move {
                     let (result, kept) = probe.run(&address).await;
                     Finished {
@@ -251,6 +269,7 @@ impl Owner {
                         address,
                         result,
                         kept,
+                        epoch,
                     }
                 }));
             }
@@ -277,6 +296,7 @@ impl Owner {
             address,
             result,
             kept,
+            epoch,
         } = finished;
         let checks = self.clusters.get_mut(&cluster)?;
         self.telemetry
@@ -289,7 +309,7 @@ impl Owner {
             .as_ref()
             .map_or_else(Reason::verdict, |()| Verdict::Passed);
         let change = checks.checker.take(&address, verdict, now);
-        if let Some(kept) = kept {
+        if let Some(kept) = kept.filter(|_| epoch == checks.epoch) {
             checks.kept.insert(address.clone(), kept);
         }
         let passed = verdict == Verdict::Passed && checks.checker.is_healthy(&address);
