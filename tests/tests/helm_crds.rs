@@ -194,6 +194,14 @@ impl Lab {
     }
 
     fn reset(&self) {
+        // A definition that is deleted before its objects can be listed stays until the API server looks again, which
+        // takes minutes.
+        for name in &self.names {
+            until(&format!("{name} is served"), || {
+                let listed = self.cluster.kubectl(&["get", name, "-A"]);
+                listed.is_success().then_some(())
+            });
+        }
         self.all(&["delete", "crd"], &[]);
     }
 }
