@@ -191,7 +191,12 @@ fn what_is_installed_serves_and_leaves_no_trace() {
     let Some(lab) = Lab::start() else {
         return;
     };
-    let before = lab.objects();
+    // What the API server makes for itself it makes after it is ready.
+    let before = until("it has its own Service", || {
+        let objects = lab.objects();
+        let is_there = |it: &str| objects.iter().any(|object| object.contains(it));
+        (is_there("Service default kubernetes") && is_there("IPAddress")).then_some(objects)
+    });
     let [_, helm] = Helm::versions_on(&lab.cluster);
     install(&lab, &helm);
     serves(&lab);
