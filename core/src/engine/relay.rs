@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use super::{
     ClientKey, ConnectionId, Engine, ServerKey,
-    client::{self, Client, Phase},
-    exchange::Exchange,
+    client::{self, Phase},
     server,
 };
 
@@ -76,7 +75,10 @@ impl Engine {
         let exchange_key = exchange;
         let exchange = self.exchanges.get(exchange_key)?;
         let client = self.clients.get(exchange.client)?;
-        let is_next = client.writing == Some(exchange_key) || has_its_turn(client, exchange);
+        let is_next = match (&client.lineup, exchange.turn) {
+            (Some(lineup), Some(turn)) => lineup.is_front(turn),
+            _ => client.writing == Some(exchange_key),
+        };
         let open = server.inbox.is_empty()
             && exchange.own.is_none()
             && client.phase != Phase::Closing
@@ -86,14 +88,6 @@ impl Engine {
             to: ConnectionId::Client(exchange.client),
             most: most(left)?,
         })
-    }
-}
-
-/// Whether what is written of its answer leaves, and does not wait for that of another.
-fn has_its_turn(client: &Client, exchange: &Exchange) -> bool {
-    match (&client.lineup, exchange.turn) {
-        (Some(lineup), Some(turn)) => lineup.is_front(turn),
-        _ => false,
     }
 }
 
