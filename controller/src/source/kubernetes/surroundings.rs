@@ -179,11 +179,7 @@ async fn aeraki(client: &Client, root_namespace: &str) -> kube::Result<Option<St
     let validating = Api::<ValidatingWebhookConfiguration>::all(client.clone());
     for configuration in validating.list(&all).await? {
         let webhooks = configuration.webhooks.into_iter().flatten();
-        if webhooks
-            .flat_map(|it| it.rules)
-            .flatten()
-            .any(|it| asks(&it))
-        {
+        if asks(webhooks.map(|it| it.rules)) {
             let name = configuration.metadata.name.unwrap_or_default();
             return Ok(Some(format!("ValidatingWebhookConfiguration {name}")));
         }
@@ -191,11 +187,7 @@ async fn aeraki(client: &Client, root_namespace: &str) -> kube::Result<Option<St
     let mutating = Api::<MutatingWebhookConfiguration>::all(client.clone());
     for configuration in mutating.list(&all).await? {
         let webhooks = configuration.webhooks.into_iter().flatten();
-        if webhooks
-            .flat_map(|it| it.rules)
-            .flatten()
-            .any(|it| asks(&it))
-        {
+        if asks(webhooks.map(|it| it.rules)) {
             let name = configuration.metadata.name.unwrap_or_default();
             return Ok(Some(format!("MutatingWebhookConfiguration {name}")));
         }
@@ -203,9 +195,13 @@ async fn aeraki(client: &Client, root_namespace: &str) -> kube::Result<Option<St
     Ok(None)
 }
 
-/// One for all groups asks about everything, and is somebody else's.
-fn asks(rule: &RuleWithOperations) -> bool {
-    let mut groups = rule.api_groups.iter().flatten();
+/// Whether one of these webhooks asks about Aeraki's kinds. One for all groups asks about everything, and is somebody else's.
+fn asks(webhooks: impl Iterator<Item = Option<Vec<RuleWithOperations>>>) -> bool {
+    let mut groups = webhooks
+        .flatten()
+        .flatten()
+        .flat_map(|rule| rule.api_groups)
+        .flatten();
     groups.any(|group| group == AERAKI_GROUP)
 }
 
