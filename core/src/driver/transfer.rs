@@ -88,20 +88,22 @@ impl Worker {
     /// So many bytes have been read. Those of a large body leave from where they are, as far as the
     /// socket of who gets them takes them.
     fn relay(&mut self, id: ConnectionId, n: usize) {
-        let relay = self.engine.relay(id);
-        let gone = relay.map_or(0, |Relay { to, most }| {
-            let body = self.scratch.get(..n.min(most)).unwrap_or_default();
-            match self.links.get_mut(to).map(|link| link.write(body)) {
-                Some(Written::Bytes(gone)) => gone,
-                Some(Written::Failed(error)) => {
-                    self.broke(to, &error);
-                    0
-                }
-                Some(Written::Blocked) | None => 0,
+        let now = self.turn.now();
+        let Some(Relay { to, most }) = self.engine.relay(id) else {
+            let bytes = self.scratch.get(..n).unwrap_or_default();
+            return self.engine.received(id, bytes, now);
+        };
+        let body = self.scratch.get(..n.min(most)).unwrap_or_default();
+        let gone = match self.links.get_mut(to).map(|link| link.write(body)) {
+            Some(Written::Bytes(gone)) => gone,
+            Some(Written::Failed(error)) => {
+                self.broke(to, &error);
+                0
             }
-        });
+            Some(Written::Blocked) | None => 0,
+        };
         let bytes = self.scratch.get(..n).unwrap_or_default();
-        self.engine.relayed(id, bytes, gone, self.turn.now());
+        self.engine.relayed(id, bytes, gone, now);
     }
 
     /// The engine wants to read it again.
