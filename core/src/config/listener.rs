@@ -88,7 +88,7 @@ fn service(chain: proto::FilterChain) -> Result<String, Invalid> {
         Some(Mode::Service(service)) => {
             required("filters[0].typed_config.service.name", service.name)
         }
-        None => Err(Invalid::new(
+        Some(Mode::ProxyProtocol(_)) | None => Err(Invalid::new(
             "filters[0].typed_config.mode",
             "is missing or unknown",
         )),

@@ -318,7 +318,7 @@ impl ::prost::Name for ProtocolCheck {
 pub struct Listener {
     #[prost(message, optional, tag = "15")]
     pub source: ::core::option::Option<SourceObject>,
-    #[prost(oneof = "listener::Mode", tags = "1")]
+    #[prost(oneof = "listener::Mode", tags = "1, 2")]
     pub mode: ::core::option::Option<listener::Mode>,
 }
 /// Nested message and enum types in `Listener`.
@@ -339,11 +339,39 @@ pub mod listener {
             "type.googleapis.com/meltemi.config.v1.Listener.FixedService".into()
         }
     }
+    /// A connection begins with a header of the PROXY protocol, version 2. Its destination is looked up
+    /// among the addresses and ports of all Services, which a proxy with such a listener subscribes to;
+    /// else among the endpoints of their default clusters. Its source, and the SPIFFE id in TLV 0xD0, are
+    /// the client's.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ProxyProtocol {
+        /// The SPIFFE id of this proxy. A connection that names it as its source has come back: it is closed.
+        /// Empty: not known.
+        #[prost(string, tag = "1")]
+        pub own_identity: ::prost::alloc::string::String,
+        /// How long a connection to an unknown destination waits for a configuration that knows it. Absent:
+        /// 5 seconds.
+        #[prost(message, optional, tag = "2")]
+        pub patience: ::core::option::Option<::prost_types::Duration>,
+    }
+    impl ::prost::Name for ProxyProtocol {
+        const NAME: &'static str = "ProxyProtocol";
+        const PACKAGE: &'static str = "meltemi.config.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "meltemi.config.v1.Listener.ProxyProtocol".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/meltemi.config.v1.Listener.ProxyProtocol".into()
+        }
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Mode {
         /// Every connection belongs to one service.
         #[prost(message, tag = "1")]
         Service(FixedService),
+        /// Each connection says first where it was going.
+        #[prost(message, tag = "2")]
+        ProxyProtocol(ProxyProtocol),
     }
 }
 impl ::prost::Name for Listener {
@@ -406,12 +434,13 @@ impl ::prost::Name for Self_ {
 /// A service, with everything that a proxy must know before it may accept a connection for it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
-    /// "namespace/host", or "namespace/gateway/server" for the server of a Gateway.
+    /// "namespace/host:port", or "namespace/gateway/server" for the server of a Gateway.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// The IP addresses that clients dial; none for the server of a Gateway.
     #[prost(string, repeated, tag = "2")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// One.
     #[prost(message, repeated, tag = "3")]
     pub ports: ::prost::alloc::vec::Vec<service::Port>,
     /// What the protocol plugin is told; no name occurs twice.
@@ -448,7 +477,7 @@ pub mod service {
         /// The port that clients dial; 0 where the system chooses.
         #[prost(uint32, tag = "1")]
         pub number: u32,
-        /// The id of the protocol plugin.
+        /// The id of the protocol plugin. Empty: bytes are passed on to default_cluster as they come.
         #[prost(string, tag = "2")]
         pub protocol: ::prost::alloc::string::String,
         /// The name under which users know the protocol.
@@ -457,7 +486,8 @@ pub mod service {
         /// The name of a RouteConfiguration.
         #[prost(string, tag = "4")]
         pub route_config_name: ::prost::alloc::string::String,
-        /// The name of the Cluster that takes all requests where route_config_name is empty.
+        /// The name of the Cluster of the service itself: of its endpoints, which clients may dial in place
+        /// of addresses. Bytes that are not the protocol's go there, too. Empty for the server of a Gateway.
         #[prost(string, tag = "5")]
         pub default_cluster: ::prost::alloc::string::String,
     }
