@@ -96,7 +96,7 @@ use run::Run;
 use server::Server;
 pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
-use tables::{Candidates, Tables};
+use tables::{Candidates, ServiceKey, Tables};
 use timers::{TimerKey, Timers};
 use withdraw::Leaving;
 
@@ -364,13 +364,41 @@ impl Engine {
         peer: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
+        let service = self.tables.listener(listener)?;
+        self.let_in((listener, service), peer, now)
+    }
+
+    /// A client connected to the service of this name, through a listener whose connections say
+    /// themselves where they were going. `None`: it is refused, close the socket.
+    pub fn accept_for(
+        &mut self,
+        (listener, service): (&str, &str),
+        client: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
+        let service = self.tables.service_behind(listener, service)?;
+        self.let_in((listener, service), client, now)
+    }
+
+    /// Whether one more client is let in, beside so many that have not said yet where they were going.
+    /// Above the limit one is, to be told so; far above it, nothing is left to tell it.
+    #[must_use]
+    pub fn has_room(&self, waiting: usize) -> bool {
+        let most = self.settings.clients.saturating_mul(2);
+        !self.draining && self.clients.len() + waiting < most
+    }
+
+    fn let_in(
+        &mut self,
+        (listener, service_key): (&str, ServiceKey),
+        peer: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
         self.at(now);
-        // Above the limit a client is let in to be told so; far above it, nothing is left to tell it.
         let over_limit = self.clients.len() >= self.settings.clients;
-        if self.draining || self.clients.len() >= self.settings.clients.saturating_mul(2) {
+        if !self.has_room(0) {
             return None;
         }
-        let service_key = self.tables.listener(listener)?;
         let service = self.tables.service(service_key)?;
         let traits = service.protocol.traits();
         let codec = service.protocol.downstream(meltemi_codec::Limits {

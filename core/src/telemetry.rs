@@ -4,6 +4,7 @@
 //! changes. Recording through it is a few plain loads and stores: every cell has one writer, its
 //! worker, so nothing is locked and nothing is a read-modify-write.
 
+mod arrivals;
 mod cell;
 mod concurrency;
 mod global_limit;
@@ -18,6 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use arrivals::ArrivalMetrics;
 pub use concurrency::ConcurrencyMetrics;
 pub use global_limit::GlobalLimitMetrics;
 pub use label::{OutcomeLabel, ResponseFlag};
@@ -27,6 +29,7 @@ pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
 
 use crate::access_log::AccessLog;
+use arrivals::ArrivalCells;
 use concurrency::ConcurrencyCells;
 use global_limit::GlobalLimitCells;
 use limit::LimitCells;
@@ -175,6 +178,13 @@ impl WorkerTelemetry {
         ClusterMetrics::new(self.cells.clusters.resolve(name.into()))
     }
 
+    /// The handle for the connections of a listener that say where they were going. For configuration
+    /// updates.
+    #[must_use]
+    pub fn arrivals(&self, listener: &str) -> ArrivalMetrics {
+        ArrivalMetrics::new(self.cells.arrivals.resolve(listener.into()))
+    }
+
     /// The handle for a bucket of a local rate limit. For configuration updates.
     #[must_use]
     pub fn limit(&self, limit: &str, bucket: &str) -> LimitMetrics {
@@ -201,6 +211,8 @@ struct WorkerCells {
     series: Named<SeriesName, SeriesCells>,
     services: Named<Arc<str>, ServiceCells>,
     clusters: Named<Arc<str>, ClusterCells>,
+    /// By listener.
+    arrivals: Named<Arc<str>, ArrivalCells>,
     /// By limit and bucket.
     limits: Named<Arc<str>, LimitCells>,
     /// By limit.

@@ -1,5 +1,6 @@
 //! A service: what its connections speak and which routes decide its requests.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use meltemi_proto::meltemi::config::v1 as proto;
@@ -14,12 +15,18 @@ use super::setting::Setting;
 pub struct Service {
     /// `namespace/host`, or `namespace/gateway/server` for the server of a Gateway.
     pub name: String,
+    /// What clients dial, with `port`; none for the server of a Gateway.
+    pub addresses: Vec<IpAddr>,
+    /// 0 where the system chooses.
+    pub port: u16,
     /// The id of the protocol plugin.
     pub protocol: String,
     /// The name under which users know the protocol (`tcp-metaprotocol-NAME`).
     pub application_protocol: String,
     /// The name of the route configuration that decides its requests.
     pub route_config: String,
+    /// The name of the cluster of its own endpoints, which clients may dial in place of its addresses.
+    pub default_cluster: Option<String>,
     /// What the plugin is told about this service's clients.
     pub settings: Vec<Setting>,
     /// In order; each draws for itself.
@@ -51,9 +58,12 @@ impl Service {
     pub fn new(name: &str, protocol: &str, route_config: &str) -> Self {
         Self {
             name: name.into(),
+            addresses: Vec::new(),
+            port: 0,
             protocol: protocol.into(),
             application_protocol: protocol.into(),
             route_config: route_config.into(),
+            default_cluster: None,
             settings: Vec::new(),
             faults: Vec::new(),
             operation_metrics: false,
@@ -69,8 +79,8 @@ impl TryFrom<proto::Service> for Service {
     type Error = Invalid;
 
     fn try_from(service: proto::Service) -> Result<Self, Invalid> {
-        // A listener's mode names the service and nothing else, so a second port could not be told
-        // from the first.
+        // A listener's mode, or an address and its port, lead to a service and nothing else, so a
+        // second port could not be told from the first.
         let [port] = <[_; 1]>::try_from(service.ports).map_err(|ports| {
             Invalid::new("ports", format!("one is expected, not {}", ports.len()))
         })?;
@@ -81,9 +91,12 @@ impl TryFrom<proto::Service> for Service {
         let time = |field, value: Option<_>| value.map(|time| duration(field, time)).transpose();
         Ok(Self {
             name: required("name", service.name)?,
+            addresses: addresses(service.addresses)?,
+            port: number(port.number)?,
             protocol: required("ports[0].protocol", port.protocol)?,
             application_protocol: port.application_protocol,
             route_config: required("ports[0].route_config_name", port.route_config_name)?,
+            default_cluster: Some(port.default_cluster).filter(|name| !name.is_empty()),
             settings: Setting::parse_all(service.settings)?,
             faults,
             operation_metrics: service.operation_metrics,
@@ -99,6 +112,24 @@ impl TryFrom<proto::Service> for Service {
             )?,
         })
     }
+}
+
+/// An IPv4 address in the form of IPv6 is an IPv4 address.
+fn addresses(written: Vec<String>) -> Result<Vec<IpAddr>, Invalid> {
+    let written = written.into_iter().enumerate();
+    let addresses = written.map(|(i, text)| {
+        let address = text.parse::<IpAddr>().map_err(|_| {
+            let reason = format!("{text:?} is not an IP address");
+            Invalid::new(format!("addresses[{i}]"), reason)
+        })?;
+        Ok(address.to_canonical())
+    });
+    addresses.collect()
+}
+
+fn number(port: u32) -> Result<u16, Invalid> {
+    let above = |_| Invalid::new("ports[0].number", format!("{port} is above 65535"));
+    u16::try_from(port).map_err(above)
 }
 
 impl Buffering {

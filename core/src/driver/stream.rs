@@ -117,6 +117,15 @@ impl Stream {
         }
     }
 
+    /// The poll tells nothing more of it.
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.deregister(registry),
+            Self::Unix(stream) => stream.deregister(registry),
+            Self::Tls(stream) => stream.socket().deregister(registry),
+        }
+    }
+
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
         let bytes = match self {
             Self::Tcp(stream) => stream.read(buffer)?,

@@ -44,6 +44,14 @@ new_key_type! {
     pub(super) struct HostKey;
 }
 
+/// Whose connections a listener has.
+#[derive(Clone, Copy, Debug)]
+enum Leads {
+    To(ServiceKey),
+    /// Each connection's service is said when it is accepted.
+    Anywhere,
+}
+
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
     pub(super) buckets: Arc<Buckets>,
@@ -55,7 +63,7 @@ pub(super) struct Tables {
     elapsed: u64,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
-    listeners: HashMap<String, ServiceKey>,
+    listeners: HashMap<String, Leads>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
     /// How many configurations there were.
@@ -135,14 +143,29 @@ impl Tables {
         }
     }
 
-    /// The service of a listener's connections.
+    /// The service of a listener's connections, where they have one.
     pub(super) fn listener(&self, name: &str) -> Option<ServiceKey> {
-        self.listeners.get(name).copied()
+        match self.listeners.get(name) {
+            Some(Leads::To(service)) => Some(*service),
+            Some(Leads::Anywhere) | None => None,
+        }
+    }
+
+    /// The service of this name, for a connection of a listener that leads anywhere.
+    pub(super) fn service_behind(&self, listener: &str, name: &str) -> Option<ServiceKey> {
+        match self.listeners.get(listener) {
+            Some(Leads::Anywhere) => self.by_name.get(name).copied(),
+            Some(Leads::To(_)) | None => None,
+        }
     }
 
     /// Whether the listener is still there and leads to this service.
     pub(super) fn serves(&self, listener: &str, service: ServiceKey) -> bool {
-        self.listener(listener) == Some(service)
+        match self.listeners.get(listener) {
+            Some(Leads::To(to)) => *to == service,
+            Some(Leads::Anywhere) => self.services.contains_key(service),
+            None => false,
+        }
     }
 
     /// Takes a configuration in. Returns the endpoints whose connections are no longer wanted.
@@ -166,14 +189,15 @@ impl Tables {
         self.update_topologies(now);
         self.services.retain(|key, _| kept.contains(&key));
         self.by_name.retain(|_, key| kept.contains(key));
-        self.listeners = snapshot
-            .listeners
-            .values()
-            .filter_map(|listener| {
-                let service = self.by_name.get(&listener.service)?;
-                Some((listener.name.clone(), *service))
-            })
-            .collect();
+        let listeners = snapshot.listeners.values();
+        let listeners = listeners.filter_map(|listener| {
+            let leads = match listener.mode.service() {
+                Some(service) => Leads::To(*self.by_name.get(service)?),
+                None => Leads::Anywhere,
+            };
+            Some((listener.name.clone(), leads))
+        });
+        self.listeners = listeners.collect();
         gone
     }
 

@@ -36,177 +36,127 @@ fn said(source: &str, destination: &str, identity: Option<&str>) -> Header {
     })
 }
 
-#[test]
-fn what_is_said() {
-    let identity = extension(IDENTITY, CLIENT.as_bytes());
-    let others = [
-        extension(0x04, &[0; 7]),
-        identity.clone(),
-        extension(0x04, b""),
-    ]
-    .concat();
-    let long = format!("spiffe://cluster.local/{}", "a".repeat(2048 - 23));
-    let longest = extension(0x04, &vec![0; usize::from(MOST) - 12 - 3]);
-    let cases = [
-        (
-            ZTUNNEL.to_vec(),
-            said(
-                "10.99.0.2:38058",
-                "10.98.0.10:20880",
-                Some("spiffe:///ns/default/sa/client"),
-            ),
-        ),
-        (
-            header(0x21, 0x11, &V4),
-            said("10.0.0.1:38058", "10.96.0.2:20880", None),
-        ),
-        (
-            header(0x21, 0x11, &[&V4[..], &others].concat()),
-            said("10.0.0.1:38058", "10.96.0.2:20880", Some(CLIENT)),
-        ),
-        (
-            header(
-                0x21,
-                0x11,
-                &[&V4[..], &extension(IDENTITY, long.as_bytes())].concat(),
-            ),
-            said("10.0.0.1:38058", "10.96.0.2:20880", Some(&long)),
-        ),
-        (
-            header(0x21, 0x11, &[&V4[..], &longest].concat()),
-            said("10.0.0.1:38058", "10.96.0.2:20880", None),
-        ),
-        (
-            header(0x21, 0x21, &v6("fd00::1", "fd00:96::2")),
-            said("[fd00::1]:38058", "[fd00:96::2]:20880", None),
-        ),
-        (
-            header(
-                0x21,
-                0x21,
-                &[v6("fd00::1", "fd00:96::2"), identity].concat(),
-            ),
-            said("[fd00::1]:38058", "[fd00:96::2]:20880", Some(CLIENT)),
-        ),
-        (
-            header(0x21, 0x21, &v6("::ffff:10.0.0.1", "::ffff:10.96.0.2")),
-            said("10.0.0.1:38058", "10.96.0.2:20880", None),
-        ),
-        (header(0x20, 0x00, b""), Header::Local),
-        (header(0x20, 0x11, &V4), Header::Local),
-        (header(0x20, 0x00, b"whatever"), Header::Local),
-    ];
-    for (bytes, expected) in cases {
-        let whole = Progress::Whole(expected, bytes.len());
-        assert_eq!(parse(&bytes), Ok(whole.clone()), "{}", bytes.escape_ascii());
-        // What follows is the client's.
-        assert_eq!(parse(&[&bytes[..], b"\0PING\r\n"].concat()), Ok(whole));
-        for cut in 0..bytes.len() {
-            let needed = if cut < FIXED { FIXED } else { bytes.len() };
-            assert_eq!(parse(&bytes[..cut]), Ok(Progress::Needs(needed)), "{cut}");
-        }
+/// Read so, however its bytes come.
+fn is_read(bytes: &[u8], expected: Header) {
+    let whole = Progress::Whole(expected, bytes.len());
+    assert_eq!(parse(bytes), Ok(whole.clone()), "{}", bytes.escape_ascii());
+    // What follows is the client's.
+    assert_eq!(parse(&[bytes, b"\0PING\r\n"].concat()), Ok(whole));
+    for cut in 0..bytes.len() {
+        let needed = if cut < FIXED { FIXED } else { bytes.len() };
+        assert_eq!(parse(&bytes[..cut]), Ok(Progress::Needs(needed)), "{cut}");
     }
 }
 
 #[test]
+fn what_is_said_over_ipv4() {
+    let v4 = |identity| said("10.0.0.1:38058", "10.96.0.2:20880", identity);
+    let with = |extensions: &[u8]| header(0x21, 0x11, &[&V4[..], extensions].concat());
+    let id = extension(IDENTITY, CLIENT.as_bytes());
+    let long = format!("spiffe://cluster.local/{}", "a".repeat(2048 - 23));
+    let longest = extension(0x04, &vec![0; usize::from(MOST) - 12 - 3]);
+    let id_of_ztunnel = Some("spiffe:///ns/default/sa/client");
+    is_read(
+        ZTUNNEL,
+        said("10.99.0.2:38058", "10.98.0.10:20880", id_of_ztunnel),
+    );
+    is_read(&with(b""), v4(None));
+    is_read(&with(&id), v4(Some(CLIENT)));
+    let among = [extension(0x04, &[0; 7]), id, extension(0x04, b"")].concat();
+    is_read(&with(&among), v4(Some(CLIENT)));
+    is_read(
+        &with(&extension(IDENTITY, long.as_bytes())),
+        v4(Some(&long)),
+    );
+    is_read(&with(&longest), v4(None));
+}
+
+#[test]
+fn what_is_said_over_ipv6() {
+    let plain = v6("fd00::1", "fd00:96::2");
+    let id = extension(IDENTITY, CLIENT.as_bytes());
+    let expected = |identity| said("[fd00::1]:38058", "[fd00:96::2]:20880", identity);
+    is_read(&header(0x21, 0x21, &plain), expected(None));
+    is_read(
+        &header(0x21, 0x21, &[plain, id].concat()),
+        expected(Some(CLIENT)),
+    );
+    let mapped = v6("::ffff:10.0.0.1", "::ffff:10.96.0.2");
+    let expected = said("10.0.0.1:38058", "10.96.0.2:20880", None);
+    is_read(&header(0x21, 0x21, &mapped), expected);
+}
+
+#[test]
+fn what_a_probe_says() {
+    for (family, rest) in [(0x00, &b""[..]), (0x11, &V4), (0x00, b"whatever")] {
+        is_read(&header(0x20, family, rest), Header::Local);
+    }
+}
+
+#[track_caller]
+fn is_refused(bytes: &[u8], expected: &str) {
+    let error = parse(bytes).expect_err(expected);
+    assert_eq!(error.to_string(), expected, "{}", bytes.escape_ascii());
+}
+
+#[test]
 fn what_is_no_header() {
-    let id = |text: &[u8]| [&V4[..], &extension(IDENTITY, text)].concat();
-    let twice = [
-        id(CLIENT.as_bytes()),
-        extension(IDENTITY, CLIENT.as_bytes()),
-    ]
-    .concat();
-    let cut = |extension: &[u8]| header(0x21, 0x11, &[&V4[..], extension].concat());
+    let missing = "it does not begin with a header of the PROXY protocol, version 2";
+    is_refused(b"*1\r\n", missing);
+    is_refused(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", missing);
+    is_refused(b"\r\n\r\n\0\r\nQUIT\r", missing);
     let too_long = [&SIGNATURE[..], &[0x21, 0x11, 0x10, 0x01]].concat();
-    let cases = [
-        (
-            b"*1\r\n".to_vec(),
-            "it does not begin with a header of the PROXY protocol, version 2",
-        ),
-        (
-            b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(),
-            "it does not begin with a header of the PROXY protocol, version 2",
-        ),
-        (
-            b"\r\n\r\n\0\r\nQUIT\r".to_vec(),
-            "it does not begin with a header of the PROXY protocol, version 2",
-        ),
-        (too_long, "the header announces 4097 bytes, above 4096"),
-        (
-            header(0x11, 0x11, &V4),
-            "the header is malformed: its version is 1, not 2",
-        ),
+    is_refused(&too_long, "the header announces 4097 bytes, above 4096");
+}
+
+#[test]
+fn what_none_may_say() {
+    let family = |family: &str| {
+        format!(
+            "its family and protocol are {family}, neither TCP over IPv4 (0x11) nor over IPv6 (0x21)"
+        )
+    };
+    for (bytes, reason) in [
+        (header(0x11, 0x11, &V4), "its version is 1, not 2"),
         (
             header(0x22, 0x11, &V4),
-            "the header is malformed: its command is 2, neither LOCAL (0) nor PROXY (1)",
+            "its command is 2, neither LOCAL (0) nor PROXY (1)",
         ),
-        (
-            header(0x21, 0x00, b""),
-            "the header is malformed: its family and protocol are 0x00, neither TCP over IPv4 (0x11) \
-             nor over IPv6 (0x21)",
-        ),
-        (
-            header(0x21, 0x12, &V4),
-            "the header is malformed: its family and protocol are 0x12, neither TCP over IPv4 (0x11) \
-             nor over IPv6 (0x21)",
-        ),
-        (
-            header(0x21, 0x31, &[0; 216]),
-            "the header is malformed: its family and protocol are 0x31, neither TCP over IPv4 (0x11) \
-             nor over IPv6 (0x21)",
-        ),
+        (header(0x21, 0x00, b""), &family("0x00")),
+        (header(0x21, 0x12, &V4), &family("0x12")),
+        (header(0x21, 0x31, &[0; 216]), &family("0x31")),
         (
             header(0x21, 0x11, &V4[..11]),
-            "the header is malformed: it ends within its addresses",
+            "it ends within its addresses",
         ),
-        (
-            header(0x21, 0x21, &V4),
-            "the header is malformed: it ends within its addresses",
-        ),
-        (
-            cut(&[IDENTITY]),
-            "the header is malformed: it ends within an extension",
-        ),
-        (
-            cut(&[0x04, 0]),
-            "the header is malformed: it ends within an extension",
-        ),
-        (
-            cut(&[0x04, 0, 2, 7]),
-            "the header is malformed: it ends within an extension",
-        ),
-        (
-            cut(&[0x04, 0xff, 0xff]),
-            "the header is malformed: it ends within an extension",
-        ),
-        (
-            header(0x21, 0x11, &twice),
-            "the header is malformed: the client's identity is there twice",
-        ),
-        (
-            header(0x21, 0x11, &id(b"")),
-            "the header is malformed: the client's identity is no SPIFFE id",
-        ),
-        (
-            header(0x21, 0x11, &id(b"spiffe://")),
-            "the header is malformed: the client's identity is no SPIFFE id",
-        ),
-        (
-            header(0x21, 0x11, &id(b"cluster.local/ns/shop/sa/cart")),
-            "the header is malformed: the client's identity is no SPIFFE id",
-        ),
-        (
-            header(0x21, 0x11, &id(b"spiffe://a/\xff")),
-            "the header is malformed: the client's identity is no SPIFFE id",
-        ),
-        (
-            header(0x21, 0x11, &id(b"spiffe://a/b\nadmin")),
-            "the header is malformed: the client's identity is no SPIFFE id",
-        ),
-    ];
-    for (bytes, expected) in cases {
-        let error = parse(&bytes).expect_err(expected);
-        assert_eq!(error.to_string(), expected, "{}", bytes.escape_ascii());
+        (header(0x21, 0x21, &V4), "it ends within its addresses"),
+    ] {
+        is_refused(&bytes, &format!("the header is malformed: {reason}"));
+    }
+}
+
+#[test]
+fn what_no_extension_may_say() {
+    let id = |text: &[u8]| extension(IDENTITY, text);
+    let twice = [id(CLIENT.as_bytes()), id(CLIENT.as_bytes())].concat();
+    let (cut, no_id) = (
+        "it ends within an extension",
+        "the client's identity is no SPIFFE id",
+    );
+    for (extensions, reason) in [
+        (vec![IDENTITY], cut),
+        (vec![0x04, 0], cut),
+        (vec![0x04, 0, 2, 7], cut),
+        (vec![0x04, 0xff, 0xff], cut),
+        (twice, "the client's identity is there twice"),
+        (id(b""), no_id),
+        (id(b"spiffe://"), no_id),
+        (id(b"cluster.local/ns/shop/sa/cart"), no_id),
+        (id(b"spiffe://a/\xff"), no_id),
+        (id(b"spiffe://a/b\nadmin"), no_id),
+    ] {
+        let bytes = header(0x21, 0x11, &[&V4[..], &extensions].concat());
+        is_refused(&bytes, &format!("the header is malformed: {reason}"));
     }
 }
 
