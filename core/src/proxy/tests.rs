@@ -4,6 +4,7 @@ mod fragile;
 mod harness;
 mod moving;
 mod retries;
+mod tunnels;
 mod watched;
 
 use std::io::{Read, Write};
