@@ -42,6 +42,7 @@ mod services;
 mod sources;
 mod tls;
 mod traffic_distribution;
+mod waypoints;
 
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
@@ -64,17 +65,34 @@ use protocols::Protocols;
 pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
+pub(crate) use waypoints::{Bound, Passed, Waypoint};
 
 /// Everything that a proxy has to know. A clone shares what is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) servers: Arc<[Server]>,
+    pub(crate) waypoints: Arc<[Waypoint]>,
     pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     pub(crate) services: Kept<Arc<Services>>,
     /// That findings on localities were looked for.
     localities: Kept<()>,
     #[cfg(feature = "kubernetes")]
     following: Arc<endpoints::Following>,
+}
+
+impl Model {
+    /// The Gateway of the waypoint that has a listener of this name.
+    pub(crate) fn waypoint_of_listener(&self, name: &str) -> Option<&Arc<Object>> {
+        let mut waypoints = self.waypoints.iter();
+        let of_waypoint = waypoints.find(|it| it.listeners().any(|(own, _)| own == name));
+        Some(&of_waypoint?.gateway)
+    }
+
+    /// What is passed on as it comes, by the name of its service.
+    pub(crate) fn passed(&self, name: &str) -> Option<&Passed> {
+        let mut passed = self.waypoints.iter().flat_map(|it| &it.passed);
+        passed.find(|it| it.name.to_string() == name)
+    }
 }
 
 /// What services, their ports and their endpoints are made of.
@@ -111,7 +129,7 @@ pub(crate) struct Server {
     /// None: its clients speak plaintext.
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) protocol: PortProtocol,
-    /// The Gateway.
+    /// The Gateway, be it a waypoint.
     pub(crate) source: Arc<Object>,
     pub(crate) policy: ServerPolicy,
     /// Whose rules may attach; none: anybody's.
@@ -125,7 +143,9 @@ pub(crate) struct Server {
 impl Server {
     /// Whether it asks clients who they are.
     pub(crate) fn verifies_clients(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.clients.is_some())
+        // Behind a waypoint its header says what ztunnel has verified.
+        matches!(self.bind, Bind::Service(_))
+            || self.tls.as_ref().is_some_and(|tls| tls.clients.is_some())
     }
 
     /// The object that decides what its connections are served with.
@@ -153,6 +173,8 @@ pub(crate) enum Bind {
     /// Port 0 is the system's choice.
     Tcp(IpAddr, u16),
     Unix(String),
+    /// Nothing of its own: the waypoint's listener takes its connections.
+    Service(Bound),
 }
 
 impl Bind {
@@ -160,6 +182,7 @@ impl Bind {
         match self {
             Self::Tcp(_, port) => Some(*port),
             Self::Unix(_) => None,
+            Self::Service(bound) => Some(bound.port),
         }
     }
 }
@@ -480,10 +503,13 @@ pub(crate) fn build(
         mesh: locality::Mesh::new(objects, settings, &mut findings),
     };
     let mut servers = gateways::servers(objects, &context, &mut findings);
+    let (waypoints, behind) = waypoints::of(objects, &context, &mut findings);
+    servers.extend(behind);
     redis::attach(objects, &context, &mut servers, &mut findings);
     routers::attach(objects, &context, &mut servers, &mut findings);
+    waypoints::lead_home(&mut servers, &context);
     liveness::check(&servers, &mut findings);
-    let clusters = clusters::of(&servers, &context, &mut findings);
+    let clusters = clusters::of((&servers, &waypoints), &context, &mut findings);
     for server in &mut servers {
         server.policy.clients = ClientTimes::of(&server.rules, &clusters);
     }
@@ -501,6 +527,7 @@ pub(crate) fn build(
     let following = endpoints::Following::new(&context, &clusters);
     let model = Model {
         servers: servers.into(),
+        waypoints: waypoints.into(),
         clusters,
         services,
         localities,

@@ -35,6 +35,7 @@ mod policy;
 mod scopes;
 mod secrets;
 mod tls;
+mod waypoint;
 
 pub(crate) use cluster::endpoints;
 pub(crate) use scopes::scopes;
@@ -76,9 +77,14 @@ pub(crate) fn translate(model: &Model, own: Place<'_>, earlier: &Earlier<'_>) ->
     }
     for server in model.servers.iter() {
         let name = server.name.to_string();
-        resources.insert(&name, &listener(server, &name));
+        if let Some(address) = address(&server.bind) {
+            resources.insert(&name, &listener(server, &name, address));
+        }
         resources.insert(&name, &service(server, &name));
         resources.insert(&name, &routes(server, &name));
+    }
+    for waypoint in model.waypoints.iter() {
+        waypoint::add(waypoint, &mut resources);
     }
     for (name, cluster) in &model.clusters {
         if earlier.add(name, cluster, &mut resources) {
@@ -103,44 +109,61 @@ pub(crate) fn this_proxy(place: Place<'_>) -> own::Self_ {
     }
 }
 
-fn listener(server: &Server, name: &str) -> listener::Listener {
+/// None where it has no listener of its own.
+fn address(bind: &Bind) -> Option<core::Address> {
+    match bind {
+        Bind::Tcp(ip, port) => Some(socket(*ip, *port)),
+        Bind::Unix(path) => Some(pipe(path)),
+        Bind::Service(_) => None,
+    }
+}
+
+fn listener(server: &Server, name: &str, address: core::Address) -> listener::Listener {
     let mode = own::listener::Mode::Service(own::listener::FixedService {
         name: name.to_owned(),
     });
+    let chain = listener::FilterChain {
+        transport_socket: server.tls.as_ref().map(tls::downstream),
+        transport_socket_connect_timeout: server.tls.as_ref().map(|_| duration(HANDSHAKE)),
+        ..filter_chain(mode, &server.source)
+    };
+    listener::Listener {
+        name: name.to_owned(),
+        address: Some(address),
+        filter_chains: vec![chain],
+        ..listener::Listener::default()
+    }
+}
+
+fn filter_chain(mode: own::listener::Mode, gateway: &Object) -> listener::FilterChain {
     let config = own::Listener {
         mode: Some(mode),
-        source: Some(source(&server.source.id)),
+        source: Some(source_of(gateway)),
     };
     let filter = listener::Filter {
         name: EXTENSION_NAME.to_owned(),
         config_type: Some(ConfigType::TypedConfig(Any::pack(&config))),
     };
-    listener::Listener {
-        name: name.to_owned(),
-        address: Some(match &server.bind {
-            Bind::Tcp(ip, port) => socket(*ip, *port),
-            Bind::Unix(path) => pipe(path),
-        }),
-        filter_chains: vec![listener::FilterChain {
-            filters: vec![filter],
-            transport_socket: server.tls.as_ref().map(tls::downstream),
-            transport_socket_connect_timeout: server.tls.as_ref().map(|_| duration(HANDSHAKE)),
-            ..listener::FilterChain::default()
-        }],
-        ..listener::Listener::default()
+    listener::FilterChain {
+        filters: vec![filter],
+        ..listener::FilterChain::default()
     }
 }
 
 fn service(server: &Server, name: &str) -> own::Service {
+    let bound = match &server.bind {
+        Bind::Service(bound) => Some(bound),
+        Bind::Tcp(..) | Bind::Unix(_) => None,
+    };
     own::Service {
         name: name.to_owned(),
-        addresses: vec![],
+        addresses: bound.map_or_else(Vec::new, waypoint::addresses),
         ports: vec![own::service::Port {
             number: server.bind.port().unwrap_or(0).into(),
             protocol: server.protocol.plugin.clone(),
             application_protocol: server.protocol.application.clone(),
             route_config_name: name.to_owned(),
-            default_cluster: String::new(),
+            default_cluster: bound.map_or_else(String::new, |bound| bound.cluster.to_string()),
         }],
         settings: policy::settings(&server.policy.settings),
         faults: server.policy.faults.iter().map(policy::fault).collect(),

@@ -175,10 +175,14 @@ impl Pipeline {
                 .map(|rule| &*rule.source);
         }
         if *type_url == Listener::type_url() {
-            return server.map(|server| &*server.source);
+            let waypoint = || self.model.waypoint_of_listener(name);
+            let gateway = server.map(|server| &server.source);
+            return gateway.or_else(waypoint).map(|gateway| &**gateway);
         }
         if *type_url == Service::type_url() {
-            return server.map(|server| &**server.decides());
+            let passed = || Some(&self.model.passed(name)?.source);
+            let source = server.map(Server::decides).or_else(passed);
+            return source.map(|source| &**source);
         }
         let clusters = &self.model.clusters;
         let cluster = match *type_url == Secret::type_url() {

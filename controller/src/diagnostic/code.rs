@@ -104,6 +104,8 @@ codes! {
     AddressInUse,
     /// A MetaRouter or RedisService that is attached to no gateway.
     NotAttached,
+    /// A Service or ServiceEntry that asks for a waypoint, and whose connections do not come to it.
+    NotCaptured,
     /// Two RedisServices for one server.
     SecondRedisService,
     /// A destination in a MetaRouter on a server whose RedisService says where requests go.

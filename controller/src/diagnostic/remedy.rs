@@ -47,6 +47,7 @@ impl Code {
             Self::UnknownGateway => "name a Gateway that is there",
             Self::NoMatchingServer => "give the Gateway a server of this protocol",
             Self::AddressInUse => "give it another port, or another `bind`",
+            Self::NotCaptured => "give it an address, and the waypoint a listener that admits it",
             Self::NotAttached => "name the Gateways whose requests it is to route",
             Self::HiddenRouter => "narrow its `match`",
             Self::SecondRedisService => "write both into one RedisService",
@@ -62,7 +63,7 @@ impl Code {
             Self::TlsUnavailable => "change `tls`, or remove it",
             Self::DnsUnavailable => "write `resolution: DNS`",
             Self::RejectedByProxy => {
-                "change the object as the reason says, and report it: `check` should have said so"
+                "change it as the reason says, and report that `check` did not"
             }
         }
     }

@@ -4,7 +4,7 @@ use meltemi_policy::explain::Treatment;
 
 use super::{Attribute, ExplainError, Query};
 use crate::manifest::{Spec, nearest, one_of};
-use crate::model::{Model, Rule, Server, Service, SettingValue};
+use crate::model::{Bind, Model, Rule, Server, Service, SettingValue};
 use crate::schema::{ProtocolSchema, Settings};
 
 /// The service and, if one is given, its port.
@@ -87,7 +87,7 @@ pub(super) fn server<'a>(
     let (speaking, others): (Vec<&Server>, Vec<&Server>) = model
         .servers
         .iter()
-        .partition(|s| spoken.contains(&&s.protocol));
+        .partition(|s| spoken.contains(&&s.protocol) && leads_to(s, service, port));
     let is_asked = |s: &&Server| gateway.is_none_or(|gateway| is_named(s, gateway));
     let named: Vec<&Server> = speaking.iter().copied().filter(is_asked).collect();
     let routed: Vec<&Server> = named
@@ -114,6 +114,16 @@ pub(super) fn server<'a>(
             service: service.host.clone(),
             known: names(named),
         }),
+    }
+}
+
+/// Behind a waypoint a server is a service's own.
+fn leads_to(server: &Server, service: &Service, port: Option<u16>) -> bool {
+    match &server.bind {
+        Bind::Service(bound) => {
+            bound.is_of(service) && port.is_none_or(|number| number == bound.port)
+        }
+        Bind::Tcp(..) | Bind::Unix(_) => true,
     }
 }
 
@@ -159,6 +169,7 @@ fn is_for(rule: &Rule, service: &Service) -> bool {
     let hosts = match &rule.source.spec {
         Spec::MetaRouter(router) => std::slice::from_ref(&router.host),
         Spec::RedisService(redis) => &redis.hosts,
+        Spec::Service(_) | Spec::ServiceEntry(_) => return rule.source.id == service.source.id,
         _ => return false,
     };
     let namespace = &rule.source.id.namespace;

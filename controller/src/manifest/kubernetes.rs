@@ -9,6 +9,8 @@ use crate::yaml::Node;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KubernetesService {
+    /// Which clients dial; none where they dial its endpoints.
+    pub(crate) addresses: Vec<IpAddr>,
     pub(crate) ports: Vec<KubernetesPort>,
     /// Whether IPv6 is its first family.
     pub(crate) prefers_ipv6: bool,
@@ -66,7 +68,15 @@ pub(super) fn service(d: &mut Decoder, spec: &Node) -> Option<KubernetesService>
     };
     let families = fields.strings(d, "ipFamilies");
     let first = families.first();
+    let addresses = fields.strings(d, "clusterIPs").into_iter();
+    let addresses = addresses.chain(fields.string(d, "clusterIP"));
+    let addresses = addresses.filter_map(|address| address.value.parse().ok());
+    let mut addresses: Vec<IpAddr> = addresses.collect();
+    // Older clients write the first of them alone.
+    addresses.sort_unstable();
+    addresses.dedup();
     Some(KubernetesService {
+        addresses,
         ports: ports(d, &fields, "spec.ports"),
         prefers_ipv6: first.is_some_and(|family| family.value == "IPv6"),
         external_name,

@@ -14,12 +14,14 @@ pub(crate) struct MeshConfig {
     pub(crate) locality: Option<LocalitySetting>,
     /// How often names of endpoints are resolved whose answers do not say how long they are good.
     pub(crate) dns_refresh_rate: Option<Duration>,
+    /// Whose identities those of the mesh are; none: Istio's default.
+    pub(crate) trust_domain: Option<String>,
 }
 
 /// The ConfigMap that istiod reads.
 pub(crate) const NAME: &str = "istio";
 const FIELD: &str = "mesh";
-const IN_FORCE: [&str; 2] = ["localityLbSetting", "dnsRefreshRate"];
+const IN_FORCE: [&str; 3] = ["localityLbSetting", "dnsRefreshRate", "trustDomain"];
 
 /// None if there is no `data.mesh`.
 pub(super) fn decode(d: &mut Decoder, object: &Fields<'_>) -> Option<MeshConfig> {
@@ -76,6 +78,10 @@ fn fields(d: &mut Decoder, node: &Node) -> Option<MeshConfig> {
     Some(MeshConfig {
         locality: locality::decode(d, &fields),
         dns_refresh_rate: fields.duration(d, "dnsRefreshRate"),
+        trust_domain: fields
+            .string(d, "trustDomain")
+            .map(|it| it.value)
+            .filter(|it| !it.is_empty()),
     })
 }
 

@@ -308,7 +308,9 @@ fn decode_spec(
         Kind::KubernetesGateway => gateway_api::gateway(d, spec).map(Spec::KubernetesGateway),
         Kind::GatewayClass => gateway_api::class(d, spec).map(Spec::GatewayClass),
         Kind::ReferenceGrant => Some(Spec::ReferenceGrant(gateway_api::grant(d, spec))),
-        Kind::ServiceEntry => service_entry::decode(d, spec).map(Spec::ServiceEntry),
+        Kind::ServiceEntry => {
+            service_entry::decode(d, spec, object.node("status")).map(Spec::ServiceEntry)
+        }
         Kind::WorkloadEntry => {
             service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)
         }

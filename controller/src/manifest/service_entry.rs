@@ -3,12 +3,13 @@
 mod dns;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use meltemi_policy::place::topology;
 use meltemi_policy::{Locality, LocalityParseError};
 use meltemi_tls::PeerName;
 
-use super::decode::{Decoder, Field, Fields};
+use super::decode::{Decoder, Field, Fields, Known};
 use super::metadata::Metadata;
 use super::{Located, name};
 use crate::diagnostic::{Code, Diagnostic};
@@ -17,12 +18,21 @@ use crate::yaml::Node;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ServiceEntry {
     pub(crate) hosts: Vec<Located<String>>,
+    /// Which clients dial: those that are written, else those that Istio has allocated.
+    pub(crate) addresses: Vec<VirtualAddress>,
     pub(crate) ports: Vec<ServicePort>,
     pub(crate) resolution: Resolution,
     pub(crate) endpoints: Vec<WorkloadEntry>,
     pub(crate) subject_alt_names: Vec<PeerName>,
     /// Labels of the `WorkloadEntry`s that serve it.
     pub(crate) selector: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VirtualAddress {
+    pub(crate) address: IpAddr,
+    /// None: it is for all of them.
+    pub(crate) host: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +104,7 @@ const WORKLOAD_ENTRY: &[Field] = &[
     Field::NotYet("serviceAccount"),
 ];
 
-pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
+pub(super) fn decode(d: &mut Decoder, spec: &Node, status: Option<&Node>) -> Option<ServiceEntry> {
     let fields = d.fields("spec", spec, SERVICE_ENTRY);
     let mut hosts = fields.strings(d, "hosts");
     if hosts.is_empty() {
@@ -113,7 +123,10 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
             diagnostic.remedy("list the hosts that it stands for"),
         );
     }
-    addresses(d, &fields);
+    let addresses = match addresses(d, &fields) {
+        written if written.is_empty() => allocated(d, status),
+        written => written,
+    };
     location(d, &fields);
     let ports = ports(d, &fields);
     let endpoints: Vec<WorkloadEntry> = fields
@@ -135,6 +148,7 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<ServiceEntry> {
     let resolution = resolution(d, &fields)?;
     let entry = ServiceEntry {
         hosts,
+        addresses,
         ports,
         resolution,
         endpoints,
@@ -294,24 +308,50 @@ fn weight(d: &mut Decoder, workload: &Fields<'_>) -> Option<u32> {
     u32::try_from(weight.value).ok()
 }
 
-/// Virtual addresses have no effect at a Gateway, but one that is none is a mistake.
-fn addresses(d: &mut Decoder, spec: &Fields<'_>) {
+/// At a Gateway they have no effect, behind a waypoint the single ones of them have; one that is none is a mistake.
+fn addresses(d: &mut Decoder, spec: &Fields<'_>) -> Vec<VirtualAddress> {
+    let mut single = vec![];
     for address in spec.strings(d, "addresses") {
         let (ip, prefix) = match address.value.split_once('/') {
-            Some((ip, prefix)) => (ip, prefix.parse::<u8>().ok()),
-            None => (address.value.as_str(), Some(0)),
+            Some((ip, prefix)) => (ip, prefix.parse::<u8>().map(Some)),
+            None => (address.value.as_str(), Ok(None)),
         };
-        let is_address = match (ip.parse::<std::net::IpAddr>(), prefix) {
-            (Ok(ip), Some(prefix)) => prefix <= if ip.is_ipv4() { 32 } else { 128 },
-            _ => false,
-        };
-        if !is_address {
-            let message = format!("`{}` is not an address", address.value);
-            let diagnostic = Diagnostic::error(Code::InvalidValue, message);
-            let remedy = "give an IP address, or a block of them as 10.0.0.0/8";
-            d.report(address.at, diagnostic.remedy(remedy));
+        match (ip.parse::<IpAddr>(), prefix) {
+            (Ok(address), Ok(prefix)) if prefix.is_none_or(|it| it <= bits(address)) => {
+                if prefix.is_none_or(|it| it == bits(address)) {
+                    let host = None;
+                    single.push(VirtualAddress { address, host });
+                }
+            }
+            _ => {
+                let message = format!("`{}` is not an address", address.value);
+                let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+                let remedy = "give an IP address, or a block of them as 10.0.0.0/8";
+                d.report(address.at, diagnostic.remedy(remedy));
+            }
         }
     }
+    single
+}
+
+const fn bits(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+/// What istiod writes into the status of one that has no addresses: each is of one of its hosts.
+fn allocated(d: &mut Decoder, status: Option<&Node>) -> Vec<VirtualAddress> {
+    let Some(status) = status else { return vec![] };
+    let status = d.fields("status", status, Known::Any);
+    let addresses = status.list(d, "addresses").iter().filter_map(|node| {
+        let fields = d.fields("status.addresses", node, Known::Any);
+        let address = fields.string(d, "value")?.value.parse().ok()?;
+        let host = fields.string(d, "host").map(|host| host.value);
+        Some(VirtualAddress { address, host })
+    });
+    addresses.collect()
 }
 
 const LOCATIONS: &[&str] = &["MESH_EXTERNAL", "MESH_INTERNAL"];

@@ -6,7 +6,7 @@ use meltemi_policy::host;
 
 use super::protocols::{self, PortName};
 use super::services::Service;
-use super::{Context, Findings, Need, PortProtocol, Server};
+use super::{Bind, Context, Findings, Need, PortProtocol, Server};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{Kind, Located, Object, ObjectRef, nearest};
@@ -14,7 +14,7 @@ use crate::manifest::{Kind, Located, Object, ObjectRef, nearest};
 mod allowed;
 mod destinations;
 
-use allowed::admits;
+pub(super) use allowed::admits;
 
 /// An object that attaches to servers, for one of its hosts.
 pub(super) struct Attachment<'a> {
@@ -114,13 +114,10 @@ impl<'a> Attachment<'a> {
     ) -> Vec<usize> {
         let mut attached = vec![];
         if self.gateways.is_empty() {
-            if self.is_owner(service, None, findings) {
-                let message = format!("this {} acts nowhere: it names no gateway", self.kind());
-                let diagnostic = Diagnostic::warning(Code::NotAttached, message);
-                let remedy = "name the Gateways whose requests it is to route in `spec.gateways`";
-                findings.at(self.object, self.object.at, diagnostic.remedy(remedy));
-            }
-            return attached;
+            return match self.is_owner(service, None, findings) {
+                true => self.behind_waypoints(service, servers, findings),
+                false => attached,
+            };
         }
         for name in self.gateways {
             let gateway = self.gateway(&name.value);
@@ -134,8 +131,11 @@ impl<'a> Attachment<'a> {
             let matching = servers.iter().enumerate();
             let matching =
                 matching.filter(|(_, s)| s.source.id == gateway && self.speaks(service, s));
-            let (admitting, others): (Vec<_>, Vec<_>) =
-                matching.partition(|(_, server)| admits(server, self.namespace(), objects));
+            let (admitting, others): (Vec<_>, Vec<_>) = matching.partition(|(_, server)| {
+                let namespaces = (&*server.name.namespace, self.namespace());
+                let allowed = server.allowed.as_ref();
+                allowed.is_none_or(|allowed| admits(allowed, namespaces, objects))
+            });
             match (admitting.is_empty(), others.first()) {
                 (true, None) => self.no_server(service, name, findings),
                 (true, Some((_, server))) => self.not_admitted(server, name, findings),
@@ -145,8 +145,35 @@ impl<'a> Attachment<'a> {
         attached
     }
 
-    /// Whether a port of the service has the server's protocol.
+    /// The servers of the service's own ports, whichever waypoints stand before it.
+    fn behind_waypoints(
+        &self,
+        service: &Service,
+        servers: &[Server],
+        findings: &mut Findings,
+    ) -> Vec<usize> {
+        let servers = servers.iter().enumerate();
+        let own = servers.filter(|(_, server)| {
+            matches!(server.bind, Bind::Service(_)) && self.speaks(service, server)
+        });
+        let own: Vec<_> = own.map(|(i, _)| i).collect();
+        if own.is_empty() {
+            let message = format!("this {} acts nowhere: it names no gateway", self.kind());
+            let diagnostic = Diagnostic::warning(Code::NotAttached, message);
+            let remedy = "name the Gateways whose requests it is to route in `spec.gateways`, or label \
+                          its service istio.io/use-waypoint: WAYPOINT";
+            findings.at(self.object, self.object.at, diagnostic.remedy(remedy));
+        }
+        own
+    }
+
+    /// Whether a port of the service has the server's protocol; behind a waypoint, whether it is that service.
     fn speaks(&self, service: &Service, server: &Server) -> bool {
+        if let Bind::Service(bound) = &server.bind
+            && !bound.is_of(service)
+        {
+            return false;
+        }
         let mut spoken = self.spoken(service);
         spoken.any(|protocol| *protocol == server.protocol)
     }

@@ -10,25 +10,33 @@ use super::hashing;
 use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
-use super::{Cluster, ClusterTls, Context, Dns, Endpoint, Findings, Rule, Server, Service, tls};
+use super::{
+    Bind, Bound, Cluster, ClusterTls, Context, Dns, Endpoint, Findings, Rule, Server, Service,
+    Waypoint, tls,
+};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
 
 /// The closure of the servers' rules, and nothing else.
 pub(super) fn of(
-    servers: &[Server],
+    (servers, waypoints): (&[Server], &[Waypoint]),
     context: &Context<'_>,
     findings: &mut Findings,
 ) -> BTreeMap<ClusterName, Arc<Cluster>> {
     let mut clusters: BTreeMap<ClusterName, Cluster> = BTreeMap::new();
+    let mut add = |clusters: &mut BTreeMap<_, _>, name: &ClusterName, namespace: &str| {
+        if !clusters.contains_key(name) {
+            let service = context.services.find(&name.host, namespace);
+            let made = service.and_then(|service| cluster(name, service, context, findings));
+            clusters.extend(made.map(|made| (name.clone(), made)));
+        }
+    };
+    for bound in bound(servers, waypoints) {
+        add(&mut clusters, &bound.cluster, &bound.namespace);
+    }
     for server in servers {
         for (rule, name) in server.rules.iter().flat_map(named) {
-            if !clusters.contains_key(name) {
-                let service = context.services.find(&name.host, &rule.source.id.namespace);
-                let made = service.and_then(|service| cluster(name, service, context, findings));
-                let Some(made) = made else { continue };
-                clusters.insert(name.clone(), made);
-            }
+            add(&mut clusters, name, &rule.source.id.namespace);
             // Of several servers that lead to it, the one that permits most.
             if let Some(cluster) = clusters.get_mut(name) {
                 let limit = server.policy.max_unknown_nodes;
@@ -40,6 +48,16 @@ pub(super) fn of(
     clusters
         .map(|(name, cluster)| (name, Arc::new(cluster)))
         .collect()
+}
+
+/// The ports of services that waypoints stand before.
+fn bound<'a>(servers: &'a [Server], waypoints: &'a [Waypoint]) -> impl Iterator<Item = &'a Bound> {
+    let routed = servers.iter().filter_map(|server| match &server.bind {
+        Bind::Service(bound) => Some(bound),
+        Bind::Tcp(..) | Bind::Unix(_) => None,
+    });
+    let passed = waypoints.iter().flat_map(|waypoint| &waypoint.passed);
+    routed.chain(passed.map(|passed| &passed.bound))
 }
 
 /// The clusters that a rule leads to, copies to or asks.

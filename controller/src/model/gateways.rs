@@ -4,6 +4,7 @@ mod kubernetes;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use kubernetes::CONTROLLER;
+pub(super) use kubernetes::{is_waypoint, not_served};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ pub(super) fn servers(
             .iter()
             .map(move |it| (object, Cow::Borrowed(it)))
     });
-    let of_kubernetes = kubernetes::servers(objects, findings).into_iter();
+    let of_kubernetes = kubernetes::servers(context, findings).into_iter();
     let of_kubernetes = of_kubernetes.map(|(object, server)| (object, Cow::Owned(server)));
     for (object, server) in of_istio.chain(of_kubernetes) {
         let Some(made) = make(object, &server, context, findings) else {

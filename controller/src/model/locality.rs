@@ -99,6 +99,7 @@ pub(super) fn panic_threshold(policy: &TrafficPolicy, service: &Service) -> Opti
 pub(crate) struct Mesh {
     locality: Option<LocalitySetting>,
     pub(super) dns_refresh_rate: Option<Duration>,
+    pub(super) trust_domain: Option<String>,
 }
 
 impl Mesh {
@@ -109,6 +110,7 @@ impl Mesh {
             if *object.id.namespace == *settings.root_namespace {
                 mesh.locality.clone_from(&config.locality);
                 mesh.dns_refresh_rate = config.dns_refresh_rate;
+                mesh.trust_domain.clone_from(&config.trust_domain);
                 continue;
             }
             let root = &settings.root_namespace;

@@ -1,6 +1,7 @@
 mod gateway_api;
 mod kubernetes;
 mod locality;
+mod waypoints;
 
 use meltemi_policy::Condition;
 

@@ -12,7 +12,7 @@ use prost::Name as _;
 use super::ledger::{Judged, Resolved};
 use super::parent::{ParentRef, parents};
 use crate::manifest::{Kind, ObjectRef, Spec};
-use crate::model::{Rule, Server};
+use crate::model::{Bind, Rule, Server};
 
 /// An object at one of its parents.
 pub(super) type Place = (ObjectRef, ParentRef);
@@ -84,7 +84,7 @@ impl Expected {
     fn attached(&mut self, resolved: &Resolved) {
         for server in resolved.model.servers.iter() {
             for id in &server.attached {
-                let place = (id.clone(), ParentRef::of(&server.source.id));
+                let place = (id.clone(), self.parent(id, server));
                 // Not there yet, or not any more, as far as the API server has told.
                 let Some(mut item) = self.items.remove(&place) else {
                     continue;
@@ -138,13 +138,25 @@ impl Expected {
         places.cloned().collect()
     }
 
+    /// Of one that is attached to a server: the Gateway, or the service before which it stands, whichever it names.
+    fn parent(&self, id: &ObjectRef, server: &Server) -> ParentRef {
+        let gateway = ParentRef::of(&server.source.id);
+        match &server.bind {
+            Bind::Service(bound) if !self.items.contains_key(&(id.clone(), gateway.clone())) => {
+                ParentRef::of(&bound.service)
+            }
+            _ => gateway,
+        }
+    }
+
     fn add_server(&mut self, item: &mut Item, server: &Server, resolved: &Resolved) {
         let name = server.name.to_string();
         let listener = self.resource(Type::Listener, &name, resolved);
-        item.anchors.extend(listener);
+        let service = self.resource(Type::Service, &name, resolved);
+        // Behind a waypoint it has no listener of its own.
+        item.anchors.extend(listener.or(service));
         item.resources.extend(listener);
-        item.resources
-            .extend(self.resource(Type::Service, &name, resolved));
+        item.resources.extend(service);
         item.resources
             .extend(self.resource(Type::Routes, &name, resolved));
     }

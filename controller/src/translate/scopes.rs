@@ -13,7 +13,7 @@ use prost::Name as _;
 
 use super::{secrets_of_cluster, secrets_of_server};
 use crate::ads::{NamespacedName, Resources};
-use crate::model::{Model, Server};
+use crate::model::{Bind, Model, Server, Waypoint};
 
 /// Of all resources of the model those of each Gateway, which share their encodings.
 pub(crate) fn scopes(
@@ -28,11 +28,27 @@ pub(crate) fn scopes(
         };
         servers.entry(gateway).or_default().push(server);
     }
+    let mut waypoints = BTreeMap::new();
+    for waypoint in model.waypoints.iter() {
+        let gateway = NamespacedName {
+            namespace: waypoint.name.namespace.clone(),
+            name: waypoint.name.gateway.clone(),
+        };
+        servers.entry(gateway.clone()).or_default();
+        waypoints.insert(gateway, waypoint);
+    }
     let scopes = servers.into_iter();
-    scopes.map(|(gateway, servers)| (gateway, scope(&servers, model, all)))
+    scopes.map(move |(gateway, servers)| {
+        let waypoint = waypoints.get(&gateway).copied();
+        (gateway, scope((&servers, waypoint), model, all))
+    })
 }
 
-fn scope(servers: &[&Server], model: &Model, all: &Resources) -> Resources {
+fn scope(
+    (servers, waypoint): (&[&Server], Option<&Waypoint>),
+    model: &Model,
+    all: &Resources,
+) -> Resources {
     let mut scope = Scope {
         all,
         chosen: Resources::new(),
@@ -50,6 +66,18 @@ fn scope(servers: &[&Server], model: &Model, all: &Resources) -> Resources {
         }
         scope.add_secrets(secrets_of_server(server).map(|secret| secret.name));
         clusters.extend(server.rules.iter().flat_map(|rule| rule.clusters()));
+        if let Bind::Service(bound) = &server.bind {
+            clusters.insert(&bound.cluster);
+        }
+    }
+    if let Some(waypoint) = waypoint {
+        for (name, _) in waypoint.listeners() {
+            scope.add(&Listener::type_url(), &name);
+        }
+        for passed in &waypoint.passed {
+            scope.add(&Service::type_url(), &passed.name.to_string());
+            clusters.insert(&passed.bound.cluster);
+        }
     }
     for name in clusters {
         // Nobody defines it, or it is refused.

@@ -35,6 +35,28 @@ fn every_resource_of_the_valid_manifests() {
 }
 
 #[test]
+fn a_waypoint_is_two_listeners_and_the_ports_of_its_services() {
+    let fixture = Fixture::valid();
+    fixture.write(
+        "waypoint.yaml",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: way}\n\
+         spec:\n  gatewayClassName: meltemi-waypoint\n  listeners:\n  \
+         - {name: proxy, port: 15088, protocol: istio.io/PROXY}\n---\n\
+         apiVersion: v1\nkind: Service\n\
+         metadata: {name: orders, labels: {istio.io/use-waypoint: way}}\nspec:\n  \
+         clusterIPs: [10.96.0.10, 'fd00::10']\n  ports:\n  \
+         - {name: tcp-metaprotocol-dubbo, port: 20880}\n  - {name: http, port: 8080}\n",
+    );
+    let resources = resources(&fixture, "");
+    let mut out = String::new();
+    dump::<listener::Listener>(&resources, &mut out);
+    dump::<own::Service>(&resources, &mut out);
+    let of_waypoint = out.split("\n\n").filter(|it| it.contains("default/way/"));
+    let of_waypoint: Vec<_> = of_waypoint.collect();
+    insta::assert_snapshot!("waypoint", of_waypoint.join("\n\n"));
+}
+
+#[test]
 fn equal_manifests_give_equal_bytes() {
     let one = Fixture::valid();
     // Other places, other order of documents, the same meaning.

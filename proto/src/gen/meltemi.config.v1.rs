@@ -434,7 +434,7 @@ impl ::prost::Name for Self_ {
 /// A service, with everything that a proxy must know before it may accept a connection for it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
-    /// "namespace/host:port", or "namespace/gateway/server" for the server of a Gateway.
+    /// "namespace/gateway/server" for the server of a Gateway; behind a waypoint a server is "host:port".
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// The IP addresses that clients dial; none for the server of a Gateway.

@@ -2,19 +2,23 @@
 
 use meltemi_policy::subset;
 
-use super::super::Server;
 use crate::index::Objects;
 use crate::manifest::{AllowedRoutes, Kind, ObjectRef};
 
-pub(super) fn admits(server: &Server, namespace: &str, objects: &Objects) -> bool {
-    match &server.allowed {
-        None | Some(AllowedRoutes::All) => true,
-        Some(AllowedRoutes::Same) => *server.name.namespace == *namespace,
-        Some(AllowedRoutes::Selector(labels)) => {
+/// Whether a listener of its own namespace admits another one.
+pub(in crate::model) fn admits(
+    allowed: &AllowedRoutes,
+    (own, namespace): (&str, &str),
+    objects: &Objects,
+) -> bool {
+    match allowed {
+        AllowedRoutes::All => true,
+        AllowedRoutes::Same => own == namespace,
+        AllowedRoutes::Selector(labels) => {
             let id = ObjectRef::new(Kind::Namespace, "", namespace);
             let object = objects.get(&id);
             object.is_some_and(|object| subset::selects(labels, &object.metadata.labels))
         }
-        Some(AllowedRoutes::Nobody(_)) => false,
+        AllowedRoutes::Nobody(_) => false,
     }
 }

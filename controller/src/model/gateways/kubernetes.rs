@@ -1,30 +1,35 @@
 //! Gateways of the Gateway API: those of a class of ours are servers like Istio's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::super::{Findings, objects_of};
+use super::super::{Context, Findings, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
     CertificateRef, Kind, KubernetesGateway, Listener, Located, Object, ObjectRef, Server,
     ServerTls, Spec,
 };
+use crate::standing::DEFAULT;
 
 /// Who we are among controllers: whose GatewayClasses are ours, and whose entries of a status.
 pub(crate) const CONTROLLER: &str = "meltemi.io/controller";
-/// The class that is ours where no object defines it, as in a directory.
+/// The classes that are ours where no object defines them, as in a directory. Those of another revision than the default one
+/// have its name behind theirs.
 const CLASS: &str = "meltemi";
+const WAYPOINT_CLASS: &str = "meltemi-waypoint";
 /// Before the name of a protocol, where `protocol` names it.
 const PREFIX: &str = "meltemi.io/";
 
 /// The servers of all that are ours.
 pub(super) fn servers<'a>(
-    objects: &'a Objects,
+    context: &Context<'a>,
     findings: &mut Findings,
 ) -> Vec<(&'a Arc<Object>, Server)> {
     let mut servers = vec![];
+    let objects = context.objects;
     for (object, gateway) in objects_of!(objects, KubernetesGateway) {
-        if !is_ours(gateway, objects) {
+        if !is_ours(gateway, CLASS, objects) || has_waypoint_s_name(gateway) {
             continue;
         }
         let same = ObjectRef::new(Kind::Gateway, &object.id.namespace, &object.id.name);
@@ -48,11 +53,26 @@ pub(super) fn servers<'a>(
     servers
 }
 
-fn is_ours(gateway: &KubernetesGateway, objects: &Objects) -> bool {
+/// Whether it is a waypoint of this revision.
+pub(in crate::model) fn is_waypoint(gateway: &KubernetesGateway, context: &Context<'_>) -> bool {
+    let own = match context.settings.revision.as_deref() {
+        None | Some(DEFAULT) => Cow::Borrowed(WAYPOINT_CLASS),
+        Some(revision) => format!("{WAYPOINT_CLASS}-{revision}").into(),
+    };
+    gateway.class.value == own && is_ours(gateway, &own, context.objects)
+}
+
+fn has_waypoint_s_name(gateway: &KubernetesGateway) -> bool {
+    let rest = gateway.class.value.strip_prefix(WAYPOINT_CLASS);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Whether its class is one of ours; where no object defines it, whether it has this name.
+fn is_ours(gateway: &KubernetesGateway, class: &str, objects: &Objects) -> bool {
     let id = ObjectRef::new(Kind::GatewayClass, "", &gateway.class.value);
     match objects.get(&id).map(|class| &class.spec) {
         Some(Spec::GatewayClass(controller)) => controller == CONTROLLER,
-        _ => gateway.class.value == CLASS,
+        _ => gateway.class.value == class,
     }
 }
 
@@ -101,14 +121,9 @@ fn server(
         },
         None if ["TCP", "TLS"].contains(&protocol.value.as_str()) => listener.name.clone(),
         None => {
-            let message = format!(
-                "`{}` is not served; the listener is not opened",
-                protocol.value
-            );
-            let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
             let remedy = "write TCP or TLS, with a name such as tcp-metaprotocol-dubbo, or \
                           meltemi.io/dubbo";
-            findings.at(object, protocol.at, diagnostic.remedy(remedy));
+            not_served(object, protocol, remedy, findings);
             return None;
         }
     };
@@ -130,6 +145,21 @@ fn server(
         allowed: Some(listener.allowed.clone()),
         mark: crate::manifest::Mark::new(listener.port.at),
     })
+}
+
+/// Of a listener of this protocol.
+pub(in crate::model) fn not_served(
+    object: &Object,
+    protocol: &Located<String>,
+    remedy: &str,
+    findings: &mut Findings,
+) {
+    let message = format!(
+        "`{}` is not served; the listener is not opened",
+        protocol.value
+    );
+    let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
+    findings.at(object, protocol.at, diagnostic.remedy(remedy));
 }
 
 /// In Istio's words.

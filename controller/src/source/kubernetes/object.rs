@@ -116,7 +116,7 @@ impl Watched {
             self.fields
                 .insert(name.to_owned(), Value::String(value.clone()));
         }
-        if kind != Kind::Pod {
+        if !matches!(kind, Kind::Pod | Kind::ServiceEntry) {
             self.fields.remove("status");
         }
         let name = self.id(kind).to_string();

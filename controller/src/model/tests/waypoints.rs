@@ -1,0 +1,129 @@
+//! Gateways that stand before services.
+
+use super::*;
+use crate::diagnostic::SourceFile;
+
+const WORLD: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: way, namespace: shop}
+spec:
+  gatewayClassName: meltemi-waypoint
+  listeners:
+  - {name: proxy, port: 15088, protocol: istio.io/PROXY}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop, labels: {istio.io/use-waypoint: way}}
+spec:
+  clusterIP: 10.96.0.10
+  clusterIPs: [10.96.0.10, 'fd00::10']
+  ports:
+  - {name: tcp-metaprotocol-dubbo, port: 20880}
+  - {name: http, port: 8080}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: users, namespace: shop}
+spec:
+  clusterIP: 10.96.0.11
+  ports: [{name: tcp-metaprotocol-dubbo, port: 20880}]
+";
+
+const ROUTER: &str = "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: orders, namespace: shop}
+spec:
+  hosts: [orders]
+  routes:
+  - name: canary
+    match: {attributes: {method: {exact: get}}}
+    route: [{destination: {host: users}}]
+";
+
+/// What a waypoint serves, and what is told.
+fn seen(manifests: &[&str]) -> String {
+    let name = "all.yaml".to_owned();
+    let text = manifests.join("---\n");
+    let mut controller = Controller::open(&[], settings());
+    let report = controller.load_files([SourceFile { name, text }]).report;
+    let model = controller.model();
+    let mut seen = vec![];
+    for server in model.servers.iter() {
+        let Bind::Service(bound) = &server.bind else {
+            continue;
+        };
+        let rules = server.rules.iter().map(line).collect::<Vec<_>>();
+        seen.push(format!("{} {:?}", server.name, bound.addresses));
+        seen.extend(rules.iter().map(|rule| format!("  {rule}")));
+    }
+    for waypoint in model.waypoints.iter() {
+        let identity = &waypoint.identity;
+        seen.push(format!("{}:{} {identity}", waypoint.name, waypoint.port));
+        for Passed { name, bound, .. } in &waypoint.passed {
+            seen.push(format!("  passed {name} {:?}", bound.addresses));
+        }
+    }
+    let clusters = model.clusters.keys().map(ToString::to_string);
+    seen.extend(clusters);
+    let told = report.diagnostics.iter();
+    seen.extend(told.map(|it| format!("{}: {}", it.code.as_str(), it.message)));
+    seen.join("\n")
+}
+
+#[test]
+fn a_labelled_service_is_served_on_all_its_ports() {
+    insta::assert_snapshot!(seen(&[WORLD]));
+}
+
+#[test]
+fn a_router_without_gateways_acts_behind_the_waypoint() {
+    insta::assert_snapshot!(seen(&[WORLD, ROUTER]));
+}
+
+#[test]
+fn a_namespace_asks_for_all_its_services_but_those_that_opt_out() {
+    let namespace = "apiVersion: v1\nkind: Namespace\n\
+                     metadata: {name: shop, labels: {istio.io/use-waypoint: way}}\n";
+    let out = WORLD.replace("istio.io/use-waypoint: way", "istio.io/use-waypoint: none");
+    insta::assert_snapshot!(seen(&[&out, namespace]));
+}
+
+#[test]
+fn a_waypoint_of_another_namespace_has_to_admit_it() {
+    let away = WORLD.replace("name: way, namespace: shop", "name: way, namespace: infra");
+    let asks = away.replace(
+        "istio.io/use-waypoint: way",
+        "istio.io/use-waypoint: way, istio.io/use-waypoint-namespace: infra",
+    );
+    let admits = asks.replace(
+        "protocol: istio.io/PROXY",
+        "protocol: istio.io/PROXY, allowedRoutes: {namespaces: {from: All}}",
+    );
+    insta::assert_snapshot!(format!(
+        "{}\n---\n{}\n---\n{}",
+        seen(&[&away]),
+        seen(&[&asks]),
+        seen(&[&admits])
+    ));
+}
+
+#[test]
+fn what_cannot_be_captured_is_told() {
+    let headless = WORLD.replace(
+        "clusterIP: 10.96.0.10\n  clusterIPs: [10.96.0.10, 'fd00::10']",
+        "clusterIP: None",
+    );
+    let workloads = WORLD.replace(
+        "name: way, namespace: shop",
+        "name: way, namespace: shop, labels: {istio.io/waypoint-for: workload}",
+    );
+    let listener = WORLD.replace("istio.io/PROXY", "HTTP");
+    insta::assert_snapshot!(format!(
+        "{}\n---\n{}\n---\n{}",
+        seen(&[&headless]),
+        seen(&[&workloads]),
+        seen(&[&listener])
+    ));
+}

@@ -1,0 +1,316 @@
+//! Waypoints: Gateways whose proxies stand before Services, as these ask for by a label. Each of their ports is a server.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use meltemi_policy::ClusterName;
+
+use super::attachment::admits;
+use super::gateways::{is_waypoint, not_served};
+use super::services::{Port, Service};
+use super::{
+    Bind, Context, Findings, Rule, Server, ServerName, ServerPolicy, WeightedCluster, objects_of,
+};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::index::Objects;
+use crate::manifest::{
+    AllowedRoutes, Kind, KubernetesGateway, Object, ObjectRef, Resolution, Spec,
+};
+
+mod captured;
+
+/// On a Service or ServiceEntry, else on its namespace: the Gateway that stands before it, or `none`.
+const USE: &str = "istio.io/use-waypoint";
+/// Beside it: that Gateway's namespace, where it is another one.
+const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+/// On a Gateway, else on its class: what it stands before.
+const FOR: &str = "istio.io/waypoint-for";
+/// The protocols of the listener that it may have: where a PROXY header comes first, and what Istio's own waypoints write.
+const PROXY: &str = "istio.io/PROXY";
+const HBONE: &str = "HBONE";
+/// Where ztunnel hands connections over, unless the listener says another port.
+const PORT: u16 = 15088;
+/// Istio's default.
+const TRUST_DOMAIN: &str = "cluster.local";
+
+/// A Gateway whose proxies stand before services.
+#[derive(Debug)]
+pub(crate) struct Waypoint {
+    pub(crate) gateway: Arc<Object>,
+    /// Of its listener, whose name is that of the Gateway's.
+    pub(crate) name: ServerName,
+    pub(crate) port: u16,
+    /// The SPIFFE id of its proxies.
+    pub(crate) identity: String,
+    /// The ports of its services that speak nothing of ours.
+    pub(crate) passed: Vec<Passed>,
+}
+
+/// Where ztunnel hands connections over: whoever else could connect could say that it is anybody.
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
+
+impl Waypoint {
+    /// Its listeners, each of a name, at an address.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (String, IpAddr)> {
+        LOOPBACK.into_iter().map(|address| match address {
+            IpAddr::V4(_) => (self.name.to_string(), address),
+            IpAddr::V6(_) => (format!("{}-ipv6", self.name), address),
+        })
+    }
+}
+
+/// A port whose bytes are passed on as they come.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) name: ServerName,
+    pub(crate) bound: Bound,
+    /// The Service or ServiceEntry.
+    pub(crate) source: Arc<Object>,
+}
+
+/// A port of a service that a waypoint stands before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    /// The Service or ServiceEntry.
+    pub(crate) service: ObjectRef,
+    pub(crate) host: String,
+    pub(crate) namespace: Arc<str>,
+    /// Which clients dial; none where they dial its endpoints.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) port: u16,
+    /// All of its endpoints.
+    pub(crate) cluster: ClusterName,
+}
+
+impl Bound {
+    fn new(service: &Service, port: &Port) -> Self {
+        Self {
+            service: service.source.id.clone(),
+            host: service.host.clone(),
+            namespace: service.namespace.clone(),
+            addresses: captured::addresses(service),
+            port: port.number,
+            cluster: ClusterName {
+                port: port.number,
+                subset: String::new(),
+                host: service.host.clone(),
+            },
+        }
+    }
+
+    pub(crate) fn is_of(&self, service: &Service) -> bool {
+        self.host == service.host && self.namespace == service.namespace
+    }
+}
+
+/// All waypoints, and the servers behind them, without rules yet.
+pub(super) fn of(
+    objects: &Objects,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> (Vec<Waypoint>, Vec<Server>) {
+    let (mut waypoints, mut servers) = (vec![], vec![]);
+    for (object, gateway) in objects_of!(objects, KubernetesGateway) {
+        if !is_waypoint(gateway, context) {
+            continue;
+        }
+        let Some(mut waypoint) = listening(object, gateway, context, findings) else {
+            continue;
+        };
+        let before = Before {
+            gateway: object,
+            allowed: allowed(gateway),
+            takes_services: takes_services(object, gateway, objects),
+            context,
+        };
+        let services = context.services.iter();
+        for service in services.filter(|service| before.is_asked_by(service)) {
+            if let Some(refusal) = before.refusal(service) {
+                before.tell(service, refusal, findings);
+                continue;
+            }
+            if let Some(hindrance) = captured::hindrance(service) {
+                before.tell(service, hindrance, findings);
+            }
+            before.bind(service, &mut waypoint, &mut servers);
+        }
+        waypoints.push(waypoint);
+    }
+    (waypoints, servers)
+}
+
+/// Requests of a service of which no object says anything go to it.
+pub(super) fn lead_home(servers: &mut [Server], context: &Context<'_>) {
+    for server in servers {
+        let Bind::Service(bound) = &server.bind else {
+            continue;
+        };
+        if !server.attached.is_empty() {
+            continue;
+        }
+        if let Some(service) = context.objects.get(&bound.service) {
+            let destinations = vec![WeightedCluster::only(bound.cluster.clone())];
+            server.rules.push(Rule {
+                destinations,
+                ..Rule::of(service)
+            });
+        }
+    }
+}
+
+/// The listener of a Gateway at which connections arrive.
+fn listening(
+    object: &Arc<Object>,
+    gateway: &KubernetesGateway,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> Option<Waypoint> {
+    let others = gateway.listeners.iter();
+    let others = others.filter(|it| ![PROXY, HBONE].contains(&it.protocol.value.as_str()));
+    for other in others {
+        let remedy = "a waypoint has one listener, of protocol istio.io/PROXY and port 15088";
+        not_served(object, &other.protocol, remedy, findings);
+    }
+    let of_protocol = |protocol| {
+        let mut listeners = gateway.listeners.iter();
+        listeners.find(|it| it.protocol.value == protocol)
+    };
+    let (listener, port) = match (of_protocol(PROXY), of_protocol(HBONE)) {
+        (Some(listener), _) => (listener, listener.port.value),
+        (None, Some(listener)) => (listener, PORT),
+        (None, None) => {
+            let message = "no listener of this waypoint is one that connections arrive at";
+            let diagnostic = Diagnostic::error(Code::UnknownProtocol, message);
+            let remedy = "add one: {name: proxy, port: 15088, protocol: istio.io/PROXY}";
+            findings.blameless(object, object.at, diagnostic.remedy(remedy));
+            return None;
+        }
+    };
+    let trust_domain = context.mesh.trust_domain.as_deref();
+    let ObjectRef {
+        namespace, name, ..
+    } = &object.id;
+    Some(Waypoint {
+        gateway: object.clone(),
+        name: ServerName {
+            namespace: namespace.clone(),
+            gateway: name.clone(),
+            server: listener.name.value.clone(),
+        },
+        port,
+        identity: format!(
+            "spiffe://{}/ns/{namespace}/sa/{name}",
+            trust_domain.unwrap_or(TRUST_DOMAIN)
+        ),
+        passed: vec![],
+    })
+}
+
+/// As istiod reads it: what the listener with the binding's port says, else the one of HBONE (`makeAllowedRoutes`).
+fn allowed(gateway: &KubernetesGateway) -> AllowedRoutes {
+    let of_protocol = |protocol| {
+        let mut listeners = gateway.listeners.iter();
+        listeners.find(|it| it.protocol.value == protocol)
+    };
+    let listener = of_protocol(PROXY).or_else(|| of_protocol(HBONE));
+    listener.map_or(AllowedRoutes::Same, |listener| listener.allowed.clone())
+}
+
+fn takes_services(object: &Object, gateway: &KubernetesGateway, objects: &Objects) -> bool {
+    let class = ObjectRef::new(Kind::GatewayClass, "", &gateway.class.value);
+    let class = objects.get(&class).map(|class| &**class);
+    let mut said = std::iter::once(object).chain(class);
+    let said = said.find_map(|it| it.metadata.labels.get(FOR));
+    said.is_none_or(|said| ["service", "all"].contains(&said.as_str()))
+}
+
+/// A waypoint, as services see it.
+struct Before<'a> {
+    gateway: &'a Arc<Object>,
+    allowed: AllowedRoutes,
+    takes_services: bool,
+    context: &'a Context<'a>,
+}
+
+impl Before<'_> {
+    /// Whether the service, or its namespace, names the Gateway.
+    fn is_asked_by(&self, service: &Service) -> bool {
+        let namespace = ObjectRef::new(Kind::Namespace, "", &service.namespace);
+        let namespace = self.context.objects.get(&namespace);
+        let mut said = std::iter::once(&service.source).chain(namespace);
+        let Some(labels) = said.find_map(|object| {
+            let labels = &object.metadata.labels;
+            labels.contains_key(USE).then_some(labels)
+        }) else {
+            return false;
+        };
+        let Self { gateway, .. } = self;
+        let of = labels.get(USE_NAMESPACE).map(String::as_str);
+        labels
+            .get(USE)
+            .is_some_and(|name| *name == *gateway.id.name)
+            && of.unwrap_or(&service.namespace) == &*gateway.id.namespace
+    }
+
+    /// Why it may not have the service, and what to do about it.
+    fn refusal(&self, service: &Service) -> Option<captured::Hindrance> {
+        if !self.takes_services {
+            return Some(captured::Hindrance {
+                why: "it is for no services",
+                remedy: "set the label istio.io/waypoint-for: service, or all, on this Gateway",
+            });
+        }
+        let namespaces = (&*self.gateway.id.namespace, &*service.namespace);
+        let is_admitted = admits(&self.allowed, namespaces, self.context.objects);
+        (!is_admitted).then_some(captured::Hindrance {
+            why: "its listener admits none of that namespace",
+            remedy: "set its `allowedRoutes.namespaces`: `from: All`, or a Selector by `matchLabels`",
+        })
+    }
+
+    fn tell(&self, service: &Service, hindrance: captured::Hindrance, findings: &mut Findings) {
+        let captured::Hindrance { why, remedy } = hindrance;
+        let message = format!(
+            "{} asks for this waypoint, and connections to it do not come here: {why}",
+            service.source.id
+        );
+        let diagnostic = Diagnostic::warning(Code::NotCaptured, message).remedy(remedy);
+        findings.blameless(self.gateway, self.gateway.at, diagnostic);
+    }
+
+    fn bind(&self, service: &Service, waypoint: &mut Waypoint, servers: &mut Vec<Server>) {
+        for port in &service.ports {
+            let bound = Bound::new(service, port);
+            let name = ServerName {
+                server: format!("{}:{}", service.host, port.number),
+                ..waypoint.name.clone()
+            };
+            let Some(protocol) = &port.protocol else {
+                waypoint.passed.push(Passed {
+                    name,
+                    bound,
+                    source: service.source.clone(),
+                });
+                continue;
+            };
+            servers.push(Server {
+                name,
+                bind: Bind::Service(bound),
+                tls: None,
+                policy: ServerPolicy {
+                    settings: self.context.protocols.settings(protocol),
+                    ..ServerPolicy::default()
+                },
+                protocol: protocol.clone(),
+                source: self.gateway.clone(),
+                allowed: None,
+                rules: vec![],
+                attached: BTreeSet::new(),
+            });
+        }
+    }
+}
