@@ -1,7 +1,7 @@
 //! The end of a tunnel: by itself, by a timeout, since the proxy drains or the configuration has
 //! changed. It is counted and logged once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
@@ -73,39 +73,41 @@ impl Engine {
         }
         passing.metrics.closed(flag);
         passing.passage.clients.connection_closed();
-        self.log_tunnel(passing, leg.as_ref(), flag);
+        let locality = leg.as_ref().map(|leg| self.leave_endpoint(leg, &passing));
+        let is_logged = self.telemetry.access_log().is_some();
+        if is_logged && self.logged.take(&mut self.random) {
+            let upstream = leg.map(|leg| self.now.saturating_duration_since(leg.since));
+            self.log_tunnel(passing, (locality.unwrap_or_default(), upstream), flag);
+        }
     }
 
-    /// Forgets what the endpoint has of it, and writes its line.
-    fn log_tunnel(&mut self, mut passing: Passing, leg: Option<&Leg>, flag: ResponseFlag) {
-        if let Some(leg) = leg {
-            if passing.tunnel.is_connected() {
-                leg.metrics.connection_closed();
-            }
+    /// An endpoint has nothing of it any more. Returns where that is.
+    fn leave_endpoint(&mut self, leg: &Leg, passing: &Passing) -> String {
+        if passing.tunnel.is_connected() {
+            leg.metrics.connection_closed();
         }
-        let locality = leg.and_then(|leg| self.tables.hosts.get(leg.host));
-        let locality = locality.map(|host| host.locality.to_string());
-        if let Some(leg) = leg {
-            self.tables.tunnel_ends(leg.host);
-        }
-        let Some(log) = self.telemetry.access_log() else {
-            return;
+        let host = self.tables.hosts.get(leg.host);
+        let locality = host.map(|host| host.locality.to_string());
+        self.tables.tunnel_ends(leg.host);
+        locality.unwrap_or_default()
+    }
+
+    fn log_tunnel(
+        &self,
+        mut passing: Passing,
+        (locality, upstream): (String, Option<Duration>),
+        flag: ResponseFlag,
+    ) {
+        let (outcome, word) = match flag {
+            ResponseFlag::None => (OutcomeLabel::Ok, OutcomeLabel::Ok.as_str()),
+            flag => (OutcomeLabel::Local, flag.word()),
         };
-        if !self.logged.take(&mut self.random) {
-            return;
-        }
-        let outcome = match flag {
-            ResponseFlag::None => OutcomeLabel::Ok,
-            _ => OutcomeLabel::Local,
-        };
-        if let Some(last) = passing.attempts.last_mut().filter(|_| leg.is_some()) {
-            last.result = match flag {
-                ResponseFlag::None => outcome.as_str(),
-                flag => flag.word(),
-            };
+        if let Some(last) = passing.attempts.last_mut().filter(|_| upstream.is_some()) {
+            last.result = word;
         }
         let endpoint = passing.attempts.last().map(|last| last.endpoint.clone());
-        log.write(Entry {
+        let peer = passing.peer.map(|peer| peer.to_string());
+        let entry = Entry {
             start: passing.opened,
             service: passing.passage.service.to_string(),
             protocol: PROTOCOL,
@@ -113,22 +115,22 @@ impl Engine {
             owner: String::new(),
             destination: passing.passage.cluster.name.to_string(),
             endpoint: endpoint.unwrap_or_default(),
-            locality: locality.unwrap_or_default(),
+            locality,
             attempts: passing.attempts,
             attributes: Vec::new(),
-            peer: passing
-                .peer
-                .map(|peer| peer.to_string())
-                .unwrap_or_default(),
+            peer: peer.unwrap_or_default(),
             principal: passing.source.principal.unwrap_or_default().into(),
             duration: self.now.saturating_duration_since(passing.opened),
-            upstream: leg.map(|leg| self.now.saturating_duration_since(leg.since)),
+            upstream,
             request_bytes: passing.tunnel.came(Side::Downstream),
             response_bytes: passing.tunnel.took(Side::Downstream),
             outcome,
             code: 0,
             flag,
-        });
+        };
+        if let Some(log) = self.telemetry.access_log() {
+            log.write(entry);
+        }
     }
 
     /// When a tunnel is as old as it may get: less up to a tenth, so that those that came together do not
