@@ -157,6 +157,22 @@ fn a_message_larger_than_any_buffer_passes_in_both_directions() {
 }
 
 #[test]
+fn a_client_that_sends_no_more_and_reads_slowly_gets_all_of_its_answer() {
+    let proxy = Running::start(snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]));
+    let mut client = proxy.client(LISTENER);
+    // The answer is more than the sockets hold, so that the proxy waits for room.
+    let socket = socket2::SockRef::from(&client.0);
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let body = vec![0x5a; 12 << 20];
+    client.send(1, &body);
+    client.0.shutdown(std::net::Shutdown::Write).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    let (header, answer) = client.receive();
+    assert_eq!(header.id, 1);
+    assert!(answer == body);
+}
+
+#[test]
 fn an_endpoint_that_cannot_be_reached_is_passed_over_and_ejected() {
     let (dead, alive) = (dead(), tcp_echo());
     let endpoints = [dead.clone(), alive];
