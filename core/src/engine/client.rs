@@ -93,6 +93,8 @@ pub(super) struct Client {
 pub(super) enum Incoming {
     /// A message.
     Message,
+    /// The first of all, which may not be of the protocol: then they are passed on.
+    First,
     /// The request that is parked; nothing behind it is looked at.
     Parked,
     /// The rest of a refused one.

@@ -24,6 +24,7 @@ impl Engine {
             client.question = None;
             client.waiting = false;
         }
+        self.close_tunnels();
         for key in self.exchanges.keys().collect::<Vec<_>>() {
             self.answer(key, Status::ShuttingDown, "the proxy is shutting down");
         }

@@ -301,6 +301,7 @@ impl World {
                     self.verdicts.push((at, question.id, verdict, question.due));
                 }
                 Action::Flush(_) | Action::Resume(_) | Action::Report(_) => {}
+                Action::Reset(_) | Action::Shutdown(_) | Action::Rename { .. } => {}
             }
         }
     }
