@@ -58,6 +58,7 @@ mod status;
 mod tables;
 mod timers;
 mod topology;
+mod tunnels;
 mod waiting;
 mod wire_ids;
 mod withdraw;
@@ -96,8 +97,10 @@ use run::Run;
 use server::Server;
 pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
-use tables::{Candidates, ServiceKey, Tables};
+use tables::{Candidates, Served, Tables};
 use timers::{TimerKey, Timers};
+pub use tunnels::EndKey;
+use tunnels::{TunnelKey, Tunnels};
 use withdraw::Leaving;
 
 new_key_type! {
@@ -118,6 +121,8 @@ pub enum ConnectionId {
     Client(ClientKey),
     /// Opened to a server.
     Server(ServerKey),
+    /// One of the two of a tunnel.
+    Tunnel(EndKey),
 }
 
 /// What a worker has asked, for whoever answers.
@@ -148,6 +153,17 @@ pub enum Action {
     Resume(ConnectionId),
     /// Drop the socket. The id is not known any more.
     Close(ConnectionId),
+    /// The same, in a way that its peer takes for a failure.
+    Reset(ConnectionId),
+    /// Tell the peer that nothing more will be sent. It may still send.
+    Shutdown(ConnectionId),
+    /// The connection goes on under another name, with all that was received of it handed over.
+    Rename {
+        /// Not known any more.
+        from: ConnectionId,
+        /// From now on.
+        to: ConnectionId,
+    },
     /// Tell the outlier detection of the cluster how a request to the endpoint went.
     Report(HostReport),
     /// Ask a rate limit service; answer with [`Engine::decided`].
@@ -185,6 +201,7 @@ enum Timer {
     ServerHead(ServerKey),
     ServerReady(ServerKey),
     ServerFlush(ServerKey),
+    Tunnel(TunnelKey),
     WarmUp,
     Withdraw,
 }
@@ -207,6 +224,7 @@ pub struct Engine {
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
     exchanges: SlotMap<ExchangeKey, Exchange>,
+    tunnels: Tunnels,
     /// Requests beyond the first of each run.
     riders: usize,
     timers: Timers<Timer>,
@@ -257,6 +275,7 @@ impl Engine {
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             exchanges: SlotMap::with_key(),
+            tunnels: Tunnels::default(),
             riders: 0,
             timers: Timers::new(now),
             actions: VecDeque::new(),
@@ -337,6 +356,7 @@ impl Engine {
         for key in self.clients.keys().collect::<Vec<_>>() {
             self.limit_age(key);
         }
+        self.review_tunnels();
     }
 
     /// Replaces the set of ejected endpoints of a cluster.
@@ -364,8 +384,8 @@ impl Engine {
         peer: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
-        let service = self.tables.listener(listener)?;
-        self.let_in((listener, service), peer, now)
+        let served = self.tables.listener(listener)?;
+        self.let_in((listener, served), peer, now)
     }
 
     /// A client connected to the service of this name, through a listener whose connections say
@@ -376,8 +396,8 @@ impl Engine {
         client: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
-        let service = self.tables.service_behind(listener, service)?;
-        self.let_in((listener, service), client, now)
+        let served = self.tables.behind(listener, service)?;
+        self.let_in((listener, served), client, now)
     }
 
     /// Whether one more client is let in, beside so many that have not said yet where they were going.
@@ -385,20 +405,30 @@ impl Engine {
     #[must_use]
     pub fn has_room(&self, waiting: usize) -> bool {
         let most = self.settings.clients.saturating_mul(2);
-        !self.draining && self.clients.len() + waiting < most
+        !self.draining && self.connected_clients() + waiting < most
+    }
+
+    /// Whether as many clients are connected as may be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.connected_clients() >= self.settings.clients
     }
 
     fn let_in(
         &mut self,
-        (listener, service_key): (&str, ServiceKey),
+        (listener, served): (&str, Served),
         peer: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
         self.at(now);
-        let over_limit = self.clients.len() >= self.settings.clients;
+        let over_limit = self.is_full();
         if !self.has_room(0) {
             return None;
         }
+        let service_key = match served {
+            Served::By(key) => key,
+            Served::Passed(passage) => return self.accept_tunnel((listener, passage), peer),
+        };
         let service = self.tables.service(service_key)?;
         let traits = service.protocol.traits();
         let codec = service.protocol.downstream(meltemi_codec::Limits {
@@ -415,27 +445,43 @@ impl Engine {
             over_limit,
             answers_in_order: service.protocol.answers_in_order(),
         };
-        let key = self.clients.insert(Client::new(codec, traits, home, now));
+        let may_be_other = service.passage.is_some() && !traits.server_first && !over_limit;
+        let mut client = Client::new(codec, traits, home, now);
+        if may_be_other {
+            client.incoming = client::Incoming::First;
+        }
+        let key = self.clients.insert(client);
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
         self.limit_age(key);
         Some(ConnectionId::Client(key))
     }
 
-    /// A connection that was asked for is there.
+    /// Clients of this worker, of whatever kind.
+    fn connected_clients(&self) -> usize {
+        self.clients.len() + self.tunnels.len()
+    }
+
+    /// A connection that was asked for, or that of a client, can be used.
     pub fn connected(&mut self, id: ConnectionId, now: Instant) {
         self.at(now);
-        if let ConnectionId::Server(key) = id {
-            self.server_connected(key);
+        match id {
+            ConnectionId::Client(_) => {}
+            ConnectionId::Server(key) => self.server_connected(key),
+            ConnectionId::Tunnel(key) => self.tunnel_connected(key),
         }
     }
 
     /// A client has proven who it is, before anything was received of it.
     pub fn identified(&mut self, id: ConnectionId, principal: &str) {
-        if let ConnectionId::Client(key) = id
-            && let Some(client) = self.clients.get_mut(key)
-        {
-            client.source.principal = Some(principal.into());
+        match id {
+            ConnectionId::Client(key) => {
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.source.principal = Some(principal.into());
+                }
+            }
+            ConnectionId::Server(_) => {}
+            ConnectionId::Tunnel(key) => self.tunnel_identified(key, principal),
         }
     }
 
@@ -448,6 +494,10 @@ impl Engine {
                 self.server_lost(key, lost::Loss::Connect);
             }
             ConnectionId::Client(_) => self.failed(id, now),
+            ConnectionId::Tunnel(key) => {
+                self.at(now);
+                self.tunnel_connect_failed(key);
+            }
         }
     }
 
@@ -464,6 +514,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).is_some_and(|client| client.reading),
             ConnectionId::Server(key) => self.servers.get(key).is_some_and(|server| server.reading),
+            ConnectionId::Tunnel(key) => self.tunnels.wants_read(key),
         }
     }
 
@@ -473,6 +524,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_received(key, bytes),
             ConnectionId::Server(key) => self.server_received(key, bytes),
+            ConnectionId::Tunnel(key) => self.tunnel_received(key, bytes, 0),
         }
     }
 
@@ -482,6 +534,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_ended(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+            ConnectionId::Tunnel(key) => self.tunnel_ended(key),
         }
     }
 
@@ -491,6 +544,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.abandon_client(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+            ConnectionId::Tunnel(key) => self.tunnel_failed(key),
         }
     }
 
@@ -500,6 +554,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).map(|client| client.outbox.unsent()),
             ConnectionId::Server(key) => self.servers.get(key).map(|server| server.sendable()),
+            ConnectionId::Tunnel(key) => Some(self.tunnels.unsent(key)),
         }
         .unwrap_or_default()
     }
@@ -510,6 +565,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_sent(key, n),
             ConnectionId::Server(key) => self.server_sent(key, n),
+            ConnectionId::Tunnel(key) => self.tunnel_sent(key, n),
         }
     }
 
@@ -542,6 +598,7 @@ impl Engine {
                 Timer::Undecided(key) => self.undecided(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
+                Timer::Tunnel(key) => self.tunnel_timer(key),
                 Timer::WarmUp => {
                     self.warming = None;
                     self.warm_up();
@@ -572,6 +629,6 @@ impl Engine {
     /// Whether no client is left.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.clients.is_empty()
+        self.connected_clients() == 0
     }
 }

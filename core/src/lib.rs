@@ -19,4 +19,5 @@ pub mod proxy_protocol;
 pub mod rate_limit;
 pub mod telemetry;
 pub mod tls;
+mod tunnel;
 pub mod xds;

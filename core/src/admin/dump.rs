@@ -456,6 +456,7 @@ fn settings(settings: &Settings) -> Value {
         "client_idle": duration(settings.client_idle),
         "server_idle": duration(settings.server_idle),
         "leaving": duration(settings.leaving),
+        "farewell": duration(settings.farewell),
         "further_candidates": settings.further_candidates,
     })
 }

@@ -19,8 +19,9 @@ impl Destinations {
             return Self::default();
         }
         let mut services: Vec<_> = snapshot.services.values().collect();
-        // Where several claim one address, all proxies have to find the same: the first by name.
-        services.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // Where several claim one address, all proxies have to find the same: who understands what is said
+        // there, then the first by name.
+        services.sort_unstable_by_key(|it| (it.protocol.is_none(), &it.name));
         let mut known = Self::default();
         for service in &services {
             for address in &service.addresses {

@@ -237,7 +237,7 @@ impl Subscriptions {
     fn resubscribe(&mut self, now: Instant, requests: &mut Vec<DeltaDiscoveryRequest>) {
         requests.extend(self.want_services(now));
         let routes = collect(&self.services, |s, names| {
-            names.insert(s.route_config.clone());
+            names.extend(s.route_config.clone());
         });
         requests.extend(want(&mut self.routes, routes, now));
         let mut clusters = collect(&self.routes, |r, names| {

@@ -145,9 +145,9 @@ impl Worker {
         let names = (&*listener, service.name.as_str());
         let now = self.turn.now();
         let Some(id) = self.engine.accept_for(names, Some(client.source), now) else {
-            let (why, error) = match self.engine.has_room(0) {
-                true => (Refused::Unserved, "this proxy cannot serve its service"),
-                false => (Refused::Overflow, "too many clients"),
+            let (why, error) = match self.engine.is_full() {
+                true => (Refused::Overflow, "too many clients"),
+                false => (Refused::Unserved, "this proxy cannot serve its service"),
             };
             return self.refuse(&listener, why, Some(client), &error);
         };

@@ -269,6 +269,96 @@ fn an_identity_that_is_not_proven_is_nobodys() {
     assert_eq!(ask(&mut cart), "+proven\n");
 }
 
+/// Adds a service without a protocol, whose server says all that it hears.
+fn add_tcp(snapshot: Snapshot, destination: &str) -> Snapshot {
+    let mut snapshot = snapshot;
+    let cluster = Cluster {
+        name: "tcp".to_owned(),
+        ..super::harness::cluster(&[upstream(mirror)])
+    };
+    snapshot.clusters.insert("tcp".to_owned(), cluster.into());
+    let service = Service {
+        addresses: vec![address(destination).ip()],
+        port: address(destination).port(),
+        ..Service::tcp("default/tcp", "tcp")
+    };
+    snapshot
+        .services
+        .insert(service.name.clone(), service.into());
+    snapshot.laid_out(&Layouts::default())
+}
+
+fn mirror(mut stream: TcpStream) {
+    let mut reader = stream.try_clone().unwrap();
+    // The peer may have gone.
+    let _ = std::io::copy(&mut reader, &mut stream);
+}
+
+/// What was sent comes back.
+#[track_caller]
+fn is_mirrored(stream: &mut TcpStream, sent: &[u8]) {
+    stream.write_all(sent).unwrap();
+    let mut back = vec![0; sent.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, sent);
+}
+
+#[test]
+fn bytes_without_a_protocol_are_passed_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("access.log");
+    let options = ProxyOptions {
+        access_log: Destination::File(log.clone()),
+        ..ProxyOptions::default()
+    };
+    let tcp = "10.98.0.10:3306";
+    let mut proxy = Running::with(add_tcp(world("v1", any_port()), tcp), options);
+    proxy.ready();
+    let mut passed = tunnel(&proxy, &header(SOURCE, tcp, Some(CLIENT)));
+    is_mirrored(&mut passed, b"whatever it is");
+    let endpoint = proxy.json("/clusters")["clusters"]["tcp"]["endpoints"][0]["address"].clone();
+    let mut dialled = tunnel(&proxy, &header(SOURCE, endpoint.as_str().unwrap(), None));
+    is_mirrored(&mut dialled, b"by its endpoint");
+    is_mirrored(&mut passed, b"and more");
+    // The other port of the same address is of a protocol.
+    Client(tunnel(&proxy, CAPTURED)).call(1, b"hello");
+    assert_eq!(all_refused(&proxy), 0.0);
+    // Its service stays as long as the listener leads there.
+    let next = add_tcp(world("v2", any_port()), tcp);
+    proxy.snapshots.send_replace(next.into());
+    is_mirrored(&mut passed, b"after a change");
+    drop((passed, dialled));
+    proxy.stop();
+    proxy.join().unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let mut lines = lines.filter(|line: &serde_json::Value| line["service"] == "default/tcp");
+    let line = lines.find(|line| line["principal"] == CLIENT).unwrap();
+    assert_eq!(line["peer"], SOURCE);
+}
+
+#[test]
+fn bytes_of_another_protocol_are_passed_on() {
+    let mut world = world("v1", any_port());
+    let cluster = Cluster {
+        name: "tcp".to_owned(),
+        ..super::harness::cluster(&[upstream(mirror)])
+    };
+    world.clusters.insert("tcp".to_owned(), cluster.into());
+    let echo = Service {
+        default_cluster: Some("tcp".to_owned()),
+        ..Service::clone(&world.services["default/echo"])
+    };
+    world.services.insert(echo.name.clone(), echo.into());
+    let proxy = Running::start(world.laid_out(&Layouts::default()));
+    proxy.ready();
+    is_mirrored(
+        &mut tunnel(&proxy, CAPTURED),
+        b"GET / HTTP/1.1\r\nhost: echo\r\n\r\n",
+    );
+    Client(tunnel(&proxy, CAPTURED)).call(1, b"hello");
+}
+
 #[test]
 fn a_header_may_come_in_pieces() {
     let proxy = start();
@@ -412,7 +502,7 @@ fn a_service_that_cannot_be_served_is_told() {
     let proxy = start();
     let mut next = world("v2", any_port());
     let echo = Service {
-        protocol: "of-nobody".into(),
+        protocol: Some("of-nobody".into()),
         ..Service::clone(&next.services["default/echo"])
     };
     next.services.insert(echo.name.clone(), echo.into());
