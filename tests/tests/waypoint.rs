@@ -174,7 +174,7 @@ fn who_a_client_is_decides_a_route() {
         "router.yaml",
         "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
          metadata: {name: cache, namespace: shop}\nspec:\n  hosts: [cache]\n  routes:\n  \
-         - match: {source: {principal: cluster.local/ns/shop/sa/front}}\n    \
+         - matches: [{source: {principal: cluster.local/ns/shop/sa/front}}]\n    \
          route: [{destination: {host: other}}]\n  \
          - route: [{destination: {host: cache}}]\n",
     );
