@@ -8,6 +8,7 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accept;
+mod arrivals;
 mod dns;
 mod health_check;
 mod limiter;
@@ -19,6 +20,7 @@ mod socket;
 mod stream;
 mod tls;
 mod transfer;
+mod tunnel;
 mod turn;
 mod worker;
 mod workers;

@@ -10,6 +10,7 @@
 //! **Invariant:** nothing here does I/O or reads a clock; the simulator and the driver run the
 //! same code.
 
+mod allowance;
 mod answers;
 mod attempt;
 mod boxes;
@@ -58,6 +59,7 @@ mod status;
 mod tables;
 mod timers;
 mod topology;
+mod tunnels;
 mod waiting;
 mod wire_ids;
 mod withdraw;
@@ -83,6 +85,7 @@ use crate::{
     telemetry::WorkerTelemetry,
     tls::Tls,
 };
+use allowance::Malformed;
 use boxes::Boxes;
 use client::{Client, Home};
 use exchange::Exchange;
@@ -96,8 +99,10 @@ use run::Run;
 use server::Server;
 pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
-use tables::{Candidates, Tables};
+use tables::{Candidates, Served, Tables};
 use timers::{TimerKey, Timers};
+pub use tunnels::EndKey;
+use tunnels::{TunnelKey, Tunnels};
 use withdraw::Leaving;
 
 new_key_type! {
@@ -118,6 +123,8 @@ pub enum ConnectionId {
     Client(ClientKey),
     /// Opened to a server.
     Server(ServerKey),
+    /// One of the two of a tunnel.
+    Tunnel(EndKey),
 }
 
 /// What a worker has asked, for whoever answers.
@@ -148,6 +155,17 @@ pub enum Action {
     Resume(ConnectionId),
     /// Drop the socket. The id is not known any more.
     Close(ConnectionId),
+    /// The same, in a way that its peer takes for a failure.
+    Reset(ConnectionId),
+    /// Tell the peer that nothing more will be sent. It may still send.
+    Shutdown(ConnectionId),
+    /// The connection goes on under another name, with all that was received of it handed over.
+    Rename {
+        /// Not known any more.
+        from: ConnectionId,
+        /// From now on.
+        to: ConnectionId,
+    },
     /// Tell the outlier detection of the cluster how a request to the endpoint went.
     Report(HostReport),
     /// Ask a rate limit service; answer with [`Engine::decided`].
@@ -185,6 +203,7 @@ enum Timer {
     ServerHead(ServerKey),
     ServerReady(ServerKey),
     ServerFlush(ServerKey),
+    Tunnel(TunnelKey),
     WarmUp,
     Withdraw,
 }
@@ -203,10 +222,13 @@ pub struct Engine {
     warming: Option<TimerKey>,
     leaving: Leaving,
     observer: Observer,
+    /// Lines about what peers say that is no message.
+    malformed: Malformed,
     logged: Sampler,
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
     exchanges: SlotMap<ExchangeKey, Exchange>,
+    tunnels: Tunnels,
     /// Requests beyond the first of each run.
     riders: usize,
     timers: Timers<Timer>,
@@ -254,9 +276,11 @@ impl Engine {
             warming: None,
             leaving: Leaving::default(),
             observer: Observer::default(),
+            malformed: Malformed::default(),
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             exchanges: SlotMap::with_key(),
+            tunnels: Tunnels::default(),
             riders: 0,
             timers: Timers::new(now),
             actions: VecDeque::new(),
@@ -337,6 +361,7 @@ impl Engine {
         for key in self.clients.keys().collect::<Vec<_>>() {
             self.limit_age(key);
         }
+        self.review_tunnels();
     }
 
     /// Replaces the set of ejected endpoints of a cluster.
@@ -364,13 +389,51 @@ impl Engine {
         peer: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
+        let served = self.tables.listener(listener)?;
+        self.let_in((listener, served), peer, now)
+    }
+
+    /// A client connected to the service of this name, through a listener whose connections say
+    /// themselves where they were going. `None`: it is refused, close the socket.
+    pub fn accept_for(
+        &mut self,
+        (listener, service): (&str, &str),
+        client: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
+        let served = self.tables.behind(listener, service)?;
+        self.let_in((listener, served), client, now)
+    }
+
+    /// Whether one more client is let in, beside so many that have not said yet where they were going.
+    /// Above the limit one is, to be told so; far above it, nothing is left to tell it.
+    #[must_use]
+    pub fn has_room(&self, waiting: usize) -> bool {
+        let most = self.settings.clients.saturating_mul(2);
+        !self.draining && self.connected_clients() + waiting < most
+    }
+
+    /// Whether as many clients are connected as may be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.connected_clients() >= self.settings.clients
+    }
+
+    fn let_in(
+        &mut self,
+        (listener, served): (&str, Served),
+        peer: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
         self.at(now);
-        // Above the limit a client is let in to be told so; far above it, nothing is left to tell it.
-        let over_limit = self.clients.len() >= self.settings.clients;
-        if self.draining || self.clients.len() >= self.settings.clients.saturating_mul(2) {
+        let over_limit = self.is_full();
+        if !self.has_room(0) {
             return None;
         }
-        let service_key = self.tables.listener(listener)?;
+        let service_key = match served {
+            Served::By(key) => key,
+            Served::Passed(passage) => return self.accept_tunnel((listener, passage), peer),
+        };
         let service = self.tables.service(service_key)?;
         let traits = service.protocol.traits();
         let codec = service.protocol.downstream(meltemi_codec::Limits {
@@ -387,27 +450,43 @@ impl Engine {
             over_limit,
             answers_in_order: service.protocol.answers_in_order(),
         };
-        let key = self.clients.insert(Client::new(codec, traits, home, now));
+        let may_be_other = service.passage.is_some() && !traits.server_first && !over_limit;
+        let mut client = Client::new(codec, traits, home, now);
+        if may_be_other {
+            client.incoming = client::Incoming::First;
+        }
+        let key = self.clients.insert(client);
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
         self.limit_age(key);
         Some(ConnectionId::Client(key))
     }
 
-    /// A connection that was asked for is there.
+    /// Clients of this worker, of whatever kind.
+    fn connected_clients(&self) -> usize {
+        self.clients.len() + self.tunnels.len()
+    }
+
+    /// A connection that was asked for, or that of a client, can be used.
     pub fn connected(&mut self, id: ConnectionId, now: Instant) {
         self.at(now);
-        if let ConnectionId::Server(key) = id {
-            self.server_connected(key);
+        match id {
+            ConnectionId::Client(_) => {}
+            ConnectionId::Server(key) => self.server_connected(key),
+            ConnectionId::Tunnel(key) => self.tunnel_connected(key),
         }
     }
 
     /// A client has proven who it is, before anything was received of it.
     pub fn identified(&mut self, id: ConnectionId, principal: &str) {
-        if let ConnectionId::Client(key) = id
-            && let Some(client) = self.clients.get_mut(key)
-        {
-            client.source.principal = Some(principal.into());
+        match id {
+            ConnectionId::Client(key) => {
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.source.principal = Some(principal.into());
+                }
+            }
+            ConnectionId::Server(_) => {}
+            ConnectionId::Tunnel(key) => self.tunnel_identified(key, principal),
         }
     }
 
@@ -420,6 +499,10 @@ impl Engine {
                 self.server_lost(key, lost::Loss::Connect);
             }
             ConnectionId::Client(_) => self.failed(id, now),
+            ConnectionId::Tunnel(key) => {
+                self.at(now);
+                self.tunnel_connect_failed(key);
+            }
         }
     }
 
@@ -436,6 +519,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).is_some_and(|client| client.reading),
             ConnectionId::Server(key) => self.servers.get(key).is_some_and(|server| server.reading),
+            ConnectionId::Tunnel(key) => self.tunnels.wants_read(key),
         }
     }
 
@@ -445,6 +529,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_received(key, bytes),
             ConnectionId::Server(key) => self.server_received(key, bytes),
+            ConnectionId::Tunnel(key) => self.tunnel_received(key, bytes, 0),
         }
     }
 
@@ -454,6 +539,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_ended(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+            ConnectionId::Tunnel(key) => self.tunnel_ended(key),
         }
     }
 
@@ -463,6 +549,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.abandon_client(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+            ConnectionId::Tunnel(key) => self.tunnel_failed(key),
         }
     }
 
@@ -472,6 +559,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).map(|client| client.outbox.unsent()),
             ConnectionId::Server(key) => self.servers.get(key).map(|server| server.sendable()),
+            ConnectionId::Tunnel(key) => Some(self.tunnels.unsent(key)),
         }
         .unwrap_or_default()
     }
@@ -482,6 +570,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_sent(key, n),
             ConnectionId::Server(key) => self.server_sent(key, n),
+            ConnectionId::Tunnel(key) => self.tunnel_sent(key, n),
         }
     }
 
@@ -514,6 +603,7 @@ impl Engine {
                 Timer::Undecided(key) => self.undecided(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
+                Timer::Tunnel(key) => self.tunnel_timer(key),
                 Timer::WarmUp => {
                     self.warming = None;
                     self.warm_up();
@@ -544,6 +634,6 @@ impl Engine {
     /// Whether no client is left.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.clients.is_empty()
+        self.connected_clients() == 0
     }
 }

@@ -4,6 +4,7 @@
 //! changes. Recording through it is a few plain loads and stores: every cell has one writer, its
 //! worker, so nothing is locked and nothing is a read-modify-write.
 
+mod arrivals;
 mod cell;
 mod concurrency;
 mod global_limit;
@@ -13,11 +14,13 @@ mod operation;
 mod render;
 mod scope;
 mod series;
+mod tcp;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use arrivals::ArrivalMetrics;
 pub use concurrency::ConcurrencyMetrics;
 pub use global_limit::GlobalLimitMetrics;
 pub use label::{OutcomeLabel, ResponseFlag};
@@ -25,14 +28,17 @@ pub use limit::LimitMetrics;
 pub use operation::{Operation, Operations};
 pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
+pub use tcp::TcpMetrics;
 
 use crate::access_log::AccessLog;
+use arrivals::ArrivalCells;
 use concurrency::ConcurrencyCells;
 use global_limit::GlobalLimitCells;
 use limit::LimitCells;
 use operation::{Admission, OperationsCells};
 use scope::{ClusterCells, ServiceCells};
 use series::{SeriesCells, SeriesName};
+use tcp::TcpCells;
 
 /// Distinct response codes that become labels; further ones are counted as `other`.
 const MOST_CODES: usize = 1000;
@@ -175,6 +181,20 @@ impl WorkerTelemetry {
         ClusterMetrics::new(self.cells.clusters.resolve(name.into()))
     }
 
+    /// The handle for the connections of a listener that say where they were going. For configuration
+    /// updates.
+    #[must_use]
+    pub fn arrivals(&self, listener: &str) -> ArrivalMetrics {
+        ArrivalMetrics::new(self.cells.arrivals.resolve(listener.into()))
+    }
+
+    /// The handle for what a service passes on to a cluster as it comes. For configuration updates.
+    #[must_use]
+    pub fn tcp(&self, service: &str, destination: &str) -> TcpMetrics {
+        let name = (service.into(), destination.into());
+        TcpMetrics::new(self.cells.tcp.resolve(name))
+    }
+
     /// The handle for a bucket of a local rate limit. For configuration updates.
     #[must_use]
     pub fn limit(&self, limit: &str, bucket: &str) -> LimitMetrics {
@@ -201,6 +221,8 @@ struct WorkerCells {
     series: Named<SeriesName, SeriesCells>,
     services: Named<Arc<str>, ServiceCells>,
     clusters: Named<Arc<str>, ClusterCells>,
+    /// By listener.
+    arrivals: Named<Arc<str>, ArrivalCells>,
     /// By limit and bucket.
     limits: Named<Arc<str>, LimitCells>,
     /// By limit.
@@ -208,6 +230,8 @@ struct WorkerCells {
     /// By service and route.
     concurrency: Named<Arc<str>, ConcurrencyCells>,
     operations: Named<Arc<str>, OperationsCells>,
+    /// By service and destination.
+    tcp: Named<(Arc<str>, Arc<str>), TcpCells>,
 }
 
 /// Cells by name. Locked when the configuration changes and when metrics are rendered.

@@ -38,10 +38,11 @@ fn answer(
     workers: &[WorkerStatus],
 ) -> Result<Value, Refused> {
     let (sources, snapshot) = at;
-    let question = Question::parse(body)?;
+    let mut question = Question::parse(body)?;
     let service = question.service(snapshot)?;
     let protocol = question::protocol(service, sources)?;
     question.are_known(protocol.as_ref())?;
+    question.write_as(protocol.as_ref());
     let rules = rules(service, snapshot);
     let compiled = rules
         .iter()
@@ -101,7 +102,8 @@ fn answer(
 
 /// The routes that decide for a service, in their order.
 fn rules<'a>(service: &Service, snapshot: &'a Snapshot) -> &'a [Arc<Route>] {
-    let config = snapshot.routes.get(&service.route_config);
+    let config = service.route_config.as_ref();
+    let config = config.and_then(|name| snapshot.routes.get(name));
     config
         .map(|config| config.routes.as_slice())
         .unwrap_or_default()

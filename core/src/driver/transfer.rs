@@ -26,7 +26,10 @@ impl Worker {
     pub(super) fn ready(&mut self, event: &Event) {
         let id = connection(event.token());
         let Some(link) = self.links.get_mut(id) else {
-            return self.discard(event.token());
+            if !self.arrival_ready(event) {
+                self.discard(event.token());
+            }
+            return;
         };
         let unblocked = link.note(event);
         if link.is_connecting() {
@@ -37,6 +40,7 @@ impl Worker {
                 return self.broke(id, &error);
             }
             self.flush(id);
+            self.end_shutdown(id);
         }
         self.receive(id);
     }
@@ -60,7 +64,8 @@ impl Worker {
             match link.read(&mut self.scratch) {
                 Read::Nothing => return,
                 Read::Bytes(n) => {
-                    match n < WORTH_A_RELAY {
+                    let is_message = !matches!(id, ConnectionId::Tunnel(_));
+                    match is_message && n < WORTH_A_RELAY {
                         true => {
                             let bytes = self.scratch.get(..n).unwrap_or_default();
                             self.engine.received(id, bytes, now);
@@ -143,7 +148,7 @@ impl Worker {
         }
     }
 
-    fn broke(&mut self, id: ConnectionId, error: &io::Error) {
+    pub(super) fn broke(&mut self, id: ConnectionId, error: &io::Error) {
         debug!(?id, %error, "a connection broke");
         if let Some(link) = self.links.get_mut(id) {
             link.report(error);
@@ -161,6 +166,7 @@ impl Worker {
     ) -> io::Result<()> {
         stream.register(self.poll.registry(), token(id))?;
         self.links.insert(id, Link::accepted(stream, load));
+        self.engine.connected(id, self.turn.now());
         Ok(())
     }
 
@@ -226,7 +232,7 @@ impl Worker {
         debug!(?id, %error, "cannot connect");
         if let Some(mut link) = self.links.remove(id) {
             link.report(error);
-            if let ConnectionId::Client(_) = id {
+            if link.is_of_client() {
                 self.linger(id, |until| Lingering::refused(link, until));
             }
         }
@@ -239,7 +245,7 @@ impl Worker {
             return;
         };
         self.linger(id, |until| match id {
-            ConnectionId::Client(_) => Lingering::client(link, until),
+            ConnectionId::Client(_) | ConnectionId::Tunnel(_) => Lingering::client(link, until),
             ConnectionId::Server(_) => Lingering::server(link, until),
         });
     }
@@ -269,8 +275,12 @@ impl Worker {
     }
 
     fn limit(&mut self, id: ConnectionId, after: Duration) {
+        self.limit_token(token(id), after);
+    }
+
+    pub(super) fn limit_token(&mut self, token: Token, after: Duration) {
         let at = self.turn.now() + after;
-        self.limits.push(Reverse((at, token(id))));
+        self.limits.push(Reverse((at, token)));
     }
 
     /// Gives up what took too long.
@@ -283,6 +293,7 @@ impl Worker {
             if self.lingering.get(&token).is_some_and(|it| it.is_over(now)) {
                 self.lingering.remove(&token);
             }
+            self.arrival_is_late(token);
             let id = connection(token);
             let link = self.links.get_mut(id);
             if link.is_some_and(|link| link.is_connecting()) {

@@ -9,6 +9,7 @@ use super::{
     held::is_held,
     receive::extent,
     run::Joining,
+    tunnels::First,
 };
 use crate::telemetry::ResponseFlag;
 
@@ -97,6 +98,12 @@ impl Engine {
                 Next::Nothing(0)
             }
             Incoming::Message => Next::Message,
+            Incoming::First if rest.is_empty() => Next::Nothing(0),
+            Incoming::First => match self.first_bytes(key, rest) {
+                First::Spoken => Next::Message,
+                First::Unclear => Next::Nothing(0),
+                First::Passed => Next::Nothing(rest.len()),
+            },
             Incoming::Parked => Next::Nothing(0),
             Incoming::Skip(left) => {
                 let taken = client.skip(left, rest.len());
@@ -210,7 +217,10 @@ impl Engine {
             return;
         };
         client.metrics.decode_error();
-        tracing::info!(listener = %client.listener, peer = ?client.peer, reason, "malformed request");
+        if let Some(suppressed) = self.malformed.requests.take(self.now) {
+            let (listener, peer) = (&client.listener, client.peer);
+            tracing::info!(%listener, ?peer, reason, suppressed, "malformed request");
+        }
         // It is still there: what it waits for is waited for.
         match client.incoming {
             Incoming::Body { .. } => return self.abandon_client(key),

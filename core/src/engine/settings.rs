@@ -30,6 +30,10 @@ pub struct Settings {
     pub in_flight: usize,
     /// Client connections of the worker.
     pub clients: usize,
+    /// Connections that wait for a configuration that knows where they were going.
+    pub waiting: usize,
+    /// How long the header may take that says that.
+    pub header: Duration,
     /// Without a byte of progress a write is given up after this time, and so is a client that
     /// sends no more and still waits for answers.
     pub stall: Duration,
@@ -52,6 +56,9 @@ pub struct Settings {
     /// A client that was told to leave since it is connected for too long, and is never silent, is
     /// closed after this time, between two of its requests.
     pub leaving: Duration,
+    /// A connection whose bytes are passed on, and whose service or endpoint the configuration does not have
+    /// any more, may end by itself for so long.
+    pub farewell: Duration,
 }
 
 impl Default for Settings {
@@ -68,6 +75,8 @@ impl Default for Settings {
             buffered: 64 * 1024 * 1024,
             in_flight: 65_536,
             clients: 100_000,
+            waiting: 1000,
+            header: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             client_idle: Duration::from_secs(3600),
             server_idle: Duration::from_secs(300),
@@ -78,6 +87,7 @@ impl Default for Settings {
             probe: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(1),
             leaving: Duration::from_secs(45),
+            farewell: Duration::from_secs(300),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The Prometheus text format: families with help and type, one line a labelled value.
 
+mod arrivals;
 mod operations;
+mod tcp;
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -24,7 +26,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 11] = [
+const SERVICES: [Family<ServiceCells>; 12] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -90,6 +92,12 @@ const SERVICES: [Family<ServiceCells>; 11] = [
         help: "Clients that were told to leave: they were connected for as long as they may.",
         kind: "counter",
         cell: |cells| &cells.aged,
+    },
+    Family {
+        name: "meltemi_downstream_protocol_mismatches_total",
+        help: "Clients whose first bytes were not of their service's protocol: they were passed on as they came.",
+        kind: "counter",
+        cell: |cells| &cells.mismatched,
     },
 ];
 
@@ -335,10 +343,12 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     exchanges(&mut page, &workers);
     operations::operations(&mut page, &workers);
+    tcp::tcp(&mut page, &workers);
     let services: Vec<_> = workers.iter().map(|worker| &worker.services).collect();
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
     families(&mut page, &CLUSTERS, "cluster", &clusters);
+    arrivals::arrivals(&mut page, &workers);
     let limits: Vec<_> = workers.iter().map(|worker| &worker.limits).collect();
     families(&mut page, &LIMITS, "bucket", &limits);
     let limits: Vec<_> = workers.iter().map(|worker| &worker.global_limits).collect();

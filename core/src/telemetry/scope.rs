@@ -23,6 +23,7 @@ pub(super) struct ServiceCells {
     pub(super) route_overflows: Cell,
     pub(super) aged: Cell,
     pub(super) undecided: Cell,
+    pub(super) mismatched: Cell,
 }
 
 impl ServiceMetrics {
@@ -84,6 +85,11 @@ impl ServiceMetrics {
     /// A client was told to leave: it is connected for as long as it may.
     pub fn connection_aged(&self) {
         self.0.aged.add(1);
+    }
+
+    /// A client's first bytes were not of the service's protocol, and were passed on as they came.
+    pub fn protocol_mismatched(&self) {
+        self.0.mismatched.add(1);
     }
 
     /// So many answers had no client any more, or a client that does not read.

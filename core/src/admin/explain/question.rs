@@ -36,6 +36,8 @@ pub(in crate::admin) enum Refused {
     UnknownService { name: String, known: String },
     #[error("{0} can be meant; name one of them as `listener` or `service`")]
     Several(String),
+    #[error("{service} has no requests: its bytes pass to {cluster} as they come")]
+    Passed { service: String, cluster: String },
     #[error("the protocol {0} is not served by this proxy")]
     Protocol(String),
     #[error("the protocol of {service} cannot be configured so: {reason}")]
@@ -97,14 +99,20 @@ impl Question {
 
     /// The service that decides.
     pub(super) fn service<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Service, Refused> {
-        let mut services: Vec<&Service> = match &self.listener {
+        let service = match &self.listener {
             Some(name) => {
                 let listener = snapshot.listeners.get(name);
                 let listener = listener.ok_or_else(|| Refused::UnknownListener {
                     name: name.clone(),
                     known: names(snapshot.listeners.keys()),
                 })?;
-                let service = snapshot.services.get(&listener.service);
+                listener.mode.service()
+            }
+            None => None,
+        };
+        let mut services: Vec<&Service> = match service {
+            Some(name) => {
+                let service = snapshot.services.get(name);
                 service.into_iter().map(Arc::as_ref).collect()
             }
             None => snapshot.services.values().map(Arc::as_ref).collect(),
@@ -145,6 +153,15 @@ impl Question {
         }
     }
 
+    /// Writes its attributes as they are in messages, whatever they were written like.
+    pub(super) fn write_as(&mut self, protocol: &dyn Protocol) {
+        for name in protocol.lower_case_attributes() {
+            if let Some(value) = self.attributes.0.get_mut(*name) {
+                value.make_ascii_lowercase();
+            }
+        }
+    }
+
     /// What its key is when it is sent by this route.
     pub(super) fn key(&self, protocol: &dyn Protocol, route: &Route) -> Option<Vec<u8>> {
         let name = protocol.key_attribute()?;
@@ -177,7 +194,12 @@ fn leads_to(service: &Service, asked: &str, snapshot: &Snapshot) -> bool {
 
 /// The protocol as the service speaks it.
 pub(super) fn protocol(service: &Service, sources: &Sources) -> Result<Arc<dyn Protocol>, Refused> {
-    let id = &service.protocol;
+    let Some(id) = &service.protocol else {
+        return Err(Refused::Passed {
+            service: service.name.clone(),
+            cluster: service.default_cluster.clone().unwrap_or_default(),
+        });
+    };
     let plain = sources.protocols.find(id);
     let plain = plain.ok_or_else(|| Refused::Protocol(id.clone()))?;
     if service.settings.is_empty() {
