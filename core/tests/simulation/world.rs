@@ -184,7 +184,8 @@ impl World {
         );
         if let Some(id) = accepted {
             // Clients of one kind count from the same number: only remapping tells them apart.
-            let client = Client::new(id, self.dialect, u64::MAX - 2);
+            let by_key = self.policy.by_key();
+            let client = Client::new(id, self.dialect, u64::MAX - 2, by_key);
             self.by_id.insert(id, self.next_client);
             self.clients.insert(self.next_client, client);
             self.next_client += 1;
