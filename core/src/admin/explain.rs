@@ -41,7 +41,7 @@ fn answer(
     let question = Question::parse(body)?;
     let service = question.service(snapshot)?;
     let protocol = question::protocol(service, sources)?;
-    question.are_known(protocol.as_ref())?;
+    let question = question.in_words_of(protocol.as_ref())?;
     let rules = rules(service, snapshot);
     let compiled = rules
         .iter()
