@@ -12,6 +12,7 @@
 
 mod answers;
 mod attempt;
+mod authorization;
 mod boxes;
 mod calls;
 mod circuits;
@@ -337,6 +338,7 @@ impl Engine {
         for key in self.clients.keys().collect::<Vec<_>>() {
             self.limit_age(key);
         }
+        self.judge_clients();
     }
 
     /// Replaces the set of ejected endpoints of a cluster.
@@ -391,6 +393,7 @@ impl Engine {
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
         self.limit_age(key);
+        self.judge_client(key);
         Some(ConnectionId::Client(key))
     }
 
@@ -408,6 +411,7 @@ impl Engine {
             && let Some(client) = self.clients.get_mut(key)
         {
             client.source.principal = Some(principal.into());
+            self.judge_client(key);
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use meltemi_policy::authorization::Policies;
 use meltemi_proto::meltemi::config::v1 as proto;
 
+use super::authorization;
 use super::duration::duration;
 use super::fault::Fault;
 use super::invalid::{Invalid, required};
@@ -20,6 +22,10 @@ pub struct Service {
     pub application_protocol: String,
     /// The name of the route configuration that decides its requests.
     pub route_config: String,
+    /// The port that clients dial; 0 where that is not known.
+    pub port: u16,
+    /// Who may use it; without any, anybody.
+    pub authorization: Policies,
     /// What the plugin is told about this service's clients.
     pub settings: Vec<Setting>,
     /// In order; each draws for itself.
@@ -54,6 +60,8 @@ impl Service {
             protocol: protocol.into(),
             application_protocol: protocol.into(),
             route_config: route_config.into(),
+            port: 0,
+            authorization: Policies::default(),
             settings: Vec::new(),
             faults: Vec::new(),
             operation_metrics: false,
@@ -84,6 +92,13 @@ impl TryFrom<proto::Service> for Service {
             protocol: required("ports[0].protocol", port.protocol)?,
             application_protocol: port.application_protocol,
             route_config: required("ports[0].route_config_name", port.route_config_name)?,
+            port: u16::try_from(port.number)
+                .map_err(|_| Invalid::new("ports[0].number", "is above 65535"))?,
+            authorization: service
+                .authorization
+                .map(|it| authorization::parse(it).map_err(|e| e.within("authorization")))
+                .transpose()?
+                .unwrap_or_default(),
             settings: Setting::parse_all(service.settings)?,
             faults,
             operation_metrics: service.operation_metrics,

@@ -18,7 +18,7 @@ use meltemi_core::{
 use meltemi_policy::{HashPolicy, Hashed, Hashing, TokenBucket};
 use rand::{Rng, rngs::SmallRng};
 
-use crate::wire::Dialect;
+use crate::{authorization::Access, wire::Dialect};
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
 pub(crate) const CLUSTER: &str = "outbound|1||echo.default";
@@ -48,6 +48,8 @@ pub(crate) struct Policy {
     pub(crate) global: Option<(Duration, bool)>,
     /// How many may be under way is found by their latencies, up to so many.
     pub(crate) adaptive: Option<u32>,
+    /// Clients may not do everything, and each configuration says what.
+    pub(crate) authorized: bool,
     /// The client's connection decides the endpoint.
     pub(crate) hashing: Option<Hashing>,
 }
@@ -78,6 +80,7 @@ impl Policy {
                 .random_ratio(1, 4)
                 .then(|| random.random_range(2..30)),
             hashing: random.random_ratio(1, 4).then(|| hashing(random)),
+            authorized: random.random_ratio(1, 4),
         }
     }
 
@@ -244,6 +247,13 @@ pub(crate) fn snapshot(
         .into(),
         clusters: [(name, Arc::new(cluster))].into(),
         ..Snapshot::default()
+    }
+}
+
+/// Lets clients do nothing else.
+pub(crate) fn authorize(snapshot: &mut Snapshot, access: &Access) {
+    for service in snapshot.services.values_mut() {
+        Arc::make_mut(service).authorization = access.policies();
     }
 }
 
