@@ -31,6 +31,8 @@ mod standing;
 #[cfg(feature = "kubernetes")]
 mod status;
 mod translate;
+#[cfg(feature = "kubernetes")]
+mod waypoint;
 mod yaml;
 
 #[cfg(feature = "kubernetes")]
@@ -45,3 +47,5 @@ pub use schema::{
 pub use source::kubernetes::Contacts;
 #[cfg(feature = "kubernetes")]
 pub use status::{About, Replica};
+#[cfg(feature = "kubernetes")]
+pub use waypoint::WaypointSettings;

@@ -19,6 +19,7 @@ mod socket;
 mod stream;
 mod tls;
 mod transfer;
+mod tunnel;
 mod turn;
 mod worker;
 mod workers;

@@ -59,6 +59,7 @@ mod status;
 mod tables;
 mod timers;
 mod topology;
+mod tunnels;
 mod waiting;
 mod wire_ids;
 mod withdraw;
@@ -66,6 +67,7 @@ mod withdraw;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -99,6 +101,8 @@ pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
 use tables::{Candidates, Tables};
 use timers::{TimerKey, Timers};
+pub use tunnels::{Arrival, EndKey};
+use tunnels::{TunnelKey, Tunnels};
 use withdraw::Leaving;
 
 new_key_type! {
@@ -119,6 +123,8 @@ pub enum ConnectionId {
     Client(ClientKey),
     /// Opened to a server.
     Server(ServerKey),
+    /// One of the two of a tunnel.
+    Tunnel(EndKey),
 }
 
 /// What a worker has asked, for whoever answers.
@@ -149,6 +155,17 @@ pub enum Action {
     Resume(ConnectionId),
     /// Drop the socket. The id is not known any more.
     Close(ConnectionId),
+    /// The same, in a way that its peer takes for a failure.
+    Reset(ConnectionId),
+    /// Tell the peer that nothing more will be sent. It may still send.
+    Shutdown(ConnectionId),
+    /// The connection goes on under another name, with all that was received of it handed over.
+    Rename {
+        /// Not known any more.
+        from: ConnectionId,
+        /// From now on.
+        to: ConnectionId,
+    },
     /// Tell the outlier detection of the cluster how a request to the endpoint went.
     Report(HostReport),
     /// Ask a rate limit service; answer with [`Engine::decided`].
@@ -186,6 +203,7 @@ enum Timer {
     ServerHead(ServerKey),
     ServerReady(ServerKey),
     ServerFlush(ServerKey),
+    Tunnel(TunnelKey),
     WarmUp,
     Withdraw,
 }
@@ -208,6 +226,7 @@ pub struct Engine {
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
     exchanges: SlotMap<ExchangeKey, Exchange>,
+    tunnels: Tunnels,
     /// Requests beyond the first of each run.
     riders: usize,
     timers: Timers<Timer>,
@@ -258,6 +277,7 @@ impl Engine {
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             exchanges: SlotMap::with_key(),
+            tunnels: Tunnels::default(),
             riders: 0,
             timers: Timers::new(now),
             actions: VecDeque::new(),
@@ -339,6 +359,7 @@ impl Engine {
             self.limit_age(key);
         }
         self.judge_clients();
+        self.review_tunnels();
     }
 
     /// Replaces the set of ejected endpoints of a cluster.
@@ -368,11 +389,21 @@ impl Engine {
     ) -> Option<ConnectionId> {
         self.at(now);
         // Above the limit a client is let in to be told so; far above it, nothing is left to tell it.
-        let over_limit = self.clients.len() >= self.settings.clients;
-        if self.draining || self.clients.len() >= self.settings.clients.saturating_mul(2) {
+        let clients = self.connected_clients();
+        let over_limit = clients >= self.settings.clients;
+        if self.draining || clients >= self.settings.clients.saturating_mul(2) {
             return None;
         }
-        let service_key = self.tables.listener(listener)?;
+        let Some(service_key) = self.tables.listener(listener) else {
+            let passage = Rc::clone(self.tables.passage_of(listener)?);
+            let arrival = Arrival {
+                listener,
+                service: &passage.service,
+                peer,
+                principal: None,
+            };
+            return self.accept_tunnel(arrival, now);
+        };
         let service = self.tables.service(service_key)?;
         let traits = service.protocol.traits();
         let codec = service.protocol.downstream(meltemi_codec::Limits {
@@ -389,7 +420,12 @@ impl Engine {
             over_limit,
             answers_in_order: service.protocol.answers_in_order(),
         };
-        let key = self.clients.insert(Client::new(codec, traits, home, now));
+        let may_be_other = service.passage.is_some() && !traits.server_first && !over_limit;
+        let mut client = Client::new(codec, traits, home, now);
+        if may_be_other {
+            client.incoming = client::Incoming::First;
+        }
+        let key = self.clients.insert(client);
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
         self.limit_age(key);
@@ -397,21 +433,32 @@ impl Engine {
         Some(ConnectionId::Client(key))
     }
 
-    /// A connection that was asked for is there.
+    /// Clients of this worker, of whatever kind.
+    fn connected_clients(&self) -> usize {
+        self.clients.len() + self.tunnels.len()
+    }
+
+    /// A connection that was asked for, or that of a client, can be used.
     pub fn connected(&mut self, id: ConnectionId, now: Instant) {
         self.at(now);
-        if let ConnectionId::Server(key) = id {
-            self.server_connected(key);
+        match id {
+            ConnectionId::Client(_) => {}
+            ConnectionId::Server(key) => self.server_connected(key),
+            ConnectionId::Tunnel(key) => self.tunnel_connected(key),
         }
     }
 
     /// A client has proven who it is, before anything was received of it.
     pub fn identified(&mut self, id: ConnectionId, principal: &str) {
-        if let ConnectionId::Client(key) = id
-            && let Some(client) = self.clients.get_mut(key)
-        {
-            client.source.principal = Some(principal.into());
-            self.judge_client(key);
+        match id {
+            ConnectionId::Client(key) => {
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.source.principal = Some(principal.into());
+                }
+                self.judge_client(key);
+            }
+            ConnectionId::Server(_) => {}
+            ConnectionId::Tunnel(key) => self.tunnel_identified(key, principal),
         }
     }
 
@@ -424,6 +471,10 @@ impl Engine {
                 self.server_lost(key, lost::Loss::Connect);
             }
             ConnectionId::Client(_) => self.failed(id, now),
+            ConnectionId::Tunnel(key) => {
+                self.at(now);
+                self.tunnel_connect_failed(key);
+            }
         }
     }
 
@@ -440,6 +491,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).is_some_and(|client| client.reading),
             ConnectionId::Server(key) => self.servers.get(key).is_some_and(|server| server.reading),
+            ConnectionId::Tunnel(key) => self.tunnels.wants_read(key),
         }
     }
 
@@ -449,6 +501,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_received(key, bytes),
             ConnectionId::Server(key) => self.server_received(key, bytes),
+            ConnectionId::Tunnel(key) => self.tunnel_received(key, bytes, 0),
         }
     }
 
@@ -458,6 +511,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_ended(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+            ConnectionId::Tunnel(key) => self.tunnel_ended(key),
         }
     }
 
@@ -467,6 +521,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.abandon_client(key),
             ConnectionId::Server(key) => self.server_lost(key, lost::Loss::Reset),
+            ConnectionId::Tunnel(key) => self.tunnel_failed(key),
         }
     }
 
@@ -476,6 +531,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.clients.get(key).map(|client| client.outbox.unsent()),
             ConnectionId::Server(key) => self.servers.get(key).map(|server| server.sendable()),
+            ConnectionId::Tunnel(key) => Some(self.tunnels.unsent(key)),
         }
         .unwrap_or_default()
     }
@@ -486,6 +542,7 @@ impl Engine {
         match id {
             ConnectionId::Client(key) => self.client_sent(key, n),
             ConnectionId::Server(key) => self.server_sent(key, n),
+            ConnectionId::Tunnel(key) => self.tunnel_sent(key, n),
         }
     }
 
@@ -518,6 +575,7 @@ impl Engine {
                 Timer::Undecided(key) => self.undecided(key),
                 Timer::ServerFlush(key) => self.server_flush_timer(key),
                 Timer::Topology(key) => self.poll_topology(key),
+                Timer::Tunnel(key) => self.tunnel_timer(key),
                 Timer::WarmUp => {
                     self.warming = None;
                     self.warm_up();
@@ -548,6 +606,6 @@ impl Engine {
     /// Whether no client is left.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.clients.is_empty()
+        self.connected_clients() == 0
     }
 }

@@ -18,4 +18,5 @@ pub mod proxy;
 pub mod rate_limit;
 pub mod telemetry;
 pub mod tls;
+mod tunnel;
 pub mod xds;

@@ -13,6 +13,7 @@ mod operation;
 mod render;
 mod scope;
 mod series;
+mod tcp;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub use limit::LimitMetrics;
 pub use operation::{Operation, Operations};
 pub use scope::{ClusterMetrics, ServiceMetrics};
 pub use series::{Answered, Series};
+pub use tcp::TcpMetrics;
 
 use crate::access_log::AccessLog;
 use concurrency::ConcurrencyCells;
@@ -33,6 +35,7 @@ use limit::LimitCells;
 use operation::{Admission, OperationsCells};
 use scope::{ClusterCells, ServiceCells};
 use series::{SeriesCells, SeriesName};
+use tcp::TcpCells;
 
 /// Distinct response codes that become labels; further ones are counted as `other`.
 const MOST_CODES: usize = 1000;
@@ -175,6 +178,13 @@ impl WorkerTelemetry {
         ClusterMetrics::new(self.cells.clusters.resolve(name.into()))
     }
 
+    /// The handle for what a service passes on to a cluster as it comes. For configuration updates.
+    #[must_use]
+    pub fn tcp(&self, service: &str, destination: &str) -> TcpMetrics {
+        let name = (service.into(), destination.into());
+        TcpMetrics::new(self.cells.tcp.resolve(name))
+    }
+
     /// The handle for a bucket of a local rate limit. For configuration updates.
     #[must_use]
     pub fn limit(&self, limit: &str, bucket: &str) -> LimitMetrics {
@@ -208,6 +218,8 @@ struct WorkerCells {
     /// By service and route.
     concurrency: Named<Arc<str>, ConcurrencyCells>,
     operations: Named<Arc<str>, OperationsCells>,
+    /// By service and destination.
+    tcp: Named<(Arc<str>, Arc<str>), TcpCells>,
 }
 
 /// Cells by name. Locked when the configuration changes and when metrics are rendered.

@@ -247,7 +247,7 @@ fn one_hot_key_among_many_is_found() {
 
 #[test]
 fn a_protocol_without_keys_has_none() {
-    let mut pair = Pair::new(|service| service.protocol = "sample-by-id".into());
+    let mut pair = Pair::new(|service| service.protocol = Some("sample-by-id".into()));
     assert!(pair.engine.hot_keys(pair.now).is_empty());
     // A protocol that changes is another service: what was counted is gone.
     pair.configure(|_| {});

@@ -219,6 +219,7 @@ impl Trial {
                 Action::Flush(id) => self.flush(id),
                 Action::Close(id) => self.coming.retain(|(_, of, _)| *of != id),
                 Action::Resume(_) | Action::Report(_) | Action::Ask(_) => {}
+                Action::Reset(_) | Action::Shutdown(_) | Action::Rename { .. } => {}
             }
         }
     }

@@ -18,7 +18,7 @@ mod requests;
 mod store;
 mod tokens;
 
-pub use account::{RULES, controller_account, permit};
+pub use account::{ROLES, Role, WAYPOINT_ROLE, controller_account, permit};
 pub use api_server::ApiServer;
 pub use controller::{Controller, controller_binary};
 pub use encrypted::{Encrypted, Mounted};

@@ -25,6 +25,7 @@ mod source;
 mod terminator;
 pub mod thrift;
 mod wait;
+mod ztunnel;
 
 pub use envoy::Envoy;
 pub use http::{Response, get};
@@ -37,3 +38,4 @@ pub use rate_limit::RateLimitService;
 pub use source::connect_from;
 pub use terminator::Terminator;
 pub use wait::{PATIENCE, until};
+pub use ztunnel::{Ztunnel, header};

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-use meltemi_tests::redis::{Scripted, Server, Wire, manifests};
+use meltemi_tests::redis::{self, Scripted, Server, Wire, manifests};
 use meltemi_tests::{Meltemi, until};
 
 /// Sent in one write, so that most of them are one of a run.
@@ -97,4 +97,35 @@ fn each_attempt_says_what_became_of_it() {
     let results: Vec<_> = results.map(|it| it.expect("a text")).collect();
     assert!(results.len() > 2, "{line}");
     assert!(results.iter().all(|it| *it == "timeout"), "{line}");
+}
+
+const BY_KEY: &str = "\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: cache }
+spec:
+  host: cache.demo
+  trafficPolicy: { loadBalancer: { consistentHash: { maglev: {} } } }
+";
+
+/// Of two servers one is not there: what has keys of both is answered with its failure.
+#[test]
+fn a_request_in_parts_says_why_one_has_no_answer() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let nobody = ([127, 0, 0, 1], redis::free_port()).into();
+    let manifests = manifests(&[server.address(), nobody]);
+    manifests.write("rule.yaml", BY_KEY);
+    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1"]);
+    let mut client = Wire::connect(meltemi.address("default/edge/redis"));
+    let keys: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    let answer = client.call(&format!("MGET {}", keys.join(" ")));
+    assert!(answer.contains("can be reached"), "{answer}");
+    meltemi.counts(
+        "meltemi_requests_total",
+        &["outcome=\"local\"", "flag=\"UF\""],
+        1,
+    );
 }

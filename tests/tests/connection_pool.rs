@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use meltemi_tests::redis::{Server, Wire, manifests, peers};
@@ -258,6 +259,28 @@ fn clients_that_are_silent_close() {
     client.call("GET key");
     assert_eq!(client.try_reply(), None, "its end, and no error before it");
     assert!(begun.elapsed() >= Duration::from_millis(300));
+}
+
+/// A subscriber says nothing, however much it is told; who waited long for an answer is not silent either.
+#[test]
+fn clients_that_are_told_something_stay() {
+    let policy = "connectionPool: {tcp: {idleTimeout: 500ms}}";
+    let Some(proxied) = Proxied::start(policy) else {
+        return;
+    };
+    let mut subscriber = proxied.connect();
+    subscriber.call("SUBSCRIBE news");
+    let mut direct = proxied.server.connect();
+    for _ in 0..20 {
+        assert_eq!(direct.call("PUBLISH news now"), ":1");
+        assert!(subscriber.try_reply().is_some(), "a message");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(subscriber.try_reply(), None, "its end");
+    let mut waiting = proxied.connect();
+    waiting.call("BLPOP nothing 0.9");
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(waiting.call("GET key"), "(nil)");
 }
 
 const ROUTES: &str = "\

@@ -24,11 +24,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "meltemi.image" -}}
-{{- if contains "/" .Values.image -}}
-{{ .Values.image }}
-{{- else -}}
-{{ .Values.hub }}/{{ .Values.image }}:{{ .Values.tag | default .Chart.AppVersion }}
+{{- include "meltemi.imageOf" (list . .Values.image) }}
 {{- end }}
+
+{{- define "meltemi.imageOf" -}}
+{{- $image := last . }}
+{{- with first . }}
+{{- if contains "/" $image -}}
+{{ $image }}
+{{- else -}}
+{{ .Values.hub }}/{{ $image }}:{{ .Values.tag | default .Chart.AppVersion }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What the controller is told of waypoints: the values, with what else it takes. */}}
+{{- define "meltemi.waypoint" -}}
+{{- $of := omit .Values.waypoint "enabled" }}
+{{- $secrets := list }}
+{{- range .Values.global.imagePullSecrets }}
+{{- $secrets = append $secrets (kindIs "map" . | ternary . (dict "name" .) | dig "name" "") }}
+{{- end }}
+{{- $policy := .Values.waypoint.imagePullPolicy | default .Values.global.imagePullPolicy }}
+{{- $own := dict "image" (include "meltemi.imageOf" (list . .Values.waypoint.image)) "imagePullPolicy" $policy }}
+{{- $own = set $own "imagePullSecrets" $secrets }}
+{{- $own = set $own "controller" (printf "%s.%s.svc:15010" (include "meltemi.name" .) .Release.Namespace) }}
+{{- $own = set $own "bindAddress" .Values.bindAddress }}
+{{- mustMergeOverwrite $of $own | toJson | replace "$(" "$$(" }}
 {{- end }}
 
 {{- define "meltemi.subject" -}}

@@ -17,7 +17,8 @@ use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    About, AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
+    About, AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica,
+    Settings, WaypointSettings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -71,6 +72,12 @@ struct Arguments {
     /// The Lease, in the controller's own namespace, that the one of several replicas holds that writes.
     #[arg(long, value_name = "NAME", default_value = "meltemi-controller")]
     lease_name: String,
+
+    /// What the proxies of waypoints have in common: a YAML document with `image`, `controller` (HOST:PORT) and more, as the
+    /// chart's values `waypoint` have it. With it there is a GatewayClass `meltemi-waypoint`, and each Gateway of it is kept
+    /// running.
+    #[arg(long, value_name = "YAML")]
+    waypoint: Option<WaypointSettings>,
 }
 
 /// Where objects come from.
@@ -131,7 +138,8 @@ async fn main() -> anyhow::Result<()> {
         admin: pages.local_addr()?,
     };
     let status = leadership.clone();
-    let status = status.map(|it| (server.clients(), it, (&lease, about)));
+    let waypoint = arguments.waypoint;
+    let status = status.map(|it| (server.clients(), it, (&lease, about, waypoint)));
     let (first, watched) = run(source, settings, channels, status).await?;
     let (watched, replica) = watched.unzip();
     let listener = listen("--listen", arguments.listen).await?;
@@ -174,12 +182,16 @@ async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    status: Option<(&Clients, Leadership, (&LeaseName, About))>,
+    status: Option<(
+        &Clients,
+        Leadership,
+        (&LeaseName, About, Option<WaypointSettings>),
+    )>,
 ) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
-    if let Some((clients, leadership, lease)) = status {
+    if let Some((clients, leadership, (lease, about, waypoint))) = status {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
-        let replica = controller.write_status(clients, leadership, lease);
+        let replica = controller.write_status(clients, leadership, (lease, about), waypoint);
         let watched = Watched {
             contacts: controller.contacts(),
             queue: controller.queue(),

@@ -21,6 +21,7 @@ use crate::source::kubernetes::{
     self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
 };
 use crate::status::{About, Leases, Ledger, Replica, Writer};
+use crate::waypoint::{self, WaypointSettings};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
 /// changes keeps an earlier one waiting.
@@ -99,12 +100,14 @@ impl KubernetesController {
     }
 
     /// Writes the status of objects while it leads: also what the `clients` of its server, and those of its other replicas,
-    /// have made of them. What its own have made of them it tells the replica that leads.
+    /// have made of them. What its own have made of them it tells the replica that leads. While it leads it keeps the
+    /// GatewayClasses, too, and with settings for them the waypoints.
     pub fn write_status(
         &self,
         clients: &Clients,
         leadership: Leadership,
         (lease, about): (&LeaseName, About),
+        waypoint: Option<WaypointSettings>,
     ) -> Replica {
         let heard = || (self.ledger.clone(), clients.clone());
         let leases = Leases::beside(self.client.clone(), lease, about);
@@ -112,7 +115,11 @@ impl KubernetesController {
         let seen = self.surroundings.subscribe();
         tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
         let client = (self.client.clone(), self.pipeline.settings.manager());
-        let writer = Writer::new(client, heard(), leadership, leases);
+        let writer = Writer::new(client.clone(), heard(), leadership.clone(), leases);
+        let revision = self.pipeline.settings.revision.clone();
+        let keeper =
+            waypoint::Keeper::new(client, (revision, waypoint), leadership, writer.gateways());
+        tokio::spawn(keeper.run());
         tokio::spawn(writer.run());
         replica
     }

@@ -64,14 +64,14 @@ pub(super) fn of(
     }
 }
 
-/// Kept by whoever is asked about it, and by those who delay it.
+/// Kept by whoever is asked about it, and by one of those who delay it.
 fn bounds(rule: &Rule, limit: Option<&GlobalRateLimit>, faults: &[&Fault]) -> Bounds {
     let delays = faults.iter().filter(|fault| fault.percentage > 0.0);
     let delays = delays.filter_map(|fault| fault.delay);
     let own = rule.fault.as_ref().and_then(|it| it.delay.as_ref());
     let own = own.filter(|delay| delay.percentage > 0.0);
-    let kept = delays.chain(own.map(|delay| delay.fixed));
-    let kept = kept.chain(limit.map(|limit| limit.timeout));
+    let longest = delays.chain(own.map(|delay| delay.fixed)).max();
+    let kept = longest.into_iter().chain(limit.map(|limit| limit.timeout));
     let retries = rule.retries.as_ref();
     Bounds {
         attempts: retries.map_or(0, |it| it.attempts),

@@ -78,7 +78,7 @@ impl State {
 
 impl Wanted {
     /// With the time of what is written where that says the same of its status, else `now`.
-    pub(super) fn timed(&self, written: Option<&Condition>, now: &str) -> Condition {
+    pub(crate) fn timed(&self, written: Option<&Condition>, now: &str) -> Condition {
         let unchanged = written.filter(|written| written.status == self.state.status);
         let since = unchanged.map_or(now, |written| &written.last_transition_time);
         Condition {

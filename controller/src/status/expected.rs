@@ -77,6 +77,7 @@ impl Expected {
         expected.attached(resolved);
         expected.by_protocol(resolved);
         expected.by_policy(resolved);
+        expected.of_gateways(resolved);
         expected
     }
 
@@ -133,6 +134,28 @@ impl Expected {
         }
     }
 
+    /// Of Gateways of the Gateway API: their listeners. What is behind these a proxy asks for by itself, and is not ready
+    /// before it has it.
+    fn of_gateways(&mut self, resolved: &Resolved) {
+        let url = Listener::type_url();
+        let listeners = resolved.resources.of_type(&url);
+        let names: Vec<_> = listeners.map(|(name, _)| name.to_owned()).collect();
+        for name in names {
+            let mut parts = name.splitn(3, '/');
+            let (Some(namespace), Some(gateway)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            let id = ObjectRef::new(Kind::KubernetesGateway, namespace, gateway);
+            if !resolved.objects.contains_key(&id) {
+                continue;
+            }
+            let listener = self.resource(Type::Listener, &name, resolved);
+            let item = self.items.entry(place_of_gateway(id)).or_default();
+            item.anchors.extend(listener);
+            item.resources.extend(listener);
+        }
+    }
+
     fn of_kind(&self, kind: Kind) -> Vec<Place> {
         let places = self.items.keys().filter(|(id, _)| id.kind == kind);
         places.cloned().collect()
@@ -173,6 +196,12 @@ impl Expected {
         self.versions.push(resource.version.clone());
         Some(place)
     }
+}
+
+/// Where it is said what proxies have of a Gateway.
+pub(super) fn place_of_gateway(id: ObjectRef) -> Place {
+    let parent = ParentRef::of(&id);
+    (id, parent)
 }
 
 /// Whether the object says where the requests of a rule go, or how they are treated.

@@ -35,7 +35,7 @@ struct Candidate {
 
 /// What the proxies together say of an object at one parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Everywhere,
     /// Of several the first by name, so that it does not hang on who is asked first.
     Refused {
@@ -93,7 +93,7 @@ impl Judge {
         (written, generation): (Option<&Condition>, i64),
         (now, settling): (Instant, Duration),
     ) -> Option<State> {
-        let Some(state) = state(answer) else {
+        let Some(state) = answer.state() else {
             self.candidates.remove(place);
             return None;
         };
@@ -263,36 +263,39 @@ impl Tally {
     }
 }
 
-fn state(answer: &Answer) -> Option<State> {
-    Some(match answer {
-        Answer::Everywhere => State::new(
-            Truth::True,
-            "Programmed",
-            "every proxy that it concerns has it",
-        ),
-        Answer::Refused { what, reason } => {
-            let message = format!("a proxy rejects {what}: {reason}");
-            State::new(Truth::False, "RejectedByProxy", message)
-        }
-        Answer::Missing => {
-            let message = "a proxy was sent it and has not taken it yet";
-            State::new(Truth::False, "NotAcknowledged", message)
-        }
-        Answer::NoProxies => State::new(
-            Truth::Unknown,
-            "NoProxies",
-            "no proxy is connected that it concerns",
-        ),
-        Answer::Nowhere => {
-            let message = "nothing that proxies are sent hangs on it";
-            State::new(Truth::Unknown, "NotUsed", message)
-        }
-        Answer::Behind { replica } => {
-            let message = format!("the controller {replica} has not served it yet");
-            State::new(Truth::False, "NotAcknowledged", message)
-        }
-        Answer::NotYet | Answer::Unheard => return None,
-    })
+impl Answer {
+    /// None: what is written stays for now.
+    pub(crate) fn state(&self) -> Option<State> {
+        Some(match self {
+            Self::Everywhere => State::new(
+                Truth::True,
+                "Programmed",
+                "every proxy that it concerns has it",
+            ),
+            Self::Refused { what, reason } => {
+                let message = format!("a proxy rejects {what}: {reason}");
+                State::new(Truth::False, "RejectedByProxy", message)
+            }
+            Self::Missing => {
+                let message = "a proxy was sent it and has not taken it yet";
+                State::new(Truth::False, "NotAcknowledged", message)
+            }
+            Self::NoProxies => State::new(
+                Truth::Unknown,
+                "NoProxies",
+                "no proxy is connected that it concerns",
+            ),
+            Self::Nowhere => {
+                let message = "nothing that proxies are sent hangs on it";
+                State::new(Truth::Unknown, "NotUsed", message)
+            }
+            Self::Behind { replica } => {
+                let message = format!("the controller {replica} has not served it yet");
+                State::new(Truth::False, "NotAcknowledged", message)
+            }
+            Self::NotYet | Answer::Unheard => return None,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// Between two tokens.
     interval: Duration,
     burst: u32,
@@ -12,7 +12,7 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         Self {
             interval: Duration::from_secs(1) / per_second,
             burst,
@@ -21,7 +21,7 @@ impl Rate {
     }
 
     /// Takes a token, or says when there will be one.
-    pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Instant> {
         let full = self.full.max(now) + self.interval;
         let there = full.checked_sub(self.interval * self.burst).unwrap_or(now);
         if there > now {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::condition::Condition;
 use super::desired::{Change, Desired, Spoken, Transition, desired, written_programmed};
 use super::expected::{Expected, Place};
+use super::gateways::News;
 use super::ledger::{Judged, Ledger, Resolved};
 use super::parent::ParentRef;
 use super::programmed::{Answer, Judge};
@@ -86,6 +87,8 @@ pub(super) struct Turn {
     pub(super) writes: Vec<Write>,
     /// When something may be due although nothing happens.
     pub(super) wakes: Option<Instant>,
+    /// None: nothing is known yet.
+    pub(super) gateways: Option<News>,
 }
 
 impl Term {
@@ -131,6 +134,7 @@ impl Term {
         let pauses = self.pauses.values().map(|pause| pause.until);
         let wakes = pauses.filter(|&until| until > now);
         Turn {
+            gateways: Some(News::of(&resolved, &answers)),
             writes,
             wakes: wakes
                 .chain(self.judge.wakes((now, settling)))

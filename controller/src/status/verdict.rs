@@ -34,6 +34,13 @@ impl Verdict {
     }
 }
 
+/// What was found about an object, where something was.
+pub(super) fn found(id: &ObjectRef, resolved: &Resolved) -> Option<String> {
+    let findings = resolved.findings.get(id)?;
+    let findings: Vec<_> = findings.iter().collect();
+    (!findings.is_empty()).then(|| text(&findings))
+}
+
 fn accepted(findings: &[Diagnostic]) -> State {
     let message = match findings {
         [] => "it is in force".to_owned(),

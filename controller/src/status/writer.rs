@@ -7,10 +7,12 @@ use k8s_openapi::jiff::fmt::strtime;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::events::Announcer;
+use super::gateways::News;
 use super::ledger::Ledger;
 use super::rate::Rate;
 use super::replicas::{Leases, Peers};
@@ -42,6 +44,7 @@ pub(crate) struct Writer {
     leases: Leases,
     events: Announcer,
     rate: Rate,
+    gateways: watch::Sender<Option<News>>,
 }
 
 impl Writer {
@@ -60,7 +63,13 @@ impl Writer {
             clients,
             leadership,
             leases,
+            gateways: watch::Sender::new(None),
         }
+    }
+
+    /// What became of Gateways, while it leads.
+    pub(crate) fn gateways(&self) -> watch::Receiver<Option<News>> {
+        self.gateways.subscribe()
     }
 
     /// Writes whenever it leads, as long as that may be.
@@ -90,6 +99,11 @@ impl Writer {
                 term.heard(live);
             }
             let turn = term.turn(&self.ledger, &self.clients, (Instant::now(), &now()));
+            self.gateways.send_if_modified(|known| {
+                let is_new = *known != turn.gateways;
+                known.clone_from(&turn.gateways);
+                is_new
+            });
             let has_more = turn.writes.len() > BATCH;
             for write in turn.writes.iter().take(BATCH) {
                 self.wait_for_turn().await;
@@ -165,6 +179,6 @@ const fn is_outdated(code: u16) -> bool {
 }
 
 /// As conditions have it.
-fn now() -> String {
+pub(crate) fn now() -> String {
     strtime::format("%Y-%m-%dT%H:%M:%SZ", Timestamp::now()).unwrap_or_default()
 }

@@ -36,7 +36,8 @@ pub trait Protocol: Send + Sync + 'static {
         self.open_attributes()
     }
 
-    /// Whether the first bytes of a connection are of this protocol.
+    /// Whether the first bytes of a connection are of this protocol, be they broken. Those that are not
+    /// pass to the service unseen, where it has servers of its own to pass them to.
     fn sniff(&self, head: &[u8]) -> Sniff;
 
     /// The codec of a client's connection.
@@ -177,7 +178,7 @@ pub enum Sharing {
 pub enum Sniff {
     /// They are of this protocol.
     Yes,
-    /// They are not.
+    /// They are not, for certain.
     No,
     /// This many bytes in all are needed to tell.
     Need(usize),

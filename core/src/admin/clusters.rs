@@ -22,6 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 struct Use {
     active: u64,
     connections: usize,
+    tunnels: u64,
     leaving: bool,
 }
 
@@ -132,6 +133,7 @@ fn endpoints(
                 "leaving": used.leaving,
                 "active": used.active,
                 "connections": used.connections,
+                "tunnels": used.tunnels,
                 "labels": host.labels,
             })
         })
@@ -156,6 +158,7 @@ fn uses(workers: &[WorkerStatus]) -> HashMap<(&str, &Address), Use> {
             .or_default();
         used.active += u64::from(host.active);
         used.connections += host.connections;
+        used.tunnels += u64::from(host.tunnels);
         used.leaving |= host.leaving;
     }
     uses
@@ -165,6 +168,7 @@ fn worker(worker: &WorkerStatus) -> Value {
     json!({
         "clients": worker.clients,
         "servers": worker.servers,
+        "tunnels": worker.tunnels,
         "in_flight": worker.in_flight,
         "buffered_bytes": worker.buffered,
     })

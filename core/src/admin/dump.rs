@@ -108,6 +108,7 @@ fn service(service: &Service) -> Value {
         "protocol": service.protocol,
         "application_protocol": service.application_protocol,
         "routes": service.route_config,
+        "default_cluster": service.default_cluster,
         "settings": plugin_settings(&service.settings),
         "faults": service.faults.iter().map(fault).collect::<Vec<_>>(),
         "operation_metrics": service.operation_metrics,
@@ -435,6 +436,7 @@ fn settings(settings: &Settings) -> Value {
         "client_idle": duration(settings.client_idle),
         "server_idle": duration(settings.server_idle),
         "leaving": duration(settings.leaving),
+        "farewell": duration(settings.farewell),
         "further_candidates": settings.further_candidates,
     })
 }

@@ -101,7 +101,8 @@ fn answer(
 
 /// The routes that decide for a service, in their order.
 fn rules<'a>(service: &Service, snapshot: &'a Snapshot) -> &'a [Arc<Route>] {
-    let config = snapshot.routes.get(&service.route_config);
+    let config = service.route_config.as_ref();
+    let config = config.and_then(|name| snapshot.routes.get(name));
     config
         .map(|config| config.routes.as_slice())
         .unwrap_or_default()

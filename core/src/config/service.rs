@@ -16,16 +16,18 @@ use super::setting::Setting;
 pub struct Service {
     /// `namespace/host`, or `namespace/gateway/server` for the server of a Gateway.
     pub name: String,
-    /// The id of the protocol plugin.
-    pub protocol: String,
+    /// The id of the protocol plugin; `None`: bytes pass to `default_cluster` as they come.
+    pub protocol: Option<String>,
     /// The name under which users know the protocol (`tcp-metaprotocol-NAME`).
     pub application_protocol: String,
-    /// The name of the route configuration that decides its requests.
-    pub route_config: String,
     /// The port that clients dial; 0 where that is not known.
     pub port: u16,
     /// Who may use it; without any, anybody.
     pub authorization: Policies,
+    /// The name of the route configuration that decides its requests; `None` where there are none.
+    pub route_config: Option<String>,
+    /// The name of the cluster of its own endpoints, where bytes pass to that are not the protocol's.
+    pub default_cluster: Option<String>,
     /// What the plugin is told about this service's clients.
     pub settings: Vec<Setting>,
     /// In order; each draws for itself.
@@ -56,10 +58,29 @@ impl Service {
     #[must_use]
     pub fn new(name: &str, protocol: &str, route_config: &str) -> Self {
         Self {
-            name: name.into(),
-            protocol: protocol.into(),
+            protocol: Some(protocol.into()),
             application_protocol: protocol.into(),
-            route_config: route_config.into(),
+            route_config: Some(route_config.into()),
+            ..Self::bare(name)
+        }
+    }
+
+    /// A service whose bytes pass to this cluster as they come, and nothing more.
+    #[must_use]
+    pub fn tcp(name: &str, default_cluster: &str) -> Self {
+        Self {
+            default_cluster: Some(default_cluster.into()),
+            ..Self::bare(name)
+        }
+    }
+
+    fn bare(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            protocol: None,
+            application_protocol: String::new(),
+            route_config: None,
+            default_cluster: None,
             port: 0,
             authorization: Policies::default(),
             settings: Vec::new(),
@@ -82,6 +103,7 @@ impl TryFrom<proto::Service> for Service {
         let [port] = <[_; 1]>::try_from(service.ports).map_err(|ports| {
             Invalid::new("ports", format!("one is expected, not {}", ports.len()))
         })?;
+        let (protocol, route_config) = spoken(&port).map_err(|e| e.within("ports[0]"))?;
         let faults = service.faults.into_iter().enumerate();
         let faults = faults
             .map(|(i, fault)| Fault::parse(fault).map_err(|e| e.within(&format!("faults[{i}]"))))
@@ -89,9 +111,8 @@ impl TryFrom<proto::Service> for Service {
         let time = |field, value: Option<_>| value.map(|time| duration(field, time)).transpose();
         Ok(Self {
             name: required("name", service.name)?,
-            protocol: required("ports[0].protocol", port.protocol)?,
+            protocol,
             application_protocol: port.application_protocol,
-            route_config: required("ports[0].route_config_name", port.route_config_name)?,
             port: u16::try_from(port.number)
                 .map_err(|_| Invalid::new("ports[0].number", "is above 65535"))?,
             authorization: service
@@ -99,6 +120,8 @@ impl TryFrom<proto::Service> for Service {
                 .map(|it| authorization::parse(it).map_err(|e| e.within("authorization")))
                 .transpose()?
                 .unwrap_or_default(),
+            route_config,
+            default_cluster: Some(port.default_cluster).filter(|name| !name.is_empty()),
             settings: Setting::parse_all(service.settings)?,
             faults,
             operation_metrics: service.operation_metrics,
@@ -114,6 +137,21 @@ impl TryFrom<proto::Service> for Service {
             )?,
         })
     }
+}
+
+/// The protocol of a port and the name of its routes: both, or neither and a cluster to pass bytes to.
+fn spoken(port: &proto::service::Port) -> Result<(Option<String>, Option<String>), Invalid> {
+    let routes = &port.route_config_name;
+    if !port.protocol.is_empty() {
+        let routes = required("route_config_name", routes.clone())?;
+        return Ok((Some(port.protocol.clone()), Some(routes)));
+    }
+    if !routes.is_empty() {
+        let reason = "there are no requests to route where there is no protocol";
+        return Err(Invalid::new("route_config_name", reason));
+    }
+    required("default_cluster", port.default_cluster.clone())?;
+    Ok((None, None))
 }
 
 impl Buffering {

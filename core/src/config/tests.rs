@@ -180,14 +180,31 @@ fn services() {
             (|s| s.ports.clear(), "ports: one is expected, not 0"),
             (
                 |s| s.ports[0].protocol.clear(),
-                "ports[0].protocol: is missing",
+                "ports[0].route_config_name: there are no requests to route where there is no protocol",
             ),
             (
                 |s| s.ports[0].route_config_name.clear(),
                 "ports[0].route_config_name: is missing",
             ),
+            (
+                |s| s.ports[0] = own::service::Port::default(),
+                "ports[0].default_cluster: is missing",
+            ),
         ],
     );
+}
+
+#[test]
+fn a_service_without_a_protocol_passes_bytes_to_its_cluster() {
+    let tcp = own::Service {
+        name: "s".to_owned(),
+        ports: vec![own::service::Port {
+            default_cluster: "c".to_owned(),
+            ..own::service::Port::default()
+        }],
+        ..own::Service::default()
+    };
+    assert_eq!(Service::try_from(tcp), Ok(Service::tcp("s", "c")));
 }
 
 fn condition(name: &str, pattern: MatchPattern) -> matcher::HeaderMatcher {

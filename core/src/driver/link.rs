@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use mio::Token;
 use mio::event::Event;
+use mio::{Registry, Token};
 use slotmap::{Key, KeyData, SecondaryMap};
 
 use super::stream::{Got, Stream};
-use crate::engine::{ClientKey, ConnectionId, ServerKey};
+use crate::engine::{ClientKey, ConnectionId, EndKey, ServerKey};
 
 /// A connection of the engine and its socket.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Link {
     writable: bool,
     /// The turn's end will flush it.
     pub(super) dirty: bool,
+    /// Nothing more is to be written, and the socket has not taken that yet.
+    shutting: bool,
     /// Of a client.
     load: Option<Load>,
 }
@@ -81,6 +83,7 @@ impl Link {
             read_closed: false,
             writable: phase == Phase::Open,
             dirty: false,
+            shutting: false,
             load,
         }
     }
@@ -91,7 +94,12 @@ impl Link {
         self.readable |= event.is_readable() || event.is_read_closed() || broken;
         self.read_closed |= event.is_read_closed() || broken;
         let writable = event.is_writable() || broken;
-        self.phase == Phase::Open && writable && !std::mem::replace(&mut self.writable, true)
+        // A peer that sends no more may still read.
+        self.phase != Phase::Connecting && writable && !std::mem::replace(&mut self.writable, true)
+    }
+
+    pub(super) fn is_of_client(&self) -> bool {
+        self.load.is_some()
     }
 
     pub(super) fn is_connecting(&self) -> bool {
@@ -172,6 +180,42 @@ impl Link {
     pub(super) fn push(&mut self) -> io::Result<()> {
         self.writable = self.stream.push()?;
         Ok(())
+    }
+
+    /// Nothing more will be written.
+    pub(super) fn shut(&mut self) {
+        self.shutting = true;
+    }
+
+    /// Tells the peer that nothing more will be written, if that is so and was not told yet.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) fn end_shutdown(&mut self) -> io::Result<()> {
+        if self.shutting {
+            match self.stream.shutdown() {
+                Ok(told) => {
+                    self.shutting = !told;
+                    self.writable &= told;
+                }
+                // The peer has reset it, which reading will tell, or has closed it already.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.shutting = false,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the socket; its peer takes that for a failure.
+    pub(super) fn reset(self) -> io::Result<()> {
+        self.stream.abort()
+    }
+
+    /// Lets the poll tell of it under another name.
+    pub(super) fn renamed(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        // Whatever was to be flushed under the other name was handed over, too.
+        self.dirty = false;
+        self.stream.reregister(registry, token)
     }
 
     /// The identity that the peer has proven.
@@ -293,6 +337,7 @@ impl Drop for Load {
 pub(super) struct Links {
     clients: SecondaryMap<ClientKey, Link>,
     servers: SecondaryMap<ServerKey, Link>,
+    tunnels: SecondaryMap<EndKey, Link>,
 }
 
 impl Links {
@@ -300,6 +345,7 @@ impl Links {
         match id {
             ConnectionId::Client(key) => self.clients.insert(key, link),
             ConnectionId::Server(key) => self.servers.insert(key, link),
+            ConnectionId::Tunnel(key) => self.tunnels.insert(key, link),
         };
     }
 
@@ -307,6 +353,7 @@ impl Links {
         match id {
             ConnectionId::Client(key) => self.clients.get_mut(key),
             ConnectionId::Server(key) => self.servers.get_mut(key),
+            ConnectionId::Tunnel(key) => self.tunnels.get_mut(key),
         }
     }
 
@@ -314,35 +361,41 @@ impl Links {
         match id {
             ConnectionId::Client(key) => self.clients.remove(key),
             ConnectionId::Server(key) => self.servers.remove(key),
+            ConnectionId::Tunnel(key) => self.tunnels.remove(key),
         }
     }
 
     pub(super) fn has_clients(&self) -> bool {
-        !self.clients.is_empty()
+        !self.clients.is_empty() || !self.tunnels.is_empty()
     }
 }
 
-/// The name of a connection in the poll: version, index (below 2^31, as each has a file
-/// descriptor), and which of the two it is.
+/// The name of a connection in the poll: version, index (below 2^30, as each has a file
+/// descriptor), and which kind it is.
 pub(super) fn token(id: ConnectionId) -> Token {
     let (key, kind) = match id {
         ConnectionId::Client(key) => (key.data(), 0),
         ConnectionId::Server(key) => (key.data(), 1),
+        ConnectionId::Tunnel(key) => (key.data(), 2),
     };
     let key = key.as_ffi();
-    let name = key & VERSION | (key << 1) & !VERSION | kind;
+    let name = key & VERSION | (key << KIND) & !VERSION | kind;
     Token(usize::try_from(name).unwrap_or(usize::MAX))
 }
 
 /// The connection of this name, which may not be there any more.
 pub(super) fn connection(Token(name): Token) -> ConnectionId {
     let name = name as u64;
-    let key = KeyData::from_ffi(name & VERSION | (name & !VERSION) >> 1);
-    match name & 1 {
+    let key = KeyData::from_ffi(name & VERSION | (name & !VERSION) >> KIND);
+    match name & ((1 << KIND) - 1) {
         0 => ConnectionId::Client(key.into()),
-        _ => ConnectionId::Server(key.into()),
+        1 => ConnectionId::Server(key.into()),
+        _ => ConnectionId::Tunnel(key.into()),
     }
 }
+
+/// Bits that tell which kind a connection is.
+const KIND: u32 = 2;
 
 /// The half of a key's number that tells those of one index apart.
 const VERSION: u64 = 0xffff_ffff_0000_0000;
@@ -357,12 +410,14 @@ mod tests {
     fn a_token_names_one_connection() {
         let mut clients = SlotMap::<ClientKey, ()>::with_key();
         let mut servers = SlotMap::<ServerKey, ()>::with_key();
+        let mut tunnels = SlotMap::<EndKey, ()>::with_key();
         let mut seen = std::collections::HashSet::new();
         for i in 0..100 {
             let client = clients.insert(());
             for id in [
                 ConnectionId::Client(client),
                 ConnectionId::Server(servers.insert(())),
+                ConnectionId::Tunnel(tunnels.insert(())),
             ] {
                 assert_eq!(connection(token(id)), id);
                 assert!(seen.insert(token(id)));

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -114,6 +115,25 @@ impl Stream {
             Self::Tcp(stream) => stream.register(registry, token, both),
             Self::Unix(stream) => stream.register(registry, token, both),
             Self::Tls(stream) => stream.socket().register(registry, token),
+        }
+    }
+
+    /// The same under another name.
+    pub(super) fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Self::Tcp(stream) => stream.reregister(registry, token, both),
+            Self::Unix(stream) => stream.reregister(registry, token, both),
+            Self::Tls(stream) => stream.socket().reregister(registry, token),
+        }
+    }
+
+    /// Drops the socket so that its peer takes it for a failure, where it can: nothing that was written
+    /// and has not left does.
+    pub(super) fn abort(self) -> io::Result<()> {
+        match self.bare() {
+            Self::Tcp(stream) => SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+            Self::Unix(_) | Self::Tls(_) => Ok(()),
         }
     }
 

@@ -37,6 +37,7 @@ impl Worker {
                 return self.broke(id, &error);
             }
             self.flush(id);
+            self.end_shutdown(id);
         }
         self.receive(id);
     }
@@ -60,7 +61,8 @@ impl Worker {
             match link.read(&mut self.scratch) {
                 Read::Nothing => return,
                 Read::Bytes(n) => {
-                    match n < WORTH_A_RELAY {
+                    let is_message = !matches!(id, ConnectionId::Tunnel(_));
+                    match is_message && n < WORTH_A_RELAY {
                         true => {
                             let bytes = self.scratch.get(..n).unwrap_or_default();
                             self.engine.received(id, bytes, now);
@@ -143,7 +145,7 @@ impl Worker {
         }
     }
 
-    fn broke(&mut self, id: ConnectionId, error: &io::Error) {
+    pub(super) fn broke(&mut self, id: ConnectionId, error: &io::Error) {
         debug!(?id, %error, "a connection broke");
         if let Some(link) = self.links.get_mut(id) {
             link.report(error);
@@ -161,6 +163,7 @@ impl Worker {
     ) -> io::Result<()> {
         stream.register(self.poll.registry(), token(id))?;
         self.links.insert(id, Link::accepted(stream, load));
+        self.engine.connected(id, self.turn.now());
         Ok(())
     }
 
@@ -226,7 +229,7 @@ impl Worker {
         debug!(?id, %error, "cannot connect");
         if let Some(mut link) = self.links.remove(id) {
             link.report(error);
-            if let ConnectionId::Client(_) = id {
+            if link.is_of_client() {
                 self.linger(id, |until| Lingering::refused(link, until));
             }
         }
@@ -239,7 +242,7 @@ impl Worker {
             return;
         };
         self.linger(id, |until| match id {
-            ConnectionId::Client(_) => Lingering::client(link, until),
+            ConnectionId::Client(_) | ConnectionId::Tunnel(_) => Lingering::client(link, until),
             ConnectionId::Server(_) => Lingering::server(link, until),
         });
     }

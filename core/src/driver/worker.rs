@@ -296,6 +296,9 @@ impl Worker {
             }
             Action::Resume(id) => self.resume(id),
             Action::Close(id) => self.close(id),
+            Action::Reset(id) => self.reset(id),
+            Action::Shutdown(id) => self.shutdown(id),
+            Action::Rename { from, to } => self.rename(from, to),
             Action::Report(report) => {
                 // Without an owner nothing is ejected; requests go on.
                 let _ = self.shared.reports.send(report);

@@ -10,7 +10,9 @@ use super::{
     ClientKey, Engine, ExchangeKey,
     client::{Client, Phase},
     tables::Authorization,
+    tunnels::TunnelKey,
 };
+use crate::telemetry::ResponseFlag;
 
 /// What a client is told.
 const DENIED: &str = "access denied";
@@ -114,6 +116,14 @@ impl Engine {
             self.close_after_flush(client);
         }
         false
+    }
+
+    /// A client whose bytes are to be passed on as they come can be used: it is, if it may.
+    pub(super) fn admit_tunnel(&mut self, key: TunnelKey) {
+        match self.tunnels.may_pass(key) {
+            true => self.dial(key),
+            false => self.break_tunnel(key, ResponseFlag::Denied),
+        }
     }
 
     fn judged(&self, client: &Client, frame: Frame<'_>) -> Verdict {

@@ -16,6 +16,7 @@ impl Engine {
         let Some(client) = self.clients.get_mut(owner) else {
             return;
         };
+        client.last_told = self.now;
         // Not into the middle of a large answer.
         let out = if !client.large.is_empty() {
             client.held.push(Held {

@@ -78,6 +78,10 @@ pub(super) struct Client {
     pub(super) phase: Phase,
     pub(super) reading: bool,
     pub(super) last_read: Instant,
+    /// When it was last told something that it did not ask for, or found to have been answered.
+    pub(super) last_told: Instant,
+    /// It was owed something when it was last looked at.
+    pub(super) owed: bool,
     pub(super) stall: Option<TimerKey>,
     /// It was asked to leave.
     pub(super) leaving: bool,
@@ -95,6 +99,8 @@ pub(super) struct Client {
 pub(super) enum Incoming {
     /// A message.
     Message,
+    /// The first of all, which may not be of the protocol: then they are passed on.
+    First,
     /// The request that is parked; nothing behind it is looked at.
     Parked,
     /// The rest of a refused one.
@@ -257,6 +263,8 @@ impl Client {
             phase: Phase::Open,
             reading: true,
             last_read: now,
+            last_told: now,
+            owed: false,
             stall: None,
             leaving: false,
             age: None,

@@ -24,6 +24,7 @@ impl Engine {
             client.question = None;
             client.waiting = false;
         }
+        self.close_tunnels();
         for key in self.exchanges.keys().collect::<Vec<_>>() {
             self.answer(key, Status::ShuttingDown, "the proxy is shutting down");
         }
@@ -112,7 +113,7 @@ impl Engine {
         self.ask_to_leave(key);
     }
 
-    /// How long a client is left alone that sends nothing.
+    /// How long a client is left alone that sends nothing, and is sent nothing.
     fn client_idle(&self, key: ClientKey) -> Duration {
         let client = self.clients.get(key);
         let service = client.and_then(|client| self.tables.service(client.service));
@@ -136,21 +137,23 @@ impl Engine {
         let Some(client) = self.clients.get_mut(key) else {
             return;
         };
-        let silent = self.now.saturating_duration_since(client.last_read);
-        if silent >= idle_limit && client.flights.is_empty() {
+        // When it was answered since it was last looked at nobody knows: it is idle from now on.
+        if std::mem::replace(&mut client.owed, !client.flights.is_empty()) {
+            client.last_told = self.now;
+        }
+        let last_active = client.last_read.max(client.last_told);
+        let idle = self.now.saturating_duration_since(last_active);
+        if idle >= idle_limit && !client.owed {
             return self.close_after_flush(key);
         }
+        let silent = self.now.saturating_duration_since(client.last_read);
         if silent >= period && client.phase == Phase::Open {
             self.scratch.clear();
             if client.codec.heartbeat(&mut self.scratch) {
                 self.answered_here(key);
             }
         }
-        let heard = self
-            .clients
-            .get(key)
-            .map(|client| client.last_read + period);
-        let due = heard.filter(|due| *due > self.now);
+        let due = Some(last_active + period).filter(|due| *due > self.now);
         let due = due.unwrap_or(self.now + period);
         self.timers.set(due, Timer::Client(key));
     }

@@ -125,6 +125,7 @@ impl Engine {
         self.buffered = self.buffered.saturating_sub(own.answer.len());
         own.answer.clear();
         let mut answered = None;
+        let mut end = End::local(ResponseFlag::from(status));
         if let Purpose::Part { .. } = own.purpose
             && let Some(client) = self.clients.get_mut(exchange.client)
         {
@@ -134,9 +135,9 @@ impl Engine {
                     .codec
                     .local_reply(exchange.id, &exchange.memo, reply, &mut own.answer);
             self.buffered += own.answer.len();
-            answered = told.map(|_| ());
+            answered = told.map(|code| end.code = code);
         }
-        self.settle_own(key, answered, End::local(ResponseFlag::from(status)));
+        self.settle_own(key, answered, end);
     }
 
     fn settle_own(&mut self, key: ExchangeKey, answered: Option<()>, end: End) {
@@ -165,7 +166,9 @@ impl Engine {
                 }
                 self.spare.give(bytes);
             }
-            Purpose::Part { of, n } => self.part_answered(of, n, bytes, answered.is_some()),
+            Purpose::Part { of, n } => {
+                self.part_answered(of, n, bytes, answered.map(|()| end));
+            }
             Purpose::Mirror => self.spare.give(bytes),
             Purpose::Probe(topology) => {
                 self.probe_answered(topology, asked, answered.map(|()| bytes.as_slice()));

@@ -18,19 +18,24 @@ pub struct Relay {
 }
 
 impl Engine {
-    /// Whether what this connection sends next is the rest of a large message that goes on as it is, to a peer
-    /// to which nothing else has to be sent before. Then it may be written there at once, and
+    /// Whether what this connection sends next is the rest of a large message that goes on as it is, or passes
+    /// through a tunnel, to a peer to which nothing else has to be sent before. Then it may be written there at once, and
     /// [`Engine::relayed`] called in the place of [`Engine::received`]; that saves the copy in between.
     #[must_use]
     pub fn relay(&self, id: ConnectionId) -> Option<Relay> {
         match id {
             ConnectionId::Client(key) => self.relay_of_client(key),
             ConnectionId::Server(key) => self.relay_of_server(key),
+            ConnectionId::Tunnel(key) => self.tunnels.relay(key),
         }
     }
 
     /// Bytes arrived, of which the first `gone` were written already to where [`Engine::relay`] said.
     pub fn relayed(&mut self, id: ConnectionId, bytes: &[u8], gone: usize, now: Instant) {
+        if let ConnectionId::Tunnel(key) = id {
+            self.at(now);
+            return self.tunnel_received(key, bytes, gone);
+        }
         let to = self.relay(id).map(|relay| relay.to);
         self.gone = gone;
         self.received(id, bytes, now);
@@ -39,7 +44,7 @@ impl Engine {
         let outbox = match to {
             Some(ConnectionId::Client(key)) => self.clients.get_mut(key).map(|it| &mut it.outbox),
             Some(ConnectionId::Server(key)) => self.servers.get_mut(key).map(|it| &mut it.outbox),
-            None => None,
+            Some(ConnectionId::Tunnel(_)) | None => None,
         };
         if let Some(outbox) = outbox {
             outbox.consume(0, &mut self.spare);

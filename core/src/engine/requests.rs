@@ -9,6 +9,7 @@ use super::{
     held::is_held,
     receive::extent,
     run::Joining,
+    tunnels::First,
 };
 use crate::telemetry::ResponseFlag;
 
@@ -97,6 +98,12 @@ impl Engine {
                 Next::Nothing(0)
             }
             Incoming::Message => Next::Message,
+            Incoming::First if rest.is_empty() => Next::Nothing(0),
+            Incoming::First => match self.first_bytes(key, rest) {
+                First::Spoken => Next::Message,
+                First::Unclear => Next::Nothing(0),
+                First::Passed => Next::Nothing(rest.len()),
+            },
             Incoming::Parked => Next::Nothing(0),
             Incoming::Skip(left) => {
                 let taken = client.skip(left, rest.len());

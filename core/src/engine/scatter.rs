@@ -16,7 +16,7 @@ use super::{
     shards::{Node, ShardKey, View},
     tables::{Cluster, Destination},
 };
-use crate::telemetry::ResponseFlag;
+use crate::telemetry::{OutcomeLabel, ResponseFlag};
 
 /// Where a request goes of which routes cannot be told.
 const UNDECIDED: Plan = Plan::Refuse {
@@ -30,6 +30,8 @@ pub(super) struct Gather {
     pub(super) parts: Vec<Answered>,
     keys: Vec<ExchangeKey>,
     left: usize,
+    /// Of a part that no server has answered.
+    failed: Option<End>,
 }
 
 #[derive(Clone, Default)]
@@ -158,6 +160,7 @@ impl Engine {
             parts: vec![Answered::default(); parts.len()],
             keys: Vec::with_capacity(parts.len()),
             left: parts.len(),
+            failed: None,
         }));
         let session = exchange.session.clone();
         if none {
@@ -189,25 +192,27 @@ impl Engine {
         self.exchanges.get_mut(key)?.gather.as_deref_mut()
     }
 
-    /// A part has its answer; without one, its client cannot be told anything.
+    /// A part has its answer, and ends so; without one, its client cannot be told anything.
     pub(super) fn part_answered(
         &mut self,
         of: ExchangeKey,
         n: usize,
         bytes: Vec<u8>,
-        answered: bool,
+        end: Option<End>,
     ) {
         let Some(gather) = self.gather(of) else {
             return;
         };
         gather.left = gather.left.saturating_sub(1);
+        let failed = end.filter(|end| end.outcome == OutcomeLabel::Local);
+        gather.failed = gather.failed.or(failed);
         let over = gather.left == 0;
         if let Some(part) = gather.parts.get_mut(n) {
             part.bytes = bytes;
             let kept = part.bytes.len();
             self.buffered += kept;
         }
-        if !answered {
+        if end.is_none() {
             return self.answer(of, Status::UpstreamReset, "a part of the answer is missing");
         }
         if over {
@@ -249,7 +254,7 @@ impl Engine {
         });
         self.spare.give(merged);
         self.answer_ends(key);
-        self.finish(key, End::of(&outcome));
+        self.finish(key, gather.failed.unwrap_or_else(|| End::of(&outcome)));
     }
 
     /// An exchange ends before its parts: nobody waits for them.

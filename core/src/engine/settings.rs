@@ -52,6 +52,9 @@ pub struct Settings {
     /// A client that was told to leave since it is connected for too long, and is never silent, is
     /// closed after this time, between two of its requests.
     pub leaving: Duration,
+    /// A connection whose bytes are passed on, and whose service or endpoint the configuration does not have
+    /// any more, may end by itself for so long.
+    pub farewell: Duration,
 }
 
 impl Default for Settings {
@@ -78,6 +81,7 @@ impl Default for Settings {
             probe: Duration::from_secs(3),
             drain_quiet: Duration::from_secs(1),
             leaving: Duration::from_secs(45),
+            farewell: Duration::from_secs(300),
         }
     }
 }

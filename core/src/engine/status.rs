@@ -10,6 +10,8 @@ pub struct WorkerStatus {
     pub clients: usize,
     /// Upstream connections.
     pub servers: usize,
+    /// Client connections whose bytes are passed on as they come.
+    pub tunnels: usize,
     /// Requests in flight.
     pub in_flight: usize,
     /// Bytes buffered.
@@ -40,10 +42,12 @@ pub struct HostStatus {
     pub cluster: String,
     /// Where it is dialled.
     pub address: Address,
-    /// Requests in flight.
+    /// Requests in flight, and tunnels.
     pub active: u32,
-    /// Upstream connections.
+    /// Upstream connections for requests.
     pub connections: usize,
+    /// Upstream connections that bytes are passed on by, those too that are being made.
+    pub tunnels: u32,
     /// It said that it wants no new requests.
     pub leaving: bool,
 }
@@ -77,6 +81,7 @@ impl Engine {
         WorkerStatus {
             clients: self.clients.len(),
             servers: self.servers.len(),
+            tunnels: self.tunnels.len(),
             in_flight: self.in_flight(),
             buffered: self.buffered,
             hosts: self
@@ -88,6 +93,7 @@ impl Engine {
                     address: host.address.clone(),
                     active: host.active,
                     connections: host.connections.len(),
+                    tunnels: host.tunnels,
                     leaving: host.leaving,
                 })
                 .collect(),

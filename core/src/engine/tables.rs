@@ -10,6 +10,7 @@ mod cluster;
 mod concurrency;
 mod global_limit;
 mod limits;
+mod passage;
 mod rate_limit;
 mod selection;
 mod service;
@@ -32,10 +33,11 @@ use crate::{
 };
 pub(super) use authorization::Authorization;
 pub(super) use budget::Budget;
-pub(super) use cluster::{Candidates, Cluster, Host};
+pub(super) use cluster::{Candidates, Cluster, Dial, Host};
 pub(super) use concurrency::{Concurrency, Slot};
 pub(super) use global_limit::GlobalLimit;
 pub(super) use limits::{Limit, Limits, RouteLimit};
+pub(super) use passage::Passage;
 pub(super) use rate_limit::Metered;
 pub(super) use service::{Chosen, Destination, Dialect, Route, Service};
 
@@ -60,6 +62,10 @@ pub(super) struct Tables {
     listeners: HashMap<String, ServiceKey>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
+    /// By service.
+    passages: HashMap<String, Rc<Passage>>,
+    /// By listener.
+    passing: HashMap<String, Rc<Passage>>,
     /// How many configurations there were.
     generation: u64,
     pub(super) clusters: HashMap<String, Rc<Cluster>>,
@@ -79,6 +85,8 @@ impl Tables {
             listeners: HashMap::new(),
             services: SlotMap::with_key(),
             by_name: HashMap::new(),
+            passages: HashMap::new(),
+            passing: HashMap::new(),
             generation: 0,
             clusters: HashMap::new(),
             hosts: SlotMap::with_key(),
@@ -137,6 +145,25 @@ impl Tables {
         }
     }
 
+    /// An endpoint gets a tunnel, which counts among what a balancer compares.
+    ///
+    /// Source of the rule: a connection of Envoy's TCP pool is an active request of its host.
+    pub(super) fn tunnel_starts(&mut self, host: HostKey) {
+        self.attempt_starts(host);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.tunnels += 1;
+        }
+    }
+
+    pub(super) fn tunnel_ends(&mut self, key: HostKey) {
+        if let Some(host) = self.hosts.get_mut(key) {
+            host.active = host.active.saturating_sub(1);
+            host.tunnels = host.tunnels.saturating_sub(1);
+            host.metrics.attempts_finished(1);
+        }
+        self.drop_host_if_unused(key);
+    }
+
     /// The service of a listener's connections.
     pub(super) fn listener(&self, name: &str) -> Option<ServiceKey> {
         self.listeners.get(name).copied()
@@ -159,6 +186,7 @@ impl Tables {
         let outdated = self.update_dials(snapshot);
         let mut gone = self.update_clusters(snapshot, telemetry, random);
         gone.extend(outdated);
+        self.update_passages(snapshot, telemetry);
         let mut kept = HashSet::new();
         for (name, service) in &snapshot.services {
             if let Some(built) = self.build_service(service, snapshot, telemetry, random) {

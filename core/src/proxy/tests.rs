@@ -4,6 +4,7 @@ mod fragile;
 mod harness;
 mod moving;
 mod retries;
+mod tunnels;
 mod watched;
 
 use std::io::{Read, Write};
@@ -153,6 +154,22 @@ fn a_message_larger_than_any_buffer_passes_in_both_directions() {
     assert_eq!(header.id, 1);
     assert!(answer == body);
     client.call(2, b"and the connection goes on");
+}
+
+#[test]
+fn a_client_that_sends_no_more_and_reads_slowly_gets_all_of_its_answer() {
+    let proxy = Running::start(snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]));
+    let mut client = proxy.client(LISTENER);
+    // The answer is more than the sockets hold, so that the proxy waits for room.
+    let socket = socket2::SockRef::from(&client.0);
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    let body = vec![0x5a; 12 << 20];
+    client.send(1, &body);
+    client.0.shutdown(std::net::Shutdown::Write).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    let (header, answer) = client.receive();
+    assert_eq!(header.id, 1);
+    assert!(answer == body);
 }
 
 #[test]

@@ -109,11 +109,15 @@ pub enum ResponseFlag {
     Unsupported,
     /// A fault was injected on purpose.
     FaultInjected,
+    /// Nothing moved on the connection for as long as it may be silent.
+    IdleTimeout,
+    /// The connection lasted as long as it may.
+    DurationTimeout,
 }
 
 impl ResponseFlag {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::None,
         Self::NoRoute,
         Self::NoHealthyUpstream,
@@ -131,6 +135,8 @@ impl ResponseFlag {
         Self::Denied,
         Self::Unsupported,
         Self::FaultInjected,
+        Self::IdleTimeout,
+        Self::DurationTimeout,
     ];
 
     /// The short name, as Envoy's operators know it; `-` for none.
@@ -154,6 +160,8 @@ impl ResponseFlag {
             Self::Denied => "UAEX",
             Self::Unsupported => "UNS",
             Self::FaultInjected => "FI",
+            Self::IdleTimeout => "SI",
+            Self::DurationTimeout => "DT",
         }
     }
 
@@ -178,6 +186,8 @@ impl ResponseFlag {
             Self::Denied => "denied",
             Self::Unsupported => "unsupported",
             Self::FaultInjected => "fault_injected",
+            Self::IdleTimeout => "idle_timeout",
+            Self::DurationTimeout => "duration_timeout",
         }
     }
 }

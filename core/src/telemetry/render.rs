@@ -1,6 +1,7 @@
 //! The Prometheus text format: families with help and type, one line a labelled value.
 
 mod operations;
+mod tcp;
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -24,7 +25,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 15] = [
+const SERVICES: [Family<ServiceCells>; 16] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -114,6 +115,12 @@ const SERVICES: [Family<ServiceCells>; 15] = [
         help: "Clients that were told to leave: they were connected for as long as they may.",
         kind: "counter",
         cell: |cells| &cells.aged,
+    },
+    Family {
+        name: "meltemi_downstream_protocol_mismatches_total",
+        help: "Clients whose first bytes were not of their service's protocol: they were passed on as they came.",
+        kind: "counter",
+        cell: |cells| &cells.mismatched,
     },
 ];
 
@@ -359,6 +366,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     exchanges(&mut page, &workers);
     operations::operations(&mut page, &workers);
+    tcp::tcp(&mut page, &workers);
     let services: Vec<_> = workers.iter().map(|worker| &worker.services).collect();
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();

@@ -27,6 +27,7 @@ pub(super) struct ServiceCells {
     pub(super) not_allowed: Cell,
     pub(super) audited: Cell,
     pub(super) denied_connections: Cell,
+    pub(super) mismatched: Cell,
 }
 
 impl ServiceMetrics {
@@ -108,6 +109,11 @@ impl ServiceMetrics {
     /// A client was told to leave: it is connected for as long as it may.
     pub fn connection_aged(&self) {
         self.0.aged.add(1);
+    }
+
+    /// A client's first bytes were not of the service's protocol, and were passed on as they came.
+    pub fn protocol_mismatched(&self) {
+        self.0.mismatched.add(1);
     }
 
     /// So many answers had no client any more, or a client that does not read.

@@ -1,8 +1,8 @@
 //! The delta-xDS client as a state machine: responses and time in, requests and snapshots out.
 //!
 //! The control plane is asked for what is needed and nothing else: all listeners, the services
-//! that they name, the routes of those services, the clusters of those routes, their endpoints and
-//! secrets.
+//! that they name, the routes of those services, the clusters of those routes and services, their
+//! endpoints and secrets.
 //! Each resource is applied or refused on its own; a refused one keeps its last good version.
 //!
 //! A snapshot comes out only when everything that it names was answered, so that a route never
@@ -240,12 +240,15 @@ impl Subscriptions {
         });
         requests.extend(want(&mut self.services, services, now));
         let routes = collect(&self.services, |s, names| {
-            names.insert(s.route_config.clone());
+            names.extend(s.route_config.clone());
         });
         requests.extend(want(&mut self.routes, routes, now));
-        let clusters = collect(&self.routes, |r, names| {
+        let mut clusters = collect(&self.routes, |r, names| {
             names.extend(r.clusters().map(str::to_owned));
         });
+        clusters.extend(collect(&self.services, |s, names| {
+            names.extend(s.default_cluster.clone());
+        }));
         requests.extend(want(&mut self.clusters, clusters, now));
         let mut secrets = collect(&self.clusters, |c, names| {
             let needed = c.tls.iter().flat_map(|tls| tls.secrets());

@@ -39,10 +39,12 @@ impl Access {
                 true => allowed,
                 false => vec![],
             },
-            ending: random.random().then_some(random.random_range(0..10)),
+            ending: random
+                .random_ratio(1, 2)
+                .then(|| random.random_range(0..10)),
             ending_of: random
-                .random()
-                .then_some(random.random_range(0..IDENTITIES)),
+                .random_ratio(1, 2)
+                .then(|| random.random_range(0..IDENTITIES)),
         }
     }
 

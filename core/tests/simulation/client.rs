@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use meltemi_core::{config::Address, engine::ConnectionId};
 
-use crate::wire::{Dialect, Seen};
+use crate::wire::{Dialect, Seen, key_of};
 
 /// A client's end of a connection.
 pub(crate) struct Client {
@@ -22,8 +22,10 @@ pub(crate) struct Client {
     next_id: u64,
     /// Where each request arrived the last time, and as which of all arrivals.
     pub(crate) arrived: HashMap<u64, (Address, u64)>,
-    /// The last arrival at each server of those that it has answered.
-    in_order: HashMap<Address, u64>,
+    /// The last arrival at each server of those that it has answered, by their key where that decides the server.
+    in_order: HashMap<(Address, String), u64>,
+    /// Requests of different keys are nothing to each other.
+    by_key: bool,
     pub(crate) asked: u64,
     pub(crate) answered: u64,
     /// It closed its sending side.
@@ -35,7 +37,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(id: ConnectionId, dialect: Dialect, first_id: u64) -> Self {
+    pub(crate) fn new(id: ConnectionId, dialect: Dialect, first_id: u64, by_key: bool) -> Self {
         Self {
             id,
             dialect,
@@ -47,6 +49,7 @@ impl Client {
             next_id: first_id,
             arrived: HashMap::new(),
             in_order: HashMap::new(),
+            by_key,
             asked: 0,
             answered: 0,
             ended: false,
@@ -110,9 +113,14 @@ impl Client {
     /// longer hold others back, and late answers to them are swallowed.)
     fn check_order(&mut self, nonce: u64) {
         let (address, at) = &self.arrived[&nonce];
-        let before = self.in_order.insert(address.clone(), *at);
+        let kin = |nonce: u64| match self.by_key {
+            true => key_of(nonce),
+            false => String::new(),
+        };
+        let before = self.in_order.insert((address.clone(), kin(nonce)), *at);
         assert!(before < Some(*at), "request {nonce} overtook another");
-        let mut later = self.one_way.iter().filter(|it| **it > nonce);
+        let later = self.one_way.iter().filter(|it| **it > nonce);
+        let mut later = later.filter(|it| kin(**it) == kin(nonce));
         let overtakes = |later: &u64| {
             let arrived = self.arrived.get(later);
             arrived.is_some_and(|(of, then)| of == address && then < at)

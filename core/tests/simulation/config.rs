@@ -22,6 +22,8 @@ use crate::{authorization::Access, wire::Dialect};
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
 pub(crate) const CLUSTER: &str = "outbound|1||echo.default";
+/// The attribute that few requests share.
+const KEY: &str = "key";
 /// Under which its route's requests count.
 pub(crate) const ROUTE: &str = "all";
 
@@ -50,8 +52,10 @@ pub(crate) struct Policy {
     pub(crate) adaptive: Option<u32>,
     /// Clients may not do everything, and each configuration says what.
     pub(crate) authorized: bool,
-    /// The client's connection decides the endpoint.
+    /// A hash decides the endpoint.
     pub(crate) hashing: Option<Hashing>,
+    /// Of the client's connection; else of each request's key, so that a client has several endpoints at a time.
+    pub(crate) by_connection: bool,
 }
 
 impl Policy {
@@ -79,15 +83,25 @@ impl Policy {
             adaptive: random
                 .random_ratio(1, 4)
                 .then(|| random.random_range(2..30)),
-            hashing: random.random_ratio(1, 4).then(|| hashing(random)),
             authorized: random.random_ratio(1, 4),
+            hashing: random.random_ratio(1, 3).then(|| hashing(random)),
+            by_connection: random.random(),
         }
+    }
+
+    /// Whether a request's key decides the endpoint.
+    pub(crate) fn by_key(self) -> bool {
+        self.hashing.is_some() && !self.by_connection
     }
 
     /// Whether nothing but the hash decides where a request goes, as long as all servers are well.
     pub(crate) fn keeps_to_owners(self) -> bool {
         let is_free = self.limits == Limits::default();
-        self.hashing.is_some() && is_free && self.retries == 0 && self.hedge.is_none()
+        self.hashing.is_some()
+            && self.by_connection
+            && is_free
+            && self.retries == 0
+            && self.hedge.is_none()
     }
 
     /// How often a server may see a request.
@@ -232,7 +246,10 @@ pub(crate) fn snapshot(
         limits: policy.limits,
         hashing: policy.hashing,
         hash_policy: vec![HashPolicy {
-            of: Hashed::Connection,
+            of: match policy.by_connection {
+                true => Hashed::Connection,
+                false => Hashed::Attribute(KEY.to_owned()),
+            },
             terminal: false,
         }],
         ..cluster(&name, hosts, lb)

@@ -2,6 +2,8 @@
 
 use meltemi_codec::kit::sample::by_id::{self, Header, Kind};
 
+const KEYS: u64 = 4;
+
 /// Which sample protocol a schedule speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -42,16 +44,21 @@ impl Dialect {
         match self {
             Self::ById => {
                 let kind = if one_way { Kind::OneWay } else { Kind::Request };
-                let nonce = nonce.to_string();
+                let text = nonce.to_string();
                 by_id::frame(
                     Header::new(kind, id),
-                    &[("service", "echo"), ("method", "m"), ("nonce", &nonce)],
+                    &[
+                        ("service", "echo"),
+                        ("method", "m"),
+                        ("nonce", &text),
+                        ("key", &key_of(nonce)),
+                    ],
                     &vec![b'.'; padding],
                 )
             }
             Self::InOrder => {
                 let verb = if one_way { "NOTE" } else { "PUT" };
-                let line = format!("{verb} key nonce={nonce}");
+                let line = format!("{verb} {} nonce={nonce}", key_of(nonce));
                 with_payload(&line, padding)
             }
         }
@@ -96,6 +103,11 @@ impl Dialect {
             Self::InOrder => read_in_order(input),
         }
     }
+}
+
+/// What a request is about, which some others are, too.
+pub(crate) fn key_of(nonce: u64) -> String {
+    format!("k{}", nonce % KEYS)
 }
 
 fn with_payload(line: &str, padding: usize) -> Vec<u8> {

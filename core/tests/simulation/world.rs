@@ -194,8 +194,9 @@ impl World {
         );
         if let Some(id) = accepted {
             // Clients of one kind count from the same number: only remapping tells them apart.
-            let client = Client::new(id, self.dialect, u64::MAX - 2);
             self.engine.identified(id, &principal(self.next_client));
+            let by_key = self.policy.by_key();
+            let client = Client::new(id, self.dialect, u64::MAX - 2, by_key);
             self.by_id.insert(id, self.next_client);
             self.clients.insert(self.next_client, client);
             self.next_client += 1;
@@ -317,6 +318,7 @@ impl World {
                     self.verdicts.push((at, question.id, verdict, question.due));
                 }
                 Action::Flush(_) | Action::Resume(_) | Action::Report(_) => {}
+                Action::Reset(_) | Action::Shutdown(_) | Action::Rename { .. } => {}
             }
         }
     }

@@ -148,6 +148,7 @@ impl Pair {
                 }
                 Action::Close(id) if self.records => self.closed.push(id),
                 Action::Close(_) | Action::Resume(_) | Action::Report(_) | Action::Ask(_) => {}
+                Action::Reset(_) | Action::Shutdown(_) | Action::Rename { .. } => {}
             }
         }
     }

@@ -6,20 +6,40 @@ use serde_json::{Value, json};
 
 use super::{ApiServer, Instance};
 
+/// A role of the chart.
+#[derive(Clone, Copy, Debug)]
+pub struct Role {
+    pub name: &'static str,
+    /// None: it counts everywhere.
+    pub namespace: Option<&'static str>,
+    pub rules: &'static str,
+}
+
+/// What it may do where it keeps waypoints.
+pub const WAYPOINT_ROLE: Role = Role {
+    name: "meltemi-controller-waypoint",
+    namespace: None,
+    rules: include_str!("../../../charts/meltemi/files/waypoint-role.yaml"),
+};
+
 /// What it may do everywhere, in its own namespace and in the root namespace.
-pub const RULES: [(Option<&str>, &str); 3] = [
-    (
-        None,
-        include_str!("../../../charts/meltemi/files/cluster-role.yaml"),
-    ),
-    (
-        Some(NAMESPACE),
-        include_str!("../../../charts/meltemi/files/role.yaml"),
-    ),
-    (
-        Some("istio-system"),
-        include_str!("../../../charts/meltemi/files/root-role.yaml"),
-    ),
+pub const ROLES: [Role; 4] = [
+    Role {
+        name: NAME,
+        namespace: None,
+        rules: include_str!("../../../charts/meltemi/files/cluster-role.yaml"),
+    },
+    Role {
+        name: NAME,
+        namespace: Some(NAMESPACE),
+        rules: include_str!("../../../charts/meltemi/files/role.yaml"),
+    },
+    Role {
+        name: NAME,
+        namespace: Some("istio-system"),
+        rules: include_str!("../../../charts/meltemi/files/root-role.yaml"),
+    },
+    WAYPOINT_ROLE,
 ];
 
 /// A kubeconfig of its service account, with its roles bound to it.
@@ -29,9 +49,9 @@ pub const RULES: [(Option<&str>, &str); 3] = [
 #[must_use]
 pub fn controller_account(cluster: &ApiServer) -> PathBuf {
     cluster.create_namespaces(&["istio-system", NAMESPACE]);
-    for (namespace, rules) in RULES {
-        let rules: Value = serde_saphyr::from_str(rules).expect("rules");
-        permit(cluster, namespace, &rules["rules"]);
+    for role in ROLES {
+        let rules: Value = serde_saphyr::from_str(role.rules).expect("rules");
+        permit(cluster, role, &rules["rules"]);
     }
     let account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount",
@@ -43,26 +63,26 @@ pub fn controller_account(cluster: &ApiServer) -> PathBuf {
     cluster.kubeconfig_of("controller", token.stdout().trim())
 }
 
-/// Binds a role with these rules to it, in a namespace or everywhere, in the place of the one before.
+/// Binds a role with these rules to it, in the place of the one before.
 ///
 /// # Panics
 /// When it is refused.
-pub fn permit(cluster: &Instance, namespace: Option<&str>, rules: &Value) {
-    let kind = match namespace {
+pub fn permit(cluster: &Instance, role: Role, rules: &Value) {
+    let kind = match role.namespace {
         Some(_) => "Role",
         None => "ClusterRole",
     };
-    let mut metadata = json!({ "name": NAME });
-    if let Some(namespace) = namespace {
+    let mut metadata = json!({ "name": role.name });
+    if let Some(namespace) = role.namespace {
         metadata["namespace"] = json!(namespace);
     }
-    let role = json!({
-        "apiVersion": format!("{GROUP}/v1"), "kind": kind, "metadata": metadata, "rules": rules,
-    });
     let binding = json!({
         "apiVersion": format!("{GROUP}/v1"), "kind": format!("{kind}Binding"), "metadata": metadata,
-        "roleRef": {"apiGroup": GROUP, "kind": kind, "name": NAME},
+        "roleRef": {"apiGroup": GROUP, "kind": kind, "name": role.name},
         "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}],
+    });
+    let role = json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": kind, "metadata": metadata, "rules": rules,
     });
     cluster.apply(&role.to_string());
     cluster.apply(&binding.to_string());

@@ -21,4 +21,5 @@ mod secrets;
 mod soak;
 mod status;
 mod tls;
+mod waypoint;
 mod whoami;

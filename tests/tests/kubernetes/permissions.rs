@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use meltemi_tests::kubernetes::{
-    ApiServer, Encrypted, Mounted, RULES, Tokens, controller_account, permit,
+    ApiServer, Encrypted, Mounted, ROLES, Tokens, WAYPOINT_ROLE, controller_account, permit,
 };
 use meltemi_tests::redis::service;
 use meltemi_tests::{PATIENCE, until};
@@ -24,6 +24,7 @@ const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ACCOUNT: &str = "system:serviceaccount:meltemi-system:meltemi-controller";
 /// The shortest life of a root: another one is made after 8 s.
 const SHORT: [&str; 2] = ["--ca-lifetime", "16s"];
+const WAYPOINT: [&str; 2] = ["--waypoint", "{image: i, controller: 'c:1'}"];
 
 #[test]
 fn the_reference_shows_the_rules_of_the_chart() {
@@ -33,8 +34,8 @@ fn the_reference_shows_the_rules_of_the_chart() {
     let shown = shown.strip_prefix("yaml\n").expect("YAML");
     let shown: Vec<Value> = serde_saphyr::from_multiple(shown).expect("YAML");
     let mut shown: Vec<_> = shown.into_iter().map(|mut it| it["rules"].take()).collect();
-    let mut expected = RULES.map(|(_, rules)| {
-        let mut rules: Value = serde_saphyr::from_str(rules).expect("rules");
+    let mut expected = ROLES.map(|role| {
+        let mut rules: Value = serde_saphyr::from_str(role.rules).expect("rules");
         rules["rules"].take()
     });
     shown.sort_by_key(Value::to_string);
@@ -75,6 +76,25 @@ fn change(cluster: &ApiServer, round: usize) {
         );
         cluster.apply(&object);
     }
+    change_waypoint(cluster, round);
+}
+
+/// Each time its objects are others, and a class is gone.
+fn change_waypoint(cluster: &ApiServer, round: usize) {
+    let unscaled = "{horizontalPodAutoscaler: 'null', podDisruptionBudget: 'null'}";
+    let budget = "{podDisruptionBudget: 'spec: {minAvailable: 1}'}";
+    let [data, name] = [[budget, "one"], [unscaled, "two"]][round % 2];
+    cluster.apply(&format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {data}\n---\n\
+         apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: l7, namespace: default}}\n\
+         spec:\n  gatewayClassName: meltemi-waypoint\n  \
+         infrastructure: {{labels: {{round: r{round}}}, \
+         parametersRef: {{group: '', kind: ConfigMap, name: {name}}}}}\n  \
+         listeners: [{{name: proxy, port: 15088, protocol: istio.io/PROXY}}]\n"
+    ));
+    let class = ["delete", "gatewayclass", "meltemi", "--ignore-not-found"];
+    let deleted = cluster.kubectl(&[&class[..], &["--wait=false"]].concat());
+    deleted.expect_success("the class is deleted");
 }
 
 /// What the controller asked, of what is there by a name: verb, group, resource, name, namespace.
@@ -97,7 +117,7 @@ fn what_the_controller_may_do_it_does_and_asks_for_nothing_else() {
     let Some((cluster, account)) = cluster() else {
         return;
     };
-    let controller = Encrypted::start(&account, ANY, &SHORT);
+    let controller = Encrypted::start(&account, ANY, &[SHORT, WAYPOINT].concat());
     let tokens = Tokens::of_new(&cluster, "edge");
     tokens.create_pod("edge-1");
     let roots = until("the roots are published", || cluster.roots_of("default"));
@@ -140,6 +160,14 @@ fn unused<'a>(
 
 /// As if no controller had been there before.
 fn forget(cluster: &ApiServer) {
+    let delete = [
+        "delete",
+        "deployment,service,hpa,pdb,serviceaccount",
+        "l7",
+        "--ignore-not-found",
+    ];
+    let deleted = cluster.kubectl(&delete);
+    deleted.expect_success("what the waypoint was made of is deleted");
     for of_before in [
         "/apis/coordination.k8s.io/v1/namespaces/meltemi-system/leases",
         "/api/v1/namespaces/meltemi-system/secrets",
@@ -170,9 +198,13 @@ fn without_any_of_its_rules_something_fails() {
     let tokens = Tokens::of_new(&cluster, "edge");
     tokens.create_pod("edge-1");
     let token = tokens.of_pod("edge-1", "meltemi");
-    for rule in &rules() {
+    // What is for waypoints permits more of what is permitted without them.
+    permit(&cluster, WAYPOINT_ROLE, &json!([]));
+    let (of_waypoints, others): (Vec<_>, Vec<_>) =
+        rules().into_iter().partition(Rule::is_of_waypoints);
+    for rule in others.iter().chain(&of_waypoints) {
         let permissions = rule.permissions();
-        permit(&cluster, rule.namespace, &rule.others);
+        permit(&cluster, rule.role, &rule.others);
         until("it may not", || {
             permissions
                 .iter()
@@ -181,7 +213,7 @@ fn without_any_of_its_rules_something_fails() {
         });
         forget(&cluster);
         fails(&cluster, &account, rule, &token);
-        permit(&cluster, rule.namespace, &rule.all);
+        permit(&cluster, rule.role, &rule.all);
         until("it may again", || {
             permissions.iter().all(|it| may(&cluster, it)).then_some(())
         });
@@ -190,7 +222,9 @@ fn without_any_of_its_rules_something_fails() {
 
 /// A controller is refused what the rule permits, and says so.
 fn fails(cluster: &ApiServer, account: &Path, rule: &Rule, token: &str) {
-    let controller = Encrypted::start(account, ANY, &SHORT);
+    let waypoint = WAYPOINT.iter().filter(|_| rule.is_of_waypoints());
+    let arguments: Vec<_> = SHORT.iter().chain(waypoint).copied().collect();
+    let controller = Encrypted::start(account, ANY, &arguments);
     let mut proxy = None;
     let start = Instant::now();
     for round in 0.. {

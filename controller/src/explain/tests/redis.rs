@@ -89,6 +89,25 @@ fn the_policy_of_a_metarouter_is_explained_where_a_redisservice_routes() {
     assert!(all.contains("route 1 says:"), "{all}");
 }
 
+/// A request has one fault: the first of the RedisService's that it draws, else its route's.
+#[test]
+fn of_several_delays_the_longest_is_the_worst() {
+    let fixture = Fixture::redis();
+    let faults = "  faults:\n  - {type: DELAY, percentage: {value: 50}, delay: 300ms}\n";
+    fixture.edit("redis.yaml", "  faults:\n", faults);
+    fixture.write(
+        "policy.yaml",
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {name: policy}\n\
+         spec:\n  hosts: [cache.shop]\n  gateways: [edge]\n  routes:\n  \
+         - retries: {attempts: 1, perTryTimeout: 1s}\n    \
+         fault: {delay: {percentage: {value: 50}, fixedDelay: 100ms}}\n",
+    );
+    let explanation = explained(&fixture, &[("command", "GET"), ("key", "b")]);
+    assert_eq!(explanation.treatment.faults.len(), 3);
+    let worst = explanation.treatment.worst_case.unwrap().because;
+    assert!(worst.contains("+ 0.3s before it is sent"), "{worst}");
+}
+
 /// The hash of a key is the number that it is.
 fn owned(key: &str, failed: &[&str]) -> DestinationShare {
     owned_of(&Fixture::redis(), "{maglev: {tableSize: 11}}", key, failed)

@@ -36,6 +36,8 @@ pub(in crate::admin) enum Refused {
     UnknownService { name: String, known: String },
     #[error("{0} can be meant; name one of them as `listener` or `service`")]
     Several(String),
+    #[error("{service} has no requests: its bytes pass to {cluster} as they come")]
+    Passed { service: String, cluster: String },
     #[error("the protocol {0} is not served by this proxy")]
     Protocol(String),
     #[error("the protocol of {service} cannot be configured so: {reason}")]
@@ -177,7 +179,12 @@ fn leads_to(service: &Service, asked: &str, snapshot: &Snapshot) -> bool {
 
 /// The protocol as the service speaks it.
 pub(super) fn protocol(service: &Service, sources: &Sources) -> Result<Arc<dyn Protocol>, Refused> {
-    let id = &service.protocol;
+    let Some(id) = &service.protocol else {
+        return Err(Refused::Passed {
+            service: service.name.clone(),
+            cluster: service.default_cluster.clone().unwrap_or_default(),
+        });
+    };
     let plain = sources.protocols.find(id);
     let plain = plain.ok_or_else(|| Refused::Protocol(id.clone()))?;
     if service.settings.is_empty() {

@@ -94,14 +94,14 @@ fn faults<'a>(taken: Taken<'a>, asked: &Asked<'_>) -> Vec<&'a Fault> {
     taken.service.faults.iter().filter(concerns).collect()
 }
 
-/// Kept by whoever is asked about it, and by those who delay it.
+/// Kept by whoever is asked about it, and by one of those who delay it.
 fn bounds(route: &Route, limit: Option<&GlobalRateLimit>, faults: &[&Fault]) -> Bounds {
     let delays = faults.iter().filter(|fault| fault.share > Share::NONE);
     let delays = delays.filter_map(|fault| fault.delay);
     let own = route.fault.as_ref().and_then(|it| it.delay);
     let own = own.filter(|(share, _)| *share > Share::NONE);
-    let kept = delays.chain(own.map(|(_, delay)| delay));
-    let kept = kept.chain(limit.map(|limit| limit.timeout));
+    let longest = delays.chain(own.map(|(_, delay)| delay)).max();
+    let kept = longest.into_iter().chain(limit.map(|limit| limit.timeout));
     let retry = route.retry.as_ref();
     Bounds {
         attempts: retry.map_or(0, |it| it.attempts),

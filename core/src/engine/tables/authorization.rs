@@ -72,7 +72,7 @@ impl Authorization {
 }
 
 /// A client's connection to a port, as policies see it.
-fn connection(source: &Source, port: u16) -> Connection<'_> {
+pub(super) fn connection(source: &Source, port: u16) -> Connection<'_> {
     let address = source.address.as_deref();
     Connection {
         principal: source.principal.as_deref(),

@@ -91,6 +91,8 @@ pub(in crate::engine) struct Host {
     pub(in crate::engine) usage: Arc<Usage>,
     /// Requests in flight of this worker.
     pub(in crate::engine) active: u32,
+    /// Of this worker.
+    pub(in crate::engine) tunnels: u32,
     /// How long its answers take, where the balancer asks for it.
     pub(in crate::engine) latency: Option<PeakEwma>,
     pub(in crate::engine) connections: Vec<ServerKey>,
@@ -148,7 +150,7 @@ impl Dial {
 
     /// Whether connections that were made by the other would not be what is asked for now. New
     /// certificates alone leave them as good as they were.
-    fn differs(&self, other: &Self) -> bool {
+    pub(in crate::engine) fn differs(&self, other: &Self) -> bool {
         let settings = |dial: &Self| dial.tls.as_ref().map(|tls| tls.settings().clone());
         settings(self) != settings(other)
     }
@@ -220,6 +222,11 @@ impl Cluster {
             dial: Dial::default(),
             warming: None,
         }
+    }
+
+    /// Whether the configuration has it.
+    pub(in crate::engine) fn is_known(&self) -> bool {
+        self.balancer.is_some()
     }
 
     /// Whether its endpoints have different keys.
@@ -438,6 +445,14 @@ impl Host {
         Permit::take(&self.usage, self.dial.most, self.connections.is_empty())
     }
 
+    /// A place for a connection that only one client has, of which there are no more than there may be.
+    ///
+    /// Source of the rule: Envoy's `tcp_proxy` asks whether the cluster allows one more before it asks
+    /// the pool.
+    pub(in crate::engine) fn permit_of_its_own(&self) -> Option<Permit> {
+        Permit::take(&self.usage, self.dial.most, false)
+    }
+
     /// Nothing new comes to it.
     pub(in crate::engine) fn is_ejected(&self) -> bool {
         self.ejected
@@ -473,6 +488,7 @@ impl Host {
             dial: Dial::default(),
             metrics: metrics.clone(),
             active: 0,
+            tunnels: 0,
             latency: None,
             connections: Vec::new(),
             shared: Vec::new(),

@@ -17,7 +17,7 @@ use meltemi_policy::{
 };
 
 use super::{
-    Authorization, Cluster, Concurrency, RouteLimit, Tables,
+    Authorization, Cluster, Concurrency, Passage, RouteLimit, Tables,
     changes::Changes,
     global_limit::GlobalLimit,
     rate_limit::{RateLimit, RateLimits},
@@ -53,6 +53,8 @@ pub(in crate::engine) struct Service {
     pub(in crate::engine) idle: Option<Duration>,
     /// A client that is connected for so long is told to leave.
     pub(in crate::engine) longest: Option<Duration>,
+    /// What bytes are passed on with that are not the protocol's; `None`: they are malformed.
+    pub(in crate::engine) passage: Option<Rc<Passage>>,
 }
 
 /// A route that was found.
@@ -345,18 +347,21 @@ impl Tables {
         telemetry: &WorkerTelemetry,
         random: u64,
     ) -> Option<Service> {
-        let Some(plain) = self.protocols.find(&service.protocol).cloned() else {
-            tracing::error!(service = %service.name, protocol = %service.protocol,
+        // One without is served by its passage alone.
+        let id = service.protocol.as_deref()?;
+        let Some(plain) = self.protocols.find(id).cloned() else {
+            tracing::error!(service = %service.name, protocol = id,
                 "no such protocol in this build: the service is not served");
             return None;
         };
         let protocol = configured(&plain, &service.settings)
             .inspect_err(|error| {
-                tracing::error!(service = %service.name, protocol = %service.protocol, %error,
+                tracing::error!(service = %service.name, protocol = id, %error,
                     "the protocol cannot be configured so: the service is not served");
             })
             .ok()?;
-        let config = snapshot.routes.get(&service.route_config);
+        let config = service.route_config.as_ref();
+        let config = config.and_then(|name| snapshot.routes.get(name));
         let rules = config
             .map(|config| config.routes.as_slice())
             .unwrap_or_default();
@@ -387,6 +392,7 @@ impl Tables {
             unrouted: telemetry.series(&service.name, "", ""),
             idle: service.idle_timeout,
             longest: service.max_connection_duration,
+            passage: self.passages.get(&service.name).cloned(),
             protocol,
         })
     }

@@ -298,7 +298,7 @@ pub(super) fn snapshot(
 pub(super) fn add_fragile(snapshot: &mut Snapshot, listener: &str) {
     let fragile = Service {
         name: "default/fragile".into(),
-        protocol: "fragile".into(),
+        protocol: Some("fragile".into()),
         ..service()
     };
     let listening = Listener {

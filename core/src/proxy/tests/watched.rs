@@ -35,7 +35,7 @@ fn operations_and_hot_keys_are_added_up_over_workers() {
     let mut first = snapshot("v1", &[(LISTENER, any_port())], &[upstream(answer)]);
     let service = first.services.get_mut(SERVICE).unwrap();
     *service = Arc::new(Service {
-        protocol: "sample-in-order".into(),
+        protocol: Some("sample-in-order".into()),
         operation_metrics: true,
         ..Service::clone(service)
     });

@@ -29,6 +29,7 @@ impl Trial<'_> {
                 }
                 Action::Close(id) => self.close(id),
                 Action::Report(_) | Action::Ask(_) => {}
+                Action::Reset(_) | Action::Shutdown(_) | Action::Rename { .. } => {}
             }
         }
         self.look_at_reading(&resumed);

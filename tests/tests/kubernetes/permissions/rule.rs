@@ -1,13 +1,12 @@
 //! Rules of roles, and what they come to.
 
-use meltemi_tests::kubernetes::RULES;
+use meltemi_tests::kubernetes::{ROLES, Role, WAYPOINT_ROLE};
 use serde_json::{Value, json};
 
 /// A rule of a role.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    /// Of its role; none where it holds everywhere.
-    pub(crate) namespace: Option<&'static str>,
+    pub(crate) role: Role,
     rule: Value,
     /// All of its role.
     pub(crate) all: Value,
@@ -29,9 +28,9 @@ pub(crate) struct Permission {
 
 /// Those of all roles.
 pub(crate) fn rules() -> Vec<Rule> {
-    let of_role = |(namespace, text): (Option<&'static str>, &str)| {
-        let mut role: Value = serde_saphyr::from_str(text).expect("rules");
-        let all = role["rules"].take();
+    let of_role = |role: Role| {
+        let mut read: Value = serde_saphyr::from_str(role.rules).expect("rules");
+        let all = read["rules"].take();
         let rules = all.as_array().expect("a list").clone();
         let without = |number: usize| {
             let mut others = rules.clone();
@@ -39,14 +38,14 @@ pub(crate) fn rules() -> Vec<Rule> {
             json!(others)
         };
         let rule = |(number, rule): (usize, &Value)| Rule {
-            namespace,
+            role,
             rule: rule.clone(),
             all: all.clone(),
             others: without(number),
         };
         rules.iter().enumerate().map(rule).collect::<Vec<_>>()
     };
-    RULES.into_iter().flat_map(of_role).collect()
+    ROLES.into_iter().flat_map(of_role).collect()
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -74,12 +73,17 @@ impl Rule {
                         group: group.clone(),
                         resource: resource.clone(),
                         name: name.clone(),
-                        namespace: self.namespace.map(str::to_owned),
+                        namespace: self.role.namespace.map(str::to_owned),
                     }));
                 }
             }
         }
         permissions
+    }
+
+    /// Whether it is for waypoints alone.
+    pub(crate) fn is_of_waypoints(&self) -> bool {
+        self.role.name == WAYPOINT_ROLE.name
     }
 
     pub(crate) fn is_about(&self, resource: &str) -> bool {

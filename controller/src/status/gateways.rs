@@ -1,0 +1,42 @@
+//! What became of Gateways of the Gateway API, for whoever keeps their workloads.
+
+use std::collections::BTreeMap;
+
+use super::expected::{Place, place_of_gateway};
+use super::ledger::Resolved;
+use super::programmed::Answer;
+use super::verdict;
+use crate::manifest::{Kind, ObjectRef};
+
+/// What became of each Gateway of the Gateway API, by namespace and name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct News(BTreeMap<ObjectRef, GatewayNews>);
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GatewayNews {
+    /// What its proxies have.
+    pub(crate) answer: Answer,
+    /// What was found about it, and about what asks for it.
+    pub(crate) warnings: Option<String>,
+}
+
+impl News {
+    pub(super) fn of(resolved: &Resolved, answers: &BTreeMap<Place, Answer>) -> Self {
+        let gateways = resolved.objects.keys();
+        let gateways = gateways.filter(|id| id.kind == Kind::KubernetesGateway);
+        let news = gateways.map(|id| {
+            let answer = answers.get(&place_of_gateway(id.clone())).cloned();
+            let news = GatewayNews {
+                answer: answer.unwrap_or(Answer::Nowhere),
+                warnings: verdict::found(id, resolved),
+            };
+            (id.clone(), news)
+        });
+        Self(news.collect())
+    }
+
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<&GatewayNews> {
+        let id = ObjectRef::new(Kind::KubernetesGateway, namespace, name);
+        self.0.get(&id)
+    }
+}

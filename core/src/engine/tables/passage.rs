@@ -1,0 +1,96 @@
+//! What bytes are passed on with: of a service without a protocol all of them, of another those that
+//! are not its protocol's.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use meltemi_policy::authorization::{Policies, Verdict};
+
+use super::{Cluster, Tables, authorization::connection};
+use crate::{
+    config::{self, Snapshot},
+    engine::source::Source,
+    telemetry::{ServiceMetrics, TcpMetrics, WorkerTelemetry},
+};
+
+/// From a service's clients to the endpoints of its own cluster.
+pub(in crate::engine) struct Passage {
+    pub(in crate::engine) service: Arc<str>,
+    pub(in crate::engine) cluster: Rc<Cluster>,
+    pub(in crate::engine) clients: ServiceMetrics,
+    pub(in crate::engine) metrics: TcpMetrics,
+    /// Who may use it, by connections alone.
+    policies: Policies,
+    /// Which clients dial.
+    port: u16,
+    /// A connection on which nothing moves for so long is closed; `None`: after the worker's time.
+    pub(in crate::engine) idle: Option<Duration>,
+    /// A connection that lasts so long is closed.
+    pub(in crate::engine) longest: Option<Duration>,
+}
+
+impl Passage {
+    /// What becomes of a client's connection: what would be asked of messages counts against it.
+    pub(in crate::engine) fn judge(&self, source: &Source) -> Verdict {
+        self.policies
+            .judge_connection(connection(source, self.port))
+    }
+}
+
+impl Tables {
+    /// `None`: its service has no cluster of its own.
+    pub(super) fn build_passage(
+        &self,
+        service: &config::Service,
+        telemetry: &WorkerTelemetry,
+    ) -> Option<Rc<Passage>> {
+        let name = service.default_cluster.as_deref()?;
+        let cluster = self.clusters.get(name).cloned();
+        Some(Rc::new(Passage {
+            service: Arc::from(service.name.as_str()),
+            cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
+            clients: telemetry.service(&service.name),
+            metrics: telemetry.tcp(&service.name, name),
+            policies: service.authorization.clone(),
+            port: service.port,
+            idle: service.idle_timeout,
+            longest: service.max_connection_duration,
+        }))
+    }
+
+    pub(super) fn update_passages(&mut self, snapshot: &Snapshot, telemetry: &WorkerTelemetry) {
+        let services = snapshot.services.values();
+        let passages = services.filter_map(|service| {
+            let passage = self.build_passage(service, telemetry)?;
+            Some((service.name.clone(), passage))
+        });
+        self.passages = passages.collect();
+        let listeners = snapshot.listeners.values();
+        self.passing = listeners
+            .filter_map(|listener| {
+                let service = snapshot.services.get(&listener.service)?;
+                let is_tcp = service.protocol.is_none();
+                let passage = self.passages.get(&service.name).filter(|_| is_tcp)?;
+                Some((listener.name.clone(), Rc::clone(passage)))
+            })
+            .collect();
+    }
+
+    /// What bytes of this service are passed on with.
+    pub(in crate::engine) fn passage(&self, service: &str) -> Option<&Rc<Passage>> {
+        self.passages.get(service)
+    }
+
+    /// What all bytes of this listener are passed on with; `None`: they are of a protocol.
+    pub(in crate::engine) fn passage_of(&self, listener: &str) -> Option<&Rc<Passage>> {
+        self.passing.get(listener)
+    }
+
+    /// Whether the listener still leads to this service.
+    pub(in crate::engine) fn leads(&self, listener: &str, service: &str) -> bool {
+        if let Some(passage) = self.passing.get(listener) {
+            return *passage.service == *service;
+        }
+        let served = self.listener(listener).and_then(|key| self.service(key));
+        served.is_some_and(|served| *served.name == *service)
+    }
+}
