@@ -25,6 +25,11 @@ pub(crate) fn settings(
             .collect(),
         open: protocol.open_attributes(),
         service_attribute: protocol.service_attribute().map(str::to_owned),
+        lower_case: protocol
+            .lower_case_attributes()
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect(),
     });
     let mut settings = Settings::new(schemas.collect());
     settings.root_namespace = root_namespace.to_owned();

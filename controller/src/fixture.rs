@@ -230,12 +230,14 @@ pub(crate) fn settings() -> Settings {
             attributes: attributes(&["interface", "method", "version", "group", "serialization"]),
             open: true,
             service_attribute: Some("interface".to_owned()),
+            lower_case: vec![],
         },
         ProtocolSchema {
             id: "closed".to_owned(),
             attributes: attributes(&["method"]),
             open: false,
             service_attribute: None,
+            lower_case: vec![],
         },
     ])
 }
@@ -247,6 +249,7 @@ pub(crate) fn redis_settings() -> Settings {
         attributes: attributes(&["command", "key", "db"]),
         open: false,
         service_attribute: None,
+        lower_case: vec!["command".to_owned()],
     }])
 }
 

@@ -48,7 +48,7 @@ pub(crate) use gateway_api::{
 pub use id::{Kind, ObjectRef};
 pub(crate) use kubernetes::{EndpointSlice, KubernetesService, Pod, SliceEndpoint};
 pub(crate) use locality::LocalitySetting;
-pub(crate) use matching::{Alternative, Source};
+pub(crate) use matching::{Alternative, Attribute, Source};
 pub(crate) use meltemi_policy::words::one_of;
 pub(crate) use mesh_config::MeshConfig;
 #[cfg(feature = "kubernetes")]

@@ -19,6 +19,8 @@ pub struct ProtocolSchema {
     /// The attribute that names the service within the protocol, which a service's `interface`
     /// annotation restricts: Dubbo's `interface`, Thrift's `service`.
     pub service_attribute: Option<String>,
+    /// The attributes whose values have no upper-case ASCII letters, such as Redis' `command`.
+    pub lower_case: Vec<String>,
 }
 
 /// An attribute of a protocol's messages.

@@ -233,6 +233,7 @@ async fn envoy_reads_what_a_redis_destination_asks_for() {
         attributes: vec![],
         open: true,
         service_attribute: None,
+        lower_case: vec![],
     }]);
     let served = Controller::open(&[example], settings).load();
     assert!(served.report.is_valid(), "{}", served.report);

@@ -34,6 +34,7 @@ fn settings() -> Settings {
         attributes: ["interface", "method"].map(attribute).into(),
         open: true,
         service_attribute: Some("interface".to_owned()),
+        lower_case: vec![],
     }]);
     settings.locality = "eu/a".parse().unwrap();
     settings

@@ -45,6 +45,7 @@ fn settings() -> Settings {
         attributes: ["command", "key", "db"].map(attribute).into(),
         open: false,
         service_attribute: None,
+        lower_case: vec![],
     }])
 }
 

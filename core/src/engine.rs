@@ -10,6 +10,7 @@
 //! **Invariant:** nothing here does I/O or reads a clock; the simulator and the driver run the
 //! same code.
 
+mod allowance;
 mod answers;
 mod attempt;
 mod authorization;
@@ -86,6 +87,7 @@ use crate::{
     telemetry::WorkerTelemetry,
     tls::Tls,
 };
+use allowance::Malformed;
 use boxes::Boxes;
 use client::{Client, Home};
 use exchange::Exchange;
@@ -222,6 +224,8 @@ pub struct Engine {
     warming: Option<TimerKey>,
     leaving: Leaving,
     observer: Observer,
+    /// Lines about what peers say that is no message.
+    malformed: Malformed,
     logged: Sampler,
     clients: SlotMap<ClientKey, Client>,
     servers: SlotMap<ServerKey, Server>,
@@ -274,6 +278,7 @@ impl Engine {
             warming: None,
             leaving: Leaving::default(),
             observer: Observer::default(),
+            malformed: Malformed::default(),
             clients: SlotMap::with_key(),
             servers: SlotMap::with_key(),
             exchanges: SlotMap::with_key(),

@@ -65,6 +65,7 @@ fn resources() -> Arc<Published> {
         attributes: vec![],
         open: true,
         service_attribute: None,
+        lower_case: vec![],
     }]);
     let update = Controller::open(&[manifests.path().to_owned()], settings).load();
     assert!(update.report.is_valid(), "{}", update.report);

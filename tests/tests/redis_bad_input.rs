@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::time::Instant;
 
 use meltemi_tests::redis::{Server, Wire, manifests};
 use meltemi_tests::{Manifests, Meltemi, PATIENCE, until};
@@ -209,4 +210,25 @@ fn what_nobody_asked_for_reaches_nobody() {
     assert_eq!(a.call("GET lie"), "+one");
     assert_eq!(b.call("GET k"), "+true");
     assert_eq!(a.call("GET k"), "+true");
+}
+
+#[test]
+fn how_much_is_logged_of_it_nobody_decides_who_sends_it() {
+    if !Server::is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (_manifests, meltemi, address) = proxied(&[server.address()]);
+    let begun = Instant::now();
+    for _ in 0..500 {
+        said(address, b"*1\r\n$-5\r\n");
+    }
+    meltemi.counts("meltemi_downstream_decode_errors_total", &[], 500);
+    let log = meltemi.process().said();
+    let lines = log.matches("malformed request").count();
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    assert!(
+        (1..=10 * (seconds + 1)).contains(&lines),
+        "{lines} in {seconds}s"
+    );
 }

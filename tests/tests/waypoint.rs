@@ -227,7 +227,7 @@ fn what_may_not_come_in_is_closed_and_counted_for_its_reason() {
         assert_eq!(all_of(connection), b"", "{reason}");
         let labels = [&*format!("reason=\"{reason}\"")];
         mesh.meltemi
-            .counts("meltemi_proxy_protocol_refused_total", &labels, 1);
+            .counts("meltemi_downstream_proxy_protocol_refused_total", &labels, 1);
     }
     assert_eq!(
         mesh.redis("10.96.0.10:6379", Some(FRONT)).call("PING"),

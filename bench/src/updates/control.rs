@@ -107,5 +107,6 @@ fn dubbo() -> ProtocolSchema {
         }],
         open: true,
         service_attribute: Some(service),
+        lower_case: vec![],
     }
 }

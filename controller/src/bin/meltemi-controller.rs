@@ -272,6 +272,7 @@ fn schema(text: &str) -> ProtocolSchema {
         attributes: service.iter().map(attribute).collect(),
         open: true,
         service_attribute: service,
+        lower_case: vec![],
     }
 }
 

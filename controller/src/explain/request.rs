@@ -203,9 +203,14 @@ pub(super) fn attributes(
             return Err(ExplainError::RepeatedAttribute(name.clone()));
         }
         schema.map_or(Ok(()), |schema| known(name, schema))?;
+        let is_lower = schema.is_some_and(|schema| schema.lower_case.contains(name));
         attributes.push(Attribute {
             name: name.clone(),
-            value: value.clone(),
+            // As the message's is, however it is written.
+            value: match is_lower {
+                true => value.to_ascii_lowercase(),
+                false => value.clone(),
+            },
             from_annotation: false,
         });
     }

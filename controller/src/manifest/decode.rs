@@ -109,7 +109,11 @@ impl Decoder {
     }
 
     fn wrong_type(&mut self, path: &str, node: &Node, expected: &str) {
-        let message = format!("`{path}` must be {expected}, not {}", node.kind());
+        let kind = match node.value {
+            Value::Float(_) if expected == "a whole number" => "a fraction",
+            _ => node.kind(),
+        };
+        let message = format!("`{path}` must be {expected}, not {kind}");
         let diagnostic = Diagnostic::error(Code::WrongType, message);
         let remedy = match (expected, &node.value) {
             ("a string", Value::Bool(_) | Value::Integer(_) | Value::Float(_)) => {
@@ -121,6 +125,7 @@ impl Decoder {
             ("a string, a number or a boolean", _) => "write a single value",
             ("true or false", _) => "write `true` or `false`, without quotes",
             (_, Value::String(_)) => "write a number, without quotes",
+            ("a whole number", Value::Float(_)) => "write a number without a fraction",
             _ => "write a number",
         };
         self.report(node.at, diagnostic.remedy(remedy));

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::diagnostic::{Code, Diagnostic, Position};
-use crate::manifest::{MetaRouter, Object, nearest};
+use crate::manifest::{Attribute, MetaRouter, Object, nearest};
 use crate::schema::ProtocolSchema;
 
 /// A protocol with open attributes takes any name, but one that is a slip away from an attribute
@@ -13,9 +13,12 @@ pub(super) fn check(
     schema: &ProtocolSchema,
     findings: &mut Findings,
 ) {
-    let matched = router
-        .alternatives()
-        .flat_map(|alternative| &alternative.attributes);
+    let matched = router.alternatives();
+    let matched: Vec<_> = matched.flat_map(|it| &it.attributes).collect();
+    for attribute in &matched {
+        check_case(object, attribute, schema, findings);
+    }
+    let matched = matched.into_iter();
     let matched = matched.map(|attribute| (attribute.name.value.as_str(), attribute.name.at));
     let mutations = router.routes.iter().flat_map(|route| route.mutations());
     let values = mutations.filter_map(|mutation| mutation.value.as_ref());
@@ -30,6 +33,31 @@ pub(super) fn check(
         .map(|name| (name.value.as_str(), name.at));
     for (name, at) in matched.chain(variables).chain(hashed).chain(told) {
         check_name(object, (name, at), schema, findings);
+    }
+}
+
+/// `{exact: GET}` would never hold where every `GET` is `get`.
+fn check_case(
+    object: &Object,
+    attribute: &Attribute,
+    schema: &ProtocolSchema,
+    findings: &mut Findings,
+) {
+    let name = &attribute.name.value;
+    let text = attribute.matching.condition.text();
+    let Some(text) = text.filter(|text| !text.ignore_case && schema.lower_case.contains(name))
+    else {
+        return;
+    };
+    let lower = text.value.to_ascii_lowercase();
+    if lower != text.value {
+        let message = format!(
+            "the attribute `{name}` is always in lower case, and never has `{}`",
+            text.value
+        );
+        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+        let remedy = format!("write `{lower}`");
+        findings.at(object, attribute.name.at, diagnostic.remedy(remedy));
     }
 }
 

@@ -142,12 +142,14 @@ fn settings() -> Settings {
             attributes: ["interface", "method"].map(attribute).into(),
             open: true,
             service_attribute: Some("interface".to_owned()),
+            lower_case: vec![],
         },
         ProtocolSchema {
             id: "redis".to_owned(),
             attributes: ["command", "key", "db"].map(attribute).into(),
             open: false,
             service_attribute: None,
+            lower_case: vec![],
         },
     ]);
     settings.locality = "eu/a".parse().expect("a locality");

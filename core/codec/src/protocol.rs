@@ -73,6 +73,12 @@ pub trait Protocol: Send + Sync + 'static {
         None
     }
 
+    /// The attributes whose values have no upper-case ASCII letters, however clients write them: a rule that
+    /// asks for one is a mistake.
+    fn lower_case_attributes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The attribute that says which datum a request concerns: the core samples it to name the
     /// most frequent ones.
     fn key_attribute(&self) -> Option<&'static str> {

@@ -84,13 +84,16 @@ impl Engine {
             return;
         };
         server.metrics.decode_error();
-        let host = self.tables.hosts.get(server.host);
-        tracing::warn!(
-            cluster = host.map(|host| tracing::field::display(&host.cluster)),
-            endpoint = host.map(|host| tracing::field::display(&host.address)),
-            reason,
-            "malformed answer"
-        );
+        if let Some(suppressed) = self.malformed.answers.take(self.now) {
+            let host = self.tables.hosts.get(server.host);
+            tracing::warn!(
+                cluster = host.map(|host| tracing::field::display(&host.cluster)),
+                endpoint = host.map(|host| tracing::field::display(&host.address)),
+                reason,
+                suppressed,
+                "malformed answer"
+            );
+        }
         let loss = match server.handshake {
             Some(_) => Loss::Handshake,
             None => Loss::Malformed,

@@ -18,6 +18,7 @@ use slotmap::SecondaryMap;
 
 use super::{
     Engine, ExchangeKey,
+    allowance::Allowance,
     boxes::Boxes,
     client::Client,
     exchange::{End, Exchange},
@@ -28,7 +29,7 @@ use crate::{
     hot_keys::{HotKeys, Summary},
     telemetry::{Operation, Operations},
 };
-use slow::{Allowance, Excerpt};
+use slow::Excerpt;
 
 /// Bytes of an operation in a line about a slow request.
 const OPERATION: usize = 64;

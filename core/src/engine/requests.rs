@@ -217,7 +217,10 @@ impl Engine {
             return;
         };
         client.metrics.decode_error();
-        tracing::info!(listener = %client.listener, peer = ?client.peer, reason, "malformed request");
+        if let Some(suppressed) = self.malformed.requests.take(self.now) {
+            let (listener, peer) = (&client.listener, client.peer);
+            tracing::info!(%listener, ?peer, reason, suppressed, "malformed request");
+        }
         // It is still there: what it waits for is waited for.
         match client.incoming {
             Incoming::Body { .. } => return self.abandon_client(key),

@@ -120,6 +120,10 @@ impl Protocol for Redis {
         Some("command")
     }
 
+    fn lower_case_attributes(&self) -> &'static [&'static str] {
+        &["command"]
+    }
+
     fn key_attribute(&self) -> Option<&'static str> {
         Some("key")
     }

@@ -130,6 +130,8 @@ fn the_worst_case_agrees_and_holds() {
         assert_eq!(worst["longest"], json!(longest), "{answer:#}");
         assert_eq!(worst["because"], *because, "{answer:#}");
     }
+    // A command is the same, however it is written.
+    assert_eq!(ask("GET", "a")["route"]["name"], "all");
     let budget = "100% of the requests under way may be repetitions, and 50 always may";
     assert_eq!(ask("get", "a")["destinations"][0]["retry_budget"], budget);
     let began = Instant::now();

@@ -169,12 +169,14 @@ fn check(manifest: &str) -> Vec<String> {
             attributes: vec![attribute("interface"), attribute("method")],
             open: true,
             service_attribute: Some("interface".to_owned()),
+            lower_case: vec![],
         },
         ProtocolSchema {
             id: "redis".to_owned(),
             attributes: vec![attribute("command"), attribute("key")],
             open: false,
             service_attribute: None,
+            lower_case: vec![],
         },
     ]);
     let report = Controller::open(&[], settings).load_files(files).report;

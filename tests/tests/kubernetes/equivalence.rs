@@ -25,6 +25,7 @@ fn settings() -> Settings {
             .collect(),
         open: true,
         service_attribute: service.map(str::to_owned),
+        lower_case: vec![],
     };
     Settings::new(vec![
         protocol("dubbo", &["interface", "method"], Some("interface")),

@@ -3,9 +3,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use meltemi_tests::kubernetes::{ApiServer, Encrypted, Pod, controller_account, own_address};
-use meltemi_tests::until;
+use meltemi_tests::{PATIENCE, until};
 use serde_json::{Value, json};
 
 const BINDING: &str = "ambient.istio.io/waypoint-inbound-binding";
@@ -115,15 +117,29 @@ impl Lab {
     /// Waits until a condition of a Gateway is so, and has these words.
     fn says(&self, name: &str, kind: &str, expected: &str, words: &[&str]) {
         let what = format!("gateways.gateway.networking.k8s.io/{name}");
-        until(&format!("{name}: {kind} is {expected}"), || {
+        let condition = || {
             let gateway = self.try_get(&what)?;
             let conditions = gateway["status"]["conditions"].as_array()?;
             let condition = conditions.iter().find(|it| it["type"] == kind)?;
             let text = |field: &str| condition[field].as_str().unwrap_or_default();
-            let has_words = words.iter().all(|words| text("message").contains(words));
             let says = format!("{}/{}", text("status"), text("reason"));
-            (says == expected && has_words).then_some(())
-        });
+            Some((says, text("message").to_owned()))
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = condition();
+            let is_so = found.as_ref().is_some_and(|(says, message)| {
+                says == expected && words.iter().all(|words| message.contains(words))
+            });
+            if is_so {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{name}: {kind} is {found:?}, and not {expected} with {words:?}"
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn gateway(&self, name: &str) -> Value {
@@ -240,18 +256,18 @@ fn a_gateway_becomes_a_waypoint_and_stays_one() {
 }
 
 fn what_drifts_is_put_back(lab: &Lab) {
+    let port = json!({"name": "hbone", "port": 15008, "targetPort": 1});
     lab.patch(
         "service/l7",
-        &json!({"spec": {"trafficDistribution": null, "ports": [{"port": 1}]}}),
+        &json!({"spec": {"trafficDistribution": null, "ports": [port]}}),
     );
     until("the Service is as before", || {
         let spec = lab.get("service/l7")["spec"].take();
-        let ports = spec["ports"].as_array()?.iter();
-        let has_port = ports.clone().any(|it| it["port"] == 15008);
-        (spec["trafficDistribution"] == "PreferClose" && has_port).then_some(())
+        let port = &spec["ports"][0]["targetPort"];
+        (spec["trafficDistribution"] == "PreferClose" && *port == 15008).then_some(())
     });
-    let image = json!({"spec": {"template": {"metadata": {"labels": {"sidecar.istio.io/inject": "true"}}}}});
-    lab.patch("deployment/l7", &image);
+    let label = json!({"spec": {"template": {"metadata": {"labels": {"sidecar.istio.io/inject": "true"}}}}});
+    lab.patch("deployment/l7", &label);
     until("the Deployment is as before", || {
         let template = lab.get("deployment/l7")["spec"]["template"].take();
         (template["metadata"]["labels"]["sidecar.istio.io/inject"] == "false").then_some(())

@@ -248,6 +248,7 @@ fn translated(cases: &[Case], addresses: &[SocketAddr]) -> Resources {
         attributes: vec![],
         open: true,
         service_attribute: None,
+        lower_case: vec![],
     }]);
     let update = Controller::open(&[directory.path().to_owned()], settings).load();
     assert!(update.report.is_valid(), "{}", update.report);

@@ -373,3 +373,33 @@ fn a_host_without_a_port_for_redis_is_an_error() {
     );
     assert!(text.contains("tcp-metaprotocol-redis"), "{text}");
 }
+
+#[test]
+fn a_command_in_upper_case_is_no_command() {
+    for (condition, expected) in [
+        ("exact: GET", Some("write `get`")),
+        ("prefix: 'CONFIG|'", Some("write `config|`")),
+        ("exact: Get, invert: true", Some("write `get`")),
+        ("exact: GET, ignoreCase: true", None),
+        ("exact: get", None),
+    ] {
+        let fixture = Fixture::redis();
+        fixture.write(
+            "limits.yaml",
+            &format!(
+                "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
+                 metadata: {{name: limits}}\nspec:\n  hosts: [cache.shop]\n  gateways: [edge]\n  \
+                 localRateLimit:\n    conditions:\n    \
+                 - match: {{attributes: {{command: {{{condition}}}}}}}\n      \
+                 tokenBucket: {{maxTokens: 1, tokensPerFill: 1, fillInterval: 1s}}\n"
+            ),
+        );
+        let report = checked(&fixture);
+        let text = fixture.anonymous(&report.to_string());
+        assert_eq!(report.is_valid(), expected.is_none(), "{text}");
+        if let Some(remedy) = expected {
+            assert!(text.contains("--> limits.yaml:9:"), "{text}");
+            assert!(text.contains(remedy), "{text}");
+        }
+    }
+}

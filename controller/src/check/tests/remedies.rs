@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, ROUTER, settings};
 /// A file, what is replaced in it and by what, and a part of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 48] = [
+const ROWS: [Row; 49] = [
     (
         "router.yaml",
         ROUTER,
@@ -60,6 +60,12 @@ const ROWS: [Row; 48] = [
         "weight: 90",
         "weight: '90'",
         "write a number, without quotes",
+    ),
+    (
+        "router.yaml",
+        "weight: 90",
+        "weight: 90.5",
+        "write a number without a fraction",
     ),
     (
         "router.yaml",

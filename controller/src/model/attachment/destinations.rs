@@ -155,7 +155,7 @@ impl Attachment<'_> {
                 let near = self.context.services.nearest(named);
                 let message = format!("no service has the host {named}{near}");
                 let diagnostic = Diagnostic::warning(Code::UnknownHost, message);
-                let remedy = "requests that come here fail until a ServiceEntry defines the host";
+                let remedy = "nothing gets there until a ServiceEntry defines the host";
                 findings.at(self.object, *at, diagnostic.remedy(remedy));
                 findings.needing(self.host_needs(named));
                 continue;

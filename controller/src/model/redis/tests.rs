@@ -281,7 +281,7 @@ fn a_setting_that_the_plugin_refuses_is_an_error_where_it_stands() {
 
 const ROUTER: &str = "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
                       metadata: {name: limits}\nspec:\n  hosts: [sessions.shop]\n  gateways: \
-                      [edge]\n  routes:\n  - match: {attributes: {command: {exact: GET}}}\n";
+                      [edge]\n  routes:\n  - match: {attributes: {command: {exact: get}}}\n";
 
 #[test]
 fn a_meta_router_leads_nowhere_where_a_redis_service_decides() {
@@ -312,8 +312,8 @@ fn a_meta_router_leads_nowhere_where_a_redis_service_decides() {
     fixture.remove("second.yaml");
     fixture.edit(
         "router.yaml",
-        "{exact: GET}}}\n",
-        "{exact: GET}}}\n    route: [{destination: {host: cache.shop}}]\n",
+        "{exact: get}}}\n",
+        "{exact: get}}}\n    route: [{destination: {host: cache.shop}}]\n",
     );
     // Where nothing else says where requests go, it may: its host is what a route leaves out.
     fixture.edit(
@@ -326,7 +326,7 @@ fn a_meta_router_leads_nowhere_where_a_redis_service_decides() {
             rules(model),
             [
                 "[key=a] -> outbound|6379||sessions.shop",
-                "[command=GET] -> outbound|6379||cache.shop",
+                "[command=get] -> outbound|6379||cache.shop",
             ]
         );
     });

@@ -147,6 +147,15 @@ impl Question {
         }
     }
 
+    /// Writes its attributes as they are in messages, whatever they were written like.
+    pub(super) fn write_as(&mut self, protocol: &dyn Protocol) {
+        for name in protocol.lower_case_attributes() {
+            if let Some(value) = self.attributes.0.get_mut(*name) {
+                value.make_ascii_lowercase();
+            }
+        }
+    }
+
     /// What its key is when it is sent by this route.
     pub(super) fn key(&self, protocol: &dyn Protocol, route: &Route) -> Option<Vec<u8>> {
         let name = protocol.key_attribute()?;

@@ -103,6 +103,7 @@ impl Protocol for MyProto {
     //
     // service_attribute  the attribute that names a service within the protocol (an interface)
     // key_attribute      the attribute that names a datum (a cache key): hot ones are counted
+    // lower_case_attributes  those that the codec writes in lower case, whatever clients write
     // open_attributes    true where messages carry names that no list knows (headers)
     // carries_attributes false where a route cannot set them (as `open_attributes` unless given)
     // key_hash           the hash of a datum, where load balancers divide keys by one
