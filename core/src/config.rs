@@ -8,6 +8,7 @@ mod adaptive_concurrency;
 mod address;
 mod authorization;
 mod cluster;
+mod destinations;
 mod duration;
 mod endpoints;
 mod fault;
@@ -42,12 +43,14 @@ pub use cluster::{
     Cluster, Discovery, Dns, DnsKind, DnsTarget, FailurePercentage, Family, HealthCheck, Keepalive,
     LbPolicy, OutlierDetection, ProtocolCheck, Refresh, SuccessRate, Topology,
 };
+pub use destinations::Destinations;
 pub use endpoints::{Endpoint, Endpoints, Health};
 pub use fault::{Fault, RouteFault};
 pub use global_limit::{DescriptorEntry, GlobalRateLimit};
 pub use invalid::Invalid;
 pub use limit::{LimitCondition, RateLimit};
-pub use listener::{Bind, Listener};
+pub(crate) use listener::is_loopback;
+pub use listener::{Bind, Listener, Mode, ProxyProtocol};
 pub use logical::Logical;
 pub use proxy::Proxy;
 pub(crate) use proxy::locality;
@@ -83,6 +86,8 @@ pub struct Snapshot {
     pub version: String,
     /// What was computed of the clusters for all workers; what is missing each computes for itself.
     pub layouts: Layouts,
+    /// The services by the addresses that clients dial, where a listener asks for that.
+    pub destinations: Arc<Destinations>,
 }
 
 impl Snapshot {
@@ -95,12 +100,13 @@ impl Snapshot {
         }
     }
 
-    /// With the layouts of its clusters, if `before` are those of the snapshot before. Of clusters
-    /// that are the same they stay.
+    /// With the layouts of its clusters, if `before` are those of the snapshot before, and with the
+    /// addresses of its services. Layouts of clusters that are the same stay.
     #[must_use]
     pub fn laid_out(self, before: &Layouts) -> Self {
         Self {
             layouts: before.next(&self.clusters, self.place()),
+            destinations: Arc::new(Destinations::of(&self)),
             ..self
         }
     }

@@ -8,6 +8,7 @@
 //! [`Engine`]: crate::engine::Engine
 
 mod accept;
+mod arrivals;
 mod dns;
 mod health_check;
 mod limiter;

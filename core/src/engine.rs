@@ -68,7 +68,6 @@ mod withdraw;
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -101,9 +100,9 @@ use run::Run;
 use server::Server;
 pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
-use tables::{Candidates, Tables};
+use tables::{Candidates, Served, Tables};
 use timers::{TimerKey, Timers};
-pub use tunnels::{Arrival, EndKey};
+pub use tunnels::EndKey;
 use tunnels::{TunnelKey, Tunnels};
 use withdraw::Leaving;
 
@@ -392,22 +391,50 @@ impl Engine {
         peer: Option<SocketAddr>,
         now: Instant,
     ) -> Option<ConnectionId> {
+        let served = self.tables.listener(listener)?;
+        self.let_in((listener, served), peer, now)
+    }
+
+    /// A client connected to the service of this name, through a listener whose connections say
+    /// themselves where they were going. `None`: it is refused, close the socket.
+    pub fn accept_for(
+        &mut self,
+        (listener, service): (&str, &str),
+        client: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
+        let served = self.tables.behind(listener, service)?;
+        self.let_in((listener, served), client, now)
+    }
+
+    /// Whether one more client is let in, beside so many that have not said yet where they were going.
+    /// Above the limit one is, to be told so; far above it, nothing is left to tell it.
+    #[must_use]
+    pub fn has_room(&self, waiting: usize) -> bool {
+        let most = self.settings.clients.saturating_mul(2);
+        !self.draining && self.connected_clients() + waiting < most
+    }
+
+    /// Whether as many clients are connected as may be.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.connected_clients() >= self.settings.clients
+    }
+
+    fn let_in(
+        &mut self,
+        (listener, served): (&str, Served),
+        peer: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<ConnectionId> {
         self.at(now);
-        // Above the limit a client is let in to be told so; far above it, nothing is left to tell it.
-        let clients = self.connected_clients();
-        let over_limit = clients >= self.settings.clients;
-        if self.draining || clients >= self.settings.clients.saturating_mul(2) {
+        let over_limit = self.is_full();
+        if !self.has_room(0) {
             return None;
         }
-        let Some(service_key) = self.tables.listener(listener) else {
-            let passage = Rc::clone(self.tables.passage_of(listener)?);
-            let arrival = Arrival {
-                listener,
-                service: &passage.service,
-                peer,
-                principal: None,
-            };
-            return self.accept_tunnel(arrival, now);
+        let service_key = match served {
+            Served::By(key) => key,
+            Served::Passed(passage) => return self.accept_tunnel((listener, passage), peer),
         };
         let service = self.tables.service(service_key)?;
         let traits = service.protocol.traits();

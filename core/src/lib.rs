@@ -15,6 +15,7 @@ pub mod hot_keys;
 pub mod outlier;
 pub mod protocols;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod rate_limit;
 pub mod telemetry;
 pub mod tls;

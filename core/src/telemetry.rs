@@ -4,6 +4,7 @@
 //! changes. Recording through it is a few plain loads and stores: every cell has one writer, its
 //! worker, so nothing is locked and nothing is a read-modify-write.
 
+mod arrivals;
 mod cell;
 mod concurrency;
 mod global_limit;
@@ -19,6 +20,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use arrivals::ArrivalMetrics;
 pub use concurrency::ConcurrencyMetrics;
 pub use global_limit::GlobalLimitMetrics;
 pub use label::{OutcomeLabel, ResponseFlag};
@@ -29,6 +31,7 @@ pub use series::{Answered, Series};
 pub use tcp::TcpMetrics;
 
 use crate::access_log::AccessLog;
+use arrivals::ArrivalCells;
 use concurrency::ConcurrencyCells;
 use global_limit::GlobalLimitCells;
 use limit::LimitCells;
@@ -178,6 +181,13 @@ impl WorkerTelemetry {
         ClusterMetrics::new(self.cells.clusters.resolve(name.into()))
     }
 
+    /// The handle for the connections of a listener that say where they were going. For configuration
+    /// updates.
+    #[must_use]
+    pub fn arrivals(&self, listener: &str) -> ArrivalMetrics {
+        ArrivalMetrics::new(self.cells.arrivals.resolve(listener.into()))
+    }
+
     /// The handle for what a service passes on to a cluster as it comes. For configuration updates.
     #[must_use]
     pub fn tcp(&self, service: &str, destination: &str) -> TcpMetrics {
@@ -211,6 +221,8 @@ struct WorkerCells {
     series: Named<SeriesName, SeriesCells>,
     services: Named<Arc<str>, ServiceCells>,
     clusters: Named<Arc<str>, ClusterCells>,
+    /// By listener.
+    arrivals: Named<Arc<str>, ArrivalCells>,
     /// By limit and bucket.
     limits: Named<Arc<str>, LimitCells>,
     /// By limit.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use meltemi_core::circuit::Circuits;
 use meltemi_core::config::{
-    Address, Bind, Cluster, Endpoint, Endpoints, Health, Listener, Service, Snapshot,
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, Listener, Mode, Service, Snapshot,
 };
 use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
 use meltemi_core::protocols::Protocols;
@@ -104,7 +104,7 @@ fn snapshot(endpoints: u8) -> Snapshot {
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: SERVICE.into(),
+        mode: Mode::Service(SERVICE.into()),
         tls: None,
     };
     Snapshot {

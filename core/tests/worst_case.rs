@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use meltemi_codec::Protocol;
 use meltemi_codec::kit::sample::InOrder;
 use meltemi_core::config::{
-    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, RetryBudget, RetryOn,
-    RetryPolicy, Route, RouteConfig, RouteFault, Service, Share, Snapshot,
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Mode, RetryBudget,
+    RetryOn, RetryPolicy, Route, RouteConfig, RouteFault, Service, Share, Snapshot,
 };
 use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
 use meltemi_core::protocols::Protocols;
@@ -120,7 +120,7 @@ fn snapshot(route: Route) -> Snapshot {
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: "default/cache".into(),
+        mode: Mode::Service("default/cache".into()),
         tls: None,
     };
     let service = Service::new("default/cache", "sample-in-order", "cache");

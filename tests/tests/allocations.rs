@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use meltemi_codec::Protocol;
 use meltemi_core::config::{
-    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route, RouteConfig,
-    Service, Setting, Snapshot,
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Mode, Route,
+    RouteConfig, Service, Setting, Snapshot,
 };
 use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
 use meltemi_core::protocols::Protocols;
@@ -243,7 +243,7 @@ fn snapshot(protocol: &str, settings: &[(&str, &str)], route: Option<(&str, &str
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: SERVICE.into(),
+        mode: Mode::Service(SERVICE.into()),
         tls: None,
     };
     let matching = |(name, value): (&str, &str)| {

@@ -226,8 +226,11 @@ fn what_may_not_come_in_is_closed_and_counted_for_its_reason() {
         connection.write_all(&bytes).unwrap();
         assert_eq!(all_of(connection), b"", "{reason}");
         let labels = [&*format!("reason=\"{reason}\"")];
-        mesh.meltemi
-            .counts("meltemi_downstream_proxy_protocol_refused_total", &labels, 1);
+        mesh.meltemi.counts(
+            "meltemi_downstream_proxy_protocol_refused_total",
+            &labels,
+            1,
+        );
     }
     assert_eq!(
         mesh.redis("10.96.0.10:6379", Some(FRONT)).call("PING"),

@@ -116,7 +116,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Self> {
         let size = arguments.size;
         let started = Instant::now();
-        let subject = Subject::start(make, program, &cluster.server.kubeconfig())?;
+        let subject = Subject::start(make, program, &cluster.server.kubeconfig());
         let (tell, news) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         for kind in make.kinds() {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Sources, names, tls};
 use crate::config::{
     AdaptiveConcurrency, Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Limits, Mirror,
-    Mutation, RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
+    Mode, Mutation, RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -26,7 +26,8 @@ pub(super) fn configuration(sources: &Sources) -> Value {
         json!({
             "name": listener.name,
             "bind": listener.bind.to_string(),
-            "service": listener.service,
+            "service": listener.mode.service(),
+            "proxy_protocol": proxy_protocol(&listener.mode),
         })
     });
     let refused = sources
@@ -69,7 +70,8 @@ pub(super) fn listeners(sources: &Sources) -> Value {
             let mut page = json!({
                 "name": name,
                 "bind": listener.bind.to_string(),
-                "service": listener.service,
+                "service": listener.mode.service(),
+                "proxy_protocol": proxy_protocol(&listener.mode),
                 "accepted": listener.accepted,
                 "tls": snapshot
                     .listeners
@@ -82,6 +84,10 @@ pub(super) fn listeners(sources: &Sources) -> Value {
                     page["state"] = "open".into();
                     page["address"] = address.to_string().into();
                 }
+                ListenerState::Unsupported { reason } => {
+                    page["state"] = "unsupported".into();
+                    page["reason"] = reason.into();
+                }
                 ListenerState::Failed { reason, serving } => {
                     page["state"] = "failed".into();
                     page["reason"] = reason.into();
@@ -91,6 +97,16 @@ pub(super) fn listeners(sources: &Sources) -> Value {
             page
         });
     json!({ "listeners": listeners.collect::<Vec<_>>() })
+}
+
+fn proxy_protocol(mode: &Mode) -> Value {
+    match mode {
+        Mode::Service(_) => Value::Null,
+        Mode::ProxyProtocol(mode) => json!({
+            "own_identity": mode.own_identity.as_deref(),
+            "patience": duration(mode.patience),
+        }),
+    }
 }
 
 fn object<'a, T: 'a>(
@@ -105,6 +121,8 @@ fn object<'a, T: 'a>(
 
 fn service(service: &Service) -> Value {
     json!({
+        "addresses": service.addresses,
+        "port": service.port,
         "protocol": service.protocol,
         "application_protocol": service.application_protocol,
         "routes": service.route_config,
@@ -432,6 +450,8 @@ fn settings(settings: &Settings) -> Value {
         "buffered_bytes": settings.buffered,
         "in_flight": settings.in_flight,
         "clients": settings.clients,
+        "waiting": settings.waiting,
+        "header": duration(settings.header),
         "stall": duration(settings.stall),
         "client_idle": duration(settings.client_idle),
         "server_idle": duration(settings.server_idle),

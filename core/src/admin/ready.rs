@@ -24,6 +24,8 @@ pub(super) fn reasons(sources: &Sources) -> Vec<String> {
         match listeners.get(name) {
             Some(listener) if listener.bind == wanted.bind => match &listener.state {
                 ListenerState::Open(_) => encryption(wanted),
+                // Nobody can connect there, so that nobody misses it.
+                ListenerState::Unsupported { .. } => None,
                 ListenerState::Failed { reason, .. } => Some(reason.clone()),
             },
             _ => Some(format!("listener {name}: not opened yet")),

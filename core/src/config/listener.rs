@@ -1,5 +1,6 @@
 //! Where to accept connections, and what they are for.
 
+mod mode;
 mod tls;
 
 use std::net::SocketAddr;
@@ -10,20 +11,20 @@ use meltemi_proto::EXTENSION_NAME;
 use meltemi_proto::envoy::config::listener::v3 as proto;
 use meltemi_proto::envoy::config::listener::v3::filter::ConfigType;
 use meltemi_proto::meltemi::config::v1 as own;
-use meltemi_proto::meltemi::config::v1::listener::Mode;
 
 use super::address::{Address, Dialled};
 use super::invalid::{Invalid, required};
 use crate::tls::{Owner, Tls, ToClients};
+pub(crate) use mode::is_loopback;
+pub use mode::{Mode, ProxyProtocol};
 
-/// An address to open, and the service that its connections belong to.
+/// An address to open, and how the services of its connections are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// `NAMESPACE/GATEWAY/SERVER`, unique in a snapshot.
     pub name: String,
     pub bind: Bind,
-    /// The name of a [`Service`](super::Service).
-    pub service: String,
+    pub mode: Mode,
     /// `None`: clients are served in plaintext.
     pub tls: Option<Arc<Tls<ToClients>>>,
 }
@@ -58,17 +59,25 @@ impl TryFrom<proto::Listener> for Listener {
         let tls = socket.map(|socket| tls::settings(socket, patience));
         let tls = tls.transpose().map_err(within)?;
         let tls = tls.map(|settings| Tls::new(Owner::Listener(name.clone()), settings));
+        let mode = mode(chain).map_err(within)?;
+        if let Mode::ProxyProtocol(_) = &mode {
+            mode::is_sheltered(&bind)?;
+            if tls.is_some() {
+                let reason = "is not supported where connections begin with a PROXY header";
+                return Err(within(Invalid::new("transport_socket", reason)));
+            }
+        }
         Ok(Self {
             name,
             bind,
-            service: service(chain).map_err(within)?,
+            mode,
             tls: tls.map(Arc::new),
         })
     }
 }
 
-/// The name of the service that all connections of a filter chain belong to.
-fn service(chain: proto::FilterChain) -> Result<String, Invalid> {
+/// How the services of a filter chain's connections are found.
+fn mode(chain: proto::FilterChain) -> Result<Mode, Invalid> {
     let [filter] = <[_; 1]>::try_from(chain.filters).map_err(|filters| {
         Invalid::new("filters", format!("one is expected, not {}", filters.len()))
     })?;
@@ -81,16 +90,7 @@ fn service(chain: proto::FilterChain) -> Result<String, Invalid> {
     let Some(ConfigType::TypedConfig(config)) = filter.config_type else {
         return Err(Invalid::new("filters[0].typed_config", "is missing"));
     };
-    let config: own::Listener = config
-        .unpack()
-        .map_err(|e| Invalid::from(e).within("filters[0].typed_config"))?;
-    match config.mode {
-        Some(Mode::Service(service)) => {
-            required("filters[0].typed_config.service.name", service.name)
-        }
-        Some(Mode::ProxyProtocol(_)) | None => Err(Invalid::new(
-            "filters[0].typed_config.mode",
-            "is missing or unknown",
-        )),
-    }
+    let within = |e: Invalid| e.within("filters[0].typed_config");
+    let config: own::Listener = config.unpack().map_err(|e| within(e.into()))?;
+    Mode::parse(config.mode).map_err(within)
 }

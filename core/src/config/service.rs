@@ -1,5 +1,6 @@
 //! A service: what its connections speak and which routes decide its requests.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use meltemi_policy::authorization::Policies;
@@ -16,17 +17,20 @@ use super::setting::Setting;
 pub struct Service {
     /// `namespace/host`, or `namespace/gateway/server` for the server of a Gateway.
     pub name: String,
+    /// What clients dial, with `port`; none for the server of a Gateway.
+    pub addresses: Vec<IpAddr>,
+    /// 0 where the system chooses.
+    pub port: u16,
     /// The id of the protocol plugin; `None`: bytes pass to `default_cluster` as they come.
     pub protocol: Option<String>,
     /// The name under which users know the protocol (`tcp-metaprotocol-NAME`).
     pub application_protocol: String,
-    /// The port that clients dial; 0 where that is not known.
-    pub port: u16,
     /// Who may use it; without any, anybody.
     pub authorization: Policies,
     /// The name of the route configuration that decides its requests; `None` where there are none.
     pub route_config: Option<String>,
-    /// The name of the cluster of its own endpoints, where bytes pass to that are not the protocol's.
+    /// The name of the cluster of its own endpoints, which clients may dial in place of its addresses, and
+    /// where bytes pass to that are not the protocol's.
     pub default_cluster: Option<String>,
     /// What the plugin is told about this service's clients.
     pub settings: Vec<Setting>,
@@ -77,11 +81,12 @@ impl Service {
     fn bare(name: &str) -> Self {
         Self {
             name: name.into(),
+            addresses: Vec::new(),
+            port: 0,
             protocol: None,
             application_protocol: String::new(),
             route_config: None,
             default_cluster: None,
-            port: 0,
             authorization: Policies::default(),
             settings: Vec::new(),
             faults: Vec::new(),
@@ -98,8 +103,8 @@ impl TryFrom<proto::Service> for Service {
     type Error = Invalid;
 
     fn try_from(service: proto::Service) -> Result<Self, Invalid> {
-        // A listener's mode names the service and nothing else, so a second port could not be told
-        // from the first.
+        // A listener's mode, or an address and its port, lead to a service and nothing else, so a
+        // second port could not be told from the first.
         let [port] = <[_; 1]>::try_from(service.ports).map_err(|ports| {
             Invalid::new("ports", format!("one is expected, not {}", ports.len()))
         })?;
@@ -111,10 +116,10 @@ impl TryFrom<proto::Service> for Service {
         let time = |field, value: Option<_>| value.map(|time| duration(field, time)).transpose();
         Ok(Self {
             name: required("name", service.name)?,
+            addresses: addresses(service.addresses)?,
+            port: number(port.number)?,
             protocol,
             application_protocol: port.application_protocol,
-            port: u16::try_from(port.number)
-                .map_err(|_| Invalid::new("ports[0].number", "is above 65535"))?,
             authorization: service
                 .authorization
                 .map(|it| authorization::parse(it).map_err(|e| e.within("authorization")))
@@ -137,6 +142,24 @@ impl TryFrom<proto::Service> for Service {
             )?,
         })
     }
+}
+
+/// An IPv4 address in the form of IPv6 is an IPv4 address.
+fn addresses(written: Vec<String>) -> Result<Vec<IpAddr>, Invalid> {
+    let written = written.into_iter().enumerate();
+    let addresses = written.map(|(i, text)| {
+        let address = text.parse::<IpAddr>().map_err(|_| {
+            let reason = format!("{text:?} is not an IP address");
+            Invalid::new(format!("addresses[{i}]"), reason)
+        })?;
+        Ok(address.to_canonical())
+    });
+    addresses.collect()
+}
+
+fn number(port: u32) -> Result<u16, Invalid> {
+    let above = |_| Invalid::new("ports[0].number", format!("{port} is above 65535"));
+    u16::try_from(port).map_err(above)
 }
 
 /// The protocol of a port and the name of its routes: both, or neither and a cluster to pass bytes to.

@@ -26,6 +26,7 @@ mod dns;
 mod global_limits;
 mod limits;
 mod matching;
+mod proxy_protocol;
 mod settings;
 mod tls;
 
@@ -101,7 +102,7 @@ fn listener() -> listener::Listener {
 #[test]
 fn listeners() {
     let parsed = Listener::try_from(listener()).expect("valid");
-    assert_eq!(parsed.service, "shop/edge/echo");
+    assert_eq!(parsed.mode, Mode::Service("shop/edge/echo".to_owned()));
     assert_eq!(parsed.bind, Bind::Tcp("[::1]:0".parse().unwrap()));
 
     let mut unix = listener();

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::accept::{self, Acceptor};
 use super::socket::{ListenError, Listening};
-use crate::config::{Bind, Snapshot};
+use crate::config::{Bind, Listener, Mode, Snapshot};
 
 /// Between two attempts to open an address, at first and at most.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -21,8 +21,8 @@ const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 pub struct ListenerStatus {
     /// The address that the configuration asks for.
     pub bind: Bind,
-    /// The name of its service.
-    pub service: String,
+    /// How the services of its connections are found.
+    pub mode: Mode,
     /// Whether it is open.
     pub state: ListenerState,
     /// Connections accepted so far.
@@ -34,6 +34,11 @@ pub struct ListenerStatus {
 pub enum ListenerState {
     /// It accepts connections at this address.
     Open(Bind),
+    /// This machine has no IPv6, so that nobody can connect where it is wanted. It is tried again.
+    Unsupported {
+        /// What the system says.
+        reason: String,
+    },
     /// It cannot be opened where it is wanted, and will be tried again.
     Failed {
         /// Why.
@@ -78,6 +83,8 @@ pub(crate) struct Listeners {
 struct Entry {
     /// The address that the configuration asks for.
     wanted: Bind,
+    /// Whether nothing is amiss where this machine has no IPv6: it stands beside one of IPv4.
+    optional: bool,
     /// What accepts: there, or where it was before.
     open: Option<Open>,
     retry: Option<Retry>,
@@ -119,7 +126,7 @@ impl Listeners {
             .await;
         let mut moved = Vec::new();
         for (name, listener) in &snapshot.listeners {
-            if self.wants(name, &listener.bind, &listener.service) {
+            if self.wants(name, listener) {
                 moved.push(name.clone());
             }
         }
@@ -129,8 +136,9 @@ impl Listeners {
         let failures = self.make_way(failures).await;
         let mut first = Ok(());
         for (name, error) in failures {
-            self.failed(&name, error.to_string());
-            first = first.and(Err(error));
+            if self.failed(&name, &error).is_some() {
+                first = first.and(Err(error));
+            }
         }
         first
     }
@@ -148,8 +156,9 @@ impl Listeners {
             let due = self.entries.iter().filter(|(_, entry)| due(entry));
             let due = due.map(|(name, _)| name.clone()).collect();
             for (name, error) in self.open_all(due) {
-                let delay = self.failed(&name, error.to_string());
-                warn!(%error, retry = ?delay, "listener not opened");
+                if let Some(delay) = self.failed(&name, &error) {
+                    warn!(%error, retry = ?delay, "listener not opened");
+                }
             }
         }
     }
@@ -160,14 +169,17 @@ impl Listeners {
     }
 
     /// Takes down what the configuration asks for. True: the listener is not open there yet.
-    fn wants(&mut self, name: &str, bind: &Bind, service: &str) -> bool {
+    fn wants(&mut self, name: &str, listener: &Listener) -> bool {
+        let Listener { bind, mode, .. } = listener;
         let entry = self.entries.entry(name.to_owned()).or_insert(Entry {
             wanted: bind.clone(),
+            optional: false,
             open: None,
             retry: None,
         });
         let is_pending = entry.wanted == *bind && entry.retry.is_some();
         entry.wanted = bind.clone();
+        entry.optional = matches!(mode, Mode::ProxyProtocol(_));
         let open = entry.open.as_ref().filter(|open| open.bind == *bind);
         if open.is_some() {
             entry.retry = None;
@@ -177,7 +189,7 @@ impl Listeners {
         let mut table = self.acceptor.table.lock();
         let status = table.entry(name.to_owned()).or_insert(ListenerStatus {
             bind: bind.clone(),
-            service: service.to_owned(),
+            mode: mode.clone(),
             state: ListenerState::Failed {
                 reason: format!("listener {name}: not opened yet"),
                 serving: None,
@@ -185,7 +197,7 @@ impl Listeners {
             accepted: 0,
         });
         bind.clone_into(&mut status.bind);
-        service.clone_into(&mut status.service);
+        mode.clone_into(&mut status.mode);
         if let Some(state) = state {
             status.state = state;
         }
@@ -250,22 +262,29 @@ impl Listeners {
         failures
     }
 
-    /// Remembers that a listener is not open where it is wanted, and when it is tried again.
-    fn failed(&mut self, name: &str, reason: String) -> Duration {
-        let Some(entry) = self.entries.get_mut(name) else {
-            return REOPEN.0;
-        };
+    /// Remembers that a listener is not open where it is wanted, and says when it is tried again; nothing
+    /// where that is as it should be.
+    fn failed(&mut self, name: &str, error: &ListenError) -> Option<Duration> {
+        let entry = self.entries.get_mut(name)?;
         let delay = entry
             .retry
             .map_or(REOPEN.0, |last| (last.delay * 2).min(REOPEN.1));
         let at = Instant::now() + delay;
         entry.retry = Some(Retry { at, delay });
         let serving = entry.open.as_ref().map(|open| open.bound.clone());
-        let state = ListenerState::Failed { reason, serving };
-        self.acceptor
-            .table
-            .update(name, |status| status.state = state);
-        delay
+        let reason = error.to_string();
+        let is_amiss = !(entry.optional && error.is_without_ipv6());
+        let state = match is_amiss {
+            true => ListenerState::Failed { reason, serving },
+            false => ListenerState::Unsupported { reason },
+        };
+        self.acceptor.table.update(name, |status| {
+            if !is_amiss && status.state != state {
+                info!(%error, "no IPv6 here: the listener stays closed, which hinders nothing");
+            }
+            status.state = state;
+        });
+        is_amiss.then_some(delay)
     }
 
     async fn close(&mut self, which: impl Fn(&str) -> bool) {

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -25,6 +26,17 @@ pub struct ListenError {
     /// The address that was asked for.
     pub bind: Bind,
     reason: io::Error,
+}
+
+impl ListenError {
+    /// Whether it is because this machine has no IPv6 of its own: neither `::1` nor sockets for it.
+    pub(super) fn is_without_ipv6(&self) -> bool {
+        let no_family = Some(Errno::AFNOSUPPORT.raw_os_error());
+        let is_missing = self.reason.kind() == io::ErrorKind::AddrNotAvailable
+            || self.reason.raw_os_error() == no_family;
+        let is_loopback = |address: &SocketAddr| address.is_ipv6() && address.ip().is_loopback();
+        is_missing && matches!(&self.bind, Bind::Tcp(address) if is_loopback(address))
+    }
 }
 
 /// An open listening socket. A Unix socket's path goes with it.
@@ -134,6 +146,40 @@ impl fmt::Display for Bind {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_ipv6_is_told_from_other_reasons() {
+        let missing = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let no_family = io::Error::from(Errno::AFNOSUPPORT);
+        let taken = io::Error::from(io::ErrorKind::AddrInUse);
+        for (bind, reason, expected) in [
+            ("[::1]:15088", missing, true),
+            ("[::1]:15088", no_family, true),
+            ("[::1]:15088", taken, false),
+            (
+                "127.0.0.1:15088",
+                io::ErrorKind::AddrNotAvailable.into(),
+                false,
+            ),
+            (
+                "[fd00::1]:15088",
+                io::ErrorKind::AddrNotAvailable.into(),
+                false,
+            ),
+        ] {
+            let error = ListenError {
+                listener: "l".into(),
+                bind: Bind::Tcp(bind.parse().unwrap()),
+                reason,
+            };
+            assert_eq!(error.is_without_ipv6(), expected, "{error}");
         }
     }
 }

@@ -118,6 +118,15 @@ impl Stream {
         }
     }
 
+    /// The poll tells nothing more of it.
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.deregister(registry),
+            Self::Unix(stream) => stream.deregister(registry),
+            Self::Tls(stream) => stream.socket().deregister(registry),
+        }
+    }
+
     /// The same under another name.
     pub(super) fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;

@@ -26,7 +26,10 @@ impl Worker {
     pub(super) fn ready(&mut self, event: &Event) {
         let id = connection(event.token());
         let Some(link) = self.links.get_mut(id) else {
-            return self.discard(event.token());
+            if !self.arrival_ready(event) {
+                self.discard(event.token());
+            }
+            return;
         };
         let unblocked = link.note(event);
         if link.is_connecting() {
@@ -272,8 +275,12 @@ impl Worker {
     }
 
     fn limit(&mut self, id: ConnectionId, after: Duration) {
+        self.limit_token(token(id), after);
+    }
+
+    pub(super) fn limit_token(&mut self, token: Token, after: Duration) {
         let at = self.turn.now() + after;
-        self.limits.push(Reverse((at, token(id))));
+        self.limits.push(Reverse((at, token)));
     }
 
     /// Gives up what took too long.
@@ -286,6 +293,7 @@ impl Worker {
             if self.lingering.get(&token).is_some_and(|it| it.is_over(now)) {
                 self.lingering.remove(&token);
             }
+            self.arrival_is_late(token);
             let id = connection(token);
             let link = self.links.get_mut(id);
             if link.is_some_and(|link| link.is_connecting()) {

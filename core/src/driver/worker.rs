@@ -13,15 +13,17 @@ use mio::{Events, Poll, Token};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::arrivals::Arrivals;
 use super::limiter::{Asked, Questions};
 use super::link::{Lingering, Links, Load};
 use super::stream::{Accepted, Stream, Way};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
 use crate::engine::{
-    Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, WorkerStatus,
+    Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, Settings, WorkerStatus,
 };
 use crate::rate_limit::{Failure, Question, Verdict};
+use crate::telemetry::WorkerTelemetry;
 use crate::tls::{Tls, ToClients};
 
 /// Bytes read from one connection in one turn.
@@ -78,6 +80,8 @@ pub(super) struct Shared {
     pub(super) number: usize,
     /// Client connections, counted up by the dispatcher and down here.
     pub(super) load: Arc<AtomicUsize>,
+    pub(super) settings: Settings,
+    pub(super) telemetry: WorkerTelemetry,
 }
 
 /// An engine and the sockets of its connections.
@@ -85,6 +89,8 @@ pub(super) struct Worker {
     pub(super) engine: Engine,
     pub(super) poll: Poll,
     pub(super) links: Links,
+    /// Connections that have not said yet where they were going.
+    pub(super) arrivals: Arrivals,
     /// Connections that the engine let go, by the names that they had.
     pub(super) lingering: HashMap<Token, Lingering>,
     pub(super) turn: Turn,
@@ -92,8 +98,11 @@ pub(super) struct Worker {
     pub(super) scratch: Box<[u8]>,
     /// Connections that may be read on in the next turn without being told.
     pub(super) again: Vec<Token>,
-    /// When connections are given up: those that are being made, and those that linger.
+    /// When connections are given up: those that are being made, those that arrive, and those that
+    /// linger.
     pub(super) limits: BinaryHeap<Reverse<(Instant, Token)>>,
+    /// The configuration. Its owner frees it, when it is another one here.
+    pub(super) snapshot: Arc<Snapshot>,
     /// The listeners whose clients have a handshake before them.
     encrypted: HashMap<String, Arc<Tls<ToClients>>>,
     shared: Shared,
@@ -109,11 +118,13 @@ impl Worker {
             engine,
             poll,
             links: Links::default(),
+            arrivals: Arrivals::new(&shared.settings),
             lingering: HashMap::new(),
             turn: Turn::new(now),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             again: Vec::new(),
             limits: BinaryHeap::new(),
+            snapshot: Arc::default(),
             encrypted: HashMap::new(),
             shared,
             draining: false,
@@ -200,10 +211,7 @@ impl Worker {
                 socket,
                 peer,
             } => self.accept(&listener, socket, peer),
-            Command::Configure(snapshot) => {
-                self.encrypted = encrypted(&snapshot);
-                self.engine.configure(&snapshot, now);
-            }
+            Command::Configure(snapshot) => self.configure(snapshot),
             Command::Eject { cluster, addresses } => {
                 self.engine.set_ejected(&cluster, &addresses, now);
             }
@@ -214,6 +222,7 @@ impl Worker {
             Command::Decided(id, verdict) => self.engine.decided(id, verdict, now),
             Command::Drain => {
                 self.draining = true;
+                self.arrivals.clear();
                 self.engine.drain(now);
             }
             Command::Status(answer) => {
@@ -225,6 +234,7 @@ impl Worker {
             }
             Command::Stop => {
                 self.draining = true;
+                self.arrivals.clear();
                 // Who has not taken the last answers by then does without.
                 self.end = Some(now + LAST_ANSWERS);
                 self.engine.drain_is_over(now);
@@ -234,12 +244,27 @@ impl Worker {
         self.perform_all();
     }
 
-    fn accept(&mut self, listener: &str, socket: Accepted, peer: Option<SocketAddr>) {
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    fn configure(&mut self, snapshot: Arc<Snapshot>) {
+        self.encrypted = encrypted(&snapshot);
+        self.arrivals.configure(&snapshot, &self.shared.telemetry);
+        self.engine.configure(&snapshot, self.turn.now());
+        self.snapshot = snapshot;
+        self.settle_waiting();
+    }
+
+    fn accept(&mut self, listener: &Arc<str>, socket: Accepted, peer: Option<SocketAddr>) {
         let load = Load(Arc::clone(&self.shared.load));
+        if self.arrivals.come_through(listener) {
+            return self.arrive(listener, (socket, peer), load);
+        }
         let Some(id) = self.engine.accept(listener, peer, self.turn.now()) else {
             return;
         };
-        let linked = match self.encrypted.get(listener) {
+        let linked = match self.encrypted.get(&**listener) {
             None => self.link_client(id, Stream::from(socket), load),
             Some(tls) => {
                 let patience = tls.settings().side.patience;
@@ -251,7 +276,7 @@ impl Worker {
             }
         };
         if let Err(error) = linked {
-            warn!(listener, %error, "cannot serve an accepted connection");
+            warn!(%listener, %error, "cannot serve an accepted connection");
             self.engine.failed(id, self.turn.now());
         }
     }

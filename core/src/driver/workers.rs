@@ -79,6 +79,8 @@ impl Workers {
                 questions: options.questions.clone(),
                 number,
                 load: Arc::clone(&load),
+                settings,
+                telemetry: telemetry.clone(),
             };
             let protocols = Arc::clone(&options.protocols);
             let buckets = Arc::clone(&buckets);

@@ -30,6 +30,10 @@ pub struct Settings {
     pub in_flight: usize,
     /// Client connections of the worker.
     pub clients: usize,
+    /// Connections that wait for a configuration that knows where they were going.
+    pub waiting: usize,
+    /// How long the header may take that says that.
+    pub header: Duration,
     /// Without a byte of progress a write is given up after this time, and so is a client that
     /// sends no more and still waits for answers.
     pub stall: Duration,
@@ -71,6 +75,8 @@ impl Default for Settings {
             buffered: 64 * 1024 * 1024,
             in_flight: 65_536,
             clients: 100_000,
+            waiting: 1000,
+            header: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             client_idle: Duration::from_secs(3600),
             server_idle: Duration::from_secs(300),

@@ -48,6 +48,14 @@ new_key_type! {
     pub(super) struct HostKey;
 }
 
+/// Who has a connection.
+#[derive(Clone)]
+pub(super) enum Served {
+    By(ServiceKey),
+    /// Its bytes are passed on as they come.
+    Passed(Rc<Passage>),
+}
+
 pub(super) struct Tables {
     protocols: Arc<Protocols>,
     pub(super) buckets: Arc<Buckets>,
@@ -59,13 +67,12 @@ pub(super) struct Tables {
     elapsed: u64,
     /// Every protocol as it is spoken somewhere, by its id and settings.
     dialects: Vec<Rc<Dialect>>,
-    listeners: HashMap<String, ServiceKey>,
+    /// `None`: each connection's service is said when it is accepted.
+    listeners: HashMap<String, Option<Served>>,
     services: SlotMap<ServiceKey, Service>,
     by_name: HashMap<String, ServiceKey>,
     /// By service.
     passages: HashMap<String, Rc<Passage>>,
-    /// By listener.
-    passing: HashMap<String, Rc<Passage>>,
     /// How many configurations there were.
     generation: u64,
     pub(super) clusters: HashMap<String, Rc<Cluster>>,
@@ -86,7 +93,6 @@ impl Tables {
             services: SlotMap::with_key(),
             by_name: HashMap::new(),
             passages: HashMap::new(),
-            passing: HashMap::new(),
             generation: 0,
             clusters: HashMap::new(),
             hosts: SlotMap::with_key(),
@@ -164,14 +170,34 @@ impl Tables {
         self.drop_host_if_unused(key);
     }
 
-    /// The service of a listener's connections.
-    pub(super) fn listener(&self, name: &str) -> Option<ServiceKey> {
-        self.listeners.get(name).copied()
+    /// Who has a listener's connections, where that is the same for all.
+    pub(super) fn listener(&self, name: &str) -> Option<Served> {
+        self.listeners.get(name)?.clone()
+    }
+
+    /// Who has a connection to the service of this name that comes through a listener that leads anywhere.
+    pub(super) fn behind(&self, listener: &str, service: &str) -> Option<Served> {
+        match self.listeners.get(listener)? {
+            None => self.served(service),
+            Some(_) => None,
+        }
+    }
+
+    fn served(&self, service: &str) -> Option<Served> {
+        if let Some(key) = self.by_name.get(service) {
+            return Some(Served::By(*key));
+        }
+        let passage = self.passages.get(service).filter(|it| it.is_all)?;
+        Some(Served::Passed(Rc::clone(passage)))
     }
 
     /// Whether the listener is still there and leads to this service.
     pub(super) fn serves(&self, listener: &str, service: ServiceKey) -> bool {
-        self.listener(listener) == Some(service)
+        match self.listeners.get(listener) {
+            Some(Some(Served::By(to))) => *to == service,
+            Some(None) => self.services.contains_key(service),
+            Some(Some(Served::Passed(_))) | None => false,
+        }
     }
 
     /// Takes a configuration in. Returns the endpoints whose connections are no longer wanted.
@@ -196,14 +222,15 @@ impl Tables {
         self.update_topologies(now);
         self.services.retain(|key, _| kept.contains(&key));
         self.by_name.retain(|_, key| kept.contains(key));
-        self.listeners = snapshot
-            .listeners
-            .values()
-            .filter_map(|listener| {
-                let service = self.by_name.get(&listener.service)?;
-                Some((listener.name.clone(), *service))
-            })
-            .collect();
+        let listeners = snapshot.listeners.values();
+        let listeners = listeners.filter_map(|listener| {
+            let served = match listener.mode.service() {
+                Some(service) => Some(self.served(service)?),
+                None => None,
+            };
+            Some((listener.name.clone(), served))
+        });
+        self.listeners = listeners.collect();
         gone
     }
 

@@ -85,19 +85,6 @@ struct Leg {
     _permit: Permit,
 }
 
-/// Where a client that is to be passed on comes from.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    /// The name of the listener.
-    pub listener: &'a str,
-    /// The name of the service.
-    pub service: &'a str,
-    /// The client's address.
-    pub peer: Option<SocketAddr>,
-    /// The identity that it has proven.
-    pub principal: Option<&'a str>,
-}
-
 impl Tunnels {
     pub(super) fn len(&self) -> usize {
         self.all.len()
@@ -160,22 +147,19 @@ impl Passing {
 
 impl Engine {
     /// A client of a service whose bytes are passed on as they come. [`Engine::connected`] says when it
-    /// can be used: then an endpoint is connected to, and what was read already may follow as
-    /// [`Engine::received`]. `None`: it is refused, close the socket.
-    pub fn accept_tunnel(&mut self, arrival: Arrival<'_>, now: Instant) -> Option<ConnectionId> {
-        self.at(now);
-        let passage = self.tables.passage(arrival.service).map(Rc::clone)?;
-        if self.draining || self.connected_clients() >= self.settings.clients {
+    /// can be used: then an endpoint is connected to. `None`: it is refused, close the socket.
+    pub(super) fn accept_tunnel(
+        &mut self,
+        (listener, passage): (&str, Rc<Passage>),
+        peer: Option<SocketAddr>,
+    ) -> Option<ConnectionId> {
+        if self.draining || self.is_full() {
             passage.clients.connection_refused();
             return None;
         }
         passage.clients.connection_opened();
-        let source = Source {
-            principal: arrival.principal.map(Into::into),
-            ..Source::of(arrival.peer)
-        };
-        let listener = Arc::from(arrival.listener);
-        let key = self.open_tunnel((passage, listener), (arrival.peer, source));
+        let home = (passage, Arc::from(listener));
+        let key = self.open_tunnel(home, (peer, Source::of(peer)));
         let client = self.tunnels.all.get(key).map(|passing| passing.client)?;
         Some(ConnectionId::Tunnel(client))
     }

@@ -3,6 +3,7 @@ mod explain;
 mod fragile;
 mod harness;
 mod moving;
+mod proxied;
 mod retries;
 mod tunnels;
 mod watched;

@@ -1,5 +1,6 @@
 //! The Prometheus text format: families with help and type, one line a labelled value.
 
+mod arrivals;
 mod operations;
 mod tcp;
 
@@ -371,6 +372,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     families(&mut page, &SERVICES, "service", &services);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
     families(&mut page, &CLUSTERS, "cluster", &clusters);
+    arrivals::arrivals(&mut page, &workers);
     let limits: Vec<_> = workers.iter().map(|worker| &worker.limits).collect();
     families(&mut page, &LIMITS, "bucket", &limits);
     let limits: Vec<_> = workers.iter().map(|worker| &worker.global_limits).collect();

@@ -1,8 +1,8 @@
 //! The delta-xDS client as a state machine: responses and time in, requests and snapshots out.
 //!
 //! The control plane is asked for what is needed and nothing else: all listeners, the services
-//! that they name, the routes of those services, the clusters of those routes and services, their
-//! endpoints and secrets.
+//! that they name (all of them where a connection itself says where it was going), the routes of
+//! those services, the clusters of those routes and the services' own, their endpoints and secrets.
 //! Each resource is applied or refused on its own; a refused one keeps its last good version.
 //!
 //! A snapshot comes out only when everything that it names was answered, so that a route never
@@ -25,7 +25,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::encrypted::Encrypted;
 use self::told::{Filled, Told};
-use super::table::{Change, Kind, Rejection, Table};
+use super::table::{Change, Kind, Rejection, Table, WILDCARD};
 use crate::balance::Layouts;
 use crate::config::{
     Cluster, Endpoints, Listener, Proxy, RouteConfig, Secret, Service, Snapshot, locality,
@@ -191,7 +191,7 @@ impl Subscriptions {
             locality: proxy.locality,
             labels: proxy.labels,
             version,
-            layouts: Layouts::default(),
+            ..Snapshot::default()
         };
         let snapshot = snapshot.laid_out(&self.layouts);
         self.layouts.clone_from(&snapshot.layouts);
@@ -235,10 +235,7 @@ impl Subscriptions {
 
     /// Follows the names from the listeners down.
     fn resubscribe(&mut self, now: Instant, requests: &mut Vec<DeltaDiscoveryRequest>) {
-        let services = collect(&self.listeners, |l, names| {
-            names.insert(l.service.clone());
-        });
-        requests.extend(want(&mut self.services, services, now));
+        requests.extend(self.want_services(now));
         let routes = collect(&self.services, |s, names| {
             names.extend(s.route_config.clone());
         });
@@ -266,6 +263,18 @@ impl Subscriptions {
             names.extend(c.discovery.eds_name().map(str::to_owned));
         });
         requests.extend(want(&mut self.endpoints, endpoints, now));
+    }
+
+    /// Those that listeners name, or all of them where connections say themselves where they were going.
+    fn want_services(&mut self, now: Instant) -> Option<DeltaDiscoveryRequest> {
+        let mut listeners = self.listeners.held();
+        if listeners.any(|(_, listener)| listener.mode.service().is_none()) {
+            return changed::<Service>(self.services.want_all(now));
+        }
+        let services = collect(&self.listeners, |l, names| {
+            names.extend(l.mode.service().map(str::to_owned));
+        });
+        want(&mut self.services, services, now)
     }
 
     fn expire(&mut self, limit: Instant) {
@@ -361,7 +370,7 @@ fn type_url<T: Kind>() -> String {
 /// The first request of a type on a stream, unless it would ask for nothing.
 fn open<T: Kind>(table: &mut Table<T>) -> Option<DeltaDiscoveryRequest> {
     let subscribe: Vec<_> = match table.is_wildcard() {
-        true => vec!["*".to_owned()],
+        true => vec![WILDCARD.to_owned()],
         false => table.names().map(str::to_owned).collect(),
     };
     if subscribe.is_empty() {
@@ -383,7 +392,10 @@ fn want<T: Kind>(
     names: BTreeSet<String>,
     now: Instant,
 ) -> Option<DeltaDiscoveryRequest> {
-    let change = table.want(names, now);
+    changed::<T>(table.want(names, now))
+}
+
+fn changed<T: Kind>(change: Change) -> Option<DeltaDiscoveryRequest> {
     if change == Change::default() {
         return None;
     }

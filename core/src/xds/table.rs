@@ -14,6 +14,9 @@ use meltemi_proto::meltemi::config::v1 as own;
 
 use crate::config::{Cluster, Endpoints, Invalid, Listener, Proxy, RouteConfig, Secret, Service};
 
+/// The name that stands for all resources of a type.
+pub(super) const WILDCARD: &str = "*";
+
 /// A type of resource that can be subscribed to.
 pub(super) trait Kind: Sized {
     type Message: prost::Message + prost::Name + Default;
@@ -139,14 +142,17 @@ impl<T: Kind> Table<T> {
         entries.chain(self.unanswered).min()
     }
 
-    /// Replaces the wanted names; what is no longer wanted is forgotten.
+    /// Replaces the wanted names; what is no longer wanted is forgotten. Where all were wanted, what is
+    /// held stays, but the control plane knows no name yet.
     pub(super) fn want(&mut self, names: BTreeSet<String>, now: Instant) -> Change {
-        let unsubscribe: Vec<_> = self
-            .entries
-            .extract_if(.., |name, _| !names.contains(name))
-            .map(|(name, _)| name)
-            .collect();
+        let gone = self.entries.extract_if(.., |name, _| !names.contains(name));
+        let mut unsubscribe: Vec<_> = gone.map(|(name, _)| name).collect();
         let mut subscribe = Vec::new();
+        if std::mem::take(&mut self.wildcard) {
+            self.unanswered = None;
+            subscribe.extend(self.entries.keys().cloned());
+            unsubscribe = vec![WILDCARD.to_owned()];
+        }
         for name in names {
             self.entries.entry(name).or_insert_with_key(|name| {
                 subscribe.push(name.clone());
@@ -155,6 +161,21 @@ impl<T: Kind> Table<T> {
         }
         Change {
             subscribe,
+            unsubscribe,
+        }
+    }
+
+    /// All are wanted, whatever their names. What is held stays.
+    pub(super) fn want_all(&mut self, now: Instant) -> Change {
+        if std::mem::replace(&mut self.wildcard, true) {
+            return Change::default();
+        }
+        self.unanswered = Some(now);
+        let unsubscribe = self.entries.keys().cloned().collect();
+        self.entries
+            .retain(|_, entry| matches!(entry, Entry::Held { .. }));
+        Change {
+            subscribe: vec![WILDCARD.to_owned()],
             unsubscribe,
         }
     }

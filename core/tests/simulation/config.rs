@@ -10,7 +10,7 @@ use meltemi_codec::Status;
 use meltemi_core::{
     config::{
         AdaptiveConcurrency, Bind, CircuitBreaker, Cluster, DescriptorEntry, Endpoint, Endpoints,
-        GlobalRateLimit, LbPolicy, Limits, Listener, RateLimit, RetryOn, RetryPolicy, Route,
+        GlobalRateLimit, LbPolicy, Limits, Listener, Mode, RateLimit, RetryOn, RetryPolicy, Route,
         RouteConfig, RouteFault, Service, Share, Snapshot,
     },
     engine::Settings,
@@ -218,7 +218,7 @@ pub(crate) fn snapshot(
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: "default/echo".into(),
+        mode: Mode::Service("default/echo".into()),
         tls: None,
     };
     let service = Service {

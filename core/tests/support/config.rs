@@ -3,13 +3,14 @@
 //! An input is a sequence of events: a byte that says what happens, two with a length, and so many
 //! bytes of protobuf.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use meltemi_codec::Protocol;
 use meltemi_codec::kit::sample::{ById, InOrder, by_id};
-use meltemi_core::config::Snapshot;
-use meltemi_core::engine::{Action, Engine, Settings};
+use meltemi_core::config::{Mode, Service, Snapshot};
+use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
 use meltemi_core::protocols::Protocols;
 use meltemi_core::telemetry::Telemetry;
 use meltemi_core::xds::{PATIENCE, Subscriptions};
@@ -19,7 +20,7 @@ use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use meltemi_proto::envoy::config::listener::v3::Listener;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryResponse, Resource};
-use meltemi_proto::meltemi::config::v1::{Self_, Service};
+use meltemi_proto::meltemi::config::v1::{self as own, Self_};
 use meltemi_proto::{Any, SELF_RESOURCE};
 use prost::{Message, Name};
 
@@ -70,7 +71,7 @@ impl Control {
         match what {
             0 => self.resource::<Self_>(body, |_| SELF_RESOURCE.to_owned()),
             1 => self.resource::<Listener>(body, |listener| listener.name.clone()),
-            2 => self.resource::<Service>(body, |service| service.name.clone()),
+            2 => self.resource::<own::Service>(body, |service| service.name.clone()),
             3 => self.resource::<RouteConfiguration>(body, |routes| routes.name.clone()),
             4 => self.resource::<Cluster>(body, |cluster| cluster.name.clone()),
             5 => self.resource::<ClusterLoadAssignment>(body, |set| set.cluster_name.clone()),
@@ -130,16 +131,23 @@ impl Control {
         );
         check(&snapshot);
         self.engine.configure(&snapshot, self.now);
-        for name in snapshot.listeners.keys().take(MOST) {
-            self.call(name);
+        for (name, listener) in snapshot.listeners.iter().take(MOST) {
+            let Mode::ProxyProtocol(_) = listener.mode else {
+                self.call(|engine, now| engine.accept(name, None, now));
+                continue;
+            };
+            assert!(self.engine.accept(name, None, self.now).is_none());
+            for service in snapshot.services.keys().take(MOST) {
+                self.call(|engine, now| engine.accept_for((name, service), None, now));
+            }
         }
         let status = self.engine.status();
         assert_eq!((status.clients, status.in_flight), (0, 0));
     }
 
     /// A client that asks something, whom no endpoint answers.
-    fn call(&mut self, listener: &str) {
-        let Some(id) = self.engine.accept(listener, None, self.now) else {
+    fn call(&mut self, accept: impl FnOnce(&mut Engine, Instant) -> Option<ConnectionId>) {
+        let Some(id) = accept(&mut self.engine, self.now) else {
             return;
         };
         for request in [&by_id::request(1, "m", b"")[..], b"GET key\n"] {
@@ -160,6 +168,20 @@ impl Control {
     }
 }
 
+/// Whoever dials a service finds one with that address, where a listener asks for it.
+fn check_destinations(snapshot: &Snapshot, service: &Service) {
+    let mut listeners = snapshot.listeners.values();
+    let is_asked = listeners.any(|it| matches!(it.mode, Mode::ProxyProtocol(_)));
+    for address in &service.addresses {
+        let dialled = SocketAddr::new(*address, service.port);
+        let found = snapshot.destinations.service(dialled);
+        assert_eq!(found.is_some(), is_asked && service.port != 0);
+        if let Some(found) = found {
+            assert!(found.addresses.contains(address) && found.port == service.port);
+        }
+    }
+}
+
 /// What every part of the proxy relies on.
 fn check(snapshot: &Snapshot) {
     for (name, listener) in &snapshot.listeners {
@@ -167,6 +189,7 @@ fn check(snapshot: &Snapshot) {
     }
     for (name, service) in &snapshot.services {
         assert_eq!(*name, service.name);
+        check_destinations(snapshot, service);
     }
     for route in snapshot.routes.values().flat_map(|routes| &routes.routes) {
         assert!(!route.destinations.is_empty());

@@ -2,13 +2,18 @@
 //! A test runs the same functions over the corpus.
 
 mod config;
+mod proxy_protocol;
 mod samples;
 mod trial;
 
 /// A target's name, which is its corpus folder's too, and its body.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
-pub(crate) const TARGETS: [Target; 2] = [("engine", engine), ("config", config)];
+pub(crate) const TARGETS: [Target; 3] = [
+    ("engine", engine),
+    ("config", config),
+    ("proxy_protocol", proxy_protocol),
+];
 
 /// The engine between clients and servers that speak a sample protocol, or do not.
 pub(crate) fn engine(data: &[u8]) {
@@ -18,4 +23,9 @@ pub(crate) fn engine(data: &[u8]) {
 /// Resources of the control plane, and an engine that is configured with what is valid of them.
 pub(crate) fn config(data: &[u8]) {
     config::run(data);
+}
+
+/// The first bytes of a connection to a listener that reads a PROXY header.
+pub(crate) fn proxy_protocol(data: &[u8]) {
+    proxy_protocol::run(data);
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use meltemi_codec::Protocol;
 use meltemi_codec::kit::sample::{ById, InOrder};
 use meltemi_core::config::{
-    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route, RouteConfig,
-    Service, Snapshot,
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Mode, Route,
+    RouteConfig, Service, Snapshot,
 };
 use meltemi_core::engine::{Action, ConnectionId, Engine, Settings};
 use meltemi_core::protocols::Protocols;
@@ -163,7 +163,7 @@ fn snapshot(endpoints: &[&str], change: impl FnOnce(&mut Service)) -> Snapshot {
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: SERVICE.into(),
+        mode: Mode::Service(SERVICE.into()),
         tls: None,
     };
     let route = Route::new("all", CLUSTER);

@@ -50,6 +50,7 @@ pub fn own_address() -> Ipv4Addr {
 
 /// A running Pod; it ends with its owner.
 pub struct Pod {
+    name: String,
     process: Process,
     container: Value,
     address: Ipv4Addr,
@@ -95,6 +96,7 @@ impl Pod {
             .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
             .env("KUBERNETES_SERVICE_PORT", port);
         Self {
+            name: text(&pod["metadata"]["name"], "the name").to_owned(),
             process: Process::spawn(deployment, &mut command),
             container,
             address,
@@ -134,6 +136,12 @@ impl Pod {
     pub fn get(&self, port: u16, path: &str) -> http::Response {
         let address = SocketAddr::new(IpAddr::V4(self.address), port);
         http::get(address, path).expect("an answer")
+    }
+
+    /// As the API server calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     #[must_use]

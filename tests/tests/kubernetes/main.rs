@@ -5,6 +5,7 @@
 //! [`ApiServer`]: meltemi_tests::kubernetes::ApiServer
 
 mod aeraki;
+mod ambient;
 mod bad_input;
 mod breaks;
 mod cluster;

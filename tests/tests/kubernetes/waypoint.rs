@@ -31,7 +31,7 @@ fn gateway(name: &str, class: &str, more: &str) -> String {
     )
 }
 
-fn waypoint(name: &str, more: &str) -> String {
+pub(super) fn waypoint(name: &str, more: &str) -> String {
     gateway(name, "meltemi-waypoint", more)
 }
 
@@ -44,15 +44,15 @@ fn overrides(data: &str) -> String {
 const OVERRIDDEN: &str =
     "infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: overrides}}";
 
-struct Lab {
-    cluster: ApiServer,
+pub(super) struct Lab {
+    pub(super) cluster: ApiServer,
     account: PathBuf,
-    address: Ipv4Addr,
+    pub(super) address: Ipv4Addr,
 }
 
 impl Lab {
     /// Without the definitions of the Gateway API.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let cluster = ApiServer::with_definitions()?;
         let account = controller_account(&cluster);
         cluster.apply(RESTRICTED);
@@ -63,14 +63,14 @@ impl Lab {
         })
     }
 
-    fn define(&self) {
+    pub(super) fn define(&self) {
         for crd in self.cluster.programs().gateway_api_crds() {
             self.cluster.install_crds(&crd);
         }
     }
 
     /// A controller whose waypoints are bound to this lab's address, with more of their settings.
-    fn controller(&self, arguments: &[&str]) -> Encrypted {
+    pub(super) fn controller(&self, arguments: &[&str]) -> Encrypted {
         let settings = format!(
             "{{image: meltemi, controller: 'meltemi-controller.meltemi-system.svc:15010', \
              bindAddress: {}, podDisruptionBudget: {{minAvailable: 1}}}}",
@@ -88,7 +88,7 @@ impl Lab {
         answer.is_success().then(|| answer.json())
     }
 
-    fn get(&self, what: &str) -> Value {
+    pub(super) fn get(&self, what: &str) -> Value {
         until(&format!("{what} is there"), || self.try_get(what))
     }
 
@@ -96,7 +96,7 @@ impl Lab {
         self.patch_of(what, &[], patch);
     }
 
-    fn patch_status(&self, what: &str, patch: &Value) {
+    pub(super) fn patch_status(&self, what: &str, patch: &Value) {
         self.patch_of(what, &["--subresource=status"], patch);
     }
 

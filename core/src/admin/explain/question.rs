@@ -99,14 +99,20 @@ impl Question {
 
     /// The service that decides.
     pub(super) fn service<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Service, Refused> {
-        let mut services: Vec<&Service> = match &self.listener {
+        let service = match &self.listener {
             Some(name) => {
                 let listener = snapshot.listeners.get(name);
                 let listener = listener.ok_or_else(|| Refused::UnknownListener {
                     name: name.clone(),
                     known: names(snapshot.listeners.keys()),
                 })?;
-                let service = snapshot.services.get(&listener.service);
+                listener.mode.service()
+            }
+            None => None,
+        };
+        let mut services: Vec<&Service> = match service {
+            Some(name) => {
+                let service = snapshot.services.get(name);
                 service.into_iter().map(Arc::as_ref).collect()
             }
             None => snapshot.services.values().map(Arc::as_ref).collect(),

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use meltemi_policy::authorization::{Policies, Verdict};
 
-use super::{Cluster, Tables, authorization::connection};
+use super::{Cluster, Served, Tables, authorization::connection};
 use crate::{
     config::{self, Snapshot},
     engine::source::Source,
@@ -15,6 +15,8 @@ use crate::{
 /// From a service's clients to the endpoints of its own cluster.
 pub(in crate::engine) struct Passage {
     pub(in crate::engine) service: Arc<str>,
+    /// All that its clients send is passed on; otherwise what is not of its protocol.
+    pub(in crate::engine) is_all: bool,
     pub(in crate::engine) cluster: Rc<Cluster>,
     pub(in crate::engine) clients: ServiceMetrics,
     pub(in crate::engine) metrics: TcpMetrics,
@@ -47,6 +49,7 @@ impl Tables {
         let cluster = self.clusters.get(name).cloned();
         Some(Rc::new(Passage {
             service: Arc::from(service.name.as_str()),
+            is_all: service.protocol.is_none(),
             cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
             clients: telemetry.service(&service.name),
             metrics: telemetry.tcp(&service.name, name),
@@ -64,15 +67,6 @@ impl Tables {
             Some((service.name.clone(), passage))
         });
         self.passages = passages.collect();
-        let listeners = snapshot.listeners.values();
-        self.passing = listeners
-            .filter_map(|listener| {
-                let service = snapshot.services.get(&listener.service)?;
-                let is_tcp = service.protocol.is_none();
-                let passage = self.passages.get(&service.name).filter(|_| is_tcp)?;
-                Some((listener.name.clone(), Rc::clone(passage)))
-            })
-            .collect();
     }
 
     /// What bytes of this service are passed on with.
@@ -80,17 +74,16 @@ impl Tables {
         self.passages.get(service)
     }
 
-    /// What all bytes of this listener are passed on with; `None`: they are of a protocol.
-    pub(in crate::engine) fn passage_of(&self, listener: &str) -> Option<&Rc<Passage>> {
-        self.passing.get(listener)
-    }
-
     /// Whether the listener still leads to this service.
     pub(in crate::engine) fn leads(&self, listener: &str, service: &str) -> bool {
-        if let Some(passage) = self.passing.get(listener) {
-            return *passage.service == *service;
+        match self.listeners.get(listener) {
+            Some(Some(Served::By(key))) => {
+                let served = self.service(*key);
+                served.is_some_and(|served| *served.name == *service)
+            }
+            Some(Some(Served::Passed(passage))) => *passage.service == *service,
+            Some(None) => self.passages.contains_key(service),
+            None => false,
         }
-        let served = self.listener(listener).and_then(|key| self.service(key));
-        served.is_some_and(|served| *served.name == *service)
     }
 }

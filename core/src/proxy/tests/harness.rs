@@ -19,8 +19,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::fragile::Fragile;
 use crate::config::{
-    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, OutlierDetection,
-    Route, RouteConfig, Service, Snapshot,
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Mode,
+    OutlierDetection, Route, RouteConfig, Service, Snapshot,
 };
 use crate::proxy::{Configuration, Proxy, ProxyOptions, RunError};
 
@@ -278,7 +278,7 @@ pub(super) fn snapshot(
         let listener = Listener {
             name: (*name).to_owned(),
             bind: bind.clone(),
-            service: "default/echo".into(),
+            mode: Mode::Service("default/echo".into()),
             tls: None,
         };
         ((*name).to_owned(), Arc::new(listener))
@@ -304,7 +304,7 @@ pub(super) fn add_fragile(snapshot: &mut Snapshot, listener: &str) {
     let listening = Listener {
         name: listener.into(),
         bind: any_port(),
-        service: fragile.name.clone(),
+        mode: Mode::Service(fragile.name.clone()),
         tls: None,
     };
     snapshot
@@ -330,7 +330,7 @@ fn routes() -> RouteConfig {
     RouteConfig::new("echo-routes", vec![Arc::new(route)])
 }
 
-fn cluster(endpoints: &[Address]) -> Cluster {
+pub(super) fn cluster(endpoints: &[Address]) -> Cluster {
     let hosts = endpoints.iter().map(|address| Endpoint {
         address: address.clone(),
         hostname: String::new(),

@@ -8,6 +8,7 @@ use meltemi_proto::envoy::service::discovery::v3::Resource;
 
 use super::*;
 
+mod everything;
 mod secrets;
 
 /// The client alone; the test plays the control plane.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_core::config::{
-    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Route, RouteConfig,
-    Service, Snapshot,
+    Address, Bind, Cluster, Endpoint, Endpoints, Health, LbPolicy, Listener, Mode, Route,
+    RouteConfig, Service, Snapshot,
 };
 use meltemi_core::engine::Settings;
 use meltemi_policy::Locality;
@@ -60,7 +60,7 @@ pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
     let listener = Listener {
         name: LISTENER.into(),
         bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        service: "default/echo".into(),
+        mode: Mode::Service("default/echo".into()),
         tls: None,
     };
     let service = Service::new("default/echo", protocol, "echo");

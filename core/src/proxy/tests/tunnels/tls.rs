@@ -5,7 +5,7 @@ use std::path::Path;
 use meltemi_tls::Versions;
 
 use super::*;
-use crate::config::{Listener, Service};
+use crate::config::{Listener, Mode, Service};
 use crate::proxy::tests::harness::any_port;
 use crate::tls::{IdentitySource, Owner, Tls, TlsSettings, ToClients, ToEndpoints, TrustSource};
 
@@ -37,7 +37,7 @@ fn encrypted_listener(chain: &Path, key: &Path) -> Listener {
     Listener {
         name: INNER.into(),
         bind: any_port(),
-        service: SERVICE.into(),
+        mode: Mode::Service(SERVICE.into()),
         tls: Some(Arc::new(Tls::new(Owner::Listener(INNER.into()), settings))),
     }
 }
@@ -76,7 +76,7 @@ fn megabytes_and_their_ends_pass_through_tls_on_both_sides() {
     let outer = Listener {
         name: LISTENER.into(),
         bind: any_port(),
-        service: "default/outer".into(),
+        mode: Mode::Service("default/outer".into()),
         tls: None,
     };
     second.listeners.insert(LISTENER.into(), outer.into());

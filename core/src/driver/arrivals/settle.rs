@@ -1,0 +1,232 @@
+//! From an accepted socket to a client of a service, or to its end.
+
+use std::fmt::Display;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::Token;
+use mio::event::Event;
+use tracing::{debug, warn};
+
+use super::super::link::Load;
+use super::super::stream::{Accepted, Stream};
+use super::super::worker::Worker;
+use super::arrival::{Arrival, NoHeader, Stage};
+use super::{ArrivalKey, named, token};
+use crate::config::{Service, is_loopback};
+use crate::proxy_protocol::{Header, Proxied, Refused};
+
+impl Worker {
+    /// A client has come that says first where it was going.
+    pub(in super::super) fn arrive(
+        &mut self,
+        listener: &Arc<str>,
+        (socket, peer): (Accepted, Option<SocketAddr>),
+        load: Load,
+    ) {
+        if self.is_draining() {
+            return;
+        }
+        // On a loopback address nobody else is expected, unless the machine routes as it should not.
+        if let Some(peer) = peer.filter(|peer| !is_loopback(peer.ip())) {
+            return self.refuse(listener, Refused::NotLocal, None, &peer);
+        }
+        if !self.engine.has_room(self.arrivals.all.len()) {
+            return self.refuse(listener, Refused::Overflow, None, &"too many clients");
+        }
+        let patience = self.arrivals.header;
+        let key = self.arrivals.all.insert(Arrival {
+            stream: Stream::from(socket),
+            listener: Arc::clone(listener),
+            load,
+            stage: Stage::Header(Vec::new()),
+            until: self.turn.now() + patience,
+        });
+        let registry = self.poll.registry();
+        let arrival = self.arrivals.all.get_mut(key);
+        let registered = arrival.map(|it| it.stream.register(registry, token(key)));
+        match registered {
+            Some(Err(error)) => {
+                warn!(%listener, %error, "cannot serve an accepted connection");
+                self.arrivals.remove(key);
+            }
+            _ => self.limit_token(token(key), patience),
+        }
+    }
+
+    /// The poll tells something of a connection that is none of the engine's. False: nor is it one of
+    /// these.
+    pub(in super::super) fn arrival_ready(&mut self, event: &Event) -> bool {
+        let Some(key) = named(event.token()) else {
+            return false;
+        };
+        match self.arrivals.all.get(key).map(|it| it.parked().is_some()) {
+            // Nobody waits any more.
+            Some(true) if event.is_error() || event.is_write_closed() => {
+                self.arrivals.remove(key);
+            }
+            Some(false) => self.read_header(key),
+            Some(true) | None => {}
+        }
+        true
+    }
+
+    fn read_header(&mut self, key: ArrivalKey) {
+        let Some(arrival) = self.arrivals.all.get_mut(key) else {
+            return;
+        };
+        match arrival.read() {
+            Ok(None) => {}
+            Ok(Some(Header::Local)) | Err(NoHeader::Nothing) => {
+                debug!(listener = %arrival.listener, "somebody looked whether the listener is open");
+                self.arrivals.remove(key);
+            }
+            Ok(Some(Header::Proxied(client))) => self.settle(key, client),
+            Err(NoHeader::Invalid(error)) => {
+                self.end(key, Refused::from(&error), (None, &error));
+            }
+            Err(NoHeader::Incomplete) => {
+                self.end(
+                    key,
+                    Refused::Incomplete,
+                    (None, &"it ended within the header"),
+                );
+            }
+        }
+    }
+
+    /// Looks for the service that the client was going to.
+    fn settle(&mut self, key: ArrivalKey, client: Proxied) {
+        let Some(arrival) = self.arrivals.all.get(key) else {
+            return;
+        };
+        let Some(service) = self.snapshot.destinations.service(client.destination) else {
+            return self.park(key, client);
+        };
+        if self
+            .arrivals
+            .is_own(&arrival.listener, client.identity.as_ref())
+        {
+            return self.end(
+                key,
+                Refused::Loop,
+                (Some(&client), &"it comes from this proxy"),
+            );
+        }
+        let service = Arc::clone(service);
+        if let Some(arrival) = self.arrivals.remove(key) {
+            self.admit(arrival, &client, &service);
+        }
+    }
+
+    fn park(&mut self, key: ArrivalKey, client: Proxied) {
+        if self
+            .arrivals
+            .all
+            .get(key)
+            .is_some_and(|it| it.parked().is_some())
+        {
+            return;
+        }
+        match self.arrivals.park(key, client.clone(), self.turn.now()) {
+            Some(patience) => self.limit_token(token(key), patience),
+            None => {
+                let why =
+                    "too many connections wait for a configuration that knows their destination";
+                self.end(key, Refused::Overflow, (Some(&client), &why));
+            }
+        }
+    }
+
+    /// From here on the connection is one like any other, whose first bytes are the client's.
+    fn admit(&mut self, arrival: Arrival, client: &Proxied, service: &Service) {
+        let listener = Arc::clone(&arrival.listener);
+        let names = (&*listener, service.name.as_str());
+        let now = self.turn.now();
+        let Some(id) = self.engine.accept_for(names, Some(client.source), now) else {
+            let (why, error) = match self.engine.is_full() {
+                true => (Refused::Overflow, "too many clients"),
+                false => (Refused::Unserved, "this proxy cannot serve its service"),
+            };
+            return self.refuse(&listener, why, Some(client), &error);
+        };
+        if let Some(identity) = &client.identity {
+            self.engine.identified(id, identity);
+        }
+        let released = arrival.released(self.poll.registry());
+        let linked = released.and_then(|(stream, load)| self.link_client(id, stream, load));
+        if let Err(error) = linked {
+            warn!(%listener, %error, "cannot serve an accepted connection");
+            self.engine.failed(id, now);
+        }
+        self.perform_all();
+    }
+
+    /// The configuration has changed: those that wait may be known.
+    pub(in super::super) fn settle_waiting(&mut self) {
+        for (key, client) in self.arrivals.waiting() {
+            self.settle(key, client);
+        }
+    }
+
+    /// The time of this name is over, if it names one of these whose time it is.
+    pub(in super::super) fn arrival_is_late(&mut self, name: Token) {
+        let now = self.turn.now();
+        let Some(key) = named(name) else { return };
+        let Some(arrival) = self.arrivals.all.get(key).filter(|it| it.until <= now) else {
+            return;
+        };
+        match arrival.parked().cloned() {
+            Some(client) => {
+                let why = "no service is known by its destination";
+                self.end(key, Refused::UnknownDestination, (Some(&client), &why));
+            }
+            None => {
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                self.end(key, Refused::Timeout, (None, &error));
+            }
+        }
+    }
+
+    fn end(
+        &mut self,
+        key: ArrivalKey,
+        why: Refused,
+        (client, error): (Option<&Proxied>, &dyn Display),
+    ) {
+        if let Some(arrival) = self.arrivals.remove(key) {
+            self.refuse(&arrival.listener, why, client, error);
+        }
+    }
+
+    /// Counts it, and tells people once in a while.
+    fn refuse(
+        &mut self,
+        listener: &str,
+        why: Refused,
+        client: Option<&Proxied>,
+        error: &dyn Display,
+    ) {
+        if let Some(entrance) = self.arrivals.listeners.get(listener) {
+            entrance.metrics.refused(why);
+        }
+        let reason = why.as_str();
+        let destination = client.map(|client| client.destination);
+        let source = client.map(|client| client.source);
+        let identity = client.and_then(|client| client.identity.as_deref());
+        if self
+            .arrivals
+            .told
+            .is_news((why, destination), self.turn.now())
+        {
+            let remedy = why.remedy();
+            warn!(
+                listener, reason, ?source, ?destination, identity, %error, remedy,
+                "connection refused"
+            );
+        } else {
+            debug!(listener, reason, ?source, ?destination, identity, %error, "connection refused again");
+        }
+    }
+}
