@@ -167,7 +167,9 @@ fn every_field_of_istio_is_read() {
     - {key: connection.sni, values: [a]}
 ";
     let allow = all.replace("DENY", "ALLOW");
-    insta::assert_snapshot!([outcome(&of_orders(all)), outcome(&of_orders(&allow))].join("\n---\n"));
+    insta::assert_snapshot!(
+        [outcome(&of_orders(all)), outcome(&of_orders(&allow))].join("\n---\n")
+    );
 }
 
 #[test]
@@ -188,10 +190,7 @@ fn what_cannot_be_read_closes_what_it_is_for() {
         "  rules: [{when: [{key: source.ip}]}]\n",
         "  rules: [{when: [{values: [a]}]}]\n",
     ];
-    let mut seen: Vec<_> = rows
-        .iter()
-        .map(|spec| outcome(&of_orders(spec)))
-        .collect();
+    let mut seen: Vec<_> = rows.iter().map(|spec| outcome(&of_orders(spec))).collect();
     for spec in [
         "  targetRefs: {kind: Service}\n",
         "  targetRefs: []\n",
@@ -211,7 +210,9 @@ fn what_no_message_has_counts_against_it() {
                 when: [{key: 'experimental.envoy.filters.meltemi[metod]', values: [get]}]\n  \
                 - when: [{key: 'experimental.envoy.filters.meltemi[tenant]', values: [a]}]\n";
     let deny = format!("  action: DENY\n{rule}");
-    insta::assert_snapshot!([outcome(&of_orders(rule)), outcome(&of_orders(&deny))].join("\n---\n"));
+    insta::assert_snapshot!(
+        [outcome(&of_orders(rule)), outcome(&of_orders(&deny))].join("\n---\n")
+    );
 }
 
 #[test]
