@@ -14,6 +14,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::{
     ExchangeKey, ServerKey,
+    authorization::Access,
     lineup::Lineup,
     outbox::Outbox,
     source::Source,
@@ -42,7 +43,8 @@ pub(super) struct Client {
     pub(super) dialled: Option<SocketAddr>,
     /// The route of its newest request, and of those behind that have the same attributes.
     pub(super) chosen: Cell<Option<Chosen>>,
-    pub(super) over_limit: bool,
+    /// What it may do.
+    pub(super) access: Access,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
     /// Bytes that the inbox must hold before decoding is worth a try.
@@ -240,7 +242,10 @@ impl Client {
             dialled: None,
             chosen: Cell::new(None),
             peer: home.peer,
-            over_limit: home.over_limit,
+            access: match home.over_limit {
+                true => Access::Full,
+                false => Access::Free,
+            },
             inbox: Vec::new(),
             need: 0,
             incoming: Incoming::Message,
@@ -322,6 +327,11 @@ impl Client {
             Alike::All => true,
         };
         self.chosen.set(chosen.filter(holds));
+    }
+
+    /// Whether anything has come of it, so that who it is was known.
+    pub(super) fn was_heard(&self) -> bool {
+        self.last_read > self.opened || self.is_busy() || self.pin.is_some()
     }
 
     pub(super) fn keeps_order(&self) -> bool {

@@ -3,6 +3,7 @@
 //! A new configuration replaces services, routes and clusters. Endpoints are keyed by cluster and
 //! address and survive every update that keeps the key, with their connections and counts.
 
+mod authorization;
 mod budget;
 mod changes;
 mod cluster;
@@ -30,6 +31,7 @@ use crate::{
     buckets::Buckets, circuit::Circuits, config::Snapshot, protocols::Protocols,
     telemetry::WorkerTelemetry,
 };
+pub(super) use authorization::Authorization;
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Dial, Host};
 pub(super) use concurrency::{Concurrency, Slot};

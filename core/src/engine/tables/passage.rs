@@ -3,9 +3,12 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use super::{Cluster, HostKey, Served, Tables};
+use meltemi_policy::authorization::{Policies, Verdict};
+
+use super::{Cluster, HostKey, Served, Tables, authorization::connection};
 use crate::{
     config::{self, Snapshot},
+    engine::source::Source,
     telemetry::{ServiceMetrics, TcpMetrics, WorkerTelemetry},
 };
 
@@ -17,10 +20,22 @@ pub(in crate::engine) struct Passage {
     pub(in crate::engine) cluster: Rc<Cluster>,
     pub(in crate::engine) clients: ServiceMetrics,
     pub(in crate::engine) metrics: TcpMetrics,
+    /// Who may use it, by connections alone.
+    policies: Policies,
+    /// Which clients dial.
+    port: u16,
     /// A connection on which nothing moves for so long is closed; `None`: after the worker's time.
     pub(in crate::engine) idle: Option<Duration>,
     /// A connection that lasts so long is closed.
     pub(in crate::engine) longest: Option<Duration>,
+}
+
+impl Passage {
+    /// What becomes of a client's connection: what would be asked of messages counts against it.
+    pub(in crate::engine) fn judge(&self, source: &Source) -> Verdict {
+        self.policies
+            .judge_connection(connection(source, self.port))
+    }
 }
 
 impl Tables {
@@ -38,6 +53,8 @@ impl Tables {
             cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
             clients: telemetry.service(&service.name),
             metrics: telemetry.tcp(&service.name, name),
+            policies: service.authorization.clone(),
+            port: service.port,
             idle: service.idle_timeout,
             longest: service.max_connection_duration,
         }))

@@ -66,7 +66,7 @@ impl Passing {
 
 impl Engine {
     /// Connects to the next endpoint; where there is none, the client is reset.
-    pub(super) fn dial(&mut self, key: TunnelKey) {
+    pub(in crate::engine) fn dial(&mut self, key: TunnelKey) {
         let random = self.random.random();
         let Some(passing) = self.tunnels.all.get_mut(key) else {
             return;
