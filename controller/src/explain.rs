@@ -18,6 +18,7 @@ use crate::manifest::{Spec, one_of};
 use crate::model::{Model, Rule, Server};
 use crate::schema::Settings;
 
+mod access;
 mod destination;
 mod keyed;
 mod matching;
@@ -26,6 +27,7 @@ mod request;
 mod tiers;
 mod treatment;
 
+pub use access::Access;
 use destination::Situation;
 
 /// Which request.
@@ -72,6 +74,9 @@ pub struct Explanation {
     pub principal: Option<String>,
     /// Where the proxy is.
     pub locality: String,
+    /// Whether policies let it pass; none: there are no policies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// The routes that came first and did not match, in their order.
     pub passed_over: Vec<PassedOver>,
     /// None: the client is told that there is no route.
@@ -248,6 +253,7 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         server: server.name.to_string(),
         protocol: server.protocol.application.clone(),
         locality: settings.locality.to_string(),
+        access: access::of(server, &attributes, &asked),
         passed_over: passed
             .filter_map(|verdict| passed_over(server, verdict))
             .collect(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Place, Position, SourceFile};
 
 mod application_protocol;
+mod authorization_policy;
 mod connection_pool;
 mod creation;
 mod decode;
@@ -30,6 +31,7 @@ pub(crate) mod shape;
 mod shown;
 
 pub(crate) use application_protocol::{APPLICATION_PROTOCOL, ApplicationProtocol};
+pub(crate) use authorization_policy::{AuthorizationPolicy, TargetRef, Targets};
 pub(crate) use connection_pool::{ConnectionPool, Keepalive, Tcp};
 pub(crate) use decode::nearest;
 pub(crate) use destination_rule::{
@@ -130,6 +132,15 @@ pub(crate) enum Spec {
     Node,
     RedisDestination(RedisDestination),
     RedisService(RedisService),
+    /// Istio's, or Aeraki's of Dubbo.
+    AuthorizationPolicy(AuthorizationPolicy),
+}
+
+impl Spec {
+    /// Whether it denies everything where it cannot be read: no version before it is better.
+    const fn fails_closed(&self) -> bool {
+        matches!(self, Self::AuthorizationPolicy(_))
+    }
 }
 
 impl Object {

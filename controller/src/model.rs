@@ -17,6 +17,7 @@ use crate::schema::Settings;
 
 mod attachment;
 mod attributes;
+mod authorization;
 mod clusters;
 mod destination_rules;
 mod dns;
@@ -44,6 +45,7 @@ mod tls;
 mod traffic_distribution;
 mod waypoints;
 
+pub(crate) use authorization::AppliedPolicy;
 pub(crate) use destination_rules::DestinationRules;
 pub(crate) use dns::Dns;
 #[cfg(feature = "kubernetes")]
@@ -132,6 +134,8 @@ pub(crate) struct Server {
     /// The Gateway, be it a waypoint.
     pub(crate) source: Arc<Object>,
     pub(crate) policy: ServerPolicy,
+    /// Who may use it; without any, anybody.
+    pub(crate) authorization: Vec<AppliedPolicy>,
     /// Whose rules may attach; none: anybody's.
     pub(crate) allowed: Option<AllowedRoutes>,
     /// In the order in which they are tried.
@@ -503,11 +507,12 @@ pub(crate) fn build(
         mesh: locality::Mesh::new(objects, settings, &mut findings),
     };
     let mut servers = gateways::servers(objects, &context, &mut findings);
-    let (waypoints, behind) = waypoints::of(objects, &context, &mut findings);
+    let (mut waypoints, behind) = waypoints::of(objects, &context, &mut findings);
     servers.extend(behind);
     redis::attach(objects, &context, &mut servers, &mut findings);
     routers::attach(objects, &context, &mut servers, &mut findings);
     waypoints::lead_home(&mut servers, &context);
+    authorization::attach(&context, (&mut servers, &mut waypoints), &mut findings);
     liveness::check(&servers, &mut findings);
     let clusters = clusters::of((&servers, &waypoints), &context, &mut findings);
     for server in &mut servers {

@@ -46,6 +46,8 @@ impl Standing {
             if settings.revision.as_ref().is_some_and(is_foreign) {
                 standing.foreign.insert(id.clone());
             } else if settings.beside_aeraki
+                // What protects a service does so whoever routes its requests.
+                && id.kind != Kind::DubboAuthorizationPolicy
                 && id.kind.is_namespaced()
                 && label(id, ENABLED).is_none_or(|value| value == "false")
             {

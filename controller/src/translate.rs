@@ -24,6 +24,7 @@ use crate::model::{Bind, Cluster, Model, Rule, Server, WeightedCluster};
 pub(crate) use secrets::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
 
 mod adaptive_concurrency;
+mod authorization;
 mod cluster;
 mod dns;
 mod global_limit;
@@ -165,6 +166,7 @@ fn service(server: &Server, name: &str) -> own::Service {
             route_config_name: name.to_owned(),
             default_cluster: bound.map_or_else(String::new, |bound| bound.cluster.to_string()),
         }],
+        authorization: authorization::authorization(&server.authorization),
         settings: policy::settings(&server.policy.settings),
         faults: server.policy.faults.iter().map(policy::fault).collect(),
         operation_metrics: server.policy.operation_metrics,

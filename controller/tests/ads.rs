@@ -34,9 +34,9 @@ async fn the_first_snapshot_is_whole() {
 
     let snapshot = data.next().await;
     let listener = &snapshot.listeners[LISTENER];
-    let service = &snapshot.services[&listener.service];
-    assert_eq!(service.protocol, "dubbo");
-    let route = &snapshot.routes[&service.route_config].routes[0];
+    let service = &snapshot.services[listener.mode.service().unwrap()];
+    assert_eq!(service.protocol.as_deref(), Some("dubbo"));
+    let route = &snapshot.routes[service.route_config.as_ref().unwrap()].routes[0];
     let cluster = &snapshot.clusters[&route.destinations[0].cluster];
     assert_eq!(ports(&snapshot, CLUSTER), [20880, 20881]);
     let host = &cluster.endpoints.hosts[0];

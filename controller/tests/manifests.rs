@@ -105,9 +105,9 @@ async fn the_examples_arrive_whole() {
     let snapshot = running.data.next().await;
     assert_eq!(snapshot.locality.to_string(), "eu/a");
     let listener = &snapshot.listeners[SERVER];
-    let service = &snapshot.services[&listener.service];
-    assert_eq!(service.protocol, "dubbo");
-    let routes = &snapshot.routes[&service.route_config].routes;
+    let service = &snapshot.services[listener.mode.service().unwrap()];
+    assert_eq!(service.protocol.as_deref(), Some("dubbo"));
+    let routes = &snapshot.routes[service.route_config.as_ref().unwrap()].routes;
     let names: Vec<_> = routes.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["testers", "new-method", "canary"]);
     assert_eq!(routes[0].owner, "MetaRouter/default/greeter");

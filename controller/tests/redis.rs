@@ -135,7 +135,7 @@ async fn the_example_arrives_whole() {
     assert_eq!(data.stats.rejected(), 0);
 
     let service = &snapshot.services[SERVER];
-    assert_eq!(service.protocol, "redis");
+    assert_eq!(service.protocol.as_deref(), Some("redis"));
     assert_eq!(value(&service.settings, "username"), Some(("app", true)));
     let shown = value(&service.settings, "password");
     assert_eq!(shown, Some(("open-sesame", true)));

@@ -6,6 +6,7 @@
 
 mod adaptive_concurrency;
 mod address;
+mod authorization;
 mod cluster;
 mod destinations;
 mod duration;

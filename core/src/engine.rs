@@ -13,6 +13,7 @@
 mod allowance;
 mod answers;
 mod attempt;
+mod authorization;
 mod boxes;
 mod calls;
 mod circuits;
@@ -361,6 +362,7 @@ impl Engine {
         for key in self.clients.keys().collect::<Vec<_>>() {
             self.limit_age(key);
         }
+        self.judge_clients();
         self.review_tunnels();
     }
 
@@ -459,6 +461,7 @@ impl Engine {
         let due = now + self.client_period(key);
         self.timers.set(due, Timer::Client(key));
         self.limit_age(key);
+        self.judge_client(key);
         Some(ConnectionId::Client(key))
     }
 
@@ -484,9 +487,24 @@ impl Engine {
                 if let Some(client) = self.clients.get_mut(key) {
                     client.source.principal = Some(principal.into());
                 }
+                self.judge_client(key);
             }
             ConnectionId::Server(_) => {}
             ConnectionId::Tunnel(key) => self.tunnel_identified(key, principal),
+        }
+    }
+
+    /// A client dialled this address, before anything was received of it. If it is an endpoint's, bytes
+    /// that are passed on go there and nowhere else.
+    pub fn dialled(&mut self, id: ConnectionId, address: SocketAddr) {
+        match id {
+            ConnectionId::Client(key) => {
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.dialled = Some(address);
+                }
+            }
+            ConnectionId::Server(_) => {}
+            ConnectionId::Tunnel(key) => self.tunnel_dialled(key, address),
         }
     }
 

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)] // Everything here is a test.
 
+#[path = "simulation/authorization.rs"]
+mod authorization;
 #[path = "simulation/client.rs"]
 mod client;
 #[path = "simulation/config.rs"]

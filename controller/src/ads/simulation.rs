@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use meltemi_core::config::{Address, Proxy, Snapshot};
+use meltemi_core::config::{Address, Listener, Proxy, Service, Snapshot};
 use meltemi_core::xds::{Subscriptions, node};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::{
     Route, RouteAction, RouteConfiguration, route_action::ClusterSpecifier,
@@ -379,10 +379,10 @@ impl Simulation {
     /// No name in the snapshot leads nowhere.
     fn check_closed(snapshot: &Snapshot) {
         for listener in snapshot.listeners.values() {
-            assert!(snapshot.services.contains_key(&listener.service));
+            assert!(snapshot.services.contains_key(served(listener)));
         }
         for service in snapshot.services.values() {
-            assert!(snapshot.routes.contains_key(&service.route_config));
+            assert!(snapshot.routes.contains_key(routed(service)));
         }
         for name in snapshot.routes.values().flat_map(|r| r.clusters()) {
             let cluster = snapshot.clusters.get(name);
@@ -394,17 +394,17 @@ impl Simulation {
     fn check(&self, snapshot: &Snapshot) {
         let always = |there: &dyn Fn(&World) -> bool| self.worlds.iter().all(there);
         for listener in snapshot.listeners.values() {
-            if let Some(i) = number(&listener.service)
+            if let Some(i) = number(served(listener))
                 && always(&|world| world.services[i].is_some())
             {
-                assert!(snapshot.services.contains_key(&listener.service));
+                assert!(snapshot.services.contains_key(served(listener)));
             }
         }
         for service in snapshot.services.values() {
-            if let Some(i) = number(&service.route_config)
+            if let Some(i) = number(routed(service))
                 && always(&|world| world.routes[i].is_some())
             {
-                assert!(snapshot.routes.contains_key(&service.route_config));
+                assert!(snapshot.routes.contains_key(routed(service)));
             }
         }
         for name in snapshot.routes.values().flat_map(|r| r.clusters()) {
@@ -438,7 +438,7 @@ impl Simulation {
             .map(|(i, service)| (name("l", i), name("s", *service)))
             .collect();
         let have = snapshot.listeners.iter();
-        let have = have.map(|(name, listener)| (name.clone(), listener.service.clone()));
+        let have = have.map(|(name, listener)| (name.clone(), served(listener).to_owned()));
         assert_eq!(have.collect::<BTreeMap<_, _>>(), listeners);
 
         for name in snapshot.clusters.keys() {
@@ -463,6 +463,18 @@ impl Simulation {
             }
         }
     }
+}
+
+/// The service of a listener's connections.
+fn served(listener: &Listener) -> &str {
+    listener.mode.service().expect("it has one service")
+}
+
+fn routed(service: &Service) -> &String {
+    service
+        .route_config
+        .as_ref()
+        .expect("its requests are routed")
 }
 
 fn number(name: &str) -> Option<usize> {

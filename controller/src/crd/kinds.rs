@@ -111,7 +111,7 @@ pub(super) static KINDS: &[Definition] = &[
         short_names: &["dap"],
         categories: &["aeraki-io", "dubbo-aeraki-io"],
         is_namespaced: true,
-        meaning: "Which Dubbo requests are let through. It is not in force yet: it is read by nobody, and has no effect.",
+        meaning: "Who may call which methods of the Dubbo services of a namespace.",
         shape: &DUBBO_AUTHORIZATION_POLICY,
         columns: &[Column {
             name: "Action",

@@ -106,6 +106,12 @@ codes! {
     NotAttached,
     /// A Service or ServiceEntry that asks for a waypoint, and whose connections do not come to it.
     NotCaptured,
+    /// A policy for a Service, ServiceEntry, Gateway or GatewayClass that is not there, or that it cannot be for.
+    UnknownTarget,
+    /// A condition of a policy that no request here can be asked: a rule that allows never holds, one that denies is without it.
+    HttpOnly,
+    /// A policy that cannot be read, or that asks for what is not done: nobody may use what it is for.
+    PolicyClosed,
     /// Two RedisServices for one server.
     SecondRedisService,
     /// A destination in a MetaRouter on a server whose RedisService says where requests go.

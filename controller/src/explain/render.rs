@@ -33,6 +33,9 @@ impl fmt::Display for Explanation {
             &self.locality
         };
         writeln!(f, "locality  {locality}")?;
+        if let Some(access) = &self.access {
+            writeln!(f, "\n{access}")?;
+        }
         for passed in &self.passed_over {
             writeln!(f, "\nnot       {}", passed.route)?;
             for because in &passed.because {

@@ -357,3 +357,41 @@ fn the_alternative_and_why_others_are_none_are_told() {
         "{text}"
     );
 }
+
+#[test]
+fn what_policies_make_of_a_request_is_told() {
+    let fixture = Fixture::valid();
+    let ask = |method: &str| {
+        let query = query("greeter.shop", &[("method", method)]);
+        explained(&fixture, &query, "")
+    };
+    assert_eq!(ask("sayHello").access, None);
+    let write = |spec: &str| {
+        fixture.write(
+            "policy.yaml",
+            &format!(
+                "apiVersion: dubbo.aeraki.io/v1alpha1\nkind: DubboAuthorizationPolicy\n\
+                 metadata: {{name: d, namespace: default}}\nspec: {{{spec}}}\n"
+            ),
+        );
+    };
+    let rules = "rules: [{to: [{operation: {methods: [never]}}]}, {to: [{operation: {methods: [sayHello]}}]}]";
+    for (action, method, told) in [
+        (
+            "DENY",
+            "sayHello",
+            "denied    by DubboAuthorizationPolicy default/d, rule 2",
+        ),
+        ("DENY", "other", "allowed   no policy denies it"),
+        (
+            "ALLOW",
+            "sayHello",
+            "allowed   by DubboAuthorizationPolicy default/d, rule 2",
+        ),
+        ("ALLOW", "other", "denied    no policy allows it"),
+    ] {
+        write(&format!("action: {action}, {rules}"));
+        let text = ask(method).to_string();
+        assert!(text.contains(&format!("\n{told}\n")), "{text}");
+    }
+}

@@ -261,6 +261,15 @@ impl<'n> Fields<'n> {
         }
     }
 
+    /// Those of a node that may be anything; nothing is said of it.
+    pub(super) fn of_any(node: &'n Node) -> Self {
+        let entries: &[Entry] = match &node.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        };
+        Self::free(String::new(), node.at, entries)
+    }
+
     pub(super) fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() {
             name.to_owned()

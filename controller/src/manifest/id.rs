@@ -9,7 +9,9 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     ApplicationProtocol,
+    AuthorizationPolicy,
     ConfigMap,
+    DubboAuthorizationPolicy,
     Namespace,
     Gateway,
     /// That of the Gateway API; [`Self::Gateway`] is Istio's.
@@ -32,7 +34,9 @@ pub enum Kind {
 impl Kind {
     pub(crate) const ALL: &[Self] = &[
         Self::ApplicationProtocol,
+        Self::AuthorizationPolicy,
         Self::ConfigMap,
+        Self::DubboAuthorizationPolicy,
         Self::Namespace,
         Self::Gateway,
         Self::KubernetesGateway,
@@ -56,7 +60,9 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ApplicationProtocol => "ApplicationProtocol",
+            Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::ConfigMap => "ConfigMap",
+            Self::DubboAuthorizationPolicy => "DubboAuthorizationPolicy",
             Self::Namespace => "Namespace",
             Self::Gateway | Self::KubernetesGateway => "Gateway",
             Self::GatewayClass => "GatewayClass",
@@ -79,6 +85,8 @@ impl Kind {
     pub(crate) const fn group(self) -> &'static str {
         match self {
             Self::ApplicationProtocol | Self::MetaRouter => "metaprotocol.aeraki.io",
+            Self::AuthorizationPolicy => "security.istio.io",
+            Self::DubboAuthorizationPolicy => "dubbo.aeraki.io",
             Self::RedisDestination | Self::RedisService => "redis.aeraki.io",
             Self::ConfigMap
             | Self::Namespace
@@ -99,7 +107,9 @@ impl Kind {
             Self::ApplicationProtocol
             | Self::MetaRouter
             | Self::RedisDestination
-            | Self::RedisService => &["v1alpha1"],
+            | Self::RedisService
+            | Self::DubboAuthorizationPolicy => &["v1alpha1"],
+            Self::AuthorizationPolicy => &["v1", "v1beta1"],
             Self::ConfigMap
             | Self::Namespace
             | Self::Secret

@@ -6,8 +6,9 @@ use super::decode::{Decoder, Field, Fields, Known, nearest};
 use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
-    Located, Object, Spec, application_protocol, destination_rule, gateway, gateway_api,
-    kubernetes, mesh_config, meta_router, redis, secret, service_entry, shown,
+    Located, Object, Spec, application_protocol, authorization_policy, destination_rule,
+    dubbo_authorization_policy, gateway, gateway_api, kubernetes, mesh_config, meta_router, redis,
+    secret, service_entry, shown,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::standing::REVISION;
@@ -149,7 +150,8 @@ fn decode_document(
     }
     let revision = metadata.labels.get(REVISION).cloned();
     let spec = decode_spec(&mut d, known, &fields, &metadata);
-    let whole = id.clone().zip(spec).filter(|_| !d.has_errors());
+    let whole = id.clone().zip(spec);
+    let whole = whole.filter(|(_, spec)| spec.fails_closed() || !d.has_errors());
     let object = whole.map(|(id, spec)| Object {
         id,
         metadata,
@@ -293,6 +295,14 @@ fn decode_spec(
         Kind::EndpointSlice => {
             return kubernetes::endpoint_slice(d, object, metadata).map(Spec::EndpointSlice);
         }
+        Kind::AuthorizationPolicy => {
+            let policy = authorization_policy::decode(d, object.node("spec"));
+            return Some(Spec::AuthorizationPolicy(policy));
+        }
+        Kind::DubboAuthorizationPolicy => {
+            let policy = dubbo_authorization_policy::decode(d, object.node("spec"));
+            return Some(Spec::AuthorizationPolicy(policy));
+        }
         _ => {}
     }
     let Some(spec) = object.node("spec") else {
@@ -319,7 +329,9 @@ fn decode_spec(
         Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
         Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),
         // They have no spec, or none that is read here.
-        Kind::Secret
+        Kind::AuthorizationPolicy
+        | Kind::DubboAuthorizationPolicy
+        | Kind::Secret
         | Kind::ConfigMap
         | Kind::Namespace
         | Kind::Node

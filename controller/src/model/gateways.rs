@@ -105,6 +105,7 @@ fn make(
         },
         protocol,
         source: object.clone(),
+        authorization: vec![],
         allowed: server.allowed.clone(),
         rules: vec![],
         attached: BTreeSet::new(),

@@ -1,3 +1,4 @@
+mod authorization;
 mod gateway_api;
 mod kubernetes;
 mod locality;

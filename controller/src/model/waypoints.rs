@@ -10,7 +10,8 @@ use super::attachment::admits;
 use super::gateways::{is_waypoint, not_served};
 use super::services::{Port, Service};
 use super::{
-    Bind, Context, Findings, Rule, Server, ServerName, ServerPolicy, WeightedCluster, objects_of,
+    AppliedPolicy, Bind, Context, Findings, Rule, Server, ServerName, ServerPolicy,
+    WeightedCluster, objects_of,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
@@ -70,6 +71,8 @@ pub(crate) struct Passed {
     pub(crate) bound: Bound,
     /// The Service or ServiceEntry.
     pub(crate) source: Arc<Object>,
+    /// Who may use it; without any, anybody.
+    pub(crate) authorization: Vec<AppliedPolicy>,
 }
 
 /// A port of a service that a waypoint stands before.
@@ -294,6 +297,7 @@ impl Before<'_> {
                     name,
                     bound,
                     source: service.source.clone(),
+                    authorization: vec![],
                 });
                 continue;
             };
@@ -307,6 +311,7 @@ impl Before<'_> {
                 },
                 protocol: protocol.clone(),
                 source: self.gateway.clone(),
+                authorization: vec![],
                 allowed: None,
                 rules: vec![],
                 attached: BTreeSet::new(),

@@ -62,8 +62,10 @@ const UNHEARD: usize = 256;
 /// Those that are read everywhere. [`Secrets`] are not.
 pub(crate) const KINDS: &[Kind] = &[
     Kind::ApplicationProtocol,
+    Kind::AuthorizationPolicy,
     Kind::ConfigMap,
     Kind::DestinationRule,
+    Kind::DubboAuthorizationPolicy,
     Kind::EndpointSlice,
     Kind::Gateway,
     Kind::GatewayClass,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use meltemi_proto::envoy::config::listener::v3 as listener;
 use meltemi_proto::meltemi::config::v1 as own;
 
+use super::authorization::authorization;
 use super::{filter_chain, socket, source_of};
 use crate::ads::Resources;
 use crate::model::{Bound, Passed, Waypoint};
@@ -41,6 +42,7 @@ fn service(passed: &Passed, name: &str) -> own::Service {
             default_cluster: passed.bound.cluster.to_string(),
             ..own::service::Port::default()
         }],
+        authorization: authorization(&passed.authorization),
         source: Some(source_of(&passed.source)),
         ..own::Service::default()
     }

@@ -1,9 +1,10 @@
-//! Pure functions that the data plane and the control plane share: route lookup, subsets, locality tiers, token
+//! Pure functions that the data plane and the control plane share: route lookup, authorization, subsets, locality tiers, token
 //! buckets, adaptive concurrency, and what both say of a request.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, so that a rule means the same
 //! where it is checked, where it is explained and where it is applied.
 
+pub mod authorization;
 pub mod cluster_name;
 pub mod explain;
 pub mod gradient;

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use meltemi_policy::authorization::Policies;
 use meltemi_proto::meltemi::config::v1 as proto;
 
+use super::authorization;
 use super::duration::duration;
 use super::fault::Fault;
 use super::invalid::{Invalid, required};
@@ -23,6 +25,8 @@ pub struct Service {
     pub protocol: Option<String>,
     /// The name under which users know the protocol (`tcp-metaprotocol-NAME`).
     pub application_protocol: String,
+    /// Who may use it; without any, anybody.
+    pub authorization: Policies,
     /// The name of the route configuration that decides its requests; `None` where there are none.
     pub route_config: Option<String>,
     /// The name of the cluster of its own endpoints, which clients may dial in place of its addresses, and
@@ -83,6 +87,7 @@ impl Service {
             application_protocol: String::new(),
             route_config: None,
             default_cluster: None,
+            authorization: Policies::default(),
             settings: Vec::new(),
             faults: Vec::new(),
             operation_metrics: false,
@@ -115,6 +120,11 @@ impl TryFrom<proto::Service> for Service {
             port: number(port.number)?,
             protocol,
             application_protocol: port.application_protocol,
+            authorization: service
+                .authorization
+                .map(|it| authorization::parse(it).map_err(|e| e.within("authorization")))
+                .transpose()?
+                .unwrap_or_default(),
             route_config,
             default_cluster: Some(port.default_cluster).filter(|name| !name.is_empty()),
             settings: Setting::parse_all(service.settings)?,

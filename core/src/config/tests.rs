@@ -20,6 +20,7 @@ use meltemi_proto::{Any, EXTENSION_NAME};
 use super::*;
 
 mod adaptive_concurrency;
+mod authorization;
 mod balancing;
 mod dns;
 mod global_limits;

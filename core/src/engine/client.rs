@@ -14,6 +14,7 @@ use slotmap::{SlotMap, new_key_type};
 
 use super::{
     ExchangeKey, ServerKey,
+    authorization::Access,
     lineup::Lineup,
     outbox::Outbox,
     source::Source,
@@ -38,9 +39,12 @@ pub(super) struct Client {
     pub(super) unrouted: Series,
     pub(super) peer: Option<SocketAddr>,
     pub(super) source: Source,
+    /// Where it was going, if that is known.
+    pub(super) dialled: Option<SocketAddr>,
     /// The route of its newest request, and of those behind that have the same attributes.
     pub(super) chosen: Cell<Option<Chosen>>,
-    pub(super) over_limit: bool,
+    /// What it may do.
+    pub(super) access: Access,
     /// Bytes that are not a whole message yet.
     pub(super) inbox: Vec<u8>,
     /// Bytes that the inbox must hold before decoding is worth a try.
@@ -235,9 +239,13 @@ impl Client {
             metrics: home.metrics,
             unrouted: home.unrouted,
             source: Source::of(home.peer),
+            dialled: None,
             chosen: Cell::new(None),
             peer: home.peer,
-            over_limit: home.over_limit,
+            access: match home.over_limit {
+                true => Access::Full,
+                false => Access::Free,
+            },
             inbox: Vec::new(),
             need: 0,
             incoming: Incoming::Message,
@@ -319,6 +327,11 @@ impl Client {
             Alike::All => true,
         };
         self.chosen.set(chosen.filter(holds));
+    }
+
+    /// Whether anything has come of it, so that who it is was known.
+    pub(super) fn was_heard(&self) -> bool {
+        self.last_read > self.opened || self.is_busy() || self.pin.is_some()
     }
 
     pub(super) fn keeps_order(&self) -> bool {

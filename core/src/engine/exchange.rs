@@ -13,6 +13,7 @@ use meltemi_policy::route::{Steps, Undecided};
 
 use super::{
     ClientKey, Engine, ExchangeKey, ServerKey, Timer,
+    authorization::Access,
     follow::is_ordinary,
     held::Held,
     lineup::Lineup,
@@ -246,17 +247,20 @@ impl Engine {
             self.answer(key, Status::Overloaded, "the proxy is at its limit");
             return Some(key);
         }
-        let (over_limit, has_pin) = self
+        let (access, has_pin) = self
             .clients
             .get(client)
-            .map_or((false, false), |it| (it.over_limit, it.pin.is_some()));
-        if over_limit {
+            .map_or((Access::Free, false), |it| (it.access, it.pin.is_some()));
+        if access == Access::Full {
             self.answer(
                 key,
                 Status::Overloaded,
                 "the proxy has as many clients as it may",
             );
             self.close_after_flush(client);
+            return Some(key);
+        }
+        if access != Access::Free && !self.authorized(key, bytes, whole) {
             return Some(key);
         }
         let may_be_kept = match self.route(key, bytes, whole) {

@@ -11,6 +11,7 @@ use rand::Rng;
 
 use super::{
     ClientKey, Engine, ServerKey, Timer,
+    authorization::Access,
     client::Client,
     exchange::{Exchange, Sent, stated},
     lineup::Lineup,
@@ -146,7 +147,7 @@ impl Engine {
     #[inline(always)]
     fn is_unhindered(&self, client: &Client) -> bool {
         client.pin.is_none()
-            && !client.over_limit
+            && client.access == Access::Free
             && self.buffered <= self.settings.buffered
             && self.in_flight() < self.settings.in_flight
             && !self.logged.takes_next()

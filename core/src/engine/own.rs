@@ -46,6 +46,9 @@ impl Engine {
         }
         let limit = self.settings.stall;
         let exchange = self.enter_own(key, &own, Purpose::Question);
+        if !self.authorized(exchange, &own.bytes, true) {
+            return;
+        }
         if let Err(status) = self.route(exchange, &own.bytes, true) {
             return self.fail(exchange, status);
         }

@@ -290,7 +290,7 @@ impl Engine {
     }
 
     /// It gets the answers that it is owed, then its connection closes.
-    fn finish_client(&mut self, key: ClientKey) {
+    pub(super) fn finish_client(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key).filter(|c| c.phase == Phase::Open) else {
             return;
         };

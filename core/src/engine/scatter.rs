@@ -178,6 +178,9 @@ impl Engine {
             if let Some(place) = gather.parts.get_mut(n) {
                 place.memo = memo;
             }
+            if !self.authorized(part, &own.bytes, true) {
+                continue;
+            }
             match self.route(part, &own.bytes, true) {
                 Ok(_) => self.dispatch(part, &own.bytes, true),
                 Err(status) => self.fail(part, status),

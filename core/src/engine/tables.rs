@@ -3,6 +3,7 @@
 //! A new configuration replaces services, routes and clusters. Endpoints are keyed by cluster and
 //! address and survive every update that keeps the key, with their connections and counts.
 
+mod authorization;
 mod budget;
 mod changes;
 mod cluster;
@@ -30,6 +31,7 @@ use crate::{
     buckets::Buckets, circuit::Circuits, config::Snapshot, protocols::Protocols,
     telemetry::WorkerTelemetry,
 };
+pub(super) use authorization::Authorization;
 pub(super) use budget::Budget;
 pub(super) use cluster::{Candidates, Cluster, Dial, Host};
 pub(super) use concurrency::{Concurrency, Slot};
@@ -147,25 +149,6 @@ impl Tables {
             host.active += 1;
             host.metrics.attempts_started(1);
         }
-    }
-
-    /// An endpoint gets a tunnel, which counts among what a balancer compares.
-    ///
-    /// Source of the rule: a connection of Envoy's TCP pool is an active request of its host.
-    pub(super) fn tunnel_starts(&mut self, host: HostKey) {
-        self.attempt_starts(host);
-        if let Some(host) = self.hosts.get_mut(host) {
-            host.tunnels += 1;
-        }
-    }
-
-    pub(super) fn tunnel_ends(&mut self, key: HostKey) {
-        if let Some(host) = self.hosts.get_mut(key) {
-            host.active = host.active.saturating_sub(1);
-            host.tunnels = host.tunnels.saturating_sub(1);
-            host.metrics.attempts_finished(1);
-        }
-        self.drop_host_if_unused(key);
     }
 
     /// Who has a listener's connections, where that is the same for all.

@@ -12,6 +12,7 @@ pub(super) use mismatch::First;
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Instant};
 
+use meltemi_policy::authorization::Verdict;
 use slotmap::{SlotMap, new_key_type};
 
 use super::{
@@ -58,6 +59,8 @@ struct Passing {
     peer: Option<SocketAddr>,
     source: Source,
     client: EndKey,
+    /// Where it was going, if that is known.
+    dialled: Option<SocketAddr>,
     leg: Option<Leg>,
     /// Who may be asked next, while nobody has answered.
     candidates: Option<Candidates>,
@@ -97,6 +100,18 @@ impl Tunnels {
     fn end_mut(&mut self, key: EndKey) -> Option<(&mut Passing, End)> {
         let end = *self.ends.get(key)?;
         Some((self.all.get_mut(end.tunnel)?, end))
+    }
+
+    /// Whether a client's bytes may be passed on as they come; where not, that is counted.
+    pub(super) fn may_pass(&self, key: TunnelKey) -> bool {
+        let Some(passing) = self.all.get(key) else {
+            return false;
+        };
+        let may_pass = passing.passage.judge(&passing.source) == Verdict::Allowed;
+        if !may_pass {
+            passing.passage.clients.connection_denied();
+        }
+        may_pass
     }
 
     pub(super) fn wants_read(&self, key: EndKey) -> bool {
@@ -172,6 +187,7 @@ impl Engine {
                 tunnel,
                 side: Side::Downstream,
             }),
+            dialled: None,
             leg: None,
             candidates: None,
             asked: 0,
@@ -190,7 +206,7 @@ impl Engine {
             return;
         };
         match (end.side, &passing.leg) {
-            (Side::Downstream, None) => self.dial(end.tunnel),
+            (Side::Downstream, None) => self.admit_tunnel(end.tunnel),
             (Side::Downstream, Some(_)) => {}
             (Side::Upstream, _) => self.leg_connected(end.tunnel),
         }
@@ -200,6 +216,13 @@ impl Engine {
     pub(super) fn tunnel_identified(&mut self, key: EndKey, principal: &str) {
         if let Some((passing, _)) = self.tunnels.end_mut(key) {
             passing.source.principal = Some(principal.into());
+        }
+    }
+
+    /// A client was going there.
+    pub(super) fn tunnel_dialled(&mut self, key: EndKey, address: SocketAddr) {
+        if let Some((passing, _)) = self.tunnels.end_mut(key) {
+            passing.dialled = Some(address);
         }
     }
 

@@ -26,7 +26,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 12] = [
+const SERVICES: [Family<ServiceCells>; 16] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -86,6 +86,30 @@ const SERVICES: [Family<ServiceCells>; 12] = [
         help: "Requests that were refused: the regular expressions of their routes take too many steps.",
         kind: "counter",
         cell: |cells| &cells.undecided,
+    },
+    Family {
+        name: "meltemi_authorization_denied_total",
+        help: "Requests that were refused: a policy denies them.",
+        kind: "counter",
+        cell: |cells| &cells.denied,
+    },
+    Family {
+        name: "meltemi_authorization_not_allowed_total",
+        help: "Requests that were refused: there are policies that allow, and none allows them.",
+        kind: "counter",
+        cell: |cells| &cells.not_allowed,
+    },
+    Family {
+        name: "meltemi_authorization_audited_total",
+        help: "Requests that a policy with the action AUDIT matches.",
+        kind: "counter",
+        cell: |cells| &cells.audited,
+    },
+    Family {
+        name: "meltemi_authorization_connections_denied_total",
+        help: "Connections that were closed: their clients may not, or no longer, use the service.",
+        kind: "counter",
+        cell: |cells| &cells.denied_connections,
     },
     Family {
         name: "meltemi_downstream_cx_max_duration_reached_total",

@@ -23,6 +23,10 @@ pub(super) struct ServiceCells {
     pub(super) route_overflows: Cell,
     pub(super) aged: Cell,
     pub(super) undecided: Cell,
+    pub(super) denied: Cell,
+    pub(super) not_allowed: Cell,
+    pub(super) audited: Cell,
+    pub(super) denied_connections: Cell,
     pub(super) mismatched: Cell,
 }
 
@@ -80,6 +84,26 @@ impl ServiceMetrics {
     /// A request was refused: the regular expressions of its routes would take too long.
     pub fn route_undecided(&self) {
         self.0.undecided.add(1);
+    }
+
+    /// A request was refused: a policy denies it.
+    pub fn denied(&self) {
+        self.0.denied.add(1);
+    }
+
+    /// A request was refused: no policy allows it.
+    pub fn not_allowed(&self) {
+        self.0.not_allowed.add(1);
+    }
+
+    /// A policy counts a request.
+    pub fn audited(&self) {
+        self.0.audited.add(1);
+    }
+
+    /// A client was closed: it may not be connected any more.
+    pub fn connection_denied(&self) {
+        self.0.denied_connections.add(1);
     }
 
     /// A client was told to leave: it is connected for as long as it may.

@@ -95,11 +95,23 @@ impl World {
         let only_hedged = self.policy.hedge.is_some() && self.policy.retries == 0;
         self.totals.hedged += u64::from(*times > 1 && only_hedged);
         self.check_limit();
+        self.check_access(nonce);
         self.check_owner(nonce, address);
         if let Some(client) = self.clients.get_mut(&self.asker[&nonce]) {
             let arrival = (address.clone(), self.totals.delivered);
             client.arrived.insert(nonce, arrival);
         }
+    }
+
+    /// A configuration that was in force since it was asked lets it pass.
+    fn check_access(&self, nonce: u64) {
+        let since = self.asked_under[&nonce].saturating_sub(1);
+        let asker = self.asker[&nonce];
+        let mut access = self.access[since.min(self.access.len())..].iter();
+        assert!(
+            self.access.is_empty() || access.any(|it| it.permits(asker, nonce)),
+            "request {nonce} of client {asker} was denied and sent"
+        );
     }
 
     /// The same hash, the same endpoint, as long as those are the same and well. (Where order counts, a

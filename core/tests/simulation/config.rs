@@ -18,7 +18,7 @@ use meltemi_core::{
 use meltemi_policy::{HashPolicy, Hashed, Hashing, TokenBucket};
 use rand::{Rng, rngs::SmallRng};
 
-use crate::wire::Dialect;
+use crate::{authorization::Access, wire::Dialect};
 
 pub(crate) const LISTENER: &str = "default/gateway/server";
 pub(crate) const CLUSTER: &str = "outbound|1||echo.default";
@@ -50,6 +50,8 @@ pub(crate) struct Policy {
     pub(crate) global: Option<(Duration, bool)>,
     /// How many may be under way is found by their latencies, up to so many.
     pub(crate) adaptive: Option<u32>,
+    /// Clients may not do everything, and each configuration says what.
+    pub(crate) authorized: bool,
     /// A hash decides the endpoint.
     pub(crate) hashing: Option<Hashing>,
     /// Of the client's connection; else of each request's key, so that a client has several endpoints at a time.
@@ -81,6 +83,7 @@ impl Policy {
             adaptive: random
                 .random_ratio(1, 4)
                 .then(|| random.random_range(2..30)),
+            authorized: random.random_ratio(1, 4),
             hashing: random.random_ratio(1, 3).then(|| hashing(random)),
             by_connection: random.random(),
         }
@@ -261,6 +264,13 @@ pub(crate) fn snapshot(
         .into(),
         clusters: [(name, Arc::new(cluster))].into(),
         ..Snapshot::default()
+    }
+}
+
+/// Lets clients do nothing else.
+pub(crate) fn authorize(snapshot: &mut Snapshot, access: &Access) {
+    for service in snapshot.services.values_mut() {
+        Arc::make_mut(service).authorization = access.policies();
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) struct Totals {
     pub(crate) late_verdicts: u64,
     pub(crate) over_limit: u64,
     pub(crate) undecided: u64,
+    /// Requests that a policy kept from passing, and clients that had to leave for one.
+    pub(crate) denied: u64,
+    pub(crate) turned_out: u64,
     /// Requests whose endpoint their hash decided.
     pub(crate) owned: u64,
     /// Bytes of large messages that left from where they were read.
@@ -56,6 +59,8 @@ impl Totals {
         self.late_verdicts += other.late_verdicts;
         self.over_limit += other.over_limit;
         self.undecided += other.undecided;
+        self.denied += other.denied;
+        self.turned_out += other.turned_out;
         self.owned += other.owned;
         self.relayed += other.relayed;
     }
@@ -75,6 +80,8 @@ impl Totals {
             ("late verdicts", self.late_verdicts),
             ("requests over a global limit", self.over_limit),
             ("requests without a verdict", self.undecided),
+            ("denied requests", self.denied),
+            ("clients that were turned out", self.turned_out),
         ] {
             assert!(times > 0, "these schedules had no {what}");
         }

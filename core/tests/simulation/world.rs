@@ -25,8 +25,9 @@ use meltemi_policy::Locality;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
+    authorization::{Access, principal},
     client::Client,
-    config::{LISTENER, Policy, snapshot, tight_settings},
+    config::{LISTENER, Policy, authorize, snapshot, tight_settings},
     limits::Watch,
     server::{Manners, ServerConnection},
     totals::{OVERFLOWS, Totals, counted},
@@ -55,6 +56,9 @@ pub(crate) struct World {
     nonces: u64,
     /// Who asked.
     asker: HashMap<u64, u64>,
+    /// What clients might do under each configuration, and under which each request was asked.
+    access: Vec<Access>,
+    asked_under: HashMap<u64, usize>,
     /// How often each request has reached a server.
     seen: HashMap<u64, u32>,
     /// Servers are well, and nothing but a hash decides whom of them a request goes to.
@@ -119,6 +123,8 @@ impl World {
             manners,
             nonces: 0,
             asker: HashMap::new(),
+            access: Vec::new(),
+            asked_under: HashMap::new(),
             seen: HashMap::new(),
             keeps_to_owners: calm && policy.keeps_to_owners() && dialect == Dialect::ById,
             owners: HashMap::new(),
@@ -141,6 +147,10 @@ impl World {
         self.calm_down();
         self.check_metrics();
         let page = self.telemetry.render();
+        self.totals.denied += counted(&page, "meltemi_authorization_denied_total{");
+        self.totals.denied += counted(&page, "meltemi_authorization_not_allowed_total{");
+        let turned_out = counted(&page, "meltemi_authorization_connections_denied_total{");
+        self.totals.turned_out += turned_out;
         self.totals.overflows = OVERFLOWS.map(|family| counted(&page, family));
         self.check_global_limit();
         self.totals
@@ -184,6 +194,7 @@ impl World {
         );
         if let Some(id) = accepted {
             // Clients of one kind count from the same number: only remapping tells them apart.
+            self.engine.identified(id, &principal(self.next_client));
             let by_key = self.policy.by_key();
             let client = Client::new(id, self.dialect, u64::MAX - 2, by_key);
             self.by_id.insert(id, self.next_client);
@@ -221,6 +232,7 @@ impl World {
             };
             self.nonces += 1;
             self.asker.insert(self.nonces, key);
+            self.asked_under.insert(self.nonces, self.access.len());
             if let Some(client) = self.clients.get_mut(&key).filter(|client| !client.ended) {
                 client.ask(self.nonces, one_way, padding);
                 self.totals.asked += u64::from(!one_way);
@@ -262,6 +274,11 @@ impl World {
             _ => LbPolicy::Random,
         };
         let mut snapshot = snapshot(self.dialect, hosts, lb, self.policy);
+        if self.policy.authorized {
+            let access = Access::drawn(&mut self.random);
+            authorize(&mut snapshot, &access);
+            self.access.push(access);
+        }
         // As the proxy does; every third time the worker has to see for itself.
         if !self.totals.configurations.is_multiple_of(3) {
             snapshot = snapshot.laid_out(&self.layouts);

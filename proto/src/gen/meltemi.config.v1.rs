@@ -431,6 +431,224 @@ impl ::prost::Name for Self_ {
         "type.googleapis.com/meltemi.config.v1.Self".into()
     }
 }
+/// Who may use a service. What a DENY policy matches is denied; else, where there is an ALLOW policy, one
+/// has to match.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Authorization {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<AuthorizationPolicy>,
+}
+impl ::prost::Name for Authorization {
+    const NAME: &'static str = "Authorization";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.Authorization".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.Authorization".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorizationPolicy {
+    #[prost(enumeration = "authorization_policy::Action", tag = "1")]
+    pub action: i32,
+    /// It matches what one of them matches; without any, nothing.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<AuthorizationRule>,
+    #[prost(message, optional, tag = "15")]
+    pub source: ::core::option::Option<SourceObject>,
+}
+/// Nested message and enum types in `AuthorizationPolicy`.
+pub mod authorization_policy {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Action {
+        Unspecified = 0,
+        Allow = 1,
+        Deny = 2,
+        /// What it matches is counted.
+        Audit = 3,
+    }
+    impl Action {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ACTION_UNSPECIFIED",
+                Self::Allow => "ALLOW",
+                Self::Deny => "DENY",
+                Self::Audit => "AUDIT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+                "ALLOW" => Some(Self::Allow),
+                "DENY" => Some(Self::Deny),
+                "AUDIT" => Some(Self::Audit),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for AuthorizationPolicy {
+    const NAME: &'static str = "AuthorizationPolicy";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.AuthorizationPolicy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.AuthorizationPolicy".into()
+    }
+}
+/// All clauses have to hold; without any it matches everything.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuthorizationRule {
+    #[prost(message, repeated, tag = "1")]
+    pub clauses: ::prost::alloc::vec::Vec<authorization_rule::Clause>,
+}
+/// Nested message and enum types in `AuthorizationRule`.
+pub mod authorization_rule {
+    /// One of the alternatives has to hold; without any it matches nothing.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Clause {
+        #[prost(message, repeated, tag = "1")]
+        pub any: ::prost::alloc::vec::Vec<Alternative>,
+    }
+    impl ::prost::Name for Clause {
+        const NAME: &'static str = "Clause";
+        const PACKAGE: &'static str = "meltemi.config.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "meltemi.config.v1.AuthorizationRule.Clause".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/meltemi.config.v1.AuthorizationRule.Clause".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Alternative {
+        #[prost(message, repeated, tag = "1")]
+        pub all: ::prost::alloc::vec::Vec<Condition>,
+    }
+    impl ::prost::Name for Alternative {
+        const NAME: &'static str = "Alternative";
+        const PACKAGE: &'static str = "meltemi.config.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "meltemi.config.v1.AuthorizationRule.Alternative".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/meltemi.config.v1.AuthorizationRule.Alternative".into()
+        }
+    }
+    /// That something is like one of the values; or, inverted, like none.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Condition {
+        /// At least one. Texts are "exact", "prefix\*", "*suffix", or "*" for any that is not empty.
+        #[prost(string, repeated, tag = "3")]
+        pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        #[prost(bool, tag = "4")]
+        pub invert: bool,
+        #[prost(oneof = "condition::Subject", tags = "1, 2")]
+        pub subject: ::core::option::Option<condition::Subject>,
+    }
+    /// Nested message and enum types in `Condition`.
+    pub mod condition {
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum Property {
+            Unspecified = 0,
+            /// The SPIFFE id that the client has proven, without "spiffe://".
+            Principal = 1,
+            /// The namespace in it.
+            Namespace = 2,
+            /// The service account in it: "NAMESPACE/NAME".
+            ServiceAccount = 3,
+            /// The IP address that the client comes from: the values are blocks in CIDR notation, or addresses.
+            Address = 4,
+            /// The port that it has dialled: the values are numbers.
+            Port = 5,
+        }
+        impl Property {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::Unspecified => "PROPERTY_UNSPECIFIED",
+                    Self::Principal => "PRINCIPAL",
+                    Self::Namespace => "NAMESPACE",
+                    Self::ServiceAccount => "SERVICE_ACCOUNT",
+                    Self::Address => "ADDRESS",
+                    Self::Port => "PORT",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "PROPERTY_UNSPECIFIED" => Some(Self::Unspecified),
+                    "PRINCIPAL" => Some(Self::Principal),
+                    "NAMESPACE" => Some(Self::Namespace),
+                    "SERVICE_ACCOUNT" => Some(Self::ServiceAccount),
+                    "ADDRESS" => Some(Self::Address),
+                    "PORT" => Some(Self::Port),
+                    _ => None,
+                }
+            }
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum Subject {
+            #[prost(enumeration = "Property", tag = "1")]
+            Property(i32),
+            /// The value of an attribute of the message.
+            #[prost(string, tag = "2")]
+            Attribute(::prost::alloc::string::String),
+        }
+    }
+    impl ::prost::Name for Condition {
+        const NAME: &'static str = "Condition";
+        const PACKAGE: &'static str = "meltemi.config.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "meltemi.config.v1.AuthorizationRule.Condition".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/meltemi.config.v1.AuthorizationRule.Condition".into()
+        }
+    }
+}
+impl ::prost::Name for AuthorizationRule {
+    const NAME: &'static str = "AuthorizationRule";
+    const PACKAGE: &'static str = "meltemi.config.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "meltemi.config.v1.AuthorizationRule".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/meltemi.config.v1.AuthorizationRule".into()
+    }
+}
 /// A service, with everything that a proxy must know before it may accept a connection for it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
@@ -443,6 +661,9 @@ pub struct Service {
     /// One.
     #[prost(message, repeated, tag = "3")]
     pub ports: ::prost::alloc::vec::Vec<service::Port>,
+    /// Who may use it: it travels with the service, so that none arrives without it. Absent: anybody.
+    #[prost(message, optional, tag = "4")]
+    pub authorization: ::core::option::Option<Authorization>,
     /// What the protocol plugin is told; no name occurs twice.
     #[prost(message, repeated, tag = "5")]
     pub settings: ::prost::alloc::vec::Vec<Setting>,

@@ -3,9 +3,12 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use super::{Cluster, Served, Tables};
+use meltemi_policy::authorization::{Policies, Verdict};
+
+use super::{Cluster, HostKey, Served, Tables, authorization::connection};
 use crate::{
     config::{self, Snapshot},
+    engine::source::Source,
     telemetry::{ServiceMetrics, TcpMetrics, WorkerTelemetry},
 };
 
@@ -17,10 +20,22 @@ pub(in crate::engine) struct Passage {
     pub(in crate::engine) cluster: Rc<Cluster>,
     pub(in crate::engine) clients: ServiceMetrics,
     pub(in crate::engine) metrics: TcpMetrics,
+    /// Who may use it, by connections alone.
+    policies: Policies,
+    /// Which clients dial.
+    port: u16,
     /// A connection on which nothing moves for so long is closed; `None`: after the worker's time.
     pub(in crate::engine) idle: Option<Duration>,
     /// A connection that lasts so long is closed.
     pub(in crate::engine) longest: Option<Duration>,
+}
+
+impl Passage {
+    /// What becomes of a client's connection: what would be asked of messages counts against it.
+    pub(in crate::engine) fn judge(&self, source: &Source) -> Verdict {
+        self.policies
+            .judge_connection(connection(source, self.port))
+    }
 }
 
 impl Tables {
@@ -38,6 +53,8 @@ impl Tables {
             cluster: cluster.unwrap_or_else(|| Rc::new(Cluster::unknown(name))),
             clients: telemetry.service(&service.name),
             metrics: telemetry.tcp(&service.name, name),
+            policies: service.authorization.clone(),
+            port: service.port,
             idle: service.idle_timeout,
             longest: service.max_connection_duration,
         }))
@@ -68,5 +85,24 @@ impl Tables {
             Some(None) => self.passages.contains_key(service),
             None => false,
         }
+    }
+
+    /// An endpoint gets a tunnel, which counts among what a balancer compares.
+    ///
+    /// Source of the rule: a connection of Envoy's TCP pool is an active request of its host.
+    pub(in crate::engine) fn tunnel_starts(&mut self, host: HostKey) {
+        self.attempt_starts(host);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.tunnels += 1;
+        }
+    }
+
+    pub(in crate::engine) fn tunnel_ends(&mut self, key: HostKey) {
+        if let Some(host) = self.hosts.get_mut(key) {
+            host.active = host.active.saturating_sub(1);
+            host.tunnels = host.tunnels.saturating_sub(1);
+            host.metrics.attempts_finished(1);
+        }
+        self.drop_host_if_unused(key);
     }
 }

@@ -17,7 +17,7 @@ use meltemi_policy::{
 };
 
 use super::{
-    Cluster, Concurrency, Passage, RouteLimit, Tables,
+    Authorization, Cluster, Concurrency, Passage, RouteLimit, Tables,
     changes::Changes,
     global_limit::GlobalLimit,
     rate_limit::{RateLimit, RateLimits},
@@ -37,6 +37,8 @@ pub(in crate::engine) struct Service {
     /// The protocol's own attributes, for the access log.
     pub(in crate::engine) known: Vec<AttributeKey>,
     pub(super) routes: Selection<Rc<Route>>,
+    /// `None`: anybody may use it.
+    pub(in crate::engine) authorization: Option<Authorization>,
     /// Which of the protocol's attributes says what datum a request concerns.
     pub(in crate::engine) key_attribute: Option<u16>,
     /// The one that says what a request asks to be done.
@@ -371,7 +373,10 @@ impl Tables {
         let at = (service, protocol.as_ref(), &dialects);
         let routes = self.build_routes(config.map(AsRef::as_ref), at, telemetry, random)?;
         let schema = protocol.attributes();
+        let before = self.by_name.get(&service.name);
+        let before = before.and_then(|key| self.services.get(*key)?.authorization.as_ref());
         Some(Service {
+            authorization: Authorization::new(service, protocol.as_ref(), before),
             name: Arc::from(service.name.as_str()),
             known: (0..schema.len())
                 .filter_map(|index| Some(AttributeKey::Known(u16::try_from(index).ok()?)))
@@ -421,7 +426,10 @@ impl Tables {
             route.concurrency = rule.adaptive_concurrency.as_ref().map(|rule| {
                 let same = before.get(i).map(Rc::as_ref);
                 let same = same.filter(|it| it.name == route.name && it.owner == route.owner);
-                let name = format!("{} {}", service.name, route.name);
+                let name = match route.name.as_str() {
+                    "" => format!("{} {}", service.name, i + 1),
+                    name => format!("{} {name}", service.name),
+                };
                 let at = (name.as_str(), self.workers, self.elapsed);
                 Concurrency::find(rule, same, at, telemetry)
             });

@@ -25,6 +25,10 @@ impl Leg {
 }
 
 impl Passing {
+    fn is_dialled(&self) -> bool {
+        self.asked > 0
+    }
+
     fn is_wanted(&self, tables: &Tables) -> bool {
         let leg = self.leg.as_ref();
         tables.leads(&self.listener, &self.passage.service)
@@ -50,7 +54,7 @@ impl Engine {
     }
 
     /// What one side has to hear is that it did not end well.
-    pub(super) fn break_tunnel(&mut self, key: TunnelKey, flag: ResponseFlag) {
+    pub(in crate::engine) fn break_tunnel(&mut self, key: TunnelKey, flag: ResponseFlag) {
         self.end_tunnel(key, flag, Action::Reset);
     }
 
@@ -187,6 +191,12 @@ impl Engine {
                 true => None,
                 false => Some(passing.leaves.unwrap_or(self.now + self.settings.farewell)),
             };
+            // Who has not proven yet who it is will be judged once it has.
+            let is_dialled = self.tunnels.all.get(key).is_some_and(Passing::is_dialled);
+            if is_dialled && !self.tunnels.may_pass(key) {
+                self.break_tunnel(key, ResponseFlag::Denied);
+                continue;
+            }
             self.watch_tunnel(key);
         }
     }

@@ -1,0 +1,251 @@
+//! Who may use servers, and what waypoints pass on.
+
+use meltemi_policy::authorization::{Condition, Policy, Subject};
+
+use super::*;
+use crate::diagnostic::SourceFile;
+
+const WORLD: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: way, namespace: shop}
+spec:
+  gatewayClassName: meltemi-waypoint
+  listeners:
+  - {name: proxy, port: 15088, protocol: istio.io/PROXY}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop, labels: {istio.io/use-waypoint: way}}
+spec:
+  clusterIPs: [10.96.0.10]
+  ports:
+  - {name: tcp-metaprotocol-dubbo, port: 20880}
+  - {name: http, port: 8080}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: users, namespace: shop, labels: {istio.io/use-waypoint: way}}
+spec:
+  clusterIPs: [10.96.0.11]
+  ports: [{name: tcp-metaprotocol-dubbo, port: 20880}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  gatewayClassName: meltemi
+  listeners:
+  - {name: dubbo, port: 20881, protocol: meltemi.io/dubbo}
+";
+
+fn condition(condition: &Condition) -> String {
+    let texts = |patterns: &meltemi_policy::authorization::Patterns| {
+        patterns.texts().collect::<Vec<_>>().join(",")
+    };
+    let (what, values) = match &condition.subject {
+        Subject::Principal(it) => ("principal".to_owned(), texts(it)),
+        Subject::Namespace(it) => ("namespace".to_owned(), texts(it)),
+        Subject::ServiceAccount(it) => ("account".to_owned(), texts(it)),
+        Subject::Address(it) => ("address".to_owned(), format!("{it:?}")),
+        Subject::Port(it) => ("port".to_owned(), format!("{it:?}")),
+        Subject::Attribute(name, it) => (name.clone(), texts(it)),
+    };
+    let is = if condition.invert { "!=" } else { "=" };
+    format!("{what}{is}{values}")
+}
+
+fn policy(policy: &Policy) -> String {
+    let rules = policy.rules.iter().map(|rule| {
+        let clauses = rule.clauses.iter().map(|clause| {
+            let any = clause.any.iter().map(|all| {
+                let all: Vec<_> = all.iter().map(condition).collect();
+                all.join(" & ")
+            });
+            format!("({})", any.collect::<Vec<_>>().join(" | "))
+        });
+        format!("[{}]", clauses.collect::<Vec<_>>().join(" "))
+    });
+    let rules: Vec<_> = rules.collect();
+    format!("{:?} {}", policy.action, rules.join(" "))
+}
+
+/// What is under policies, and what is told.
+fn outcome(policies: &str) -> String {
+    let name = "all.yaml".to_owned();
+    let text = format!("{WORLD}---\n{policies}");
+    let mut controller = Controller::open(&[], settings());
+    let report = controller.load_files([SourceFile { name, text }]).report;
+    let model = controller.model();
+    let servers = model.servers.iter().map(|it| (&it.name, &it.authorization));
+    let passed = model.waypoints.iter().flat_map(|it| &it.passed);
+    let passed = passed.map(|it| (&it.name, &it.authorization));
+    let under = servers.chain(passed).flat_map(|(name, applied)| {
+        let applied = applied.iter();
+        applied.map(move |it| format!("{}: {} {}", name.server, it.source.name, policy(&it.policy)))
+    });
+    let told = report.diagnostics.iter().map(|it| {
+        assert!(it.remedy.is_some(), "{it}");
+        let place = it.place.as_ref().map(|it| it.line).unwrap_or_default();
+        format!("{}: {place}: {}", it.code.as_str(), it.message)
+    });
+    under.chain(told).collect::<Vec<_>>().join("\n")
+}
+
+fn istio(namespace: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+         metadata: {{name: p, namespace: {namespace}}}\nspec:\n{spec}"
+    )
+}
+
+/// For the Service `orders`.
+fn of_orders(spec: &str) -> String {
+    let target = "  targetRefs: [{group: '', kind: Service, name: orders}]\n";
+    istio("shop", &format!("{target}{spec}"))
+}
+
+#[test]
+fn a_policy_is_for_what_it_names() {
+    let allow = "  rules: [{from: [{source: {namespaces: [shop]}}]}]\n";
+    let target = |kind: &str, group: &str, name: &str| {
+        format!("  targetRefs: [{{group: '{group}', kind: {kind}, name: {name}}}]\n{allow}")
+    };
+    let gateways = "gateway.networking.k8s.io";
+    let rows = [
+        ("shop", target("Service", "", "orders")),
+        ("shop", target("Gateway", gateways, "way")),
+        ("shop", target("Gateway", gateways, "edge")),
+        (
+            "istio-system",
+            target("GatewayClass", gateways, "meltemi-waypoint"),
+        ),
+        ("shop", target("GatewayClass", gateways, "meltemi-waypoint")),
+        ("other", target("Service", "", "orders")),
+        ("shop", target("Service", "", "odrers")),
+        ("shop", allow.to_owned()),
+        (
+            "shop",
+            format!("  selector: {{matchLabels: {{a: b}}}}\n{allow}"),
+        ),
+    ];
+    let seen = rows.map(|(namespace, spec)| outcome(&istio(namespace, &spec)));
+    insta::assert_snapshot!(seen.join("\n---\n"));
+}
+
+#[test]
+fn every_field_of_istio_is_read() {
+    let all = "\
+  action: DENY
+  rules:
+  - from:
+    - source:
+        principals: [cluster.local/ns/a/sa/b, 'spiffe://td/*']
+        notPrincipals: ['*/sa/c']
+        namespaces: [a, b-*]
+        notNamespaces: [c]
+        serviceAccounts: [front, other/back]
+        notServiceAccounts: [x]
+        ipBlocks: [10.0.0.0/8]
+        notIpBlocks: [10.1.0.0/16]
+        remoteIpBlocks: ['fd00::/8']
+        notRemoteIpBlocks: ['fd00::1']
+    - source: {requestPrincipals: ['*'], namespaces: [z]}
+    to:
+    - operation: {ports: ['20880'], notPorts: ['1']}
+    - operation: {hosts: [h], notHosts: [h], methods: [GET], notMethods: [PUT], paths: [/], notPaths: [/x]}
+    when:
+    - {key: source.ip, values: [10.0.0.1], notValues: [10.0.0.2]}
+    - {key: remote.ip, values: [10.0.0.1]}
+    - {key: source.namespace, values: [a]}
+    - {key: source.principal, notValues: [b]}
+    - {key: destination.port, values: ['20880']}
+    - {key: 'experimental.envoy.filters.meltemi[method]', values: [get*], notValues: [getAll]}
+    - {key: 'request.headers[x]', values: [y]}
+    - {key: 'experimental.envoy.filters.network.mysql_proxy[a.b]', values: ['[select]']}
+    - {key: destination.ip, values: [10.0.0.1]}
+    - {key: connection.sni, values: [a]}
+";
+    let allow = all.replace("DENY", "ALLOW");
+    insta::assert_snapshot!(
+        [outcome(&of_orders(all)), outcome(&of_orders(&allow))].join("\n---\n")
+    );
+}
+
+#[test]
+fn what_cannot_be_read_closes_what_it_is_for() {
+    let rows = [
+        "  action: CUSTOM\n  provider: {name: x}\n  rules: [{}]\n",
+        "  action: ALOW\n",
+        "  rulse: []\n",
+        "  rules: {}\n",
+        "  rules: [{from: [{}]}]\n",
+        "  rules: [{from: [{source: {principal: [a]}}]}]\n",
+        "  rules: [{from: [{source: {principals: []}}]}]\n",
+        "  rules: [{from: [{source: {principals: ['']}}]}]\n",
+        "  rules: [{from: [{source: {ipBlocks: [10.0.0.0/33]}}]}]\n",
+        "  rules: [{to: [{operation: {ports: ['http']}}]}]\n",
+        "  rules: [{to: [{operation: {ports: [80]}}]}]\n",
+        "  rules: [{when: [{key: source.prinzipal, values: [a]}]}]\n",
+        "  rules: [{when: [{key: source.ip}]}]\n",
+        "  rules: [{when: [{values: [a]}]}]\n",
+    ];
+    let mut seen: Vec<_> = rows.iter().map(|spec| outcome(&of_orders(spec))).collect();
+    for spec in [
+        "  targetRefs: {kind: Service}\n",
+        "  targetRefs: []\n",
+        "  targetRefs: [{kind: Servise, name: orders}]\n",
+        "  targetRefs: [{kind: Service, nam: orders}]\n",
+        "  targetRefs: [{kind: Service, name: orders, namespace: other}]\n",
+        "  targetRefs: [{kind: Service, name: orders}]\n  selector: {matchLabels: {a: b}}\n",
+    ] {
+        seen.push(outcome(&istio("shop", spec)));
+    }
+    insta::assert_snapshot!(seen.join("\n---\n"));
+}
+
+#[test]
+fn what_no_message_has_counts_against_it() {
+    let rule = "  rules:\n  - from: [{source: {namespaces: [a]}}]\n    \
+                when: [{key: 'experimental.envoy.filters.meltemi[metod]', values: [get]}]\n  \
+                - when: [{key: 'experimental.envoy.filters.meltemi[tenant]', values: [a]}]\n";
+    let deny = format!("  action: DENY\n{rule}");
+    insta::assert_snapshot!(
+        [outcome(&of_orders(rule)), outcome(&of_orders(&deny))].join("\n---\n")
+    );
+}
+
+#[test]
+fn a_policy_of_dubbo_is_for_a_namespace() {
+    let dubbo = |namespace: &str, spec: &str| {
+        format!(
+            "apiVersion: dubbo.aeraki.io/v1alpha1\nkind: DubboAuthorizationPolicy\n\
+             metadata: {{name: d, namespace: {namespace}}}\nspec:\n{spec}"
+        )
+    };
+    let rules = "\
+  action: DENY
+  rules:
+  - from: [{source: {principals: [cluster.local/ns/a/sa/b], notNamespaces: [c]}}]
+    to: [{operation: {interfaces: [a.B], notMethods: [get*]}}]
+";
+    let rows = [
+        dubbo("shop", rules),
+        dubbo("istio-system", "  rules: [{}]\n"),
+        dubbo("other", rules),
+        dubbo("shop", "  rules: []\n"),
+        dubbo("shop", "  action: AUDIT\n"),
+        dubbo("shop", "  rules: [{to: [{operation: {interface: [a]}}]}]\n"),
+    ];
+    insta::assert_snapshot!(rows.map(|it| outcome(&it)).join("\n---\n"));
+}
+
+#[test]
+fn the_local_trust_domain_is_the_mesh_s() {
+    let mesh = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                data: {mesh: 'trustDomain: td.example'}\n";
+    let rule =
+        "  rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b, td/ns/a/sa/b]}}]}]\n";
+    let policy = of_orders(rule);
+    insta::assert_snapshot!(outcome(&format!("{policy}{mesh}")));
+}
