@@ -494,6 +494,20 @@ impl Engine {
         }
     }
 
+    /// A client dialled this address, before anything was received of it. If it is an endpoint's, bytes
+    /// that are passed on go there and nowhere else.
+    pub fn dialled(&mut self, id: ConnectionId, address: SocketAddr) {
+        match id {
+            ConnectionId::Client(key) => {
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.dialled = Some(address);
+                }
+            }
+            ConnectionId::Server(_) => {}
+            ConnectionId::Tunnel(key) => self.tunnel_dialled(key, address),
+        }
+    }
+
     /// A connection that was asked for cannot be made, or that of a client came to nothing before it
     /// could be used.
     pub fn connect_failed(&mut self, id: ConnectionId, now: Instant) {

@@ -37,6 +37,15 @@ fn busy() -> (Scripted, Arc<AtomicU64>) {
 }
 
 fn proxy(port: u16) -> (Manifests, Meltemi) {
+    let all = format!(
+        "  - name: all\n    route: [{{ destination: {{ host: {HOST} }} }}]\n    adaptiveConcurrency:\n      \
+         maxConcurrencyLimit: {MOST}\n      concurrencyUpdateInterval: 20ms\n      \
+         minRttCalcParams: {{ interval: 3600s, requestCount: 10, minConcurrency: 2 }}\n"
+    );
+    proxy_with(port, &all)
+}
+
+fn proxy_with(port: u16, routes: &str) -> (Manifests, Meltemi) {
     let manifests = Manifests::thrift_gateway();
     let endpoint = Endpoint {
         port,
@@ -46,10 +55,7 @@ fn proxy(port: u16) -> (Manifests, Meltemi) {
     manifests.service(HOST, &[endpoint]);
     let router = format!(
         "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata:\n  name: shop\nspec:\n  \
-         hosts: [{HOST}]\n  gateways: [edge]\n  routes:\n  - name: all\n    \
-         route: [{{ destination: {{ host: {HOST} }} }}]\n    adaptiveConcurrency:\n      \
-         maxConcurrencyLimit: {MOST}\n      concurrencyUpdateInterval: 20ms\n      \
-         minRttCalcParams: {{ interval: 3600s, requestCount: 10, minConcurrency: 2 }}\n"
+         hosts: [{HOST}]\n  gateways: [edge]\n  routes:\n{routes}"
     );
     manifests.write("routes.yaml", &router);
     let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1"]);
@@ -118,4 +124,24 @@ fn a_busy_server_has_no_more_to_do_than_it_can() {
 
     // What was under way is over: nobody is refused who comes alone.
     assert_eq!(calls(address, 40), (40, 0));
+}
+
+#[test]
+fn routes_without_a_name_have_limits_of_their_own() {
+    let (server, _) = busy();
+    let route = |method: &str, least: u32| {
+        format!(
+            "  - match: {{ attributes: {{ method: {{ exact: {method} }} }} }}\n    \
+             route: [{{ destination: {{ host: {HOST} }} }}]\n    adaptiveConcurrency:\n      \
+             concurrencyUpdateInterval: 20ms\n      \
+             minRttCalcParams: {{ interval: 3600s, minConcurrency: {least} }}\n"
+        )
+    };
+    let routes = route("buy", 2) + &route("sell", 5);
+    let (_manifests, meltemi) = proxy_with(server.port(), &routes);
+    for (number, least) in [(1, 2), (2, 5)] {
+        let limit =
+            format!("meltemi_adaptive_concurrency_limit{{route=\"default/edge/thrift {number}\"}}");
+        assert_eq!(metric(&meltemi, &limit), least);
+    }
 }

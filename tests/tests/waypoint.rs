@@ -165,6 +165,59 @@ fn ports_that_are_not_ours_pass_as_they_come() {
 }
 
 #[test]
+fn bytes_that_are_not_of_a_ports_protocol_pass_as_they_come() {
+    let Some(mesh) = Mesh::start() else { return };
+    let ports = [
+        ("tcp-redis", 6379, mesh.plain),
+        ("tcp-dubbo", 20880, mesh.plain),
+        ("tcp-thrift", 9090, mesh.plain),
+    ];
+    mesh.manifests
+        .write("other.yaml", &service("other", "10.96.0.11", &ports));
+    for (_, port, _) in ports {
+        let destination = format!("10.96.0.11:{port}");
+        let mut client = TcpStream::connect(mesh.to(&destination, Some(FRONT))).unwrap();
+        let request = b"GET /orders HTTP/1.1\r\nhost: orders\r\n\r\n";
+        client.write_all(request).unwrap();
+        let mut answer = vec![0; b"hello ".len() + request.len()];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [b"hello ", &request[..]].concat());
+        let service = format!("service=\"shop/way/other.shop.svc.cluster.local:{port}\"");
+        mesh.meltemi.counts(
+            "meltemi_downstream_protocol_mismatches_total",
+            &[&service],
+            1,
+        );
+    }
+}
+
+#[test]
+fn a_pod_that_is_dialled_is_the_one_that_answers() {
+    let Some(mesh) = Mesh::start() else { return };
+    let pods = [plain(), plain()];
+    let named = |n: usize| {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: other-{n}, namespace: shop, \
+             labels: {{kubernetes.io/service-name: other}}}}\naddressType: IPv4\n\
+             ports: [{{name: http, port: {}}}]\nendpoints: [{{addresses: [127.0.0.1]}}]\n",
+            pods[n].port()
+        )
+    };
+    let without = service("other", "10.96.0.11", &[]);
+    let without = without.trim_end().to_owned() + "\n  - {name: http, port: 8080}\n";
+    mesh.manifests
+        .write("other.yaml", &[without, named(0), named(1)].join("---\n"));
+    let mut clients = vec![];
+    for pod in [pods[0]; 4].iter().chain(&[pods[1]; 2]) {
+        let mut client = TcpStream::connect(mesh.to(&pod.to_string(), None)).unwrap();
+        client.read_exact(&mut [0; 6]).unwrap();
+        clients.push(client);
+    }
+    let tunnels = |pod: SocketAddr| mesh.meltemi.endpoint(pod.port(), "tunnels");
+    assert_eq!(pods.map(tunnels), [4, 2]);
+}
+
+#[test]
 fn who_a_client_is_decides_a_route() {
     let Some(mesh) = Mesh::start() else { return };
     let ports = [("tcp-redis", 6379, mesh.other.address())];
@@ -174,15 +227,14 @@ fn who_a_client_is_decides_a_route() {
         "router.yaml",
         "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
          metadata: {name: cache, namespace: shop}\nspec:\n  hosts: [cache]\n  routes:\n  \
-         - match: {source: {principal: cluster.local/ns/shop/sa/front}}\n    \
+         - matches: [{source: {principal: cluster.local/ns/shop/sa/front}}]\n    \
          route: [{destination: {host: other}}]\n  \
          - route: [{destination: {host: cache}}]\n",
     );
     until("the route", || {
         mesh.redis("10.96.0.10:6379", Some(FRONT))
-            .call("SET who front")
-            == "+OK"
-            && mesh.other.connect().call("GET who") == "front"
+            .call("SET who front");
+        (mesh.other.connect().call("GET who") == "front").then_some(())
     });
     assert_eq!(
         mesh.redis("10.96.0.10:6379", None).call("SET who nobody"),

@@ -21,13 +21,18 @@ pub(crate) struct GatewayNews {
 }
 
 impl News {
-    pub(super) fn of(resolved: &Resolved, answers: &BTreeMap<Place, Answer>) -> Self {
+    /// `is_new`: that no proxy is there is no news yet.
+    pub(super) fn of(resolved: &Resolved, answers: &BTreeMap<Place, Answer>, is_new: bool) -> Self {
         let gateways = resolved.objects.keys();
         let gateways = gateways.filter(|id| id.kind == Kind::KubernetesGateway);
         let news = gateways.map(|id| {
-            let answer = answers.get(&place_of_gateway(id.clone())).cloned();
+            let answer = match answers.get(&place_of_gateway(id.clone())) {
+                Some(Answer::NoProxies) if is_new => Answer::NotYet,
+                Some(answer) => answer.clone(),
+                None => Answer::Nowhere,
+            };
             let news = GatewayNews {
-                answer: answer.unwrap_or(Answer::Nowhere),
+                answer,
                 warnings: verdict::found(id, resolved),
             };
             (id.clone(), news)

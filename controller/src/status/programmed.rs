@@ -98,7 +98,7 @@ impl Judge {
             return None;
         };
         let is_known = written.is_some_and(|it| it.status != Truth::Unknown);
-        if *answer == Answer::NoProxies && is_known && now < self.began + RETURN {
+        if *answer == Answer::NoProxies && is_known && self.is_new(now) {
             return None;
         }
         let is_written = written.is_some_and(|it| {
@@ -123,6 +123,11 @@ impl Judge {
             };
         }
         (now >= candidate.since + settling).then(|| candidate.state.clone())
+    }
+
+    /// Whether proxies may still be on their way to this one.
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        now < self.began + RETURN
     }
 
     /// When there may be something else to say although nothing happens.
@@ -293,7 +298,7 @@ impl Answer {
                 let message = format!("the controller {replica} has not served it yet");
                 State::new(Truth::False, "NotAcknowledged", message)
             }
-            Self::NotYet | Answer::Unheard => return None,
+            Self::NotYet | Self::Unheard => return None,
         })
     }
 }

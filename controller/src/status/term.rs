@@ -134,7 +134,7 @@ impl Term {
         let pauses = self.pauses.values().map(|pause| pause.until);
         let wakes = pauses.filter(|&until| until > now);
         Turn {
-            gateways: Some(News::of(&resolved, &answers)),
+            gateways: Some(News::of(&resolved, &answers, self.judge.is_new(now))),
             writes,
             wakes: wakes
                 .chain(self.judge.wakes((now, settling)))

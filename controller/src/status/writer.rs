@@ -89,6 +89,7 @@ impl Writer {
     }
 
     async fn serve(&mut self) {
+        self.gateways.send_replace(None);
         let mut term = Term::new(Instant::now(), Peers::default());
         let mut others = self.leases.listen();
         let (mut heard, mut answered) = (self.ledger.changes(), self.clients.changes());

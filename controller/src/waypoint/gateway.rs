@@ -240,63 +240,66 @@ pub(super) mod tests {
         Waypoint::of(&object).unwrap()
     }
 
+    type Change = fn(&mut Value);
+
+    /// With the reason, and a word of what is said.
+    const REFUSED: [(Change, Option<(&str, &str)>); 12] = [
+        (|_| {}, None),
+        (
+            |it| {
+                it["spec"]["listeners"][0] =
+                    json!({"name": "mesh", "port": 15008, "protocol": "HBONE"})
+            },
+            None,
+        ),
+        (
+            |it| it["metadata"]["annotations"] = json!({BINDING: BOUND}),
+            None,
+        ),
+        (
+            |it| it["metadata"]["annotations"] = json!({BINDING: "NONE"}),
+            Some(("Invalid", "take it away")),
+        ),
+        (|it| it["metadata"]["name"] = json!("a".repeat(63)), None),
+        (
+            |it| it["metadata"]["name"] = json!("a".repeat(64)),
+            Some(("Invalid", "63")),
+        ),
+        (
+            |it| it["metadata"]["name"] = json!("a.b"),
+            Some(("Invalid", "63")),
+        ),
+        (
+            |it| it["metadata"]["name"] = json!("7l"),
+            Some(("Invalid", "letter")),
+        ),
+        (
+            |it| it["spec"]["addresses"] = json!([{"value": "10.0.0.1"}]),
+            Some(("UnsupportedAddress", "leave")),
+        ),
+        (
+            |it| it["spec"]["listeners"][0]["port"] = json!(15089),
+            Some(("ListenersNotValid", "port: 15088")),
+        ),
+        (
+            |it| {
+                let other = json!({"group": "a.b", "kind": "C", "name": "d"});
+                it["spec"]["infrastructure"]["parametersRef"] = other;
+            },
+            Some(("InvalidParameters", "ConfigMap")),
+        ),
+        (
+            |it| {
+                let config = json!({"group": "", "kind": "ConfigMap", "name": "d"});
+                it["spec"]["infrastructure"]["parametersRef"] = config;
+            },
+            None,
+        ),
+    ];
+
     #[test]
     fn what_cannot_be_a_waypoint_says_why_and_what_to_do() {
-        type Change = fn(&mut Value);
-        let rows: [(Change, Option<(&str, &str)>); 12] = [
-            (|_| {}, None),
-            (
-                |it| {
-                    it["spec"]["listeners"][0] =
-                        json!({"name": "mesh", "port": 15008, "protocol": "HBONE"})
-                },
-                None,
-            ),
-            (
-                |it| it["metadata"]["annotations"] = json!({BINDING: BOUND}),
-                None,
-            ),
-            (
-                |it| it["metadata"]["annotations"] = json!({BINDING: "NONE"}),
-                Some(("Invalid", "take it away")),
-            ),
-            (|it| it["metadata"]["name"] = json!("a".repeat(63)), None),
-            (
-                |it| it["metadata"]["name"] = json!("a".repeat(64)),
-                Some(("Invalid", "63")),
-            ),
-            (
-                |it| it["metadata"]["name"] = json!("a.b"),
-                Some(("Invalid", "63")),
-            ),
-            (
-                |it| it["metadata"]["name"] = json!("7l"),
-                Some(("Invalid", "letter")),
-            ),
-            (
-                |it| it["spec"]["addresses"] = json!([{"value": "10.0.0.1"}]),
-                Some(("UnsupportedAddress", "leave")),
-            ),
-            (
-                |it| it["spec"]["listeners"][0]["port"] = json!(15089),
-                Some(("ListenersNotValid", "port: 15088")),
-            ),
-            (
-                |it| {
-                    let other = json!({"group": "a.b", "kind": "C", "name": "d"});
-                    it["spec"]["infrastructure"]["parametersRef"] = other;
-                },
-                Some(("InvalidParameters", "ConfigMap")),
-            ),
-            (
-                |it| {
-                    let config = json!({"group": "", "kind": "ConfigMap", "name": "d"});
-                    it["spec"]["infrastructure"]["parametersRef"] = config;
-                },
-                None,
-            ),
-        ];
-        for (number, (change, expected)) in rows.into_iter().enumerate() {
+        for (number, (change, expected)) in REFUSED.into_iter().enumerate() {
             let found = waypoint(change).refusal();
             let reason = found.as_ref().map(|it| it.reason.as_str());
             assert_eq!(reason, expected.map(|it| it.0), "{number}");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::overrides::Overrides;
 
@@ -60,6 +61,12 @@ impl Parameters {
                 Ok(Err(error)) => Err(format!("it cannot be read: {error}")),
                 Err(_) => Err("it cannot be read: no answer in time".to_owned()),
             };
+            let before = self.0.get(key).map(|read| &read.overrides);
+            if let Err(error) = &overrides
+                && before != Some(&overrides)
+            {
+                warn!(namespace, name, error, "overrides cannot be used");
+            }
             let reading = Reading { at: now, overrides };
             self.0.insert(key.clone(), reading);
         }

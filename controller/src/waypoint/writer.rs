@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const NOT_FOUND: u16 = 404;
 const CONFLICT: u16 = 409;
 const GONE: u16 = 410;
-const INVALID: [u16; 3] = [400, 403, 422];
+/// Too much is asked, or too much under way: that says nothing of what was asked.
+const BUSY: [u16; 3] = [429, 503, 504];
 
 pub(crate) struct Keeper {
     client: Client,
@@ -149,17 +150,7 @@ impl Keeper {
                     );
                     Outcome::Outdated
                 }
-                code if INVALID.contains(&code) => {
-                    warn!(
-                        what,
-                        namespace,
-                        name,
-                        error = status.message,
-                        "it is refused"
-                    );
-                    Outcome::Refused(status.message)
-                }
-                _ => {
+                code if BUSY.contains(&code) => {
                     warn!(
                         what,
                         namespace,
@@ -168,6 +159,17 @@ impl Keeper {
                         "it cannot be written"
                     );
                     Outcome::Failed
+                }
+                // What is no field of an object is an internal error to server-side apply.
+                _ => {
+                    warn!(
+                        what,
+                        namespace,
+                        name,
+                        error = status.message,
+                        "it is refused"
+                    );
+                    Outcome::Refused(status.message)
                 }
             },
             Ok(Err(error)) => {

@@ -38,11 +38,10 @@ fn answer(
     workers: &[WorkerStatus],
 ) -> Result<Value, Refused> {
     let (sources, snapshot) = at;
-    let mut question = Question::parse(body)?;
+    let question = Question::parse(body)?;
     let service = question.service(snapshot)?;
     let protocol = question::protocol(service, sources)?;
-    question.are_known(protocol.as_ref())?;
-    question.write_as(protocol.as_ref());
+    let question = question.in_words_of(protocol.as_ref())?;
     let rules = rules(service, snapshot);
     let compiled = rules
         .iter()

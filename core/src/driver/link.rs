@@ -98,6 +98,11 @@ impl Link {
         self.phase != Phase::Connecting && writable && !std::mem::replace(&mut self.writable, true)
     }
 
+    /// All that the peer had to send was read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
     pub(super) fn is_of_client(&self) -> bool {
         self.load.is_some()
     }

@@ -18,6 +18,9 @@ use crate::engine::{ConnectionId, Relay};
 /// was left for it.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The same where both sides of a tunnel have said all: then all of it is to arrive.
+const LAST_BYTES: Duration = Duration::from_secs(30);
+
 /// So many bytes are worth a look whether they may leave from where they were read: fewer are copied as fast.
 const WORTH_A_RELAY: usize = 4096;
 
@@ -233,7 +236,7 @@ impl Worker {
         if let Some(mut link) = self.links.remove(id) {
             link.report(error);
             if link.is_of_client() {
-                self.linger(id, |until| Lingering::refused(link, until));
+                self.linger((id, LINGER), |until| Lingering::refused(link, until));
             }
         }
         self.engine.connect_failed(id, self.turn.now());
@@ -244,16 +247,24 @@ impl Worker {
         let Some(link) = self.links.remove(id) else {
             return;
         };
-        self.linger(id, |until| match id {
+        let long = match id {
+            ConnectionId::Tunnel(_) if link.has_ended() => LAST_BYTES,
+            _ => LINGER,
+        };
+        self.linger((id, long), |until| match id {
             ConnectionId::Client(_) | ConnectionId::Tunnel(_) => Lingering::client(link, until),
             ConnectionId::Server(_) => Lingering::server(link, until),
         });
     }
 
-    fn linger(&mut self, id: ConnectionId, how: impl FnOnce(Instant) -> Option<Lingering>) {
-        if let Some(lingering) = how(self.turn.now() + LINGER) {
+    fn linger(
+        &mut self,
+        (id, long): (ConnectionId, Duration),
+        how: impl FnOnce(Instant) -> Option<Lingering>,
+    ) {
+        if let Some(lingering) = how(self.turn.now() + long) {
             self.lingering.insert(token(id), lingering);
-            self.limit(id, LINGER);
+            self.limit(id, long);
             // What it has sent already is not told again.
             self.again.push(token(id));
         }

@@ -39,6 +39,8 @@ pub(super) struct Client {
     pub(super) unrouted: Series,
     pub(super) peer: Option<SocketAddr>,
     pub(super) source: Source,
+    /// Where it was going, if that is known.
+    pub(super) dialled: Option<SocketAddr>,
     /// The route of its newest request, and of those behind that have the same attributes.
     pub(super) chosen: Cell<Option<Chosen>>,
     /// What it may do.
@@ -237,6 +239,7 @@ impl Client {
             metrics: home.metrics,
             unrouted: home.unrouted,
             source: Source::of(home.peer),
+            dialled: None,
             chosen: Cell::new(None),
             peer: home.peer,
             access: match home.over_limit {

@@ -151,25 +151,6 @@ impl Tables {
         }
     }
 
-    /// An endpoint gets a tunnel, which counts among what a balancer compares.
-    ///
-    /// Source of the rule: a connection of Envoy's TCP pool is an active request of its host.
-    pub(super) fn tunnel_starts(&mut self, host: HostKey) {
-        self.attempt_starts(host);
-        if let Some(host) = self.hosts.get_mut(host) {
-            host.tunnels += 1;
-        }
-    }
-
-    pub(super) fn tunnel_ends(&mut self, key: HostKey) {
-        if let Some(host) = self.hosts.get_mut(key) {
-            host.active = host.active.saturating_sub(1);
-            host.tunnels = host.tunnels.saturating_sub(1);
-            host.metrics.attempts_finished(1);
-        }
-        self.drop_host_if_unused(key);
-    }
-
     /// Who has a listener's connections, where that is the same for all.
     pub(super) fn listener(&self, name: &str) -> Option<Served> {
         self.listeners.get(name)?.clone()

@@ -59,6 +59,8 @@ struct Passing {
     peer: Option<SocketAddr>,
     source: Source,
     client: EndKey,
+    /// Where it was going, if that is known.
+    dialled: Option<SocketAddr>,
     leg: Option<Leg>,
     /// Who may be asked next, while nobody has answered.
     candidates: Option<Candidates>,
@@ -185,6 +187,7 @@ impl Engine {
                 tunnel,
                 side: Side::Downstream,
             }),
+            dialled: None,
             leg: None,
             candidates: None,
             asked: 0,
@@ -213,6 +216,13 @@ impl Engine {
     pub(super) fn tunnel_identified(&mut self, key: EndKey, principal: &str) {
         if let Some((passing, _)) = self.tunnels.end_mut(key) {
             passing.source.principal = Some(principal.into());
+        }
+    }
+
+    /// A client was going there.
+    pub(super) fn tunnel_dialled(&mut self, key: EndKey, address: SocketAddr) {
+        if let Some((passing, _)) = self.tunnels.end_mut(key) {
+            passing.dialled = Some(address);
         }
     }
 

@@ -164,7 +164,7 @@ fn a_client_that_sends_no_more_and_reads_slowly_gets_all_of_its_answer() {
     // The answer is more than the sockets hold, so that the proxy waits for room.
     let socket = socket2::SockRef::from(&client.0);
     socket.set_recv_buffer_size(64 * 1024).unwrap();
-    let body = vec![0x5a; 12 << 20];
+    let body = vec![0x5a; 7 << 20];
     client.send(1, &body);
     client.0.shutdown(std::net::Shutdown::Write).unwrap();
     thread::sleep(Duration::from_millis(500));

@@ -442,7 +442,7 @@ fn its_address_is_told_once_a_proxy_has_what_it_is_sent_and_stays() {
         lab.patch_status("deployment/l7", &status);
     };
     ready(1);
-    lab.says("l7", "Programmed", "False/Pending", &["no proxy"]);
+    lab.says("l7", "Programmed", "False/Pending", &["asked"]);
     assert_eq!(lab.gateway("l7")["status"]["addresses"], Value::Null);
     ready(0);
     let names = [("meltemi-controller.meltemi-system.svc", lab.address)];

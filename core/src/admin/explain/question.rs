@@ -136,8 +136,19 @@ impl Question {
         }
     }
 
+    /// With its attributes as they are in messages, however they were written.
+    pub(super) fn in_words_of(mut self, protocol: &dyn Protocol) -> Result<Self, Refused> {
+        self.are_known(protocol)?;
+        for name in protocol.lower_case_attributes() {
+            if let Some(value) = self.attributes.0.get_mut(*name) {
+                value.make_ascii_lowercase();
+            }
+        }
+        Ok(self)
+    }
+
     /// A name that no request of the protocol has would be a slip, and no route would tell.
-    pub(super) fn are_known(&self, protocol: &dyn Protocol) -> Result<(), Refused> {
+    fn are_known(&self, protocol: &dyn Protocol) -> Result<(), Refused> {
         if protocol.open_attributes() {
             return Ok(());
         }
@@ -150,15 +161,6 @@ impl Question {
                 protocol: protocol.id().to_owned(),
                 known: known.join(", "),
             }),
-        }
-    }
-
-    /// Writes its attributes as they are in messages, whatever they were written like.
-    pub(super) fn write_as(&mut self, protocol: &dyn Protocol) {
-        for name in protocol.lower_case_attributes() {
-            if let Some(value) = self.attributes.0.get_mut(*name) {
-                value.make_ascii_lowercase();
-            }
         }
     }
 

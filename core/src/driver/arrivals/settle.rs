@@ -154,6 +154,7 @@ impl Worker {
         if let Some(identity) = &client.identity {
             self.engine.identified(id, identity);
         }
+        self.engine.dialled(id, client.destination);
         let released = arrival.released(self.poll.registry());
         let linked = released.and_then(|(stream, load)| self.link_client(id, stream, load));
         if let Err(error) = linked {

@@ -4,8 +4,9 @@ mod by_address;
 mod endpoints;
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::{HashSet, VecDeque},
+    cell::{Cell, OnceCell, RefCell},
+    collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -50,6 +51,8 @@ pub(in crate::engine) struct Cluster {
     /// Some of its endpoints are left out.
     lacks_some: Cell<bool>,
     by_address: ByAddress,
+    /// Its endpoints by where they are dialled, once a client has dialled one.
+    dialled: OnceCell<HashMap<(IpAddr, u16), HostKey>>,
     dial: Dial,
     /// `None`: its endpoints have all of their weight at once.
     warming: Option<Warming>,
@@ -219,6 +222,7 @@ impl Cluster {
             layout: Weak::new(),
             lacks_some: Cell::new(false),
             by_address: ByAddress::default(),
+            dialled: OnceCell::new(),
             dial: Dial::default(),
             warming: None,
         }

@@ -5,7 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use meltemi_policy::authorization::{Policies, Verdict};
 
-use super::{Cluster, Served, Tables, authorization::connection};
+use super::{Cluster, HostKey, Served, Tables, authorization::connection};
 use crate::{
     config::{self, Snapshot},
     engine::source::Source,
@@ -85,5 +85,24 @@ impl Tables {
             Some(None) => self.passages.contains_key(service),
             None => false,
         }
+    }
+
+    /// An endpoint gets a tunnel, which counts among what a balancer compares.
+    ///
+    /// Source of the rule: a connection of Envoy's TCP pool is an active request of its host.
+    pub(in crate::engine) fn tunnel_starts(&mut self, host: HostKey) {
+        self.attempt_starts(host);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.tunnels += 1;
+        }
+    }
+
+    pub(in crate::engine) fn tunnel_ends(&mut self, key: HostKey) {
+        if let Some(host) = self.hosts.get_mut(key) {
+            host.active = host.active.saturating_sub(1);
+            host.tunnels = host.tunnels.saturating_sub(1);
+            host.metrics.attempts_finished(1);
+        }
+        self.drop_host_if_unused(key);
     }
 }

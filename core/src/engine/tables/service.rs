@@ -426,7 +426,10 @@ impl Tables {
             route.concurrency = rule.adaptive_concurrency.as_ref().map(|rule| {
                 let same = before.get(i).map(Rc::as_ref);
                 let same = same.filter(|it| it.name == route.name && it.owner == route.owner);
-                let name = format!("{} {}", service.name, route.name);
+                let name = match route.name.as_str() {
+                    "" => format!("{} {}", service.name, i + 1),
+                    name => format!("{} {name}", service.name),
+                };
                 let at = (name.as_str(), self.workers, self.elapsed);
                 Concurrency::find(rule, same, at, telemetry)
             });

@@ -22,7 +22,7 @@ use crate::{
 pub(super) const PROTOCOL: &str = "tcp";
 
 impl Passing {
-    /// Who is asked next. As for a request, another endpoint is its next element.
+    /// Who is asked next: the endpoint that the client has dialled itself and no other, else one of all.
     fn next(
         &mut self,
         (key, random): (TunnelKey, u64),
@@ -30,6 +30,10 @@ impl Passing {
         elapsed: u64,
     ) -> Option<HostKey> {
         let cluster = &self.passage.cluster;
+        let dialled = self.dialled;
+        if let Some(host) = dialled.and_then(|address| cluster.dialled_at(address, hosts)) {
+            return (self.asked == 0).then_some(host);
+        }
         let hash = self.hash(cluster, key);
         if let Some(hash) = hash
             && let Owner::Is { host, .. } = cluster.chosen(hash, self.asked, hosts)

@@ -64,6 +64,9 @@ impl Engine {
         let Some(end) = self.tunnels.all.get(tunnel).map(|passing| passing.client) else {
             return;
         };
+        if let Some(address) = client.dialled {
+            self.tunnel_dialled(end, address);
+        }
         self.actions.push_back(Action::Rename {
             from: ConnectionId::Client(key),
             to: ConnectionId::Tunnel(end),

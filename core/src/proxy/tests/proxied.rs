@@ -29,7 +29,7 @@ const OWN: &str = "spiffe://cluster.local/ns/shop/sa/waypoint";
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a ztunnel writes.
-fn header(source: &str, destination: &str, identity: Option<&str>) -> Vec<u8> {
+pub(super) fn header(source: &str, destination: &str, identity: Option<&str>) -> Vec<u8> {
     let (source, destination) = (address(source), address(destination));
     let mut rest = Vec::new();
     for ip in [source.ip(), destination.ip()] {

@@ -3,6 +3,7 @@
 mod endings;
 mod mismatched;
 mod picked;
+mod proxied;
 mod tls;
 
 use std::io::{Read, Write};

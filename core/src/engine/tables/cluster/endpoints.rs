@@ -4,7 +4,7 @@
 //! endpoints by their places. It looks for them by their addresses only where it cannot.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::{HashMap, HashSet},
     rc::Rc,
     sync::Arc,
@@ -172,6 +172,7 @@ impl Tables {
             layout: Arc::downgrade(layout),
             lacks_some: Cell::new(false),
             by_address: ByAddress::default(),
+            dialled: OnceCell::new(),
             dial,
             warming: Warming::of(config),
         };
