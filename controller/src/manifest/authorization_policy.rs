@@ -10,7 +10,7 @@ use meltemi_policy::authorization::{Action, Policy};
 use super::decode::{Decoder, Field, Fields};
 use super::{Kind, Located};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 
 use rule::Part;
 pub(super) use rule::{patterns, principals, values};
@@ -83,8 +83,10 @@ pub(super) fn decode(d: &Decoder, spec: Option<&Node>) -> AuthorizationPolicy {
         };
     };
     let fields = Fields::of_any(spec);
-    let names_targets = ["targetRef", "targetRefs"].map(|name| fields.node(name).is_some());
-    if !names_targets.contains(&true) {
+    // An empty list is none, as in protobuf.
+    let is_empty = |node: &Node| matches!(&node.value, Value::List(items) if items.is_empty());
+    let named = ["targetRef", "targetRefs"].map(|name| fields.node(name));
+    if named.into_iter().flatten().all(is_empty) {
         return AuthorizationPolicy::of_workloads();
     }
     let fields = own.fields("spec", spec, SPEC);

@@ -155,6 +155,7 @@ impl Attaching<'_> {
             rename(&mut policy, trust_domain);
         }
         if let Some(schema) = used.schema {
+            lower(&mut policy, schema);
             self.check_attributes(&mut policy, schema, findings);
         }
         Some(AppliedPolicy {
@@ -333,6 +334,18 @@ fn rename(policy: &mut Policy, trust_domain: &str) {
             let local = texts.iter().filter_map(|text| text.strip_prefix(LOCAL));
             let own: Vec<_> = local.map(|rest| format!("{trust_domain}/{rest}")).collect();
             *patterns = Patterns::new(texts.iter().chain(&own).map(String::as_str));
+        }
+    }
+}
+
+/// Values that are told in lower case are compared so, however people write them: what denies must not miss one.
+fn lower(policy: &mut Policy, schema: &ProtocolSchema) {
+    for condition in conditions(policy) {
+        if let Subject::Attribute(name, patterns) = &mut condition.subject
+            && schema.lower_case.contains(name)
+        {
+            let texts: Vec<_> = patterns.texts().map(|it| it.to_ascii_lowercase()).collect();
+            *patterns = Patterns::new(texts.iter().map(String::as_str));
         }
     }
 }

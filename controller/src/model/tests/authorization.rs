@@ -60,7 +60,10 @@ fn policy(policy: &Policy) -> String {
         let clauses = rule.clauses.iter().map(|clause| {
             let any = clause.any.iter().map(|all| {
                 let all: Vec<_> = all.iter().map(condition).collect();
-                all.join(" & ")
+                match all.is_empty() {
+                    true => "always".to_owned(),
+                    false => all.join(" & "),
+                }
             });
             format!("({})", any.collect::<Vec<_>>().join(" | "))
         });
@@ -135,8 +138,7 @@ fn a_policy_is_for_what_it_names() {
 
 #[test]
 fn every_field_of_istio_is_read() {
-    let all = "\
-  action: DENY
+    let all = "  action: DENY
   rules:
   - from:
     - source:
@@ -223,8 +225,7 @@ fn a_policy_of_dubbo_is_for_a_namespace() {
              metadata: {{name: d, namespace: {namespace}}}\nspec:\n{spec}"
         )
     };
-    let rules = "\
-  action: DENY
+    let rules = "  action: DENY
   rules:
   - from: [{source: {principals: [cluster.local/ns/a/sa/b], notNamespaces: [c]}}]
     to: [{operation: {interfaces: [a.B], notMethods: [get*]}}]
