@@ -254,7 +254,10 @@ fn service(i: usize, route: usize) -> own::Service {
         ports: vec![own::service::Port {
             protocol: "p".to_owned(),
             route_config_name: name("r", route),
-            default_cluster: has_own(i).then(|| name("c", i)).unwrap_or_default(),
+            default_cluster: match has_own(i) {
+                true => name("c", i),
+                false => String::new(),
+            },
             ..Default::default()
         }],
         ..Default::default()
