@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-use meltemi_core::config::{Address, Listener, Proxy, Service, Snapshot};
+use meltemi_core::config::{Address, Proxy, Snapshot};
 use meltemi_core::xds::{Subscriptions, node};
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::{
     Route, RouteAction, RouteConfiguration, route_action::ClusterSpecifier,
@@ -29,10 +29,13 @@ use proptest::prelude::*;
 use super::Resources;
 use super::delta::DeltaStream;
 
+/// The service of a listener whose connections say where they were going: all are wanted then.
+const ANYWHERE: usize = 3;
+
 /// What the control plane knows at one time, by small numbers instead of names.
 #[derive(Clone, Debug)]
 struct World {
-    /// The service of each listener.
+    /// The service of each listener, or [`ANYWHERE`].
     listeners: Vec<Option<usize>>,
     /// The routes of each service.
     services: Vec<Option<usize>>,
@@ -75,7 +78,7 @@ fn cluster_model() -> impl Strategy<Value = ClusterModel> {
 
 fn world() -> impl Strategy<Value = World> {
     (
-        vec(option::weighted(0.8, 0..3usize), 3),
+        vec(option::weighted(0.8, 0..=ANYWHERE), 3),
         vec(option::weighted(0.8, 0..3usize), 3),
         vec(option::weighted(0.8, vec(0..4usize, 1..3)), 3),
         vec(option::weighted(0.8, cluster_model()), 4),
@@ -91,10 +94,9 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
-    let some = |strategy| option::weighted(0.8, strategy);
     prop_oneof![
-        (0..3usize, some(0..3usize)).prop_map(|(i, to)| Edit::Listener(i, to)),
-        (0..3usize, some(0..3usize)).prop_map(|(i, to)| Edit::Service(i, to)),
+        (0..3usize, option::weighted(0.8, 0..=ANYWHERE)).prop_map(|(i, to)| Edit::Listener(i, to)),
+        (0..3usize, option::weighted(0.8, 0..3usize)).prop_map(|(i, to)| Edit::Service(i, to)),
         (0..3usize, option::weighted(0.8, vec(0..4usize, 1..3)))
             .prop_map(|(i, to)| Edit::Routes(i, to)),
         (0..4usize, option::weighted(0.8, cluster_model()))
@@ -147,7 +149,10 @@ impl World {
     /// The same without loose ends: all that is named is there and valid, and nothing else is.
     fn closed(mut self) -> Self {
         let mut services = vec![None; self.services.len()];
-        for &i in self.listeners.iter().flatten() {
+        if self.wants_all() {
+            services.clone_from(&self.services);
+        }
+        for &i in self.listeners.iter().flatten().filter(|i| **i != ANYWHERE) {
             services[i] = Some(self.services[i].unwrap_or(0));
         }
         let mut routes = vec![None; self.routes.len()];
@@ -170,18 +175,38 @@ impl World {
         self
     }
 
-    /// The clusters that the listeners lead to.
+    /// Whether some listener leads anywhere.
+    fn wants_all(&self) -> bool {
+        self.listeners.contains(&Some(ANYWHERE))
+    }
+
+    /// The services that the listeners lead to, as far as they are there.
+    fn wanted(&self) -> Vec<usize> {
+        let is_wanted = |i: &usize| self.wants_all() || self.listeners.contains(&Some(*i));
+        let services = present(&self.services).map(|(i, _)| i);
+        services.filter(is_wanted).collect()
+    }
+
+    /// The clusters that the listeners lead to, by routes or as a service's own.
     fn reachable(&self) -> HashSet<usize> {
-        let services = self.listeners.iter().flatten();
-        let routes = services.filter_map(|&service| self.services[service]);
+        let services = self.wanted();
+        let own = services.iter().copied().filter(|i| has_own(*i));
+        let routes = services
+            .iter()
+            .filter_map(|&service| self.services[service]);
         let clusters = routes.filter_map(|route| self.routes[route].as_ref());
-        clusters.flatten().copied().collect()
+        clusters.flatten().copied().chain(own).collect()
     }
 }
 
 fn present<T>(of: &[Option<T>]) -> impl Iterator<Item = (usize, &T)> {
     let all = of.iter().enumerate();
     all.filter_map(|(i, value)| Some((i, value.as_ref()?)))
+}
+
+/// Whether a service has a cluster of its own, which has its number.
+fn has_own(service: usize) -> bool {
+    service % 2 == 1
 }
 
 fn name(kind: &str, i: usize) -> String {
@@ -199,9 +224,12 @@ fn address(port: u16) -> core::Address {
 }
 
 fn listener(i: usize, service: usize) -> listener::Listener {
-    let mode = own::listener::Mode::Service(own::listener::FixedService {
-        name: name("s", service),
-    });
+    let mode = match service {
+        ANYWHERE => own::listener::Mode::ProxyProtocol(own::listener::ProxyProtocol::default()),
+        service => own::listener::Mode::Service(own::listener::FixedService {
+            name: name("s", service),
+        }),
+    };
     let config = Any::pack(&own::Listener {
         mode: Some(mode),
         source: None,
@@ -226,6 +254,7 @@ fn service(i: usize, route: usize) -> own::Service {
         ports: vec![own::service::Port {
             protocol: "p".to_owned(),
             route_config_name: name("r", route),
+            default_cluster: has_own(i).then(|| name("c", i)).unwrap_or_default(),
             ..Default::default()
         }],
         ..Default::default()
@@ -379,12 +408,14 @@ impl Simulation {
     /// No name in the snapshot leads nowhere.
     fn check_closed(snapshot: &Snapshot) {
         for listener in snapshot.listeners.values() {
-            assert!(snapshot.services.contains_key(served(listener)));
+            let mut service = listener.mode.service().into_iter();
+            assert!(service.all(|name| snapshot.services.contains_key(name)));
         }
         for service in snapshot.services.values() {
-            assert!(snapshot.routes.contains_key(routed(service)));
+            let mut routes = service.route_config.iter();
+            assert!(routes.all(|name| snapshot.routes.contains_key(name)));
         }
-        for name in snapshot.routes.values().flat_map(|r| r.clusters()) {
+        for name in clusters(snapshot) {
             let cluster = snapshot.clusters.get(name);
             assert_eq!(cluster.map(|c| c.endpoints.hosts.len()), Some(1), "{name}");
         }
@@ -394,20 +425,28 @@ impl Simulation {
     fn check(&self, snapshot: &Snapshot) {
         let always = |there: &dyn Fn(&World) -> bool| self.worlds.iter().all(there);
         for listener in snapshot.listeners.values() {
-            if let Some(i) = number(served(listener))
+            if let Some(service) = listener.mode.service()
+                && let Some(i) = number(service)
                 && always(&|world| world.services[i].is_some())
             {
-                assert!(snapshot.services.contains_key(served(listener)));
+                assert!(snapshot.services.contains_key(service));
+            }
+        }
+        // Where that is new, an answer by name may be taken for the one to all names.
+        if always(&World::wants_all) {
+            for i in (0..3).filter(|i| always(&|world| world.services[*i].is_some())) {
+                assert!(snapshot.services.contains_key(&name("s", i)));
             }
         }
         for service in snapshot.services.values() {
-            if let Some(i) = number(routed(service))
+            if let Some(routes) = &service.route_config
+                && let Some(i) = number(routes)
                 && always(&|world| world.routes[i].is_some())
             {
-                assert!(snapshot.routes.contains_key(routed(service)));
+                assert!(snapshot.routes.contains_key(routes));
             }
         }
-        for name in snapshot.routes.values().flat_map(|r| r.clusters()) {
+        for name in clusters(snapshot) {
             let Some(i) = number(name) else { continue };
             let valid = |world: &World| world.clusters[i].as_ref().is_some_and(|c| c.valid);
             if always(&valid) {
@@ -435,11 +474,15 @@ impl Simulation {
         let world = self.worlds.last().expect("there is one");
         let snapshot = self.snapshot.as_ref().expect("one was published");
         let listeners: BTreeMap<_, _> = present(&world.listeners)
-            .map(|(i, service)| (name("l", i), name("s", *service)))
+            .map(|(i, service)| (name("l", i), service_name(*service)))
             .collect();
         let have = snapshot.listeners.iter();
-        let have = have.map(|(name, listener)| (name.clone(), served(listener).to_owned()));
+        let have = have.map(|(name, it)| (name.clone(), it.mode.service().map(str::to_owned)));
         assert_eq!(have.collect::<BTreeMap<_, _>>(), listeners);
+        let mut services: Vec<_> = snapshot.services.keys().cloned().collect();
+        services.sort_unstable();
+        let wanted = world.wanted().into_iter().map(|i| name("s", i));
+        assert_eq!(services, wanted.collect::<Vec<_>>());
 
         for name in snapshot.clusters.keys() {
             let i = number(name).expect("clusters are numbered");
@@ -465,16 +508,17 @@ impl Simulation {
     }
 }
 
-/// The service of a listener's connections.
-fn served(listener: &Listener) -> &str {
-    listener.mode.service().expect("it has one service")
+/// All that routes and services lead to.
+fn clusters(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    let own = snapshot.services.values();
+    let own = own.filter_map(|service| service.default_cluster.as_deref());
+    let routes = snapshot.routes.values();
+    routes.flat_map(|routes| routes.clusters()).chain(own)
 }
 
-fn routed(service: &Service) -> &String {
-    service
-        .route_config
-        .as_ref()
-        .expect("its requests are routed")
+/// The service that all of a listener's connections are for.
+fn service_name(service: usize) -> Option<String> {
+    (service != ANYWHERE).then(|| name("s", service))
 }
 
 fn number(name: &str) -> Option<usize> {

@@ -137,10 +137,13 @@ async fn main() -> anyhow::Result<()> {
         host: machine(),
         admin: pages.local_addr()?,
     };
-    let status = leadership.clone();
-    let waypoint = arguments.waypoint;
-    let status = status.map(|it| (server.clients(), it, (&lease, about, waypoint)));
-    let (first, watched) = run(source, settings, channels, status).await?;
+    let leading = leadership.clone().map(|leadership| Leading {
+        clients: server.clients(),
+        leadership,
+        lease: (&lease, about),
+        waypoint: arguments.waypoint,
+    });
+    let (first, watched) = run(source, settings, channels, leading).await?;
     let (watched, replica) = watched.unzip();
     let listener = listen("--listen", arguments.listen).await?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
@@ -177,21 +180,31 @@ type Channels = (
     mpsc::Sender<Event>,
 );
 
+/// Who writes to a cluster, and what of.
+struct Leading<'a> {
+    clients: &'a Clients,
+    leadership: Leadership,
+    lease: (&'a LeaseName, About),
+    waypoint: Option<WaypointSettings>,
+}
+
 /// Starts the controller. What its first load found has been told. Of a cluster there is a leadership.
 async fn run(
     source: Source,
     settings: Settings,
     (resources, rejections, events): Channels,
-    status: Option<(
-        &Clients,
-        Leadership,
-        (&LeaseName, About, Option<WaypointSettings>),
-    )>,
+    leading: Option<Leading<'_>>,
 ) -> anyhow::Result<(Report, Option<(Watched, Replica)>)> {
-    if let Some((clients, leadership, (lease, about, waypoint))) = status {
+    if let Some(leading) = leading {
         let kubeconfig = source.kubeconfig.as_deref();
         let controller = KubernetesController::watch(kubeconfig, settings).await?;
-        let replica = controller.write_status(clients, leadership, (lease, about), waypoint);
+        let Leading {
+            clients,
+            leadership,
+            lease,
+            waypoint,
+        } = leading;
+        let replica = controller.write_status(clients, leadership, lease, waypoint);
         let watched = Watched {
             contacts: controller.contacts(),
             queue: controller.queue(),

@@ -2,6 +2,9 @@
 
 use super::Code;
 
+/// Of a kind that has none: there is no such kind.
+const NONE: &str = "";
+
 impl Code {
     /// In a sentence without its end.
     pub(super) const fn remedy(self) -> &'static str {
@@ -37,6 +40,13 @@ impl Code {
                  with headers"
             }
             Self::NoHash => "give its host `loadBalancer.consistentHash` in a DestinationRule",
+            of_several => of_several.remedy_between_objects(),
+        }
+    }
+
+    /// Of what objects say of each other.
+    const fn remedy_between_objects(self) -> &'static str {
+        match self {
             Self::UnknownSource => "write a WorkloadEntry for each client",
             Self::IdentityUnavailable => "name a namespace or labels instead",
             Self::UnknownAttribute => "name an attribute that the protocol has",
@@ -68,6 +78,18 @@ impl Code {
             Self::RejectedByProxy => {
                 "change it as the reason says, and report that `check` did not"
             }
+            _ => NONE,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_one() {
+        let without = Code::ALL.iter().filter(|code| code.remedy() == NONE);
+        assert_eq!(without.collect::<Vec<_>>(), Vec::<&Code>::new());
     }
 }

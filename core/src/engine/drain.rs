@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::{
     ClientKey, Engine, Timer,
-    client::{Client, Phase},
+    client::{Client, Incoming, Phase},
 };
 
 impl Engine {
@@ -147,7 +147,9 @@ impl Engine {
             return self.close_after_flush(key);
         }
         let silent = self.now.saturating_duration_since(client.last_read);
-        if silent >= period && client.phase == Phase::Open {
+        // One that has said nothing yet may not speak the protocol.
+        let is_heard = client.incoming != Incoming::First;
+        if silent >= period && client.phase == Phase::Open && is_heard {
             self.scratch.clear();
             if client.codec.heartbeat(&mut self.scratch) {
                 self.answered_here(key);

@@ -25,7 +25,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::encrypted::Encrypted;
 use self::told::{Filled, Told};
-use super::table::{Change, Kind, Rejection, Table, WILDCARD};
+use super::table::{Change, Kind, Rejection, Table};
 use crate::balance::Layouts;
 use crate::config::{
     Cluster, Endpoints, Listener, Proxy, RouteConfig, Secret, Service, Snapshot, locality,
@@ -265,16 +265,17 @@ impl Subscriptions {
         requests.extend(want(&mut self.endpoints, endpoints, now));
     }
 
-    /// Those that listeners name, or all of them where connections say themselves where they were going.
+    /// Those that listeners name, and all others where connections say themselves where they were going.
     fn want_services(&mut self, now: Instant) -> Option<DeltaDiscoveryRequest> {
         let mut listeners = self.listeners.held();
-        if listeners.any(|(_, listener)| listener.mode.service().is_none()) {
-            return changed::<Service>(self.services.want_all(now));
-        }
+        let leads_anywhere = listeners.any(|(_, listener)| listener.mode.service().is_none());
         let services = collect(&self.listeners, |l, names| {
             names.extend(l.mode.service().map(str::to_owned));
         });
-        want(&mut self.services, services, now)
+        changed::<Service>(match leads_anywhere {
+            true => self.services.want_all(services, now),
+            false => self.services.want(services, now),
+        })
     }
 
     fn expire(&mut self, limit: Instant) {
@@ -369,10 +370,7 @@ fn type_url<T: Kind>() -> String {
 
 /// The first request of a type on a stream, unless it would ask for nothing.
 fn open<T: Kind>(table: &mut Table<T>) -> Option<DeltaDiscoveryRequest> {
-    let subscribe: Vec<_> = match table.is_wildcard() {
-        true => vec![WILDCARD.to_owned()],
-        false => table.names().map(str::to_owned).collect(),
-    };
+    let subscribe: Vec<_> = table.subscribed().map(str::to_owned).collect();
     if subscribe.is_empty() {
         return None;
     }

@@ -15,7 +15,7 @@ use meltemi_proto::meltemi::config::v1 as own;
 use crate::config::{Cluster, Endpoints, Invalid, Listener, Proxy, RouteConfig, Secret, Service};
 
 /// The name that stands for all resources of a type.
-pub(super) const WILDCARD: &str = "*";
+const WILDCARD: &str = "*";
 
 /// A type of resource that can be subscribed to.
 pub(super) trait Kind: Sized {
@@ -51,8 +51,10 @@ enum Entry<T> {
 /// The subscription to one type.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    /// Of a named subscription, exactly the wanted names; of a wildcard, what is held.
+    /// The wanted names; of a wildcard, besides, what is held.
     entries: BTreeMap<String, Entry<T>>,
+    /// What was asked for by name.
+    named: BTreeSet<String>,
     wildcard: bool,
     /// When a wildcard was asked for and not answered yet.
     unanswered: Option<Instant>,
@@ -69,6 +71,7 @@ impl<T: Kind> Table<T> {
     pub(super) fn named() -> Self {
         Self {
             entries: BTreeMap::new(),
+            named: BTreeSet::new(),
             wildcard: false,
             unanswered: None,
         }
@@ -103,12 +106,12 @@ impl<T: Kind> Table<T> {
         }
     }
 
-    pub(super) fn is_wildcard(&self) -> bool {
-        self.wildcard
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(String::as_str)
+    /// What is asked for.
+    pub(super) fn subscribed(&self) -> impl Iterator<Item = &str> {
+        let wildcard = self.wildcard.then_some(WILDCARD);
+        wildcard
+            .into_iter()
+            .chain(self.named.iter().map(String::as_str))
     }
 
     /// What the control plane need not send again, as name and version.
@@ -142,52 +145,52 @@ impl<T: Kind> Table<T> {
         entries.chain(self.unanswered).min()
     }
 
-    /// Replaces the wanted names; what is no longer wanted is forgotten. Where all were wanted, what is
-    /// held stays, but the control plane knows no name yet.
+    /// Replaces the wanted names; what is no longer wanted is forgotten.
     pub(super) fn want(&mut self, names: BTreeSet<String>, now: Instant) -> Change {
-        let gone = self.entries.extract_if(.., |name, _| !names.contains(name));
-        let mut unsubscribe: Vec<_> = gone.map(|(name, _)| name).collect();
-        let mut subscribe = Vec::new();
-        if std::mem::take(&mut self.wildcard) {
-            self.unanswered = None;
-            subscribe.extend(self.entries.keys().cloned());
-            unsubscribe = vec![WILDCARD.to_owned()];
-        }
-        for name in names {
-            self.entries.entry(name).or_insert_with_key(|name| {
-                subscribe.push(name.clone());
-                Entry::Awaiting(now)
-            });
-        }
-        Change {
-            subscribe,
-            unsubscribe,
-        }
+        self.ask(names, false, now)
     }
 
-    /// All are wanted, whatever their names. What is held stays.
-    pub(super) fn want_all(&mut self, now: Instant) -> Change {
-        if std::mem::replace(&mut self.wildcard, true) {
-            return Change::default();
+    /// All are wanted; of these names an answer is awaited, also where all were wanted before. An answer
+    /// that was under way to what was asked for before is taken for the first to all.
+    pub(super) fn want_all(&mut self, names: BTreeSet<String>, now: Instant) -> Change {
+        self.ask(names, true, now)
+    }
+
+    fn ask(&mut self, names: BTreeSet<String>, wildcard: bool, now: Instant) -> Change {
+        let before = std::mem::replace(&mut self.wildcard, wildcard);
+        let mut change = Change {
+            subscribe: names.difference(&self.named).cloned().collect(),
+            unsubscribe: self.named.difference(&names).cloned().collect(),
+        };
+        match (before, wildcard) {
+            (false, true) => {
+                self.unanswered = Some(now);
+                change.subscribe.push(WILDCARD.to_owned());
+            }
+            (true, false) => {
+                self.unanswered = None;
+                change.unsubscribe.push(WILDCARD.to_owned());
+            }
+            (false, false) | (true, true) => {}
         }
-        self.unanswered = Some(now);
-        let unsubscribe = self.entries.keys().cloned().collect();
-        self.entries
-            .retain(|_, entry| matches!(entry, Entry::Held { .. }));
-        Change {
-            subscribe: vec![WILDCARD.to_owned()],
-            unsubscribe,
+        self.entries.retain(|name, entry| {
+            names.contains(name) || (wildcard && matches!(entry, Entry::Held { .. }))
+        });
+        for name in names.iter().cloned() {
+            self.entries.entry(name).or_insert(Entry::Awaiting(now));
         }
+        self.named = names;
+        change
     }
 
     /// Applies each valid resource on its own and returns the others.
     pub(super) fn apply(&mut self, response: DeltaDiscoveryResponse) -> Vec<Rejection> {
         self.unanswered = None;
         for name in response.removed_resources {
-            if self.wildcard {
+            if self.named.contains(&name) {
+                self.entries.insert(name, Entry::Absent);
+            } else {
                 self.entries.remove(&name);
-            } else if let Some(entry) = self.entries.get_mut(&name) {
-                *entry = Entry::Absent;
             }
         }
         response

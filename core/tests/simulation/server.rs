@@ -26,6 +26,25 @@ pub(crate) struct Manners {
     pub(crate) leaves: u32,
 }
 
+impl Manners {
+    /// Those of servers that do their best, if they are calm.
+    pub(crate) fn drawn(random: &mut SmallRng, calm: bool) -> Self {
+        let mut fault = |most: u32| match calm {
+            true => 0,
+            false => random.random_range(0..=most),
+        };
+        Self {
+            refuses: fault(60),
+            breaks: fault(8),
+            forgets: fault(10),
+            repeats: fault(20),
+            leaves: fault(5),
+            large: fault(15),
+            slowest: u64::from(fault(120)),
+        }
+    }
+}
+
 /// A server's end of a connection.
 pub(crate) struct ServerConnection {
     pub(crate) id: ConnectionId,

@@ -87,22 +87,7 @@ impl World {
         let engine = Engine::new(settings, Arc::new(protocols), worker, seed, start)
             .with_circuits(Arc::clone(&limits.circuits));
         let calm = random.random_ratio(1, 4);
-        let mut fault = |most: u32| {
-            if calm {
-                0
-            } else {
-                random.random_range(0..=most)
-            }
-        };
-        let manners = Manners {
-            refuses: fault(60),
-            breaks: fault(8),
-            forgets: fault(10),
-            repeats: fault(20),
-            leaves: fault(5),
-            large: fault(15),
-            slowest: u64::from(fault(120)),
-        };
+        let manners = Manners::drawn(&mut random, calm);
         let endpoints = random.random_range(1..5);
         let mut world = Self {
             dialect,

@@ -37,6 +37,21 @@ endpoints: [{addresses: [10.9.0.12]}]
 ";
 const CACHE: &str = "shop/cache.shop.svc.cluster.local";
 
+/// As a kubelet says it, where no istiod believes in addresses of loopback.
+fn ready_proxy(lab: &Lab) -> Pod {
+    let names = [("meltemi-controller.meltemi-system.svc", lab.address)];
+    let proxy = Pod::start(&lab.cluster, ("shop", "l7"), lab.address, &names);
+    proxy.is_ready();
+    lab.patch_status(
+        &format!("pod/{}", proxy.name()),
+        &json!({"status": {
+            "phase": "Running", "podIP": "10.9.0.20", "podIPs": [{"ip": "10.9.0.20"}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }}),
+    );
+    proxy
+}
+
 #[test]
 fn istiod_leads_a_service_that_asks_to_its_waypoint_and_no_other() {
     let Some(lab) = Lab::start() else {
@@ -48,9 +63,9 @@ fn istiod_leads_a_service_that_asks_to_its_waypoint_and_no_other() {
     }
     lab.define();
     lab.cluster.apply(SERVICES);
-    let kubeconfig = lab.cluster.kubeconfig();
     let ambient = [("PILOT_ENABLE_AMBIENT", "true")];
-    let istiod = Istiod::start(&Istiod::program(programs), &kubeconfig, &ambient);
+    let program = Istiod::program(programs);
+    let istiod = Istiod::start(&program, &lab.cluster.kubeconfig(), &ambient);
     let told = Workloads::of(istiod.address());
     let service = |name: &str| told.get(name).and_then(|it: Address| it.service);
     let before = until("istiod tells of the services", || {
@@ -71,17 +86,7 @@ fn istiod_leads_a_service_that_asks_to_its_waypoint_and_no_other() {
         lab.cluster.kubectl(&label).expect_success("it is labelled");
     };
     label("=l7");
-    let names = [("meltemi-controller.meltemi-system.svc", lab.address)];
-    let mut proxy = Pod::start(&lab.cluster, ("shop", "l7"), lab.address, &names);
-    proxy.is_ready();
-    let pod = proxy.name().to_owned();
-    lab.patch_status(
-        &format!("pod/{pod}"),
-        &json!({"status": {
-            "phase": "Running", "podIP": "10.9.0.20", "podIPs": [{"ip": "10.9.0.20"}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        }}),
-    );
+    let mut proxy = ready_proxy(&lab);
     // Nobody is led to it before it is ready.
     assert_eq!(service(CACHE).expect("it is there").waypoint, None);
     let ready = json!({"status": {"replicas": 1, "readyReplicas": 1}});
@@ -93,7 +98,7 @@ fn istiod_leads_a_service_that_asks_to_its_waypoint_and_no_other() {
     assert_eq!(hostname.namespace, "shop");
     assert_eq!(hostname.hostname, "l7.shop.svc.cluster.local");
     assert_eq!(waypoint.hbone_mtls_port, 15008);
-    let name = format!("Kubernetes//Pod/shop/{pod}");
+    let name = format!("Kubernetes//Pod/shop/{}", proxy.name());
     let tunnel = until("its pod is handed connections over", || {
         told.get(&name)?.workload?.application_tunnel
     });

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use meltemi_tests::kubernetes::{ApiServer, Encrypted, Pod, controller_account, own_address};
+use meltemi_tests::kubernetes::{ApiServer, Encrypted, Helm, Pod, controller_account, own_address};
 use meltemi_tests::{PATIENCE, until};
 use serde_json::{Value, json};
 
@@ -468,4 +468,41 @@ fn its_address_is_told_once_a_proxy_has_what_it_is_sent_and_stays() {
     lab.cluster.apply(&waypoint("later", ""));
     lab.says("later", "Accepted", "True/Accepted", &[]);
     assert_eq!(lab.gateway("l7")["status"]["addresses"], addresses);
+}
+
+#[test]
+fn what_the_chart_installs_makes_waypoints() {
+    let Some(cluster) = ApiServer::with_definitions() else {
+        return;
+    };
+    let system = RESTRICTED.replace("shop", "meltemi-system");
+    let istio = RESTRICTED.replace("shop", "istio-system");
+    cluster.apply(&[RESTRICTED, &system, &istio].join("---\n"));
+    let lab = Lab {
+        account: cluster.kubeconfig(),
+        cluster,
+        address: own_address(),
+    };
+    lab.define();
+    let [_, helm] = Helm::versions_on(&lab.cluster);
+    let values = format!("bindAddress={},waypoint.workers=1", lab.address);
+    let install = ["install", "meltemi", "meltemi", "-n", "meltemi-system"];
+    let _ = helm.prints(&[&install[..], &["--set", &values]].concat());
+    let deployment = ("meltemi-system", "meltemi-controller");
+    let mut controller = Pod::start(&lab.cluster, deployment, lab.address, &[]);
+    controller.is_ready();
+    lab.cluster.apply(&waypoint("l7", ""));
+    lab.says("l7", "Accepted", "True/Accepted", &[]);
+    let names = [("meltemi-controller.meltemi-system.svc", lab.address)];
+    let _ = lab.get("deployment/l7");
+    let proxy = Pod::start(&lab.cluster, ("shop", "l7"), lab.address, &names);
+    proxy.is_ready();
+    let status = json!({"status": {"replicas": 1, "readyReplicas": 1}});
+    lab.patch_status("deployment/l7", &status);
+    lab.says("l7", "Programmed", "True/Programmed", &[]);
+    for part in PARTS {
+        let _ = lab.get(&format!("{part}/l7"));
+    }
+    let said = controller.process().said();
+    assert!(!said.contains("is forbidden"), "{said}");
 }

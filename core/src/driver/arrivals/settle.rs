@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mio::Token;
 use mio::event::Event;
+use tracing::field::display;
 use tracing::{debug, warn};
 
 use super::super::link::Load;
@@ -213,21 +214,18 @@ impl Worker {
             entrance.metrics.refused(why);
         }
         let reason = why.as_str();
-        let destination = client.map(|client| client.destination);
-        let source = client.map(|client| client.source);
+        let to = client.map(|client| client.destination);
+        let destination = to.map(display);
+        let source = client.map(|client| display(client.source));
         let identity = client.and_then(|client| client.identity.as_deref());
-        if self
-            .arrivals
-            .told
-            .is_news((why, destination), self.turn.now())
-        {
+        if self.arrivals.told.is_news((why, to), self.turn.now()) {
             let remedy = why.remedy();
             warn!(
-                listener, reason, ?source, ?destination, identity, %error, remedy,
+                listener, reason, source, destination, identity, %error, remedy,
                 "connection refused"
             );
         } else {
-            debug!(listener, reason, ?source, ?destination, identity, %error, "connection refused again");
+            debug!(listener, reason, source, destination, identity, %error, "connection refused again");
         }
     }
 }

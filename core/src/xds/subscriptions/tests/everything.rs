@@ -171,19 +171,13 @@ fn names_lead_to_everything_and_back() {
     let mut story = Story::complete();
     assert_eq!(services(&story.snapshot().unwrap()), ["s"]);
     let outcome = story.answer::<Listener>(&[(proxied("p"), "1")], &[]);
-    assert_eq!(
-        asked(&outcome.requests),
-        [("Service", vec!["*"], vec!["s"])]
-    );
+    assert_eq!(asked(&outcome.requests), [("Service", vec!["*"], vec![])]);
     assert!(story.snapshot().is_none(), "the answer to * is awaited");
     // What is here already keeps its version, so that it is no news.
     story.answer::<Service>(&[(super::service(), "1"), (service("t", "c"), "1")], &[]);
     assert_eq!(services(&story.snapshot().expect("it changed")), ["s", "t"]);
     let outcome = story.answer::<Listener>(&[], &["p"]);
-    assert_eq!(
-        asked(&outcome.requests),
-        [("Service", vec!["s"], vec!["*"])]
-    );
+    assert_eq!(asked(&outcome.requests), [("Service", vec![], vec!["*"])]);
     let snapshot = story.snapshot().expect("nothing is waited for");
     assert_eq!(services(&snapshot), ["s"]);
     // A word that was under way is of no interest any more.
@@ -192,20 +186,43 @@ fn names_lead_to_everything_and_back() {
 }
 
 #[test]
+fn what_a_listener_names_is_awaited_beside_everything() {
+    let mut story = complete();
+    assert_eq!(services(&story.snapshot().unwrap()), ["s", "t"]);
+    let mut named = listener();
+    if let Some(listener::filter::ConfigType::TypedConfig(config)) =
+        &mut named.filter_chains[0].filters[0].config_type
+    {
+        *config = Any::pack(&own::Listener {
+            mode: Some(own::listener::Mode::Service(own::listener::FixedService {
+                name: "u".to_owned(),
+            })),
+            source: None,
+        });
+    }
+    let outcome = story.answer::<Listener>(&[(named, "1")], &[]);
+    assert_eq!(asked(&outcome.requests), [("Service", vec!["u"], vec![])]);
+    assert!(story.snapshot().is_none(), "the named service is awaited");
+    story.answer::<Service>(&[(service("u", "own-s"), "1")], &[]);
+    assert_eq!(
+        services(&story.snapshot().expect("it came")),
+        ["s", "t", "u"]
+    );
+    // That it is gone is known, too.
+    story.answer::<Service>(&[], &["u"]);
+    assert_eq!(services(&story.snapshot().expect("it changed")), ["s", "t"]);
+    assert_eq!(story.client.deadline(), None);
+}
+
+#[test]
 fn what_only_a_name_asked_for_is_awaited_by_name() {
     let (mut story, outcome) = start(listener());
     assert_eq!(asked(&outcome.requests), [("Service", vec!["s"], vec![])]);
     // Both kinds of listeners, the named service unanswered.
     let outcome = story.answer::<Listener>(&[(proxied("p"), "1")], &[]);
-    assert_eq!(
-        asked(&outcome.requests),
-        [("Service", vec!["*"], vec!["s"])]
-    );
+    assert_eq!(asked(&outcome.requests), [("Service", vec!["*"], vec![])]);
     let outcome = story.answer::<Listener>(&[], &["p"]);
-    assert_eq!(
-        asked(&outcome.requests),
-        [("Service", vec!["s"], vec!["*"])]
-    );
+    assert_eq!(asked(&outcome.requests), [("Service", vec![], vec!["*"])]);
     assert!(story.snapshot().is_none(), "the name is awaited");
     assert_eq!(story.client.deadline(), Some(story.now + PATIENCE));
     story.answer::<Service>(&[], &["s"]);
