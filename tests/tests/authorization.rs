@@ -115,8 +115,10 @@ impl Mesh {
 
     /// Whether a connection that passes as it comes is let through.
     fn passes(&self, identity: Option<&str>) -> bool {
-        let mut client = TcpStream::connect(self.to(PLAIN, identity)).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = TcpStream::connect(self.to(PLAIN, identity)).expect("the proxy is there");
+        client
+            .set_read_timeout(Some(PATIENCE))
+            .expect("the proxy is there");
         // One that is closed may say so here, too.
         let _ = client.write_all(b"PING\r\n");
         let mut answer = vec![0; 7];
@@ -125,10 +127,12 @@ impl Mesh {
 
     /// The answer to a call of this method.
     fn call(&self, identity: Option<&str>, method: &str) -> Frame {
-        let mut client = wire::connect(self.to(GREETER, identity)).unwrap();
+        let mut client = wire::connect(self.to(GREETER, identity)).expect("the proxy is there");
         let request = Frame::request(7, INTERFACE, method, "x");
-        client.write_all(&request.bytes()).unwrap();
-        Frame::read(&mut client).unwrap()
+        client
+            .write_all(&request.bytes())
+            .expect("the proxy is there");
+        Frame::read(&mut client).expect("the proxy is there")
     }
 
     /// Puts policies in the place of those before, and waits until they act.
