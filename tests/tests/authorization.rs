@@ -159,6 +159,65 @@ fn is_denied(answer: &str) -> bool {
     answer.contains("access denied")
 }
 
+/// What the policy says, and what becomes of it.
+const ROWS: &[(&str, &str)] = &[
+    ("action: DENY", "++ ++ ++ +++"),
+    ("rules: []", "-- -- -- ---"),
+    ("rules: [{}]", "++ ++ ++ +++"),
+    ("action: DENY, rules: [{}]", "-- -- -- ---"),
+    (
+        "rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/front]}}]}]",
+        "++ -- -- +--",
+    ),
+    (
+        "rules: [{from: [{source: {namespaces: [other]}}]}]",
+        "-- ++ -- -+-",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {principals: ['*']}}]}]",
+        "-- -- ++ --+",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {notPrincipals: ['*/front']}}]}]",
+        "++ -- -- +--",
+    ),
+    (
+        "rules: [{from: [{source: {serviceAccounts: [front]}}]}]",
+        "++ -- -- +--",
+    ),
+    (
+        "rules: [{to: [{operation: {ports: ['6379']}}]}]",
+        "++ ++ ++ ---",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {ipBlocks: [10.99.0.0/16]}}]}]",
+        "-- -- -- ---",
+    ),
+    (
+        "rules: [{when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [GET]}]}]",
+        "+- +- +- ---",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {namespaces: [other]}}], \
+             when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [set]}]}]",
+        "++ +- ++ +-+",
+    ),
+    (
+        "rules: [{to: [{operation: {methods: [GET]}}]}]",
+        "-- -- -- ---",
+    ),
+    (
+        "action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]",
+        "-- -- -- ---",
+    ),
+    (
+        "action: CUSTOM, provider: {name: x}, rules: [{}]",
+        "-- -- -- ---",
+    ),
+    ("rules: [{form: []}]", "-- -- -- ---"),
+    ("action: AUDIT, rules: [{}]", "++ ++ ++ +++"),
+];
+
 /// Each row: what the policy says, and what becomes of `GET` and `SET` of front, back, nobody, and of their bytes that
 /// pass as they come. `+` is served.
 #[test]
@@ -166,64 +225,7 @@ fn policies_decide_who_may_do_what() {
     let Some(mut mesh) = Mesh::start() else {
         return;
     };
-    let rows = [
-        ("action: DENY", "++ ++ ++ +++"),
-        ("rules: []", "-- -- -- ---"),
-        ("rules: [{}]", "++ ++ ++ +++"),
-        ("action: DENY, rules: [{}]", "-- -- -- ---"),
-        (
-            "rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/front]}}]}]",
-            "++ -- -- +--",
-        ),
-        (
-            "rules: [{from: [{source: {namespaces: [other]}}]}]",
-            "-- ++ -- -+-",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {principals: ['*']}}]}]",
-            "-- -- ++ --+",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {notPrincipals: ['*/front']}}]}]",
-            "++ -- -- +--",
-        ),
-        (
-            "rules: [{from: [{source: {serviceAccounts: [front]}}]}]",
-            "++ -- -- +--",
-        ),
-        (
-            "rules: [{to: [{operation: {ports: ['6379']}}]}]",
-            "++ ++ ++ ---",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {ipBlocks: [10.99.0.0/16]}}]}]",
-            "-- -- -- ---",
-        ),
-        (
-            "rules: [{when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [GET]}]}]",
-            "+- +- +- ---",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {namespaces: [other]}}], \
-             when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [set]}]}]",
-            "++ +- ++ +-+",
-        ),
-        (
-            "rules: [{to: [{operation: {methods: [GET]}}]}]",
-            "-- -- -- ---",
-        ),
-        (
-            "action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]",
-            "-- -- -- ---",
-        ),
-        (
-            "action: CUSTOM, provider: {name: x}, rules: [{}]",
-            "-- -- -- ---",
-        ),
-        ("rules: [{form: []}]", "-- -- -- ---"),
-        ("action: AUDIT, rules: [{}]", "++ ++ ++ +++"),
-    ];
-    for (spec, expected) in rows {
+    for &(spec, expected) in ROWS {
         mesh.put(&of_cache(spec));
         let who = [Some(FRONT), Some(BACK), None];
         let sign = |served: bool| if served { '+' } else { '-' };
