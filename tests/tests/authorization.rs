@@ -115,8 +115,10 @@ impl Mesh {
 
     /// Whether a connection that passes as it comes is let through.
     fn passes(&self, identity: Option<&str>) -> bool {
-        let mut client = TcpStream::connect(self.to(PLAIN, identity)).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = TcpStream::connect(self.to(PLAIN, identity)).expect("the proxy is there");
+        client
+            .set_read_timeout(Some(PATIENCE))
+            .expect("the proxy is there");
         // One that is closed may say so here, too.
         let _ = client.write_all(b"PING\r\n");
         let mut answer = vec![0; 7];
@@ -125,10 +127,12 @@ impl Mesh {
 
     /// The answer to a call of this method.
     fn call(&self, identity: Option<&str>, method: &str) -> Frame {
-        let mut client = wire::connect(self.to(GREETER, identity)).unwrap();
+        let mut client = wire::connect(self.to(GREETER, identity)).expect("the proxy is there");
         let request = Frame::request(7, INTERFACE, method, "x");
-        client.write_all(&request.bytes()).unwrap();
-        Frame::read(&mut client).unwrap()
+        client
+            .write_all(&request.bytes())
+            .expect("the proxy is there");
+        Frame::read(&mut client).expect("the proxy is there")
     }
 
     /// Puts policies in the place of those before, and waits until they act.
@@ -155,6 +159,65 @@ fn is_denied(answer: &str) -> bool {
     answer.contains("access denied")
 }
 
+/// What the policy says, and what becomes of it.
+const ROWS: &[(&str, &str)] = &[
+    ("action: DENY", "++ ++ ++ +++"),
+    ("rules: []", "-- -- -- ---"),
+    ("rules: [{}]", "++ ++ ++ +++"),
+    ("action: DENY, rules: [{}]", "-- -- -- ---"),
+    (
+        "rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/front]}}]}]",
+        "++ -- -- +--",
+    ),
+    (
+        "rules: [{from: [{source: {namespaces: [other]}}]}]",
+        "-- ++ -- -+-",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {principals: ['*']}}]}]",
+        "-- -- ++ --+",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {notPrincipals: ['*/front']}}]}]",
+        "++ -- -- +--",
+    ),
+    (
+        "rules: [{from: [{source: {serviceAccounts: [front]}}]}]",
+        "++ -- -- +--",
+    ),
+    (
+        "rules: [{to: [{operation: {ports: ['6379']}}]}]",
+        "++ ++ ++ ---",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {ipBlocks: [10.99.0.0/16]}}]}]",
+        "-- -- -- ---",
+    ),
+    (
+        "rules: [{when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [GET]}]}]",
+        "+- +- +- ---",
+    ),
+    (
+        "action: DENY, rules: [{from: [{source: {namespaces: [other]}}], \
+             when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [set]}]}]",
+        "++ +- ++ +-+",
+    ),
+    (
+        "rules: [{to: [{operation: {methods: [GET]}}]}]",
+        "-- -- -- ---",
+    ),
+    (
+        "action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]",
+        "-- -- -- ---",
+    ),
+    (
+        "action: CUSTOM, provider: {name: x}, rules: [{}]",
+        "-- -- -- ---",
+    ),
+    ("rules: [{form: []}]", "-- -- -- ---"),
+    ("action: AUDIT, rules: [{}]", "++ ++ ++ +++"),
+];
+
 /// Each row: what the policy says, and what becomes of `GET` and `SET` of front, back, nobody, and of their bytes that
 /// pass as they come. `+` is served.
 #[test]
@@ -162,64 +225,7 @@ fn policies_decide_who_may_do_what() {
     let Some(mut mesh) = Mesh::start() else {
         return;
     };
-    let rows = [
-        ("action: DENY", "++ ++ ++ +++"),
-        ("rules: []", "-- -- -- ---"),
-        ("rules: [{}]", "++ ++ ++ +++"),
-        ("action: DENY, rules: [{}]", "-- -- -- ---"),
-        (
-            "rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/front]}}]}]",
-            "++ -- -- +--",
-        ),
-        (
-            "rules: [{from: [{source: {namespaces: [other]}}]}]",
-            "-- ++ -- -+-",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {principals: ['*']}}]}]",
-            "-- -- ++ --+",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {notPrincipals: ['*/front']}}]}]",
-            "++ -- -- +--",
-        ),
-        (
-            "rules: [{from: [{source: {serviceAccounts: [front]}}]}]",
-            "++ -- -- +--",
-        ),
-        (
-            "rules: [{to: [{operation: {ports: ['6379']}}]}]",
-            "++ ++ ++ ---",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {ipBlocks: [10.99.0.0/16]}}]}]",
-            "-- -- -- ---",
-        ),
-        (
-            "rules: [{when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [GET]}]}]",
-            "+- +- +- ---",
-        ),
-        (
-            "action: DENY, rules: [{from: [{source: {namespaces: [other]}}], \
-             when: [{key: 'experimental.envoy.filters.meltemi[command]', values: [set]}]}]",
-            "++ +- ++ +-+",
-        ),
-        (
-            "rules: [{to: [{operation: {methods: [GET]}}]}]",
-            "-- -- -- ---",
-        ),
-        (
-            "action: DENY, rules: [{to: [{operation: {methods: [GET]}}]}]",
-            "-- -- -- ---",
-        ),
-        (
-            "action: CUSTOM, provider: {name: x}, rules: [{}]",
-            "-- -- -- ---",
-        ),
-        ("rules: [{form: []}]", "-- -- -- ---"),
-        ("action: AUDIT, rules: [{}]", "++ ++ ++ +++"),
-    ];
-    for (spec, expected) in rows {
+    for &(spec, expected) in ROWS {
         mesh.put(&of_cache(spec));
         let who = [Some(FRONT), Some(BACK), None];
         let sign = |served: bool| if served { '+' } else { '-' };
