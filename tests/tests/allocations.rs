@@ -222,7 +222,8 @@ impl Pair {
                     }
                     self.engine.sent(id, sent, self.now);
                 }
-                Action::Close(id) => panic!("{id:?} was closed"),
+                Action::Close(id) | Action::Reset(id) => panic!("{id:?} was closed"),
+                Action::Shutdown(_) | Action::Rename { .. } => unreachable!("it has a protocol"),
                 Action::Resume(_) | Action::Report(_) | Action::Ask(_) => {}
             }
         }
