@@ -100,7 +100,7 @@ fn title(row: &Row) -> String {
     };
     let endpoints = match row.plan.endpoints {
         1 => String::new(),
-        endpoints => format!(", {endpoints} endpoints that divide the keys"),
+        endpoints => format!(", {endpoints} endpoints"),
     };
     format!("{shape}, {}{endpoints}", row.plan.request)
 }
