@@ -10,8 +10,10 @@
 //! **Invariant:** nothing here does I/O or reads a clock; the simulator and the driver run the
 //! same code.
 
+mod action;
 mod allowance;
 mod answers;
+mod arrival;
 mod attempt;
 mod authorization;
 mod boxes;
@@ -65,12 +67,7 @@ mod waiting;
 mod wire_ids;
 mod withdraw;
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use slotmap::{SlotMap, new_key_type};
@@ -79,16 +76,15 @@ use crate::{
     access_log::{AccessLog, Sampler},
     buckets::Buckets,
     circuit::Circuits,
-    config::{Address, Keepalive, Snapshot},
-    outlier::Outcome,
+    config::{Address, Snapshot},
     protocols::Protocols,
-    rate_limit::{Question, Verdict},
+    rate_limit::Verdict,
     telemetry::WorkerTelemetry,
-    tls::Tls,
 };
+pub use action::{Action, HostReport};
 use allowance::Malformed;
 use boxes::Boxes;
-use client::{Client, Home};
+use client::Client;
 use exchange::Exchange;
 pub use health::HostCounts;
 use observe::Observer;
@@ -100,7 +96,7 @@ use run::Run;
 use server::Server;
 pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
-use tables::{Candidates, Served, Tables};
+use tables::{Candidates, Tables};
 use timers::{TimerKey, Timers};
 pub use tunnels::EndKey;
 use tunnels::{TunnelKey, Tunnels};
@@ -131,58 +127,6 @@ pub enum ConnectionId {
 /// What a worker has asked, for whoever answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QuestionId(ExchangeKey);
-
-/// What the driver has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open a connection; answer with [`Engine::connected`] or [`Engine::connect_failed`].
-    Connect {
-        /// The connection's name from now on.
-        id: ConnectionId,
-        /// Where to.
-        address: Address,
-        /// The id of the protocol that is spoken on it.
-        protocol: &'static str,
-        /// The system's own probes of the idle connection.
-        keepalive: Option<Keepalive>,
-        /// What the connection is encrypted by; `None`: it is not.
-        tls: Option<Arc<Tls>>,
-        /// Give up after this time, the handshake included.
-        timeout: Duration,
-    },
-    /// There are unsent bytes: write until [`Engine::unsent`] is empty.
-    Flush(ConnectionId),
-    /// [`Engine::wants_read`] is true again.
-    Resume(ConnectionId),
-    /// Drop the socket. The id is not known any more.
-    Close(ConnectionId),
-    /// The same, in a way that its peer takes for a failure.
-    Reset(ConnectionId),
-    /// Tell the peer that nothing more will be sent. It may still send.
-    Shutdown(ConnectionId),
-    /// The connection goes on under another name, with all that was received of it handed over.
-    Rename {
-        /// Not known any more.
-        from: ConnectionId,
-        /// From now on.
-        to: ConnectionId,
-    },
-    /// Tell the outlier detection of the cluster how a request to the endpoint went.
-    Report(HostReport),
-    /// Ask a rate limit service; answer with [`Engine::decided`].
-    Ask(Question),
-}
-
-/// How an endpoint behaved, for the one owner of the cluster's outlier detection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostReport {
-    /// The cluster's name.
-    pub cluster: Arc<str>,
-    /// The endpoint.
-    pub address: Address,
-    /// That it answered is reported only after a failure.
-    pub outcome: Outcome,
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Timer {
@@ -384,92 +328,6 @@ impl Engine {
         self.warming = next;
     }
 
-    /// A client connected to the listener of this name. `None`: it is refused, close the socket.
-    pub fn accept(
-        &mut self,
-        listener: &str,
-        peer: Option<SocketAddr>,
-        now: Instant,
-    ) -> Option<ConnectionId> {
-        let served = self.tables.listener(listener)?;
-        self.let_in((listener, served), peer, now)
-    }
-
-    /// A client connected to the service of this name, through a listener whose connections say
-    /// themselves where they were going. `None`: it is refused, close the socket.
-    pub fn accept_for(
-        &mut self,
-        (listener, service): (&str, &str),
-        client: Option<SocketAddr>,
-        now: Instant,
-    ) -> Option<ConnectionId> {
-        let served = self.tables.behind(listener, service)?;
-        self.let_in((listener, served), client, now)
-    }
-
-    /// Whether one more client is let in, beside so many that have not said yet where they were going.
-    /// Above the limit one is, to be told so; far above it, nothing is left to tell it.
-    #[must_use]
-    pub fn has_room(&self, waiting: usize) -> bool {
-        let most = self.settings.clients.saturating_mul(2);
-        !self.draining && self.connected_clients() + waiting < most
-    }
-
-    /// Whether as many clients are connected as may be.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.connected_clients() >= self.settings.clients
-    }
-
-    fn let_in(
-        &mut self,
-        (listener, served): (&str, Served),
-        peer: Option<SocketAddr>,
-        now: Instant,
-    ) -> Option<ConnectionId> {
-        self.at(now);
-        let over_limit = self.is_full();
-        if !self.has_room(0) {
-            return None;
-        }
-        let service_key = match served {
-            Served::By(key) => key,
-            Served::Passed(passage) => return self.accept_tunnel((listener, passage), peer),
-        };
-        let service = self.tables.service(service_key)?;
-        let traits = service.protocol.traits();
-        let codec = service.protocol.downstream(meltemi_codec::Limits {
-            whole: self.settings.whole,
-            frame: traits.frame_limit,
-        });
-        service.metrics.connection_opened();
-        let home = Home {
-            listener: Arc::from(listener),
-            service: service_key,
-            metrics: service.metrics.clone(),
-            unrouted: service.unrouted.clone(),
-            peer,
-            over_limit,
-            answers_in_order: service.protocol.answers_in_order(),
-        };
-        let may_be_other = service.passage.is_some() && !traits.server_first && !over_limit;
-        let mut client = Client::new(codec, traits, home, now);
-        if may_be_other {
-            client.incoming = client::Incoming::First;
-        }
-        let key = self.clients.insert(client);
-        let due = now + self.client_period(key);
-        self.timers.set(due, Timer::Client(key));
-        self.limit_age(key);
-        self.judge_client(key);
-        Some(ConnectionId::Client(key))
-    }
-
-    /// Clients of this worker, of whatever kind.
-    fn connected_clients(&self) -> usize {
-        self.clients.len() + self.tunnels.len()
-    }
-
     /// A connection that was asked for, or that of a client, can be used.
     pub fn connected(&mut self, id: ConnectionId, now: Instant) {
         self.at(now);
@@ -477,34 +335,6 @@ impl Engine {
             ConnectionId::Client(_) => {}
             ConnectionId::Server(key) => self.server_connected(key),
             ConnectionId::Tunnel(key) => self.tunnel_connected(key),
-        }
-    }
-
-    /// A client has proven who it is, before anything was received of it.
-    pub fn identified(&mut self, id: ConnectionId, principal: &str) {
-        match id {
-            ConnectionId::Client(key) => {
-                if let Some(client) = self.clients.get_mut(key) {
-                    client.source.principal = Some(principal.into());
-                }
-                self.judge_client(key);
-            }
-            ConnectionId::Server(_) => {}
-            ConnectionId::Tunnel(key) => self.tunnel_identified(key, principal),
-        }
-    }
-
-    /// A client dialled this address, before anything was received of it. If it is an endpoint's, bytes
-    /// that are passed on go there and nowhere else.
-    pub fn dialled(&mut self, id: ConnectionId, address: SocketAddr) {
-        match id {
-            ConnectionId::Client(key) => {
-                if let Some(client) = self.clients.get_mut(key) {
-                    client.dialled = Some(address);
-                }
-            }
-            ConnectionId::Server(_) => {}
-            ConnectionId::Tunnel(key) => self.tunnel_dialled(key, address),
         }
     }
 
