@@ -87,6 +87,13 @@ fn each_attempt_says_what_became_of_it() {
     let mut client = Wire::connect(meltemi.address("default/edge/redis"));
     let answer = client.call("GET key");
     assert!(answer.starts_with("-ERR"), "{answer}");
+    let results = results(&log);
+    assert!(results.len() > 2, "{results:?}");
+    assert!(results.iter().all(|it| it == "timeout"), "{results:?}");
+}
+
+/// What became of the attempts of the first line.
+fn results(log: &tempfile::NamedTempFile) -> Vec<String> {
     let line = until("the log is written", || {
         let text = std::fs::read_to_string(log.path()).expect("the log");
         text.lines().next().map(str::to_owned)
@@ -94,9 +101,7 @@ fn each_attempt_says_what_became_of_it() {
     let line: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
     let attempts = line["attempts"].as_array().expect("a list");
     let results = attempts.iter().map(|it| it["result"].as_str());
-    let results: Vec<_> = results.map(|it| it.expect("a text")).collect();
-    assert!(results.len() > 2, "{line}");
-    assert!(results.iter().all(|it| *it == "timeout"), "{line}");
+    results.map(|it| it.expect("a text").to_owned()).collect()
 }
 
 const BY_KEY: &str = "\
@@ -118,7 +123,9 @@ fn a_request_in_parts_says_why_one_has_no_answer() {
     let nobody = ([127, 0, 0, 1], redis::free_port()).into();
     let manifests = manifests(&[server.address(), nobody]);
     manifests.write("rule.yaml", BY_KEY);
-    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1"]);
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let path = log.path().to_str().expect("a path");
+    let meltemi = Meltemi::run_with(manifests.path(), &["--workers", "1", "--access-log", path]);
     let mut client = Wire::connect(meltemi.address("default/edge/redis"));
     let keys: Vec<_> = (0..20).map(|n| n.to_string()).collect();
     let answer = client.call(&format!("MGET {}", keys.join(" ")));
@@ -128,4 +135,8 @@ fn a_request_in_parts_says_why_one_has_no_answer() {
         &["outcome=\"local\"", "flag=\"UF\""],
         1,
     );
+    let mut results = results(&log);
+    results.sort_unstable();
+    results.dedup();
+    assert_eq!(results, ["connect_failure", "ok"]);
 }

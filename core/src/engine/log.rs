@@ -6,6 +6,7 @@ use super::{
     Engine, ExchangeKey,
     client::Client,
     exchange::{End, Exchange},
+    own::Purpose,
 };
 use crate::{
     access_log::{Attempt, Entry},
@@ -22,6 +23,8 @@ pub(super) struct Draft {
     attempts: Vec<Attempt>,
     locality: String,
     asked: Option<Instant>,
+    /// The attempts are those of its parts, each of which has ended in its own way.
+    in_parts: bool,
 }
 
 impl Exchange {
@@ -133,9 +136,39 @@ impl Engine {
         }
     }
 
+    /// What is kept of a part of an exchange, where that is to have a line.
+    pub(super) fn open_log_of_part(&mut self, key: ExchangeKey, of: ExchangeKey) {
+        let is_logged = |exchange: &Exchange| exchange.log.is_some();
+        if self.exchanges.get(of).is_some_and(is_logged)
+            && let Some(part) = self.exchanges.get_mut(key)
+        {
+            part.log = Some(Box::default());
+        }
+    }
+
+    /// A part has ended: whom it has asked is told with the whole.
+    fn log_part(&mut self, of: ExchangeKey, part: Draft, end: End) {
+        let whole = self.exchanges.get_mut(of);
+        let Some(whole) = whole.and_then(|exchange| exchange.log.as_mut()) else {
+            return;
+        };
+        let mut attempts = part.attempts;
+        settle(&mut attempts, word(end));
+        whole.in_parts = true;
+        whole.attempts.append(&mut attempts);
+        whole.locality = part.locality;
+        whole.asked = whole.asked.or(part.asked);
+    }
+
     /// Hands the finished line over.
     pub(super) fn write_log(&mut self, exchange: Exchange, end: End) {
-        let (Some(log), Some(draft)) = (self.telemetry.access_log(), exchange.log) else {
+        let Some(draft) = exchange.log else {
+            return;
+        };
+        if let Some(Purpose::Part { of, .. }) = exchange.own.as_ref().map(|own| own.purpose) {
+            return self.log_part(of, *draft, end);
+        }
+        let Some(log) = self.telemetry.access_log() else {
             return;
         };
         let client = self.clients.get(exchange.client);
@@ -146,12 +179,11 @@ impl Engine {
             mut attempts,
             locality,
             asked,
+            in_parts,
         } = *draft;
-        let word = match end.flag {
-            ResponseFlag::None => end.outcome.as_str(),
-            flag => flag.word(),
-        };
-        settle(&mut attempts, word);
+        if !in_parts {
+            settle(&mut attempts, word(end));
+        }
         log.write(Entry {
             start: self.origin + Duration::from_nanos(exchange.started),
             service: service
@@ -191,6 +223,13 @@ impl Engine {
             code: end.code,
             flag: end.flag,
         });
+    }
+}
+
+fn word(end: End) -> &'static str {
+    match end.flag {
+        ResponseFlag::None => end.outcome.as_str(),
+        flag => flag.word(),
     }
 }
 

@@ -171,6 +171,7 @@ impl Engine {
             own.request.session = own.request.session.or_else(|| session.clone());
             let memo = own.request.memo.clone();
             let part = self.enter_own(client, &own, Purpose::Part { of: key, n });
+            self.open_log_of_part(part, key);
             let Some(gather) = self.gather(key) else {
                 return self.finish(part, End::local(ResponseFlag::ClientDisconnected));
             };
