@@ -67,7 +67,9 @@ use protocols::Protocols;
 pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
-pub(crate) use waypoints::{Bound, Passed, Waypoint};
+#[cfg(all(test, feature = "kubernetes"))]
+pub(crate) use waypoints::FAREWELL;
+pub(crate) use waypoints::{Bound, Leaving, Passed, Waypoint};
 
 /// Everything that a proxy has to know. A clone shares what is in it.
 #[derive(Clone, Debug)]
@@ -479,14 +481,23 @@ struct Context<'a> {
     mesh: locality::Mesh,
 }
 
+/// What was before.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) leaving: &'a Leaving,
+}
+
 /// Builds the model of all objects. It is whole even if there are findings: what they concern is
 /// left out. What an earlier model was made of may not have changed, in part; the settings have not.
 pub(crate) fn build(
     objects: &Objects,
     settings: &Settings,
-    earlier: Option<&Model>,
+    before: Option<Before<'_>>,
 ) -> (Model, Vec<Finding>) {
     let mut findings = Findings::default();
+    let earlier = before.map(|before| before.model);
+    let leaving = before.map(|before| before.leaving);
     let protocols = Protocols::new(objects, settings, &mut findings);
     let services = earlier.map(|earlier| &earlier.services);
     let services = Kept::new(
@@ -507,7 +518,7 @@ pub(crate) fn build(
         mesh: locality::Mesh::new(objects, settings, &mut findings),
     };
     let mut servers = gateways::servers(objects, &context, &mut findings);
-    let (mut waypoints, behind) = waypoints::of(objects, &context, &mut findings);
+    let (mut waypoints, behind) = waypoints::of((objects, leaving), &context, &mut findings);
     servers.extend(behind);
     redis::attach(objects, &context, &mut servers, &mut findings);
     routers::attach(objects, &context, &mut servers, &mut findings);

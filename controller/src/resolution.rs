@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::index::{Index, Objects, Refused};
 use crate::manifest::{Kind, Object, ObjectRef, Spec};
-use crate::model::{self, Finding, Model};
+use crate::model::{self, Before, Finding, Model};
 use crate::schema::Settings;
 use crate::standing::Standing;
 
@@ -33,7 +33,7 @@ pub(crate) struct Resolution {
 ///
 /// What was taken away and is kept does not push out what is there now, unless an object in force
 /// would be left with an error.
-pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: &Model) -> Resolution {
+pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: Before<'_>) -> Resolution {
     let (mut newest, findings) = index.objects();
     let standing = Standing::of(index, settings);
     standing.leave_out(&mut newest);
@@ -84,7 +84,7 @@ struct Settled {
 /// replacement is not the user's doing, but whatever else falls back because of it is told too.
 fn settle(
     index: &Index,
-    (settings, earlier): (&Settings, &Model),
+    (settings, earlier): (&Settings, Before<'_>),
     newest: &Objects,
     given_up: &BTreeSet<ObjectRef>,
 ) -> Settled {

@@ -152,7 +152,8 @@ impl KubernetesController {
         events: mpsc::Sender<Event>,
     ) {
         loop {
-            let findings_due = self.findings_due;
+            let findings_due = self.findings_due.map(|(due, _)| due);
+            let leaving_due = self.pipeline.due().map(Instant::from_std);
             let event = tokio::select! {
                 due = self.tick() => {
                     let Some(()) = due else { return };
@@ -163,12 +164,16 @@ impl KubernetesController {
                         self.put_off_findings();
                         continue;
                     }
-                    let update = self.pipeline.apply();
+                    let update = self.pipeline.apply_at(Instant::now().into_std());
                     self.publish(update, &resources)
                 }
                 () = at(findings_due) => {
                     self.findings_due = None;
-                    let update = self.pipeline.look_again();
+                    let update = self.pipeline.look_again(Instant::now().into_std());
+                    self.publish(update, &resources)
+                }
+                () = at(leaving_due) => {
+                    let update = self.pipeline.apply_at(Instant::now().into_std());
                     self.publish(update, &resources)
                 }
                 Some(rejection) = rejections.recv() => {
@@ -299,9 +304,9 @@ impl KubernetesController {
 }
 
 /// Never, where there is no time.
-async fn at(due: Option<(Instant, Instant)>) {
+async fn at(due: Option<Instant>) {
     match due {
-        Some((due, _)) => sleep_until(due).await,
+        Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
     }
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+#[cfg(feature = "kubernetes")]
+use std::time::Instant;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
 use meltemi_proto::envoy::config::listener::v3::Listener;
@@ -19,7 +21,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::index::OfKind;
 use crate::index::{Index, Objects};
 use crate::manifest::{Object, ObjectRef};
-use crate::model::{self, Cluster, Model, Server};
+use crate::model::{self, Before, Cluster, Leaving, Model, Server};
 use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
@@ -32,6 +34,9 @@ pub(crate) struct Pipeline {
     pub(crate) index: Index,
     /// What is in force.
     pub(super) model: Arc<Model>,
+    /// Services that waypoints stood before until a while ago.
+    #[cfg(feature = "kubernetes")]
+    leaving: Leaving,
     objects: Arc<Objects>,
     /// Of another revision.
     foreign: BTreeSet<ObjectRef>,
@@ -45,6 +50,8 @@ pub(crate) struct Pipeline {
 
 #[cfg(feature = "kubernetes")]
 mod endpoints;
+#[cfg(all(test, feature = "kubernetes"))]
+mod tests;
 
 impl Pipeline {
     pub(crate) fn new(settings: Settings) -> Self {
@@ -54,6 +61,8 @@ impl Pipeline {
             settings,
             index: Index::default(),
             model: Arc::new(model),
+            #[cfg(feature = "kubernetes")]
+            leaving: Leaving::default(),
             objects: Arc::new(objects),
             foreign: BTreeSet::new(),
             published: Arc::default(),
@@ -73,13 +82,46 @@ impl Pipeline {
 
     /// Puts in force what is valid of what the index holds.
     pub(crate) fn apply(&mut self) -> Update {
+        let resolution = self.resolve(&Leaving::default());
+        self.put_in_force(resolution)
+    }
+
+    /// The same where waypoints serve those that have opted out for a while: others hear of that later.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn apply_at(&mut self, now: Instant) -> Update {
+        let mut staying = self.leaving.at(now);
+        let mut resolution = self.resolve(&staying);
+        // Those whose time is over are not new.
+        if self.leaving.note(&self.model, &resolution.model, now) {
+            staying = self.leaving.at(now);
+            resolution = self.resolve(&staying);
+        }
+        self.leaving = staying;
+        self.put_in_force(resolution)
+    }
+
+    /// When there is something to do although nothing was heard.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.leaving.due()
+    }
+
+    fn resolve(&self, leaving: &Leaving) -> Resolution {
+        let before = Before {
+            model: &self.model,
+            leaving,
+        };
+        resolve(&self.index, &self.settings, before)
+    }
+
+    fn put_in_force(&mut self, resolution: Resolution) -> Update {
         let Resolution {
             model,
             objects,
             findings,
             foreign,
             consequences,
-        } = resolve(&self.index, &self.settings, &self.model);
+        } = resolution;
         self.index.accept(&objects);
         #[cfg(feature = "kubernetes")]
         {

@@ -20,6 +20,11 @@ use crate::manifest::{
 };
 
 mod captured;
+mod leaving;
+
+#[cfg(all(test, feature = "kubernetes"))]
+pub(crate) use leaving::FAREWELL;
+pub(crate) use leaving::Leaving;
 
 /// On a Service or ServiceEntry, else on its namespace: the Gateway that stands before it, or `none`.
 const USE: &str = "istio.io/use-waypoint";
@@ -112,7 +117,7 @@ impl Bound {
 
 /// All waypoints, and the servers behind them, without rules yet.
 pub(super) fn of(
-    objects: &Objects,
+    (objects, leaving): (&Objects, Option<&Leaving>),
     context: &Context<'_>,
     findings: &mut Findings,
 ) -> (Vec<Waypoint>, Vec<Server>) {
@@ -128,10 +133,11 @@ pub(super) fn of(
             gateway: object,
             allowed: allowed(gateway),
             takes_services: takes_services(object, gateway, objects),
+            leaving,
             context,
         };
         let services = context.services.iter();
-        for service in services.filter(|service| before.is_asked_by(service)) {
+        for service in services.filter(|it| before.is_asked_by(it) || before.is_left_by(it)) {
             if let Some(refusal) = before.refusal(service) {
                 before.tell(service, refusal, findings);
                 continue;
@@ -236,6 +242,7 @@ struct Before<'a> {
     gateway: &'a Arc<Object>,
     allowed: AllowedRoutes,
     takes_services: bool,
+    leaving: Option<&'a Leaving>,
     context: &'a Context<'a>,
 }
 
@@ -257,6 +264,12 @@ impl Before<'_> {
             .get(USE)
             .is_some_and(|name| *name == *gateway.id.name)
             && of.unwrap_or(&service.namespace) == &*gateway.id.namespace
+    }
+
+    /// Whether it has asked a while ago, and does no more.
+    fn is_left_by(&self, service: &Service) -> bool {
+        let id = &service.source.id;
+        self.leaving.is_some_and(|it| it.has(&self.gateway.id, id))
     }
 
     /// Why it may not have the service, and what to do about it.

@@ -162,15 +162,12 @@ impl Engine {
 
     /// Hands the finished line over.
     pub(super) fn write_log(&mut self, exchange: Exchange, end: End) {
-        let Some(draft) = exchange.log else {
+        let (Some(log), Some(draft)) = (self.telemetry.access_log(), exchange.log) else {
             return;
         };
-        if let Some(Purpose::Part { of, .. }) = exchange.own.as_ref().map(|own| own.purpose) {
+        if let Some(Purpose::Part { of, .. }) = exchange.own.map(|own| own.purpose) {
             return self.log_part(of, *draft, end);
         }
-        let Some(log) = self.telemetry.access_log() else {
-            return;
-        };
         let client = self.clients.get(exchange.client);
         let service = client.and_then(|client| self.tables.service(client.service));
         let (peer, principal) = client.map(who).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! What is found wrong with endpoints is not looked for here: the long way has to be gone some time later.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use meltemi_policy::ClusterName;
 use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -41,9 +42,9 @@ impl Pipeline {
     }
 
     /// Looks at everything anew, in the end, for what is wrong with endpoints.
-    pub(in super::super) fn look_again(&mut self) -> Update {
+    pub(in super::super) fn look_again(&mut self, now: Instant) -> Update {
         Arc::make_mut(&mut self.model).forget_findings();
-        self.apply()
+        self.apply_at(now)
     }
 
     fn with_endpoints(

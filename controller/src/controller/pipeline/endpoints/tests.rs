@@ -18,12 +18,12 @@ proptest! {
             take(&mut long, step);
             if matches!(step, Step::Publish) {
                 let published = short.follow().unwrap_or_else(|| short.apply().resources);
-                let expected = long.look_again().resources;
+                let expected = long.look_again(Instant::now()).resources;
                 prop_assert_eq!(published, expected);
             }
         }
         // What was put off is found in the end.
-        let (one, other) = (short.look_again(), long.look_again());
+        let (one, other) = (short.look_again(Instant::now()), long.look_again(Instant::now()));
         prop_assert_eq!(one.resources, other.resources);
         prop_assert_eq!(one.report, other.report);
     }

@@ -1,0 +1,73 @@
+//! Services that opt out of a waypoint.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::diagnostic::SourceFile;
+use crate::fixture::settings;
+use crate::model::{Bind, FAREWELL};
+use crate::source::Contents;
+
+fn contents(label: &str) -> Contents {
+    let text = format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: way, namespace: shop}}\n\
+         spec:\n  gatewayClassName: meltemi-waypoint\n  listeners:\n  \
+         - {{name: proxy, port: 15088, protocol: istio.io/PROXY}}\n---\n\
+         apiVersion: v1\nkind: Service\nmetadata: {{name: orders, namespace: shop, labels: {{{label}}}}}\n\
+         spec:\n  clusterIPs: [10.96.0.10]\n  ports:\n  \
+         - {{name: tcp-metaprotocol-dubbo, port: 20880}}\n  - {{name: http, port: 8080}}\n"
+    );
+    let name = "all.yaml".to_owned();
+    let file = SourceFile {
+        name: name.clone(),
+        text,
+    };
+    Contents {
+        files: [(name, Arc::new(file))].into(),
+        problems: vec![],
+    }
+}
+
+/// How many ports are served, of ours and of others.
+fn served(pipeline: &Pipeline) -> (usize, usize) {
+    let servers = pipeline.model.servers.iter();
+    let passed = pipeline.model.waypoints.iter().flat_map(|it| &it.passed);
+    let is_bound = |server: &&Server| matches!(server.bind, Bind::Service(_));
+    (servers.filter(is_bound).count(), passed.count())
+}
+
+#[test]
+fn one_that_opts_out_is_served_for_a_while() {
+    const ASKS: &str = "istio.io/use-waypoint: way";
+    let mut pipeline = Pipeline::new(settings());
+    let start = Instant::now();
+    let mut at = |label: &str, seconds: u64| {
+        pipeline.index.update(contents(label));
+        pipeline.apply_at(start + Duration::from_secs(seconds));
+        (served(&pipeline), pipeline.due())
+    };
+    assert_eq!(at("", 0), ((0, 0), None));
+    assert_eq!(at(ASKS, 1), ((1, 1), None));
+    let due = Some(start + Duration::from_secs(2) + FAREWELL);
+    assert_eq!(at("", 2), ((1, 1), due));
+    // Whatever else changes meanwhile.
+    assert_eq!(at("app: orders", 100), ((1, 1), due));
+    assert_eq!(at("app: orders", 2 + FAREWELL.as_secs()), ((0, 0), None));
+    assert_eq!(at("", 3 + FAREWELL.as_secs()), ((0, 0), None));
+}
+
+#[test]
+fn what_is_deleted_is_not_served() {
+    let mut pipeline = Pipeline::new(settings());
+    let start = Instant::now();
+    pipeline
+        .index
+        .update(contents("istio.io/use-waypoint: way"));
+    pipeline.apply_at(start);
+    pipeline.index.update(Contents {
+        files: [].into(),
+        problems: vec![],
+    });
+    pipeline.apply_at(start);
+    assert_eq!(served(&pipeline), (0, 0));
+}
