@@ -497,7 +497,6 @@ pub(crate) fn build(
 ) -> (Model, Vec<Finding>) {
     let mut findings = Findings::default();
     let earlier = before.map(|before| before.model);
-    let leaving = before.map(|before| before.leaving);
     let protocols = Protocols::new(objects, settings, &mut findings);
     let services = earlier.map(|earlier| &earlier.services);
     let services = Kept::new(
@@ -518,7 +517,8 @@ pub(crate) fn build(
         mesh: locality::Mesh::new(objects, settings, &mut findings),
     };
     let mut servers = gateways::servers(objects, &context, &mut findings);
-    let (mut waypoints, behind) = waypoints::of((objects, leaving), &context, &mut findings);
+    let (mut waypoints, behind) =
+        waypoints::of(before.map(|it| it.leaving), &context, &mut findings);
     servers.extend(behind);
     redis::attach(objects, &context, &mut servers, &mut findings);
     routers::attach(objects, &context, &mut servers, &mut findings);

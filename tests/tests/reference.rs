@@ -23,7 +23,7 @@ fn each_example_is_valid_and_runs() {
         let dump: serde_json::Value = serde_json::from_str(&dump.body).expect("JSON");
         assert_eq!(dump["refused"], serde_json::json!([]), "{path}");
         let owner = "MetaRouter/default/example";
-        // No listener verifies identities yet, so that the route is for nobody.
+        // This listener asks nobody for a certificate, so that the route is for nobody.
         let is_for_nobody = path == "spec.routes.matches.source.principal";
         let is_there = dump["routes"].to_string().contains(owner);
         assert!(is_there != is_for_nobody, "{path}: {}", dump["routes"]);

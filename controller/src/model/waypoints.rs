@@ -117,10 +117,11 @@ impl Bound {
 
 /// All waypoints, and the servers behind them, without rules yet.
 pub(super) fn of(
-    (objects, leaving): (&Objects, Option<&Leaving>),
+    leaving: Option<&Leaving>,
     context: &Context<'_>,
     findings: &mut Findings,
 ) -> (Vec<Waypoint>, Vec<Server>) {
+    let objects = context.objects;
     let (mut waypoints, mut servers) = (vec![], vec![]);
     for (object, gateway) in objects_of!(objects, KubernetesGateway) {
         if !is_waypoint(gateway, context) {

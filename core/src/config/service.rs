@@ -15,7 +15,7 @@ use super::setting::Setting;
 /// What a connection that was accepted for a service is served with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// `namespace/host`, or `namespace/gateway/server` for the server of a Gateway.
+    /// `namespace/gateway/server`; behind a waypoint a server is `host:port`.
     pub name: String,
     /// What clients dial, with `port`; none for the server of a Gateway.
     pub addresses: Vec<IpAddr>,
