@@ -297,6 +297,10 @@ pub(crate) struct Process {
     /// Worker threads; one for each processor unless told.
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Keeps each worker on one CPU: the first on the first of those that the process may run on, and so on.
+    /// For machines, or containers, that have these CPUs for the proxy alone.
+    #[arg(long)]
+    pub(crate) pin_workers: bool,
     /// Requests that a worker has unanswered before it refuses new ones, in their protocol's words.
     #[arg(long, value_name = "N", default_value = "65536")]
     pub(crate) max_requests: NonZeroUsize,

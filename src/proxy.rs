@@ -90,6 +90,7 @@ pub(crate) async fn data_plane(
         admin: Some(process.admin),
         status: process.status,
         workers: process.workers,
+        pin_workers: process.pin_workers,
         access_log: process.access_log.clone(),
         access_log_percent: process.access_log_percent,
         dns_servers: process.dns_servers.clone(),

@@ -431,6 +431,17 @@ impl Engine {
         self.actions.pop_front()
     }
 
+    /// Whether it has buffers that may be freed if nobody needs them.
+    #[must_use]
+    pub fn may_shrink(&self) -> bool {
+        self.spare.may_shrink()
+    }
+
+    /// Frees buffers that nobody has needed since the last call.
+    pub fn shrink(&mut self) {
+        self.spare.shrink();
+    }
+
     /// When [`Engine::tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

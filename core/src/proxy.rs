@@ -41,6 +41,8 @@ pub struct ProxyOptions {
     pub status: Option<SocketAddr>,
     /// Worker threads; `None` is one for each processor.
     pub workers: Option<NonZeroUsize>,
+    /// Whether each of them stays on one CPU, of those that the process may run on.
+    pub pin_workers: bool,
     /// Where exchanges are logged.
     pub access_log: Destination,
     /// How many percent of them, drawn by chance.
@@ -59,6 +61,7 @@ impl Default for ProxyOptions {
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
             status: None,
             workers: None,
+            pin_workers: false,
             access_log: Destination::Off,
             access_log_percent: 100.0,
             drain_time: Duration::from_secs(45),
@@ -188,10 +191,12 @@ impl Proxy {
         let (questions, asked) = Limiter::questions();
         let (workers, ends) = Workers::start(WorkersOptions {
             settings: options.settings,
+            pinned: options.pin_workers,
             protocols: Arc::clone(&protocols),
             telemetry: workers
                 .map(|_| telemetry.worker().with_access_log(log.clone()))
                 .collect(),
+            process: Arc::clone(&telemetry),
             reports,
             questions,
         })

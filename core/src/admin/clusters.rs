@@ -171,6 +171,7 @@ fn worker(worker: &WorkerStatus) -> Value {
         "tunnels": worker.tunnels,
         "in_flight": worker.in_flight,
         "buffered_bytes": worker.buffered,
+        "spare_buffers": worker.spare,
     })
 }
 

@@ -455,6 +455,7 @@ fn settings(settings: &Settings) -> Value {
         "stall": duration(settings.stall),
         "client_idle": duration(settings.client_idle),
         "server_idle": duration(settings.server_idle),
+        "spare": duration(settings.spare),
         "leaving": duration(settings.leaving),
         "farewell": duration(settings.farewell),
         "further_candidates": settings.further_candidates,

@@ -3,11 +3,13 @@
 use std::fmt::Write;
 
 use super::{Sources, tls};
+use crate::driver::Vitals;
 use crate::xds::Stats;
 
 /// All metrics in the Prometheus text format.
 pub(super) fn render(sources: &Sources) -> String {
     let mut page = sources.acceptor.telemetry.render();
+    workers(&sources.acceptor.workers.vitals(), &mut page);
     configuration(&sources.configuration.stats, &mut page);
     let snapshot = sources.snapshot();
     tls::metrics(&snapshot, &mut page);
@@ -21,6 +23,38 @@ pub(super) fn render(sources: &Sources) -> String {
         version.escape_default()
     );
     page
+}
+
+/// What a worker that has too much to do, or hangs, is known by. None of them is asked.
+fn workers(workers: &[Vitals], page: &mut String) {
+    for (name, kind, help, value) in [
+        (
+            "meltemi_worker_connections",
+            "gauge",
+            "Client connections of a worker.",
+            (|it| Some(it.connections as f64)) as fn(&Vitals) -> Option<f64>,
+        ),
+        (
+            "meltemi_worker_cpu_seconds_total",
+            "counter",
+            "What a worker has had of a CPU: one that is hot has nearly all of one.",
+            |it| Some(it.cpu?.as_secs_f64()),
+        ),
+        (
+            "meltemi_worker_turn_seconds",
+            "gauge",
+            "For how long a worker has been at what it was told last; 0 while it waits. One that is stuck has more each time.",
+            |it| Some(it.turn.as_secs_f64()),
+        ),
+    ] {
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (number, vitals) in workers.iter().enumerate() {
+            if let Some(value) = value(vitals) {
+                let _ = writeln!(page, "{name}{{worker=\"{number}\"}} {value}");
+            }
+        }
+    }
 }
 
 /// How the configuration is doing.

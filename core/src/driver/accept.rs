@@ -1,56 +1,136 @@
-//! Accepting connections, and handing each to the worker with the fewest.
+//! Accepting connections, which every worker does, and handing each to the worker with the fewest.
+//!
+//! All workers wait for each listening socket, and of a connection the system tells one of those that
+//! have nothing else to do (`EPOLLEXCLUSIVE`): a worker that is busy, or stuck, keeps nobody waiting.
 
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use mio::{Registry, Token};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use tracing::warn;
 
-use super::listeners::ListenerTable;
-use super::socket::Listening;
-use super::workers::Workers;
-use crate::telemetry::Telemetry;
+use super::link::listening_token;
+use super::listeners::OpenListener;
+use super::worker::{Command, Worker};
 
 /// Between two attempts to accept where no file descriptor or memory is left.
 const REACCEPT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// What every listener needs.
-#[derive(Clone)]
-pub(crate) struct Acceptor {
-    pub(crate) workers: Arc<Workers>,
-    pub(crate) table: Arc<ListenerTable>,
-    pub(crate) telemetry: Arc<Telemetry>,
+/// The listeners that a worker accepts from.
+#[derive(Debug, Default)]
+pub(super) struct Accepting(HashMap<Token, Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    listener: Arc<OpenListener>,
+    /// How long the next pause is.
+    delay: Duration,
+    paused: bool,
 }
 
-/// Accepts for one listener until it is aborted.
-pub(super) async fn serve(acceptor: Acceptor, name: Arc<str>, listening: Listening) {
-    info!(listener = %name, address = %listening.bound(), "listener opened");
-    // Scripts and tests wait for this line and read the system's choice of a port from it.
-    // That nobody reads it is no reason to end.
-    let _ = writeln!(io::stdout(), "listening {name} {}", listening.bound());
-    accept_all(&acceptor, &name, &listening).await;
-}
+impl Worker {
+    /// Accepts from it, too, from now on.
+    pub(super) fn listen(&mut self, listener: Arc<OpenListener>) {
+        let token = listening_token(listener.number);
+        if let Err(error) = watch(self.poll.registry(), &listener, token) {
+            return warn!(listener = %listener.name, %error, "a worker cannot accept connections");
+        }
+        let entry = Entry {
+            listener,
+            delay: REACCEPT.0,
+            paused: false,
+        };
+        self.accepting.0.insert(token, entry);
+    }
 
-async fn accept_all(acceptor: &Acceptor, name: &Arc<str>, listening: &Listening) {
-    let mut delay = REACCEPT.0;
-    loop {
-        match listening.accept().await {
-            Ok((socket, peer)) => {
-                delay = REACCEPT.0;
-                acceptor.table.update(name, |status| status.accepted += 1);
-                acceptor.workers.accept(name, socket, peer);
-            }
-            // The client gave up before it was accepted.
-            Err(error) if is_of_the_connection(&error) => {}
-            Err(error) => {
-                // Out of file descriptors or memory: the connection stays in the backlog.
-                acceptor.telemetry.process().accept_failed();
-                warn!(listener = %name, %error, retry = ?delay, "cannot accept a connection");
-                tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(REACCEPT.1);
-            }
+    /// Accepts from it no more.
+    pub(super) fn unlisten(&mut self, number: u32) {
+        if let Some(entry) = self.accepting.0.remove(&listening_token(number)) {
+            entry.unwatch(self.poll.registry());
         }
     }
+
+    /// Accepts from nobody any more.
+    pub(super) fn unlisten_all(&mut self) {
+        for (_, entry) in self.accepting.0.drain() {
+            entry.unwatch(self.poll.registry());
+        }
+    }
+
+    /// Takes one connection. Where more wait the poll tells so again, which costs no more than asking.
+    pub(super) fn accept_from(&mut self, token: Token) {
+        let Some(entry) = self.accepting.0.get_mut(&token) else {
+            return;
+        };
+        let (socket, peer) = match entry.listener.listening.accept() {
+            Ok(accepted) => accepted,
+            // Another worker has taken it, or the client gave up before it was accepted.
+            Err(error) if is_of_the_connection(&error) => return,
+            Err(error) => return self.pause(token, &error),
+        };
+        entry.delay = REACCEPT.0;
+        entry.listener.count();
+        let name = Arc::clone(&entry.listener.name);
+        let own = self.number();
+        match self.crew().count_in(own) {
+            Some((number, load)) if number == own => self.accept(&name, socket, (peer, load)),
+            Some((number, load)) => self.crew().tell(
+                number,
+                Command::Accept {
+                    listener: name,
+                    socket,
+                    peer,
+                    load,
+                },
+            ),
+            None => {}
+        }
+        self.perform_all();
+    }
+
+    /// Out of file descriptors or memory: what waits stays in the backlog, and the poll would tell of it
+    /// again and again.
+    fn pause(&mut self, token: Token, error: &io::Error) {
+        self.process().accept_failed();
+        let Some(entry) = self.accepting.0.get_mut(&token) else {
+            return;
+        };
+        let delay = entry.delay;
+        entry.unwatch(self.poll.registry());
+        entry.paused = true;
+        entry.delay = (delay * 2).min(REACCEPT.1);
+        warn!(listener = %entry.listener.name, %error, retry = ?delay, "cannot accept a connection");
+        self.limit_token(token, delay);
+    }
+
+    /// The pause of this listener is over.
+    pub(super) fn accept_again(&mut self, token: Token) {
+        let Some(entry) = self.accepting.0.get_mut(&token).filter(|it| it.paused) else {
+            return;
+        };
+        match watch(self.poll.registry(), &entry.listener, token) {
+            Ok(()) => entry.paused = false,
+            Err(error) => self.pause(token, &error),
+        }
+    }
+}
+
+impl Entry {
+    fn unwatch(&self, registry: &Registry) {
+        if !self.paused {
+            // Nothing but a socket that is not watched can be in the way.
+            let _ = epoll::delete(registry, &self.listener.listening);
+        }
+    }
+}
+
+fn watch(registry: &Registry, listener: &OpenListener, Token(name): Token) -> io::Result<()> {
+    let data = EventData::new_u64(name as u64);
+    let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+    Ok(epoll::add(registry, &listener.listening, data, flags)?)
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {
@@ -61,5 +141,6 @@ fn is_of_the_connection(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
             | io::ErrorKind::InvalidInput
             | io::ErrorKind::NotConnected
+            | io::ErrorKind::WouldBlock
     )
 }

@@ -327,7 +327,7 @@ impl Lingering {
     }
 }
 
-/// A connection that the dispatcher counted; uncounts it in the end.
+/// A connection that is counted as one of its worker's; uncounts it in the end.
 #[derive(Debug)]
 pub(super) struct Load(pub(super) Arc<AtomicUsize>);
 
@@ -399,8 +399,22 @@ pub(super) fn connection(Token(name): Token) -> ConnectionId {
     }
 }
 
+/// The name of a listening socket: no connection is of its kind.
+pub(super) fn listening_token(number: u32) -> Token {
+    let name = u64::from(number) << 32 | LISTENING;
+    Token(usize::try_from(name).unwrap_or(usize::MAX))
+}
+
+/// Whether a listening socket has this name.
+pub(super) fn is_listening(Token(name): Token) -> bool {
+    name as u64 & !VERSION == LISTENING
+}
+
 /// Bits that tell which kind a connection is.
 const KIND: u32 = 2;
+
+/// The kind that no connection is of.
+const LISTENING: u64 = 3;
 
 /// The half of a key's number that tells those of one index apart.
 const VERSION: u64 = 0xffff_ffff_0000_0000;
@@ -426,7 +440,10 @@ mod tests {
             ] {
                 assert_eq!(connection(token(id)), id);
                 assert!(seen.insert(token(id)));
+                assert!(!is_listening(token(id)));
             }
+            assert!(is_listening(listening_token(i)));
+            assert!(seen.insert(listening_token(i)));
             if i % 3 == 0 {
                 clients.remove(client);
             }

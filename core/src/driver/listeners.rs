@@ -1,72 +1,52 @@
 //! The listening sockets that are open, and why others are not.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::accept::{self, Acceptor};
-use super::socket::{ListenError, Listening};
+pub(crate) use self::table::ListenerTable;
+pub use self::table::{ListenerState, ListenerStatus};
+use super::socket::{Closed, ListenError, Listening};
+use super::workers::Workers;
 use crate::config::{Bind, Listener, Mode, Snapshot};
+use crate::telemetry::Telemetry;
 
 /// Between two attempts to open an address, at first and at most.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// A listener of the configuration, as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerStatus {
-    /// The address that the configuration asks for.
-    pub bind: Bind,
-    /// How the services of its connections are found.
-    pub mode: Mode,
-    /// Whether it is open.
-    pub state: ListenerState,
-    /// Connections accepted so far.
-    pub accepted: u64,
+/// So long it is waited for workers to let go of a socket. None needs that long, unless it is stuck.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// What every listener needs.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) table: Arc<ListenerTable>,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
-/// Whether a listener is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListenerState {
-    /// It accepts connections at this address.
-    Open(Bind),
-    /// This machine has no IPv6, so that nobody can connect where it is wanted. It is tried again.
-    Unsupported {
-        /// What the system says.
-        reason: String,
-    },
-    /// It cannot be opened where it is wanted, and will be tried again.
-    Failed {
-        /// Why.
-        reason: String,
-        /// Where it accepts connections meanwhile: at the address that it had before.
-        serving: Option<Bind>,
-    },
+/// A listener that is open, for the workers that accept from it.
+#[derive(Debug)]
+pub(super) struct OpenListener {
+    pub(super) name: Arc<str>,
+    /// No other that is open has it.
+    pub(super) number: u32,
+    pub(super) listening: Listening,
+    accepted: Arc<AtomicU64>,
 }
 
-/// The state of all listeners, for whoever asks.
-#[derive(Debug, Default)]
-pub(crate) struct ListenerTable(Mutex<BTreeMap<String, ListenerStatus>>);
-
-impl ListenerTable {
-    /// All listeners by name.
-    pub(crate) fn all(&self) -> BTreeMap<String, ListenerStatus> {
-        self.lock().clone()
-    }
-
-    /// Changes what is told of a listener, if it still is one.
-    pub(super) fn update(&self, name: &str, change: impl FnOnce(&mut ListenerStatus)) {
-        if let Some(status) = self.lock().get_mut(name) {
-            change(status);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ListenerStatus>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl OpenListener {
+    /// One more was accepted.
+    pub(super) fn count(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -77,6 +57,8 @@ impl ListenerTable {
 pub(crate) struct Listeners {
     acceptor: Acceptor,
     entries: BTreeMap<String, Entry>,
+    /// Listeners that were opened so far.
+    opened: u32,
 }
 
 #[derive(Debug)]
@@ -95,7 +77,8 @@ struct Open {
     /// As it was asked for, and as it is: the system's choice in the place of port 0.
     bind: Bind,
     bound: Bind,
-    accepting: JoinHandle<()>,
+    number: u32,
+    closed: Closed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +95,7 @@ impl Listeners {
         Self {
             acceptor,
             entries: BTreeMap::new(),
+            opened: 0,
         }
     }
 
@@ -186,20 +170,11 @@ impl Listeners {
         }
         let state = open.map(|open| ListenerState::Open(open.bound.clone()));
         let is_open = state.is_some();
-        let mut table = self.acceptor.table.lock();
-        let status = table.entry(name.to_owned()).or_insert(ListenerStatus {
-            bind: bind.clone(),
-            mode: mode.clone(),
-            state: ListenerState::Failed {
-                reason: format!("listener {name}: not opened yet"),
-                serving: None,
-            },
-            accepted: 0,
-        });
-        bind.clone_into(&mut status.bind);
-        mode.clone_into(&mut status.mode);
+        self.acceptor.table.insert(name, listener);
         if let Some(state) = state {
-            status.state = state;
+            self.acceptor
+                .table
+                .update(name, |status| status.state = state);
         }
         !is_open && !is_pending
     }
@@ -210,16 +185,12 @@ impl Listeners {
             let Some(entry) = self.entries.get_mut(&name) else {
                 continue;
             };
-            match Listening::open(&name, &entry.wanted) {
-                Ok(listening) => {
-                    let open = entry.open.replace(self.acceptor.serve(
-                        &name,
-                        entry.wanted.clone(),
-                        listening,
-                    ));
+            match self.acceptor.open(&name, &entry.wanted, self.opened) {
+                Ok(open) => {
+                    self.opened = self.opened.wrapping_add(1);
                     entry.retry = None;
-                    if let Some(old) = open {
-                        old.accepting.abort();
+                    if let Some(old) = entry.open.replace(open) {
+                        self.acceptor.workers.unlisten(old.number);
                         info!(listener = name, bind = %old.bind, "listener moved");
                     }
                 }
@@ -243,7 +214,7 @@ impl Listeners {
             };
             if let Some(open) = entry.open.take_if(in_the_way) {
                 closed.push((name.clone(), open.bind.clone()));
-                open.close(name).await;
+                self.acceptor.close(name, open).await;
             }
         }
         if closed.is_empty() {
@@ -254,9 +225,10 @@ impl Listeners {
             // It was in nobody's way after all.
             if let Some(entry) = self.entries.get_mut(&name)
                 && entry.open.is_none()
-                && let Ok(listening) = Listening::open(&name, &bind)
+                && let Ok(open) = self.acceptor.open(&name, &bind, self.opened)
             {
-                entry.open = Some(self.acceptor.serve(&name, bind, listening));
+                self.opened = self.opened.wrapping_add(1);
+                entry.open = Some(open);
             }
         }
         failures
@@ -294,34 +266,47 @@ impl Listeners {
             if let Some(entry) = self.entries.remove(&name)
                 && let Some(open) = entry.open
             {
-                open.close(&name).await;
+                self.acceptor.close(&name, open).await;
             }
-            self.acceptor.table.lock().remove(&name);
+            self.acceptor.table.remove(&name);
         }
     }
 }
 
 impl Acceptor {
-    /// Accepts at an open address from now on.
-    fn serve(&self, name: &str, bind: Bind, listening: Listening) -> Open {
+    /// Opens an address, and lets the workers accept there from now on.
+    fn open(&self, name: &str, bind: &Bind, number: u32) -> Result<Open, ListenError> {
+        let (listening, closed) = Listening::open(name, bind)?;
         let bound = listening.bound().clone();
+        info!(listener = %name, address = %bound, "listener opened");
         let state = ListenerState::Open(bound.clone());
         self.table.update(name, |status| status.state = state);
-        let accepting = tokio::spawn(accept::serve(self.clone(), name.into(), listening));
-        Open {
-            bind,
+        self.workers.listen(&Arc::new(OpenListener {
+            name: name.into(),
+            number,
+            listening,
+            accepted: self.table.accepted(name),
+        }));
+        // Scripts and tests wait for this line and read the system's choice of a port from it.
+        // That nobody reads it is no reason to end.
+        let _ = writeln!(io::stdout(), "listening {name} {bound}");
+        Ok(Open {
+            bind: bind.clone(),
             bound,
-            accepting,
-        }
+            number,
+            closed,
+        })
     }
-}
 
-impl Open {
-    async fn close(self, name: &str) {
-        self.accepting.abort();
-        // The socket is closed when the task is gone.
-        let _ = self.accepting.await;
-        info!(listener = name, bind = %self.bind, "listener closed");
+    /// Closes it, so that its address is free.
+    async fn close(&self, name: &str, open: Open) {
+        self.workers.unlisten(open.number);
+        match timeout(CLOSE, open.closed).await {
+            Ok(_) => info!(listener = name, bind = %open.bind, "listener closed"),
+            Err(_) => {
+                warn!(listener = name, bind = %open.bind, "a worker does not close a listener")
+            }
+        }
     }
 }
 
@@ -332,7 +317,7 @@ impl Drop for Listeners {
             .values()
             .filter_map(|entry| entry.open.as_ref())
         {
-            open.accepting.abort();
+            self.acceptor.workers.unlisten(open.number);
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Listening sockets: how they are opened, and what can be wrong with that.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use mio::net::{TcpListener, UnixListener};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::oneshot;
 
 use super::stream::Accepted;
 use crate::config::Bind;
@@ -39,12 +42,17 @@ impl ListenError {
     }
 }
 
-/// An open listening socket. A Unix socket's path goes with it.
+/// An open listening socket, which several may accept from. A Unix socket's path goes with it.
 #[derive(Debug)]
 pub(super) struct Listening {
     socket: Socket,
     bound: Bind,
+    /// That it is gone says that the socket is closed.
+    _open: oneshot::Sender<Infallible>,
 }
+
+/// Tells, as an error, when the socket is closed.
+pub(super) type Closed = oneshot::Receiver<Infallible>;
 
 #[derive(Debug)]
 enum Socket {
@@ -53,17 +61,24 @@ enum Socket {
 }
 
 impl Listening {
-    /// Opens the address for the listener of this name, on the current runtime.
-    pub(super) fn open(listener: &str, bind: &Bind) -> Result<Self, ListenError> {
+    /// Opens the address for the listener of this name.
+    pub(super) fn open(listener: &str, bind: &Bind) -> Result<(Self, Closed), ListenError> {
         let opened = match bind {
             Bind::Tcp(address) => open_tcp(*address),
             Bind::Unix(path) => open_unix(path),
         };
-        opened.map_err(|reason| ListenError {
+        let (socket, bound) = opened.map_err(|reason| ListenError {
             listener: listener.to_owned(),
             bind: bind.clone(),
             reason,
-        })
+        })?;
+        let (_open, closed) = oneshot::channel();
+        let listening = Self {
+            socket,
+            bound,
+            _open,
+        };
+        Ok((listening, closed))
     }
 
     /// Where it listens: the system's choice in the place of port 0.
@@ -71,18 +86,29 @@ impl Listening {
         &self.bound
     }
 
-    /// The next connection, detached from this runtime.
-    pub(super) async fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
+    /// The next connection.
+    ///
+    /// # Errors
+    /// There is none now, it broke before it was accepted, or the system has no room for it.
+    pub(super) fn accept(&self) -> io::Result<(Accepted, Option<SocketAddr>)> {
         match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((Accepted::Tcp(stream.into_std()?), Some(peer)))
+                let (stream, peer) = listener.accept()?;
+                Ok((Accepted::Tcp(stream), Some(peer)))
             }
             Socket::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Accepted::Unix(stream.into_std()?), None))
+                let (stream, _) = listener.accept()?;
+                Ok((Accepted::Unix(stream), None))
             }
+        }
+    }
+}
+
+impl AsFd for Listening {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
         }
     }
 }
@@ -96,7 +122,7 @@ impl Drop for Listening {
     }
 }
 
-fn open_tcp(address: SocketAddr) -> io::Result<Listening> {
+fn open_tcp(address: SocketAddr) -> io::Result<(Socket, Bind)> {
     let domain = Domain::for_address(address);
     let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     // A restart may bind while connections of its predecessor are in TIME_WAIT.
@@ -105,16 +131,17 @@ fn open_tcp(address: SocketAddr) -> io::Result<Listening> {
         // As Envoy's default: the same port on 0.0.0.0 is another listener.
         socket.set_only_v6(true)?;
     }
+    // Accepted sockets have it from the one that listens: a system call less for each.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket.into())?;
+    let listener = TcpListener::from_std(socket.into());
     let bound = Bind::Tcp(listener.local_addr()?);
-    let socket = Socket::Tcp(listener);
-    Ok(Listening { socket, bound })
+    Ok((Socket::Tcp(listener), bound))
 }
 
-fn open_unix(path: &Path) -> io::Result<Listening> {
+fn open_unix(path: &Path) -> io::Result<(Socket, Bind)> {
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     let address = SockAddr::unix(path)?;
     if let Err(error) = socket.bind(&address) {
@@ -126,9 +153,8 @@ fn open_unix(path: &Path) -> io::Result<Listening> {
     }
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    let socket = Socket::Unix(UnixListener::from_std(socket.into())?);
-    let bound = Bind::Unix(path.to_owned());
-    Ok(Listening { socket, bound })
+    let socket = Socket::Unix(UnixListener::from_std(socket.into()));
+    Ok((socket, Bind::Unix(path.to_owned())))
 }
 
 /// Whether the path is a socket that a process left behind when it ended.
@@ -153,6 +179,24 @@ impl fmt::Display for Bind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_accepted_sends_at_once_and_a_socket_that_closed_says_so() {
+        let loopback = Bind::Tcp("127.0.0.1:0".parse().unwrap());
+        let (listening, mut closed) = Listening::open("l", &loopback).unwrap();
+        let Bind::Tcp(address) = listening.bound().clone() else {
+            panic!("it listens on TCP");
+        };
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, peer) = listening.accept().unwrap();
+        assert_eq!(peer, client.local_addr().ok());
+        assert!(matches!(accepted, Accepted::Tcp(stream) if stream.nodelay().unwrap()));
+        let nobody = listening.accept().map(drop).map_err(|error| error.kind());
+        assert_eq!(nobody, Err(io::ErrorKind::WouldBlock));
+        assert_eq!(closed.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        drop(listening);
+        assert_eq!(closed.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+    }
 
     #[test]
     fn a_machine_without_ipv6_is_told_from_other_reasons() {

@@ -23,11 +23,11 @@ pub(super) enum Stream {
     Tls(Box<TlsStream>),
 }
 
-/// An accepted socket on its way to a worker.
+/// An accepted socket on its way to the worker that will serve it.
 #[derive(Debug)]
 pub(super) enum Accepted {
-    Tcp(std::net::TcpStream),
-    Unix(std::os::unix::net::UnixStream),
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 /// How an endpoint is connected to.
@@ -225,8 +225,8 @@ impl Stream {
 impl From<Accepted> for Stream {
     fn from(accepted: Accepted) -> Self {
         match accepted {
-            Accepted::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)),
-            Accepted::Unix(stream) => Self::Unix(UnixStream::from_std(stream)),
+            Accepted::Tcp(stream) => Self::Tcp(stream),
+            Accepted::Unix(stream) => Self::Unix(stream),
         }
     }
 }

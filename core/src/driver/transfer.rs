@@ -8,7 +8,7 @@ use mio::Token;
 use mio::event::Event;
 use tracing::debug;
 
-use super::link::{Lingering, Link, Load, Read, Written, connection, token};
+use super::link::{Lingering, Link, Load, Read, Written, connection, is_listening, token};
 use super::stream::{Stream, Way};
 use super::worker::Worker;
 use crate::config::Address;
@@ -303,6 +303,10 @@ impl Worker {
             self.limits.pop();
             if self.lingering.get(&token).is_some_and(|it| it.is_over(now)) {
                 self.lingering.remove(&token);
+            }
+            if is_listening(token) {
+                self.accept_again(token);
+                continue;
             }
             self.arrival_is_late(token);
             let id = connection(token);

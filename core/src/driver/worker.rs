@@ -5,7 +5,6 @@ use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc as commands;
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,13 @@ use mio::{Events, Poll, Token};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::accept::Accepting;
 use super::arrivals::Arrivals;
+use super::crew::Crew;
 use super::limiter::{Asked, Questions};
-use super::link::{Lingering, Links, Load};
+use super::link::{Lingering, Links, Load, is_listening};
+use super::listeners::OpenListener;
+use super::pulse::Pulse;
 use super::stream::{Accepted, Stream, Way};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
@@ -23,7 +26,7 @@ use crate::engine::{
     Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, Settings, WorkerStatus,
 };
 use crate::rate_limit::{Failure, Question, Verdict};
-use crate::telemetry::WorkerTelemetry;
+use crate::telemetry::{ProcessCounters, Telemetry, WorkerTelemetry};
 use crate::tls::{Tls, ToClients};
 
 /// Bytes read from one connection in one turn.
@@ -40,11 +43,16 @@ pub(super) const COMMANDS: Token = Token(usize::MAX);
 
 /// What a worker is told.
 pub(super) enum Command {
-    /// A client connected.
+    /// Accept connections from a listener, too.
+    Listen(Arc<OpenListener>),
+    /// Accept none from the listener of this number any more.
+    Unlisten(u32),
+    /// A client has connected that another worker accepted.
     Accept {
         listener: Arc<str>,
         socket: Accepted,
         peer: Option<SocketAddr>,
+        load: Load,
     },
     /// The configuration changed.
     Configure(Arc<Snapshot>),
@@ -72,16 +80,18 @@ pub(super) enum Command {
 /// What a worker shares with the other threads.
 pub(super) struct Shared {
     pub(super) commands: commands::Receiver<Command>,
+    /// All workers, itself included.
+    pub(super) crew: Arc<Crew>,
     /// How endpoints behaved, for the one owner of the outlier detection.
     pub(super) reports: mpsc::UnboundedSender<HostReport>,
     /// What a rate limit service is to be asked.
     pub(super) questions: Questions,
     /// Its place among the workers.
     pub(super) number: usize,
-    /// Client connections, counted up by the dispatcher and down here.
-    pub(super) load: Arc<AtomicUsize>,
+    pub(super) pulse: Arc<Pulse>,
     pub(super) settings: Settings,
     pub(super) telemetry: WorkerTelemetry,
+    pub(super) process: Arc<Telemetry>,
 }
 
 /// An engine and the sockets of its connections.
@@ -89,6 +99,8 @@ pub(super) struct Worker {
     pub(super) engine: Engine,
     pub(super) poll: Poll,
     pub(super) links: Links,
+    /// What connections come from.
+    pub(super) accepting: Accepting,
     /// Connections that have not said yet where they were going.
     pub(super) arrivals: Arrivals,
     /// Connections that the engine let go, by the names that they had.
@@ -98,14 +110,16 @@ pub(super) struct Worker {
     pub(super) scratch: Box<[u8]>,
     /// Connections that may be read on in the next turn without being told.
     pub(super) again: Vec<Token>,
-    /// When connections are given up: those that are being made, those that arrive, and those that
-    /// linger.
+    /// When connections are given up (those that are being made, those that arrive, and those that
+    /// linger), and when accepting goes on.
     pub(super) limits: BinaryHeap<Reverse<(Instant, Token)>>,
     /// The configuration. Its owner frees it, when it is another one here.
     pub(super) snapshot: Arc<Snapshot>,
     /// The listeners whose clients have a handshake before them.
     encrypted: HashMap<String, Arc<Tls<ToClients>>>,
     shared: Shared,
+    /// When buffers are freed that nobody has needed until then.
+    shrinks: Option<Instant>,
     draining: bool,
     /// When it ends, whatever there is.
     end: Option<Instant>,
@@ -118,6 +132,7 @@ impl Worker {
             engine,
             poll,
             links: Links::default(),
+            accepting: Accepting::default(),
             arrivals: Arrivals::new(&shared.settings),
             lingering: HashMap::new(),
             turn: Turn::new(now),
@@ -127,6 +142,7 @@ impl Worker {
             snapshot: Arc::default(),
             encrypted: HashMap::new(),
             shared,
+            shrinks: None,
             draining: false,
             end: None,
             over: false,
@@ -138,6 +154,7 @@ impl Worker {
     /// # Errors
     /// The system cannot tell which connections are ready.
     pub(super) fn run(mut self) -> io::Result<()> {
+        self.shared.pulse.start(self.turn.now());
         let mut events = Events::with_capacity(EVENTS);
         let mut again = Vec::new();
         while !self.over {
@@ -146,20 +163,22 @@ impl Worker {
                 polled => polled?,
             }
             self.turn.begin();
+            self.shared.pulse.turn_begins(self.turn.now());
             std::mem::swap(&mut self.again, &mut again);
             for token in again.drain(..) {
                 self.go_on(token);
             }
             for event in &events {
-                if event.token() == COMMANDS {
-                    self.obey_all();
-                } else {
-                    self.ready(event);
+                match event.token() {
+                    COMMANDS => self.obey_all(),
+                    token if is_listening(token) => self.accept_from(token),
+                    _ => self.ready(event),
                 }
             }
             self.pass_deadlines();
             self.flush_all();
             self.over |= self.draining && self.is_drained();
+            self.shared.pulse.turn_ends();
         }
         Ok(())
     }
@@ -171,7 +190,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let limit = self.limits.peek().map(|&Reverse((at, _))| at);
-        let due = [self.engine.deadline(), limit, self.end];
+        let due = [self.engine.deadline(), limit, self.shrinks, self.end];
         let due = due.into_iter().flatten().min()?;
         Some(due.saturating_duration_since(self.turn.now()))
     }
@@ -183,6 +202,13 @@ impl Worker {
             self.perform_all();
         }
         self.pass_limits();
+        if self.shrinks.is_some_and(|due| due <= now) {
+            self.shrinks = None;
+            self.engine.shrink();
+        }
+        if self.shrinks.is_none() && self.engine.may_shrink() {
+            self.shrinks = Some(now + self.shared.settings.spare);
+        }
         self.over |= self.end.is_some_and(|end| end <= now);
     }
 
@@ -191,15 +217,9 @@ impl Worker {
     }
 
     fn obey_all(&mut self) {
-        loop {
-            match self.shared.commands.try_recv() {
-                Ok(command) => self.obey(command),
-                Err(commands::TryRecvError::Empty) => return,
-                Err(commands::TryRecvError::Disconnected) => {
-                    self.over = true;
-                    return;
-                }
-            }
+        // Its crew, which itself is one of, can always tell it more.
+        while let Ok(command) = self.shared.commands.try_recv() {
+            self.obey(command);
         }
     }
 
@@ -210,7 +230,10 @@ impl Worker {
                 listener,
                 socket,
                 peer,
-            } => self.accept(&listener, socket, peer),
+                load,
+            } => self.accept(&listener, socket, (peer, load)),
+            Command::Listen(listener) => self.listen(listener),
+            Command::Unlisten(number) => self.unlisten(number),
             Command::Configure(snapshot) => self.configure(snapshot),
             Command::Eject { cluster, addresses } => {
                 self.engine.set_ejected(&cluster, &addresses, now);
@@ -222,6 +245,7 @@ impl Worker {
             Command::Decided(id, verdict) => self.engine.decided(id, verdict, now),
             Command::Drain => {
                 self.draining = true;
+                self.unlisten_all();
                 self.arrivals.clear();
                 self.engine.drain(now);
             }
@@ -234,6 +258,7 @@ impl Worker {
             }
             Command::Stop => {
                 self.draining = true;
+                self.unlisten_all();
                 self.arrivals.clear();
                 // Who has not taken the last answers by then does without.
                 self.end = Some(now + LAST_ANSWERS);
@@ -242,6 +267,18 @@ impl Worker {
             Command::Quit => self.over = true,
         }
         self.perform_all();
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.shared.number
+    }
+
+    pub(super) fn crew(&self) -> &Crew {
+        &self.shared.crew
+    }
+
+    pub(super) fn process(&self) -> &ProcessCounters {
+        self.shared.process.process()
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -256,8 +293,13 @@ impl Worker {
         self.settle_waiting();
     }
 
-    fn accept(&mut self, listener: &Arc<str>, socket: Accepted, peer: Option<SocketAddr>) {
-        let load = Load(Arc::clone(&self.shared.load));
+    /// Serves a connection, which is counted as one of this worker's.
+    pub(super) fn accept(
+        &mut self,
+        listener: &Arc<str>,
+        socket: Accepted,
+        (peer, load): (Option<SocketAddr>, Load),
+    ) {
         if self.arrivals.come_through(listener) {
             return self.arrive(listener, (socket, peer), load);
         }

@@ -1,18 +1,19 @@
 //! The worker threads, from outside.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as commands;
 use std::thread;
 use std::time::Instant;
 
 use mio::{Poll, Waker};
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
+use super::crew::{Crew, Handle};
 use super::limiter::Questions;
-use super::stream::Accepted;
+use super::listeners::OpenListener;
+use super::pulse::{Pulse, Vitals, keep_on_one_cpu};
 use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::balance::Layouts;
 use crate::buckets::Buckets;
@@ -23,14 +24,18 @@ use crate::engine::{
 };
 use crate::protocols::Protocols;
 use crate::rate_limit::Verdict;
-use crate::telemetry::WorkerTelemetry;
+use crate::telemetry::{Telemetry, WorkerTelemetry};
 
 /// What all workers are made with.
 pub(crate) struct WorkersOptions {
     pub(crate) settings: Settings,
+    /// Whether each stays on a CPU of its own.
+    pub(crate) pinned: bool,
     pub(crate) protocols: Arc<Protocols>,
     /// One for each worker.
     pub(crate) telemetry: Vec<WorkerTelemetry>,
+    /// What belongs to none of them.
+    pub(crate) process: Arc<Telemetry>,
     pub(crate) reports: mpsc::UnboundedSender<HostReport>,
     pub(crate) questions: Questions,
 }
@@ -38,17 +43,9 @@ pub(crate) struct WorkersOptions {
 /// The workers.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    handles: Vec<Handle>,
+    crew: Arc<Crew>,
     circuits: Arc<Circuits>,
     buckets: Arc<Buckets>,
-}
-
-#[derive(Debug)]
-struct Handle {
-    commands: commands::Sender<Command>,
-    /// Tells it that there are some.
-    waker: Waker,
-    load: Arc<AtomicUsize>,
 }
 
 /// The end of a worker; an error if it panicked.
@@ -60,27 +57,27 @@ impl Workers {
     /// # Errors
     /// A thread cannot be made, or what tells it which connections are ready.
     pub(crate) fn start(options: WorkersOptions) -> io::Result<(Self, Vec<Ended>)> {
-        let mut handles = Vec::new();
-        let mut ends = Vec::new();
         let settings = Settings {
             workers: options.telemetry.len(),
             ..options.settings
         };
         let buckets = Arc::new(Buckets::new(Instant::now()));
         let circuits = Arc::<Circuits>::default();
-        for (number, telemetry) in options.telemetry.into_iter().enumerate() {
-            let (commands, receiver) = commands::channel();
-            let poll = Poll::new()?;
-            let waker = Waker::new(poll.registry(), COMMANDS)?;
-            let load = Arc::new(AtomicUsize::new(0));
+        let (crew, posts) = posts(options.telemetry.len())?;
+        let mut ends = Vec::new();
+        let pinned = options.pinned;
+        for (number, (telemetry, post)) in options.telemetry.into_iter().zip(posts).enumerate() {
+            let (poll, commands, pulse) = post;
             let shared = Shared {
-                commands: receiver,
+                commands,
+                crew: Arc::clone(&crew),
                 reports: options.reports.clone(),
                 questions: options.questions.clone(),
                 number,
-                load: Arc::clone(&load),
+                pulse,
                 settings,
                 telemetry: telemetry.clone(),
+                process: Arc::clone(&options.process),
             };
             let protocols = Arc::clone(&options.protocols);
             let buckets = Arc::clone(&buckets);
@@ -89,6 +86,9 @@ impl Workers {
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
+                    if pinned && let Err(error) = keep_on_one_cpu(number) {
+                        warn!(worker = number, %error, "a worker cannot be kept on one CPU");
+                    }
                     let now = Instant::now();
                     let engine = Engine::new(settings, protocols, telemetry, rand::random(), now)
                         .sharing(buckets)
@@ -96,15 +96,10 @@ impl Workers {
                     // Nobody waits any more where the process ends without a drain.
                     let _ = ended.send(Worker::new(engine, poll, shared, now).run());
                 })?;
-            handles.push(Handle {
-                commands,
-                waker,
-                load,
-            });
             ends.push(end);
         }
         let workers = Self {
-            handles,
+            crew,
             circuits,
             buckets,
         };
@@ -121,68 +116,57 @@ impl Workers {
         &self.buckets
     }
 
-    /// Gives the connection to the worker with the fewest.
-    pub(super) fn accept(&self, listener: &Arc<str>, socket: Accepted, peer: Option<SocketAddr>) {
-        let least = self
-            .handles
-            .iter()
-            .min_by_key(|worker| worker.load.load(Ordering::Relaxed));
-        let Some(worker) = least else { return };
-        worker.load.fetch_add(1, Ordering::Relaxed);
-        worker.tell(Command::Accept {
-            listener: Arc::clone(listener),
-            socket,
-            peer,
-        });
+    /// Lets all of them accept from the listener, once they know the configurations of before.
+    pub(super) fn listen(&self, listener: &Arc<OpenListener>) {
+        self.crew.tell_all(|| Command::Listen(Arc::clone(listener)));
+    }
+
+    /// Lets none of them accept from it any more; whoever did last closes its socket.
+    pub(super) fn unlisten(&self, number: u32) {
+        self.crew.tell_all(|| Command::Unlisten(number));
     }
 
     /// Forwards a configuration.
     pub(crate) fn configure(&self, snapshot: &Arc<Snapshot>, before: Option<&Arc<Snapshot>>) {
         let none = Layouts::default();
         let before = before.map_or(&none, |before| &before.layouts);
-        snapshot.layouts.make_ready(before, self.handles.len());
-        for worker in &self.handles {
-            worker.tell(Command::Configure(Arc::clone(snapshot)));
-        }
+        snapshot.layouts.make_ready(before, self.crew.len());
+        self.crew
+            .tell_all(|| Command::Configure(Arc::clone(snapshot)));
     }
 
     /// Forwards the ejected endpoints of a cluster.
     pub(crate) fn eject(&self, cluster: &Arc<str>, addresses: &Arc<[Address]>) {
-        for worker in &self.handles {
-            worker.tell(Command::Eject {
-                cluster: Arc::clone(cluster),
-                addresses: Arc::clone(addresses),
-            });
-        }
+        self.crew.tell_all(|| Command::Eject {
+            cluster: Arc::clone(cluster),
+            addresses: Arc::clone(addresses),
+        });
     }
 
     /// Asks each for what it has counted of endpoints; says how many were asked.
     pub(super) fn take_counts(&self, counts: &mpsc::UnboundedSender<Vec<HostCounts>>) -> usize {
-        for worker in &self.handles {
-            worker.tell(Command::Counts(counts.clone()));
-        }
-        self.handles.len()
+        self.crew.tell_all(|| Command::Counts(counts.clone()));
+        self.crew.len()
     }
 
     /// Tells a worker what a rate limit service said.
     pub(super) fn decide(&self, (worker, id): (usize, QuestionId), verdict: Verdict) {
-        if let Some(worker) = self.handles.get(worker) {
-            worker.tell(Command::Decided(id, verdict));
-        }
+        self.crew.tell(worker, Command::Decided(id, verdict));
     }
 
     /// Lets all of them finish what they have.
     pub(crate) fn drain(&self) {
-        for worker in &self.handles {
-            worker.tell(Command::Drain);
-        }
+        self.crew.tell_all(|| Command::Drain);
     }
 
     /// Ends all of them: who still waits for an answer is told so.
     pub(crate) fn stop(&self) {
-        for worker in &self.handles {
-            worker.tell(Command::Stop);
-        }
+        self.crew.tell_all(|| Command::Stop);
+    }
+
+    /// Whether they are hot, or stuck: none of them is asked.
+    pub(crate) fn vitals(&self) -> Vec<Vitals> {
+        self.crew.vitals(Instant::now())
     }
 
     /// How all of them are. One that has ended is left out.
@@ -197,11 +181,11 @@ impl Workers {
 
     async fn ask<T>(&self, question: fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
         let mut answers = Vec::new();
-        for worker in &self.handles {
+        self.crew.tell_all(|| {
             let (answer, answered) = oneshot::channel();
-            worker.tell(question(answer));
             answers.push(answered);
-        }
+            question(answer)
+        });
         let mut all = Vec::new();
         for answer in answers {
             all.extend(answer.await.ok());
@@ -210,18 +194,31 @@ impl Workers {
     }
 }
 
-impl Handle {
-    fn tell(&self, command: Command) {
-        // A worker that has ended closed its connections; it needs to be told nothing.
-        if self.commands.send(command).is_ok() {
-            // A wake-up that cannot be written is one of many that were not read.
-            let _ = self.waker.wake();
-        }
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.crew.tell_all(|| Command::Quit);
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.tell(Command::Quit);
+/// What a worker waits with, what it is told, and what it tells of itself.
+type Post = (Poll, commands::Receiver<Command>, Arc<Pulse>);
+
+/// So many workers, as they know one another before any of them runs.
+fn posts(count: usize) -> io::Result<(Arc<Crew>, Vec<Post>)> {
+    let mut handles = Vec::with_capacity(count);
+    let mut posts = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (commands, receiver) = commands::channel();
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), COMMANDS)?;
+        let pulse = Arc::<Pulse>::default();
+        handles.push(Handle {
+            commands,
+            waker,
+            load: Arc::default(),
+            pulse: Arc::clone(&pulse),
+        });
+        posts.push((poll, receiver, pulse));
     }
+    Ok((Arc::new(Crew::new(handles)), posts))
 }

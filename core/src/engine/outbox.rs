@@ -74,27 +74,50 @@ impl Outbox {
 
 /// Empty buffers, so that a connection owns one only while it has something to send.
 #[derive(Debug, Default)]
-pub(super) struct Spare(Vec<Vec<u8>>);
+pub(super) struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// The fewest that there were since they were looked through last: so many nobody has needed.
+    unneeded: usize,
+}
 
 impl Spare {
     /// Buffers that grew beyond this (bytes) are freed instead of kept.
     const LARGEST: usize = 128 * 1024;
     const MOST: usize = 64;
+    /// So many stay however little there is to do.
+    const KEPT: usize = 4;
     const FIRST: usize = 4 * 1024;
 
     pub(super) fn take(&mut self) -> Vec<u8> {
-        self.0
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(Self::FIRST))
+        let buffer = self.buffers.pop();
+        self.unneeded = self.unneeded.min(self.buffers.len());
+        buffer.unwrap_or_else(|| Vec::with_capacity(Self::FIRST))
     }
 
     pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == 0 || buffer.capacity() > Self::LARGEST || self.0.len() >= Self::MOST
-        {
+        let is_of_use = (1..=Self::LARGEST).contains(&buffer.capacity());
+        if !is_of_use || self.buffers.len() >= Self::MOST {
             return;
         }
         buffer.clear();
-        self.0.push(buffer);
+        self.buffers.push(buffer);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// Whether there are more than stay however little there is to do.
+    pub(super) fn may_shrink(&self) -> bool {
+        self.buffers.len() > Self::KEPT
+    }
+
+    /// Frees those that nobody has needed since the last call. The last ones are those in use.
+    pub(super) fn shrink(&mut self) {
+        let spared = self.buffers.len().saturating_sub(Self::KEPT);
+        self.buffers.drain(..self.unneeded.min(spared));
+        self.buffers.shrink_to(Self::KEPT);
+        self.unneeded = self.buffers.len();
     }
 }
 
@@ -126,6 +149,23 @@ mod tests {
         outbox.append(&mut spare).push(1);
         outbox.consume(1, &mut spare);
         assert_eq!(outbox.bytes.capacity(), 0);
-        assert_eq!(spare.0.len(), 1);
+        assert_eq!(spare.len(), 1);
+    }
+
+    #[test]
+    fn buffers_that_nobody_needs_are_freed_and_those_in_use_stay() {
+        let mut spare = Spare::default();
+        let taken: Vec<_> = (0..20).map(|_| spare.take()).collect();
+        taken.into_iter().for_each(|buffer| spare.give(buffer));
+        spare.shrink();
+        assert_eq!(spare.len(), 20, "all of them were needed");
+        let taken: Vec<_> = (0..7).map(|_| spare.take()).collect();
+        taken.into_iter().for_each(|buffer| spare.give(buffer));
+        spare.shrink();
+        assert_eq!(spare.len(), 7);
+        assert!(spare.may_shrink());
+        spare.shrink();
+        assert_eq!(spare.len(), Spare::KEPT);
+        assert!(!spare.may_shrink());
     }
 }

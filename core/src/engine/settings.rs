@@ -51,6 +51,8 @@ pub struct Settings {
     pub questions: usize,
     /// How long the answer to a question about a cluster's endpoints is waited for.
     pub probe: Duration,
+    /// Buffers that nobody has needed for so long are freed.
+    pub spare: Duration,
     /// How long a client that was told to leave must be silent before its connection closes.
     pub drain_quiet: Duration,
     /// A client that was told to leave since it is connected for too long, and is never silent, is
@@ -85,6 +87,7 @@ impl Default for Settings {
             mirrors: 1024,
             questions: 1024,
             probe: Duration::from_secs(3),
+            spare: Duration::from_secs(10),
             drain_quiet: Duration::from_secs(1),
             leaving: Duration::from_secs(45),
             farewell: Duration::from_secs(300),

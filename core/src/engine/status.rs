@@ -16,6 +16,8 @@ pub struct WorkerStatus {
     pub in_flight: usize,
     /// Bytes buffered.
     pub buffered: usize,
+    /// Buffers that are empty and kept for the next bytes.
+    pub spare: usize,
     /// Endpoints with a state of their own.
     pub hosts: Vec<HostStatus>,
     /// Routes whose limit is found by latencies.
@@ -84,6 +86,7 @@ impl Engine {
             tunnels: self.tunnels.len(),
             in_flight: self.in_flight(),
             buffered: self.buffered,
+            spare: self.spare.len(),
             hosts: self
                 .tables
                 .hosts

@@ -1,12 +1,17 @@
-//! A protocol whose plugin has a mistake: it panics at the first byte of a client.
+//! A protocol whose plugin has mistakes: it panics at the first byte of a client, or hangs at that byte.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
 use meltemi_codec::kit::sample::ById;
 use meltemi_codec::{
     AttributeDef, AttributeKey, Decoded, Downstream, Frame, FromClient, Limits, LocalReply,
     Malformed, Memo, Opening, Protocol, Sniff, Traits, Upstream,
 };
+
+/// A client whose first byte it is keeps the worker for as long as this is locked.
+pub(super) static HANGS: Mutex<()> = Mutex::new(());
+pub(super) const HANGING: &[u8] = b"h";
 
 pub(super) struct Fragile;
 
@@ -41,9 +46,13 @@ struct Mistaken;
 impl Downstream for Mistaken {
     fn decode(
         &mut self,
-        _input: &[u8],
+        input: &[u8],
         _out: &mut Vec<u8>,
     ) -> Result<Decoded<FromClient>, Malformed> {
+        if input == HANGING {
+            drop(HANGS.lock().unwrap_or_else(PoisonError::into_inner));
+            return Err(Malformed { reason: "it hung" });
+        }
         panic!("the plugin's mistake");
     }
 

@@ -3,11 +3,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::harness::{Running, any_port, snapshot, upstream};
+use super::fragile::{HANGING, HANGS};
+use super::harness::{self, Running, any_port, snapshot, tcp_echo, upstream, wait};
 use crate::config::Service;
+use crate::engine::Settings;
+use crate::proxy::ProxyOptions;
 
 const LISTENER: &str = "default/edge/cache";
 const SERVICE: &str = "default/echo";
@@ -78,6 +82,76 @@ fn operations_and_hot_keys_are_added_up_over_workers() {
         json!({ "services": { SERVICE: expected } })
     );
     assert_eq!(proxy.ask("POST", "/hot_keys"), (405, "use GET\n".into()));
+}
+
+#[test]
+fn a_worker_that_hangs_is_seen_and_keeps_no_other_from_accepting() {
+    const HANGS_AT: &str = "default/edge/hangs";
+    let mut first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    harness::add_fragile(&mut first, HANGS_AT);
+    let proxy = Running::start(first);
+    let address = proxy.address(LISTENER);
+    let turn = |worker: usize| {
+        let name = format!(r#"meltemi_worker_turn_seconds{{worker="{worker}"}}"#);
+        proxy.metric(&name).unwrap()
+    };
+
+    let hanging = HANGS.lock().unwrap();
+    let mut client = proxy.client(HANGS_AT).0;
+    client.write_all(HANGING).unwrap();
+    let mut stuck = None;
+    wait("a turn that goes on", || {
+        let lasts = |&worker: &usize| turn(worker) > 0.05;
+        stuck = (0..2).find(lasts);
+        stuck.is_some()
+    });
+    let stuck = stuck.unwrap();
+    let before = turn(stuck);
+    wait("more of it", || turn(stuck) > before);
+
+    // It has one connection, so that the first of these is another's, and the second may be anybody's.
+    let mut clients = [(); 2].map(|()| harness::Client(TcpStream::connect(address).unwrap()));
+    clients[0].call(1, b"served meanwhile");
+    let count = |worker: usize| {
+        let name = format!(r#"meltemi_worker_connections{{worker="{worker}"}}"#);
+        proxy.metric(&name).unwrap()
+    };
+    wait("all to be accepted", || count(0) + count(1) == 3.0);
+    assert_eq!(turn(1 - stuck), 0.0, "the other one waits");
+
+    drop(hanging);
+    clients[1].call(1, b"served in the end");
+    wait("the end of the turn", || turn(stuck) == 0.0);
+    for worker in 0..2 {
+        let name = format!(r#"meltemi_worker_cpu_seconds_total{{worker="{worker}"}}"#);
+        assert!(proxy.metric(&name) > Some(0.0));
+    }
+}
+
+#[test]
+fn buffers_of_a_crowd_are_freed_when_it_has_gone() {
+    let options = ProxyOptions {
+        workers: 1.try_into().ok(),
+        settings: Settings {
+            spare: Duration::from_secs(2),
+            ..Settings::default()
+        },
+        ..ProxyOptions::default()
+    };
+    let first = snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]);
+    let proxy = Running::with(first, options);
+    let worker = |what: &str| proxy.json("/clusters")["workers"][0][what].as_u64();
+    let mut clients: Vec<_> = (0..40).map(|_| proxy.client(LISTENER)).collect();
+    let (last, others) = clients.split_last_mut().unwrap();
+    // All of them are answered at once, so that each has a buffer of its own.
+    others.iter_mut().for_each(|client| client.send(1, b"hold"));
+    wait("all requests", || worker("in_flight") == Some(39));
+    last.call(2, b"hello");
+    for client in others {
+        assert_eq!(client.receive().0.id, 1);
+    }
+    assert!(worker("spare_buffers") > Some(8));
+    wait("few to be left", || worker("spare_buffers") == Some(4));
 }
 
 #[test]
