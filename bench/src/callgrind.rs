@@ -5,11 +5,15 @@
 //! its file); the line behind `calls=` is what a call cost, all that it called included. A name is
 //! spelled once, `(12) name`, and `(12)` afterwards.
 
+mod stacks;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub(crate) use self::stacks::{OPTIONS, Stacks, stacks};
 
 /// What instructions are for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]

@@ -15,7 +15,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
-pub(crate) use self::meltemi::{HOST, control, listening, manifests, sibling};
+pub(crate) use self::meltemi::{
+    HOST, build_alone, control, listening, manifests, profile, sibling,
+};
 use crate::idle;
 use crate::process::{Process, START, own_command};
 use crate::wire::{Protocol, Request};
@@ -163,6 +165,8 @@ pub(crate) struct Setup {
     pub(crate) upstreams: u32,
     /// For generated configuration and logs.
     pub(crate) dir: PathBuf,
+    /// Whether Meltemi's proxy and controller are one process, which then is what is measured.
+    pub(crate) in_one: bool,
     /// A command that starts the measured process, such as `valgrind --tool=callgrind`.
     pub(crate) wrap: Vec<String>,
 }

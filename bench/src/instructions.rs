@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::callgrind::{self, Part, Parts};
+use crate::callgrind::{self, Part, Parts, Stacks};
 use crate::contender::{Contender, Kind, Setup, Start};
-use crate::load::{Budget, Load, Work};
+use crate::load::Budget;
 use crate::process::{Process, find_program};
-use crate::suite::Shape;
+use crate::suite::{RowPlan, Shape, Source};
 use crate::upstream::{Program, Upstream};
 use crate::wire::{Command, Request};
 
@@ -37,6 +37,9 @@ const DEEP: Shape = Shape::Open {
     depth: 16,
 };
 
+/// Connections that come, make one call and go; as many a second as a proxy under callgrind can serve.
+const CHURN: Shape = Shape::Churn { rate: 100 };
+
 pub(crate) const CASES: &[Case] = &[
     case(
         "dubbo-serial",
@@ -49,6 +52,12 @@ pub(crate) const CASES: &[Case] = &[
         Kind::Meltemi,
         Request::Dubbo { argument: 128 },
         DEEP,
+    ),
+    case(
+        "dubbo-churn",
+        Kind::Meltemi,
+        Request::Dubbo { argument: 128 },
+        CHURN,
     ),
     case(
         "thrift-serial",
@@ -79,6 +88,7 @@ pub(crate) const CASES: &[Case] = &[
 const fn case(name: &'static str, kind: Kind, request: Request, shape: Shape) -> Case {
     let requests = match shape {
         Shape::Open { depth: 2.., .. } => 20_000,
+        Shape::Churn { .. } => 500,
         _ => 3_000,
     };
     Case {
@@ -112,33 +122,54 @@ impl Counts {
 
 /// Runs a case twice under callgrind.
 pub(crate) fn count(case: &Case, dir: &Path) -> Result<Counts> {
-    if find_program("valgrind").is_none() {
-        bail!("valgrind is not installed: apt-get install valgrind");
-    }
-    let short = profile(case, case.requests, dir)?;
-    let long = profile(case, case.requests * 3, dir)?;
+    let counted = |requests| {
+        let profile = profile(case, requests, (dir, &[]))?;
+        callgrind::parts(&profile).context("read what callgrind wrote")
+    };
+    let (short, long) = (counted(case.requests)?, counted(case.requests * 3)?);
     Ok(Counts::between(&short, &long, case.requests * 2))
 }
 
-fn profile(case: &Case, requests: u64, dir: &Path) -> Result<Parts> {
+/// Instructions of one request by stack of callers, by two runs likewise.
+pub(crate) fn flame(case: &Case, dir: &Path) -> Result<BTreeMap<Vec<String>, f64>> {
+    let counted = |requests| -> Result<Stacks> {
+        let profile = profile(case, requests, (dir, &callgrind::OPTIONS))?;
+        callgrind::stacks(&profile).context("read what callgrind wrote")
+    };
+    let (short, long) = (counted(case.requests)?, counted(case.requests * 3)?);
+    let added = long.into_iter().filter_map(|(stack, cost)| {
+        let added = cost.checked_sub(short.get(&stack).copied().unwrap_or(0))?;
+        Some((stack, added as f64 / (case.requests * 2) as f64))
+    });
+    Ok(added.collect())
+}
+
+/// What callgrind writes of so many requests, told `options` as well.
+fn profile(case: &Case, requests: u64, (dir, options): (&Path, &[&str])) -> Result<String> {
+    if find_program("valgrind").is_none() {
+        bail!("valgrind is not installed: apt-get install valgrind libc6-dbg");
+    }
     let protocol = case.request.protocol();
     let upstream = Upstream::start(&Program::Echo(protocol), 0, dir)?;
     let out = dir.join("callgrind.out");
+    let mut wrap = vec![
+        "valgrind".to_owned(),
+        "--tool=callgrind".to_owned(),
+        format!("--callgrind-out-file={}", out.display()),
+    ];
+    wrap.extend(options.iter().map(|&option| option.to_owned()));
     let setup = Setup {
         protocol,
         endpoints: vec![upstream.address],
         upstreams: 1,
         dir: dir.to_owned(),
-        wrap: vec![
-            "valgrind".to_owned(),
-            "--tool=callgrind".to_owned(),
-            format!("--callgrind-out-file={}", out.display()),
-        ],
+        // What the controller takes is the same in both runs.
+        in_one: true,
+        wrap,
     };
     let proxy = load(case, requests, &setup).with_context(|| case.name)?;
     proxy.interrupt()?;
-    let text = fs::read_to_string(&out).with_context(|| format!("read {}", out.display()))?;
-    callgrind::parts(&text).with_context(|| format!("read {}", out.display()))
+    fs::read_to_string(&out).with_context(|| format!("read {}", out.display()))
 }
 
 /// Starts the proxy and sends it so many requests.
@@ -147,18 +178,17 @@ fn load(case: &Case, requests: u64, setup: &Setup) -> Result<Process> {
         Start::Running(contender) => contender,
         Start::Absent(remedy) => bail!("{} is not installed: {remedy}", case.kind),
     };
-    let (connections, depth) = case.shape.connections();
-    let work = Work {
-        connections,
-        depth,
+    let row = RowPlan {
+        shape: case.shape,
         request: case.request,
-        in_order: case.kind.keeps_order(setup.protocol),
+        endpoints: 1,
     };
+    let in_order = case.kind.keeps_order(setup.protocol);
     let budget = Budget {
         time: Duration::from_secs(300),
         requests,
     };
-    Load::connect(contender.target, work)?.run(budget)?;
+    Source::open(contender.target, &row, None, in_order)?.run(budget)?;
     contender.proxy.context("a proxy is a process")
 }
 

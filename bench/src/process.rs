@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// How long a process may take to say that it is ready.
-pub(crate) const START: Duration = Duration::from_secs(15);
+pub(crate) const START: Duration = Duration::from_secs(60);
 
 /// A running child; it is killed when this is dropped.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! What a person reads: tables in a terminal, a page in a browser.
 
+mod flame;
 mod html;
 mod instructions;
 mod ratio;
@@ -14,6 +15,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 
+pub(crate) use self::flame::flame;
 pub(crate) use self::instructions::{instructions, moved};
 use self::ratio::{Ratio, least, median};
 pub(crate) use self::soak::soak;

@@ -122,6 +122,7 @@ impl<'p> Stage<'p> {
             endpoints: endpoints(0, port),
             upstreams: 1,
             dir: dir.to_owned(),
+            in_one: false,
             wrap: Vec::new(),
         };
         write(&manifest, &setup, 0)?;

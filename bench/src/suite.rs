@@ -15,7 +15,7 @@ pub(crate) use self::outcome::{Absent, Cell, Memory, Outcome, Row, Speed};
 pub(crate) use self::row::RowPlan;
 pub(crate) use self::run::Run;
 pub(crate) use self::shape::Shape;
-use self::source::Source;
+pub(crate) use self::source::Source;
 use crate::contender::{Contender, Kind, Setup, Start};
 use crate::idle::{self, Idle};
 use crate::load::{Budget, Sample};
@@ -95,6 +95,7 @@ impl<'p> Stage<'p> {
             endpoints: upstreams.iter().map(|upstream| upstream.address).collect(),
             upstreams: plan.upstreams.unwrap_or(1),
             dir: dir.to_owned(),
+            in_one: false,
             wrap: Vec::new(),
         };
         let mut contenders = Vec::new();

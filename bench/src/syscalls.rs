@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::contender::Contender;
-use crate::load::{Budget, Load, Work};
+use crate::load::Budget;
 use crate::process::{Process, START, find_program};
+use crate::suite::Source;
 
 /// System calls of one request, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,18 +23,23 @@ impl Calls {
     }
 }
 
-/// Counts all threads of a proxy while so many requests pass it, on connections that are there already.
-pub(crate) fn count(contender: &Contender, work: Work, requests: u64, dir: &Path) -> Result<Calls> {
+/// Counts all threads of a proxy while so many requests of `source` pass it, whose connections are there already
+/// unless they come and go.
+pub(crate) fn count(
+    contender: &Contender,
+    mut source: Source,
+    requests: u64,
+    dir: &Path,
+) -> Result<Calls> {
     let proxy = contender.proxy.as_ref().context("a proxy is a process")?;
     let budget = |requests| Budget {
         time: Duration::from_secs(120),
         requests,
     };
-    let mut load = Load::connect(contender.target, work)?;
-    load.run(budget(requests / 10))?;
+    source.run(budget(requests / 10))?;
     let summary = dir.join("strace.txt");
     let strace = attach(proxy, &summary, dir)?;
-    let sample = load.run(budget(requests))?;
+    let sample = source.run(budget(requests))?;
     strace.interrupt()?;
     let text = fs::read_to_string(&summary).context("read what strace counted")?;
     let counted = parse(&text).into_iter();

@@ -107,6 +107,7 @@ impl Serve {
             endpoints: upstreams.iter().map(|upstream| upstream.address).collect(),
             upstreams: self.upstreams,
             dir: dir.path().to_owned(),
+            in_one: false,
             wrap: self.wrap.split_whitespace().map(str::to_owned).collect(),
         };
         match Contender::start(contender, &setup)? {

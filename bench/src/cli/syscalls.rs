@@ -5,9 +5,8 @@ use clap::Args;
 
 use super::row::CallRow;
 use crate::contender::{self, Contender, Kind, Setup, Start};
-use crate::load::Work;
 use crate::report;
-use crate::suite::{RowPlan, Shape};
+use crate::suite::{RowPlan, Shape, Source};
 use crate::syscalls::{Calls, count};
 use crate::upstream::{Program, Upstream};
 use crate::wire::{Command, Protocol, Request};
@@ -15,16 +14,18 @@ use crate::wire::{Command, Protocol, Request};
 /// Count the system calls of a request, the floor's and Meltemi's, under the same load.
 ///
 /// strace counts those of all threads of the proxy, while requests pass it on connections that are
-/// open already. It slows whoever it looks at, so that more comes at once than without it, for all
+/// open already; of `churn1000` they are those of a connection and its request. It slows whoever it looks at, so that more comes at once than without it, for all
 /// alike. Meltemi may take 5 % more than the floor.
 #[derive(Args, Debug)]
 #[command(after_long_help = "Examples:\n  \
     meltemi-bench syscalls\n  \
-    meltemi-bench syscalls --protocol thrift --rows 64x1")]
+    meltemi-bench syscalls --protocol thrift --rows 64x1\n  \
+    meltemi-bench syscalls --rows churn200    # of a connection that comes and goes")]
 pub(super) struct Syscalls {
     #[arg(long, value_enum, default_value = "dubbo")]
     protocol: Protocol,
-    /// Loads: `serial`, or connections and requests in flight on each, then `@` and a number of
+    /// Loads: `serial`, or connections and requests in flight on each, or `churn200` for connections that come and
+    /// go, so many a second, then `@` and a number of
     /// servers if there are several.
     #[arg(
         long,
@@ -51,8 +52,8 @@ impl Syscalls {
         contender::build(&kinds)?;
         for row in &self.rows {
             let plan = row.of(128, request(self.protocol));
-            if !matches!(plan.shape, Shape::Open { .. }) {
-                bail!("--rows: {} has no connections that stay", plan.shape);
+            if matches!(plan.shape, Shape::Half { .. }) {
+                bail!("--rows: {} has no rate of its own", plan.shape);
             }
             let counted = kinds
                 .iter()
@@ -74,20 +75,16 @@ impl Syscalls {
             endpoints: upstreams.iter().map(|upstream| upstream.address).collect(),
             upstreams: row.shared_connections(),
             dir: dir.path().to_owned(),
+            in_one: false,
             wrap: Vec::new(),
         };
         let contender = match Contender::start(kind, &setup)? {
             Start::Running(contender) => contender,
             Start::Absent(remedy) => bail!("{kind} is not installed: {remedy}"),
         };
-        let (connections, depth) = row.shape.connections();
-        let work = Work {
-            connections,
-            depth,
-            request: row.request,
-            in_order: kind.keeps_order(self.protocol),
-        };
-        count(&contender, work, self.requests, dir.path())
+        let in_order = kind.keeps_order(self.protocol);
+        let source = Source::open(contender.target, row, None, in_order)?;
+        count(&contender, source, self.requests, dir.path())
     }
 }
 

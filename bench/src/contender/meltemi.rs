@@ -20,25 +20,39 @@ pub(super) fn start(kind: Kind, setup: &Setup) -> Result<Start> {
         Kind::MeltemiUnmetered => unmetered(),
         _ => sibling("meltemi"),
     };
-    let (Some(proxy), Some(controller)) = (program, sibling("meltemi-controller")) else {
-        return Ok(Start::Absent(
-            "build it beside this program: cargo build --release -p meltemi -p meltemi-controller"
-                .to_owned(),
-        ));
+    let Some(program) = program else {
+        return Ok(absent());
     };
     let dir = setup.dir.join(kind.name());
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("bench.yaml"), manifests(kind, setup))?;
-    let controller = control(setup.protocol, &dir, &controller)?;
-
-    let mut command = wrapped(setup, &proxy);
-    command.args(["proxy", "--xds", &controller.1, "--admin", "127.0.0.1:0"]);
+    let mut command = wrapped(setup, &program);
+    let mut companions = Vec::new();
+    if setup.in_one {
+        command.args(["run", "-f"]).arg(&dir);
+    } else {
+        let Some(controller) = sibling("meltemi-controller") else {
+            return Ok(absent());
+        };
+        let (controller, xds) = control(setup.protocol, &dir, &controller)?;
+        command.args(["proxy", "--xds", &xds]);
+        companions.push(controller);
+    }
+    command.args(["--admin", "127.0.0.1:0"]);
     command.args(options(kind));
     let proxy = Process::start(kind.name(), &command, &setup.dir)?;
     let target = listening(&proxy)?;
     let mut contender = Contender::behind(kind, target, proxy);
-    contender._companions.push(controller.0);
+    contender._companions = companions;
     Ok(Start::Running(contender))
+}
+
+fn absent() -> Start {
+    Start::Absent(
+        "build it beside this program: cargo build --release -p meltemi-controller && \
+         cargo build --release -p meltemi --no-default-features"
+            .to_owned(),
+    )
 }
 
 /// A controller of the manifests in `dir`, and where it serves.
@@ -87,20 +101,34 @@ fn schema(protocol: Protocol) -> &'static str {
     }
 }
 
-/// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured.
+/// Builds Meltemi where cargo runs this program, so that no binary of yesterday is measured: as in its image,
+/// where a proxy links no client of Kubernetes.
 pub(crate) fn build() -> Result<()> {
-    let target = profile_dir()?;
-    cargo_build(
-        target.parent().unwrap_or(&target),
-        &["-p", "meltemi", "-p", "meltemi-controller"],
-    )
+    let profile = profile_dir()?;
+    let target = profile.parent().unwrap_or(&profile);
+    // One after the other: in one build the features of both would be those of each.
+    cargo_build(target, &["-p", "meltemi-controller"])?;
+    build_alone()
+}
+
+/// The same without the controller, for a proxy that reads manifests by itself.
+pub(crate) fn build_alone() -> Result<()> {
+    let profile = profile_dir()?;
+    let target = profile.parent().unwrap_or(&profile);
+    cargo_build(target, &["-p", "meltemi", "--no-default-features"])
 }
 
 /// The same without metrics, in a directory of its own below that of the build.
 pub(crate) fn build_unmetered() -> Result<()> {
     cargo_build(
         &profile_dir()?.join(UNMETERED),
-        &["-p", "meltemi", "--features", "meltemi-core/unmetered"],
+        &[
+            "-p",
+            "meltemi",
+            "--no-default-features",
+            "--features",
+            "meltemi-core/unmetered",
+        ],
     )
 }
 
@@ -110,6 +138,13 @@ fn unmetered() -> Option<PathBuf> {
     let own = profile_dir().ok()?;
     let program = own.join(UNMETERED).join(own.file_name()?).join("meltemi");
     Some(program).filter(|program| program.is_file())
+}
+
+/// The profile that this program, and Meltemi beside it, are built with.
+pub(crate) fn profile() -> Result<String> {
+    let dir = profile_dir()?;
+    let name = dir.file_name().unwrap_or_default();
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// Where this program lies: `debug` or `release` of a target directory.

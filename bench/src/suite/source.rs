@@ -14,7 +14,7 @@ use crate::wire::Request;
 /// A paced stretch is not shorter, since a thousandth of its requests is what counts.
 const PACED: Duration = Duration::from_secs(1);
 
-pub(super) enum Source {
+pub(crate) enum Source {
     Open(Load),
     Churn {
         target: SocketAddr,
@@ -29,7 +29,7 @@ pub(super) enum Source {
 
 impl Source {
     /// `rate` is of requests a second, where the row's shape asks for one.
-    pub(super) fn open(
+    pub(crate) fn open(
         target: SocketAddr,
         row: &RowPlan,
         rate: Option<f64>,
@@ -63,13 +63,13 @@ impl Source {
         })
     }
 
-    pub(super) fn warm_up(&mut self, time: Duration) -> Result<()> {
+    pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
         let requests = u64::MAX;
         self.send(Budget { time, requests })?;
         Ok(())
     }
 
-    pub(super) fn run(&mut self, budget: Budget) -> Result<Sample> {
+    pub(crate) fn run(&mut self, budget: Budget) -> Result<Sample> {
         let time = match self {
             Self::Paced { .. } => budget.time.max(PACED),
             _ => budget.time,
