@@ -7,6 +7,8 @@ use meltemi_proto::Any;
 use prost::{Message, Name};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::persistent::PersistentMap;
+
 /// An encoded resource; a clone shares the encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -33,7 +35,7 @@ pub struct Resources {
 /// The resources of one type.
 #[derive(Clone, Debug, Default)]
 struct OfType {
-    by_name: BTreeMap<Arc<str>, Arc<Resource>>,
+    by_name: PersistentMap<Arc<str>, Arc<Resource>>,
     /// One version for all of them, where somebody has asked for it.
     version: OnceLock<String>,
 }
@@ -52,7 +54,7 @@ fn share(now: &mut Arc<OfType>, was: &Arc<OfType>) {
         return;
     }
     let mut is_same = now.by_name.len() == was.by_name.len();
-    for (name, resource) in &mut Arc::make_mut(now).by_name {
+    for (name, resource) in Arc::make_mut(now).by_name.iter_mut() {
         match was.by_name.get(name) {
             Some(known) if known == resource => *resource = known.clone(),
             _ => is_same = false,
@@ -89,6 +91,22 @@ impl Resources {
         of_type.by_name.insert(name.clone(), resource.clone());
     }
 
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn remove(&mut self, type_url: &str, name: &str) {
+        let Some(of_type) = self.types.get_mut(type_url) else {
+            return;
+        };
+        if !of_type.by_name.contains_key(name) {
+            return;
+        }
+        let of_type = Arc::make_mut(of_type);
+        of_type.version = OnceLock::new();
+        of_type.by_name.remove(name);
+        if of_type.by_name.len() == 0 {
+            self.types.remove(type_url);
+        }
+    }
+
     pub fn get(&self, type_url: &str, name: &str) -> Option<&Resource> {
         let resource = self.types.get(type_url)?.by_name.get(name);
         resource.map(|resource| &**resource)
@@ -102,7 +120,7 @@ impl Resources {
     /// All resources of a type, by name.
     pub fn of_type(&self, type_url: &str) -> impl Iterator<Item = (&str, &Resource)> {
         let of_type = self.types.get(type_url).into_iter();
-        let resources = of_type.flat_map(|of_type| &of_type.by_name);
+        let resources = of_type.flat_map(|of_type| of_type.by_name.iter());
         resources.map(|(name, resource)| (&**name, &**resource))
     }
 
@@ -114,7 +132,7 @@ impl Resources {
     /// What others hold, too; where both have one of a name, theirs.
     pub(crate) fn extend(&mut self, others: &Self) {
         for of_type in others.types.values() {
-            for (name, resource) in &of_type.by_name {
+            for (name, resource) in of_type.by_name.iter() {
                 self.share(name, resource);
             }
         }
