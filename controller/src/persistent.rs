@@ -4,7 +4,7 @@
 //! each change.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// How many entries a chunk has at most; twice as many as after it was divided.
@@ -59,6 +59,23 @@ impl<K, V> PersistentMap<K, V> {
 }
 
 impl<K: Ord, V> PersistentMap<K, V> {
+    /// The keys of which the value may be another than in an earlier map, or that only one of both has: those of chunks that
+    /// they do not share.
+    pub(crate) fn changed_since<'a>(&'a self, earlier: &'a Self) -> BTreeSet<&'a K> {
+        if Arc::ptr_eq(&self.chunks, &earlier.chunks) {
+            return BTreeSet::new();
+        }
+        let of = |map: &Self| map.chunks.iter().map(Arc::as_ptr).collect::<HashSet<_>>();
+        let (own, others) = (of(self), of(earlier));
+        let is_apart = |chunk: &&Chunk<K, V>| {
+            let chunk = Arc::as_ptr(chunk);
+            !own.contains(&chunk) || !others.contains(&chunk)
+        };
+        let chunks = self.chunks.iter().chain(earlier.chunks.iter());
+        let apart = chunks.filter(is_apart).flat_map(|chunk| chunk.iter());
+        apart.map(|(key, _)| key).collect()
+    }
+
     pub(crate) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -242,6 +259,12 @@ mod tests {
                 prop_assert_eq!(map.len(), model.len());
             }
             held.push((map, model));
+            for pair in held.windows(2) {
+                let [(was, model_was), (now, model_now)] = pair else { continue };
+                let changed = now.changed_since(was);
+                let differs = |key: &u16| model_was.get(key) != model_now.get(key);
+                prop_assert!((0..400).filter(differs).all(|key| changed.contains(&key)));
+            }
             for (map, model) in held {
                 prop_assert!(map.iter().eq(model.iter()));
                 prop_assert!((0..400).all(|key| map.get(&key) == model.get(&key)));
@@ -262,5 +285,7 @@ mod tests {
             others.any(|other| Arc::ptr_eq(chunk, other))
         });
         assert_eq!(shared.count(), was.chunks.len() - 3);
+        let changed = now.changed_since(&was).len();
+        assert!((3..=3 * FULL).contains(&changed), "{changed}");
     }
 }

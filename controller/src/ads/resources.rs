@@ -40,6 +40,31 @@ struct OfType {
     version: OnceLock<String>,
 }
 
+/// The resources of one type at one moment, to tell later what has changed.
+#[derive(Clone, Debug)]
+pub(super) struct Seen(Option<Arc<OfType>>);
+
+impl Seen {
+    /// Whether nothing has, which costs a comparison.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// Names of which the resource may be another than before, or that only one of both has.
+    pub(super) fn changed_since(&self, earlier: &Self) -> Vec<Arc<str>> {
+        let none = PersistentMap::default();
+        let of = |seen: &Self| seen.0.as_ref().map(|it| it.by_name.clone());
+        let (now, was) = (
+            of(self).unwrap_or(none.clone()),
+            of(earlier).unwrap_or(none),
+        );
+        now.changed_since(&was).into_iter().cloned().collect()
+    }
+}
+
 impl PartialEq for OfType {
     fn eq(&self, other: &Self) -> bool {
         self.by_name == other.by_name
@@ -115,6 +140,10 @@ impl Resources {
     /// A resource with its name, to be shared.
     pub(crate) fn shared(&self, type_url: &str, name: &str) -> Option<(&Arc<str>, &Arc<Resource>)> {
         self.types.get(type_url)?.by_name.get_key_value(name)
+    }
+
+    pub(super) fn seen(&self, type_url: &str) -> Seen {
+        Seen(self.types.get(type_url).cloned())
     }
 
     /// All resources of a type, by name.

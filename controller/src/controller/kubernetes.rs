@@ -196,7 +196,7 @@ impl KubernetesController {
         }
         resources.send_replace(Some(followed.published));
         self.queue.is_published();
-        if followed.has_endpoints {
+        if followed.is_to_be_told {
             self.put_off_findings();
         }
     }

@@ -35,8 +35,9 @@ pub(super) struct Short {
 /// What came of a short way.
 pub(crate) struct Followed {
     pub(crate) published: Arc<Published>,
-    pub(crate) has_endpoints: bool,
     pub(crate) has_routers: bool,
+    /// Whether there may be other findings, or there are more objects or fewer: the long way tells, some time later.
+    pub(crate) is_to_be_told: bool,
 }
 
 impl Short {
@@ -101,12 +102,13 @@ impl Pipeline {
         put_endpoints(&model, clusters, &mut published);
         put_routes(&model, &rerouted, &mut published);
         self.index.accept(&objects);
+        let is_to_be_told = has_endpoints || objects.len() != self.objects.len();
         (self.model, self.objects) = (model, Arc::new(objects));
         self.published = Arc::new(published);
         Some(Followed {
             published: self.published.clone(),
-            has_endpoints,
             has_routers,
+            is_to_be_told,
         })
     }
 
