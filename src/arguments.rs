@@ -79,6 +79,16 @@ A running proxy answers the same for what it runs and the health of this moment:
   curl -s 127.0.0.1:15000/explain -d '{\"service\": \"greeter.default.svc.cluster.local\",
     \"attributes\": {\"interface\": \"org.example.Greeter\", \"method\": \"sayHello\"}}'")]
     Explain(Explain),
+    /// The protocols that this command speaks, with the attributes of their messages, as YAML.
+    ///
+    /// It is what a controller, which has no protocol in it, is told by `--protocol` and the chart by its value `protocols`, so
+    /// that the status of a rule says if it asks for what no request has.
+    #[command(after_help = "\
+Examples:
+  Install a controller for proxies with a protocol of your own:
+    my-meltemi protocols > protocols.yaml
+    helm upgrade --install meltemi charts/meltemi -f protocols.yaml")]
+    Protocols,
     /// Which proxies are connected to the controllers, what each has, what it lacks, and what it does
     /// not take.
     ///

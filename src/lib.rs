@@ -56,6 +56,7 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
         }
         Command::Check(check) => check::main(&check, &protocols),
         Command::Explain(explain) => explain::main(&explain, &protocols),
+        Command::Protocols => schemas::main(&protocols),
         Command::Status(status) => status::main(&status),
         Command::Config(config) => config::main(&config),
         Command::Demo(demo) => demo::main(&demo, &protocols),

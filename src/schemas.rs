@@ -1,11 +1,15 @@
 //! What the control plane has to know of the protocols that this command has.
 
+use std::process::ExitCode;
+
 use meltemi_controller::{
     AttributeDef, Configured, KeyHash, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
+    values_of,
 };
 use meltemi_core::protocols::Protocols;
 
 use crate::arguments::Place;
+use crate::output;
 
 /// The settings that manifests are read with.
 pub(crate) fn settings(
@@ -13,6 +17,24 @@ pub(crate) fn settings(
     root_namespace: &str,
     place: Option<&Place>,
 ) -> Settings {
+    let mut settings = Settings::new(schemas(protocols));
+    settings.root_namespace = root_namespace.to_owned();
+    if let Some(place) = place {
+        settings.locality = place.locality.clone();
+        settings.labels = place.labels();
+    }
+    settings.check = Some(check(protocols.clone()));
+    settings.key_hash = Some(key_hash(protocols.clone()));
+    settings
+}
+
+/// Prints what a controller has to be told of the protocols.
+pub(crate) fn main(protocols: &Protocols) -> anyhow::Result<ExitCode> {
+    output::answer(values_of(&schemas(protocols)).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn schemas(protocols: &Protocols) -> Vec<ProtocolSchema> {
     let schemas = protocols.iter().map(|protocol| ProtocolSchema {
         id: protocol.id().to_owned(),
         attributes: protocol
@@ -31,15 +53,7 @@ pub(crate) fn settings(
             .map(|&name| name.to_owned())
             .collect(),
     });
-    let mut settings = Settings::new(schemas.collect());
-    settings.root_namespace = root_namespace.to_owned();
-    if let Some(place) = place {
-        settings.locality = place.locality.clone();
-        settings.labels = place.labels();
-    }
-    settings.check = Some(check(protocols.clone()));
-    settings.key_hash = Some(key_hash(protocols.clone()));
-    settings
+    schemas.collect()
 }
 
 fn key_hash(protocols: Protocols) -> KeyHash {

@@ -257,7 +257,7 @@ fn explain(model: &Model, settings: &Settings, query: &Query) -> Result<Explanat
         passed_over: passed
             .filter_map(|verdict| passed_over(server, verdict))
             .collect(),
-        route: taken.map(route_ref),
+        route: taken.map(|rule| route_ref(rule)),
         alternative: taken.and_then(|rule| matching::alternative(rule, matched?.alternative)),
         source,
         principal: query.principal.clone(),

@@ -20,6 +20,7 @@ mod index;
 pub mod leader;
 mod manifest;
 mod model;
+mod persistent;
 mod places;
 pub mod reference;
 mod resolution;
@@ -41,7 +42,8 @@ pub use controller::{Controller, Event, Update};
 pub use diagnostic::{Code, Diagnostic, Place, Position, Related, Severity, SourceFile};
 pub use manifest::{Kind, ObjectRef};
 pub use schema::{
-    AttributeDef, Configured, KeyHash, ProtocolSchema, RefusedSetting, Settings, SettingsCheck,
+    AttributeDef, Configured, InvalidProtocol, KeyHash, ProtocolSchema, RefusedSetting, Settings,
+    SettingsCheck, values_of,
 };
 #[cfg(feature = "kubernetes")]
 pub use source::kubernetes::Contacts;

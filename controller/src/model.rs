@@ -13,6 +13,7 @@ use crate::manifest::{
     AdaptiveConcurrency, AllowedRoutes, ConnectionPool, ConsistentHash, Kind, Mutation, Object,
     ObjectRef, OutlierDetection, Retries, RetryBudget, RouteFault, Simple, Spec, Warmup,
 };
+use crate::persistent::PersistentMap;
 use crate::schema::Settings;
 
 mod attachment;
@@ -37,6 +38,8 @@ mod overlay;
 mod policy;
 mod protocols;
 mod redis;
+#[cfg(feature = "kubernetes")]
+mod rerouting;
 mod routers;
 mod secrets;
 mod services;
@@ -64,6 +67,8 @@ pub(crate) use policy::{
 };
 use protocols::Protocols;
 #[cfg(feature = "kubernetes")]
+pub(crate) use rerouting::{Rerouted, Routers};
+#[cfg(feature = "kubernetes")]
 pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
@@ -74,15 +79,19 @@ pub(crate) use waypoints::{Bound, Leaving, Passed, Waypoint};
 /// Everything that a proxy has to know. A clone shares what is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
-    pub(crate) servers: Arc<[Server]>,
+    pub(crate) servers: Arc<[Arc<Server>]>,
     pub(crate) waypoints: Arc<[Waypoint]>,
-    pub(crate) clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    pub(crate) clusters: Clusters,
     pub(crate) services: Kept<Arc<Services>>,
     /// That findings on localities were looked for.
     localities: Kept<()>,
     #[cfg(feature = "kubernetes")]
+    parts: Arc<Parts>,
+    #[cfg(feature = "kubernetes")]
     following: Arc<endpoints::Following>,
 }
+
+pub(crate) type Clusters = PersistentMap<ClusterName, Arc<Cluster>>;
 
 impl Model {
     /// The Gateway of the waypoint that has a listener of this name.
@@ -126,7 +135,7 @@ const OF_LOCALITIES: &[Kind] = &[
 ];
 
 /// A server of a Gateway, with the rules of all objects that are attached to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) name: ServerName,
     pub(crate) bind: Bind,
@@ -141,7 +150,7 @@ pub(crate) struct Server {
     /// Whose rules may attach; none: anybody's.
     pub(crate) allowed: Option<AllowedRoutes>,
     /// In the order in which they are tried.
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<Arc<Rule>>,
     /// The objects that act on it, with rules of their own or without.
     pub(crate) attached: BTreeSet<ObjectRef>,
 }
@@ -471,14 +480,42 @@ impl Findings {
 }
 
 /// What the steps of [`build`] share.
+#[derive(Clone, Copy)]
 struct Context<'a> {
     objects: &'a Objects,
     settings: &'a Settings,
-    protocols: Protocols,
     services: &'a Services,
+    protocols: &'a Protocols,
     rules: &'a DestinationRules,
     redis: &'a redis::Destinations,
+    mesh: &'a locality::Mesh,
+}
+
+/// What rules are read with, beside services.
+#[derive(Debug)]
+struct Parts {
+    protocols: Protocols,
+    rules: DestinationRules,
+    redis: redis::Destinations,
     mesh: locality::Mesh,
+}
+
+impl<'a> Context<'a> {
+    const fn new(
+        (objects, settings): (&'a Objects, &'a Settings),
+        services: &'a Services,
+        parts: &'a Parts,
+    ) -> Self {
+        Self {
+            objects,
+            settings,
+            services,
+            protocols: &parts.protocols,
+            rules: &parts.rules,
+            redis: &parts.redis,
+            mesh: &parts.mesh,
+        }
+    }
 }
 
 /// What was before.
@@ -505,17 +542,13 @@ pub(crate) fn build(
         &mut findings,
         |findings| Arc::new(Services::new(objects, &protocols, settings, findings)),
     );
-    let rules = DestinationRules::new(objects, &services, settings, &mut findings);
-    let redis = redis::Destinations::new(objects, &services, settings, &mut findings);
-    let context = Context {
-        objects,
-        settings,
-        protocols,
-        services: &services,
-        rules: &rules,
-        redis: &redis,
+    let parts = Parts {
+        rules: DestinationRules::new(objects, &services, settings, &mut findings),
+        redis: redis::Destinations::new(objects, &services, settings, &mut findings),
         mesh: locality::Mesh::new(objects, settings, &mut findings),
+        protocols,
     };
+    let context = Context::new((objects, settings), &services, &parts);
     let mut servers = gateways::servers(objects, &context, &mut findings);
     let (mut waypoints, behind) =
         waypoints::of(before.map(|it| it.leaving), &context, &mut findings);
@@ -542,11 +575,13 @@ pub(crate) fn build(
     #[cfg(feature = "kubernetes")]
     let following = endpoints::Following::new(&context, &clusters);
     let model = Model {
-        servers: servers.into(),
+        servers: servers.into_iter().map(Arc::new).collect(),
         waypoints: waypoints.into(),
         clusters,
         services,
         localities,
+        #[cfg(feature = "kubernetes")]
+        parts: Arc::new(parts),
         #[cfg(feature = "kubernetes")]
         following: Arc::new(following),
     };

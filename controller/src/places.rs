@@ -1,11 +1,13 @@
 //! Where proxies run: what their Pods and Nodes say.
 
+use std::sync::Arc;
+
 use meltemi_policy::Place;
 use meltemi_proto::meltemi::config::v1::Self_;
 
 use crate::ads::NamespacedName;
 use crate::index::{Objects, OfKind};
-use crate::manifest::{Kind, ObjectRef, Spec};
+use crate::manifest::{Kind, Object, ObjectRef, Spec};
 use crate::model::placed;
 use crate::translate::this_proxy;
 
@@ -24,27 +26,59 @@ impl Places {
         }
     }
 
-    /// What a proxy in this pod has to know of itself; none where nobody knows the pod.
-    pub(crate) fn of(&self, pod: &NamespacedName) -> Option<Self_> {
+    /// Where a pod is; none where nobody knows it.
+    pub(crate) fn of(&self, pod: &NamespacedName) -> Option<PlaceOf> {
         let id = ObjectRef::new(Kind::Pod, &pod.namespace, &pod.name);
         let pod = self.pods.as_ref()?.get(&id)?;
-        let node_name = match &pod.spec {
-            Spec::Pod(pod) => pod.node.as_str(),
-            _ => "",
-        };
-        let node = ObjectRef::new(Kind::Node, "", node_name);
+        let node = ObjectRef::new(Kind::Node, "", node_name(pod));
         let node = self.nodes.as_ref().and_then(|nodes| nodes.get(&node));
-        let (locality, labels) = placed(pod.metadata.labels.clone(), node_name, node, "");
-        Some(this_proxy(Place {
-            locality: &locality,
-            labels: &labels,
-        }))
+        Some(PlaceOf {
+            pod: pod.clone(),
+            node: node.cloned(),
+        })
     }
 
     /// Whether they are the very same, which costs two comparisons.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         OfKind::is_same(self.pods.as_ref(), other.pods.as_ref())
             && OfKind::is_same(self.nodes.as_ref(), other.nodes.as_ref())
+    }
+}
+
+/// A pod and its node, as far as that is known.
+#[derive(Clone, Debug)]
+pub(crate) struct PlaceOf {
+    pod: Arc<Object>,
+    node: Option<Arc<Object>>,
+}
+
+impl PlaceOf {
+    /// Whether both are the very same objects.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let nodes = (&self.node, &other.node);
+        let is_same_node = match nodes {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same_node && Arc::ptr_eq(&self.pod, &other.pod)
+    }
+
+    /// What a proxy there has to know of itself.
+    pub(crate) fn this_proxy(&self) -> Self_ {
+        let (labels, node_name) = (self.pod.metadata.labels.clone(), node_name(&self.pod));
+        let (locality, labels) = placed(labels, node_name, self.node.as_ref(), "");
+        this_proxy(Place {
+            locality: &locality,
+            labels: &labels,
+        })
+    }
+}
+
+fn node_name(pod: &Object) -> &str {
+    match &pod.spec {
+        Spec::Pod(pod) => &pod.node,
+        _ => "",
     }
 }
 

@@ -4,6 +4,8 @@
 //! What an object in force relies on stays as well: who takes it away, by an edit or by deleting it,
 //! is told, and the last good version of what was taken away remains until nothing needs it.
 
+#[cfg(feature = "kubernetes")]
+use std::collections::HashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +24,10 @@ pub(crate) struct Resolution {
     pub(crate) model: Model,
     pub(crate) objects: Objects,
     pub(crate) findings: Vec<Diagnostic>,
-    /// Objects of another revision.
-    pub(crate) foreign: BTreeSet<ObjectRef>,
+    pub(crate) standing: Standing,
+    /// What the findings on several objects together are about, or lay the blame on.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) flawed: HashSet<ObjectRef>,
     /// What nobody is told by itself, since it follows from these findings: on objects that do not take effect because of
     /// others.
     pub(crate) consequences: Vec<Diagnostic>,
@@ -63,7 +67,9 @@ pub(crate) fn resolve(index: &Index, settings: &Settings, earlier: Before<'_>) -
         model: settled.model,
         objects: settled.objects,
         findings,
-        foreign: standing.foreign,
+        standing,
+        #[cfg(feature = "kubernetes")]
+        flawed: settled.flawed,
         consequences: settled.consequences,
     }
 }
@@ -74,6 +80,8 @@ struct Settled {
     objects: Objects,
     told: Vec<Diagnostic>,
     consequences: Vec<Diagnostic>,
+    #[cfg(feature = "kubernetes")]
+    flawed: HashSet<ObjectRef>,
     /// What was taken away, is kept, and pushes out what is there now.
     in_the_way: BTreeSet<ObjectRef>,
     /// How many errors remain.
@@ -93,11 +101,24 @@ fn settle(
     let mut in_the_way = BTreeSet::new();
     let mut told_of = BTreeSet::new();
     let mut said = None;
+    #[cfg(feature = "kubernetes")]
+    let mut flawed = HashSet::new();
     // Far more passes than objects can move in: a bound, so that no set of manifests can hang it.
     let mut passes_left = 2 * (newest.len() + index.good_count()) + 2;
     loop {
         passes_left -= 1;
         let (model, findings) = model::build(&objects, settings, Some(earlier));
+        #[cfg(feature = "kubernetes")]
+        for finding in &findings {
+            flawed.extend(
+                finding
+                    .diagnostic
+                    .object
+                    .iter()
+                    .chain(&finding.blame)
+                    .cloned(),
+            );
+        }
         let pass = Pass {
             index,
             newest,
@@ -138,6 +159,8 @@ fn settle(
                 objects,
                 told,
                 consequences,
+                #[cfg(feature = "kubernetes")]
+                flawed,
                 in_the_way,
                 errors: findings.iter().filter(|f| f.diagnostic.is_error()).count(),
             };

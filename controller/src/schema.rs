@@ -2,33 +2,88 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::diagnostic::{Code, Diagnostic};
 
 #[cfg(feature = "kubernetes")]
 use crate::standing::DEFAULT;
 
 /// A protocol plugin, as far as rules can speak of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// As text it is `ID` or `ID:SERVICE_ATTRIBUTE`, of which every attribute is taken as it is, or a YAML mapping of these
+/// fields, as `meltemi protocols` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProtocolSchema {
     /// The plugin's id, such as `dubbo`.
     pub id: String,
+    /// The attribute that names the service within the protocol, which a service's `interface`
+    /// annotation restricts: Dubbo's `interface`, Thrift's `service`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_attribute: Option<String>,
     /// What a rule can match on.
     pub attributes: Vec<AttributeDef>,
     /// Whether messages carry attributes of any other name too, such as Dubbo's attachments.
     pub open: bool,
-    /// The attribute that names the service within the protocol, which a service's `interface`
-    /// annotation restricts: Dubbo's `interface`, Thrift's `service`.
-    pub service_attribute: Option<String>,
     /// The attributes whose values have no upper-case ASCII letters, such as Redis' `command`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lower_case: Vec<String>,
 }
 
 /// An attribute of a protocol's messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AttributeDef {
     pub name: String,
     /// What it means, in a sentence.
+    #[serde(default)]
     pub description: String,
+}
+
+/// Protocols as the value `protocols` of the controller's chart.
+#[must_use]
+pub fn values_of(protocols: &[ProtocolSchema]) -> String {
+    let values = BTreeMap::from([("protocols", protocols)]);
+    serde_saphyr::to_string(&values).expect("lists of texts can be written")
+}
+
+/// It is no protocol as [`ProtocolSchema`] is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; write ID[:SERVICE_ATTRIBUTE], or a mapping as `meltemi protocols` prints it")]
+pub struct InvalidProtocol(String);
+
+impl FromStr for ProtocolSchema {
+    type Err = InvalidProtocol;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProtocol> {
+        // In no id and no attribute there is a brace, and a mapping over several lines has a colon and a blank.
+        if text.contains(['{', '\n']) {
+            return serde_saphyr::from_str(text).map_err(|it| InvalidProtocol(it.to_string()));
+        }
+        let (id, service) = match text.split_once(':') {
+            Some((id, service)) => (id, Some(service.to_owned())),
+            None => (text, None),
+        };
+        let is_name = |name: &str| !name.is_empty() && !name.contains([' ', ':']);
+        if !is_name(id) || !service.as_deref().is_none_or(is_name) {
+            return Err(InvalidProtocol(format!("`{text}` is no protocol")));
+        }
+        let attribute = |name: &String| AttributeDef {
+            name: name.clone(),
+            description: String::new(),
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            attributes: service.iter().map(attribute).collect(),
+            open: true,
+            service_attribute: service,
+            lower_case: vec![],
+        })
+    }
 }
 
 /// A setting that a plugin does not take.
@@ -115,6 +170,9 @@ impl fmt::Debug for KeyHash {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub protocols: Vec<ProtocolSchema>,
+    /// Whether those who serve have told of the protocols, and may be of another version by now: what a rule asks that
+    /// no request of them has is a warning then.
+    pub protocols_are_told: bool,
     /// The namespace whose rules count for every host: Istio's root namespace.
     pub root_namespace: String,
     /// Where the proxy runs that these manifests configure, as `region/zone/subzone`; empty where
@@ -140,6 +198,7 @@ impl Settings {
     pub fn new(protocols: Vec<ProtocolSchema>) -> Self {
         Self {
             protocols,
+            protocols_are_told: false,
             root_namespace: "istio-system".to_owned(),
             locality: meltemi_policy::Locality::default(),
             labels: BTreeMap::new(),
@@ -159,11 +218,50 @@ impl Settings {
         parts.collect::<Vec<_>>().join("-")
     }
 
+    /// What is found wrong with what a rule asks of a protocol.
+    pub(crate) fn of_protocols(&self, code: Code, message: String) -> Diagnostic {
+        match self.protocols_are_told {
+            true => Diagnostic::warning(code, message),
+            false => Diagnostic::error(code, message),
+        }
+    }
+
     /// Where the proxy runs, and what it is called there.
     pub(crate) fn place(&self) -> meltemi_policy::Place<'_> {
         meltemi_policy::Place {
             locality: &self.locality,
             labels: &self.labels,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_is_read_as_it_is_written() {
+        let told = ProtocolSchema {
+            id: "redis".to_owned(),
+            service_attribute: None,
+            attributes: vec![AttributeDef {
+                name: "command".to_owned(),
+                description: "The command: `get`.".to_owned(),
+            }],
+            open: false,
+            lower_case: vec!["command".to_owned()],
+        };
+        let text = serde_saphyr::to_string(&told).unwrap();
+        assert_eq!(text.parse(), Ok(told.clone()));
+        // As charts write what they have read.
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(text.parse(), Ok(told));
+        let short: ProtocolSchema = "thrift:service".parse().unwrap();
+        assert_eq!(short.service_attribute.as_deref(), Some("service"));
+        assert!(short.open);
+        for wrong in ["", ":a", "a:", "a b", "{id: a, attribute: []}"] {
+            let error = wrong.parse::<ProtocolSchema>().unwrap_err().to_string();
+            assert!(error.contains("meltemi protocols"), "{error}");
         }
     }
 }

@@ -35,27 +35,50 @@ impl Standing {
         }
         let namespaces = index.readable().filter(|it| it.id.kind == Kind::Namespace);
         let namespaces: BTreeMap<_, _> = namespaces.map(|it| (&it.id.name, it)).collect();
-        let label = |id: &ObjectRef, label: &str| {
-            let namespace = namespaces.get(&id.namespace)?;
-            namespace.metadata.labels.get(label).map(String::as_str)
+        let whose = Whose {
+            settings,
+            label: |id: &ObjectRef, label: &str| {
+                let namespace = namespaces.get(&id.namespace)?;
+                namespace.metadata.labels.get(label).map(String::as_str)
+            },
         };
         let mut standing = Self::default();
         for (id, revision, place) in index.own() {
-            let revision = || revision.or_else(|| label(id, NAMESPACE_REVISION));
-            let is_foreign = |own: &String| revision().unwrap_or(DEFAULT) != own;
-            if settings.revision.as_ref().is_some_and(is_foreign) {
+            if whose.is_foreign(id, revision) {
                 standing.foreign.insert(id.clone());
-            } else if settings.beside_aeraki
-                // What protects a service does so whoever routes its requests.
-                && id.kind != Kind::DubboAuthorizationPolicy
-                && id.kind.is_namespaced()
-                && label(id, ENABLED).is_none_or(|value| value == "false")
-            {
+            } else if whose.is_not_enabled(id) {
                 standing.told.push(not_enabled(id).at(place.clone()).of(id));
                 standing.not_enabled.insert(id.clone());
             }
         }
         standing
+    }
+
+    /// Whether the object counts.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn counts(&self, id: &ObjectRef) -> bool {
+        !self.foreign.contains(id) && !self.not_enabled.contains(id)
+    }
+
+    /// Whether one of these does not count.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn leaves_out(index: &Index, settings: &Settings, ids: &[ObjectRef]) -> bool {
+        if settings.revision.is_none() && !settings.beside_aeraki {
+            return false;
+        }
+        let whose = Whose {
+            settings,
+            label: |id: &ObjectRef, label: &str| {
+                let namespace = ObjectRef::new(Kind::Namespace, "", &id.namespace);
+                let namespace = index.newest()?.0.get(&namespace)?;
+                namespace.metadata.labels.get(label).map(String::as_str)
+            },
+        };
+        let mut ids = ids.iter();
+        ids.any(|id| {
+            let revision = index.revision(id);
+            whose.is_foreign(id, revision) || whose.is_not_enabled(id)
+        })
     }
 
     /// Takes away what does not count.
@@ -73,6 +96,28 @@ impl Standing {
         };
         let ours = findings.into_iter().filter(|it| !is_foreign(it));
         ours.chain(self.told.iter().cloned()).collect()
+    }
+}
+
+/// Whose an object is, where `label` says what its namespace is labelled with.
+struct Whose<'a, F> {
+    settings: &'a Settings,
+    label: F,
+}
+
+impl<'a, F: Fn(&ObjectRef, &str) -> Option<&'a str>> Whose<'a, F> {
+    fn is_foreign(&self, id: &ObjectRef, revision: Option<&str>) -> bool {
+        let said = || revision.or_else(|| (self.label)(id, NAMESPACE_REVISION));
+        let own = self.settings.revision.as_ref();
+        own.is_some_and(|own| said().unwrap_or(DEFAULT) != own)
+    }
+
+    fn is_not_enabled(&self, id: &ObjectRef) -> bool {
+        self.settings.beside_aeraki
+            // What protects a service does so whoever routes its requests.
+            && id.kind != Kind::DubboAuthorizationPolicy
+            && id.kind.is_namespaced()
+            && (self.label)(id, ENABLED).is_none_or(|value| value == "false")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The model as xDS resources: pure, and equal models give equal bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
@@ -18,7 +19,7 @@ use prost::Name as _;
 
 use meltemi_policy::{ClusterName, Locality, Place};
 
-use crate::ads::Resources;
+use crate::ads::{Resource, Resources};
 use crate::manifest::{Object, ObjectRef};
 use crate::model::{Bind, Cluster, Model, Rule, Server, WeightedCluster};
 pub(crate) use secrets::{of_cluster as secrets_of_cluster, of_server as secrets_of_server};
@@ -39,6 +40,8 @@ mod tls;
 mod waypoint;
 
 pub(crate) use cluster::endpoints;
+#[cfg(feature = "kubernetes")]
+pub(crate) use scopes::of as scope_of;
 pub(crate) use scopes::scopes;
 
 /// How long the handshake of a client may take.
@@ -81,26 +84,47 @@ pub(crate) fn translate(model: &Model, own: Place<'_>, earlier: &Earlier<'_>) ->
         if let Some(address) = address(&server.bind) {
             resources.insert(&name, &listener(server, &name, address));
         }
-        resources.insert(&name, &service(server, &name));
-        resources.insert(&name, &routes(server, &name));
+        for resource in of_rules(server, &name) {
+            resources.share(&name.as_str().into(), &Arc::new(resource));
+        }
     }
     for waypoint in model.waypoints.iter() {
         waypoint::add(waypoint, &mut resources);
     }
-    for (name, cluster) in &model.clusters {
+    for (name, cluster) in model.clusters.iter() {
         if earlier.add(name, cluster, &mut resources) {
             continue;
         }
-        let name = name.to_string();
-        resources.insert(&name, &cluster::cluster(cluster, &name));
-        if cluster.dns.is_none() {
-            resources.insert(&name, &endpoints(cluster, &name));
-        }
+        add_cluster(name, cluster, &mut resources);
     }
     for secret in secrets::of_model(model) {
         resources.insert(secret.name.clone(), &secret);
     }
     resources
+}
+
+/// What hangs on the rules of a server.
+pub(crate) fn of_rules(server: &Server, name: &str) -> [Resource; 2] {
+    [
+        Resource::of(&service(server, name)),
+        Resource::of(&routes(server, name)),
+    ]
+}
+
+pub(crate) fn add_cluster(name: &ClusterName, cluster: &Cluster, resources: &mut Resources) {
+    let name = name.to_string();
+    resources.insert(&name, &cluster::cluster(cluster, &name));
+    if cluster.dns.is_none() {
+        resources.insert(&name, &endpoints(cluster, &name));
+    }
+}
+
+#[cfg(feature = "kubernetes")]
+pub(crate) fn remove_cluster(name: &ClusterName, resources: &mut Resources) {
+    let name = name.to_string();
+    for type_url in [wire::Cluster::type_url(), ClusterLoadAssignment::type_url()] {
+        resources.remove(&type_url, &name);
+    }
 }
 
 pub(crate) fn this_proxy(place: Place<'_>) -> own::Self_ {
@@ -181,7 +205,11 @@ fn service(server: &Server, name: &str) -> own::Service {
 fn routes(server: &Server, name: &str) -> route::RouteConfiguration {
     route::RouteConfiguration {
         name: name.to_owned(),
-        routes: server.rules.iter().filter_map(wire_route).collect(),
+        routes: server
+            .rules
+            .iter()
+            .filter_map(|rule| wire_route(rule))
+            .collect(),
         local_rate_limits: limit::limits(&server.rules),
         global_rate_limits: global_limit::limits(&server.rules),
     }

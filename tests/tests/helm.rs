@@ -1,6 +1,9 @@
 //! The charts, without a cluster: they lint, they render the same under each helm and each time, and they refuse what they do
 //! not know.
 
+use std::process::Command;
+
+use meltemi_tests::binary;
 use meltemi_tests::kubernetes::{Helm, charts};
 use serde_json::Value;
 
@@ -211,6 +214,20 @@ fn each_value_of_a_schema_is_told_of() {
             assert!(is_told, "{chart}: values.yaml has no {name}");
         }
     }
+}
+
+#[test]
+fn the_controller_is_told_of_the_protocols_that_the_proxies_have() {
+    let printed = Command::new(binary()).arg("protocols").output();
+    let printed = printed.expect("the command ends");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    assert!(printed.starts_with("protocols:\n- id: "), "{printed}");
+    let values = std::fs::read_to_string(charts().join("meltemi/values.yaml"));
+    let values = values.expect("the values");
+    assert!(
+        values.contains(&printed),
+        "charts/meltemi/values.yaml has not: {printed}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use meltemi_proto::envoy::service::discovery::v3 as proto;
 
 use super::clients::{Held, Stream};
 use super::rejection::{Refusal, Refused, Rejection};
+use super::resources::Seen;
 use super::{Resource, Resources, empty_is_wildcard, rank, resent_with};
 
 const WILDCARD: &str = "*";
@@ -39,6 +40,8 @@ struct Subscription {
     owed_wildcard: bool,
     refused: HashMap<String, Arc<str>>,
     in_flight: Option<InFlight>,
+    /// What the client was told everything of, but for what is owed; none: there may be more.
+    caught_up: Option<Seen>,
 }
 
 /// What to say of one name.
@@ -65,6 +68,9 @@ impl DeltaStream {
         let key = (rank(&type_url), type_url.clone());
         let first = !self.types.contains_key(&key);
         let subscription = self.types.entry(key).or_default();
+        if !request.resource_names_unsubscribe.is_empty() {
+            subscription.caught_up = None;
+        }
         if first {
             let versions = request.initial_resource_versions.into_iter();
             subscription.told = versions
@@ -168,6 +174,7 @@ impl Subscription {
         if name == WILDCARD {
             self.wildcard = true;
             self.owed_wildcard = true;
+            self.caught_up = None;
             return;
         }
         // What a reconnecting client says it has need not be repeated.
@@ -218,6 +225,7 @@ impl Subscription {
         let Some(error) = error else {
             return Vec::new();
         };
+        self.caught_up = None;
         let refusal = Refusal::of(&error, &in_flight.sent);
         for refused in &refusal.refused {
             let version = Arc::clone(&refused.version);
@@ -239,6 +247,11 @@ impl Subscription {
         resources: &Resources,
         settled: bool,
     ) -> Option<proto::DeltaDiscoveryResponse> {
+        let now = resources.seen(type_url);
+        let is_same = self.caught_up.as_ref().is_some_and(|it| it.is_same(&now));
+        if is_same && self.owed.is_empty() && !self.owed_wildcard {
+            return None;
+        }
         let mut response = proto::DeltaDiscoveryResponse {
             type_url: type_url.to_owned(),
             ..proto::DeltaDiscoveryResponse::default()
@@ -248,9 +261,14 @@ impl Subscription {
             current.is_none_or(|resource| resource.version == *version)
         });
         let mut sent = HashMap::new();
-        for name in self.due(type_url, resources) {
+        let due = self.due((type_url, &now), resources);
+        self.caught_up = Some(now);
+        for name in due {
             match self.answer(&name, resources.get(type_url, &name), settled) {
-                Answer::Later => continue,
+                Answer::Later => {
+                    self.caught_up = None;
+                    continue;
+                }
                 Answer::Nothing => {}
                 Answer::Absent => {
                     self.told.insert(name.clone(), Told::Absent);
@@ -299,7 +317,7 @@ impl Subscription {
     }
 
     /// The names whose state the client was not told, or asked for again.
-    fn due(&self, type_url: &str, resources: &Resources) -> BTreeSet<String> {
+    fn due(&self, (type_url, now): (&str, &Seen), resources: &Resources) -> BTreeSet<String> {
         let mut due = self.owed.clone();
         let differs = |name: &str| match (resources.get(type_url, name), self.told.get(name)) {
             (Some(resource), Some(Told::Version(told))) => resource.version != *told,
@@ -308,6 +326,16 @@ impl Subscription {
             (None, Some(Told::Absent)) => false,
             (None, None) => self.names.contains(name),
         };
+        if let Some(was) = &self.caught_up {
+            let changed = now.changed_since(was);
+            let changed = changed.iter().map(|name| &**name);
+            let is_wanted = |name: &&str| {
+                self.wildcard || self.names.contains(*name) || self.told.contains_key(*name)
+            };
+            let changed = changed.filter(is_wanted).filter(|name| differs(name));
+            due.extend(changed.map(str::to_owned));
+            return due;
+        }
         let named = self.names.iter().map(String::as_str);
         let told = self.told.keys().map(String::as_str);
         due.extend(

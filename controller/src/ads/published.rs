@@ -9,7 +9,7 @@ use meltemi_proto::SELF_RESOURCE;
 use super::counts::Made;
 use super::node::{NamespacedName, Node};
 use super::resources::{Resource, Resources};
-use crate::places::Places;
+use crate::places::{PlaceOf, Places};
 
 /// All resources, and those that concern each Gateway: one set for all proxies that open it.
 ///
@@ -62,6 +62,8 @@ pub(super) struct View {
     /// What it was put together from.
     parts: Vec<Arc<Resources>>,
     own: Option<Arc<Resource>>,
+    /// Which it was made of.
+    place: Option<PlaceOf>,
     places: Places,
     whole: Arc<Resources>,
 }
@@ -89,8 +91,17 @@ impl View {
             return false;
         }
         self.places.clone_from(places);
-        let own = node.pod.as_ref().and_then(|pod| places.of(pod));
+        let place = node.pod.as_ref().and_then(|pod| places.of(pod));
+        let is_same = match (&place, &self.place) {
+            (Some(now), Some(was)) => now.is_same(was),
+            (now, was) => now.is_none() && was.is_none(),
+        };
+        if is_same {
+            return false;
+        }
+        let own = place.as_ref().map(PlaceOf::this_proxy);
         let own = own.map(|own| Arc::new(Resource::of(&own)));
+        self.place = place;
         let has_moved = own != self.own;
         self.own = own;
         has_moved

@@ -7,6 +7,8 @@ use meltemi_proto::Any;
 use prost::{Message, Name};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::persistent::PersistentMap;
+
 /// An encoded resource; a clone shares the encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
@@ -33,9 +35,34 @@ pub struct Resources {
 /// The resources of one type.
 #[derive(Clone, Debug, Default)]
 struct OfType {
-    by_name: BTreeMap<Arc<str>, Arc<Resource>>,
+    by_name: PersistentMap<Arc<str>, Arc<Resource>>,
     /// One version for all of them, where somebody has asked for it.
     version: OnceLock<String>,
+}
+
+/// The resources of one type at one moment, to tell later what has changed.
+#[derive(Clone, Debug)]
+pub(super) struct Seen(Option<Arc<OfType>>);
+
+impl Seen {
+    /// Whether nothing has, which costs a comparison.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// Names of which the resource may be another than before, or that only one of both has.
+    pub(super) fn changed_since(&self, earlier: &Self) -> Vec<Arc<str>> {
+        let none = PersistentMap::default();
+        let of = |seen: &Self| seen.0.as_ref().map(|it| it.by_name.clone());
+        let (now, was) = (
+            of(self).unwrap_or(none.clone()),
+            of(earlier).unwrap_or(none),
+        );
+        now.changed_since(&was).into_iter().cloned().collect()
+    }
 }
 
 impl PartialEq for OfType {
@@ -52,7 +79,7 @@ fn share(now: &mut Arc<OfType>, was: &Arc<OfType>) {
         return;
     }
     let mut is_same = now.by_name.len() == was.by_name.len();
-    for (name, resource) in &mut Arc::make_mut(now).by_name {
+    for (name, resource) in Arc::make_mut(now).by_name.iter_mut() {
         match was.by_name.get(name) {
             Some(known) if known == resource => *resource = known.clone(),
             _ => is_same = false,
@@ -89,6 +116,22 @@ impl Resources {
         of_type.by_name.insert(name.clone(), resource.clone());
     }
 
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn remove(&mut self, type_url: &str, name: &str) {
+        let Some(of_type) = self.types.get_mut(type_url) else {
+            return;
+        };
+        if !of_type.by_name.contains_key(name) {
+            return;
+        }
+        let of_type = Arc::make_mut(of_type);
+        of_type.version = OnceLock::new();
+        of_type.by_name.remove(name);
+        if of_type.by_name.len() == 0 {
+            self.types.remove(type_url);
+        }
+    }
+
     pub fn get(&self, type_url: &str, name: &str) -> Option<&Resource> {
         let resource = self.types.get(type_url)?.by_name.get(name);
         resource.map(|resource| &**resource)
@@ -99,10 +142,14 @@ impl Resources {
         self.types.get(type_url)?.by_name.get_key_value(name)
     }
 
+    pub(super) fn seen(&self, type_url: &str) -> Seen {
+        Seen(self.types.get(type_url).cloned())
+    }
+
     /// All resources of a type, by name.
     pub fn of_type(&self, type_url: &str) -> impl Iterator<Item = (&str, &Resource)> {
         let of_type = self.types.get(type_url).into_iter();
-        let resources = of_type.flat_map(|of_type| &of_type.by_name);
+        let resources = of_type.flat_map(|of_type| of_type.by_name.iter());
         resources.map(|(name, resource)| (&**name, &**resource))
     }
 
@@ -114,7 +161,7 @@ impl Resources {
     /// What others hold, too; where both have one of a name, theirs.
     pub(crate) fn extend(&mut self, others: &Self) {
         for of_type in others.types.values() {
-            for (name, resource) in &of_type.by_name {
+            for (name, resource) in of_type.by_name.iter() {
                 self.share(name, resource);
             }
         }

@@ -17,8 +17,8 @@ use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    About, AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Replica,
-    Settings, WaypointSettings,
+    About, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
+    WaypointSettings,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -52,13 +52,14 @@ struct Arguments {
     #[command(flatten)]
     serving: Serving,
 
-    /// A protocol that the proxies speak, with the attribute that names a service within it.
+    /// A protocol that the proxies speak, with the attribute that names a service within it; or one as `meltemi protocols`
+    /// prints it, a YAML mapping: then a rule that asks for what no request of it has is warned of in its status.
     #[arg(
         long = "protocol",
-        value_name = "ID[:SERVICE_ATTRIBUTE]",
+        value_name = "ID[:SERVICE_ATTRIBUTE]|YAML",
         default_value = "dubbo:interface"
     )]
-    protocols: Vec<String>,
+    protocols: Vec<ProtocolSchema>,
 
     /// The namespace whose rules count for every host.
     #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
@@ -123,7 +124,8 @@ async fn main() -> anyhow::Result<()> {
         false => None,
     }
     .unzip();
-    let mut settings = Settings::new(arguments.protocols.iter().map(|p| schema(p)).collect());
+    let mut settings = Settings::new(arguments.protocols);
+    settings.protocols_are_told = true;
     settings.root_namespace = arguments.root_namespace;
     settings.revision = source.is_cluster().then_some(arguments.revision);
     let (resources, served) = watch::channel(None);
@@ -266,26 +268,6 @@ async fn report(mut last: Report, mut log: mpsc::Receiver<Event>, metrics: Metri
                 error!("{diagnostic}");
             }
         }
-    }
-}
-
-/// Rules can be checked against a protocol's attributes only where its plugin is linked; here every
-/// attribute is taken as it is.
-fn schema(text: &str) -> ProtocolSchema {
-    let (id, service) = match text.split_once(':') {
-        Some((id, service)) => (id, Some(service.to_owned())),
-        None => (text, None),
-    };
-    let attribute = |name: &String| AttributeDef {
-        name: name.clone(),
-        description: String::new(),
-    };
-    ProtocolSchema {
-        id: id.to_owned(),
-        attributes: service.iter().map(attribute).collect(),
-        open: true,
-        service_attribute: service,
-        lower_case: vec![],
     }
 }
 

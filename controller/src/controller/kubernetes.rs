@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
+use super::pipeline::Followed;
 use super::{Event, Pipeline, Queue, Update};
 use crate::ads::{Clients, Published, Rejection};
 use crate::index::Index;
@@ -158,10 +159,8 @@ impl KubernetesController {
                 due = self.tick() => {
                     let Some(()) = due else { return };
                     (self.is_changed, self.is_first) = (false, false);
-                    if let Some(published) = self.pipeline.follow() {
-                        resources.send_replace(Some(published));
-                        self.queue.is_published();
-                        self.put_off_findings();
+                    if let Some(followed) = self.pipeline.follow() {
+                        self.publish_followed(followed, &resources);
                         continue;
                     }
                     let update = self.pipeline.apply_at(Instant::now().into_std());
@@ -187,7 +186,26 @@ impl KubernetesController {
         }
     }
 
-    fn publish(&self, update: Update, resources: &watch::Sender<Option<Arc<Published>>>) -> Event {
+    fn publish_followed(
+        &mut self,
+        followed: Followed,
+        resources: &watch::Sender<Option<Arc<Published>>>,
+    ) {
+        if followed.has_routers {
+            self.ledger.resolve(self.pipeline.judged());
+        }
+        resources.send_replace(Some(followed.published));
+        self.queue.is_published();
+        if followed.is_to_be_told {
+            self.put_off_findings();
+        }
+    }
+
+    fn publish(
+        &mut self,
+        update: Update,
+        resources: &watch::Sender<Option<Arc<Published>>>,
+    ) -> Event {
         self.ledger.resolve(self.pipeline.resolved(&update));
         resources.send_replace(Some(update.resources));
         self.queue.is_published();

@@ -1,8 +1,7 @@
 //! From the index to resources, whatever the source.
 
 #[cfg(feature = "kubernetes")]
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 #[cfg(feature = "kubernetes")]
 use std::time::Instant;
@@ -17,10 +16,10 @@ use super::Update;
 use crate::ads::{Made, Published, Rejection, Resources};
 use crate::check::Report;
 use crate::diagnostic::{Code, Diagnostic};
-#[cfg(feature = "kubernetes")]
-use crate::index::OfKind;
 use crate::index::{Index, Objects};
-use crate::manifest::{Object, ObjectRef};
+use crate::manifest::Object;
+#[cfg(feature = "kubernetes")]
+use crate::manifest::ObjectRef;
 use crate::model::{self, Before, Cluster, Leaving, Model, Server};
 use crate::places::Places;
 use crate::resolution::{Resolution, resolve};
@@ -38,18 +37,32 @@ pub(crate) struct Pipeline {
     #[cfg(feature = "kubernetes")]
     leaving: Leaving,
     objects: Arc<Objects>,
-    /// Of another revision.
-    foreign: BTreeSet<ObjectRef>,
     published: Arc<Published>,
+    /// What is said of objects.
+    #[cfg(feature = "kubernetes")]
+    said: Said,
+    #[cfg(feature = "kubernetes")]
+    short: Short,
+}
+
+/// What came of the long way for the status of objects; the short way changes none of it.
+#[cfg(feature = "kubernetes")]
+#[derive(Default)]
+struct Said {
     /// What follows from findings for other objects.
     consequences: Vec<Diagnostic>,
-    /// Whether those are in force that are the newest, of all that the short way follows.
-    #[cfg(feature = "kubernetes")]
-    may_follow: bool,
+    /// Of another revision.
+    foreign: Arc<BTreeSet<ObjectRef>>,
+    refused: Arc<BTreeSet<ObjectRef>>,
+    findings: Arc<BTreeMap<ObjectRef, Vec<Diagnostic>>>,
 }
 
 #[cfg(feature = "kubernetes")]
-mod endpoints;
+mod short;
+#[cfg(feature = "kubernetes")]
+pub(super) use short::Followed;
+#[cfg(feature = "kubernetes")]
+use short::Short;
 #[cfg(all(test, feature = "kubernetes"))]
 mod tests;
 
@@ -64,11 +77,11 @@ impl Pipeline {
             #[cfg(feature = "kubernetes")]
             leaving: Leaving::default(),
             objects: Arc::new(objects),
-            foreign: BTreeSet::new(),
             published: Arc::default(),
-            consequences: vec![],
             #[cfg(feature = "kubernetes")]
-            may_follow: false,
+            said: Said::default(),
+            #[cfg(feature = "kubernetes")]
+            short: Short::default(),
         }
     }
 
@@ -76,7 +89,9 @@ impl Pipeline {
     #[cfg(feature = "kubernetes")]
     pub(super) fn stand_beside_aeraki(&mut self, is_there: bool) -> bool {
         let before = std::mem::replace(&mut self.settings.beside_aeraki, is_there);
-        self.may_follow &= before == is_there;
+        if before != is_there {
+            self.short = Short::default();
+        }
         before != is_there
     }
 
@@ -119,16 +134,15 @@ impl Pipeline {
             model,
             objects,
             findings,
-            foreign,
-            consequences,
+            ..
         } = resolution;
         self.index.accept(&objects);
         #[cfg(feature = "kubernetes")]
         {
-            self.may_follow = self.index.newest().is_some_and(|(newest, _)| {
-                let mut kinds = model::ENDPOINT_KINDS.iter();
-                kinds.all(|kind| OfKind::is_same(newest.kind(*kind), objects.kind(*kind)))
-            });
+            let standing = &resolution.standing;
+            self.short = Short::new(&self.index, &objects, standing, resolution.flawed);
+            self.said.foreign = Arc::new(standing.foreign.clone());
+            self.said.consequences = resolution.consequences;
         }
         let report = Report {
             diagnostics: findings,
@@ -155,16 +169,16 @@ impl Pipeline {
             made: Made::default(),
         });
         (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
-        (self.foreign, self.consequences) = (foreign, consequences);
         let resources = self.published.clone();
         Update { resources, report }
     }
 
     /// What came of an update, for the status of objects.
     #[cfg(feature = "kubernetes")]
-    pub(crate) fn resolved(&self, update: &Update) -> Resolved {
+    pub(crate) fn resolved(&mut self, update: &Update) -> Resolved {
         let mut findings = BTreeMap::<_, Vec<_>>::new();
-        for finding in update.report.diagnostics.iter().chain(&self.consequences) {
+        let consequences = &self.said.consequences;
+        for finding in update.report.diagnostics.iter().chain(consequences) {
             let object = finding.object.as_ref();
             let Some(object) = object.filter(|id| status::KINDS.contains(&id.kind)) else {
                 continue;
@@ -174,13 +188,21 @@ impl Pipeline {
                 .or_default()
                 .push(finding.clone());
         }
+        self.said.refused = Arc::new(self.index.refused_of(status::KINDS, &self.objects));
+        self.said.findings = Arc::new(findings);
+        self.judged()
+    }
+
+    /// The same where a short way was gone meanwhile.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn judged(&self) -> Resolved {
         Resolved {
             model: self.model.clone(),
             objects: self.objects.clone(),
-            resources: update.resources.clone(),
-            refused: Arc::new(self.index.refused_of(status::KINDS, &self.objects)),
-            findings: Arc::new(findings),
-            foreign: Arc::new(self.foreign.clone()),
+            resources: self.published.clone(),
+            refused: self.said.refused.clone(),
+            findings: self.said.findings.clone(),
+            foreign: self.said.foreign.clone(),
             root_namespace: self.settings.root_namespace.as_str().into(),
         }
     }
@@ -223,7 +245,7 @@ impl Pipeline {
         }
         if *type_url == Service::type_url() {
             let passed = || Some(&self.model.passed(name)?.source);
-            let source = server.map(Server::decides).or_else(passed);
+            let source = server.map(|server| server.decides()).or_else(passed);
             return source.map(|source| &**source);
         }
         let clusters = &self.model.clusters;

@@ -84,10 +84,9 @@ pub(super) fn server<'a>(
         .filter(|p| port.is_none_or(|number| p.number == number))
         .filter_map(|p| p.protocol.as_ref())
         .collect();
-    let (speaking, others): (Vec<&Server>, Vec<&Server>) = model
-        .servers
-        .iter()
-        .partition(|s| spoken.contains(&&s.protocol) && leads_to(s, service, port));
+    let servers = model.servers.iter().map(|server| &**server);
+    let (speaking, others): (Vec<&Server>, Vec<&Server>) =
+        servers.partition(|s| spoken.contains(&&s.protocol) && leads_to(s, service, port));
     let is_asked = |s: &&Server| gateway.is_none_or(|gateway| is_named(s, gateway));
     let named: Vec<&Server> = speaking.iter().copied().filter(is_asked).collect();
     let routed: Vec<&Server> = named
@@ -133,7 +132,7 @@ fn names(servers: &[&Server]) -> String {
 }
 
 fn unknown_gateway(model: &Model, gateway: &str) -> ExplainError {
-    let servers: Vec<_> = model.servers.iter().collect();
+    let servers: Vec<_> = model.servers.iter().map(|server| &**server).collect();
     let gateways = servers.iter().map(|s| &*s.name.gateway);
     ExplainError::UnknownGateway {
         gateway: gateway.to_owned(),

@@ -87,6 +87,12 @@ impl Index {
         Some((&known.newest, &known.changes))
     }
 
+    /// Whose an object of our own kinds says that it is.
+    pub(crate) fn revision(&self, id: &ObjectRef) -> Option<&str> {
+        let known = self.one_by_one.as_ref()?;
+        known.documents.get(&id.to_string())?.revision.as_deref()
+    }
+
     /// Takes over all objects of a kind, where they come one by one. Says whether anything is another than before.
     pub(crate) fn replace(&mut self, kind: Kind, objects: Vec<Decoded>) -> bool {
         let names: BTreeSet<_> = objects.iter().map(|it| it.place.file.clone()).collect();

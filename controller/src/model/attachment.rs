@@ -1,5 +1,6 @@
 //! Which servers a rule of a host acts on: those of the Gateways that it names.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use meltemi_policy::host;
@@ -109,7 +110,7 @@ impl<'a> Attachment<'a> {
         &self,
         service: &Service,
         objects: &Objects,
-        servers: &[Server],
+        servers: &[impl Borrow<Server>],
         findings: &mut Findings,
     ) -> Vec<usize> {
         let mut attached = vec![];
@@ -128,7 +129,7 @@ impl<'a> Attachment<'a> {
             if !self.is_owner(service, Some(&gateway), findings) {
                 continue;
             }
-            let matching = servers.iter().enumerate();
+            let matching = servers.iter().map(Borrow::<Server>::borrow).enumerate();
             let matching =
                 matching.filter(|(_, s)| s.source.id == gateway && self.speaks(service, s));
             let (admitting, others): (Vec<_>, Vec<_>) = matching.partition(|(_, server)| {
@@ -149,10 +150,10 @@ impl<'a> Attachment<'a> {
     fn behind_waypoints(
         &self,
         service: &Service,
-        servers: &[Server],
+        servers: &[impl Borrow<Server>],
         findings: &mut Findings,
     ) -> Vec<usize> {
-        let servers = servers.iter().enumerate();
+        let servers = servers.iter().map(Borrow::<Server>::borrow).enumerate();
         let own = servers.filter(|(_, server)| {
             matches!(server.bind, Bind::Service(_)) && self.speaks(service, server)
         });

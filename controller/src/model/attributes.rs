@@ -1,22 +1,22 @@
 //! Whether the attributes that a rule names are ones that its protocol has.
 
 use super::Findings;
-use crate::diagnostic::{Code, Diagnostic, Position};
+use crate::diagnostic::{Code, Position};
 use crate::manifest::{Attribute, MetaRouter, Object, nearest};
-use crate::schema::ProtocolSchema;
+use crate::schema::{ProtocolSchema, Settings};
 
 /// A protocol with open attributes takes any name, but one that is a slip away from an attribute
 /// is a slip: a route that waits for an attachment `metod` would silently never match.
 pub(super) fn check(
     object: &Object,
     router: &MetaRouter,
-    schema: &ProtocolSchema,
+    (schema, settings): (&ProtocolSchema, &Settings),
     findings: &mut Findings,
 ) {
     let matched = router.alternatives();
     let matched: Vec<_> = matched.flat_map(|it| &it.attributes).collect();
     for attribute in &matched {
-        check_case(object, attribute, schema, findings);
+        check_case(object, attribute, (schema, settings), findings);
     }
     let matched = matched.into_iter();
     let matched = matched.map(|attribute| (attribute.name.value.as_str(), attribute.name.at));
@@ -32,7 +32,7 @@ pub(super) fn check(
         .properties()
         .map(|name| (name.value.as_str(), name.at));
     for (name, at) in matched.chain(variables).chain(hashed).chain(told) {
-        check_name(object, (name, at), schema, findings);
+        check_name(object, (name, at), (schema, settings), findings);
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn check(
 fn check_case(
     object: &Object,
     attribute: &Attribute,
-    schema: &ProtocolSchema,
+    (schema, settings): (&ProtocolSchema, &Settings),
     findings: &mut Findings,
 ) {
     let name = &attribute.name.value;
@@ -55,7 +55,7 @@ fn check_case(
             "the attribute `{name}` is always in lower case, and never has `{}`",
             text.value
         );
-        let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+        let diagnostic = settings.of_protocols(Code::InvalidValue, message);
         let remedy = format!("write `{lower}`");
         findings.at(object, attribute.name.at, diagnostic.remedy(remedy));
     }
@@ -65,7 +65,7 @@ fn check_case(
 pub(super) fn check_name(
     object: &Object,
     (name, at): (&str, Position),
-    schema: &ProtocolSchema,
+    (schema, settings): (&ProtocolSchema, &Settings),
     findings: &mut Findings,
 ) {
     let known = || schema.attributes.iter().map(|a| a.name.as_str());
@@ -81,7 +81,7 @@ pub(super) fn check_name(
         .unwrap_or_default();
     let message = format!("unknown attribute `{name}` of protocol {}{hint}", schema.id);
     let names = known().collect::<Vec<_>>().join(", ");
-    let diagnostic = Diagnostic::error(Code::UnknownAttribute, message);
+    let diagnostic = settings.of_protocols(Code::UnknownAttribute, message);
     findings.at(
         object,
         at,

@@ -122,6 +122,20 @@ impl<'a> Used<'a> {
     }
 }
 
+/// Whether a server is under the same policies, whatever else of its rules is other than before.
+#[cfg(feature = "kubernetes")]
+pub(super) fn is_as_before((was, now): (&Server, &Server), context: &Context<'_>) -> bool {
+    let mut by_namespace = context.objects.of_kind(Kind::DubboAuthorizationPolicy);
+    let of = |server: &Server| {
+        let bound = match &server.bind {
+            Bind::Service(bound) => Some(bound),
+            Bind::Tcp(..) | Bind::Unix(_) => None,
+        };
+        namespaces(server, bound, context)
+    };
+    by_namespace.next().is_none() || of(was) == of(now)
+}
+
 /// Those of the services that its rules lead to, and, at a Gateway that clients dial themselves, its own.
 fn namespaces(server: &Server, bound: Option<&Bound>, context: &Context<'_>) -> BTreeSet<Arc<str>> {
     if let Some(bound) = bound {

@@ -1,5 +1,6 @@
 //! The clusters that the rules lead to: endpoints, and the policy towards them.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use super::health_check::HealthCheck;
 use super::locality::{self, LocalityState, Mesh};
 use super::services::Port;
 use super::{
-    Bind, Bound, Cluster, ClusterTls, Context, Dns, Endpoint, Findings, Rule, Server, Service,
-    Waypoint, tls,
+    Bind, Bound, Cluster, ClusterTls, Clusters, Context, Dns, Endpoint, Findings, Rule, Server,
+    Service, Waypoint, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::manifest::{Simple, Spec, Subset, TrafficPolicy};
@@ -22,7 +23,7 @@ pub(super) fn of(
     (servers, waypoints): (&[Server], &[Waypoint]),
     context: &Context<'_>,
     findings: &mut Findings,
-) -> BTreeMap<ClusterName, Arc<Cluster>> {
+) -> Clusters {
     let mut clusters: BTreeMap<ClusterName, Cluster> = BTreeMap::new();
     let mut add = |clusters: &mut BTreeMap<_, _>, name: &ClusterName, namespace: &str| {
         if !clusters.contains_key(name) {
@@ -35,7 +36,7 @@ pub(super) fn of(
         add(&mut clusters, &bound.cluster, &bound.namespace);
     }
     for server in servers {
-        for (rule, name) in server.rules.iter().flat_map(named) {
+        for (rule, name) in server.rules.iter().flat_map(|rule| named(rule)) {
             add(&mut clusters, name, &rule.source.id.namespace);
             // Of several servers that lead to it, the one that permits most.
             if let Some(cluster) = clusters.get_mut(name) {
@@ -51,8 +52,12 @@ pub(super) fn of(
 }
 
 /// The ports of services that waypoints stand before.
-fn bound<'a>(servers: &'a [Server], waypoints: &'a [Waypoint]) -> impl Iterator<Item = &'a Bound> {
-    let routed = servers.iter().filter_map(|server| match &server.bind {
+pub(super) fn bound<'a>(
+    servers: &'a [impl Borrow<Server>],
+    waypoints: &'a [Waypoint],
+) -> impl Iterator<Item = &'a Bound> {
+    let servers = servers.iter().map(Borrow::<Server>::borrow);
+    let routed = servers.filter_map(|server| match &server.bind {
         Bind::Service(bound) => Some(bound),
         Bind::Tcp(..) | Bind::Unix(_) => None,
     });
@@ -66,7 +71,7 @@ pub(crate) fn named(rule: &Rule) -> impl Iterator<Item = (&Rule, &ClusterName)> 
 }
 
 /// None where the service has no such port or subset, or the policy asks for what it cannot get.
-fn cluster(
+pub(super) fn cluster(
     name: &ClusterName,
     service: &Service,
     context: &Context<'_>,
@@ -106,12 +111,12 @@ fn cluster(
         max_unknown_nodes: None,
         settings: vec![],
         topology: None,
-        locality: LocalityState::of(&policy, service, &context.mesh),
+        locality: LocalityState::of(&policy, service, context.mesh),
         panic_threshold: locality::panic_threshold(&policy, service),
         outlier: policy.outlier_detection.as_deref().cloned(),
         health_check,
         retry_budget: policy.retry_budget,
-        dns: Dns::of(service, &context.mesh),
+        dns: Dns::of(service, context.mesh),
         service: service.source.id.clone(),
         subset: subset.map_or_else(BTreeMap::new, |subset| subset.labels.clone()),
         endpoints: vec![],
@@ -166,7 +171,7 @@ pub(super) fn check_localities(context: &Context<'_>, findings: &mut Findings) {
         if said {
             continue;
         }
-        if let Some(inactive) = inactive(service, rule, None, &context.mesh) {
+        if let Some(inactive) = inactive(service, rule, None, context.mesh) {
             let source = rule.map_or(&service.source, |rule| &rule.source);
             let at = match &source.spec {
                 Spec::DestinationRule(rule) => rule.host.at,
@@ -177,7 +182,7 @@ pub(super) fn check_localities(context: &Context<'_>, findings: &mut Findings) {
         }
         let Some(rule) = rule else { continue };
         for subset in rule.subsets() {
-            if let Some(inactive) = inactive(service, Some(rule), Some(subset), &context.mesh) {
+            if let Some(inactive) = inactive(service, Some(rule), Some(subset), context.mesh) {
                 findings.at(rule.source_of(subset), subset.name.at, inactive);
             }
         }

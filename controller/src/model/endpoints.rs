@@ -6,18 +6,19 @@ use std::sync::Arc;
 use meltemi_policy::{ClusterName, host, subset};
 
 use super::services::{Slices, refresh};
-use super::{Cluster, Context, Model, objects_of};
+use super::{Cluster, Clusters, Context, Model, objects_of};
 use crate::index::Objects;
 use crate::manifest::{Kind, Object, ObjectRef, Spec};
+use crate::persistent::PersistentMap;
 
 /// The kinds that say which endpoints a Service has. Nothing else in a model hangs on them but what [`Following`] knows.
 pub(crate) const ENDPOINT_KINDS: [Kind; 2] = [Kind::EndpointSlice, Kind::Pod];
 
 /// What hangs on the endpoints of Services of Kubernetes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Following {
     /// The clusters that lead to each.
-    clusters: BTreeMap<ObjectRef, Vec<ClusterName>>,
+    clusters: PersistentMap<ObjectRef, Vec<ClusterName>>,
     /// Those whose endpoints are somebody else's, too: an alias', or the seeds of a Redis Cluster.
     leaned_on: BTreeSet<ObjectRef>,
     /// What ServiceEntries pick pods by, each in its namespace.
@@ -25,12 +26,9 @@ pub(super) struct Following {
 }
 
 impl Following {
-    pub(super) fn new(
-        context: &Context<'_>,
-        clusters: &BTreeMap<ClusterName, Arc<Cluster>>,
-    ) -> Self {
+    pub(super) fn new(context: &Context<'_>, clusters: &Clusters) -> Self {
         let mut of_services = BTreeMap::<_, Vec<_>>::new();
-        for (name, cluster) in clusters {
+        for (name, cluster) in clusters.iter() {
             if cluster.service.kind == Kind::Service {
                 let of_service = of_services.entry(cluster.service.clone()).or_default();
                 of_service.push(name.clone());
@@ -43,10 +41,22 @@ impl Following {
             Some((object.id.namespace.clone(), entry.selector.clone()?))
         });
         Self {
-            clusters: of_services,
+            clusters: of_services.into_iter().collect(),
             leaned_on: leaned_on.map(|service| service.source.id.clone()).collect(),
             selectors: selectors.collect(),
         }
+    }
+
+    /// A cluster has come, or has gone.
+    pub(super) fn renew(&mut self, name: &ClusterName, cluster: &Cluster, is_there: bool) {
+        let service = &cluster.service;
+        if service.kind != Kind::Service {
+            return;
+        }
+        let mut names = self.clusters.get(service).cloned().unwrap_or_default();
+        names.retain(|known| known != name);
+        names.extend(is_there.then(|| name.clone()));
+        self.clusters.insert(service.clone(), names);
     }
 
     fn picks(&self, pod: &Object) -> bool {

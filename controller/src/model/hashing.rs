@@ -1,13 +1,10 @@
 //! Whether what is hashed of requests is there, and anybody looks at it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use meltemi_policy::ClusterName;
+use std::borrow::Borrow;
 
 use super::protocols::schema;
 use super::services::Port;
-use super::{Cluster, Context, Findings, Server, attributes};
+use super::{Clusters, Context, Findings, Server, attributes};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{ConsistentHash, Object, Spec};
 /// The attribute that a DestinationRule names has to be one of the port's protocol.
@@ -23,18 +20,19 @@ pub(super) fn check(
     let key = hash.key.as_ref();
     let named = key.and_then(|key| Some((key.value.attribute()?.as_str(), key.at)));
     if let (Some(schema), Some(named)) = (schema, named) {
-        attributes::check_name(object, named, schema, findings);
+        attributes::check_name(object, named, (schema, context.settings), findings);
     }
 }
 
 /// Says of each route with a `hashPolicy` that none of its destinations hashes.
 pub(super) fn check_routes(
-    servers: &[Server],
-    clusters: &BTreeMap<ClusterName, Arc<Cluster>>,
+    servers: &[impl Borrow<Server>],
+    clusters: &Clusters,
     findings: &mut Findings,
 ) {
     let mut said = vec![];
-    for rule in servers.iter().flat_map(|server| &server.rules) {
+    let servers = servers.iter().map(Borrow::<Server>::borrow);
+    for rule in servers.flat_map(|server| &server.rules) {
         let (source, number) = match &rule.treated_by {
             Some((source, number)) => (source, *number),
             None => (&rule.source, rule.route),

@@ -1,5 +1,6 @@
 //! Rules that can never decide, since an earlier one on their server takes all their requests.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use meltemi_policy::RouteTable;
@@ -11,10 +12,10 @@ use crate::manifest::ObjectRef;
 /// A route of an object.
 type RouteKey = (ObjectRef, Option<usize>);
 
-pub(super) fn check(servers: &[Server], findings: &mut Findings) {
+pub(super) fn check(servers: &[impl Borrow<Server>], findings: &mut Findings) {
     // A route is dead only where it is dead on every server.
     let mut dead: BTreeMap<RouteKey, Option<(&Rule, &Rule)>> = BTreeMap::new();
-    for server in servers {
+    for server in servers.iter().map(Borrow::<Server>::borrow) {
         let rules = server.rules.iter().map(|rule| (rule.matches(), ()));
         // Regular expressions were checked when the object was decoded.
         let Ok(table) = RouteTable::new(rules) else {
@@ -27,7 +28,7 @@ pub(super) fn check(servers: &[Server], findings: &mut Findings) {
             let by = shadow
                 .ok()
                 .and_then(|at| server.rules.get(shadows.get(at)?.by))
-                .map(|by| (rule, by));
+                .map(|by| (&**rule, &**by));
             let entry = dead
                 .entry((rule.source.id.clone(), rule.route))
                 .or_insert(by);

@@ -2,7 +2,7 @@
 
 use super::protocols::schema;
 use super::{Context, Findings, PortProtocol, SettingValue};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Code;
 use crate::manifest::{MetaRouter, Object};
 
 /// Says of each route that changes messages which carry nothing to be changed.
@@ -26,7 +26,7 @@ pub(super) fn check(
             "`{}` cannot be changed: {what} carry no attachments or headers",
             mutation.key.value
         );
-        let diagnostic = Diagnostic::error(Code::NoPlace, message);
+        let diagnostic = context.settings.of_protocols(Code::NoPlace, message);
         findings.at(object, mutation.key.at, diagnostic);
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Treatment<'a> {
 impl Overlay<'_> {
     /// What becomes of a rule: for each route a rule for the requests of both, before the rule
     /// itself. One that has its policy from an earlier MetaRouter keeps it.
-    pub(super) fn over(&self, rule: Rule) -> Vec<Rule> {
+    pub(super) fn over(&self, rule: Arc<Rule>) -> Vec<Arc<Rule>> {
         if rule.treated_by.is_some() {
             return vec![rule];
         }
@@ -35,7 +35,7 @@ impl Overlay<'_> {
                 alternatives,
                 mirrors,
             } = treatment;
-            rules.push(Rule {
+            rules.push(Arc::new(Rule {
                 alternatives: both(&rule.alternatives, alternatives),
                 mirrors: rule.mirrors.iter().chain(mirrors).cloned().collect(),
                 timeout: route.and_then(|route| route.timeout).or(rule.timeout),
@@ -52,8 +52,8 @@ impl Overlay<'_> {
                 fault: route.and_then(|route| route.fault.clone()),
                 adaptive_concurrency: route.and_then(|route| route.adaptive_concurrency.clone()),
                 treated_by: Some((self.object.clone(), route.map(|_| number))),
-                ..rule.clone()
-            });
+                ..Rule::clone(&rule)
+            }));
             if alternatives.contains(&Alternative::Of(vec![])) {
                 // Nothing is left for what comes after it.
                 return rules;

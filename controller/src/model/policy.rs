@@ -1,12 +1,11 @@
 //! What is done with requests and connections, beyond where they go.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meltemi_policy::ClusterName;
 
-use super::{Cluster, Rule};
+use super::{Clusters, Rule};
 use crate::manifest::{Buffering, Hidden, Object, ObjectRef, Route, Tcp};
 
 /// What a server's connections are served with.
@@ -36,7 +35,7 @@ pub(crate) struct ClientTimes {
 
 impl ClientTimes {
     /// The shortest that a destination of the rules asks for: a connection leads to all of them.
-    pub(super) fn of(rules: &[Rule], clusters: &BTreeMap<ClusterName, Arc<Cluster>>) -> Self {
+    pub(super) fn of(rules: &[Arc<Rule>], clusters: &Clusters) -> Self {
         let destinations = rules.iter().flat_map(|rule| &rule.destinations);
         let pools = destinations.filter_map(|to| Some(clusters.get(&to.cluster)?.pool.tcp));
         let pools: Vec<_> = pools.collect();

@@ -110,7 +110,8 @@ impl Rules<'_> {
                 }
                 // Without what clients have to show, nobody is served.
                 if let Ok(credentials) = &credentials {
-                    server.rules = self.rules(&attachment, service, server, findings);
+                    let rules = self.rules(&attachment, service, server, findings);
+                    server.rules = rules.into_iter().map(Arc::new).collect();
                     self.decide(&mut server.policy, credentials.as_ref());
                 }
                 server.policy.source = Some(self.object.clone());

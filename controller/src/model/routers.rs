@@ -1,5 +1,6 @@
 //! Which MetaRouters act on which servers, and what their routes mean there.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use meltemi_policy::{Attribute, AttributeMatch, Condition, Precedence};
@@ -30,46 +31,22 @@ pub(super) fn attach(
     routers.sort_by_cached_key(|(object, router)| precedence(object, router));
     let workloads = Workloads::new(objects);
     for (object, spec) in routers {
-        let router = Router {
-            object,
-            spec,
-            workloads: &workloads,
-            attachment: Attachment {
-                object,
-                host: &spec.host,
-                gateways: &spec.gateways,
-                plugin: None,
-                context,
-            },
+        let router = Router::new((object, spec), &workloads, context);
+        let Some((service, attached)) = router.acts(servers, findings) else {
+            continue;
         };
-        let service = router.attachment.service(findings);
-        router.check_routes(service, findings);
-        let Some(service) = service else { continue };
-        router.check_attributes(service, findings);
-        let named = spec.routes.iter().flat_map(Route::named);
-        router.attachment.check_destinations(named, findings);
-        if let Some(limit) = &spec.global_limit {
-            global_limits::check(&router.attachment, limit, findings);
-        }
-        let attached = router
-            .attachment
-            .servers(service, objects, servers, findings);
-        let named: Vec<&Server> = attached.iter().filter_map(|&i| servers.get(i)).collect();
-        sources::check_gateways(&router.attachment, spec, &named, findings);
-        sources::check(object, (spec, &named), &workloads, findings);
-        sources::check_principals(object, spec, &named, findings);
         for i in attached {
             if let Some(server) = servers.get_mut(i) {
                 server.attached.insert(object.id.clone());
                 let rules = router.rules(service, server, findings);
-                server.rules.extend(rules);
+                server.rules.extend(rules.into_iter().map(Arc::new));
                 router.treat(service, server, findings);
             }
         }
     }
 }
 
-fn precedence(object: &Object, router: &MetaRouter) -> Precedence {
+pub(super) fn precedence(object: &Object, router: &MetaRouter) -> Precedence {
     Precedence::new(
         router.priority,
         object.metadata.created,
@@ -78,15 +55,65 @@ fn precedence(object: &Object, router: &MetaRouter) -> Precedence {
     )
 }
 
-struct Router<'a> {
+pub(super) struct Router<'a> {
     object: &'a Arc<Object>,
     spec: &'a MetaRouter,
     workloads: &'a Workloads<'a>,
     attachment: Attachment<'a>,
 }
 
-impl Router<'_> {
-    fn context(&self) -> &Context<'_> {
+impl<'a> Router<'a> {
+    pub(super) fn new(
+        (object, spec): (&'a Arc<Object>, &'a MetaRouter),
+        workloads: &'a Workloads<'a>,
+        context: &'a Context<'a>,
+    ) -> Self {
+        Self {
+            object,
+            spec,
+            workloads,
+            attachment: Attachment {
+                object,
+                host: &spec.host,
+                gateways: &spec.gateways,
+                plugin: None,
+                context,
+            },
+        }
+    }
+
+    /// The servers that it acts on, by their place in the list, and the service that it is about; none where there is no
+    /// such service.
+    pub(super) fn acts(
+        &self,
+        servers: &[impl Borrow<Server>],
+        findings: &mut Findings,
+    ) -> Option<(&'a Service, Vec<usize>)> {
+        let Self {
+            object,
+            spec,
+            attachment,
+            ..
+        } = self;
+        let service = attachment.service(findings);
+        self.check_routes(service, findings);
+        let service = service?;
+        self.check_attributes(service, findings);
+        let named = spec.routes.iter().flat_map(Route::named);
+        attachment.check_destinations(named, findings);
+        if let Some(limit) = &spec.global_limit {
+            global_limits::check(attachment, limit, findings);
+        }
+        let attached = attachment.servers(service, self.context().objects, servers, findings);
+        let named = attached.iter().filter_map(|&i| servers.get(i));
+        let named: Vec<&Server> = named.map(Borrow::borrow).collect();
+        sources::check_gateways(attachment, spec, &named, findings);
+        sources::check(object, (spec, &named), self.workloads, findings);
+        sources::check_principals(object, spec, &named, findings);
+        Some((service, attached))
+    }
+
+    const fn context(&self) -> &'a Context<'a> {
         self.attachment.context
     }
 
@@ -115,7 +142,10 @@ impl Router<'_> {
         let schemas = protocols
             .iter()
             .filter_map(|p| schema(self.context().settings, &p.plugin));
-        schemas.for_each(|schema| attributes::check(self.object, self.spec, schema, findings));
+        let settings = self.context().settings;
+        schemas.for_each(|schema| {
+            attributes::check(self.object, self.spec, (schema, settings), findings);
+        });
         let mut spoken: Vec<_> = self.attachment.spoken(service).collect();
         spoken.dedup();
         for protocol in spoken {
@@ -124,7 +154,12 @@ impl Router<'_> {
     }
 
     /// Its rules on one server, in their order.
-    fn rules(&self, service: &Service, server: &Server, findings: &mut Findings) -> Vec<Rule> {
+    pub(super) fn rules(
+        &self,
+        service: &Service,
+        server: &Server,
+        findings: &mut Findings,
+    ) -> Vec<Rule> {
         let interface = self.interface_condition(service, server);
         if let Some(interface) = &interface {
             self.check_interfaces(service, &interface.attribute, findings);
@@ -153,7 +188,7 @@ impl Router<'_> {
         {
             let destinations = self.host(service, server, findings);
             // Several that add policy for one host do not hide each other.
-            let is_there = |rule: &Rule| rule.destinations == destinations;
+            let is_there = |rule: &Arc<Rule>| rule.destinations == destinations;
             if is_redis && server.rules.iter().any(is_there) {
                 return vec![];
             }

@@ -16,11 +16,12 @@ use crate::manifest::{
     Located, Object, Resolution, ServiceEntry, ServicePort, Spec, WorkloadEntry, is_resolvable,
     nearest,
 };
+use crate::persistent::PersistentMap;
 use crate::schema::Settings;
 
 /// All services, by host, and those of one host by namespace.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Services(BTreeMap<String, BTreeMap<Arc<str>, Arc<Service>>>);
+pub(crate) struct Services(PersistentMap<String, BTreeMap<Arc<str>, Arc<Service>>>);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
@@ -109,7 +110,11 @@ impl Services {
     }
 
     fn add(&mut self, service: Service, findings: &mut Findings) {
-        let of_host = self.0.entry(service.host.clone()).or_default();
+        let Some(of_host) = self.0.get_mut(&service.host) else {
+            let host = service.host.clone();
+            let of_host = BTreeMap::from([(service.namespace.clone(), Arc::new(service))]);
+            return self.0.insert(host, of_host);
+        };
         let Some(first) = of_host.get(&service.namespace) else {
             of_host.insert(service.namespace.clone(), Arc::new(service));
             return;
@@ -135,6 +140,12 @@ impl Services {
         self.0.contains_key(host)
     }
 
+    /// Whether no two namespaces define the host, so that it is the same for all who name it.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn is_of_one(&self, host: &str) -> bool {
+        self.0.get(host).is_some_and(|of_host| of_host.len() == 1)
+    }
+
     pub(super) fn get_mut(&mut self, host: &str, namespace: &str) -> Option<&mut Service> {
         let service = self.0.get_mut(host)?.get_mut(namespace)?;
         Some(Arc::make_mut(service))
@@ -157,7 +168,7 @@ impl Services {
 
     /// "did you mean", for a host that is not there.
     pub(super) fn nearest(&self, host: &str) -> String {
-        nearest(host, self.0.keys().map(String::as_str))
+        nearest(host, self.0.iter().map(|(known, _)| known.as_str()))
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default()
     }

@@ -5,6 +5,7 @@
 //! namespace is proven, where clients prove who they are.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -17,10 +18,27 @@ use crate::index::Objects;
 use crate::manifest::{Located, MetaRouter, Object, Source, Spec, WorkloadEntry, one_of};
 
 /// Who is known at which address.
-pub(super) struct Workloads<'a>(BTreeMap<IpAddr, Vec<(&'a str, &'a WorkloadEntry)>>);
+pub(super) struct Workloads<'a> {
+    objects: &'a Objects,
+    /// Where somebody has asked for it.
+    known: OnceCell<Known<'a>>,
+}
+
+type Known<'a> = BTreeMap<IpAddr, Vec<(&'a str, &'a WorkloadEntry)>>;
 
 impl<'a> Workloads<'a> {
-    pub(super) fn new(objects: &'a Objects) -> Self {
+    pub(super) const fn new(objects: &'a Objects) -> Self {
+        Self {
+            objects,
+            known: OnceCell::new(),
+        }
+    }
+
+    fn known(&self) -> &Known<'a> {
+        self.known.get_or_init(|| Self::read(self.objects))
+    }
+
+    fn read(objects: &'a Objects) -> Known<'a> {
         let listed = objects_of!(objects, ServiceEntry)
             .flat_map(|(object, entry)| entry.endpoints.iter().map(move |e| (object, e)));
         let own = objects_of!(objects, WorkloadEntry);
@@ -34,13 +52,13 @@ impl<'a> Workloads<'a> {
                     .push((namespace, workload));
             }
         }
-        Self(known)
+        known
     }
 
     /// The addresses of which everything that is known there meets the conditions: where several
     /// share one, nobody can tell which of them a connection comes from.
     pub(super) fn addresses(&self, source: &Source) -> BTreeSet<String> {
-        let meeting = self.0.iter().filter(|(_, known)| {
+        let meeting = self.known().iter().filter(|(_, known)| {
             let mut known = known.iter();
             known.all(|(namespace, workload)| meets(source, namespace, workload))
         });
@@ -77,7 +95,7 @@ impl<'a> Workloads<'a> {
 
     /// Whether some workload meets the conditions, though it may share its address.
     fn is_known(&self, source: &Source) -> bool {
-        let mut known = self.0.values().flatten();
+        let mut known = self.known().values().flatten();
         known.any(|(namespace, workload)| meets(source, namespace, workload))
     }
 }

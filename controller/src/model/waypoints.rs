@@ -1,5 +1,6 @@
 //! Waypoints: Gateways whose proxies stand before Services, as these ask for by a label. Each of their ports is a server.
 
+use std::borrow::BorrowMut;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -154,8 +155,8 @@ pub(super) fn of(
 }
 
 /// Requests of a service of which no object says anything go to it.
-pub(super) fn lead_home(servers: &mut [Server], context: &Context<'_>) {
-    for server in servers {
+pub(super) fn lead_home(servers: &mut [impl BorrowMut<Server>], context: &Context<'_>) {
+    for server in servers.iter_mut().map(BorrowMut::<Server>::borrow_mut) {
         let Bind::Service(bound) = &server.bind else {
             continue;
         };
@@ -164,10 +165,10 @@ pub(super) fn lead_home(servers: &mut [Server], context: &Context<'_>) {
         }
         if let Some(service) = context.objects.get(&bound.service) {
             let destinations = vec![WeightedCluster::only(bound.cluster.clone())];
-            server.rules.push(Rule {
+            server.rules.push(Arc::new(Rule {
                 destinations,
                 ..Rule::of(service)
-            });
+            }));
         }
     }
 }

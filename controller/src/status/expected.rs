@@ -92,7 +92,7 @@ impl Expected {
                 };
                 self.add_server(&mut item, server, resolved);
                 let own = server.rules.iter().filter(|rule| is_of(rule, id));
-                for cluster in own.flat_map(Rule::clusters) {
+                for cluster in own.flat_map(|rule| rule.clusters()) {
                     let cluster = self.resource(Type::Cluster, &cluster.to_string(), resolved);
                     item.resources.extend(cluster);
                 }

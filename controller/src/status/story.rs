@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::record::Record;
 use super::replicas::Peers;
 use super::term::{Outcome, Term, Write};
-use crate::ads::{Clients, FakeProxy, Published};
+use crate::ads::{Clients, FakeProxy, Published, Resources};
 use crate::controller::Pipeline;
 use crate::diagnostic::SourceFile;
 use crate::fixture::{GATEWAY, ROUTER, RULE, SERVICE, settings};
@@ -53,6 +53,41 @@ impl Story {
         let mut story = Self::empty();
         story.apply(&[SERVICE, RULE, GATEWAY, ROUTER].join("---\n"));
         story
+    }
+
+    /// Many Gateways, and for each of them as many MetaRouters.
+    pub(super) fn of_many(gateways: usize, routers: usize) -> Self {
+        let mut story = Self::empty();
+        let of_gateway = |g: usize| {
+            let own = move |n: usize| {
+                format!(
+                    "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
+                     metadata: {{name: r{n}, namespace: team-{g}}}\n\
+                     spec: {{hosts: [s{g}.example], gateways: [edge], routes: [{{match: {{attributes: \
+                     {{method: {{exact: m{n}}}}}}}, route: [{{destination: {{host: s{g}.example}}}}]}}]}}\n"
+                )
+            };
+            let shared = format!(
+                "apiVersion: networking.istio.io/v1\nkind: Gateway\n\
+                 metadata: {{name: edge, namespace: team-{g}}}\n\
+                 spec: {{servers: [{{port: {{number: 20880, name: tcp-metaprotocol-dubbo}}, hosts: ['*']}}]}}\n\
+                 ---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+                 metadata: {{name: own, namespace: team-{g}}}\n\
+                 spec: {{hosts: [s{g}.example], ports: [{{number: 20880, name: tcp-metaprotocol-dubbo}}], \
+                 resolution: STATIC, endpoints: [{{address: 10.0.0.1}}]}}\n"
+            );
+            std::iter::once(shared).chain((0..routers).map(own))
+        };
+        let manifests: Vec<_> = (0..gateways).flat_map(of_gateway).collect();
+        story.pipeline.settings.gateways_apart = true;
+        story.apply(&manifests.join("---\n"));
+        story
+    }
+
+    /// What concerns the proxies of a Gateway of [`Self::of_many`].
+    pub(super) fn scope(&self, gateway: usize) -> Arc<Resources> {
+        let gateway = format!("team-{gateway}/edge").parse().expect("a name");
+        self.resources.scope(&gateway).expect("it is there").clone()
     }
 
     /// Applies manifests, which are resolved at once.

@@ -23,6 +23,10 @@ use crate::source::kubernetes::resource;
 
 /// Between two looks at what is due: what changes meanwhile is written together.
 const PAUSE: Duration = Duration::from_millis(250);
+/// And so many times as long as the last look took, so that looking takes a twentieth of a core at most, however much there is
+/// to look at and however much changes; but not longer than this.
+const SPARED: u32 = 20;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// So many writes, and then a look at what has changed meanwhile.
 const BATCH: usize = 32;
 /// Of writes a second; and how many may come together.
@@ -99,7 +103,9 @@ impl Writer {
             if let Some(live) = others.news() {
                 term.heard(live);
             }
-            let turn = term.turn(&self.ledger, &self.clients, (Instant::now(), &now()));
+            let began = Instant::now();
+            let turn = term.turn(&self.ledger, &self.clients, (began, &now()));
+            let pause = (began.elapsed() * SPARED).clamp(PAUSE, LONGEST_PAUSE);
             self.gateways.send_if_modified(|known| {
                 let is_new = *known != turn.gateways;
                 known.clone_from(&turn.gateways);
@@ -121,7 +127,7 @@ impl Writer {
                 () = others.changed() => {}
                 () = sleep_until(wakes.into()) => {}
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! Global limits of routes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 
@@ -8,7 +9,7 @@ use super::{duration, matching};
 use crate::model::{Alternative, GlobalRateLimit, Rule};
 
 /// The limits of rules, each once. One that no request of the server can be under is left out.
-pub(super) fn limits(rules: &[Rule]) -> Vec<route::GlobalRateLimit> {
+pub(super) fn limits(rules: &[Arc<Rule>]) -> Vec<route::GlobalRateLimit> {
     let limits = rules.iter().filter_map(|rule| rule.global_limit.as_deref());
     let limits: BTreeMap<&str, _> = limits.map(|limit| (limit.name.as_str(), limit)).collect();
     limits.into_values().filter_map(limit).collect()

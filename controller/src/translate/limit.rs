@@ -1,6 +1,7 @@
 //! Limits and faults of routes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use meltemi_policy::TokenBucket;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
@@ -13,7 +14,7 @@ use crate::manifest::{Abort, AbortStatus, Delay, RouteFault};
 use crate::model::{Alternative, RateLimit, Rule};
 
 /// The limits of rules, each once. A condition that no request of the server can meet is left out.
-pub(super) fn limits(rules: &[Rule]) -> Vec<route::LocalRateLimit> {
+pub(super) fn limits(rules: &[Arc<Rule>]) -> Vec<route::LocalRateLimit> {
     let limits = rules.iter().filter_map(|rule| rule.limit.as_deref());
     let limits: BTreeMap<&str, _> = limits.map(|limit| (limit.name.as_str(), limit)).collect();
     limits.into_values().filter(acts).map(limit).collect()

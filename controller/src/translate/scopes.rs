@@ -13,6 +13,8 @@ use prost::Name as _;
 
 use super::{secrets_of_cluster, secrets_of_server};
 use crate::ads::{NamespacedName, Resources};
+#[cfg(feature = "kubernetes")]
+use crate::model::ServerName;
 use crate::model::{Bind, Model, Server, Waypoint};
 
 /// Of all resources of the model those of each Gateway, which share their encodings.
@@ -42,6 +44,17 @@ pub(crate) fn scopes(
         let waypoint = waypoints.get(&gateway).copied();
         (gateway, scope((&servers, waypoint), model, all))
     })
+}
+
+/// Of one Gateway.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn of(gateway: &NamespacedName, model: &Model, all: &Resources) -> Resources {
+    let is_of =
+        |name: &ServerName| (&name.namespace, &name.gateway) == (&gateway.namespace, &gateway.name);
+    let servers = model.servers.iter().map(|server| &**server);
+    let servers: Vec<_> = servers.filter(|server| is_of(&server.name)).collect();
+    let waypoint = model.waypoints.iter().find(|it| is_of(&it.name));
+    scope((&servers, waypoint), model, all)
 }
 
 fn scope(

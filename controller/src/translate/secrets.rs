@@ -12,7 +12,7 @@ pub(super) fn of_model(model: &Model) -> impl Iterator<Item = wire::Secret> {
         .clusters
         .values()
         .flat_map(|cluster| of_cluster(cluster));
-    clusters.chain(model.servers.iter().flat_map(of_server))
+    clusters.chain(model.servers.iter().flat_map(|server| of_server(server)))
 }
 
 /// Those of a cluster.

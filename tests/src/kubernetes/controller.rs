@@ -65,10 +65,12 @@ impl Controller {
         command
             .env("RUST_LOG", "info,meltemi=debug")
             .args(["--plaintext", "--listen", listen])
-            .args(["--protocol", "redis"])
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(arguments);
+        if !arguments.contains(&"--protocol") {
+            command.args(["--protocol", "redis"]);
+        }
         if !arguments.contains(&"--admin") {
             command.args(["--admin", "127.0.0.1:0"]);
         }

@@ -1,10 +1,11 @@
 //! What people see of their objects: conditions, Events, and who writes them.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use meltemi_tests::kubernetes::{ApiServer, Controller, controller_account};
 use meltemi_tests::redis::service;
-use meltemi_tests::{Meltemi, until};
+use meltemi_tests::{Meltemi, binary, until};
 use serde_json::{Value, json};
 
 mod objects;
@@ -71,6 +72,48 @@ fn what_is_applied_is_accepted_and_programmed_once_a_proxy_has_it() {
     // Where nobody is left it is not known.
     drop(again);
     seen.waits(CACHE, "Programmed", "Unknown");
+}
+
+/// Where the controller is told of the protocols, as those print it who speak them.
+#[test]
+fn what_no_request_has_is_warned_of() {
+    let Some((cluster, account)) = cluster() else {
+        return;
+    };
+    let printed = Command::new(binary()).arg("protocols").output();
+    let printed = printed.expect("the command ends");
+    let printed = String::from_utf8(printed.stdout).expect("text");
+    let values: Value = serde_saphyr::from_str(&printed).expect("values");
+    let told = values["protocols"].as_array().expect("a list").iter();
+    let redis = told.filter(|protocol| protocol["id"] == "redis");
+    let redis: Vec<_> = redis.map(Value::to_string).collect();
+    let [redis] = redis.as_slice() else {
+        panic!("{printed}");
+    };
+    let _controller = Controller::start_with(&account, &["--protocol", redis]);
+    let seen = Seen(&cluster);
+    for (name, asked, words) in [
+        (
+            "typo",
+            "comand: {exact: get}",
+            ["`comand`", "did you mean `command`"],
+        ),
+        (
+            "case",
+            "command: {exact: GET}",
+            ["always in lower case", "write `get`"],
+        ),
+    ] {
+        let route = format!(
+            "{{match: {{attributes: {{{asked}}}}}, route: [{{destination: {{host: one.demo}}}}]}}"
+        );
+        let router = router(name, "one.demo");
+        cluster.apply(&format!("{router}  routes: [{route}]\n"));
+        let name = format!("metarouter/{name}");
+        let words = ["it is in force, but", words[0], words[1]];
+        seen.waits(&name, "Accepted", "True");
+        seen.has(&name, "Accepted", ("True", "Accepted"), &words);
+    }
 }
 
 fn columns_show_it(cluster: &ApiServer) {

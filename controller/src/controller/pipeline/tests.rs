@@ -32,7 +32,7 @@ fn contents(label: &str) -> Contents {
 fn served(pipeline: &Pipeline) -> (usize, usize) {
     let servers = pipeline.model.servers.iter();
     let passed = pipeline.model.waypoints.iter().flat_map(|it| &it.passed);
-    let is_bound = |server: &&Server| matches!(server.bind, Bind::Service(_));
+    let is_bound = |server: &&Arc<Server>| matches!(server.bind, Bind::Service(_));
     (servers.filter(is_bound).count(), passed.count())
 }
 

@@ -26,7 +26,11 @@ fn valid(fixture: &Fixture, check: impl FnOnce(&Model)) {
 
 /// A line for each rule of the only server.
 fn rules(model: &Model) -> Vec<String> {
-    model.servers[0].rules.iter().map(line).collect()
+    model.servers[0]
+        .rules
+        .iter()
+        .map(|rule| line(rule))
+        .collect()
 }
 
 fn line(rule: &Rule) -> String {
@@ -181,7 +185,7 @@ fn what_a_redis_service_asks_for() {
          maxBufferSizeBeforeFlush: 1024\n    maxUpstreamUnknownConnections: 5\n",
     );
     valid(&fixture, |model| {
-        let Server { policy, .. } = &model.servers[0];
+        let Server { policy, .. } = &*model.servers[0];
         assert_eq!(
             told(&policy.settings),
             [

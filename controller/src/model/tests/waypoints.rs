@@ -54,7 +54,11 @@ fn seen(manifests: &[&str]) -> String {
         let Bind::Service(bound) = &server.bind else {
             continue;
         };
-        let rules = server.rules.iter().map(line).collect::<Vec<_>>();
+        let rules = server
+            .rules
+            .iter()
+            .map(|rule| line(rule))
+            .collect::<Vec<_>>();
         seen.push(format!("{} {:?}", server.name, bound.addresses));
         seen.extend(rules.iter().map(|rule| format!("  {rule}")));
     }

@@ -150,6 +150,31 @@ mod tests {
         assert_eq!(digests, 0);
     }
 
+    /// A Lease's size does not hang on the proxies, and is written for none of them.
+    #[test]
+    fn of_1000_objects_a_lease_has_20_kilobytes_however_many_proxies_there_are() {
+        let mut story = Story::of_many(50, 20);
+        let connect = |story: &Story, gateway: usize| {
+            let mut proxy = FakeProxy::connect(&story.clients, "proxy");
+            proxy.take(&story.scope(gateway));
+            proxy
+        };
+        let mut proxies: Vec<_> = (0..50).map(|gateway| connect(&story, gateway)).collect();
+        let mut share = Share::new(story.now);
+        let Ok(Due::Digest(Some(digest))) = share.turn(&story.ledger, &story.clients, story.now)
+        else {
+            panic!("the first is due");
+        };
+        let size = digest.encode().answers.len();
+        assert!((15_000..20_000).contains(&size), "{size}");
+        assert_eq!(Digest::decode(&digest.encode()).as_ref(), Some(&digest));
+        share.wrote(Due::Digest(Some(digest)), story.now);
+        for n in 0..450 {
+            proxies.push(connect(&story, n % 50));
+        }
+        assert_eq!(writes(&mut share, &mut story, Duration::from_secs(4)).0, 0);
+    }
+
     #[test]
     fn however_much_changes_it_is_told_once_a_second() {
         let mut story = Story::valid();

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::super::story::{Story, router};
 use super::*;
+use crate::ads::FakeProxy;
 use crate::fixture::ROUTER;
 
 #[test]
@@ -81,4 +82,45 @@ fn what_is_gone_is_forgotten() {
     assert!(story.term.pauses.is_empty());
     story.apply(ROUTER);
     assert_eq!(story.due().len(), 1);
+}
+
+#[test]
+fn a_rolling_restart_of_500_proxies_writes_none_of_1000_statuses() {
+    const GATEWAYS: usize = 50;
+    let mut story = Story::of_many(GATEWAYS, 20);
+    let connect = |story: &Story| FakeProxy::connect(&story.clients, "proxy");
+    let mut proxies: Vec<Vec<FakeProxy>> = (0..GATEWAYS).map(|_| vec![]).collect();
+    for (gateway, of_gateway) in proxies.iter_mut().enumerate() {
+        for _ in 0..10 {
+            let mut proxy = connect(&story);
+            proxy.take(&story.scope(gateway));
+            of_gateway.push(proxy);
+        }
+    }
+    let waits = |story: &mut Story, time| {
+        story.now += time;
+        story.settle();
+    };
+    waits(&mut story, Duration::ZERO);
+    waits(&mut story, Duration::from_secs(3));
+    // Each once as it came, and once when the proxies had it.
+    assert_eq!(story.writes.len(), 2 * 1000);
+    for _ in 0..10 {
+        // Of each Gateway one goes, and another comes that takes its time.
+        for (gateway, of_gateway) in proxies.iter_mut().enumerate() {
+            drop(of_gateway.remove(0));
+            let mut proxy = connect(&story);
+            proxy.hear(&story.scope(gateway));
+            of_gateway.push(proxy);
+        }
+        waits(&mut story, Duration::from_millis(500));
+        for (gateway, of_gateway) in proxies.iter_mut().enumerate() {
+            let newest = of_gateway.last_mut().expect("it has come");
+            newest.take_after_answer(&story.scope(gateway));
+        }
+    }
+    for _ in 0..3 {
+        waits(&mut story, Duration::from_secs(3));
+    }
+    assert_eq!(story.writes.len(), 2 * 1000);
 }

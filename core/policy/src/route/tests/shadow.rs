@@ -27,6 +27,48 @@ fn of_very_many_rules_not_all_are_compared_with_all() {
     assert_eq!(found(&rules), [(20_001, 20_000), (20_003, 19_999)]);
 }
 
+#[test]
+fn nor_are_those_that_ask_for_how_values_begin_or_match() {
+    let many = 10_000;
+    let prefixes = (0..many).map(|n| [prefix("a", &format!("{n}/"))]);
+    let suffixes = (0..many).map(|n| [matching("b", Condition::Suffix(format!("/{n}").into()))]);
+    // Each is a set of texts, or may be anything.
+    let sets = (0..many).map(|n| [regex("c", &format!("{n}|x{n}"))]);
+    let patterns = (0..many / 10).map(|n| [regex("d", &format!("{n}/.+"))]);
+    let of_many = prefixes.chain(suffixes).chain(sets).chain(patterns);
+    let rules: Vec<[AttributeMatch; 1]> = of_many.collect();
+    let hidden = [
+        [prefix("a", "7/8/")],
+        [exact("b", "1/2/9999")],
+        [exact("c", "x42")],
+        [regex("d", "999/.+")],
+        [exact("d", "3/4")],
+    ];
+    let rules: Vec<&[AttributeMatch]> = rules.iter().chain(&hidden).map(|it| &it[..]).collect();
+    let last = rules.len() - hidden.len();
+    let by = [7, many + 9_999, 2 * many + 42, 3 * many + 3];
+    let [begins, ends, listed, pattern] = by;
+    // The same expression far behind is looked for by itself.
+    let expected = [
+        (last, begins),
+        (last + 1, ends),
+        (last + 2, listed),
+        (last + 3, 3 * many + 999),
+        (last + 4, pattern),
+    ];
+    assert_eq!(found(&rules), expected);
+}
+
+#[test]
+fn behind_the_first_hundreds_that_may_hide_a_rule_it_is_not_told() {
+    // Which of these takes a value nothing tells but to try.
+    let patterns: Vec<_> = (0..400).map(|n| [regex("a", &format!("{n}/.+"))]).collect();
+    let (near, far) = ([exact("a", "7/x")], [exact("a", "399/x")]);
+    let mut rules: Vec<&[AttributeMatch]> = patterns.iter().map(|it| &it[..]).collect();
+    rules.extend([&near[..], &far]);
+    assert_eq!(found(&rules), [(400, 7)]);
+}
+
 fn found(rules: &[&[AttributeMatch]]) -> Vec<(usize, usize)> {
     table(rules)
         .shadowed()

@@ -15,6 +15,7 @@ use crate::schema::Settings;
 
 const SERVICES: usize = 3;
 const PODS: usize = 4;
+const ROUTERS: usize = 4;
 
 /// An object becomes another.
 #[derive(Clone, Debug)]
@@ -29,8 +30,9 @@ pub(super) enum Step {
     Service(usize, Shape),
     /// Whether the namespace asks for what is near.
     Namespace(bool),
-    /// A MetaRouter leads to a subset of a Service, and to what the ServiceEntry picks.
-    Router(usize, usize, bool),
+    /// A MetaRouter of a Service, with such a route.
+    Router(usize, usize, Way),
+    NoRouter(usize),
     /// A ServiceEntry picks the pods of this version.
     Entry(usize),
     NoEntry,
@@ -49,6 +51,23 @@ pub(super) enum Health {
     Ready,
     Unready,
     Leaving,
+}
+
+/// How the requests of one method go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way {
+    /// To the Service and a subset of it, and to what the ServiceEntry picks.
+    Subset(usize),
+    /// To the Service.
+    Plain,
+    /// To another one.
+    Elsewhere(usize),
+    /// Those of all methods, before all others.
+    First,
+    /// Behind those of the other MetaRouters.
+    Last,
+    /// To a host that nobody defines.
+    Unknown,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +108,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => (0..2usize, 0..3usize).prop_map(|(n, z)| Step::Node(n, z)),
         3 => (s(), shape).prop_map(|(s, shape)| Step::Service(s, shape)),
         1 => any::<bool>().prop_map(Step::Namespace),
-        1 => (0..2usize, s(), any::<bool>()).prop_map(|(r, s, v2)| Step::Router(r, s, v2)),
+        8 => (0..ROUTERS, s(), way()).prop_map(|(r, s, way)| Step::Router(r, s, way)),
+        2 => (0..ROUTERS).prop_map(Step::NoRouter),
         1 => (1..3usize).prop_map(Step::Entry),
         1 => Just(Step::NoEntry),
         1 => any::<bool>().prop_map(Step::Gateway),
@@ -97,6 +117,17 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::NoSeeds),
         1 => s().prop_map(Step::BadSlice),
         16 => Just(Step::Publish),
+    ]
+}
+
+fn way() -> impl Strategy<Value = Way> {
+    prop_oneof![
+        4 => (1..3usize).prop_map(Way::Subset),
+        3 => Just(Way::Plain),
+        3 => (0..SERVICES).prop_map(Way::Elsewhere),
+        1 => Just(Way::First),
+        2 => Just(Way::Last),
+        1 => Just(Way::Unknown),
     ]
 }
 
@@ -162,16 +193,32 @@ fn service(n: usize, shape: Shape) -> Option<String> {
     ))
 }
 
-fn router(n: usize, service: usize, v2: bool) -> String {
-    let subset = if v2 { "v2" } else { "v1" };
+fn router(n: usize, service: usize, way: Way) -> String {
+    let host = |host: &str| format!("{{destination: {{host: {host}}}}}");
+    let own = format!("s{service}");
+    let route = match way {
+        Way::Subset(version) => format!(
+            "{{destination: {{host: {own}}}, weight: 50}}, \
+             {{destination: {{host: {own}, subset: v{version}}}, weight: 30}}, \
+             {{destination: {{host: picked.example}}, weight: 20}}"
+        ),
+        Way::Plain | Way::First | Way::Last => host(&own),
+        Way::Elsewhere(other) => host(&format!("s{other}")),
+        Way::Unknown => host("nobody.example"),
+    };
+    let (asked, priority) = match way {
+        Way::First => (String::new(), "priority: 1, "),
+        Way::Last => (method(n), "priority: -1, "),
+        _ => (method(n), ""),
+    };
     format!(
         "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: r{n}}}\n\
-         spec:\n  hosts: [s{service}]\n  gateways: [edge, api]\n  routes:\n  \
-         - match: {{attributes: {{method: {{exact: m{n}}}}}}}\n    route:\n    \
-         - {{destination: {{host: s{service}}}, weight: 50}}\n    \
-         - {{destination: {{host: s{service}, subset: {subset}}}, weight: 30}}\n    \
-         - {{destination: {{host: picked.example}}, weight: 20}}\n"
+         spec: {{{priority}hosts: [{own}], gateways: [edge, api], routes: [{{{asked}route: [{route}]}}]}}\n"
     )
+}
+
+fn method(n: usize) -> String {
+    format!("match: {{attributes: {{method: {{exact: m{n}}}}}}}, ")
 }
 
 fn rule(n: usize) -> String {
@@ -248,7 +295,8 @@ impl Step {
                 None => gone(Kind::Service, &format!("s{n}")),
             },
             Self::Namespace(near) => Ok(namespace(*near)),
-            Self::Router(n, service, v2) => Ok(router(*n, *service, *v2)),
+            Self::Router(n, service, way) => Ok(router(*n, *service, *way)),
+            Self::NoRouter(n) => gone(Kind::MetaRouter, &format!("r{n}")),
             Self::Entry(version) => Ok(entry(*version)),
             Self::NoEntry => gone(Kind::ServiceEntry, "picked"),
             Self::Gateway(true) => Ok(KUBERNETES_GATEWAY.to_owned()),
@@ -285,7 +333,7 @@ pub(super) fn pipeline() -> Pipeline {
     for n in 0..SERVICES {
         put(&service(n, Shape::Plain).expect("it is there"));
         put(&rule(n));
-        put(&router(n, n, false));
+        put(&router(n, n, Way::Subset(1)));
     }
     let report = pipeline.apply().report;
     assert!(report.is_valid(), "{report}");

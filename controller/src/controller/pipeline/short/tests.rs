@@ -1,7 +1,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use self::world::{Health, Shape, Step, pipeline, step, take};
+use self::world::{Health, Shape, Step, Way, pipeline, step, take};
 use super::*;
 
 mod world;
@@ -17,7 +17,8 @@ proptest! {
             take(&mut short, step);
             take(&mut long, step);
             if matches!(step, Step::Publish) {
-                let published = short.follow().unwrap_or_else(|| short.apply().resources);
+                let followed = short.follow().map(|it| it.published);
+                let published = followed.unwrap_or_else(|| short.apply().resources);
                 let expected = long.look_again(Instant::now()).resources;
                 prop_assert_eq!(published, expected);
             }
@@ -49,13 +50,13 @@ fn the_short_way_leaves_all_else_as_it_is() {
     // What status is made of stays as it was.
     let kept = pipeline.model.clone();
     take(&mut pipeline, &Step::Slice(1, 0, vec![(1, Health::Ready)]));
-    let now = pipeline.follow().expect("it is short");
+    let now = pipeline.follow().expect("it is short").published;
     let name = "outbound|20880||s1.default.svc.cluster.local";
     assert_eq!(changed(&was, &now), [name]);
     let count = |model: &Model| {
-        model.clusters[&name.parse().expect("a name")]
-            .endpoints
-            .len()
+        let name: ClusterName = name.parse().expect("a name");
+        let cluster = model.clusters.get(&name);
+        cluster.map_or(0, |cluster| cluster.endpoints.len())
     };
     assert_eq!((count(&kept), count(&pipeline.model)), (0, 1));
 }
@@ -77,7 +78,26 @@ fn whatever_is_out_of_the_ordinary_takes_the_long_way() {
             Step::Pod(1, 2, 0, true),
             false,
         ),
-        ("a rule", None, Step::Router(0, 0, true), false),
+        ("a route", None, Step::Router(0, 0, Way::Subset(2)), true),
+        (
+            "one that is new",
+            None,
+            Step::Router(2, 0, Way::Plain),
+            true,
+        ),
+        ("one that goes", None, Step::NoRouter(0), true),
+        (
+            "one to nobody",
+            None,
+            Step::Router(0, 0, Way::Unknown),
+            false,
+        ),
+        (
+            "one that hides others",
+            None,
+            Step::Router(2, 0, Way::First),
+            false,
+        ),
         ("a node", None, Step::Node(0, 1), false),
         ("a slice that is wrong", None, Step::BadSlice(0), false),
         ("a Service", None, Step::Service(0, Shape::Near), false),
