@@ -27,9 +27,9 @@ pub(crate) use leaving::FAREWELL;
 pub(crate) use leaving::Leaving;
 
 /// On a Service or ServiceEntry, else on its namespace: the Gateway that stands before it, or `none`.
-const USE: &str = "istio.io/use-waypoint";
+pub(crate) const USE: &str = "istio.io/use-waypoint";
 /// Beside it: that Gateway's namespace, where it is another one.
-const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+pub(crate) const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 /// On a Gateway, else on its class: what it stands before.
 const FOR: &str = "istio.io/waypoint-for";
 /// The protocols of the listener that it may have: where a PROXY header comes first, and what Istio's own waypoints write.
@@ -49,6 +49,8 @@ pub(crate) struct Waypoint {
     pub(crate) port: u16,
     /// The SPIFFE id of its proxies.
     pub(crate) identity: String,
+    /// Services that ask for it; others it still serves.
+    pub(crate) asking: BTreeSet<ObjectRef>,
     /// The ports of its services that speak nothing of ours.
     pub(crate) passed: Vec<Passed>,
 }
@@ -146,6 +148,9 @@ pub(super) fn of(
             if let Some(hindrance) = captured::hindrance(service) {
                 before.tell(service, hindrance, findings);
             }
+            if before.is_asked_by(service) {
+                waypoint.asking.insert(service.source.id.clone());
+            }
             before.bind(service, &mut waypoint, &mut servers);
         }
         waypoints.push(waypoint);
@@ -216,6 +221,7 @@ fn listening(
             "spiffe://{}/ns/{namespace}/sa/{name}",
             trust_domain.unwrap_or(TRUST_DOMAIN)
         ),
+        asking: BTreeSet::new(),
         passed: vec![],
     })
 }
