@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-use meltemi_tests::kubernetes::{ApiServer, Helm, Hook, Pod, Programs, own_address, uninstall};
+use meltemi_tests::kubernetes::{ApiServer, Helm, Pod, Programs, own_address, uninstall};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{binary, until};
 use serde_json::Value;
@@ -328,7 +328,7 @@ fn each_helm_installs_upgrades_and_rolls_back() {
 
 /// Its image cannot be pulled, say, until its time is over.
 fn a_hook_that_cannot_run_deletes_nothing(lab: &Lab, helm: &Helm) {
-    let failed = uninstall(&lab.cluster, helm, SYSTEM, Hook::fails);
+    let failed = uninstall(&lab.cluster, helm, SYSTEM, |hook| hook.fails());
     assert!(!failed.is_success(), "{}", failed.stdout());
     let first = replicas(&lab.cluster);
     assert_eq!(first, 2, "the controller goes on");

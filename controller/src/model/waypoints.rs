@@ -30,6 +30,11 @@ pub(crate) use leaving::Leaving;
 pub(crate) const USE: &str = "istio.io/use-waypoint";
 /// Beside it: that Gateway's namespace, where it is another one.
 pub(crate) const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+/// Beside it: another Gateway, which a part of the connections goes to, as an annotation says to istiod.
+const CANARY: (&str, &str) = (
+    "istio.io/use-waypoint-canary",
+    "istio.io/use-waypoint-canary-namespace",
+);
 /// On a Gateway, else on its class: what it stands before.
 const FOR: &str = "istio.io/waypoint-for";
 /// The protocols of the listener that it may have: where a PROXY header comes first, and what Istio's own waypoints write.
@@ -254,7 +259,7 @@ struct Before<'a> {
 }
 
 impl Before<'_> {
-    /// Whether the service, or its namespace, names the Gateway.
+    /// Whether the service, or its namespace, names the Gateway, be it as the canary of another one.
     fn is_asked_by(&self, service: &Service) -> bool {
         let namespace = ObjectRef::new(Kind::Namespace, "", &service.namespace);
         let namespace = self.context.objects.get(&namespace);
@@ -265,12 +270,17 @@ impl Before<'_> {
         }) else {
             return false;
         };
-        let Self { gateway, .. } = self;
-        let of = labels.get(USE_NAMESPACE).map(String::as_str);
-        labels
-            .get(USE)
-            .is_some_and(|name| *name == *gateway.id.name)
-            && of.unwrap_or(&service.namespace) == &*gateway.id.namespace
+        let ObjectRef {
+            namespace, name, ..
+        } = &self.gateway.id;
+        let names = |(of_name, of_namespace): (&str, &str)| {
+            let of = labels.get(of_namespace).map(String::as_str);
+            labels.get(of_name).is_some_and(|it| **it == **name)
+                && of.unwrap_or(&service.namespace) == &**namespace
+        };
+        // Whoever has opted out has no canary.
+        let is_out = labels.get(USE).is_some_and(|it| it == "none");
+        names((USE, USE_NAMESPACE)) || (!is_out && names(CANARY))
     }
 
     /// Whether it has asked a while ago, and does no more.

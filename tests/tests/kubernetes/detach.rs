@@ -102,7 +102,7 @@ fn connections_pass_a_waypoint_by_before_its_pods_end_and_it_comes_back() {
     let told = second.lines().join("\n");
     for words in [
         "shop/l7  is out",
-        "AuthorizationPolicy shop/readers was enforced",
+        "AuthorizationPolicy shop/readers is enforced at a waypoint",
         "Service shop/cache keeps its label istio.io/use-waypoint",
         "annotate gateway.gateway.networking.k8s.io l7 meltemi.io/detach-",
     ] {

@@ -88,7 +88,7 @@ impl Lab {
     pub(super) fn controller(&self, arguments: &[&str]) -> Encrypted {
         let settings = format!(
             "{{image: meltemi, controller: 'meltemi-controller.meltemi-system.svc:15010', \
-             bindAddress: {}, podDisruptionBudget: {{minAvailable: 1}}}}",
+             bindAddress: {0}, extraArgs: ['--admin={0}:0'], podDisruptionBudget: {{minAvailable: 1}}}}",
             self.address
         );
         let listen = SocketAddr::from((self.address, 15010));
@@ -491,7 +491,10 @@ fn what_the_chart_installs_makes_waypoints() {
         return;
     };
     let [_, helm] = Helm::versions_on(&lab.cluster);
-    let values = format!("bindAddress={},waypoint.workers=1", lab.address);
+    let values = format!(
+        "bindAddress={0},waypoint.workers=1,waypoint.extraArgs={{--admin={0}:0}}",
+        lab.address
+    );
     let install = ["install", "meltemi", "meltemi", "-n", "meltemi-system"];
     let _ = helm.prints(&[&install[..], &["--set", &values]].concat());
     let deployment = ("meltemi-system", "meltemi-controller");

@@ -104,7 +104,7 @@ impl Cluster {
         match stage {
             Stage::Announce => {
                 let annotations = json!({ DETACH: crate::status::now() });
-                self.apply((id, uid), MANAGER, annotations).await
+                self.apply((id, uid), MANAGER, Some(annotations)).await
             }
             Stage::Withdraw => {
                 let body = json!({"metadata": {"uid": uid}, "status": {"addresses": null}});
@@ -119,7 +119,7 @@ impl Cluster {
             Stage::Clear(parts) => {
                 self.delete((id, found), parts).await?;
                 // Where connections arrive is of no use to who comes next.
-                self.apply((id, uid), &self.controller, json!({})).await
+                self.apply((id, uid), &self.controller, None).await
             }
             Stage::Farewell(_) | Stage::Drain(_) | Stage::Out => Ok(()),
         }
@@ -131,19 +131,12 @@ impl Cluster {
             return Ok(());
         };
         let of = (id, found.uid.as_str());
-        self.apply(of, &self.controller, json!({})).await?;
-        let body = json!({
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "Gateway",
-            "metadata": {"name": id.name, "namespace": id.namespace, "uid": found.uid},
-            "status": {},
-        });
+        self.apply(of, &self.controller, None).await?;
+        let nothing = Patch::Apply(body(of));
         let params = PatchParams::apply(&self.controller).force();
         let gateway = self.gateway(id);
-        gateway
-            .patch_status(&id.name, &params, &Patch::Apply(body))
-            .await?;
-        self.apply(of, MANAGER, json!({})).await
+        gateway.patch_status(&id.name, &params, &nothing).await?;
+        self.apply(of, MANAGER, None).await
     }
 
     async fn see_one(&self, id: &Id) -> kube::Result<Option<Found>> {
@@ -152,26 +145,22 @@ impl Cluster {
         Ok(found.map(Found::of))
     }
 
-    /// Has the Gateway these annotations of a manager, and none else of the same.
+    /// Has the Gateway these annotations of a manager, and nothing else of the same.
     async fn apply(
         &self,
-        (id, uid): (&Id, &str),
+        of: (&Id, &str),
         manager: &str,
-        annotations: Value,
+        annotations: Option<Value>,
     ) -> kube::Result<()> {
-        let body = json!({
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "Gateway",
-            "metadata": {
-                "name": id.name, "namespace": id.namespace, "uid": uid, "annotations": annotations,
-            },
-        });
+        let mut body = body(of);
+        // Whoever applies an empty list of them has it.
+        if let Some(annotations) = annotations {
+            body["metadata"]["annotations"] = annotations;
+        }
+        let (id, _) = of;
         let params = PatchParams::apply(manager).force();
-        let gateway = self.gateway(id);
-        gateway
-            .patch(&id.name, &params, &Patch::Apply(body))
-            .await
-            .map(drop)
+        let (gateway, patch) = (self.gateway(id), Patch::Apply(body));
+        gateway.patch(&id.name, &params, &patch).await.map(drop)
     }
 
     /// Those that are the Gateway's; what is gone already is no error.
@@ -224,6 +213,15 @@ impl Found {
             parts: BTreeMap::new(),
         }
     }
+}
+
+/// What is applied of a Gateway: this one, and no other of its name.
+fn body((id, uid): (&Id, &str)) -> Value {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": id.name, "namespace": id.namespace, "uid": uid},
+    })
 }
 
 fn gateway() -> ApiResource {

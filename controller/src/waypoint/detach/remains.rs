@@ -77,7 +77,7 @@ impl Remains {
     pub(super) fn tell(&self, is_marked: bool, tell: &mut impl FnMut(fmt::Arguments<'_>)) {
         for policy in &self.policies {
             tell(format_args!(
-                "warning: the AuthorizationPolicy {policy} was enforced by a waypoint: nobody enforces it now"
+                "warning: the AuthorizationPolicy {policy} is enforced at a waypoint: without it nobody enforces it"
             ));
         }
         for (kind, id) in &self.asking {
@@ -86,7 +86,7 @@ impl Remains {
                 false => id.to_string(),
             };
             tell(format_args!(
-                "{} {name} keeps its label {USE}, which means nothing now",
+                "{} {name} keeps its label {USE}, which means nothing without the waypoint",
                 kind.name()
             ));
         }

@@ -80,7 +80,7 @@ fn label(lab: &Lab, value: &str) {
 /// The chart, its controller, and a waypoint that istiod leads the service to.
 fn install(lab: &Lab, helm: &Helm, told: &Told) -> (Pod, Pod) {
     let values = format!(
-        "bindAddress={},waypoint.workers=1,uninstall.farewellSeconds=2",
+        "bindAddress={0},waypoint.extraArgs={{--admin={0}:0}},uninstall.farewellSeconds=2",
         lab.address
     );
     let install = [
