@@ -55,6 +55,7 @@ pub(crate) struct Waypoint {
     /// The SPIFFE id of its proxies.
     pub(crate) identity: String,
     /// Services that ask for it; others it still serves.
+    #[cfg(feature = "kubernetes")]
     pub(crate) asking: BTreeSet<ObjectRef>,
     /// The ports of its services that speak nothing of ours.
     pub(crate) passed: Vec<Passed>,
@@ -153,6 +154,7 @@ pub(super) fn of(
             if let Some(hindrance) = captured::hindrance(service) {
                 before.tell(service, hindrance, findings);
             }
+            #[cfg(feature = "kubernetes")]
             if before.is_asked_by(service) {
                 waypoint.asking.insert(service.source.id.clone());
             }
@@ -226,6 +228,7 @@ fn listening(
             "spiffe://{}/ns/{namespace}/sa/{name}",
             trust_domain.unwrap_or(TRUST_DOMAIN)
         ),
+        #[cfg(feature = "kubernetes")]
         asking: BTreeSet::new(),
         passed: vec![],
     })

@@ -152,9 +152,12 @@ fn no_controller_is_needed_for_it() {
     let controller = lab.controller(&[]);
     let proxy = programmed(&lab);
     drop(controller);
+    assert!(has_address(&lab));
     let mut detached = detach(&lab, &["l7", "-n", "shop", "--farewell", "0s"]);
     is_gone(&lab, "deployment/l7");
     assert!(!has_address(&lab));
+    let told = detached.lines().join("\n");
+    assert!(told.contains("loses its address"), "{told}");
     proxy.ends(&lab.cluster, "shop");
     assert!(detached.wait().success(), "{}", detached.said());
     for part in PARTS {

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,15 +45,20 @@ fn overrides(data: &str) -> String {
 const OVERRIDDEN: &str =
     "infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: overrides}}";
 
+/// The port that a waypoint listens at is one of the machine: one test has it at a time.
+static PORT: Mutex<()> = Mutex::new(());
+
 pub(super) struct Lab {
     pub(super) cluster: ApiServer,
     account: PathBuf,
     pub(super) address: Ipv4Addr,
+    _port: MutexGuard<'static, ()>,
 }
 
 impl Lab {
     /// Without the definitions of the Gateway API.
     pub(super) fn start() -> Option<Self> {
+        let port = PORT.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = ApiServer::with_definitions()?;
         let account = controller_account(&cluster);
         cluster.apply(RESTRICTED);
@@ -60,11 +66,13 @@ impl Lab {
             account,
             cluster,
             address: own_address(),
+            _port: port,
         })
     }
 
     /// With these definitions, and the namespaces of the chart, restricted as they may be.
     pub(super) fn of_chart() -> Option<Self> {
+        let port = PORT.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = ApiServer::with_definitions()?;
         let system = RESTRICTED.replace("shop", "meltemi-system");
         let istio = RESTRICTED.replace("shop", "istio-system");
@@ -73,6 +81,7 @@ impl Lab {
             account: cluster.kubeconfig(),
             cluster,
             address: own_address(),
+            _port: port,
         };
         lab.define();
         Some(lab)
