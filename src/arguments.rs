@@ -106,6 +106,26 @@ Examples:
     Status(Status),
     /// What a controller serves a proxy.
     Config(Config),
+    /// Takes waypoints of an ambient mesh out, without a request that is lost, and with --uninstall the controller after them.
+    ///
+    /// First the Gateway loses its address, so that istiod leads new connections past it; its pods serve on for the time of
+    /// --farewell, and then end: they send their clients elsewhere and answer what is under way. Then what the waypoint was
+    /// made of goes. The Gateway stays, and so does every label: what is left is told. No controller need run for it; one
+    /// that runs undoes nothing of it until the annotation meltemi.io/detach is taken away from the Gateway.
+    ///
+    /// Ends with 0 when all of it is done, with 1 otherwise; called again it goes on where it was.
+    #[cfg(feature = "cluster")]
+    #[command(after_help = "\
+Examples:
+  What would go, and what asks for it?
+    meltemi detach --all --kubeconfig ~/.kube/config --dry-run
+  Take the waypoint l7 of the namespace shop out:
+    meltemi detach l7 -n shop --kubeconfig ~/.kube/config
+  And attach it again:
+    kubectl -n shop annotate gateway.gateway.networking.k8s.io l7 meltemi.io/detach-
+  What `helm uninstall` does first, for an installation without helm:
+    meltemi detach --all --uninstall --kubeconfig ~/.kube/config")]
+    Detach(meltemi_controller::Detach),
     /// Shows on this machine what Meltemi does: providers in three localities and two versions, a
     /// proxy over the manifests of `examples/dubbo`, and consumers.
     ///

@@ -25,6 +25,8 @@ mod config;
 mod control_plane;
 mod controllers;
 mod demo;
+#[cfg(feature = "cluster")]
+mod detach;
 mod explain;
 mod new_protocol;
 mod output;
@@ -59,6 +61,8 @@ pub fn main(protocols: Vec<Arc<dyn Protocol>>) -> ExitCode {
         Command::Protocols => schemas::main(&protocols),
         Command::Status(status) => status::main(&status),
         Command::Config(config) => config::main(&config),
+        #[cfg(feature = "cluster")]
+        Command::Detach(asked) => detach::main(&asked),
         Command::Demo(demo) => demo::main(&demo, &protocols),
         Command::NewProtocol(new) => new_protocol::main(&new),
     };

@@ -22,6 +22,7 @@ mod store;
 pub use expiry::Expiry;
 pub use files::{FilesError, from_files};
 pub use keeper::{Keeper, Namespaces, Settings};
+pub(crate) use store::{CONFIG_MAP, SECRET};
 
 /// What connections begin with, as of now; none: there is no certificate yet.
 pub type ServerSettings = watch::Receiver<Option<Arc<ServerConfig>>>;

@@ -51,3 +51,6 @@ pub use source::kubernetes::Contacts;
 pub use status::{About, Replica};
 #[cfg(feature = "kubernetes")]
 pub use waypoint::WaypointSettings;
+/// To take waypoints out, and an installation after them.
+#[cfg(feature = "kubernetes")]
+pub use waypoint::detach::{Detach, Uninstall, detach};

@@ -75,6 +75,8 @@ pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 #[cfg(all(test, feature = "kubernetes"))]
 pub(crate) use waypoints::FAREWELL;
 pub(crate) use waypoints::{Bound, Leaving, Passed, Waypoint};
+#[cfg(feature = "kubernetes")]
+pub(crate) use waypoints::{USE, USE_NAMESPACE};
 
 /// Everything that a proxy has to know. A clone shares what is in it.
 #[derive(Clone, Debug)]

@@ -27,11 +27,12 @@ mod verdict;
 mod writer;
 
 pub(crate) use condition::{Condition, Kind, State, Truth, Wanted};
+pub(crate) use events::events;
 pub(crate) use gateways::{GatewayNews, News};
 pub(crate) use ledger::{Ledger, Resolved};
 pub(crate) use programmed::Answer;
 pub(crate) use rate::Rate;
 pub(crate) use record::{KINDS, Record};
-pub(crate) use replicas::{ADMIN, HOST, Leases, REPLICA_OF};
+pub(crate) use replicas::{ADMIN, HOST, Leases, REPLICA_OF, replica_label};
 pub use replicas::{About, Replica};
 pub(crate) use writer::{Writer, now};

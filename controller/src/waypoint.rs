@@ -9,6 +9,7 @@
 //! Everything but `world`, `parameters` and `writer` is without I/O and clock.
 
 mod class;
+pub(crate) mod detach;
 mod gateway;
 mod objects;
 mod overrides;

@@ -18,6 +18,7 @@ mod programs;
 mod requests;
 mod store;
 mod tokens;
+mod uninstall;
 
 pub use account::{ROLES, Role, WAYPOINT_ROLE, controller_account, permit};
 pub use api_server::ApiServer;
@@ -30,6 +31,7 @@ pub use kubectl::Answer;
 pub use pod::{Pod, own_address};
 pub use programs::Programs;
 pub use tokens::Tokens;
+pub use uninstall::{Hook, uninstall};
 
 /// A Gateway `default/edge` with one server, of Redis, at an address that the system picks.
 pub const REDIS_GATEWAY: &str = "\

@@ -23,6 +23,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
+{{/* Of what runs while a release is uninstalled: none of it is the controller's. */}}
+{{- define "meltemi.hookLabels" -}}
+app: meltemi-uninstall
+app.kubernetes.io/name: meltemi-uninstall
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/part-of: meltemi
+{{- end }}
+
+{{/* What the hook needs, as long as it runs. */}}
+{{- define "meltemi.hook" -}}
+annotations:
+  helm.sh/hook: pre-delete
+  helm.sh/hook-weight: "-1"
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+labels:
+  {{- include "meltemi.hookLabels" . | nindent 2 }}
+{{- end }}
+
 {{- define "meltemi.image" -}}
 {{- include "meltemi.imageOf" (list . .Values.image) }}
 {{- end }}

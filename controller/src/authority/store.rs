@@ -9,9 +9,9 @@ use kube::{Api, Client};
 use super::kept::{Kept, Unusable};
 
 /// In the controller's namespace.
-const SECRET: &str = "meltemi-ca";
+pub(crate) const SECRET: &str = "meltemi-ca";
 /// In each namespace that has proxies.
-const CONFIG_MAP: &str = "meltemi-ca-root";
+pub(crate) const CONFIG_MAP: &str = "meltemi-ca-root";
 /// As in Istio's `istio-ca-root-cert`.
 const ROOTS: &str = "root-cert.pem";
 

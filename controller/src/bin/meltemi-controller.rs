@@ -7,18 +7,19 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use meltemi_controller::admin::{self, Metrics, Sources, Watched};
 use meltemi_controller::ads::{Clients, Published, Rejection, Server};
 use meltemi_controller::check::Report;
 use meltemi_controller::leader::{Candidate, Leadership, LeaseName};
 use meltemi_controller::serving::{Kubernetes, Serving};
 use meltemi_controller::{
-    About, Controller, Event, KubernetesController, ProtocolSchema, Replica, Settings,
-    WaypointSettings,
+    About, Controller, Detach, Event, KubernetesController, ProtocolSchema, Replica, Settings,
+    WaypointSettings, detach,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -36,9 +37,13 @@ use tracing::{error, info};
 /// changes nothing.
 #[derive(Debug, Parser)]
 #[command(name = "meltemi-controller", version)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
-    source: Source,
+    source: Option<Source>,
 
     /// Where proxies connect; port 0 is the system's choice. The address is printed.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15010")]
@@ -81,6 +86,12 @@ struct Arguments {
     waypoint: Option<WaypointSettings>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Does what `meltemi detach` does, which says what that is: for the hook of the chart, which has this image.
+    Detach(Detach),
+}
+
 /// Where objects come from.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -108,14 +119,26 @@ impl Source {
 const REJECTIONS: usize = 64;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_writer(|| Log(io::stderr()))
         .with_ansi(io::stderr().is_terminal())
         .log_internal_errors(false)
         .init();
-    let arguments = Arguments::parse();
-    let (serving, source) = (arguments.serving, arguments.source);
+    let mut arguments = Arguments::parse();
+    if let Some(Command::Detach(asked)) = &arguments.command {
+        let is_done = detach(asked, &mut |line| drop(writeln!(io::stdout(), "{line}"))).await?;
+        return Ok(ExitCode::from(u8::from(!is_done)));
+    }
+    let source = arguments.source.take();
+    let source =
+        source.context("name where objects come from: --in-cluster, --kubeconfig or -f")?;
+    serve(arguments, source).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
+    let serving = arguments.serving;
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
     let lease = serving.lease(arguments.lease_name);

@@ -104,14 +104,12 @@ impl Pipeline {
     /// The same where waypoints serve those that have opted out for a while: others hear of that later.
     #[cfg(feature = "kubernetes")]
     pub(crate) fn apply_at(&mut self, now: Instant) -> Update {
-        let mut staying = self.leaving.at(now);
-        let mut resolution = self.resolve(&staying);
+        let mut resolution = self.resolve(&self.leaving.at(now));
         // Those whose time is over are not new.
         if self.leaving.note(&self.model, &resolution.model, now) {
-            staying = self.leaving.at(now);
-            resolution = self.resolve(&staying);
+            resolution = self.resolve(&self.leaving.at(now));
         }
-        self.leaving = staying;
+        self.leaving = self.leaving.at(now);
         self.put_in_force(resolution)
     }
 

@@ -15,7 +15,7 @@ use crate::schema::ProtocolSchema;
 /// The protocol that policies of Aeraki are about.
 const DUBBO: &str = "dubbo";
 /// A trust domain that stands for the mesh's own, whatever that is called (Istio's `ReplaceTrustDomainAliases`).
-const LOCAL: &str = "cluster.local/";
+const LOCAL: &str = "cluster.local";
 
 /// A policy as one server is under it.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,9 +165,7 @@ impl Attaching<'_> {
             return None;
         }
         let mut policy = self.policy.policy.clone();
-        if let Some(trust_domain) = &self.context.mesh.trust_domain {
-            rename(&mut policy, trust_domain);
-        }
+        rename(&mut policy, &self.context.mesh.trust_domains(LOCAL));
         if let Some(schema) = used.schema {
             lower(&mut policy, schema);
             self.check_attributes(&mut policy, schema, findings);
@@ -340,13 +338,19 @@ impl Attaching<'_> {
     }
 }
 
-/// The principals of the local trust domain are those of the mesh's.
-fn rename(policy: &mut Policy, trust_domain: &str) {
+/// Principals of the local trust domain, of the mesh's and of its aliases are the same, as Istio has it
+/// (`ReplaceTrustDomainAliases`).
+fn rename(policy: &mut Policy, trust_domains: &[&str]) {
     for condition in conditions(policy) {
         if let Subject::Principal(patterns) = &mut condition.subject {
             let texts: Vec<_> = patterns.texts().collect();
-            let local = texts.iter().filter_map(|text| text.strip_prefix(LOCAL));
-            let own: Vec<_> = local.map(|rest| format!("{trust_domain}/{rest}")).collect();
+            let parts = texts.iter().filter_map(|text| text.split_once('/'));
+            let local = parts.filter(|(of, _)| *of == LOCAL || trust_domains.contains(of));
+            let own = local.flat_map(|(of, rest)| {
+                let others = trust_domains.iter().filter(move |it| **it != of);
+                others.map(move |other| format!("{other}/{rest}"))
+            });
+            let own: Vec<_> = own.collect();
             *patterns = Patterns::new(texts.iter().chain(&own).map(String::as_str));
         }
     }

@@ -100,9 +100,17 @@ pub(crate) struct Mesh {
     locality: Option<LocalitySetting>,
     pub(super) dns_refresh_rate: Option<Duration>,
     pub(super) trust_domain: Option<String>,
+    trust_domain_aliases: Vec<String>,
 }
 
 impl Mesh {
+    /// Whose identities are those of the mesh: its own trust domain, which may be Istio's default, and its aliases.
+    pub(super) fn trust_domains<'a>(&'a self, default: &'a str) -> Vec<&'a str> {
+        let own = self.trust_domain.as_deref().unwrap_or(default);
+        let aliases = self.trust_domain_aliases.iter().map(String::as_str);
+        std::iter::once(own).chain(aliases).collect()
+    }
+
     /// From the ConfigMap in the root namespace; one elsewhere is another Istio's.
     pub(super) fn new(objects: &Objects, settings: &Settings, findings: &mut Findings) -> Self {
         let mut mesh = Self::default();
@@ -111,6 +119,8 @@ impl Mesh {
                 mesh.locality.clone_from(&config.locality);
                 mesh.dns_refresh_rate = config.dns_refresh_rate;
                 mesh.trust_domain.clone_from(&config.trust_domain);
+                let aliases = &config.trust_domain_aliases;
+                mesh.trust_domain_aliases.clone_from(aliases);
                 continue;
             }
             let root = &settings.root_namespace;

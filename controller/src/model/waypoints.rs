@@ -28,9 +28,14 @@ pub(crate) use leaving::FAREWELL;
 pub(crate) use leaving::Leaving;
 
 /// On a Service or ServiceEntry, else on its namespace: the Gateway that stands before it, or `none`.
-const USE: &str = "istio.io/use-waypoint";
+pub(crate) const USE: &str = "istio.io/use-waypoint";
 /// Beside it: that Gateway's namespace, where it is another one.
-const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+pub(crate) const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+/// Beside it: another Gateway, which a part of the connections goes to, as an annotation says to istiod.
+const CANARY: (&str, &str) = (
+    "istio.io/use-waypoint-canary",
+    "istio.io/use-waypoint-canary-namespace",
+);
 /// On a Gateway, else on its class: what it stands before.
 const FOR: &str = "istio.io/waypoint-for";
 /// The protocols of the listener that it may have: where a PROXY header comes first, and what Istio's own waypoints write.
@@ -50,6 +55,9 @@ pub(crate) struct Waypoint {
     pub(crate) port: u16,
     /// The SPIFFE id of its proxies.
     pub(crate) identity: String,
+    /// Services that ask for it; others it still serves.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) asking: BTreeSet<ObjectRef>,
     /// The ports of its services that speak nothing of ours.
     pub(crate) passed: Vec<Passed>,
 }
@@ -147,6 +155,10 @@ pub(super) fn of(
             if let Some(hindrance) = captured::hindrance(service) {
                 before.tell(service, hindrance, findings);
             }
+            #[cfg(feature = "kubernetes")]
+            if before.is_asked_by(service) {
+                waypoint.asking.insert(service.source.id.clone());
+            }
             before.bind(service, &mut waypoint, &mut servers);
         }
         waypoints.push(waypoint);
@@ -217,6 +229,8 @@ fn listening(
             "spiffe://{}/ns/{namespace}/sa/{name}",
             trust_domain.unwrap_or(TRUST_DOMAIN)
         ),
+        #[cfg(feature = "kubernetes")]
+        asking: BTreeSet::new(),
         passed: vec![],
     })
 }
@@ -249,7 +263,7 @@ struct Before<'a> {
 }
 
 impl Before<'_> {
-    /// Whether the service, or its namespace, names the Gateway.
+    /// Whether the service, or its namespace, names the Gateway, be it as the canary of another one.
     fn is_asked_by(&self, service: &Service) -> bool {
         let namespace = ObjectRef::new(Kind::Namespace, "", &service.namespace);
         let namespace = self.context.objects.get(&namespace);
@@ -260,12 +274,17 @@ impl Before<'_> {
         }) else {
             return false;
         };
-        let Self { gateway, .. } = self;
-        let of = labels.get(USE_NAMESPACE).map(String::as_str);
-        labels
-            .get(USE)
-            .is_some_and(|name| *name == *gateway.id.name)
-            && of.unwrap_or(&service.namespace) == &*gateway.id.namespace
+        let ObjectRef {
+            namespace, name, ..
+        } = &self.gateway.id;
+        let names = |(of_name, of_namespace): (&str, &str)| {
+            let of = labels.get(of_namespace).map(String::as_str);
+            labels.get(of_name).is_some_and(|it| **it == **name)
+                && of.unwrap_or(&service.namespace) == &**namespace
+        };
+        // Whoever has opted out has no canary.
+        let is_out = labels.get(USE).is_some_and(|it| it == "none");
+        names((USE, USE_NAMESPACE)) || (!is_out && names(CANARY))
     }
 
     /// Whether it has asked a while ago, and does no more.

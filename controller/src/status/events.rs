@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::core::ApiResource;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::condition::{Kind, Truth};
+use super::condition::{Condition, Kind, Truth};
 use super::desired::Transition;
 use super::rate::Rate;
 use super::term::Write;
@@ -84,6 +85,25 @@ fn reference(write: &Write, resource: &ApiResource) -> ObjectReference {
         resource_version: None,
         field_path: None,
     }
+}
+
+/// What there is to say of conditions that take the place of those that are written.
+pub(crate) fn events(written: &Value, conditions: &Value) -> Vec<Event> {
+    let read = |conditions: &Value| {
+        let conditions = conditions.as_array().into_iter().flatten();
+        let conditions = conditions.filter_map(|it| serde_json::from_value(it.clone()).ok());
+        conditions.collect::<Vec<Condition>>()
+    };
+    let written = read(written);
+    let changed = read(conditions).into_iter().filter_map(|to| {
+        let before = written.iter().find(|it| it.kind == to.kind);
+        let from = before.map(|before| before.status);
+        // What is new has to come up first, and what is refused was said to be.
+        let is_said =
+            to.reason == "Invalid" || (to.reason == "Pending" && from != Some(Truth::True));
+        (from != Some(to.status) && !is_said).then_some(Transition { from, to })
+    });
+    changed.filter_map(|it| event(&it)).collect()
 }
 
 /// None where people have no use for it: what is new is expected to work.

@@ -1,6 +1,6 @@
 //! What became of Gateways of the Gateway API, for whoever keeps their workloads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::expected::{Place, place_of_gateway};
 use super::ledger::Resolved;
@@ -18,6 +18,19 @@ pub(crate) struct GatewayNews {
     pub(crate) answer: Answer,
     /// What was found about it, and about what asks for it.
     pub(crate) warnings: Option<String>,
+    /// Of the listener of a waypoint, how many rules act behind it.
+    pub(crate) attached: Option<(String, usize)>,
+}
+
+fn attached(gateway: &ObjectRef, resolved: &Resolved) -> Option<(String, usize)> {
+    let model = &resolved.model;
+    let waypoint = model
+        .waypoints
+        .iter()
+        .find(|it| it.gateway.id == *gateway)?;
+    let behind = model.servers.iter().filter(|it| it.source.id == *gateway);
+    let rules: BTreeSet<_> = behind.flat_map(|server| &server.attached).collect();
+    Some((waypoint.name.server.to_string(), rules.len()))
 }
 
 impl News {
@@ -34,6 +47,7 @@ impl News {
             let news = GatewayNews {
                 answer,
                 warnings: verdict::found(id, resolved),
+                attached: attached(id, resolved),
             };
             (id.clone(), news)
         });

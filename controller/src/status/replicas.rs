@@ -16,7 +16,7 @@ mod share;
 #[cfg(test)]
 mod simulation;
 
-pub(crate) use lease::{ADMIN, HOST, Leases, REPLICA_OF};
+pub(crate) use lease::{ADMIN, HOST, Leases, REPLICA_OF, label as replica_label};
 pub use lease::{About, Replica};
 pub(super) use peers::Peers;
 pub(super) use roll::Live;

@@ -12,6 +12,9 @@ use crate::status::Truth::{False, True};
 pub(super) const BINDING: &str = "ambient.istio.io/waypoint-inbound-binding";
 pub(super) const BOUND: &str = "PROXY/15088";
 
+/// On a Gateway: it was taken out, and since when. Nobody is led to it, and nothing is made of it, until that is gone.
+pub(super) const DETACH: &str = "meltemi.io/detach";
+
 /// Listeners that mean that binding: the one that Istio has for it, and the one that manifests of its own waypoints write.
 const SERVED: [(&str, u64); 2] = [("istio.io/PROXY", 15088), ("HBONE", 15008)];
 
@@ -29,6 +32,8 @@ pub(super) struct Waypoint {
     pub(super) generation: i64,
     /// What [`BINDING`] says.
     pub(super) binding: Option<String>,
+    /// What [`DETACH`] says.
+    pub(super) detached: Option<String>,
     pub(super) listeners: Vec<Listener>,
     asks_for_address: bool,
     /// For the objects that it is made of.
@@ -70,6 +75,7 @@ impl Waypoint {
             uid: metadata.uid.clone()?,
             generation: metadata.generation.unwrap_or_default(),
             binding: annotations.and_then(|all| all.get(BINDING).cloned()),
+            detached: annotations.and_then(|all| all.get(DETACH).cloned()),
             listeners: list(&spec["listeners"]).map(Listener::of).collect(),
             asks_for_address: list(&spec["addresses"]).next().is_some(),
             labels: texts(&infrastructure["labels"]),

@@ -13,6 +13,11 @@ use super::settings::WaypointSettings;
 /// Which Gateway something is of: istiod knows the pods of a waypoint by it.
 pub(super) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// Of what a controller of ours keeps, whatever its revision.
+/// What a kubelet's probes of a pod of the mesh come from (`HOST_PROBE_SNAT_IP` of istio-cni).
+const PROBES: [&str; 2] = [
+    "169.254.7.127/32",
+    "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128",
+];
 pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "meltemi-controller");
 /// A hash of what was applied: whoever leads next sees that nothing is to be done.
 const APPLIED: &str = "meltemi.io/applied";
@@ -37,6 +42,7 @@ pub(super) fn desired(
     let made = Part::ALL.into_iter().filter(|&part| match part {
         Part::Autoscaler => is_scaled,
         Part::Budget => overrides.has(part, has_budget),
+        Part::Policy => overrides.has(part, settings.network_policy.enabled),
         _ => true,
     });
     let objects = made.map(|part| {
@@ -46,6 +52,7 @@ pub(super) fn desired(
             Part::Deployment => Some(deployment(waypoint, settings, is_scaled)),
             Part::Autoscaler => Some(autoscaler(waypoint, settings)),
             Part::Budget => Some(budget(waypoint, settings)),
+            Part::Policy => Some(policy(waypoint, settings)),
         };
         let object = object(part, waypoint, spec);
         let mut object = overrides.apply((part, object), is_scaled)?;
@@ -298,6 +305,25 @@ fn budget(waypoint: &Waypoint, settings: &WaypointSettings) -> Value {
     Value::Object(spec)
 }
 
+/// Connections of the mesh come by ztunnel's port, probes of a kubelet from where istio-cni has them come from.
+fn policy(waypoint: &Waypoint, settings: &WaypointSettings) -> Value {
+    let probes = PROBES.map(|cidr| json!({"ipBlock": {"cidr": cidr}}));
+    let pods = std::iter::once(json!({"podSelector": {}}));
+    let metrics = settings.network_policy.metrics_from.iter();
+    let from: Vec<_> = pods
+        .chain(probes)
+        .chain(metrics.map(|it| json!(it)))
+        .collect();
+    json!({
+        "podSelector": {"matchLabels": selector(waypoint)},
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            {"ports": [{"port": HBONE_PORT, "protocol": "TCP"}]},
+            {"ports": [{"port": STATUS_PORT, "protocol": "TCP"}], "from": from},
+        ],
+    })
+}
+
 fn stamp(object: &mut Value) {
     let hash = format!("{:016x}", xxh3_64(object.to_string().as_bytes()));
     object["metadata"]["annotations"][APPLIED] = json!(hash);
@@ -400,6 +426,17 @@ mod tests {
                 "{overrides:?} {settings}"
             );
         }
+    }
+
+    #[test]
+    fn a_policy_lets_the_mesh_and_probes_in() {
+        let policy = "networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: \
+                      {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}";
+        let made = rendered(&waypoint(|_| {}), &[], policy);
+        let (_, made) = made.split_once("kind: NetworkPolicy").unwrap();
+        insta::assert_snapshot!(made);
+        let without = rendered(&waypoint(|_| {}), &[("networkPolicy", "null")], policy);
+        assert!(!without.contains("NetworkPolicy"), "{without}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ const KEYED: &[(&str, &[&str])] = &[
 const DIRECTIVE: &str = "$patch";
 
 /// What the controller finds its objects by, and istiod its pods.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 10] = [
     "/apiVersion",
     "/kind",
     "/metadata/name",
@@ -33,6 +33,7 @@ const FIXED: [&str; 9] = [
     "/metadata/ownerReferences",
     "/metadata/labels",
     "/spec/selector",
+    "/spec/podSelector",
     "/spec/scaleTargetRef",
     "/spec/template/metadata/labels",
 ];
@@ -93,7 +94,7 @@ impl Overrides {
                 Value::Object(fields) => Some(fields),
                 _ => return Err(InvalidOverride::NoObject(key)),
             };
-            if patch.is_none() && !matches!(part, Part::Autoscaler | Part::Budget) {
+            if patch.is_none() && !matches!(part, Part::Autoscaler | Part::Budget | Part::Policy) {
                 return Err(InvalidOverride::Needed(key));
             }
             overrides.insert(part, patch);

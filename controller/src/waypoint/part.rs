@@ -5,6 +5,7 @@ use std::fmt;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde::de::DeserializeOwned;
@@ -18,15 +19,17 @@ pub(super) enum Part {
     Deployment,
     Autoscaler,
     Budget,
+    Policy,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::ServiceAccount,
         Self::Service,
         Self::Deployment,
         Self::Autoscaler,
         Self::Budget,
+        Self::Policy,
     ];
 
     pub(super) const fn kind(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Part {
             Self::Deployment => "Deployment",
             Self::Autoscaler => "HorizontalPodAutoscaler",
             Self::Budget => "PodDisruptionBudget",
+            Self::Policy => "NetworkPolicy",
         }
     }
 
@@ -47,6 +51,7 @@ impl Part {
             Self::Deployment => "deployment",
             Self::Autoscaler => "horizontalPodAutoscaler",
             Self::Budget => "podDisruptionBudget",
+            Self::Policy => "networkPolicy",
         }
     }
 
@@ -56,6 +61,7 @@ impl Part {
             Self::Deployment => ("apps", "v1"),
             Self::Autoscaler => ("autoscaling", "v2"),
             Self::Budget => ("policy", "v1"),
+            Self::Policy => ("networking.k8s.io", "v1"),
         }
     }
 
@@ -84,6 +90,7 @@ impl Part {
             Self::Deployment => is::<Deployment>(object),
             Self::Autoscaler => is::<HorizontalPodAutoscaler>(object),
             Self::Budget => is::<PodDisruptionBudget>(object),
+            Self::Policy => is::<NetworkPolicy>(object),
         }
     }
 }
@@ -110,6 +117,7 @@ mod tests {
             "apps/v1/deployments",
             "autoscaling/v2/horizontalpodautoscalers",
             "policy/v1/poddisruptionbudgets",
+            "networking.k8s.io/v1/networkpolicies",
         ];
         assert_eq!(known, expected);
     }

@@ -234,10 +234,12 @@ impl Of<'_> {
                 Some(Err(refusal)) => standing.refusal = Some(refusal),
             }
         }
-        if let Some(objects) = good.get(&self.waypoint.uid) {
+        // What there is of one that was taken out stays as it is, and what is gone stays gone.
+        let is_kept = self.waypoint.detached.is_none();
+        if let Some(objects) = good.get(&self.waypoint.uid).filter(|_| is_kept) {
             self.make(objects, &mut standing, wishes);
         }
-        if standing.refusal.is_none() {
+        if standing.refusal.is_none() && is_kept {
             wishes.push(Wish {
                 target: Target::gateway(&self.waypoint),
                 action: Action::Apply(gateway(&self.waypoint, json!({ BINDING: BOUND }))),

@@ -67,6 +67,18 @@ pub struct WaypointSettings {
     /// Without a field there is none.
     #[serde(default)]
     pub(super) pod_disruption_budget: Map<String, Value>,
+    #[serde(default)]
+    pub(super) network_policy: NetworkPolicy,
+}
+
+/// Who reaches its pods.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct NetworkPolicy {
+    /// Without it, whoever may reach pods of the namespace.
+    pub(super) enabled: bool,
+    /// Peers of a NetworkPolicy, beside the pods of its own namespace.
+    pub(super) metrics_from: Vec<Map<String, Value>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::gateway::{BOUND, Listener, Waypoint};
+use super::gateway::{BOUND, DETACH, Listener, Waypoint};
 use crate::status::{Answer, Condition, GatewayNews, Kind, State, Truth, Wanted};
 
 /// What there is of a waypoint besides its Gateway.
@@ -35,10 +35,11 @@ pub(super) fn desired(
     let written = &waypoint.status;
     let mut status = json!({
         "conditions": conditions(waypoint, &written["conditions"], wanted, now),
-        "listeners": listeners(waypoint, is_programmed, now),
+        "listeners": listeners(waypoint, standing, is_programmed, now),
     });
     // First in, last out: without an address istiod has connections pass by, whatever the proxies enforce.
-    if is_programmed || waypoint.is_published() {
+    let may_be = waypoint.detached.is_none();
+    if may_be && (is_programmed || waypoint.is_published()) {
         status["addresses"] = addresses(waypoint, standing, cluster_domain);
     }
     status
@@ -64,6 +65,13 @@ fn accepted(waypoint: &Waypoint, standing: &Standing) -> State {
 
 fn programmed(waypoint: &Waypoint, standing: &Standing, accepted: &State) -> State {
     let not_yet = |reason: &str, message: &str| State::new(Truth::False, reason, message);
+    if waypoint.detached.is_some() {
+        let message = format!(
+            "it was taken out: connections pass it by, and no policy is enforced here; to attach it again take its \
+             annotation {DETACH} away"
+        );
+        return not_yet("Detached", &message);
+    }
     if accepted.status == Truth::False {
         return not_yet("Invalid", "it is not accepted; what there was of it stays");
     }
@@ -123,7 +131,15 @@ fn addresses(waypoint: &Waypoint, standing: &Standing, cluster_domain: &str) -> 
     std::iter::once(host).chain(ip).collect()
 }
 
-fn listeners(waypoint: &Waypoint, is_programmed: bool, now: &str) -> Vec<Value> {
+fn listeners(
+    waypoint: &Waypoint,
+    standing: &Standing,
+    is_programmed: bool,
+    now: &str,
+) -> Vec<Value> {
+    let attached = standing.news.as_ref().and_then(|it| it.attached.as_ref());
+    let attached =
+        |name: &str| attached.map_or(0, |(of, rules)| if of == name { *rules } else { 0 });
     let written = waypoint.status["listeners"].as_array();
     let listeners = waypoint.listeners.iter().map(|listener| {
         let mut known = written.into_iter().flatten();
@@ -135,7 +151,7 @@ fn listeners(waypoint: &Waypoint, is_programmed: bool, now: &str) -> Vec<Value> 
         let wanted = of_listener(listener, is_all, is_programmed);
         json!({
             "name": listener.name,
-            "attachedRoutes": 0,
+            "attachedRoutes": attached(&listener.name),
             "supportedKinds": kinds.collect::<Vec<_>>(),
             "conditions": conditions(waypoint, known, wanted, now),
         })
@@ -219,6 +235,7 @@ mod tests {
             news: Some(GatewayNews {
                 answer,
                 warnings: None,
+                attached: None,
             }),
             ..Standing::default()
         }
@@ -292,6 +309,17 @@ mod tests {
     }
 
     #[test]
+    fn one_that_was_taken_out_has_no_address_whatever_there_is_of_it() {
+        let published = json!({"addresses": [{"type": "IPAddress", "value": "10.96.0.7"}]});
+        for status in [Value::Null, published] {
+            let mut gateway = bound(status);
+            gateway.detached = Some("2026-01-01T00:00:00Z".to_owned());
+            let found = says(&gateway, &standing(Answer::Everywhere));
+            assert_eq!(found, ("False/Detached".to_owned(), false));
+        }
+    }
+
+    #[test]
     fn nothing_is_published_before_all_of_it_is_there() {
         let full = || standing(Answer::Everywhere);
         let unbound = waypoint(|_| {});
@@ -345,6 +373,7 @@ mod tests {
         let mut standing = standing(Answer::Everywhere);
         standing.news = standing.news.map(|news| GatewayNews {
             warnings: Some("NotCaptured: Service shop/a is headless".to_owned()),
+            attached: Some(("mesh".to_owned(), 2)),
             ..news
         });
         let status = desired(&gateway, &standing, "cluster.local", "2026-01-01T00:00:00Z");

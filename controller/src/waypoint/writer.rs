@@ -16,14 +16,14 @@ use super::class::Taken;
 use super::parameters::Parameters;
 use super::plan::{Action, Good, Known, Planner, Wish};
 use super::settings::WaypointSettings;
-use super::term::{Outcome, Term, What};
+use super::term::{Outcome, Target, Term, What};
 use super::world::World;
 use crate::leader::Leadership;
 use crate::manifest::Kind;
 use crate::model::CONTROLLER;
 use crate::source::kubernetes::resource;
 use crate::standing::DEFAULT;
-use crate::status::{News, Rate, now};
+use crate::status::{News, Rate, events, now};
 
 /// Between two looks at what is due: what changes meanwhile is done together.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -111,6 +111,9 @@ impl Keeper {
                     sleep_until(there.into()).await;
                 }
                 let outcome = self.carry_out(wish).await;
+                if let Outcome::Applied(object) = &outcome {
+                    self.announce(wish, object).await;
+                }
                 term.wrote(wish, outcome, Instant::now());
             }
             let wakes = term.wakes(Instant::now()).into_iter();
@@ -240,6 +243,43 @@ impl Keeper {
         }
     }
 
+    /// Says what became of a Gateway.
+    async fn announce(&self, wish: &Wish, now: &DynamicObject) {
+        let Target {
+            what, is_status, ..
+        } = wish.target;
+        let Some(before) = wish
+            .live
+            .as_ref()
+            .filter(|_| what == What::Gateway && is_status)
+        else {
+            return;
+        };
+        let conditions = |object: &DynamicObject| object.data["status"]["conditions"].clone();
+        let about = ObjectReference {
+            api_version: Some("gateway.networking.k8s.io/v1".to_owned()),
+            kind: Some("Gateway".to_owned()),
+            namespace: now.metadata.namespace.clone(),
+            name: now.metadata.name.clone(),
+            uid: now.metadata.uid.clone(),
+            ..ObjectReference::default()
+        };
+        for event in events(&conditions(before), &conditions(now)) {
+            self.publish(&event, &about).await;
+        }
+    }
+
+    async fn publish(&self, event: &Event, about: &ObjectReference) {
+        let done = timeout(PATIENCE, self.recorder.publish(event, about)).await;
+        let failed = done.map_or(Some("no answer in time".to_owned()), |done| {
+            done.err().map(|error| error.to_string())
+        });
+        if let Some(error) = failed {
+            let (name, reason) = (&about.name, &event.reason);
+            warn!(name, reason, error, "an Event cannot be written");
+        }
+    }
+
     /// Tells people once of each class that is somebody else's.
     async fn tell(&mut self, taken: Vec<Taken>) {
         for class in taken.iter().filter(|class| !self.taken.contains(class)) {
@@ -258,9 +298,7 @@ impl Keeper {
                 uid: Some(class.uid.clone()),
                 ..ObjectReference::default()
             };
-            if let Err(error) = self.recorder.publish(&event, &about).await {
-                warn!(name = class.name, %error, "an Event cannot be written");
-            }
+            self.publish(&event, &about).await;
         }
         self.taken = taken;
     }

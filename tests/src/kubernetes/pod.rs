@@ -70,17 +70,28 @@ impl Pod {
         address: Ipv4Addr,
         names: &[(&str, Ipv4Addr)],
     ) -> Self {
-        let get = [
-            "get",
-            "deployment",
-            deployment,
-            "-n",
-            namespace,
-            "-o",
-            "json",
-        ];
+        let of = ("deployment", namespace, deployment);
+        Self::start_of(cluster, of, address, names)
+    }
+
+    /// The same of a Job.
+    ///
+    /// # Panics
+    /// When the Pod is refused, or asks for what is not there.
+    #[must_use]
+    pub fn start_of_job(cluster: &ApiServer, (namespace, job): (&str, &str)) -> Self {
+        Self::start_of(cluster, ("job", namespace, job), Ipv4Addr::LOCALHOST, &[])
+    }
+
+    fn start_of(
+        cluster: &ApiServer,
+        (kind, namespace, name): (&str, &str, &str),
+        address: Ipv4Addr,
+        names: &[(&str, Ipv4Addr)],
+    ) -> Self {
+        let get = ["get", kind, name, "-n", namespace, "-o", "json"];
         let template = cluster.kubectl(&get).json()["spec"]["template"].take();
-        let pod = created(cluster, namespace, deployment, template);
+        let pod = created(cluster, namespace, name, template);
         let container = pod["spec"]["containers"][0].clone();
         let files = TempDir::with_prefix("meltemi-pod-").expect("a temporary directory");
         let hosts = names
@@ -97,7 +108,7 @@ impl Pod {
             .env("KUBERNETES_SERVICE_PORT", port);
         Self {
             name: text(&pod["metadata"]["name"], "the name").to_owned(),
-            process: Process::spawn(deployment, &mut command),
+            process: Process::spawn(name, &mut command),
             container,
             address,
             _files: files,

@@ -1,6 +1,6 @@
 //! Beside a real istiod: what it tells ztunnel of a service that asks for a waypoint, and of those that do not.
 
-mod workloads;
+pub(super) mod workloads;
 
 use meltemi_tests::kubernetes::{Istiod, Pod};
 use meltemi_tests::until;
@@ -10,7 +10,7 @@ use super::waypoint::{Lab, waypoint};
 use workloads::{Address, Workloads};
 
 /// Two services of one namespace, each with an endpoint.
-const SERVICES: &str = "\
+pub(super) const SERVICES: &str = "\
 apiVersion: v1
 kind: Service
 metadata: {name: cache, namespace: shop}
@@ -35,13 +35,18 @@ addressType: IPv4
 ports: [{name: tcp-redis, port: 6379}]
 endpoints: [{addresses: [10.9.0.12]}]
 ";
-const CACHE: &str = "shop/cache.shop.svc.cluster.local";
+pub(super) const CACHE: &str = "shop/cache.shop.svc.cluster.local";
 
-/// As a kubelet says it, where no istiod believes in addresses of loopback.
 fn ready_proxy(lab: &Lab) -> Pod {
     let names = [("meltemi-controller.meltemi-system.svc", lab.address)];
     let proxy = Pod::start(&lab.cluster, ("shop", "l7"), lab.address, &names);
     proxy.is_ready();
+    is_running(lab, &proxy);
+    proxy
+}
+
+/// As a kubelet says it, where no istiod believes in addresses of loopback.
+pub(super) fn is_running(lab: &Lab, proxy: &Pod) {
     lab.patch_status(
         &format!("pod/{}", proxy.name()),
         &json!({"status": {
@@ -49,7 +54,6 @@ fn ready_proxy(lab: &Lab) -> Pod {
             "conditions": [{"type": "Ready", "status": "True"}],
         }}),
     );
-    proxy
 }
 
 #[test]

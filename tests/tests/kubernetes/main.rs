@@ -11,6 +11,7 @@ mod breaks;
 mod cluster;
 mod commands;
 mod crds;
+mod detach;
 mod equivalence;
 mod fleet;
 mod gateway_api;

@@ -81,8 +81,10 @@ fn change(cluster: &ApiServer, round: usize) {
 
 /// Each time its objects are others, and a class is gone.
 fn change_waypoint(cluster: &ApiServer, round: usize) {
-    let unscaled = "{horizontalPodAutoscaler: 'null', podDisruptionBudget: 'null'}";
-    let budget = "{podDisruptionBudget: 'spec: {minAvailable: 1}'}";
+    let unscaled =
+        "{horizontalPodAutoscaler: 'null', podDisruptionBudget: 'null', networkPolicy: 'null'}";
+    let budget = "{podDisruptionBudget: 'spec: {minAvailable: 1}', \
+                  networkPolicy: 'metadata: {annotations: {note: x}}'}";
     let [data, name] = [[budget, "one"], [unscaled, "two"]][round % 2];
     cluster.apply(&format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {data}\n---\n\

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use meltemi_tests::kubernetes::{ApiServer, Encrypted, Helm, Pod, controller_acco
 use meltemi_tests::{PATIENCE, until};
 use serde_json::{Value, json};
 
-const BINDING: &str = "ambient.istio.io/waypoint-inbound-binding";
-const PARTS: [&str; 5] = ["serviceaccount", "service", "deployment", "hpa", "pdb"];
+pub(super) const BINDING: &str = "ambient.istio.io/waypoint-inbound-binding";
+pub(super) const PARTS: [&str; 5] = ["serviceaccount", "service", "deployment", "hpa", "pdb"];
 const RESTRICTED: &str = "\
 apiVersion: v1
 kind: Namespace
@@ -44,15 +45,20 @@ fn overrides(data: &str) -> String {
 const OVERRIDDEN: &str =
     "infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: overrides}}";
 
+/// The port that a waypoint listens at is one of the machine: one test has it at a time.
+static PORT: Mutex<()> = Mutex::new(());
+
 pub(super) struct Lab {
     pub(super) cluster: ApiServer,
     account: PathBuf,
     pub(super) address: Ipv4Addr,
+    _port: MutexGuard<'static, ()>,
 }
 
 impl Lab {
     /// Without the definitions of the Gateway API.
     pub(super) fn start() -> Option<Self> {
+        let port = PORT.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = ApiServer::with_definitions()?;
         let account = controller_account(&cluster);
         cluster.apply(RESTRICTED);
@@ -60,7 +66,25 @@ impl Lab {
             account,
             cluster,
             address: own_address(),
+            _port: port,
         })
+    }
+
+    /// With these definitions, and the namespaces of the chart, restricted as they may be.
+    pub(super) fn of_chart() -> Option<Self> {
+        let port = PORT.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = ApiServer::with_definitions()?;
+        let system = RESTRICTED.replace("shop", "meltemi-system");
+        let istio = RESTRICTED.replace("shop", "istio-system");
+        cluster.apply(&[RESTRICTED, &system, &istio].join("---\n"));
+        let lab = Self {
+            account: cluster.kubeconfig(),
+            cluster,
+            address: own_address(),
+            _port: port,
+        };
+        lab.define();
+        Some(lab)
     }
 
     pub(super) fn define(&self) {
@@ -73,7 +97,7 @@ impl Lab {
     pub(super) fn controller(&self, arguments: &[&str]) -> Encrypted {
         let settings = format!(
             "{{image: meltemi, controller: 'meltemi-controller.meltemi-system.svc:15010', \
-             bindAddress: {}, podDisruptionBudget: {{minAvailable: 1}}}}",
+             bindAddress: {0}, extraArgs: ['--admin={0}:0'], podDisruptionBudget: {{minAvailable: 1}}}}",
             self.address
         );
         let listen = SocketAddr::from((self.address, 15010));
@@ -82,7 +106,7 @@ impl Lab {
     }
 
     /// `kind/name`, in `shop`.
-    fn try_get(&self, what: &str) -> Option<Value> {
+    pub(super) fn try_get(&self, what: &str) -> Option<Value> {
         let get = ["get", what, "-n", "shop", "-o", "json"];
         let answer = self.cluster.kubectl(&get);
         answer.is_success().then(|| answer.json())
@@ -92,7 +116,7 @@ impl Lab {
         until(&format!("{what} is there"), || self.try_get(what))
     }
 
-    fn patch(&self, what: &str, patch: &Value) {
+    pub(super) fn patch(&self, what: &str, patch: &Value) {
         self.patch_of(what, &[], patch);
     }
 
@@ -107,7 +131,7 @@ impl Lab {
         answer.expect_success("it is patched");
     }
 
-    fn delete(&self, what: &[&str]) {
+    pub(super) fn delete(&self, what: &[&str]) {
         let answer = self
             .cluster
             .kubectl(&[&["delete", "-n", "shop"], what].concat());
@@ -115,7 +139,7 @@ impl Lab {
     }
 
     /// Waits until a condition of a Gateway is so, and has these words.
-    fn says(&self, name: &str, kind: &str, expected: &str, words: &[&str]) {
+    pub(super) fn says(&self, name: &str, kind: &str, expected: &str, words: &[&str]) {
         let what = format!("gateways.gateway.networking.k8s.io/{name}");
         let condition = || {
             let gateway = self.try_get(&what)?;
@@ -142,7 +166,7 @@ impl Lab {
         }
     }
 
-    fn gateway(&self, name: &str) -> Value {
+    pub(super) fn gateway(&self, name: &str) -> Value {
         self.get(&format!("gateways.gateway.networking.k8s.io/{name}"))
     }
 }
@@ -472,20 +496,14 @@ fn its_address_is_told_once_a_proxy_has_what_it_is_sent_and_stays() {
 
 #[test]
 fn what_the_chart_installs_makes_waypoints() {
-    let Some(cluster) = ApiServer::with_definitions() else {
+    let Some(lab) = Lab::of_chart() else {
         return;
     };
-    let system = RESTRICTED.replace("shop", "meltemi-system");
-    let istio = RESTRICTED.replace("shop", "istio-system");
-    cluster.apply(&[RESTRICTED, &system, &istio].join("---\n"));
-    let lab = Lab {
-        account: cluster.kubeconfig(),
-        cluster,
-        address: own_address(),
-    };
-    lab.define();
     let [_, helm] = Helm::versions_on(&lab.cluster);
-    let values = format!("bindAddress={},waypoint.workers=1", lab.address);
+    let values = format!(
+        "bindAddress={0},waypoint.workers=1,waypoint.extraArgs={{--admin={0}:0}}",
+        lab.address
+    );
     let install = ["install", "meltemi", "meltemi", "-n", "meltemi-system"];
     let _ = helm.prints(&[&install[..], &["--set", &values]].concat());
     let deployment = ("meltemi-system", "meltemi-controller");

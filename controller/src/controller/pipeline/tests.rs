@@ -57,6 +57,25 @@ fn one_that_opts_out_is_served_for_a_while() {
 }
 
 #[test]
+fn one_that_comes_back_has_all_of_the_time_when_it_leaves_again() {
+    const ASKS: &str = "istio.io/use-waypoint: way";
+    let mut pipeline = Pipeline::new(settings());
+    let start = Instant::now();
+    let mut at = |label: &str, seconds: u64| {
+        pipeline.index.update(contents(label));
+        pipeline.apply_at(start + Duration::from_secs(seconds));
+        (served(&pipeline), pipeline.due())
+    };
+    let due = |left: u64| Some(start + Duration::from_secs(left) + FAREWELL);
+    assert_eq!(at(ASKS, 0), ((1, 1), None));
+    assert_eq!(at("", 10), ((1, 1), due(10)));
+    assert_eq!(at(ASKS, 20), ((1, 1), None));
+    assert_eq!(at("", 200), ((1, 1), due(200)));
+    assert_eq!(at("", 10 + FAREWELL.as_secs()), ((1, 1), due(200)));
+    assert_eq!(at("", 200 + FAREWELL.as_secs()), ((0, 0), None));
+}
+
+#[test]
 fn what_is_deleted_is_not_served() {
     let mut pipeline = Pipeline::new(settings());
     let start = Instant::now();

@@ -250,3 +250,20 @@ fn the_local_trust_domain_is_the_mesh_s() {
     let policy = of_orders(rule);
     insta::assert_snapshot!(outcome(&format!("{policy}{mesh}")));
 }
+
+#[test]
+fn aliases_of_the_trust_domain_are_the_mesh_s_too() {
+    let mesh = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                data: {mesh: '{trustDomain: new.example, trustDomainAliases: [old.example]}'}\n";
+    let of = |principal: &str| {
+        let rule = format!("  rules: [{{from: [{{source: {{principals: ['{principal}']}}}}]}}]\n");
+        outcome(&format!("{}{mesh}", of_orders(&rule)))
+    };
+    let principals = [
+        "old.example/ns/a/*",
+        "cluster.local/ns/a/*",
+        "other.example/ns/a/*",
+        "*/ns/a/sa/b",
+    ];
+    insta::assert_snapshot!(principals.map(of).join("\n---\n"));
+}

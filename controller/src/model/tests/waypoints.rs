@@ -114,6 +114,20 @@ fn a_waypoint_of_another_namespace_has_to_admit_it() {
 }
 
 #[test]
+fn a_canary_stands_before_the_same_services() {
+    let canary = WORLD.replace(
+        "istio.io/use-waypoint: way",
+        "istio.io/use-waypoint: istio, istio.io/use-waypoint-canary: way",
+    );
+    assert_eq!(seen(&[&canary]), seen(&[WORLD]));
+    let out = canary.replace("use-waypoint: istio", "use-waypoint: none");
+    let none = WORLD.replace("istio.io/use-waypoint: way", "a: b");
+    assert_eq!(seen(&[&out]), seen(&[&none]));
+    let other = canary.replace("canary: way", "canary: other");
+    assert_eq!(seen(&[&other]), seen(&[&none]));
+}
+
+#[test]
 fn what_cannot_be_captured_is_told() {
     let headless = WORLD.replace(
         "clusterIP: 10.96.0.10\n  clusterIPs: [10.96.0.10, 'fd00::10']",

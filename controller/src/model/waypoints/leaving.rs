@@ -31,8 +31,15 @@ impl Leaving {
 
 #[cfg(feature = "kubernetes")]
 impl Leaving {
-    /// Adds what a model has and the one after it has not. False: there is nothing of that kind.
+    /// Adds what a model has and the one after it has not. False: there is nothing of that kind. What asks again leaves no
+    /// more, so that it has all of the time when it leaves the next time.
     pub(crate) fn note(&mut self, before: &Model, after: &Model, now: Instant) -> bool {
+        let asks = |(gateway, service): &Pair| {
+            let mut waypoints = after.waypoints.iter();
+            let of = waypoints.find(|it| it.gateway.id == *gateway);
+            of.is_some_and(|waypoint| waypoint.asking.contains(service))
+        };
+        self.0.retain(|pair, _| !asks(pair));
         let kept = after.bound();
         let mut is_new = false;
         for pair in before.bound().difference(&kept).cloned() {

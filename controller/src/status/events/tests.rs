@@ -82,3 +82,35 @@ fn a_note_is_as_long_as_it_may_be() {
     );
     assert_eq!(note("short"), "short");
 }
+
+#[test]
+fn of_a_gateway_is_told_what_became_worse_or_better_and_not_that_it_begins() {
+    let condition = |status: &str, reason: &str| {
+        serde_json::json!([{
+            "type": "Programmed", "status": status, "reason": reason, "message": "why",
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+        }])
+    };
+    let (waiting, pending) = (
+        condition("Unknown", "Pending"),
+        condition("False", "Pending"),
+    );
+    let programmed = condition("True", "Programmed");
+    let rows = [
+        (&waiting, &pending, vec![]),
+        (&pending, &programmed, vec!["Programmed"]),
+        (&programmed, &programmed, vec![]),
+        (&programmed, &pending, vec!["Pending"]),
+        (&pending, &condition("False", "Invalid"), vec![]),
+        (
+            &programmed,
+            &condition("False", "Detached"),
+            vec!["Detached"],
+        ),
+    ];
+    for (before, after, expected) in rows {
+        let events = events(before, after).into_iter();
+        let reasons: Vec<_> = events.map(|event| event.reason).collect();
+        assert_eq!(reasons, expected, "{before} {after}");
+    }
+}

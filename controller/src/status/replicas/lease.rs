@@ -202,7 +202,7 @@ impl Leases {
     }
 }
 
-fn label(lease: &str) -> String {
+pub(crate) fn label(lease: &str) -> String {
     let cut = lease.get(..LONGEST_LABEL).unwrap_or(lease);
     cut.trim_end_matches(['-', '.']).to_owned()
 }

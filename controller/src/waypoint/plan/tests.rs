@@ -1,3 +1,4 @@
+use super::super::gateway::DETACH;
 use super::*;
 use crate::standing::DEFAULT;
 
@@ -119,6 +120,22 @@ fn a_gateway_of_our_class_is_made_and_no_other() {
     });
     let ending = seen(vec![ending], Parts::new());
     assert!(made(&ending, &none, &mut Good::new()).wishes.is_empty());
+}
+
+#[test]
+fn of_one_that_was_taken_out_nothing_is_made_again() {
+    let gateway = gateway_of("meltemi-waypoint", |it| {
+        it["metadata"]["annotations"] = json!({ DETACH: "true" });
+    });
+    for parts in [
+        Parts::new(),
+        Parts::from([part(Part::Deployment, "u-1"), part(Part::Service, "u-1")]),
+    ] {
+        let seen = seen(vec![gateway.clone()], parts);
+        let made = made(&seen, &Parameters::default(), &mut Good::new());
+        assert_eq!(made.wishes, ["apply Gateway/status"]);
+        assert_eq!(reason(&made.status, 1), "Detached");
+    }
 }
 
 #[test]

@@ -19,57 +19,57 @@ const ADDRESS: &str = "type.googleapis.com/istio.workload.Address";
 
 /// The fields of `pkg/workloadapi/workload.proto` that are looked at.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Address {
+pub(crate) struct Address {
     #[prost(message, optional, tag = "1")]
-    pub(super) workload: Option<Workload>,
+    pub(crate) workload: Option<Workload>,
     #[prost(message, optional, tag = "2")]
-    pub(super) service: Option<Service>,
+    pub(crate) service: Option<Service>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Service {
+pub(crate) struct Service {
     #[prost(message, optional, tag = "7")]
-    pub(super) waypoint: Option<GatewayAddress>,
+    pub(crate) waypoint: Option<GatewayAddress>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Workload {
+pub(crate) struct Workload {
     #[prost(message, optional, tag = "23")]
-    pub(super) application_tunnel: Option<ApplicationTunnel>,
+    pub(crate) application_tunnel: Option<ApplicationTunnel>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct GatewayAddress {
+pub(crate) struct GatewayAddress {
     #[prost(message, optional, tag = "1")]
-    pub(super) hostname: Option<NamespacedHostname>,
+    pub(crate) hostname: Option<NamespacedHostname>,
     #[prost(uint32, tag = "3")]
-    pub(super) hbone_mtls_port: u32,
+    pub(crate) hbone_mtls_port: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct NamespacedHostname {
+pub(crate) struct NamespacedHostname {
     #[prost(string, tag = "1")]
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     #[prost(string, tag = "2")]
-    pub(super) hostname: String,
+    pub(crate) hostname: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ApplicationTunnel {
+pub(crate) struct ApplicationTunnel {
     /// 1: PROXY.
     #[prost(int32, tag = "1")]
-    pub(super) protocol: i32,
+    pub(crate) protocol: i32,
     #[prost(uint32, tag = "2")]
-    pub(super) port: u32,
+    pub(crate) port: u32,
 }
 
 /// Everything that a ztunnel is told, by name and to the byte, as it is now.
 #[derive(Clone)]
-pub(super) struct Workloads(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub(crate) struct Workloads(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Workloads {
     /// Asks an istiod until the process ends.
-    pub(super) fn of(istiod: SocketAddr) -> Self {
+    pub(crate) fn of(istiod: SocketAddr) -> Self {
         let told = Self(Arc::default());
         let keeper = told.clone();
         thread::spawn(move || {
@@ -116,7 +116,7 @@ impl Workloads {
     }
 
     /// As it stands, of those with these words in their name.
-    pub(super) fn raw(&self, words: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn raw(&self, words: &str) -> BTreeMap<String, Vec<u8>> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let named = told.iter().filter(|(name, _)| name.contains(words));
         named
@@ -124,7 +124,7 @@ impl Workloads {
             .collect()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Address> {
+    pub(crate) fn get(&self, name: &str) -> Option<Address> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let body = told.get(name)?;
         Some(Address::decode(body.as_slice()).expect("an Address"))
