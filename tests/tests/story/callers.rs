@@ -79,6 +79,13 @@ impl Callers {
             );
         }
     }
+
+    /// A client leaves.
+    pub(super) fn leaves(&mut self, name: &str) {
+        let at = self.0.iter().position(|it| it.name == name);
+        let caller = self.0.remove(at.expect("it has come"));
+        is_clean(name, &caller.load.stop());
+    }
 }
 
 impl Caller {
@@ -87,14 +94,16 @@ impl Caller {
     fn seen(&mut self) -> Counts {
         let counts = self.load.mark();
         self.made += counts.made();
-        let failed = counts.failed.join("\n");
-        assert!(
-            counts.is_clean(),
-            "{}: {:?}\n{failed}\n{:?}",
-            self.name,
-            counts.errors,
-            counts.wrong
-        );
+        is_clean(&self.name, &counts);
         counts
     }
+}
+
+fn is_clean(client: &str, counts: &Counts) {
+    let failed = counts.failed.join("\n");
+    let (errors, wrong) = (&counts.errors, &counts.wrong);
+    assert!(
+        counts.is_clean(),
+        "{client}: {errors:?}\n{failed}\n{wrong:?}"
+    );
 }

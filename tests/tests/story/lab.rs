@@ -89,7 +89,8 @@ impl Lab {
                 "availableReplicas",
             ]
             .iter();
-            (is_seen && counts.all(|it| status[it] == replicas)).then_some(())
+            (is_seen && counts.all(|it| status[it].as_u64().unwrap_or_default() == replicas))
+                .then_some(())
         });
         // Those before have ended, too.
         until(&format!("{namespace}/{name} has its pods alone"), || {
@@ -135,7 +136,21 @@ impl Lab {
         });
     }
 
-    /// The pods of a name that are in these zones.
+    /// To the byte.
+    pub(super) fn told_of_service(&self) -> BTreeMap<String, Vec<u8>> {
+        until("istiod tells of the service", || {
+            let told = self.ztunnels.told()?.raw("shop/greeter.shop");
+            (!told.is_empty()).then_some(told)
+        })
+    }
+
+    /// The pods of a name.
+    pub(super) fn everywhere(&self, beginning: &str) -> BTreeSet<String> {
+        let [near, _, far] = ZONES.map(|zone| self.in_zone(beginning, zone));
+        near.into_iter().chain(far).collect()
+    }
+
+    /// The pods of a name that are in a zone.
     pub(super) fn in_zone(&self, beginning: &str, zone: &str) -> BTreeSet<String> {
         let nodes = (1..).zip(ZONES).filter(|(_, it)| *it == zone);
         let nodes: Vec<_> = nodes.map(|(number, _)| format!("node-{number}")).collect();
