@@ -1,5 +1,5 @@
 //! The life of an installation on three nodes in two zones, beside a real istiod, while real Dubbo clients call all the time.
-//! No call fails.
+//! No call fails, but those that [`Library`] explains.
 //!
 //! Pods come from the real controllers and scheduler and run as a kubelet would have them ([`Pods`]); what they dial goes the
 //! way that istiod tells ztunnel ([`Ztunnels`]).
@@ -16,6 +16,7 @@ use meltemi_tests::until;
 
 use callers::Callers;
 use lab::Lab;
+use objects::Library;
 
 const NEAR: &str = "eu-a";
 const FAR: &str = "eu-b";
@@ -23,13 +24,13 @@ const FAR: &str = "eu-b";
 const EARLY: &str = "caller-early";
 /// One that comes when there is one.
 const LATE: &str = "caller-late";
-/// One of the newer generation of the library.
-const NEWER: &str = "caller-newer";
+/// One of the older generation of the library.
+const OLDER: &str = "caller-older";
 /// One that comes when the service has opted out.
 const LAST: &str = "caller-last";
 
 #[test]
-fn an_installation_comes_lives_and_goes_and_no_call_fails() {
+fn an_installation_comes_lives_and_goes_and_costs_no_call() {
     let Some(lab) = Lab::start() else {
         return;
     };
@@ -45,8 +46,8 @@ fn an_installation_comes_lives_and_goes_and_no_call_fails() {
     helm_upgrades_and_rolls_back(&lab, &mut callers);
     a_service_opts_out(&lab, &mut callers);
     helm_uninstalls(&lab, &mut callers);
-    for client in [NEWER, LATE, LAST] {
-        callers.leaves(client);
+    for client in [OLDER, LATE, LAST] {
+        callers.leaves(&lab, client);
     }
     let after = lab.told_of_service();
     assert_eq!(before, after, "what ztunnels are told of the service");
@@ -58,7 +59,7 @@ fn services_run_without_us(lab: &Lab, callers: &mut Callers) {
     lab.cluster.apply(&objects::providers("v2", 1));
     lab.is_rolled_out("shop", "greeter-v1", 3);
     lab.is_rolled_out("shop", "greeter-v2", 1);
-    callers.comes(lab, EARLY, "caller-3", None);
+    callers.comes(lab, EARLY, Library::Three, None);
     callers.are_well("before anything is installed");
     assert!(matches!(lab.last_way(EARLY), Some(Via::Endpoint(_))));
 }
@@ -81,7 +82,7 @@ fn helm_installs(lab: &Lab, callers: &mut Callers) {
 fn a_service_opts_in(lab: &Lab, callers: &mut Callers) {
     let _ = lab.kubectl("label service greeter -n shop istio.io/use-waypoint=l7");
     lab.is_bound(true);
-    callers.comes(lab, LATE, "caller-2", Some(objects::LANE));
+    callers.comes(lab, LATE, Library::Three, Some(objects::LANE));
     // The rule has the one version alone; without it any provider would do.
     callers.is_answered_by(LATE, || lab.in_zone("greeter-v1-", NEAR));
     lab.rule_is_in_force();
@@ -141,12 +142,12 @@ fn the_controller_restarts_and_is_gone(lab: &Lab, callers: &mut Callers) {
 
 fn a_zone_is_drained_and_comes_back(lab: &Lab, callers: &mut Callers) {
     // Nobody saves a client from the end of a provider that it is connected to itself.
-    callers.leaves(EARLY);
-    callers.comes(lab, NEWER, "caller-3", None);
+    callers.leaves(lab, EARLY);
+    callers.comes(lab, OLDER, Library::Two, None);
     callers.are_well("the early client has left");
     let _ = lab.kubectl("drain node-1 node-2 --force --pod-selector app!=caller --timeout 170s");
     callers.is_answered_by(LATE, || lab.in_zone("greeter-v1-", FAR));
-    for client in [NEWER, LATE] {
+    for client in [OLDER, LATE] {
         goes_through(lab, client, FAR);
     }
     lab.is_rolled_out("shop", "l7", 2);
@@ -155,7 +156,7 @@ fn a_zone_is_drained_and_comes_back(lab: &Lab, callers: &mut Callers) {
     let _ = lab.kubectl("rollout restart deployment/greeter-v1 deployment/l7 -n shop");
     lab.is_rolled_out("shop", "l7", 2);
     lab.is_rolled_out("shop", "greeter-v1", 3);
-    for client in [NEWER, LATE] {
+    for client in [OLDER, LATE] {
         goes_through(lab, client, NEAR);
         callers.is_answered_by(client, || lab.in_zone("greeter-v1-", NEAR));
     }
@@ -198,7 +199,7 @@ fn a_service_opts_out(lab: &Lab, callers: &mut Callers) {
         lab.is_bound(value != "-");
         callers.are_well("the service has opted out, or in again");
     }
-    callers.comes(lab, LAST, "caller-2", None);
+    callers.comes(lab, LAST, Library::Two, None);
     callers.are_well("a client has come after that");
     assert!(matches!(lab.last_way(LAST), Some(Via::Endpoint(_))));
 }
@@ -210,7 +211,7 @@ fn helm_uninstalls(lab: &Lab, callers: &mut Callers) {
         let labelled = format!("{parts} -l gateway.networking.k8s.io/gateway-name=l7");
         lab.kubectl(&labelled).is_empty().then_some(())
     });
-    for client in [NEWER, LATE] {
+    for client in [OLDER, LATE] {
         until(&format!("{client} goes to its provider"), || {
             matches!(lab.last_way(client)?, Via::Endpoint(_)).then_some(())
         });

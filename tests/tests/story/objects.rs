@@ -108,10 +108,26 @@ pub(super) fn providers(version: &str, replicas: u8) -> String {
     deployment.to_string()
 }
 
+/// Which Dubbo a client has: they differ in what they make of a connection that ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Library {
+    /// With one address it has no cluster, and so never tries again: a call is lost that was on its way when its connection
+    /// was closed.
+    Two,
+    /// It tries again. After READONLY it looks for another address than its only one for up to a minute, unless told
+    /// that one need not look available.
+    Three,
+}
+
 /// A client in the first zone that calls all the time, in a lane or none.
-pub(super) fn caller(name: &str, image: &str, lane: Option<&str>) -> String {
+pub(super) fn caller(name: &str, library: Library, lane: Option<&str>) -> String {
+    let image = match library {
+        Library::Two => "caller-2",
+        Library::Three => "caller-3",
+    };
     let address = "greeter.shop.svc.cluster.local:20880";
     let mut arguments = ["--address", address, "--load", "2", "--retries", "2"].to_vec();
+    arguments.extend(["--with", "cluster.availablecheck=false"]);
     arguments.extend(["--pause", "20", "--timeout", "10000"]);
     arguments.extend(lane.iter().flat_map(|lane| ["--lane", lane]));
     let mut spec = pod(json!({"name": "caller", "image": image, "args": arguments}));
