@@ -7,10 +7,12 @@ pub mod wire;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::kubernetes::Image;
 use crate::peers;
 use crate::process::Process;
 
@@ -115,10 +117,8 @@ impl Peers {
         if let Some(lane) = lane {
             command.args(["--lane", lane]);
         }
-        Load::start(Process::spawn(
-            &format!("load {generation:?}"),
-            &mut command,
-        ))
+        let name = format!("load {generation:?}");
+        Load::of(Arc::new(Process::spawn(&name, &mut command)))
     }
 
     /// A consumer that makes the calls that it is told to.
@@ -130,35 +130,57 @@ impl Peers {
         ))
     }
 
-    fn java(&self, generation: Generation, main: &str) -> Command {
-        let module = self.home.join(generation.module());
-        let class_path = format!("{0}/peer.jar:{0}/lib/*", module.display());
-        let mut command = Command::new("java");
-        // Many short-lived machines on few cores: the cheap compiler and collector start fastest.
-        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        command.arg("-Djava.net.preferIPv4Stack=true");
-        command.arg(format!(
-            "-Djdk.net.hosts.file={}/hosts",
-            self.hosts.path().display()
-        ));
-        command.arg("-Ddubbo.service.shutdown.wait=3000");
-        // 2.7.23 reads and writes private fields of these.
-        for package in [
-            "lang",
-            "lang.reflect",
-            "math",
-            "util",
-            "util.concurrent",
-            "time",
-            "io",
-            "text",
-            "net",
-        ] {
-            command.arg(format!("--add-opens=java.base/java.{package}=ALL-UNNAMED"));
+    /// What runs one of the peers' classes in a pod.
+    #[must_use]
+    pub fn image(&self, generation: Generation, main: &str) -> Image {
+        let java = ["java".to_owned(), "-XX:-UsePerfData".to_owned()];
+        let arguments = arguments(generation, "/run/image", main);
+        Image {
+            path: self.home.clone(),
+            entry: java.into_iter().chain(arguments).collect(),
         }
-        command.args(["-cp", &class_path, main]);
+    }
+
+    fn java(&self, generation: Generation, main: &str) -> Command {
+        let mut command = Command::new("java");
+        let hosts = self.hosts.path().join("hosts");
+        command.arg(format!("-Djdk.net.hosts.file={}", hosts.display()));
+        let home = self.home.display().to_string();
+        command.args(arguments(generation, &home, main));
         command
     }
+}
+
+/// What a machine is told, of peers in that directory.
+fn arguments(generation: Generation, home: &str, main: &str) -> Vec<String> {
+    let module = format!("{home}/{}", generation.module());
+    let mut arguments = [
+        "-Xmx512m",
+        // Many short-lived machines on few cores: the cheap compiler and collector start fastest.
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Djava.net.preferIPv4Stack=true",
+        "-Ddubbo.service.shutdown.wait=3000",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    // 2.7.23 reads and writes private fields of these.
+    for package in [
+        "lang",
+        "lang.reflect",
+        "math",
+        "util",
+        "util.concurrent",
+        "time",
+        "io",
+        "text",
+        "net",
+    ] {
+        arguments.push(format!("--add-opens=java.base/java.{package}=ALL-UNNAMED"));
+    }
+    let class_path = format!("{module}/peer.jar:{module}/lib/*");
+    arguments.extend(["-cp".to_owned(), class_path, main.to_owned()]);
+    arguments
 }
 
 impl Provider {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::wait::PATIENCE;
 
@@ -15,18 +16,25 @@ pub struct Response {
 
 /// `GET path`.
 pub fn get(address: SocketAddr, path: &str) -> Result<Response> {
-    ask(address, &format!("GET {path}"), "")
+    get_within(address, path, PATIENCE)
+}
+
+/// The same, given up after so long without a byte.
+pub(crate) fn get_within(address: SocketAddr, path: &str, patience: Duration) -> Result<Response> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    ask(stream, address, &format!("GET {path}"), "")
 }
 
 /// `POST path` with a body.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> Result<Response> {
-    ask(address, &format!("POST {path}"), body)
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    ask(stream, address, &format!("POST {path}"), body)
 }
 
 /// The answer ends where the connection does.
-fn ask(address: SocketAddr, what: &str, body: &str) -> Result<Response> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn ask(mut stream: TcpStream, address: SocketAddr, what: &str, body: &str) -> Result<Response> {
     let length = body.len();
     let head = format!("host: {address}\r\nconnection: close\r\ncontent-length: {length}");
     write!(stream, "{what} HTTP/1.1\r\n{head}\r\n\r\n{body}")?;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::wait::until;
@@ -14,7 +14,8 @@ use crate::wait::until;
 /// a file that a failing wait shows.
 pub struct Process {
     name: String,
-    child: Child,
+    pid: u32,
+    child: Mutex<Child>,
     stdin: Option<ChildStdin>,
     output: Arc<Mutex<Output>>,
     errors: tempfile::NamedTempFile,
@@ -82,8 +83,9 @@ impl Process {
         });
         Self {
             name: name.to_owned(),
+            pid: child.id(),
             stdin: child.stdin.take(),
-            child,
+            child: Mutex::new(child),
             output,
             errors,
         }
@@ -127,10 +129,10 @@ impl Process {
     }
 
     /// Writes a line to standard input.
-    pub fn tell(&mut self, line: &str) {
-        let stdin = self
+    pub fn tell(&self, line: &str) {
+        let mut stdin = self
             .stdin
-            .as_mut()
+            .as_ref()
             .expect("standard input is open until the end");
         writeln!(stdin, "{line}").unwrap_or_else(|error| {
             panic!("{} does not listen: {error}\n{}", self.name, self.said())
@@ -138,12 +140,12 @@ impl Process {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Sends a signal by name, such as `TERM`.
     pub fn signal(&self, signal: &str) {
-        let target = self.child.id().to_string();
+        let target = self.pid.to_string();
         let status = Command::new("kill").args(["-s", signal, &target]).status();
         assert!(
             status.is_ok_and(|status| status.success()),
@@ -161,25 +163,30 @@ impl Process {
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         let what = format!("{} ends", self.name);
-        let status = until(&what, || self.child.try_wait().ok().flatten());
+        let status = until(&what, || self.status());
         until(&what, || lock(&self.output).ended.then_some(()));
         status
+    }
+
+    /// How it ended; none while it runs.
+    pub fn status(&self) -> Option<ExitStatus> {
+        lock(&self.child).try_wait().ok().flatten()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let group = format!("-{}", self.child.id());
+        let group = format!("-{}", self.pid);
         let _ = Command::new("kill")
             .args(["-s", "KILL", "--", &group])
             .stderr(Stdio::null())
             .status();
-        let _ = self.child.wait();
+        let _ = lock(&self.child).wait();
     }
 }
 
-fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
-    output.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether no thread of a process runs, as `/proc` tells.

@@ -4,9 +4,11 @@
 //! As a real one it names the destination that its peer has asked for, whatever that is, the connection that
 //! several clients share as the source, and who they are, where that is known.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
+
+use crate::relay::both;
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2, command PROXY.
@@ -79,29 +81,7 @@ fn hand_over(client: &TcpStream, waypoint: SocketAddr, header: &[u8]) {
     let Ok(mut to) = TcpStream::connect(waypoint) else {
         return;
     };
-    let both = (client.try_clone(), to.try_clone());
-    let (Ok(mut back), Ok(mut from)) = both else {
-        return;
-    };
-    if to.write_all(header).is_err() {
-        return;
+    if to.write_all(header).is_ok() {
+        both(client, &to);
     }
-    let forth = client.try_clone();
-    thread::spawn(move || forth.map(|mut forth| pass(&mut forth, &mut to)));
-    pass(&mut from, &mut back);
-}
-
-/// Until one side has no more to say, which the other is told.
-fn pass(from: &mut TcpStream, to: &mut TcpStream) {
-    let mut buffer = [0; 16 * 1024];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) if to.write_all(buffer.get(..n).unwrap_or_default()).is_ok() => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            _ => break,
-        }
-    }
-    // Whoever is gone needs no telling.
-    let _ = to.shutdown(Shutdown::Write);
 }

@@ -1,6 +1,7 @@
 //! A consumer under load, whose counts are asked for while it runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::wait::until;
 
 /// A consumer whose threads call without pause and check that each answer is theirs.
 pub struct Load {
-    process: Process,
+    process: Arc<Process>,
     read: usize,
 }
 
@@ -22,6 +23,8 @@ pub struct Counts {
     pub errors: BTreeMap<String, u64>,
     /// Answers that belong to another call.
     pub wrong: Vec<String>,
+    /// Which calls failed, when and why: the first of them.
+    pub failed: Vec<String>,
     /// The slowest call, in milliseconds.
     pub slowest: u64,
     /// The local ports of the consumer's connections: the same ports are the same connections.
@@ -29,7 +32,12 @@ pub struct Counts {
 }
 
 impl Load {
-    pub(super) fn start(process: Process) -> Self {
+    /// Waits until it has started.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn of(process: Arc<Process>) -> Self {
         let ((), read) = process.line(0, "that it started", |line| {
             line.contains("started").then_some(())
         });
@@ -70,7 +78,7 @@ impl Load {
     pub fn stop(mut self) -> Counts {
         self.process.tell("stop");
         let counts = self.next();
-        self.process.wait();
+        until("a load ends", || self.process.status());
         counts
     }
 
@@ -91,6 +99,7 @@ impl Counts {
             *self.errors.entry(kind).or_default() += errors;
         }
         self.wrong.extend(later.wrong);
+        self.failed.extend(later.failed);
         self.slowest = self.slowest.max(later.slowest);
         self.connections = later.connections;
     }
@@ -124,12 +133,20 @@ fn counts(line: &str) -> Option<Counts> {
             .map(|(key, count)| Some((key.clone(), count.as_u64()?)))
             .collect()
     };
-    let wrong = line.get("wrong")?.as_array()?.iter();
+    let texts = |name| -> Option<Vec<String>> {
+        let texts = line.get(name)?.as_array()?.iter();
+        Some(
+            texts
+                .filter_map(|it| Some(it.as_str()?.to_owned()))
+                .collect(),
+        )
+    };
     let ports = line.get("connections")?.as_array()?.iter();
     Some(Counts {
         calls: map("calls")?,
         errors: map("errors")?,
-        wrong: wrong.map(ToString::to_string).collect(),
+        wrong: texts("wrong")?,
+        failed: texts("failed")?,
         slowest: line.get("slowest")?.as_u64()?,
         connections: ports.filter_map(Value::as_u64).collect(),
     })

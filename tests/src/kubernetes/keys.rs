@@ -16,7 +16,13 @@ pub(super) fn write_keys(directory: &Path, port: u16) {
     };
     let authority = Authority::new("meltemi-tests");
     write("ca.crt", authority.pem());
-    let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
+    // The last is that of its Service, by which pods know it.
+    let names = [
+        "127.0.0.1",
+        "localhost",
+        "kubernetes.default.svc",
+        "10.96.0.1",
+    ];
     write_pair("server", &authority.issue("kube-apiserver", &names));
     write_pair("admin", &authority.issue_member("admin", "system:masters"));
     let (private, public) = service_account_key();

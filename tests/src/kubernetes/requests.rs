@@ -131,6 +131,30 @@ impl Requests {
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// Merges something into what is at a path. None where nothing is, or it is refused.
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Option<Value> {
+        self.send("PATCH", path, body)
+    }
+
+    /// Deletes what is at a path, with options. None where nothing is, or it is refused.
+    pub(super) fn delete(&self, path: &str, options: &Value) -> Option<Value> {
+        self.send("DELETE", path, options)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
+        let content = match method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let answer = self.until_answered(path, async || {
+            let request = http::Request::builder().method(method).uri(path);
+            let request = request.header("content-type", content);
+            let request = request.body(body.to_string().into_bytes());
+            self.client.request(request.expect("a request")).await
+        });
+        answer.ok()
+    }
+
     /// The text there; none where nobody answers, or it is refused.
     pub(super) fn try_get(&self, path: &str) -> Option<String> {
         let answer = self.client.request_text(request("GET", path));

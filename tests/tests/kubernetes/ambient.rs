@@ -1,13 +1,10 @@
 //! Beside a real istiod: what it tells ztunnel of a service that asks for a waypoint, and of those that do not.
 
-pub(super) mod workloads;
-
-use meltemi_tests::kubernetes::{Istiod, Pod};
+use meltemi_tests::kubernetes::{Address, Istiod, Pod, Workloads};
 use meltemi_tests::until;
 use serde_json::json;
 
 use super::waypoint::{Lab, waypoint};
-use workloads::{Address, Workloads};
 
 /// Two services of one namespace, each with an endpoint.
 pub(super) const SERVICES: &str = "\

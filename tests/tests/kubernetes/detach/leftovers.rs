@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use meltemi_tests::kubernetes::{Helm, Istiod, Pod, uninstall};
+use meltemi_tests::kubernetes::{Address, Helm, Istiod, Pod, Workloads, uninstall};
 use meltemi_tests::until;
 use serde_json::{Value, json};
 
-use super::super::ambient::workloads::{Address, Workloads};
 use super::super::ambient::{CACHE, SERVICES, is_running};
 use super::super::waypoint::{Lab, waypoint};
 

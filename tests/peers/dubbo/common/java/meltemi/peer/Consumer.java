@@ -10,8 +10,8 @@ import org.apache.dubbo.config.bootstrap.DubboBootstrap;
  * Calls {@link Probe} at {@code --address HOST:PORT[,HOST:PORT]} and reports what it saw as JSON lines.
  *
  * <p>{@code --story NAME[,NAME]} or {@code all} tells stories; {@code --load THREADS} calls until told to stop (see
- * {@link Load}), with {@code --timeout MS} and, as attachment {@code lane}, {@code --lane TEXT}. Without an address it
- * takes {@link Orders}.
+ * {@link Load}), with {@code --timeout MS}, {@code --retries N}, a pause of {@code --pause MS} between calls,
+ * parameters of its URL {@code --with NAME=VALUE[,NAME=VALUE]} and, as attachment {@code lane}, {@code --lane TEXT}. Without an address it takes {@link Orders}.
  */
 public final class Consumer {
     private Consumer() {}
@@ -27,7 +27,16 @@ public final class Consumer {
         if (address == null) {
             new Orders().run();
         } else if (threads > 0) {
-            new Load(address, options.number("timeout", 20_000), threads, options.text("lane", null)).run();
+            Reference reference = new Reference(address)
+                    .timeout(options.number("timeout", 20_000))
+                    .retries(options.number("retries", 0));
+            for (String parameter : options.text("with", "").split(",")) {
+                String[] pair = parameter.split("=");
+                if (pair.length == 2) {
+                    reference.with(pair[0], pair[1]);
+                }
+            }
+            new Load(address, reference, threads, options).run();
         } else {
             tell(new Stories(address).all(), options.text("story"));
         }

@@ -15,7 +15,7 @@ import org.apache.dubbo.remoting.Constants;
 /**
  * Offers {@link Probe} on one port, several times: plain, under groups and versions, and under each serialization.
  *
- * <p>{@code --label TEXT} names it in its answers; {@code --port N} fixes the port (0: any); {@code --heartbeat MS} its
+ * <p>{@code --label TEXT} names it in its answers; {@code --port N} fixes the port (0: any), {@code --host NAME} its address; {@code --heartbeat MS} its
  * heartbeat; {@code --payload BYTES} the longest message that it writes or reads; {@code --offer plain} leaves out all but the plain one: of several services the port opens with the first,
  * and calls of the others fail until they follow. Prints one JSON line {@code {"ready":true,"port":N}}. SIGTERM leaves
  * gracefully; so does the end of standard input, lest it outlive whoever started it.
@@ -33,7 +33,7 @@ public final class Provider {
         ApplicationConfig application = new ApplicationConfig("provider-" + label);
         application.setQosEnable(false);
         ProtocolConfig protocol = new ProtocolConfig("dubbo", port);
-        protocol.setHost("loopback.test");
+        protocol.setHost(options.text("host", "loopback.test"));
         protocol.setThreads(options.number("threads", 200));
         protocol.setPayload(options.number("payload", Constants.DEFAULT_PAYLOAD));
 

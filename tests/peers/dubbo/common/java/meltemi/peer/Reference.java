@@ -15,6 +15,7 @@ final class Reference {
     private String group;
     private String version;
     private int timeout = 20_000;
+    private int retries;
     private boolean fireOneWay;
 
     /** {@code addresses}: {@code HOST:PORT}, several with commas. */
@@ -30,6 +31,11 @@ final class Reference {
 
     Reference timeout(int millis) {
         timeout = millis;
+        return this;
+    }
+
+    Reference retries(int number) {
+        retries = number;
         return this;
     }
 
@@ -80,7 +86,7 @@ final class Reference {
         reference.setGroup(group);
         reference.setVersion(version);
         reference.setTimeout(timeout);
-        reference.setRetries(0);
+        reference.setRetries(retries);
         reference.setCheck(false);
         if (fireOneWay) {
             MethodConfig fire = new MethodConfig();

@@ -1,7 +1,7 @@
 //! What istiod tells ztunnel: its discovery of workloads, as far as it is about waypoints.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -19,57 +19,115 @@ const ADDRESS: &str = "type.googleapis.com/istio.workload.Address";
 
 /// The fields of `pkg/workloadapi/workload.proto` that are looked at.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Address {
+pub struct Address {
     #[prost(message, optional, tag = "1")]
-    pub(crate) workload: Option<Workload>,
+    pub workload: Option<Workload>,
     #[prost(message, optional, tag = "2")]
-    pub(crate) service: Option<Service>,
+    pub service: Option<Service>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Service {
-    #[prost(message, optional, tag = "7")]
-    pub(crate) waypoint: Option<GatewayAddress>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Workload {
-    #[prost(message, optional, tag = "23")]
-    pub(crate) application_tunnel: Option<ApplicationTunnel>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct GatewayAddress {
-    #[prost(message, optional, tag = "1")]
-    pub(crate) hostname: Option<NamespacedHostname>,
-    #[prost(uint32, tag = "3")]
-    pub(crate) hbone_mtls_port: u32,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct NamespacedHostname {
-    #[prost(string, tag = "1")]
-    pub(crate) namespace: String,
+pub struct Service {
     #[prost(string, tag = "2")]
-    pub(crate) hostname: String,
+    pub namespace: String,
+    #[prost(string, tag = "3")]
+    pub hostname: String,
+    #[prost(message, repeated, tag = "4")]
+    pub addresses: Vec<NetworkAddress>,
+    #[prost(message, optional, tag = "7")]
+    pub waypoint: Option<GatewayAddress>,
+    #[prost(message, optional, tag = "8")]
+    pub load_balancing: Option<LoadBalancing>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct ApplicationTunnel {
+pub struct Workload {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub addresses: Vec<Vec<u8>>,
+    #[prost(string, tag = "9")]
+    pub node: String,
+    /// 1: unhealthy.
+    #[prost(int32, tag = "17")]
+    pub status: i32,
+    /// Ports, by the services that it is an endpoint of.
+    #[prost(map = "string, message", tag = "22")]
+    pub services: HashMap<String, PortList>,
+    #[prost(message, optional, tag = "23")]
+    pub application_tunnel: Option<ApplicationTunnel>,
+    #[prost(message, optional, tag = "24")]
+    pub locality: Option<Locality>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct NetworkAddress {
+    #[prost(bytes = "vec", tag = "2")]
+    pub address: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct LoadBalancing {
+    /// What endpoints should have in common with the client, most important first.
+    #[prost(int32, repeated, tag = "1")]
+    pub routing_preference: Vec<i32>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Locality {
+    #[prost(string, tag = "1")]
+    pub region: String,
+    #[prost(string, tag = "2")]
+    pub zone: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct PortList {
+    #[prost(message, repeated, tag = "1")]
+    pub ports: Vec<Port>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct Port {
+    #[prost(uint32, tag = "1")]
+    pub service_port: u32,
+    #[prost(uint32, tag = "2")]
+    pub target_port: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct GatewayAddress {
+    #[prost(message, optional, tag = "1")]
+    pub hostname: Option<NamespacedHostname>,
+    #[prost(uint32, tag = "3")]
+    pub hbone_mtls_port: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct NamespacedHostname {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub hostname: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ApplicationTunnel {
     /// 1: PROXY.
     #[prost(int32, tag = "1")]
-    pub(crate) protocol: i32,
+    pub protocol: i32,
     #[prost(uint32, tag = "2")]
-    pub(crate) port: u32,
+    pub port: u32,
 }
 
 /// Everything that a ztunnel is told, by name and to the byte, as it is now.
 #[derive(Clone)]
-pub(crate) struct Workloads(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub struct Workloads(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 impl Workloads {
     /// Asks an istiod until the process ends.
-    pub(crate) fn of(istiod: SocketAddr) -> Self {
+    #[must_use]
+    pub fn of(istiod: SocketAddr) -> Self {
         let told = Self(Arc::default());
         let keeper = told.clone();
         thread::spawn(move || {
@@ -116,7 +174,8 @@ impl Workloads {
     }
 
     /// As it stands, of those with these words in their name.
-    pub(crate) fn raw(&self, words: &str) -> BTreeMap<String, Vec<u8>> {
+    #[must_use]
+    pub fn raw(&self, words: &str) -> BTreeMap<String, Vec<u8>> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let named = told.iter().filter(|(name, _)| name.contains(words));
         named
@@ -124,10 +183,40 @@ impl Workloads {
             .collect()
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<Address> {
+    /// One of them.
+    ///
+    /// # Panics
+    /// When it is no Address.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Address> {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let body = told.get(name)?;
         Some(Address::decode(body.as_slice()).expect("an Address"))
+    }
+
+    /// The service that has an address.
+    #[must_use]
+    pub fn service_at(&self, address: Ipv4Addr) -> Option<Service> {
+        let has = |service: &Service| {
+            let mut addresses = service.addresses.iter();
+            addresses.any(|it| it.address == address.octets())
+        };
+        self.all().find_map(|it| it.service.filter(has))
+    }
+
+    /// The healthy endpoints of a service, by its name.
+    #[must_use]
+    pub fn endpoints(&self, service: &str) -> Vec<Workload> {
+        let workloads = self.all().filter_map(|it| it.workload);
+        workloads
+            .filter(|it| it.status == 0 && it.services.contains_key(service))
+            .collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = Address> {
+        let told = self.raw("");
+        told.into_values()
+            .filter_map(|body| Address::decode(body.as_slice()).ok())
     }
 }
 
