@@ -16,12 +16,19 @@ pub(crate) struct MeshConfig {
     pub(crate) dns_refresh_rate: Option<Duration>,
     /// Whose identities those of the mesh are; none: Istio's default.
     pub(crate) trust_domain: Option<String>,
+    /// What else the identities of the mesh are of.
+    pub(crate) trust_domain_aliases: Vec<String>,
 }
 
 /// The ConfigMap that istiod reads.
 pub(crate) const NAME: &str = "istio";
 const FIELD: &str = "mesh";
-const IN_FORCE: [&str; 3] = ["localityLbSetting", "dnsRefreshRate", "trustDomain"];
+const IN_FORCE: [&str; 4] = [
+    "localityLbSetting",
+    "dnsRefreshRate",
+    "trustDomain",
+    "trustDomainAliases",
+];
 
 /// None if there is no `data.mesh`.
 pub(super) fn decode(d: &mut Decoder, object: &Fields<'_>) -> Option<MeshConfig> {
@@ -82,6 +89,12 @@ fn fields(d: &mut Decoder, node: &Node) -> Option<MeshConfig> {
             .string(d, "trustDomain")
             .map(|it| it.value)
             .filter(|it| !it.is_empty()),
+        trust_domain_aliases: fields
+            .strings(d, "trustDomainAliases")
+            .into_iter()
+            .map(|it| it.value)
+            .filter(|it| !it.is_empty())
+            .collect(),
     })
 }
 

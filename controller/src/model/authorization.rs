@@ -15,7 +15,7 @@ use crate::schema::ProtocolSchema;
 /// The protocol that policies of Aeraki are about.
 const DUBBO: &str = "dubbo";
 /// A trust domain that stands for the mesh's own, whatever that is called (Istio's `ReplaceTrustDomainAliases`).
-const LOCAL: &str = "cluster.local/";
+const LOCAL: &str = "cluster.local";
 
 /// A policy as one server is under it.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,9 +151,8 @@ impl Attaching<'_> {
             return None;
         }
         let mut policy = self.policy.policy.clone();
-        if let Some(trust_domain) = &self.context.mesh.trust_domain {
-            rename(&mut policy, trust_domain);
-        }
+        let trust_domains: Vec<_> = self.context.mesh.trust_domains().collect();
+        rename(&mut policy, &trust_domains);
         if let Some(schema) = used.schema {
             lower(&mut policy, schema);
             self.check_attributes(&mut policy, schema, findings);
@@ -326,13 +325,22 @@ impl Attaching<'_> {
     }
 }
 
-/// The principals of the local trust domain are those of the mesh's.
-fn rename(policy: &mut Policy, trust_domain: &str) {
+/// The principals of one trust domain of the mesh are those of all of them, as Istio has it (`MigrateTrustDomain`); the local
+/// one is its own, whatever that is called.
+fn rename(policy: &mut Policy, trust_domains: &[&str]) {
     for condition in conditions(policy) {
         if let Subject::Principal(patterns) = &mut condition.subject {
             let texts: Vec<_> = patterns.texts().collect();
-            let local = texts.iter().filter_map(|text| text.strip_prefix(LOCAL));
-            let own: Vec<_> = local.map(|rest| format!("{trust_domain}/{rest}")).collect();
+            let of_mesh = texts.iter().filter_map(|text| {
+                let (trust_domain, rest) = text.split_once('/')?;
+                let is_ours = trust_domain == LOCAL || trust_domains.contains(&trust_domain);
+                is_ours.then_some((trust_domain, rest))
+            });
+            let own = of_mesh.flat_map(|(written, rest)| {
+                let others = trust_domains.iter().filter(move |it| **it != written);
+                others.map(move |it| format!("{it}/{rest}"))
+            });
+            let own: Vec<_> = own.collect();
             *patterns = Patterns::new(texts.iter().chain(&own).map(String::as_str));
         }
     }

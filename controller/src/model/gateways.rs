@@ -85,7 +85,7 @@ fn make(
     };
     let tls = match &server.tls {
         None => None,
-        Some(tls) => Some(tls::with_clients(object, tls, context.objects, findings)?),
+        Some(tls) => Some(tls::with_clients(object, tls, context, findings)?),
     };
     let bind = match server.bind.strip_prefix("unix://") {
         Some(path) => Bind::Unix(path.to_owned()),

@@ -37,8 +37,6 @@ const PROXY: &str = "istio.io/PROXY";
 const HBONE: &str = "HBONE";
 /// Where ztunnel hands connections over, unless the listener says another port.
 const PORT: u16 = 15088;
-/// Istio's default.
-const TRUST_DOMAIN: &str = "cluster.local";
 
 /// A Gateway whose proxies stand before services.
 #[derive(Debug)]
@@ -200,7 +198,7 @@ fn listening(
             return None;
         }
     };
-    let trust_domain = context.mesh.trust_domain.as_deref();
+    let trust_domain = context.mesh.trust_domain();
     let ObjectRef {
         namespace, name, ..
     } = &object.id;
@@ -212,10 +210,7 @@ fn listening(
             server: listener.name.value.clone(),
         },
         port,
-        identity: format!(
-            "spiffe://{}/ns/{namespace}/sa/{name}",
-            trust_domain.unwrap_or(TRUST_DOMAIN)
-        ),
+        identity: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{name}"),
         passed: vec![],
     })
 }

@@ -14,6 +14,7 @@ mod crds;
 mod equivalence;
 mod fleet;
 mod gateway_api;
+mod mesh_identity;
 mod metrics;
 mod permissions;
 mod replicas;
