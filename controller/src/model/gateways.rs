@@ -4,7 +4,7 @@ mod kubernetes;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use kubernetes::CONTROLLER;
-pub(super) use kubernetes::{is_waypoint, not_served};
+pub(super) use kubernetes::{PROXY, is_waypoint, not_served, of_sidecars};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

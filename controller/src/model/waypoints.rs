@@ -7,16 +7,17 @@ use std::sync::Arc;
 use meltemi_policy::ClusterName;
 
 use super::attachment::admits;
-use super::gateways::{is_waypoint, not_served};
+use super::gateways::{PROXY, is_waypoint, not_served, of_sidecars};
 use super::services::{Port, Service};
 use super::{
-    AppliedPolicy, Bind, Context, Findings, Rule, Server, ServerName, ServerPolicy,
-    WeightedCluster, objects_of,
+    AppliedPolicy, Bind, Context, Findings, ListenerTls, Rule, Server, ServerName, ServerPolicy,
+    WeightedCluster, objects_of, tls,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{
-    AllowedRoutes, Kind, KubernetesGateway, Object, ObjectRef, Resolution, Spec,
+    AllowedRoutes, Kind, KubernetesGateway, Listener, Object, ObjectRef, Resolution, ServerTls,
+    Spec,
 };
 
 mod captured;
@@ -30,10 +31,11 @@ pub(crate) use leaving::Leaving;
 const USE: &str = "istio.io/use-waypoint";
 /// Beside it: that Gateway's namespace, where it is another one.
 const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+/// The same of the Gateway that the sidecars of a mesh lead to: Istio takes the labels above for its own affair.
+const USE_GATEWAY: [&str; 2] = ["meltemi.io/use-gateway", "meltemi.io/use-gateway-namespace"];
 /// On a Gateway, else on its class: what it stands before.
 const FOR: &str = "istio.io/waypoint-for";
-/// The protocols of the listener that it may have: where a PROXY header comes first, and what Istio's own waypoints write.
-const PROXY: &str = "istio.io/PROXY";
+/// Beside [`PROXY`] what the listener of a waypoint may be called: what Istio's own waypoints write.
 const HBONE: &str = "HBONE";
 /// Where ztunnel hands connections over, unless the listener says another port.
 const PORT: u16 = 15088;
@@ -45,8 +47,10 @@ pub(crate) struct Waypoint {
     /// Of its listener, whose name is that of the Gateway's.
     pub(crate) name: ServerName,
     pub(crate) port: u16,
-    /// The SPIFFE id of its proxies.
+    /// The SPIFFE id of its proxies, where ztunnel connects to them.
     pub(crate) identity: String,
+    /// Where sidecars connect in the place of ztunnel: at this address, with certificates of the mesh.
+    pub(crate) sidecars: Option<(IpAddr, ListenerTls)>,
     /// The ports of its services that speak nothing of ours.
     pub(crate) passed: Vec<Passed>,
 }
@@ -60,10 +64,15 @@ const LOOPBACK: [IpAddr; 2] = [
 impl Waypoint {
     /// Its listeners, each of a name, at an address.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = (String, IpAddr)> {
-        LOOPBACK.into_iter().map(|address| match address {
+        let is_led_to = self.sidecars.is_some();
+        let named = move |address| match address {
+            _ if is_led_to => (self.name.to_string(), address),
             IpAddr::V4(_) => (self.name.to_string(), address),
             IpAddr::V6(_) => (format!("{}-ipv6", self.name), address),
-        })
+        };
+        let everywhere = self.sidecars.as_ref().map(|(address, _)| *address);
+        let on_loopback = LOOPBACK.into_iter().filter(move |_| everywhere.is_none());
+        everywhere.into_iter().chain(on_loopback).map(named)
     }
 }
 
@@ -122,16 +131,20 @@ pub(super) fn of(
     let objects = context.objects;
     let (mut waypoints, mut servers) = (vec![], vec![]);
     for (object, gateway) in objects_of!(objects, KubernetesGateway) {
-        if !is_waypoint(gateway, context) {
-            continue;
-        }
-        let Some(mut waypoint) = listening(object, gateway, context, findings) else {
+        let of_sidecars = of_sidecars(gateway, objects);
+        let waypoint = match of_sidecars {
+            Some(listener) => led_to(object, gateway, listener, (context, findings)),
+            None if is_waypoint(gateway, context) => listening(object, gateway, context, findings),
+            None => None,
+        };
+        let Some(mut waypoint) = waypoint else {
             continue;
         };
         let before = Before {
             gateway: object,
-            allowed: allowed(gateway),
-            takes_services: takes_services(object, gateway, objects),
+            labels: of_sidecars.map_or([USE, USE_NAMESPACE], |_| USE_GATEWAY),
+            allowed: of_sidecars.map_or_else(|| allowed(gateway), |it| it.allowed.clone()),
+            takes_services: of_sidecars.is_some() || takes_services(object, gateway, objects),
             leaving,
             context,
         };
@@ -168,6 +181,32 @@ pub(super) fn lead_home(servers: &mut [Server], context: &Context<'_>) {
             });
         }
     }
+}
+
+/// Where sidecars arrive.
+fn led_to(
+    object: &Arc<Object>,
+    gateway: &KubernetesGateway,
+    listener: &Listener,
+    (context, findings): (&Context<'_>, &mut Findings),
+) -> Option<Waypoint> {
+    let mark = listener.tls.as_ref()?.mark.clone();
+    let tls = tls::with_clients(object, &ServerTls::of_workloads(mark), context, findings)?;
+    let address = gateway.addresses.first();
+    let address = address.and_then(|address| address.value.parse().ok());
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    Some(Waypoint {
+        gateway: object.clone(),
+        name: ServerName {
+            namespace: object.id.namespace.clone(),
+            gateway: object.id.name.clone(),
+            server: listener.name.value.clone(),
+        },
+        port: listener.port.value,
+        identity: String::new(),
+        sidecars: Some((address, tls)),
+        passed: vec![],
+    })
 }
 
 /// The listener of a Gateway at which connections arrive.
@@ -211,6 +250,7 @@ fn listening(
         },
         port,
         identity: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{name}"),
+        sidecars: None,
         passed: vec![],
     })
 }
@@ -236,6 +276,8 @@ fn takes_services(object: &Object, gateway: &KubernetesGateway, objects: &Object
 /// A waypoint, as services see it.
 struct Before<'a> {
     gateway: &'a Arc<Object>,
+    /// By which it is asked for, and of which namespace.
+    labels: [&'static str; 2],
     allowed: AllowedRoutes,
     takes_services: bool,
     leaving: Option<&'a Leaving>,
@@ -248,16 +290,17 @@ impl Before<'_> {
         let namespace = ObjectRef::new(Kind::Namespace, "", &service.namespace);
         let namespace = self.context.objects.get(&namespace);
         let mut said = std::iter::once(&service.source).chain(namespace);
+        let [name, of] = self.labels;
         let Some(labels) = said.find_map(|object| {
             let labels = &object.metadata.labels;
-            labels.contains_key(USE).then_some(labels)
+            labels.contains_key(name).then_some(labels)
         }) else {
             return false;
         };
         let Self { gateway, .. } = self;
-        let of = labels.get(USE_NAMESPACE).map(String::as_str);
+        let of = labels.get(of).map(String::as_str);
         labels
-            .get(USE)
+            .get(name)
             .is_some_and(|name| *name == *gateway.id.name)
             && of.unwrap_or(&service.namespace) == &*gateway.id.namespace
     }

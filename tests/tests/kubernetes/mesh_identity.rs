@@ -1,127 +1,19 @@
 //! Certificates of a mesh: the CA is that of a real istiod, peers have theirs of it, too.
 
 mod issued;
+mod lab;
 mod sidecar;
 
-use std::cell::Cell;
 use std::fs;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use meltemi_tests::certificates::{Authority, Pair};
-use meltemi_tests::kubernetes::{ApiServer, Encrypted, Istiod, Mounted, Tokens, controller_account};
+use meltemi_tests::kubernetes::{Encrypted, Mounted, Tokens, controller_account};
 use meltemi_tests::redis::{self, Server, Wire};
 use meltemi_tests::{Manifests, Meltemi, until};
-use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::whoami;
-use issued::issued;
-
-/// A cluster with an istiod, and the files that a pod would have mounted.
-pub(super) struct Lab {
-    cluster: ApiServer,
-    istiod: Option<Istiod>,
-    files: TempDir,
-    written: Cell<u32>,
-}
-
-impl Lab {
-    fn start() -> Option<Self> {
-        let cluster = ApiServer::with_definitions()?;
-        if !Istiod::is_installed(cluster.programs()) || !Server::is_installed() {
-            return None;
-        }
-        for crd in cluster.programs().gateway_api_crds() {
-            cluster.install_crds(&crd);
-        }
-        cluster.create_namespaces(&["istio-system"]);
-        let program = Istiod::program(cluster.programs());
-        let istiod = Istiod::start(&program, &cluster.kubeconfig(), &[]);
-        let roots = until("istiod tells the roots of its mesh", || {
-            let path = "/api/v1/namespaces/default/configmaps/istio-ca-root-cert";
-            let roots = cluster.get(path)?["data"]["root-cert.pem"].take();
-            roots.as_str().map(str::to_owned)
-        });
-        let lab = Self {
-            cluster,
-            istiod: Some(istiod),
-            files: TempDir::with_prefix("meltemi-mesh-").expect("a temporary directory"),
-            written: Cell::new(0),
-        };
-        lab.write("roots.pem", &roots);
-        lab.write("gateway.token", &lab.token("gateway"));
-        Some(lab)
-    }
-
-    fn istiod(&self) -> &Istiod {
-        self.istiod.as_ref().expect("it runs")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.files.path().join(name)
-    }
-
-    /// In one step, as a kubelet does it.
-    fn write(&self, name: &str, text: &str) {
-        let new = self.path("new");
-        fs::write(&new, text).expect("it can be written");
-        fs::rename(new, self.path(name)).expect("it can be renamed");
-    }
-
-    /// One of its own.
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let number = self.written.get() + 1;
-        self.written.set(number);
-        let name = format!("{number}-{name}");
-        self.write(&name, text);
-        self.path(&name)
-    }
-
-    /// Of a new service account, as it would be mounted into its pods.
-    fn token(&self, account: &str) -> String {
-        let created = self.cluster.kubectl(&["create", "serviceaccount", account]);
-        created.expect_success("a service account");
-        let create = ["create", "token", account, "--audience", "istio-ca"];
-        let created = self.cluster.kubectl(&create);
-        created.expect_success("a token");
-        created.stdout().trim().to_owned()
-    }
-
-    /// What istiod gives a new service account.
-    fn issued(&self, account: &str) -> Pair {
-        issued(self, &self.token(account))
-    }
-
-    /// A proxy of the account `gateway`, whose certificates live for so long.
-    fn proxy(&self, manifests: &Manifests, lifetime: &str) -> Meltemi {
-        let path = |name: &str| self.path(name).display().to_string();
-        let (root, token, log) = (path("roots.pem"), path("gateway.token"), path("access.log"));
-        let authority = self.istiod().authority();
-        let arguments = ["--workers", "1", "--ca-address", &authority];
-        let files = [
-            "--ca-root",
-            &root,
-            "--ca-token",
-            &token,
-            "--access-log",
-            &log,
-        ];
-        let lifetime = ["--certificate-lifetime", lifetime];
-        Meltemi::run_with(
-            manifests.path(),
-            &[&arguments[..], &files, &lifetime].concat(),
-        )
-    }
-
-    /// Waits for a line of the access log with all these words.
-    fn logged(&self, words: &[&str]) -> Value {
-        until(&format!("the access log has {words:?}"), || {
-            let log = fs::read_to_string(self.path("access.log")).ok()?;
-            let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
-            serde_json::from_str(log.lines().find(has_all)?).ok()
-        })
-    }
-}
+use lab::Lab;
 
 /// A server in plaintext, and one for those who have a certificate of the mesh.
 const GATEWAY: &str = "\
@@ -146,27 +38,28 @@ fn rule(more: &str) -> String {
 }
 
 /// Led to a server of this account.
-fn manifests(server: std::net::SocketAddr, account: &str) -> Manifests {
+fn manifests(server: SocketAddr, account: &str) -> Manifests {
     let manifests = redis::manifests(&[]);
     manifests.write("gateway.yaml", GATEWAY);
     change_account(&manifests, server, account);
     manifests
 }
 
-fn change_account(manifests: &Manifests, server: std::net::SocketAddr, account: &str) {
+fn change_account(manifests: &Manifests, server: SocketAddr, account: &str) {
     let service = redis::service("cache.demo", &[server]);
     let service = format!("{service}      serviceAccount: {account}\n");
     manifests.write("service.yaml", &service);
 }
 
-fn ping(address: std::net::SocketAddr) -> Option<String> {
+fn ping(address: SocketAddr) -> Option<String> {
     Wire::try_connect(address)?.try_call("PING")
 }
 
-fn is_served(address: std::net::SocketAddr) {
+fn is_served(address: SocketAddr) {
     until("it is served", || (ping(address)? == "+PONG").then_some(()));
 }
 
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const FAILURES: &str = "meltemi_upstream_tls_failures_total";
 
 #[test]
@@ -185,7 +78,8 @@ fn servers_and_clients_of_the_mesh_are_spoken_to_by_its_certificates() {
 
     let client = lab.issued("client");
     let mesh = proxy.address("default/edge/mesh");
-    let sidecar = sidecar::of_client(&lab, &client, (mesh, "gateway"), false).expect("an Envoy");
+    let sidecar =
+        sidecar::of_client(&lab, &client, (mesh, "gateway"), (ANY, false)).expect("an Envoy");
     is_served(sidecar.listener("outbound"));
     let line = lab.logged(&["sa/client"]);
     assert_eq!(
@@ -229,7 +123,7 @@ fn clients_who_are_not_of_the_mesh_are_refused_with_the_reason() {
     let proxy = lab.proxy(&manifests, "24h");
     let mesh = proxy.address("default/edge/mesh");
     let outbound = |own: &Pair| {
-        let sidecar = sidecar::of_client(&lab, own, (mesh, "gateway"), false);
+        let sidecar = sidecar::of_client(&lab, own, (mesh, "gateway"), (ANY, false));
         let sidecar = sidecar?;
         let address = sidecar.listener("outbound");
         Some((sidecar, address))
@@ -285,7 +179,7 @@ fn a_certificate_is_renewed_under_load_and_outlives_a_ca_that_is_down() {
     manifests.write("rule.yaml", &rule(""));
     let proxy = lab.proxy(&manifests, "20s");
     let mesh = proxy.address("default/edge/mesh");
-    let Some(sidecar) = sidecar::of_client(&lab, &client, (mesh, "gateway"), false) else {
+    let Some(sidecar) = sidecar::of_client(&lab, &client, (mesh, "gateway"), (ANY, false)) else {
         return;
     };
     let outbound = sidecar.listener("outbound");
@@ -307,7 +201,7 @@ fn a_certificate_is_renewed_under_load_and_outlives_a_ca_that_is_down() {
     load(&mut old, &|| granted(&proxy).0 >= first.0 + 2);
     assert_eq!(granted(&proxy).1, first.1, "it was never refused");
 
-    // Down when the next is due, and back before it has ended.
+    // Down when the next is due: the last one counts until it ends.
     lab.istiod = None;
     load(&mut old, &|| granted(&proxy).1 > first.1 + 1);
     assert_eq!(
@@ -330,16 +224,28 @@ fn a_controller_may_have_its_certificate_of_the_mesh() {
     let servers = whoami::servers();
     whoami::apply(&lab.cluster, &servers);
     let account = controller_account(&lab.cluster);
-    let create = ["create", "token", "meltemi-controller", "-n", "meltemi-system"];
+    let create = [
+        "create",
+        "token",
+        "meltemi-controller",
+        "-n",
+        "meltemi-system",
+    ];
     let create = [&create[..], &["--audience", "istio-ca"]].concat();
     let token = lab.cluster.kubectl(&create);
     token.expect_success("a token");
     let token = lab.file("controller.token", token.stdout().trim());
     let (token, root) = (token.display().to_string(), lab.path("roots.pem"));
     let (root, ca) = (root.display().to_string(), lab.istiod().authority());
-    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let flags = ["--istio-ca", &ca, "--istio-ca-root", &root, "--istio-ca-token", &token];
-    let controller = Encrypted::start(&account, listen, &flags);
+    let flags = [
+        "--istio-ca",
+        &ca,
+        "--istio-ca-root",
+        &root,
+        "--istio-ca-token",
+        &token,
+    ];
+    let controller = Encrypted::start(&account, ANY, &flags);
 
     let tokens = Tokens::of_new(&lab.cluster, "edge");
     tokens.create_pod("edge-1");
@@ -359,5 +265,89 @@ fn a_controller_may_have_its_certificate_of_the_mesh() {
             met.then_some(())
         });
     }
-    assert_eq!(lab.cluster.roots_of("default"), None, "it keeps no authority");
+    assert_eq!(
+        lab.cluster.roots_of("default"),
+        None,
+        "it keeps no authority"
+    );
+}
+
+/// A Gateway that sidecars lead to, and what it may stand before.
+const LED_TO: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: mesh}
+spec:
+  gatewayClassName: meltemi
+  addresses: [{value: 127.0.0.1}]
+  listeners:
+  - name: sidecars
+    port: PORT
+    protocol: istio.io/PROXY
+    tls: {options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL}}
+";
+
+/// Of the servers at this virtual address.
+fn led_to(virtual_address: SocketAddr, server: SocketAddr, label: &str) -> String {
+    let (ip, port) = (virtual_address.ip(), virtual_address.port());
+    let service = redis::service("cache.demo", &[server]);
+    let service = service.replace("number: 6379", &format!("number: {port}"));
+    let labelled = format!("  name: cache\n  labels: {{{label}}}\n");
+    let service = service.replace("  name: cache\n", &labelled);
+    service.replace("spec:\n", &format!("spec:\n  addresses: [{ip}]\n"))
+}
+
+#[test]
+fn sidecars_say_where_to_in_a_header_and_who_by_a_certificate() {
+    let Some(lab) = Lab::start() else { return };
+    let server = Server::start(&[]);
+    let client = lab.issued("client");
+    let virtual_address = SocketAddr::from(([127, 0, 66, 1], redis::free_port()));
+    let manifests = Manifests::new();
+    let port = redis::free_port().to_string();
+    manifests.write("gateway.yaml", &LED_TO.replace("PORT", &port));
+    let asks = led_to(
+        virtual_address,
+        server.address(),
+        "meltemi.io/use-gateway: mesh",
+    );
+    manifests.write("service.yaml", &asks);
+    let proxy = lab.proxy(&manifests, "24h");
+    let gateway = proxy.address("default/mesh/sidecars");
+    let led = (virtual_address, true);
+    let Some(sidecar) = sidecar::of_client(&lab, &client, (gateway, "gateway"), led) else {
+        return;
+    };
+    let outbound = sidecar.listener("outbound");
+    assert_eq!(outbound, virtual_address);
+    is_served(outbound);
+    let line = lab.logged(&["sa/client"]);
+    assert_eq!(
+        line["principal"],
+        "spiffe://cluster.local/ns/default/sa/client"
+    );
+    assert_eq!(
+        line["service"],
+        format!("default/mesh/cache.demo:{}", outbound.port())
+    );
+
+    // Who has a policy against it is told so, by the certificate alone.
+    let deny = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: cache}\nspec:\n  \
+                targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: mesh}]\n  action: DENY\n  \
+                rules: [{from: [{source: {principals: [cluster.local/ns/default/sa/client]}}]}]\n";
+    manifests.write("policy.yaml", deny);
+    until("the policy is in force", || {
+        ping(outbound)
+            .is_none_or(|it| it.starts_with('-'))
+            .then_some(())
+    });
+    let other = lab.issued("other");
+    let elsewhere = SocketAddr::from(([127, 0, 66, 1], redis::free_port()));
+    let led = (elsewhere, true);
+    let sidecar = sidecar::of_client(&lab, &other, (gateway, "gateway"), led).expect("an Envoy");
+    // No service is there.
+    assert_eq!(ping(sidecar.listener("outbound")), None);
+    let both = led_to(elsewhere, server.address(), "meltemi.io/use-gateway: mesh");
+    manifests.write("service.yaml", &both);
+    is_served(elsewhere);
 }

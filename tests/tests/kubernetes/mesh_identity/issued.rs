@@ -7,7 +7,7 @@ use meltemi_tests::certificates::Pair;
 use rcgen::{CertificateParams, KeyPair};
 use tonic::Request;
 
-use super::Lab;
+use super::lab::Lab;
 
 /// A certificate for whom the token is of.
 pub(super) fn issued(lab: &Lab, token: &str) -> Pair {

@@ -6,14 +6,15 @@ use meltemi_tests::Envoy;
 use meltemi_tests::certificates::Pair;
 use serde_json::{Value, json};
 
-use super::Lab;
+use super::lab::Lab;
 
-/// Beside a client, whose bytes it takes to a gateway that is of this account, behind a PROXY header or without.
+/// Beside a client, whose bytes it takes from this address to a gateway that is of this account. With `says_where_to` the
+/// address stands in a PROXY header before them: what a DestinationRule with `proxyProtocol` makes of it.
 pub(super) fn of_client(
     lab: &Lab,
     own: &Pair,
     (gateway, account): (SocketAddr, &str),
-    has_header: bool,
+    (at, says_where_to): (SocketAddr, bool),
 ) -> Option<Envoy> {
     let binary = Envoy::binary()?;
     let name = format!("spiffe://cluster.local/ns/default/sa/{account}");
@@ -24,7 +25,7 @@ pub(super) fn of_client(
         "sni": "outbound_.6379_._.gateway.default.svc.cluster.local",
     });
     let mut socket = json!({"name": "envoy.transport_sockets.tls", "typed_config": context});
-    if has_header {
+    if says_where_to {
         socket = json!({
             "name": "envoy.transport_sockets.upstream_proxy_protocol",
             "typed_config": {
@@ -35,7 +36,7 @@ pub(super) fn of_client(
         });
     }
     let listener = json!({
-        "name": "outbound", "address": address(([127, 0, 0, 1], 0).into()),
+        "name": "outbound", "address": address(at),
         "filter_chains": [{"filters": [passed_to("gateway")]}],
     });
     let cluster = cluster("gateway", gateway, Some(socket));
