@@ -12,6 +12,7 @@ use meltemi_controller::ads::NamespacedName;
 use meltemi_core::access_log::Destination;
 use meltemi_policy::{Locality, place::topology};
 
+use crate::certificate_authority::Mesh;
 use crate::control_plane::ControlPlane;
 use crate::new_protocol::Name;
 
@@ -346,6 +347,8 @@ pub(crate) struct Process {
     /// How many percent of the exchanges have a line there, drawn by chance: 0 to 100.
     #[arg(long, value_name = "PERCENT", default_value = "100", value_parser = percent)]
     pub(crate) access_log_percent: f64,
+    #[command(flatten)]
+    pub(crate) mesh: Mesh,
 }
 
 fn percent(text: &str) -> Result<f64, &'static str> {

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use meltemi_core::xds::{self, Credentials, Token};
+use meltemi_core::xds::{self, Credentials};
+use meltemi_credentials::Token;
+use meltemi_tls::PeerName;
 use tonic::transport::Uri;
 
 /// Where a pod has its own mounted.
@@ -22,6 +24,10 @@ pub(crate) struct ControlPlane {
     /// /var/run/secrets/meltemi/root-cert.pem.
     #[arg(long, value_name = "FILE")]
     xds_ca: Option<PathBuf>,
+    /// Whose certificate the control plane has, where it is not one for HOST: its SPIFFE id, for instance
+    /// spiffe://cluster.local/ns/meltemi-system/sa/meltemi-controller, where the CA of a mesh gives it.
+    #[arg(long, value_name = "URI", value_parser = spiffe_id)]
+    xds_name: Option<String>,
     /// The token that is shown to the control plane; read again for each stream. Unless told,
     /// /var/run/secrets/meltemi/token, if there is one.
     #[arg(long, value_name = "FILE")]
@@ -56,10 +62,19 @@ impl ControlPlane {
         let token = self.xds_token.clone().or_else(|| mounted(MOUNTED_TOKEN));
         let credentials = Credentials {
             authorities,
+            name: self.xds_name.clone().map(PeerName::Uri),
             token: token.map(Token::in_file),
         };
         xds::ControlPlane::encrypted(authority, credentials).with_context(cannot)
     }
+}
+
+fn spiffe_id(text: &str) -> Result<String, &'static str> {
+    let is_one = text
+        .strip_prefix("spiffe://")
+        .is_some_and(|rest| rest.contains('/'));
+    let refused = "write it as spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT";
+    is_one.then(|| text.to_owned()).ok_or(refused)
 }
 
 /// A control plane to dial, as `HOST:PORT`.

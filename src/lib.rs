@@ -18,6 +18,7 @@
 
 mod arguments;
 mod builtin;
+mod certificate_authority;
 mod check;
 #[cfg(feature = "cluster")]
 mod cluster;

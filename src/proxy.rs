@@ -99,6 +99,7 @@ pub(crate) async fn data_plane(
             buffered: process.max_buffered.get(),
             ..Settings::default()
         },
+        workload: process.mesh.workload()?,
         ..ProxyOptions::default()
     };
     let configuration = Configuration { snapshots, stats };

@@ -15,6 +15,7 @@ mod expiry;
 mod files;
 mod keeper;
 mod kept;
+mod mesh;
 mod root;
 mod schedule;
 mod store;
@@ -22,6 +23,7 @@ mod store;
 pub use expiry::Expiry;
 pub use files::{FilesError, from_files};
 pub use keeper::{Keeper, Namespaces, Settings};
+pub use mesh::from_mesh;
 pub(crate) use store::{CONFIG_MAP, SECRET};
 
 /// What connections begin with, as of now; none: there is no certificate yet.

@@ -407,6 +407,8 @@ pub(crate) struct Endpoint {
     pub(crate) weight: u32,
     /// One that is not is there to be counted, not to be asked.
     pub(crate) is_ready: bool,
+    /// The service account that it runs as, as in `ns/shop/sa/orders`; empty where that is not known.
+    pub(crate) account: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use kube::Client;
+use meltemi_credentials::{CertificateAuthority, Token};
 use meltemi_proto::envoy::config::listener::v3::Listener;
 use prost::Name as _;
 use tokio::net::TcpListener;
@@ -40,6 +41,39 @@ pub struct Serving {
     /// Its key, in PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+
+    /// The CA of an Istio mesh as HOST:PORT, for instance istiod.istio-system.svc:15012: its certificate is shown to proxies,
+    /// in the place of one of an authority of our own. They dial with `--xds-ca` the roots of the mesh and with `--xds-name` the
+    /// SPIFFE id of the controller's service account.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["plaintext", "tls_cert"])]
+    pub istio_ca: Option<String>,
+
+    /// The roots of the mesh, in PEM; followed as they change.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/var/run/secrets/istio/root-cert.pem",
+        requires = "istio_ca"
+    )]
+    pub istio_ca_root: PathBuf,
+
+    /// The token of the controller's service account, for the audience istio-ca.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/var/run/secrets/tokens/istio-token",
+        requires = "istio_ca"
+    )]
+    pub istio_ca_token: PathBuf,
+
+    /// What the CA calls the cluster.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "Kubernetes",
+        requires = "istio_ca"
+    )]
+    pub cluster_id: String,
 
     /// A further DNS name or IP address that proxies dial, beside those of the Service `meltemi-controller`; repeatable.
     #[arg(long = "tls-name", value_name = "NAME")]
@@ -75,6 +109,9 @@ fn lifetime(text: &str) -> Result<Duration, &'static str> {
     lifetime.ok_or("write it with h, m or s, for instance 8760h; at least 16s")
 }
 
+/// That is asked of the CA of a mesh: what Istio's agents ask for.
+const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
 /// What can be read and what cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -82,6 +119,8 @@ pub enum Transport {
     Plaintext,
     /// By a certificate that somebody else gives.
     Files { chain: PathBuf, key: PathBuf },
+    /// By one that the CA of a mesh gives.
+    Mesh(String),
     /// By one of our own authority.
     Authority,
 }
@@ -111,6 +150,9 @@ impl Serving {
         if let (Some(chain), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) {
             return Ok(Transport::Files { chain, key });
         }
+        if let Some(address) = self.istio_ca.clone() {
+            return Ok(Transport::Mesh(address));
+        }
         match (self.plaintext, is_cluster) {
             (true, _) if !is_loopback => Err(NotServed::Readable(listen)),
             (false, true) => Ok(Transport::Authority),
@@ -136,6 +178,7 @@ impl Serving {
             (Transport::Files { chain, key }, _) => {
                 authority::from_files(&chain, &key, self.expiry.clone())?
             }
+            (Transport::Mesh(address), _) => self.of_mesh(address)?,
             (Transport::Authority, Some(cluster)) => self.authority(cluster, listen, served),
             (Transport::Plaintext, _) | (Transport::Authority, None) => {
                 info!("proxies connect in plaintext, and are not asked who they are");
@@ -156,6 +199,21 @@ impl Serving {
             .serve(incoming, stop)
             .await
             .context("xDS is not served")
+    }
+
+    fn of_mesh(&self, address: String) -> anyhow::Result<ServerSettings> {
+        let ca = CertificateAuthority {
+            roots: self.istio_ca_root.clone(),
+            token: Token::in_file(self.istio_ca_token.clone()),
+            cluster: self.cluster_id.clone(),
+            lifetime: CERTIFICATE_LIFETIME,
+            address,
+        };
+        let context = format!(
+            "--istio-ca {}: it cannot be asked for a certificate",
+            ca.address
+        );
+        authority::from_mesh(ca, self.expiry.clone()).context(context)
     }
 
     fn authority(
@@ -293,6 +351,7 @@ mod tests {
             key: "k".into(),
         };
         let with_files: &[_] = &["--tls-cert", "c", "--tls-key", "k"];
+        let of_mesh = Transport::Mesh("ca:1".to_owned());
         let rows = [
             (&[][..], "127.0.0.1:1", true, Ok(Transport::Authority)),
             (&[], "0.0.0.0:1", true, Ok(Transport::Authority)),
@@ -315,6 +374,7 @@ mod tests {
             ),
             (with_files, "0.0.0.0:1", false, Ok(files.clone())),
             (with_files, "127.0.0.1:1", true, Ok(files)),
+            (&["--istio-ca", "ca:1"], "0.0.0.0:1", false, Ok(of_mesh)),
         ];
         for (arguments, listen, is_cluster, expected) in rows {
             let serving = serving(arguments).unwrap();
@@ -337,6 +397,8 @@ mod tests {
             &["--tls-cert", "c"][..],
             &["--tls-key", "k"],
             &["--plaintext", "--tls-cert", "c", "--tls-key", "k"],
+            &["--istio-ca", "ca:1", "--plaintext"],
+            &["--istio-ca-root", "r"],
             &["--ca-lifetime", "15s"],
             &["--ca-lifetime", "1"],
             &["--ca-lifetime", "soon"],

@@ -18,7 +18,8 @@ use meltemi_controller::ads::{
     Admission, Admitted, Arrival, Identity, Pod, Reason, Refused, Server, encrypted,
 };
 use meltemi_controller::authority::{Expiry, from_files};
-use meltemi_core::xds::{self, Credentials, Token};
+use meltemi_core::xds::{self, Credentials};
+use meltemi_credentials::Token;
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -69,6 +70,7 @@ impl Files {
     fn dialled(&self, address: SocketAddr) -> xds::ControlPlane {
         let credentials = Credentials {
             authorities: self.path("ca"),
+            name: None,
             token: Some(Token::in_file(self.path("token"))),
         };
         xds::ControlPlane::encrypted(&address.to_string(), credentials).unwrap()

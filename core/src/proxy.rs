@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join3;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use meltemi_credentials::Workload;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
@@ -53,6 +54,8 @@ pub struct ProxyOptions {
     pub dns_servers: Vec<SocketAddr>,
     /// What each worker allows.
     pub settings: Settings,
+    /// The certificate that the CA of a mesh gives; `None`: nobody is asked for one.
+    pub workload: Option<Workload>,
 }
 
 impl Default for ProxyOptions {
@@ -67,6 +70,7 @@ impl Default for ProxyOptions {
             drain_time: Duration::from_secs(45),
             dns_servers: Vec::new(),
             settings: Settings::default(),
+            workload: None,
         }
     }
 }
@@ -220,7 +224,7 @@ impl Proxy {
                 Arc::clone(&protocols),
                 checked,
             ),
-            certificates: Certificates::default(),
+            certificates: Certificates::new(options.workload.clone()),
             _resolution: addressed.resolution,
             _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
             workers,

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use meltemi_credentials::{Issued, Latest};
 use meltemi_tls::{Certificate, Identity, IdentityError, Trust, TrustError};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConnection};
@@ -40,6 +41,12 @@ pub enum Unavailable {
     /// Between configuration and first use.
     #[error("its files were not read yet")]
     NotRead,
+    /// Nobody gives this process a certificate.
+    #[error("this proxy has no certificate of the mesh: start it with --ca-address")]
+    NoAuthority,
+    /// Somebody would, and has not, or what he gave has ended.
+    #[error("the CA of the mesh has given no certificate that counts now")]
+    NotIssued,
     #[error("cannot read {}: {reason}", path.display())]
     File { path: PathBuf, reason: String },
     #[error("{}: {reason}", path.display())]
@@ -64,8 +71,13 @@ pub struct Tls<S: Side = ToEndpoints> {
 
 struct State<S: Side> {
     files: Files,
+    /// What the mesh's CA has given, where that is asked for.
+    issued: Option<Arc<Issued>>,
     made: Result<Made<S>, Unavailable>,
 }
+
+/// What the mesh's CA has given, or why there is nothing.
+type OfMesh<'i> = Result<&'i Issued, Unavailable>;
 
 /// What connections begin with.
 struct Made<S: Side> {
@@ -139,6 +151,7 @@ impl<S: Side> Tls<S> {
         let files = Files::of(&settings);
         let state = State {
             made: Err(Unavailable::NotRead),
+            issued: None,
             files,
         };
         let tls = Self {
@@ -148,30 +161,42 @@ impl<S: Side> Tls<S> {
             state: Mutex::new(state),
             failures,
         };
-        if tls.lock().files.is_empty() && !tls.settings.uses_system() {
-            let made = tls.make(&Files::default());
+        let settings = &tls.settings;
+        let is_whole = !settings.uses_system() && !settings.uses_workload();
+        if tls.lock().files.is_empty() && is_whole {
+            let made = tls.make(&Files::default(), &Err(Unavailable::NoAuthority));
             tls.lock().made = made;
         }
         tls
     }
 
-    /// Reads the files again, as far as there are any. `None`: nothing changed.
-    pub(crate) fn refresh(&self) -> Option<Result<(), Unavailable>> {
-        let (mut files, first) = {
+    /// Reads the files again, as far as there are any, and takes over what the mesh's CA has given; none where nobody is
+    /// asked. `None`: nothing changed.
+    pub(crate) fn refresh(&self, workload: Option<&Latest>) -> Option<Result<(), Unavailable>> {
+        let (mut files, before, first) = {
             let state = self.lock();
             let first = matches!(state.made, Err(Unavailable::NotRead));
-            (state.files.clone(), first)
+            (state.files.clone(), state.issued.clone(), first)
         };
-        let changed = files.read();
+        let workload = workload.filter(|_| self.settings.uses_workload());
+        let issued = workload.and_then(|latest| latest.issued.clone());
+        let changed = files.read() || !is_same(before.as_ref(), issued.as_ref());
         if !changed && !first {
             return None;
         }
-        let made = self.make(&files);
+        let has_ended = before.is_some() && issued.is_none();
+        let of_mesh = match (workload, &issued) {
+            (_, Some(issued)) => Ok(&**issued),
+            (Some(_), None) => Err(Unavailable::NotIssued),
+            (None, None) => Err(Unavailable::NoAuthority),
+        };
+        let made = self.make(&files, &of_mesh);
         let mut state = self.lock();
         state.files = files;
+        state.issued.clone_from(&issued);
         let outcome = made.as_ref().map(drop).map_err(Clone::clone);
-        // What is half written, or wrong, does not replace what is good.
-        if made.is_ok() || state.made.is_err() {
+        // What is half written, or wrong, does not replace what is good. What has ended counts nowhere.
+        if made.is_ok() || state.made.is_err() || has_ended {
             self.failures.tell_again();
             state.made = made;
         }
@@ -186,9 +211,9 @@ impl<S: Side> Tls<S> {
         }
     }
 
-    fn make(&self, files: &Files) -> Result<Made<S>, Unavailable> {
-        let identity = self.identity(files)?;
-        let trust = self.trust(files)?;
+    fn make(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Made<S>, Unavailable> {
+        let identity = self.identity(files, mesh)?;
+        let trust = self.trust(files, mesh)?;
         let shown = Shown {
             certificate: identity.as_ref().map(|it| it.certificate().clone()),
             authorities: trust
@@ -196,14 +221,19 @@ impl<S: Side> Tls<S> {
                 .map_or_else(Vec::new, |it| it.authorities().to_vec()),
         };
         let check = trust.map(|trust| (trust, self.settings.names.clone()));
-        let config = self.settings.side.config(identity.as_ref(), check);
+        let alpn = &self.settings.alpn;
+        let config = self.settings.side.config(identity.as_ref(), check, alpn);
         let config = config.map_err(|error| Unavailable::Setup(error.to_string()))?;
         Ok(Made { config, shown })
     }
 
-    fn identity(&self, files: &Files) -> Result<Option<Identity>, Unavailable> {
+    fn identity(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Option<Identity>, Unavailable> {
         match &self.settings.identity {
             None => Ok(None),
+            Some(IdentitySource::Workload) => {
+                let issued = mesh.as_ref().map_err(Clone::clone)?;
+                Ok(Some(issued.identity.clone()))
+            }
             Some(IdentitySource::Files { chain, key }) => {
                 let identity = Identity::from_pem(files.get(chain)?, files.get(key)?);
                 identity.map(Some).map_err(|reason| Unavailable::Identity {
@@ -223,9 +253,13 @@ impl<S: Side> Tls<S> {
         }
     }
 
-    fn trust(&self, files: &Files) -> Result<Option<Trust>, Unavailable> {
+    fn trust(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Option<Trust>, Unavailable> {
         match &self.settings.trust {
             None => Ok(None),
+            Some(TrustSource::Workload) => {
+                let issued = mesh.as_ref().map_err(Clone::clone)?;
+                Ok(Some(issued.trust.clone()))
+            }
             Some(TrustSource::Files {
                 authorities,
                 revoked,

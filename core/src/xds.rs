@@ -3,9 +3,7 @@
 //!
 //! [`Subscriptions`] decides; what is here connects it to the network and the clock.
 
-mod backoff;
 mod channel;
-mod credentials;
 mod identity;
 mod stats;
 mod subscriptions;
@@ -15,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use meltemi_credentials::Backoff;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::config::core::v3::node::UserAgentVersionType;
 use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -28,9 +27,7 @@ use tonic::{Request, Status};
 use tracing::{debug, info, warn};
 
 use crate::config::{Proxy, Snapshot};
-pub(crate) use backoff::Backoff;
-pub use channel::{ControlPlane, Dialled, Undiallable};
-pub use credentials::{Credentials, Token};
+pub use channel::{ControlPlane, Credentials, Dialled};
 pub use identity::{Identity, Pod};
 use stats::Told;
 pub use stats::{Refused, Stats};

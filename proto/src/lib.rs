@@ -9,7 +9,7 @@ mod data_source;
 pub use prost_types::{Duration, ListValue, Struct, Value, value};
 
 pub use any::{Any, UnpackError};
-pub use packages::{aeraki, envoy, google, meltemi};
+pub use packages::{aeraki, envoy, google, istio, meltemi};
 
 #[allow(
     clippy::all,

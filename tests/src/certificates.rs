@@ -37,6 +37,18 @@ fn params(name: &str, names: &[&str]) -> CertificateParams {
     params
 }
 
+impl Pair {
+    /// One that somebody else has issued, in PEM.
+    #[must_use]
+    pub fn issued(certificate: String, key: String) -> Self {
+        Self {
+            certificate,
+            key,
+            serial: SerialNumber::from(0),
+        }
+    }
+}
+
 impl Authority {
     /// # Panics
     /// When no certificate can be made.

@@ -141,6 +141,12 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
     let serving = arguments.serving;
     // Before anything is read: what is wrong with flags is told at once.
     serving.transport(arguments.listen, source.is_cluster())?;
+    if arguments.waypoint.is_some() && serving.istio_ca.is_some() {
+        bail!(
+            "--istio-ca and --waypoint: the proxies of waypoints believe the controller's own authority alone; leave out one of \
+             the two"
+        );
+    }
     let lease = serving.lease(arguments.lease_name);
     let (cluster, candidate) = match source.is_cluster() {
         true => Some(Kubernetes::standing(source.kubeconfig.as_deref(), &lease).await?),

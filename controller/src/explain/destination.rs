@@ -166,10 +166,12 @@ fn outliers(cluster: &Cluster) -> Option<Outliers> {
 
 fn encryption(tls: &ClusterTls) -> String {
     let identity = tls.identity.as_ref().map(|identity| match identity {
+        Identity::Workload => "that of the mesh".to_owned(),
         Identity::Secret { id, .. } => format!("that of the secret {}/{}", id.namespace, id.name),
         Identity::Files { chain, .. } => chain.clone(),
     });
     let trust = tls.trust.as_ref().map(|trust| match trust {
+        Trust::Workload => "the roots of the mesh".to_owned(),
         Trust::Secret { id, .. } => format!("the secret {}/{}", id.namespace, id.name),
         Trust::Files { authorities, .. } => match authorities {
             Some(path) => path.clone(),

@@ -32,7 +32,20 @@ pub(crate) struct ListenerTls {
     /// `Terminate` unless given.
     pub(crate) mode: Option<Located<String>>,
     pub(crate) certificates: Vec<CertificateRef>,
+    /// What Istio terminates otherwise: a mode of its own Gateways.
+    pub(crate) istio_mode: Option<Located<String>>,
     pub(crate) mark: Mark,
+}
+
+/// Istio's option of a listener.
+const ISTIO_MODE: &str = "gateway.istio.io/tls-terminate-mode";
+
+impl Listener {
+    /// Whether its clients have to show certificates of the mesh.
+    pub(crate) fn is_for_workloads(&self) -> bool {
+        let mode = self.tls.as_ref().and_then(|tls| tls.istio_mode.as_ref());
+        mode.is_some_and(|mode| mode.value == "ISTIO_MUTUAL")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -179,8 +192,13 @@ fn tls(d: &mut Decoder, node: &Node) -> ListenerTls {
             is_secret: group.is_none() && kind.is_none_or(|kind| kind.value == "Secret"),
         })
     });
+    let certificates = certificates.collect();
+    let options = fields.map(d, "options");
+    let istio_mode = options.iter().find(|entry| entry.key == ISTIO_MODE);
+    let istio_mode = istio_mode.and_then(|entry| d.string(ISTIO_MODE, &entry.value));
     ListenerTls {
-        certificates: certificates.collect(),
+        istio_mode,
+        certificates,
         mode: fields.string(d, "mode"),
         mark: Mark::new(node.at),
     }

@@ -54,6 +54,8 @@ pub(crate) struct SliceEndpoint {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Pod {
     pub(crate) node: String,
+    /// That it runs as, of its namespace.
+    pub(crate) service_account: String,
     /// The address of one that is ready, and not on its way out.
     pub(crate) address: Option<IpAddr>,
 }
@@ -147,8 +149,17 @@ fn endpoint(d: &mut Decoder, node: &Node) -> Option<SliceEndpoint> {
 pub(super) fn pod(d: &mut Decoder, object: &Fields<'_>) -> Pod {
     let spec = object.node("spec");
     let spec = spec.map(|node| d.fields("spec", node, Known::Any));
+    let mut of_spec = |name| {
+        let spec = spec.as_ref();
+        spec.map_or_else(String::new, |spec| text(d, spec, name))
+    };
+    let (node, account) = (of_spec("nodeName"), of_spec("serviceAccountName"));
     Pod {
-        node: spec.map_or_else(String::new, |spec| text(d, &spec, "nodeName")),
+        node,
+        service_account: match account.is_empty() {
+            true => "default".to_owned(),
+            false => account,
+        },
         address: pod_address(d, object),
     }
 }

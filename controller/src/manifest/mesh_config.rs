@@ -16,7 +16,7 @@ pub(crate) struct MeshConfig {
     pub(crate) dns_refresh_rate: Option<Duration>,
     /// Whose identities those of the mesh are; none: Istio's default.
     pub(crate) trust_domain: Option<String>,
-    /// Others whose identities count as those of the same name in the mesh.
+    /// What else the identities of the mesh are of.
     pub(crate) trust_domain_aliases: Vec<String>,
 }
 
@@ -89,10 +89,12 @@ fn fields(d: &mut Decoder, node: &Node) -> Option<MeshConfig> {
             .string(d, "trustDomain")
             .map(|it| it.value)
             .filter(|it| !it.is_empty()),
-        trust_domain_aliases: {
-            let aliases = fields.strings(d, "trustDomainAliases").into_iter();
-            aliases.map(|it| it.value).collect()
-        },
+        trust_domain_aliases: fields
+            .strings(d, "trustDomainAliases")
+            .into_iter()
+            .map(|it| it.value)
+            .filter(|it| !it.is_empty())
+            .collect(),
     })
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct WorkloadEntry {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) locality: Locality,
     pub(crate) weight: Option<u32>,
+    /// Of its namespace; empty where none is said.
+    pub(crate) service_account: String,
 }
 
 const SERVICE_ENTRY: &[Field] = &[
@@ -101,7 +103,7 @@ const WORKLOAD_ENTRY: &[Field] = &[
     Field::InForce("locality"),
     Field::InForce("weight"),
     Field::InForce("network"),
-    Field::NotYet("serviceAccount"),
+    Field::InForce("serviceAccount"),
 ];
 
 pub(super) fn decode(d: &mut Decoder, spec: &Node, status: Option<&Node>) -> Option<ServiceEntry> {
@@ -291,6 +293,9 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
         labels,
         locality: locality.unwrap_or_default(),
         weight,
+        service_account: fields
+            .string(d, "serviceAccount")
+            .map_or_else(String::new, |account| account.value),
     })
 }
 

@@ -165,7 +165,8 @@ impl Attaching<'_> {
             return None;
         }
         let mut policy = self.policy.policy.clone();
-        rename(&mut policy, &self.context.mesh.trust_domains(LOCAL));
+        let trust_domains: Vec<_> = self.context.mesh.trust_domains().collect();
+        rename(&mut policy, &trust_domains);
         if let Some(schema) = used.schema {
             lower(&mut policy, schema);
             self.check_attributes(&mut policy, schema, findings);
@@ -338,17 +339,20 @@ impl Attaching<'_> {
     }
 }
 
-/// Principals of the local trust domain, of the mesh's and of its aliases are the same, as Istio has it
-/// (`ReplaceTrustDomainAliases`).
+/// The principals of one trust domain of the mesh are those of all of them, as Istio has it (`MigrateTrustDomain`); the local
+/// one is its own, whatever that is called.
 fn rename(policy: &mut Policy, trust_domains: &[&str]) {
     for condition in conditions(policy) {
         if let Subject::Principal(patterns) = &mut condition.subject {
             let texts: Vec<_> = patterns.texts().collect();
-            let parts = texts.iter().filter_map(|text| text.split_once('/'));
-            let local = parts.filter(|(of, _)| *of == LOCAL || trust_domains.contains(of));
-            let own = local.flat_map(|(of, rest)| {
-                let others = trust_domains.iter().filter(move |it| **it != of);
-                others.map(move |other| format!("{other}/{rest}"))
+            let of_mesh = texts.iter().filter_map(|text| {
+                let (trust_domain, rest) = text.split_once('/')?;
+                let is_ours = trust_domain == LOCAL || trust_domains.contains(&trust_domain);
+                is_ours.then_some((trust_domain, rest))
+            });
+            let own = of_mesh.flat_map(|(written, rest)| {
+                let others = trust_domains.iter().filter(move |it| **it != written);
+                others.map(move |it| format!("{it}/{rest}"))
             });
             let own: Vec<_> = own.collect();
             *patterns = Patterns::new(texts.iter().chain(&own).map(String::as_str));

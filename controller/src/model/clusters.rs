@@ -87,7 +87,7 @@ pub(super) fn cluster(
         .map(|rule| rule.policy(subset, port.number))
         .unwrap_or_default();
     let tls = match rule {
-        Some(rule) => encryption(rule, &policy, service, (context, findings))?,
+        Some(rule) => encryption(rule, &policy, (service, name), (context, findings))?,
         None => None,
     };
     let health_check = policy.health_check.as_deref();
@@ -136,6 +136,9 @@ impl Cluster {
             .iter()
             .filter(|it| subset::selects(&self.subset, &it.labels));
         self.endpoints = selected.cloned().collect();
+        if let Some(tls) = &mut self.tls {
+            tls.name_accounts(&self.endpoints);
+        }
     }
 }
 
@@ -143,14 +146,14 @@ impl Cluster {
 fn encryption(
     rule: &MergedRule,
     policy: &TrafficPolicy,
-    service: &Service,
+    led_to: (&Service, &ClusterName),
     (context, findings): (&Context<'_>, &mut Findings),
 ) -> Option<Option<ClusterTls>> {
     let Some(asked) = policy.tls.as_deref().filter(|tls| tls.is_asked_for()) else {
         return Some(None);
     };
     let asking = rule.asking(asked);
-    tls::of((asking, asked), service, context.objects, findings).map(Some)
+    tls::of((asking, asked), led_to, context, findings).map(Some)
 }
 
 /// Istio's default is LEAST_REQUEST.

@@ -19,7 +19,8 @@ pub(crate) const ENDPOINT_KINDS: [Kind; 2] = [Kind::EndpointSlice, Kind::Pod];
 pub(super) struct Following {
     /// The clusters that lead to each.
     clusters: PersistentMap<ObjectRef, Vec<ClusterName>>,
-    /// Those whose endpoints are somebody else's, too: an alias', or the seeds of a Redis Cluster.
+    /// Those whose endpoints are somebody else's, too, an alias' or the seeds of a Redis Cluster, or decide whose certificates
+    /// are believed.
     leaned_on: BTreeSet<ObjectRef>,
     /// What ServiceEntries pick pods by, each in its namespace.
     selectors: Vec<(Arc<str>, BTreeMap<String, String>)>,
@@ -37,12 +38,21 @@ impl Following {
         let services = context.services;
         let aliased = services.aliases().map(|(_, known)| known);
         let leaned_on = aliased.chain(context.redis.seeds(services));
+        // Whom the servers of these have to be hangs on their endpoints.
+        let verified = clusters.values().filter(|cluster| {
+            let tls = cluster.tls.as_ref();
+            tls.is_some_and(|tls| !tls.accounts_of.is_empty())
+        });
+        let verified = verified.map(|cluster| cluster.service.clone());
         let selectors = objects_of!(context.objects, ServiceEntry).filter_map(|(object, entry)| {
             Some((object.id.namespace.clone(), entry.selector.clone()?))
         });
         Self {
             clusters: of_services.into_iter().collect(),
-            leaned_on: leaned_on.map(|service| service.source.id.clone()).collect(),
+            leaned_on: leaned_on
+                .map(|service| service.source.id.clone())
+                .chain(verified)
+                .collect(),
             selectors: selectors.collect(),
         }
     }
@@ -56,6 +66,10 @@ impl Following {
         let mut names = self.clusters.get(service).cloned().unwrap_or_default();
         names.retain(|known| known != name);
         names.extend(is_there.then(|| name.clone()));
+        let tls = cluster.tls.as_ref();
+        if is_there && tls.is_some_and(|tls| !tls.accounts_of.is_empty()) {
+            self.leaned_on.insert(service.clone());
+        }
         self.clusters.insert(service.clone(), names);
     }
 

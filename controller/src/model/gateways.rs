@@ -4,7 +4,7 @@ mod kubernetes;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use kubernetes::CONTROLLER;
-pub(super) use kubernetes::{is_waypoint, not_served};
+pub(super) use kubernetes::{PROXY, is_waypoint, not_served, of_sidecars};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -85,7 +85,7 @@ fn make(
     };
     let tls = match &server.tls {
         None => None,
-        Some(tls) => Some(tls::with_clients(object, tls, context.objects, findings)?),
+        Some(tls) => Some(tls::with_clients(object, tls, context, findings)?),
     };
     let bind = match server.bind.strip_prefix("unix://") {
         Some(path) => Bind::Unix(path.to_owned()),

@@ -99,16 +99,23 @@ pub(super) fn panic_threshold(policy: &TrafficPolicy, service: &Service) -> Opti
 pub(crate) struct Mesh {
     locality: Option<LocalitySetting>,
     pub(super) dns_refresh_rate: Option<Duration>,
-    pub(super) trust_domain: Option<String>,
+    trust_domain: Option<String>,
     trust_domain_aliases: Vec<String>,
 }
 
+/// Istio's default.
+const TRUST_DOMAIN: &str = "cluster.local";
+
 impl Mesh {
-    /// Whose identities are those of the mesh: its own trust domain, which may be Istio's default, and its aliases.
-    pub(super) fn trust_domains<'a>(&'a self, default: &'a str) -> Vec<&'a str> {
-        let own = self.trust_domain.as_deref().unwrap_or(default);
+    /// What its own identities are of.
+    pub(super) fn trust_domain(&self) -> &str {
+        self.trust_domain.as_deref().unwrap_or(TRUST_DOMAIN)
+    }
+
+    /// What identities of the mesh are of, the own one first.
+    pub(super) fn trust_domains(&self) -> impl Iterator<Item = &str> {
         let aliases = self.trust_domain_aliases.iter().map(String::as_str);
-        std::iter::once(own).chain(aliases).collect()
+        std::iter::once(self.trust_domain()).chain(aliases)
     }
 
     /// From the ConfigMap in the root namespace; one elsewhere is another Istio's.
@@ -119,8 +126,8 @@ impl Mesh {
                 mesh.locality.clone_from(&config.locality);
                 mesh.dns_refresh_rate = config.dns_refresh_rate;
                 mesh.trust_domain.clone_from(&config.trust_domain);
-                let aliases = &config.trust_domain_aliases;
-                mesh.trust_domain_aliases.clone_from(aliases);
+                mesh.trust_domain_aliases
+                    .clone_from(&config.trust_domain_aliases);
                 continue;
             }
             let root = &settings.root_namespace;

@@ -250,6 +250,15 @@ impl Workload<'_> {
         &self.object.id.name
     }
 
+    /// The service account that it runs as, of its own namespace.
+    fn account(&self) -> String {
+        let name = &self.entry.service_account;
+        match name.is_empty() {
+            true => String::new(),
+            false => account(&self.object.id.namespace, name),
+        }
+    }
+
     /// The name that a pod of a StatefulSet keeps when it moves, else the one that is resolved, as in
     /// Envoy, or that of its WorkloadEntry.
     fn hostname(&self, resolution: Resolution) -> String {
@@ -301,7 +310,13 @@ fn itself(port: &ServicePort, host: &Located<String>) -> Endpoint {
         hostname: host.value.clone(),
         weight: 1,
         is_ready: true,
+        account: String::new(),
     }
+}
+
+/// As it stands in a SPIFFE id.
+fn account(namespace: &str, name: &str) -> String {
+    format!("ns/{namespace}/sa/{name}")
 }
 
 fn endpoints(
@@ -327,6 +342,7 @@ fn endpoints(
             hostname: workload.hostname(resolution),
             weight: entry.weight.filter(|&w| w > 0).unwrap_or(1),
             is_ready: true,
+            account: workload.account(),
         }))
     });
     let mut endpoints: Vec<_> = endpoints

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use meltemi_policy::ClusterName;
 use meltemi_tls::PeerName;
 
-use super::{Findings, Need, Service};
+use super::{Context, Findings, Need, Service};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{Hidden, Located, Object, ObjectRef, Tls};
@@ -19,6 +20,7 @@ pub(super) use credential::AUTHORITIES_APART;
 
 mod clients;
 mod credential;
+mod mesh;
 
 /// TLS of a cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +33,15 @@ pub(crate) struct ClusterTls {
     pub(crate) trust: Option<Trust>,
     /// Of which the server's certificate must have one.
     pub(crate) names: Vec<PeerName>,
+    /// Where the names are those of the accounts that the endpoints run as: the trust domains of these.
+    pub(crate) accounts_of: Vec<String>,
 }
 
 /// Who we are.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Identity {
+    /// Whom the CA of the mesh says the proxy is.
+    Workload,
     Secret {
         /// Of the Secret, which may hold both this and [`Trust`].
         id: ObjectRef,
@@ -49,6 +55,8 @@ pub(crate) enum Identity {
 /// Who vouches for peers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Trust {
+    /// The roots of the mesh.
+    Workload,
     Secret {
         /// The one that is named.
         id: ObjectRef,
@@ -83,12 +91,17 @@ type Refusable<T> = Result<T, Box<Refusal>>;
 /// None where it cannot be given, which is said at `tls`, a part of the DestinationRule `rule`.
 pub(super) fn of(
     (rule, tls): (&Arc<Object>, &Tls),
-    service: &Service,
-    objects: &Objects,
+    (service, cluster): (&Service, &ClusterName),
+    context: &Context<'_>,
     findings: &mut Findings,
 ) -> Option<ClusterTls> {
+    let objects = context.objects;
     let wish = Wish { rule, tls, objects };
-    match wish.fulfil(service) {
+    let fulfilled = match wish.is_for_workloads() {
+        true => wish.with_workloads((service, cluster), &context.mesh),
+        false => wish.fulfil(service),
+    };
+    match fulfilled {
         Ok(tls) => Some(tls),
         Err(refusal) => {
             findings.blameless(rule, refusal.at, refusal.diagnostic);
@@ -117,22 +130,20 @@ impl Wish<'_> {
                 Some(PeerName::Dns(name)) => Some(name),
                 _ => None,
             },
+            accounts_of: vec![],
         })
+    }
+
+    fn is_for_workloads(&self) -> bool {
+        let mode = self.tls.mode.as_ref();
+        mode.is_some_and(|mode| mode.value == "ISTIO_MUTUAL")
     }
 
     fn is_mutual(&self) -> Refusable<bool> {
         let mark = self.tls.mark.at;
         match self.tls.mode.as_ref().map(|mode| mode.value.as_str()) {
             Some("SIMPLE") => Ok(false),
-            Some("MUTUAL") => Ok(true),
-            Some(mode) => {
-                let message = format!(
-                    "`tls.mode: {mode}` asks for a certificate of the mesh, which is not available yet"
-                );
-                let remedy = "set `SIMPLE`, or `MUTUAL` with a certificate of your own; `DISABLE` \
-                              where plaintext is meant";
-                Err(refused(mark, message, remedy))
-            }
+            Some(_) => Ok(true),
             None => {
                 let message =
                     "`tls` without a `mode` names what only TLS needs, so it asks for TLS";

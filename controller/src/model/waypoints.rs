@@ -8,16 +8,17 @@ use std::sync::Arc;
 use meltemi_policy::ClusterName;
 
 use super::attachment::admits;
-use super::gateways::{is_waypoint, not_served};
+use super::gateways::{PROXY, is_waypoint, not_served, of_sidecars};
 use super::services::{Port, Service};
 use super::{
-    AppliedPolicy, Bind, Context, Findings, Rule, Server, ServerName, ServerPolicy,
-    WeightedCluster, objects_of,
+    AppliedPolicy, Bind, Context, Findings, ListenerTls, Rule, Server, ServerName, ServerPolicy,
+    WeightedCluster, objects_of, tls,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
 use crate::manifest::{
-    AllowedRoutes, Kind, KubernetesGateway, Object, ObjectRef, Resolution, Spec,
+    AllowedRoutes, Kind, KubernetesGateway, Listener, Object, ObjectRef, Resolution, ServerTls,
+    Spec,
 };
 
 mod captured;
@@ -32,19 +33,18 @@ pub(crate) const USE: &str = "istio.io/use-waypoint";
 /// Beside it: that Gateway's namespace, where it is another one.
 pub(crate) const USE_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 /// Beside it: another Gateway, which a part of the connections goes to, as an annotation says to istiod.
-const CANARY: (&str, &str) = (
+const CANARY: [&str; 2] = [
     "istio.io/use-waypoint-canary",
     "istio.io/use-waypoint-canary-namespace",
-);
+];
+/// The same of the Gateway that the sidecars of a mesh lead to: Istio takes the labels above for its own affair.
+const USE_GATEWAY: [&str; 2] = ["meltemi.io/use-gateway", "meltemi.io/use-gateway-namespace"];
 /// On a Gateway, else on its class: what it stands before.
 const FOR: &str = "istio.io/waypoint-for";
-/// The protocols of the listener that it may have: where a PROXY header comes first, and what Istio's own waypoints write.
-const PROXY: &str = "istio.io/PROXY";
+/// Beside [`PROXY`] what the listener of a waypoint may be called: what Istio's own waypoints write.
 const HBONE: &str = "HBONE";
 /// Where ztunnel hands connections over, unless the listener says another port.
 const PORT: u16 = 15088;
-/// Istio's default.
-const TRUST_DOMAIN: &str = "cluster.local";
 
 /// A Gateway whose proxies stand before services.
 #[derive(Debug)]
@@ -53,11 +53,13 @@ pub(crate) struct Waypoint {
     /// Of its listener, whose name is that of the Gateway's.
     pub(crate) name: ServerName,
     pub(crate) port: u16,
-    /// The SPIFFE id of its proxies.
+    /// The SPIFFE id of its proxies, where ztunnel connects to them.
     pub(crate) identity: String,
     /// Services that ask for it; others it still serves.
     #[cfg(feature = "kubernetes")]
     pub(crate) asking: BTreeSet<ObjectRef>,
+    /// Where sidecars connect in the place of ztunnel: at this address, with certificates of the mesh.
+    pub(crate) sidecars: Option<(IpAddr, ListenerTls)>,
     /// The ports of its services that speak nothing of ours.
     pub(crate) passed: Vec<Passed>,
 }
@@ -71,10 +73,15 @@ const LOOPBACK: [IpAddr; 2] = [
 impl Waypoint {
     /// Its listeners, each of a name, at an address.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = (String, IpAddr)> {
-        LOOPBACK.into_iter().map(|address| match address {
+        let is_led_to = self.sidecars.is_some();
+        let named = move |address| match address {
+            _ if is_led_to => (self.name.to_string(), address),
             IpAddr::V4(_) => (self.name.to_string(), address),
             IpAddr::V6(_) => (format!("{}-ipv6", self.name), address),
-        })
+        };
+        let everywhere = self.sidecars.as_ref().map(|(address, _)| *address);
+        let on_loopback = LOOPBACK.into_iter().filter(move |_| everywhere.is_none());
+        everywhere.into_iter().chain(on_loopback).map(named)
     }
 }
 
@@ -133,16 +140,20 @@ pub(super) fn of(
     let objects = context.objects;
     let (mut waypoints, mut servers) = (vec![], vec![]);
     for (object, gateway) in objects_of!(objects, KubernetesGateway) {
-        if !is_waypoint(gateway, context) {
-            continue;
-        }
-        let Some(mut waypoint) = listening(object, gateway, context, findings) else {
+        let of_sidecars = of_sidecars(gateway, objects);
+        let waypoint = match of_sidecars {
+            Some(listener) => led_to(object, gateway, listener, (context, findings)),
+            None if is_waypoint(gateway, context) => listening(object, gateway, context, findings),
+            None => None,
+        };
+        let Some(mut waypoint) = waypoint else {
             continue;
         };
         let before = Before {
             gateway: object,
-            allowed: allowed(gateway),
-            takes_services: takes_services(object, gateway, objects),
+            labels: of_sidecars.map_or([USE, USE_NAMESPACE], |_| USE_GATEWAY),
+            allowed: of_sidecars.map_or_else(|| allowed(gateway), |it| it.allowed.clone()),
+            takes_services: of_sidecars.is_some() || takes_services(object, gateway, objects),
             leaving,
             context,
         };
@@ -185,6 +196,34 @@ pub(super) fn lead_home(servers: &mut [impl BorrowMut<Server>], context: &Contex
     }
 }
 
+/// Where sidecars arrive.
+fn led_to(
+    object: &Arc<Object>,
+    gateway: &KubernetesGateway,
+    listener: &Listener,
+    (context, findings): (&Context<'_>, &mut Findings),
+) -> Option<Waypoint> {
+    let mark = listener.tls.as_ref()?.mark.clone();
+    let tls = tls::with_clients(object, &ServerTls::of_workloads(mark), context, findings)?;
+    let address = gateway.addresses.first();
+    let address = address.and_then(|address| address.value.parse().ok());
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    Some(Waypoint {
+        gateway: object.clone(),
+        name: ServerName {
+            namespace: object.id.namespace.clone(),
+            gateway: object.id.name.clone(),
+            server: listener.name.value.clone(),
+        },
+        port: listener.port.value,
+        identity: String::new(),
+        #[cfg(feature = "kubernetes")]
+        asking: BTreeSet::new(),
+        sidecars: Some((address, tls)),
+        passed: vec![],
+    })
+}
+
 /// The listener of a Gateway at which connections arrive.
 fn listening(
     object: &Arc<Object>,
@@ -213,7 +252,7 @@ fn listening(
             return None;
         }
     };
-    let trust_domain = context.mesh.trust_domain.as_deref();
+    let trust_domain = context.mesh.trust_domain();
     let ObjectRef {
         namespace, name, ..
     } = &object.id;
@@ -225,12 +264,10 @@ fn listening(
             server: listener.name.value.clone(),
         },
         port,
-        identity: format!(
-            "spiffe://{}/ns/{namespace}/sa/{name}",
-            trust_domain.unwrap_or(TRUST_DOMAIN)
-        ),
+        identity: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{name}"),
         #[cfg(feature = "kubernetes")]
         asking: BTreeSet::new(),
+        sidecars: None,
         passed: vec![],
     })
 }
@@ -256,6 +293,8 @@ fn takes_services(object: &Object, gateway: &KubernetesGateway, objects: &Object
 /// A waypoint, as services see it.
 struct Before<'a> {
     gateway: &'a Arc<Object>,
+    /// By which it is asked for, and of which namespace.
+    labels: [&'static str; 2],
     allowed: AllowedRoutes,
     takes_services: bool,
     leaving: Option<&'a Leaving>,
@@ -268,23 +307,22 @@ impl Before<'_> {
         let namespace = ObjectRef::new(Kind::Namespace, "", &service.namespace);
         let namespace = self.context.objects.get(&namespace);
         let mut said = std::iter::once(&service.source).chain(namespace);
+        let [name, _] = self.labels;
         let Some(labels) = said.find_map(|object| {
             let labels = &object.metadata.labels;
-            labels.contains_key(USE).then_some(labels)
+            labels.contains_key(name).then_some(labels)
         }) else {
             return false;
         };
-        let ObjectRef {
-            namespace, name, ..
-        } = &self.gateway.id;
-        let names = |(of_name, of_namespace): (&str, &str)| {
-            let of = labels.get(of_namespace).map(String::as_str);
-            labels.get(of_name).is_some_and(|it| **it == **name)
-                && of.unwrap_or(&service.namespace) == &**namespace
+        let gateway = &self.gateway.id;
+        let names = |[name, of]: [&str; 2]| {
+            let of = labels.get(of).map(String::as_str);
+            labels.get(name).is_some_and(|it| **it == *gateway.name)
+                && of.unwrap_or(&service.namespace) == &*gateway.namespace
         };
         // Whoever has opted out has no canary.
         let is_out = labels.get(USE).is_some_and(|it| it == "none");
-        names((USE, USE_NAMESPACE)) || (!is_out && names(CANARY))
+        names(self.labels) || (self.labels == [USE, USE_NAMESPACE] && !is_out && names(CANARY))
     }
 
     /// Whether it has asked a while ago, and does no more.

@@ -22,6 +22,11 @@ use crate::model::{ClusterTls, Identity, ListenerTls, Trust};
 
 /// Envoy's name of it.
 const NAME: &str = "envoy.transport_sockets.tls";
+/// The secrets that Istio's agents give: the certificate of the workload, and the roots of the mesh.
+const WORKLOAD: &str = "default";
+const ROOTS: &str = "ROOTCA";
+/// What Istio's sidecars speak of within: of `istio-peer-exchange` they would send something of their own first.
+const ALPN: &str = "istio";
 
 pub(super) fn upstream(tls: &ClusterTls) -> core::TransportSocket {
     let context = wire::UpstreamTlsContext {
@@ -74,6 +79,10 @@ fn common(identity: Option<&Identity>) -> wire::CommonTlsContext {
     let mut common = wire::CommonTlsContext::default();
     match identity {
         None => {}
+        Some(Identity::Workload) => {
+            common.tls_certificate_sds_secret_configs = vec![sds(WORKLOAD.to_owned())];
+            common.alpn_protocols = vec![ALPN.to_owned()];
+        }
         Some(Identity::Files { chain, key }) => {
             common.tls_certificates = vec![wire::TlsCertificate {
                 certificate_chain: Some(file(chain)),
@@ -105,15 +114,18 @@ fn validation(trust: Option<&Trust>, names: &[PeerName]) -> ValidationContextTyp
             }
             context.crl = revoked.as_deref().map(file);
         }
-        Some(Trust::Secret { id, .. }) => {
-            let both = CombinedCertificateValidationContext {
-                default_validation_context: Some(context),
-                validation_context_sds_secret_config: Some(sds(trust_name(id))),
-            };
-            return ValidationContextType::CombinedValidationContext(both);
-        }
+        Some(Trust::Workload) => return combined(context, ROOTS.to_owned()),
+        Some(Trust::Secret { id, .. }) => return combined(context, trust_name(id)),
     }
     ValidationContextType::ValidationContext(context)
+}
+
+fn combined(context: wire::CertificateValidationContext, secret: String) -> ValidationContextType {
+    let both = CombinedCertificateValidationContext {
+        default_validation_context: Some(context),
+        validation_context_sds_secret_config: Some(sds(secret)),
+    };
+    ValidationContextType::CombinedValidationContext(both)
 }
 
 /// The secrets that TLS with a cluster's endpoints needs.
@@ -168,13 +180,16 @@ fn secrets_of(
 fn name(name: &PeerName) -> wire::SubjectAltNameMatcher {
     let kind = match name {
         PeerName::Dns(_) => SanType::Dns,
-        PeerName::Uri(_) => SanType::Uri,
+        PeerName::Uri(_) | PeerName::TrustDomain(_) => SanType::Uri,
         PeerName::Ip(_) => SanType::IpAddress,
     };
     wire::SubjectAltNameMatcher {
         san_type: kind.into(),
         matcher: Some(StringMatcher {
-            match_pattern: Some(MatchPattern::Exact(name.to_string())),
+            match_pattern: Some(match name {
+                PeerName::TrustDomain(_) => MatchPattern::Prefix(name.to_string()),
+                _ => MatchPattern::Exact(name.to_string()),
+            }),
             ignore_case: false,
         }),
     }

@@ -6,7 +6,7 @@ use meltemi_proto::envoy::config::listener::v3 as listener;
 use meltemi_proto::meltemi::config::v1 as own;
 
 use super::authorization::authorization;
-use super::{filter_chain, socket, source_of};
+use super::{HANDSHAKE, duration, filter_chain, socket, source_of, tls};
 use crate::ads::Resources;
 use crate::model::{Bound, Passed, Waypoint};
 
@@ -25,10 +25,16 @@ fn listener(waypoint: &Waypoint, name: &str, address: IpAddr) -> listener::Liste
         own_identity: waypoint.identity.clone(),
         patience: None,
     });
+    let tls = waypoint.sidecars.as_ref().map(|(_, tls)| tls);
+    let chain = listener::FilterChain {
+        transport_socket: tls.map(tls::downstream),
+        transport_socket_connect_timeout: tls.map(|_| duration(HANDSHAKE)),
+        ..filter_chain(mode, &waypoint.gateway)
+    };
     listener::Listener {
         name: name.to_owned(),
         address: Some(socket(address, waypoint.port)),
-        filter_chains: vec![filter_chain(mode, &waypoint.gateway)],
+        filter_chains: vec![chain],
         ..listener::Listener::default()
     }
 }

@@ -13,6 +13,9 @@ pub(super) fn render(sources: &Sources) -> String {
     configuration(&sources.configuration.stats, &mut page);
     let snapshot = sources.snapshot();
     tls::metrics(&snapshot, &mut page);
+    if let Some(workload) = &sources.options.workload {
+        tls::workload_metrics(&workload.borrow(), &mut page);
+    }
     // Hexadecimal, so that nothing in it has to be escaped.
     let version = &snapshot.version;
     let _ = writeln!(

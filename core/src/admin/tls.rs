@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write};
 
+use meltemi_credentials::Latest;
 use meltemi_tls::{Certificate, Versions};
 use serde_json::{Value, json};
 
@@ -57,6 +58,7 @@ fn certificate(certificate: &Certificate) -> Value {
 
 fn identity(source: &IdentitySource) -> Value {
     match source {
+        IdentitySource::Workload => json!({ "mesh": true }),
         IdentitySource::Secret(name) => json!({ "secret": name }),
         IdentitySource::Files { chain, key } => json!({ "certificate": chain, "key": key }),
     }
@@ -64,6 +66,7 @@ fn identity(source: &IdentitySource) -> Value {
 
 fn trust(source: &TrustSource) -> Value {
     match source {
+        TrustSource::Workload => json!({ "mesh": true }),
         TrustSource::Secret(name) => json!({ "secret": name }),
         TrustSource::Files {
             authorities,
@@ -88,6 +91,32 @@ pub(super) fn metrics(snapshot: &Snapshot, page: &mut String) {
         ("downstream", "listener"),
         &listeners.collect::<Vec<_>>(),
     );
+}
+
+/// The certificate that the mesh's CA gives this process.
+pub(super) fn workload_metrics(latest: &Latest, page: &mut String) {
+    let issued = latest.issued.as_deref();
+    let name = "meltemi_workload_certificate_available";
+    let help = "Whether the CA of the mesh has given a certificate that counts now.";
+    head(page, name, "gauge", help);
+    let _ = writeln!(page, "{name} {}", u8::from(issued.is_some()));
+    if let Some(issued) = issued {
+        let name = "meltemi_workload_certificate_expiry_timestamp_seconds";
+        let help = "When the certificate of the mesh ends, of several roots the first.";
+        head(page, name, "gauge", help);
+        let own = issued.identity.certificate().not_after;
+        line(page, name, &[("certificate", "own")], own);
+        let authorities = issued.trust.authorities().iter();
+        if let Some(first) = authorities.map(|it| it.not_after).min() {
+            line(page, name, &[("certificate", "authority")], first);
+        }
+    }
+    let name = "meltemi_workload_certificate_requests_total";
+    let help = "How often the CA of the mesh was asked for a certificate, and what came of it.";
+    head(page, name, "counter", help);
+    for (outcome, count) in [("granted", latest.granted), ("failed", latest.failed)] {
+        line(page, name, &[("outcome", outcome)], count);
+    }
 }
 
 /// The metrics of one side.

@@ -14,7 +14,7 @@ use meltemi_proto::meltemi::config::v1 as own;
 
 use super::address::{Address, Dialled};
 use super::invalid::{Invalid, required};
-use crate::tls::{Owner, Tls, ToClients};
+use crate::tls::{Owner, Tls, TlsSettings, ToClients};
 pub(crate) use mode::is_loopback;
 pub use mode::{Mode, ProxyProtocol};
 
@@ -61,10 +61,9 @@ impl TryFrom<proto::Listener> for Listener {
         let tls = tls.map(|settings| Tls::new(Owner::Listener(name.clone()), settings));
         let mode = mode(chain).map_err(within)?;
         if let Mode::ProxyProtocol(_) = &mode {
-            mode::is_sheltered(&bind)?;
-            if tls.is_some() {
-                let reason = "is not supported where connections begin with a PROXY header";
-                return Err(within(Invalid::new("transport_socket", reason)));
+            match &tls {
+                None => mode::is_sheltered(&bind)?,
+                Some(tls) => has_proven_clients(tls.settings()).map_err(within)?,
             }
         }
         Ok(Self {
@@ -74,6 +73,17 @@ impl TryFrom<proto::Listener> for Listener {
             tls: tls.map(Arc::new),
         })
     }
+}
+
+/// Who has a header before TLS is whom its certificate says, whatever the header does.
+fn has_proven_clients(tls: &TlsSettings<ToClients>) -> Result<(), Invalid> {
+    if tls.trust.is_some() && tls.side.required {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        "transport_socket",
+        "has to ask clients for certificates where connections begin with a PROXY header: that could be forged",
+    ))
 }
 
 /// How the services of a filter chain's connections are found.

@@ -20,6 +20,11 @@ pub(super) const VALIDATION: &str = "common_tls_context.validation_context";
 
 const NAME: &str = "envoy.transport_sockets.tls";
 
+/// What Istio calls the certificate of a workload, and those whom its mesh believes: every proxy has its own of them. Secrets
+/// of the control plane have a slash in their names.
+const WORKLOAD: &str = "default";
+const ROOTS: &str = "ROOTCA";
+
 /// What the socket is told, where it is one of TLS.
 pub(super) fn context<M: prost::Message + prost::Name + Default>(
     socket: &TransportSocket,
@@ -58,7 +63,10 @@ pub(super) fn identity(
     let secret = secrets.into_iter().next();
     let secret =
         secret.map(|secret| required("tls_certificate_sds_secret_configs[0].name", secret.name));
-    Ok(secret.transpose()?.map(IdentitySource::Secret))
+    Ok(secret.transpose()?.map(|name| match name.as_str() {
+        WORKLOAD => IdentitySource::Workload,
+        _ => IdentitySource::Secret(name),
+    }))
 }
 
 /// Whom to believe, `None` for anybody, and by which names.
@@ -80,7 +88,10 @@ pub(super) fn check(
     }
     let names = names(context.match_typed_subject_alt_names)?;
     let trust = match secret {
-        Some(secret) => TrustSource::Secret(required("name", secret.name)?),
+        Some(secret) => match required("name", secret.name)? {
+            name if name == ROOTS => TrustSource::Workload,
+            name => TrustSource::Secret(name),
+        },
         None => TrustSource::Files {
             authorities: match (context.trusted_ca, context.system_root_certs) {
                 (None, Some(_)) => None,
@@ -92,14 +103,21 @@ pub(super) fn check(
     Ok((Some(trust), names))
 }
 
+const NO_TRUST_DOMAIN: &str = "only a prefix such as spiffe://cluster.local/ is supported";
+
 fn names(matchers: Vec<proto::SubjectAltNameMatcher>) -> Result<Vec<PeerName>, Invalid> {
     let matchers = matchers.into_iter().enumerate();
     let names = matchers.map(|(i, matcher)| {
         let field = format!("match_typed_subject_alt_names[{i}]");
         let kind = matcher.san_type();
         let pattern = matcher.matcher.and_then(|matcher| matcher.match_pattern);
-        let Some(MatchPattern::Exact(name)) = pattern else {
-            return Err(Invalid::new(field, "only an exact name is supported"));
+        let name = match (kind, pattern) {
+            (_, Some(MatchPattern::Exact(name))) => name,
+            (SanType::Uri, Some(MatchPattern::Prefix(prefix))) => {
+                return PeerName::of_trust_domain(&prefix)
+                    .ok_or_else(|| Invalid::new(field, NO_TRUST_DOMAIN));
+            }
+            _ => return Err(Invalid::new(field, "only an exact name is supported")),
         };
         let parsed = name.parse().ok().filter(|parsed| {
             matches!(

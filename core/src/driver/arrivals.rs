@@ -21,6 +21,7 @@ use crate::config::{Mode, ProxyProtocol, Snapshot};
 use crate::engine::Settings;
 use crate::proxy_protocol::Proxied;
 use crate::telemetry::{ArrivalMetrics, WorkerTelemetry};
+use crate::tls::{Tls, ToClients};
 
 new_key_type! {
     struct ArrivalKey;
@@ -44,6 +45,8 @@ pub(super) struct Arrivals {
 #[derive(Debug)]
 struct Entrance {
     mode: ProxyProtocol,
+    /// What follows the header; none: plaintext, so that the header says who the client is.
+    tls: Option<Arc<Tls<ToClients>>>,
     metrics: ArrivalMetrics,
 }
 
@@ -69,14 +72,23 @@ impl Arrivals {
         let listeners = snapshot.listeners.iter();
         let listeners = listeners.filter_map(|(name, listener)| match &listener.mode {
             Mode::ProxyProtocol(mode) => {
-                let (mode, metrics) = (mode.clone(), telemetry.arrivals(name));
-                Some((name.clone(), Entrance { mode, metrics }))
+                let entrance = Entrance {
+                    mode: mode.clone(),
+                    tls: listener.tls.clone(),
+                    metrics: telemetry.arrivals(name),
+                };
+                Some((name.clone(), entrance))
             }
             Mode::Service(_) => None,
         });
         let listeners: HashMap<_, _> = listeners.collect();
         self.close(|arrival| !listeners.contains_key(&*arrival.listener));
         self.listeners = listeners;
+    }
+
+    /// What clients of this listener say behind the header; none: plaintext.
+    fn tls(&self, listener: &str) -> Option<&Arc<Tls<ToClients>>> {
+        self.listeners.get(listener)?.tls.as_ref()
     }
 
     /// Closes all of them.

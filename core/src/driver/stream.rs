@@ -76,17 +76,17 @@ impl Stream {
         })
     }
 
-    /// What a client has connected with, to be encrypted before anything is read of it.
+    /// What a client has connected with, to be encrypted before anything more is read of it.
     ///
     /// # Errors
     /// What is needed for that is missing or broken.
     pub(super) fn encrypted(
-        accepted: Accepted,
+        accepted: Self,
         peer: Option<IpAddr>,
         tls: &Tls<ToClients>,
     ) -> io::Result<Self> {
         let session = Session::from_client(tls, peer)?;
-        Ok(Self::Tls(Box::new(session.over(accepted.into()))))
+        Ok(Self::Tls(Box::new(session.over(accepted))))
     }
 
     /// Whether the connection that was begun is there, with all that has to be said on it first.

@@ -311,7 +311,9 @@ impl Worker {
             Some(tls) => {
                 let patience = tls.settings().side.patience;
                 // What hinders it is counted and told by its owner.
-                let Ok(stream) = Stream::encrypted(socket, peer.map(|peer| peer.ip()), tls) else {
+                let Ok(stream) =
+                    Stream::encrypted(Stream::from(socket), peer.map(|it| it.ip()), tls)
+                else {
                     return self.engine.failed(id, self.turn.now());
                 };
                 self.shake_hands(id, stream, (load, patience))

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use meltemi_credentials::Backoff;
+
 use crate::config::Address;
-use crate::xds::Backoff;
 
 /// However often an endpoint failed, it is tried again after this.
 const LONGEST_REST: Duration = Duration::from_secs(1);

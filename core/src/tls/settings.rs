@@ -16,18 +16,27 @@ pub struct TlsSettings<S = ToEndpoints> {
     pub trust: Option<TrustSource>,
     /// Of which a peer's certificate must have one; none: it may be for anybody.
     pub names: Vec<PeerName>,
+    /// What is spoken within (RFC 7301), the first that both sides know; none: nothing is said of it.
+    pub alpn: Vec<String>,
 }
 
 /// Where the certificate that is shown and its key come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentitySource {
+    /// The one that the mesh's CA has given this process.
+    Workload,
     Secret(String),
-    Files { chain: PathBuf, key: PathBuf },
+    Files {
+        chain: PathBuf,
+        key: PathBuf,
+    },
 }
 
 /// Where those come from who vouch for peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrustSource {
+    /// Those whom the mesh believes, which the same CA tells.
+    Workload,
     Secret(String),
     Files {
         /// `None`: those of the system.
@@ -41,6 +50,7 @@ impl TlsSettings<ToEndpoints> {
     #[must_use]
     pub fn mode(&self) -> &'static str {
         match self.identity {
+            Some(IdentitySource::Workload) => "ISTIO_MUTUAL",
             Some(_) => "MUTUAL",
             None => "SIMPLE",
         }
@@ -53,6 +63,7 @@ impl TlsSettings<ToClients> {
     pub fn mode(&self) -> &'static str {
         match (&self.trust, self.side.required) {
             (None, _) => "SIMPLE",
+            (Some(TrustSource::Workload), true) => "ISTIO_MUTUAL",
             (Some(_), true) => "MUTUAL",
             (Some(_), false) => "OPTIONAL_MUTUAL",
         }
@@ -72,6 +83,10 @@ impl<S> TlsSettings<S> {
             Some(TrustSource::Secret(name)) => Some(name),
             _ => None,
         }
+    }
+
+    pub(super) fn uses_workload(&self) -> bool {
+        self.identity == Some(IdentitySource::Workload) || self.trust == Some(TrustSource::Workload)
     }
 
     pub(super) fn uses_system(&self) -> bool {

@@ -20,6 +20,7 @@ pub trait Side: Clone + Debug + PartialEq + Eq + Send + Sync + 'static {
         &self,
         identity: Option<&Identity>,
         check: Option<(Trust, Vec<PeerName>)>,
+        alpn: &[String],
     ) -> Result<Arc<Self::Config>, rustls::Error>;
 }
 
@@ -48,11 +49,14 @@ impl Side for ToEndpoints {
         &self,
         identity: Option<&Identity>,
         check: Option<(Trust, Vec<PeerName>)>,
+        alpn: &[String],
     ) -> Result<Arc<ClientConfig>, rustls::Error> {
         let check = check.map_or(ServerCheck::None, |(trust, names)| {
             ServerCheck::Named(trust, names)
         });
-        meltemi_tls::client(identity, check)
+        let mut config = meltemi_tls::client(identity, check)?;
+        Arc::make_mut(&mut config).alpn_protocols = wire(alpn);
+        Ok(config)
     }
 }
 
@@ -64,6 +68,7 @@ impl Side for ToClients {
         &self,
         identity: Option<&Identity>,
         check: Option<(Trust, Vec<PeerName>)>,
+        alpn: &[String],
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let nothing = || rustls::Error::General("there is no certificate to show".to_owned());
         let check = check.map_or(ClientCheck::None, |(trust, names)| ClientCheck::Named {
@@ -71,6 +76,13 @@ impl Side for ToClients {
             names,
             required: self.required,
         });
-        meltemi_tls::server(identity.ok_or_else(nothing)?, check, self.versions)
+        let identity = identity.ok_or_else(nothing)?;
+        let mut config = meltemi_tls::server(identity, check, self.versions)?;
+        Arc::make_mut(&mut config).alpn_protocols = wire(alpn);
+        Ok(config)
     }
+}
+
+fn wire(alpn: &[String]) -> Vec<Vec<u8>> {
+    alpn.iter().map(|it| it.as_bytes().to_vec()).collect()
 }

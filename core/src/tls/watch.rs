@@ -1,8 +1,10 @@
-//! The owner of the files: it reads them before they are used, and again while they are.
+//! The owner of what certificates come from: it reads files before they are used, and again while they are, and hears of
+//! what the CA of the mesh has given.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use meltemi_credentials::{Latest, Workload};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
@@ -20,10 +22,19 @@ const PERIOD: Duration = Duration::from_secs(2);
 pub(crate) struct Certificates {
     clusters: Vec<Arc<Tls>>,
     listeners: Vec<Arc<Tls<ToClients>>>,
+    /// None: nobody gives this process a certificate.
+    workload: Option<Workload>,
     due: Option<Instant>,
 }
 
 impl Certificates {
+    pub(crate) fn new(workload: Option<Workload>) -> Self {
+        Self {
+            workload,
+            ..Self::default()
+        }
+    }
+
     /// Takes over those of a configuration, with their files read for the first time.
     pub(crate) async fn configure(&mut self, snapshot: &Snapshot) {
         let clusters = snapshot.clusters.values();
@@ -42,9 +53,16 @@ impl Certificates {
     /// Reads what changes. Loses nothing where it is dropped and called again.
     pub(crate) async fn run(&mut self) {
         loop {
-            match self.due {
-                Some(due) => sleep_until(due).await,
-                None => std::future::pending().await,
+            let due = self.due;
+            let due = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = news(self.workload.as_mut()) => {}
             }
             self.refresh().await;
         }
@@ -57,10 +75,13 @@ impl Certificates {
             return;
         }
         let (clusters, listeners) = (self.clusters.clone(), self.listeners.clone());
+        let workload = self.workload.as_mut();
+        let workload = workload.map(|latest| latest.borrow_and_update().clone());
         // Nothing is left to be told where the process ends meanwhile.
         let _ = spawn_blocking(move || {
-            clusters.iter().for_each(|tls| refresh(tls));
-            listeners.iter().for_each(|tls| refresh(tls));
+            let workload = workload.as_ref();
+            clusters.iter().for_each(|tls| refresh(tls, workload));
+            listeners.iter().for_each(|tls| refresh(tls, workload));
         })
         .await;
     }
@@ -78,10 +99,21 @@ fn take_over<S: Side>(used: &mut Vec<Arc<Tls<S>>>, now: impl Iterator<Item = Arc
     }
 }
 
-fn refresh<S: Side>(tls: &Tls<S>) {
+/// The CA has given something, or what it gave has ended.
+async fn news(workload: Option<&mut Workload>) {
+    let is_over = match workload {
+        Some(latest) => latest.changed().await.is_err(),
+        None => true,
+    };
+    if is_over {
+        std::future::pending().await
+    }
+}
+
+fn refresh<S: Side>(tls: &Tls<S>, workload: Option<&Latest>) {
     let owner = tls.failures().owner();
     let (cluster, listener) = (owner.cluster(), owner.listener());
-    match tls.refresh() {
+    match tls.refresh(workload) {
         None => {}
         Some(Ok(())) => info!(cluster, listener, "certificates were read"),
         Some(Err(reason)) if tls.shown().is_ok() => {

@@ -1,21 +1,17 @@
 //! Ways to reach the control plane: over the network, or in the same process.
 
 use std::io;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use hyper_util::rt::TokioIo;
+use meltemi_credentials::{Token, Undiallable, encrypted, endpoint};
+use meltemi_tls::PeerName;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tower::service_fn;
 
-use super::credentials::{Credentials, Encrypted, Token};
-
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A control plane that vanished without a word is noticed after these two together.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Buffered in each direction of an in-memory connection.
 const PIPE: usize = 64 << 10;
 
@@ -29,16 +25,14 @@ pub struct ControlPlane {
     token: Option<Token>,
 }
 
-/// Why a control plane cannot be dialled.
-#[derive(Debug, thiserror::Error)]
-pub enum Undiallable {
-    #[error(transparent)]
-    Uri(#[from] tonic::transport::Error),
-    #[error("the host is neither a DNS name nor an IP address")]
-    Host,
-    /// Nothing of a token is in it.
-    #[error("{0}")]
-    Credentials(String),
+/// The files that a connection with TLS is made of.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// In PEM: those who may vouch for the control plane.
+    pub authorities: PathBuf,
+    /// Whose certificate the control plane has to have; none: one for its host.
+    pub name: Option<PeerName>,
+    pub token: Option<Token>,
 }
 
 impl ControlPlane {
@@ -59,21 +53,12 @@ impl ControlPlane {
     /// # Errors
     /// It cannot be part of a URI, no certificate can be for HOST, or the credentials cannot be read now.
     pub fn encrypted(authority: &str, credentials: Credentials) -> Result<Self, Undiallable> {
-        let uri = format!("https://{authority}");
-        let parsed: Uri = uri.parse().map_err(|_| Undiallable::Host)?;
-        let dialled = Encrypted::new(&parsed, credentials.authorities);
-        let dialled = dialled.ok_or(Undiallable::Host)?;
-        let unusable = |error: io::Error| Undiallable::Credentials(error.to_string());
-        dialled.check().map_err(unusable)?;
+        let channel = encrypted(authority, credentials.authorities, credentials.name)?;
         if let Some(token) = &credentials.token {
             token.bearer().map_err(Undiallable::Credentials)?;
         }
-        let connector = service_fn(move |_| {
-            let dialled = dialled.clone();
-            async move { dialled.connect().await.map(TokioIo::new) }
-        });
         Ok(Self {
-            channel: endpoint(uri)?.connect_with_connector_lazy(connector),
+            channel,
             token: credentials.token,
         })
     }
@@ -115,12 +100,3 @@ impl ControlPlane {
 
 /// Metadata of a stream: the id of the node that asks.
 const NODE: &str = "meltemi-node";
-
-fn endpoint(uri: String) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(uri)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true))
-}

@@ -7,13 +7,14 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use crate::{Certificate, provider};
+use crate::{Certificate, principal, provider};
 
 /// A certificate that is shown, and its key, which fits.
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) key: Arc<SingleCertAndKey>,
     certificate: Certificate,
+    principal: Option<String>,
 }
 
 /// Why a certificate and a key cannot be shown. Nothing of the key is in it.
@@ -40,6 +41,7 @@ impl Identity {
         let unreadable = || IdentityError::Certificate("is no X.509 certificate".to_owned());
         let certificate = chain.first().and_then(Certificate::read);
         let certificate = certificate.ok_or_else(unreadable)?;
+        let principal = chain.first().and_then(principal);
         let key = private_key(key)?;
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => IdentityError::Mismatch,
@@ -49,6 +51,7 @@ impl Identity {
         Ok(Self {
             key: Arc::new(SingleCertAndKey::from(key)),
             certificate,
+            principal,
         })
     }
 
@@ -56,6 +59,12 @@ impl Identity {
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// Whose it is, as peers are told it.
+    #[must_use]
+    pub fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
     }
 }
 

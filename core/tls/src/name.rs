@@ -15,6 +15,8 @@ pub enum PeerName {
     /// Such as a SPIFFE id; compared as it stands.
     Uri(String),
     Ip(IpAddr),
+    /// Any SPIFFE id of this trust domain, where it is the only URI of its certificate (X.509-SVID, section 2).
+    TrustDomain(String),
 }
 
 /// It is neither a DNS name, nor a URI, nor an IP address.
@@ -43,11 +45,22 @@ impl fmt::Display for PeerName {
         match self {
             Self::Dns(name) | Self::Uri(name) => f.write_str(name),
             Self::Ip(ip) => ip.fmt(f),
+            Self::TrustDomain(name) => write!(f, "{SPIFFE}{name}/"),
         }
     }
 }
 
+const SPIFFE: &str = "spiffe://";
+
 impl PeerName {
+    /// As in `spiffe://cluster.local/`, which is how it prints. None where it is something else.
+    #[must_use]
+    pub fn of_trust_domain(prefix: &str) -> Option<Self> {
+        let name = prefix.strip_prefix(SPIFFE)?.strip_suffix('/')?;
+        let is_one = !name.is_empty() && !name.contains('/');
+        is_one.then(|| Self::TrustDomain(name.to_owned()))
+    }
+
     /// Whether the certificate, which was verified, is for this name.
     pub(crate) fn is_of(&self, certificate: &CertificateDer<'_>) -> bool {
         let is_for = |name: ServerName<'_>| {
@@ -61,6 +74,13 @@ impl PeerName {
             }
             Self::Ip(ip) => is_for(ServerName::from(*ip)),
             Self::Uri(uri) => presented(certificate).contains(uri),
+            Self::TrustDomain(name) => {
+                let presented = presented(certificate);
+                let mut uris = presented.iter().filter(|it| it.contains("://"));
+                let id = uris.next().and_then(|id| id.strip_prefix(SPIFFE));
+                let rest = id.and_then(|id| id.strip_prefix(name.as_str()));
+                uris.next().is_none() && rest.is_some_and(|rest| rest.starts_with('/'))
+            }
         }
     }
 }

@@ -37,6 +37,7 @@ impl Authority {
                 PeerName::Dns(name) => SanType::DnsName(name.try_into().unwrap()),
                 PeerName::Uri(uri) => SanType::URI(uri.try_into().unwrap()),
                 PeerName::Ip(ip) => SanType::IpAddress(ip),
+                PeerName::TrustDomain(_) => unreachable!("no name is read as one"),
             }
         });
         params.subject_alt_names = names.collect();
@@ -330,5 +331,40 @@ fn who_somebody_is_stands_in_an_order() {
         ("CN=a/b", "CN=a/b"),
     ] {
         assert_eq!(super::identity(written), identity);
+    }
+}
+
+#[test]
+fn a_trust_domain_is_that_of_the_one_uri() {
+    let authority = Authority::new("a");
+    let trust = Trust::from_pem(authority.pem.as_bytes(), None).unwrap();
+    let name = PeerName::of_trust_domain("spiffe://td.example/").unwrap();
+    assert_eq!(name.to_string(), "spiffe://td.example/");
+    for (names, is_of) in [
+        (&["spiffe://td.example/ns/a/sa/b"][..], true),
+        (&["spiffe://td.example/ns/a/sa/b", "a.example"], true),
+        (&["spiffe://td.example.org/ns/a/sa/b"], false),
+        (&["spiffe://td/ns/a/sa/b"], false),
+        (&["https://td.example/ns/a/sa/b"], false),
+        (&["td.example"], false),
+        // Which of the two it is nobody could say.
+        (
+            &["spiffe://td.example/ns/a/sa/b", "spiffe://other/ns/a/sa/b"],
+            false,
+        ),
+    ] {
+        let check = ServerCheck::Named(trust.clone(), vec![name.clone()]);
+        let verified = handshake(&authority.issue(names), check);
+        assert_eq!(verified.is_ok(), is_of, "{names:?}: {verified:?}");
+    }
+    for prefix in [
+        "",
+        "spiffe://",
+        "spiffe:///",
+        "spiffe://td",
+        "spiffe://td/ns/",
+        "td/",
+    ] {
+        assert_eq!(PeerName::of_trust_domain(prefix), None, "{prefix}");
     }
 }

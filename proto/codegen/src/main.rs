@@ -14,7 +14,7 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
 /// The files that nothing else imports; the rest follows from their imports.
-const ROOTS: [&str; 14] = [
+const ROOTS: [&str; 15] = [
     "aeraki/meta_protocol_proxy/config/route/v1alpha/route.proto",
     "envoy/config/cluster/v3/cluster.proto",
     "envoy/config/endpoint/v3/endpoint.proto",
@@ -23,6 +23,7 @@ const ROOTS: [&str; 14] = [
     "envoy/extensions/transport_sockets/tls/v3/tls.proto",
     "envoy/service/discovery/v3/ads.proto",
     "envoy/service/ratelimit/v3/rls.proto",
+    "istio/v1/auth/ca.proto",
     "meltemi/config/v1/cluster.proto",
     "meltemi/config/v1/health_check.proto",
     "meltemi/config/v1/listener.proto",

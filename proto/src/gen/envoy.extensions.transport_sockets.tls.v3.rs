@@ -357,6 +357,8 @@ pub struct CommonTlsContext {
     pub tls_params: ::core::option::Option<TlsParameters>,
     #[prost(message, repeated, tag = "2")]
     pub tls_certificates: ::prost::alloc::vec::Vec<TlsCertificate>,
+    #[prost(string, repeated, tag = "4")]
+    pub alpn_protocols: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "6")]
     pub tls_certificate_sds_secret_configs: ::prost::alloc::vec::Vec<SdsSecretConfig>,
     #[prost(oneof = "common_tls_context::ValidationContextType", tags = "3, 7, 8")]

@@ -19,6 +19,7 @@ use crate::wait::until;
 pub struct Istiod {
     process: Process,
     address: SocketAddr,
+    secure: SocketAddr,
     /// What it reads while it runs.
     _files: TempDir,
 }
@@ -50,7 +51,7 @@ impl Istiod {
         let mesh = files.path().join("mesh.yaml");
         fs::write(&mesh, "rootNamespace: istio-system\n").expect("it can be written");
         let local = || SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let (address, pages) = (local(), local());
+        let (address, pages, secure) = (local(), local(), local());
         let mut command = Command::new(program);
         command
             .current_dir(files.path())
@@ -61,7 +62,7 @@ impl Istiod {
             .arg(&mesh)
             .args(["--grpcAddr", &address.to_string()])
             .args(["--httpAddr", &pages.to_string()])
-            .args(["--secureGRPCAddr", &local().to_string()])
+            .args(["--secureGRPCAddr", &secure.to_string()])
             .args(["--httpsAddr", &local().to_string()])
             .args(["--monitoringAddr", &local().to_string()])
             .args(["--ctrlz_port", &local().port().to_string()]);
@@ -87,6 +88,7 @@ impl Istiod {
         Self {
             process,
             address,
+            secure,
             _files: files,
         }
     }
@@ -95,6 +97,12 @@ impl Istiod {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its CA is, which shows a certificate for `localhost`, as `HOST:PORT`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        format!("localhost:{}", self.secure.port())
     }
 
     #[must_use]

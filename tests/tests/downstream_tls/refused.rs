@@ -97,9 +97,9 @@ const REFUSED: [(&str, Secrets, &str); 18] = [
         "which passes on what it cannot read",
     ),
     (
-        "mode: ISTIO_MUTUAL",
-        Secrets::None,
-        "a certificate of the mesh, which is not available yet",
+        "mode: ISTIO_MUTUAL, credentialName: it",
+        Secrets::Pair,
+        "`tls.credentialName` stands beside `ISTIO_MUTUAL`",
     ),
     (
         "credentialName: it",

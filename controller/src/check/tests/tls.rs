@@ -98,6 +98,10 @@ fn what_istio_knows_is_taken() {
             "x: cert=certificate key=key",
         ),
         ("mode: DISABLE", ""),
+        (
+            "mode: ISTIO_MUTUAL, subjectAltNames: ['spiffe://td/ns/a/sa/b'], sni: b.example",
+            "",
+        ),
     ] {
         let report = pems.checked(tls, secrets);
         assert!(report.diagnostics.is_empty(), "{tls} {secrets}: {report}");
@@ -111,12 +115,24 @@ const SIMPLE: &str = "mode: SIMPLE, credentialName: x";
 /// `tls`, Secrets, and parts of the message and of the remedy.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-const ROWS: [Row; 21] = [
+const ROWS: [Row; 23] = [
     (
         "mode: ISTIO_MUTUAL",
         "",
-        "a certificate of the mesh",
-        "set `SIMPLE`, or `MUTUAL`",
+        "nothing says whose certificates the servers",
+        "a `serviceAccount`",
+    ),
+    (
+        "mode: ISTIO_MUTUAL, credentialName: x",
+        "x: tls.crt=certificate tls.key=key",
+        "`tls.credentialName` stands beside `ISTIO_MUTUAL`",
+        "set `mode: MUTUAL`",
+    ),
+    (
+        "mode: ISTIO_MUTUAL, insecureSkipVerify: true",
+        "",
+        "`insecureSkipVerify` stands beside `ISTIO_MUTUAL`",
+        "remove it",
     ),
     (
         "credentialName: x",

@@ -28,6 +28,23 @@ pub(crate) struct ServerTls {
 }
 
 impl ServerTls {
+    /// Certificates of the mesh on both sides.
+    pub(crate) fn of_workloads(mark: Mark) -> Self {
+        let name = Located {
+            value: String::new(),
+            at: mark.at,
+        };
+        let simple = Self::simple(name, None, mark);
+        Self {
+            mode: simple.mode.map(|mode| Located {
+                value: "ISTIO_MUTUAL".to_owned(),
+                at: mode.at,
+            }),
+            credential_name: None,
+            ..simple
+        }
+    }
+
     /// A certificate of a Secret, and clients that are not asked for one.
     pub(crate) fn simple(
         name: Located<String>,

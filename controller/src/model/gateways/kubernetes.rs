@@ -18,6 +18,8 @@ pub(crate) const CONTROLLER: &str = "meltemi.io/controller";
 /// have its name behind theirs.
 const CLASS: &str = "meltemi";
 const WAYPOINT_CLASS: &str = "meltemi-waypoint";
+/// Istio's, where a PROXY header comes first.
+pub(in crate::model) const PROXY: &str = "istio.io/PROXY";
 /// Before the name of a protocol, where `protocol` names it.
 const PREFIX: &str = "meltemi.io/";
 
@@ -45,7 +47,9 @@ pub(super) fn servers<'a>(
             refuse_clients(object, gateway, findings);
             continue;
         };
-        for listener in &gateway.listeners {
+        // What sidecars lead to it stands behind it as behind a waypoint.
+        let own = gateway.listeners.iter().filter(|it| !takes_sidecars(it));
+        for listener in own {
             let made = server(object, listener, (&bind, objects), findings);
             servers.extend(made.map(|server| (object, server)));
         }
@@ -60,6 +64,20 @@ pub(in crate::model) fn is_waypoint(gateway: &KubernetesGateway, context: &Conte
         Some(revision) => format!("{WAYPOINT_CLASS}-{revision}").into(),
     };
     gateway.class.value == own && is_ours(gateway, &own, context.objects)
+}
+
+/// The listener of an edge of ours at which the sidecars of a mesh arrive, each behind a PROXY header, if it has one.
+pub(in crate::model) fn of_sidecars<'g>(
+    gateway: &'g KubernetesGateway,
+    objects: &Objects,
+) -> Option<&'g Listener> {
+    let is_edge = is_ours(gateway, CLASS, objects) && !has_waypoint_s_name(gateway);
+    let mut listeners = gateway.listeners.iter().filter(|_| is_edge);
+    listeners.find(|it| takes_sidecars(it))
+}
+
+fn takes_sidecars(listener: &Listener) -> bool {
+    listener.protocol.value == PROXY && listener.is_for_workloads()
 }
 
 fn has_waypoint_s_name(gateway: &KubernetesGateway) -> bool {
@@ -170,6 +188,9 @@ fn tls(
     findings: &mut Findings,
 ) -> Option<ServerTls> {
     let asked = listener.tls.as_ref()?;
+    if listener.is_for_workloads() {
+        return Some(ServerTls::of_workloads(asked.mark.clone()));
+    }
     let mode = asked
         .mode
         .as_ref()

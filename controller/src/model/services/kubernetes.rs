@@ -7,7 +7,7 @@ use std::sync::Arc;
 use meltemi_policy::place::topology;
 use meltemi_policy::{Locality, host};
 
-use super::{Port, Service, interfaces, port_protocol};
+use super::{Port, Service, account, interfaces, port_protocol};
 use crate::index::Objects;
 use crate::manifest::{
     EndpointSlice, Kind, KubernetesService, Object, ObjectRef, Resolution, SliceEndpoint, Spec,
@@ -121,6 +121,7 @@ fn external(name: &str, number: u16) -> Option<Arc<Endpoint>> {
         hostname: name.to_owned(),
         weight: 1,
         is_ready: true,
+        account: String::new(),
     };
     is_resolvable(name).then(|| Arc::new(endpoint()))
 }
@@ -219,10 +220,15 @@ pub(super) fn described(found: Found<'_>, namespace: &str, objects: &Objects) ->
         objects.get(&id)
     };
     let pod = find(Kind::Pod, namespace, &endpoint.pod);
-    let node_name = match pod.map(|pod| &pod.spec) {
-        Some(Spec::Pod(pod)) if endpoint.node.is_empty() => &pod.node,
+    let spec = pod.and_then(|pod| match &pod.spec {
+        Spec::Pod(pod) => Some(pod),
+        _ => None,
+    });
+    let node_name = match spec {
+        Some(pod) if endpoint.node.is_empty() => &pod.node,
         _ => &endpoint.node,
     };
+    let account = spec.map(|pod| account(namespace, &pod.service_account));
     let node = find(Kind::Node, "", node_name);
     let labels = pod.map_or_else(BTreeMap::new, |pod| pod.metadata.labels.clone());
     let hostname = labels.get(POD_NAME).unwrap_or(&endpoint.hostname).clone();
@@ -234,6 +240,7 @@ pub(super) fn described(found: Found<'_>, namespace: &str, objects: &Objects) ->
         hostname,
         weight: 1,
         is_ready,
+        account: account.unwrap_or_default(),
     }
 }
 

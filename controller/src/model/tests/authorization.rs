@@ -244,9 +244,8 @@ fn a_policy_of_dubbo_is_for_a_namespace() {
 #[test]
 fn the_local_trust_domain_is_the_mesh_s() {
     let mesh = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
-                data: {mesh: 'trustDomain: td.example'}\n";
-    let rule =
-        "  rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b, td/ns/a/sa/b]}}]}]\n";
+                data: {mesh: '{trustDomain: td.example, trustDomainAliases: [old.example]}'}\n";
+    let rule = "  rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b, old.example/ns/a/sa/c, td/ns/a/sa/b]}}]}]\n";
     let policy = of_orders(rule);
     insta::assert_snapshot!(outcome(&format!("{policy}{mesh}")));
 }

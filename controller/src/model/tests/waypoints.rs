@@ -65,6 +65,10 @@ fn seen(manifests: &[&str]) -> String {
     for waypoint in model.waypoints.iter() {
         let identity = &waypoint.identity;
         seen.push(format!("{}:{} {identity}", waypoint.name, waypoint.port));
+        if let Some((address, tls)) = &waypoint.sidecars {
+            let clients = tls.clients.as_ref().map(|clients| &clients.names);
+            seen.push(format!("  sidecars at {address}: {clients:?}"));
+        }
         for Passed { name, bound, .. } in &waypoint.passed {
             seen.push(format!("  passed {name} {:?}", bound.addresses));
         }
@@ -79,6 +83,24 @@ fn seen(manifests: &[&str]) -> String {
 #[test]
 fn a_labelled_service_is_served_on_all_its_ports() {
     insta::assert_snapshot!(seen(&[WORLD]));
+}
+
+#[test]
+fn what_sidecars_lead_to_an_edge_stands_behind_it() {
+    let mesh = "tls: {options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL}}";
+    let edge = WORLD.replace("meltemi-waypoint", "meltemi");
+    let edge = edge.replace(
+        "protocol: istio.io/PROXY",
+        &format!("protocol: istio.io/PROXY, {mesh}"),
+    );
+    let asks = edge.replace("istio.io/use-waypoint", "meltemi.io/use-gateway");
+    // In plaintext anybody could say who he is.
+    let plain = asks.replace(mesh, "tls: {}");
+    let config = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n\
+                  data: {mesh: '{trustDomain: td, trustDomainAliases: [old]}'}\n";
+    let asks = format!("{asks}{config}");
+    let rows = [&edge, &asks, &plain].map(|it| seen(&[it]));
+    insta::assert_snapshot!(rows.join("\n---\n"));
 }
 
 #[test]

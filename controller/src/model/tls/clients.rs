@@ -8,11 +8,12 @@ use std::sync::Arc;
 use meltemi_tls::{PeerName, Versions};
 
 use super::credential::Credential;
-use super::{Identity, Peers, Refusable, Refusal, Trust};
+use super::{Identity, Peers, Refusable, Refusal, Trust, mesh};
 use crate::diagnostic::Position;
 use crate::index::Objects;
 use crate::manifest::{Located, Object, ServerTls};
-use crate::model::Findings;
+use crate::model::locality::Mesh;
+use crate::model::{Context, Findings};
 
 /// TLS of a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,13 +38,14 @@ pub(crate) struct Clients {
 pub(in crate::model) fn of(
     gateway: &Arc<Object>,
     tls: &ServerTls,
-    objects: &Objects,
+    context: &Context<'_>,
     findings: &mut Findings,
 ) -> Option<ListenerTls> {
     let wish = Wish {
         gateway,
         tls,
-        objects,
+        objects: context.objects,
+        mesh: &context.mesh,
     };
     match wish.fulfil() {
         Ok(tls) => Some(tls),
@@ -59,13 +61,18 @@ struct Wish<'a> {
     gateway: &'a Arc<Object>,
     tls: &'a ServerTls,
     objects: &'a Objects,
+    mesh: &'a Mesh,
 }
 
 /// How a client proves who it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Simple,
-    Mutual { required: bool },
+    Mutual {
+        required: bool,
+    },
+    /// By a certificate of the mesh.
+    Workload,
 }
 
 impl Wish<'_> {
@@ -78,6 +85,11 @@ impl Wish<'_> {
         let versions = self.versions()?;
         let clients = match mode {
             Mode::Simple => None,
+            Mode::Workload => Some(Clients {
+                trust: Trust::Workload,
+                names: mesh::of_clients(&self.tls.subject_alt_names, self.mesh, self.tls.mark.at)?,
+                required: true,
+            }),
             Mode::Mutual { required } => Some(Clients {
                 trust: self.trust()?,
                 names: self.names()?,
@@ -85,7 +97,10 @@ impl Wish<'_> {
             }),
         };
         Ok(ListenerTls {
-            identity: self.identity()?,
+            identity: match mode {
+                Mode::Workload => Identity::Workload,
+                Mode::Simple | Mode::Mutual { .. } => self.identity()?,
+            },
             clients,
             versions,
         })
@@ -96,12 +111,7 @@ impl Wish<'_> {
             Some("SIMPLE") => return Ok(Mode::Simple),
             Some("MUTUAL") => return Ok(Mode::Mutual { required: true }),
             Some("OPTIONAL_MUTUAL") => return Ok(Mode::Mutual { required: false }),
-            Some("ISTIO_MUTUAL") => (
-                "`tls.mode: ISTIO_MUTUAL` asks for a certificate of the mesh, which is not available \
-                 yet"
-                    .to_owned(),
-                "set `MUTUAL` with a certificate of your own",
-            ),
+            Some("ISTIO_MUTUAL") => return Ok(Mode::Workload),
             mode => {
                 let said = mode.map_or_else(
                     || "`tls` without a `mode` is PASSTHROUGH".to_owned(),
@@ -131,6 +141,11 @@ impl Wish<'_> {
             ("caCertificates", &tls.ca_certificates),
             ("caCrl", &tls.ca_crl),
         ];
+        if mode == Mode::Workload {
+            let credential = [("credentialName", &tls.credential_name)];
+            let given = [&own[..], &authorities, &credential].concat();
+            return mesh::check_alone(Peers::Clients, &given);
+        }
         let mut files = own.iter().chain(&authorities);
         if tls.credential_name.is_some() {
             return match files.find_map(|(name, field)| Some((name, field.as_ref()?))) {

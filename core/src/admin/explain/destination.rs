@@ -141,10 +141,12 @@ fn outliers(rule: &OutlierDetection) -> Outliers {
 
 fn encryption(tls: &TlsSettings) -> String {
     let identity = tls.identity.as_ref().map(|identity| match identity {
+        IdentitySource::Workload => "that of the mesh".to_owned(),
         IdentitySource::Secret(name) => format!("that of the secret {name}"),
         IdentitySource::Files { chain, .. } => chain.display().to_string(),
     });
     let trust = tls.trust.as_ref().map(|trust| match trust {
+        TrustSource::Workload => "the roots of the mesh".to_owned(),
         TrustSource::Secret(name) => format!("the secret {name}"),
         TrustSource::Files { authorities, .. } => match authorities {
             Some(path) => path.display().to_string(),

@@ -34,6 +34,7 @@ fn settings(socket: &TransportSocket) -> Result<TlsSettings, Invalid> {
         return Err(Invalid::new("sni", format!("{name:?} is no DNS name")));
     }
     let common = context.common_tls_context.unwrap_or_default();
+    let alpn = common.alpn_protocols;
     // Envoy believes everybody where nothing is said. That somebody forgot is more likely.
     let forgotten = || Invalid::new(VALIDATION, "is missing: nothing says whom to believe");
     let validation = common.validation_context_type.ok_or_else(forgotten)?;
@@ -47,5 +48,6 @@ fn settings(socket: &TransportSocket) -> Result<TlsSettings, Invalid> {
         .map_err(|e| e.within("common_tls_context"))?,
         trust,
         names,
+        alpn,
     })
 }

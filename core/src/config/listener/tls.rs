@@ -36,6 +36,7 @@ fn of(socket: &TransportSocket, patience: Duration) -> Result<TlsSettings<ToClie
     }
     let within = |e: Invalid| e.within("common_tls_context");
     let common = context.common_tls_context.unwrap_or_default();
+    let alpn = common.alpn_protocols;
     let identity = identity(
         common.tls_certificates,
         common.tls_certificate_sds_secret_configs,
@@ -54,6 +55,7 @@ fn of(socket: &TransportSocket, patience: Duration) -> Result<TlsSettings<ToClie
         identity: Some(identity.map_err(within)?),
         trust,
         names,
+        alpn,
     })
 }
 

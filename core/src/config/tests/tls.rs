@@ -64,6 +64,7 @@ fn context() -> proto::UpstreamTlsContext {
                 private_key: file("/key"),
             }],
             validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
+            alpn_protocols: vec!["istio".to_owned()],
             ..proto::CommonTlsContext::default()
         }),
         sni: "a.example".to_owned(),
@@ -111,6 +112,7 @@ fn tls_is_what_envoy_reads_of_it() {
         }),
         trust: Some(files),
         names: names.into(),
+        alpn: vec!["istio".to_owned()],
     };
     assert_eq!((all.mode(), &all), ("MUTUAL", &expected));
 
@@ -420,4 +422,38 @@ fn a_secret_is_good_or_refused() {
         let refused = Secret::try_from(secret).unwrap_err().to_string();
         assert!(refused.starts_with(complaint), "{complaint}: {refused}");
     }
+}
+
+#[test]
+fn what_a_mesh_gives_is_no_secret_of_the_control_plane() {
+    let mesh = |c: &mut proto::CommonTlsContext,
+                validation: proto::CertificateValidationContext| {
+        c.tls_certificates.clear();
+        c.tls_certificate_sds_secret_configs = vec![sds("default")];
+        let both = CombinedCertificateValidationContext {
+            default_validation_context: Some(validation),
+            validation_context_sds_secret_config: Some(sds("ROOTCA")),
+        };
+        c.validation_context_type = Some(ValidationContextType::CombinedValidationContext(both));
+    };
+    let of = |prefix: &str| proto::CertificateValidationContext {
+        match_typed_subject_alt_names: vec![proto::SubjectAltNameMatcher {
+            san_type: SanType::Uri.into(),
+            matcher: Some(StringMatcher {
+                match_pattern: Some(MatchPattern::Prefix(prefix.to_owned())),
+                ignore_case: false,
+            }),
+        }],
+        ..proto::CertificateValidationContext::default()
+    };
+    let upstream = parsed(|c| mesh(common(c), of("spiffe://td/"))).unwrap();
+    assert_eq!(upstream.mode(), "ISTIO_MUTUAL");
+    assert_eq!(upstream.identity, Some(IdentitySource::Workload));
+    assert_eq!(upstream.trust, Some(TrustSource::Workload));
+    let td = meltemi_tls::PeerName::TrustDomain("td".to_owned());
+    assert_eq!(upstream.names, [td]);
+    let downstream = of_clients(|c| mesh(shared(c), of("spiffe://td/")), None);
+    assert_eq!(downstream.unwrap().mode(), "ISTIO_MUTUAL");
+    let prefix = parsed(|c| mesh(common(c), of("spiffe://td/ns/a"))).unwrap_err();
+    assert!(prefix.contains("only a prefix such as"), "{prefix}");
 }

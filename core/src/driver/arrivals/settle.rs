@@ -29,8 +29,10 @@ impl Worker {
         if self.is_draining() {
             return;
         }
-        // On a loopback address nobody else is expected, unless the machine routes as it should not.
-        if let Some(peer) = peer.filter(|peer| !is_loopback(peer.ip())) {
+        // On a loopback address nobody else is expected, unless the machine routes as it should not. Who has to prove who he is
+        // may come from anywhere.
+        let is_proven = self.arrivals.tls(listener).is_some();
+        if let Some(peer) = peer.filter(|peer| !is_proven && !is_loopback(peer.ip())) {
             return self.refuse(listener, Refused::NotLocal, None, &peer);
         }
         if !self.engine.has_room(self.arrivals.all.len()) {
@@ -83,7 +85,14 @@ impl Worker {
                 debug!(listener = %arrival.listener, "somebody looked whether the listener is open");
                 self.arrivals.remove(key);
             }
-            Ok(Some(Header::Proxied(client))) => self.settle(key, client),
+            Ok(Some(Header::Proxied(mut client))) => {
+                let listener = Arc::clone(&arrival.listener);
+                if self.arrivals.tls(&listener).is_some() {
+                    // Its certificate says it.
+                    client.identity = None;
+                }
+                self.settle(key, client);
+            }
             Err(NoHeader::Invalid(error)) => {
                 self.end(key, Refused::from(&error), (None, &error));
             }
@@ -157,7 +166,15 @@ impl Worker {
         }
         self.engine.dialled(id, client.destination);
         let released = arrival.released(self.poll.registry());
-        let linked = released.and_then(|(stream, load)| self.link_client(id, stream, load));
+        let tls = self.arrivals.tls(&listener).cloned();
+        let linked = released.and_then(|(stream, load)| match tls {
+            None => self.link_client(id, stream, load),
+            Some(tls) => {
+                let patience = tls.settings().side.patience;
+                let stream = Stream::encrypted(stream, Some(client.source.ip()), &tls)?;
+                self.shake_hands(id, stream, (load, patience))
+            }
+        });
         if let Err(error) = linked {
             warn!(%listener, %error, "cannot serve an accepted connection");
             self.engine.failed(id, now);

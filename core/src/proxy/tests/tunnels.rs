@@ -3,6 +3,7 @@
 mod endings;
 mod mismatched;
 mod picked;
+mod proven;
 mod proxied;
 mod tls;
 

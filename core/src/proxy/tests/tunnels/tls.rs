@@ -33,6 +33,7 @@ fn encrypted_listener(chain: &Path, key: &Path) -> Listener {
         }),
         trust: None,
         names: Vec::new(),
+        alpn: Vec::new(),
     };
     Listener {
         name: INNER.into(),
@@ -53,6 +54,7 @@ fn encrypting_cluster(endpoint: SocketAddr, authority: &Path) -> Cluster {
             revoked: None,
         }),
         names: vec!["echo.test".parse().unwrap()],
+        alpn: Vec::new(),
     };
     let plain = passing(&[Address::Tcp(endpoint)]);
     let mut cluster = Cluster::clone(&plain.clusters[CLUSTER]);

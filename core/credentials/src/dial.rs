@@ -1,63 +1,75 @@
-//! Whom we believe to be the control plane, and what we show to it. Both are files that somebody else replaces.
+//! Control planes that are dialled: with TLS, by authorities in a file that somebody else replaces.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use meltemi_tls::{PeerName, ServerCheck, Trust};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Uri;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::service_fn;
 
-use super::channel::CONNECT_TIMEOUT;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A control plane that vanished without a word is noticed after these two together.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The files that a connection with TLS is made of.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// In PEM: those who may vouch for the control plane.
-    pub authorities: PathBuf,
-    pub token: Option<Token>,
+/// Why a control plane cannot be dialled.
+#[derive(Debug, thiserror::Error)]
+pub enum Undiallable {
+    #[error(transparent)]
+    Uri(#[from] tonic::transport::Error),
+    #[error("the host is neither a DNS name nor an IP address")]
+    Host,
+    /// Nothing of a token is in it.
+    #[error("{0}")]
+    Credentials(String),
 }
 
-/// A file with a bearer token in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token(PathBuf);
-
-/// No token is larger: metadata of a request is not.
-const LARGEST_TOKEN: usize = 12 << 10;
-
-impl Token {
-    #[must_use]
-    pub fn in_file(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    /// What it is now. Errors never hold any of it.
-    pub(super) fn bearer(&self) -> Result<MetadataValue<Ascii>, String> {
-        let path = self.0.display();
-        let text = fs::read_to_string(&self.0)
-            .map_err(|error| format!("cannot read the token of {path}: {error}"))?;
-        let token = text.trim();
-        if token.is_empty() || token.len() > LARGEST_TOKEN {
-            let size = token.len();
-            return Err(format!("{path} holds no token: it is of {size} bytes"));
-        }
-        let bearer = format!("Bearer {token}").parse();
-        let mut bearer: MetadataValue<Ascii> =
-            bearer.map_err(|_| format!("{path} holds no token: it has more than one line"))?;
-        bearer.set_sensitive(true);
-        Ok(bearer)
-    }
+/// How any control plane is dialled.
+///
+/// # Errors
+/// It is no URI.
+pub fn endpoint(uri: String) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(uri)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
 }
 
-/// A control plane that is dialled with TLS.
+/// One at `HOST:PORT`, with TLS: whoever answers has to have a certificate for `name`, or for HOST, of one of the authorities
+/// that the file holds in PEM as it connects. It connects when it is first used and again when it has to.
+///
+/// # Errors
+/// It cannot be part of a URI, no certificate can be for HOST, or the authorities cannot be read now.
+pub fn encrypted(
+    authority: &str,
+    authorities: PathBuf,
+    name: Option<PeerName>,
+) -> Result<Channel, Undiallable> {
+    let uri = format!("https://{authority}");
+    let parsed: Uri = uri.parse().map_err(|_| Undiallable::Host)?;
+    let dialled = Encrypted::new(&parsed, authorities, name).ok_or(Undiallable::Host)?;
+    let unusable = |error: io::Error| Undiallable::Credentials(error.to_string());
+    dialled.settings.now().map_err(unusable)?;
+    let connector = service_fn(move |_| {
+        let dialled = dialled.clone();
+        async move { dialled.connect().await.map(TokioIo::new) }
+    });
+    Ok(endpoint(uri)?.connect_with_connector_lazy(connector))
+}
+
 #[derive(Clone)]
-pub(super) struct Encrypted {
+struct Encrypted {
     address: (String, u16),
     name: ServerName<'static>,
     settings: Arc<Settings>,
@@ -65,10 +77,10 @@ pub(super) struct Encrypted {
 
 impl Encrypted {
     /// None where the URI has no host that a certificate can be for, or no port.
-    pub(super) fn new(uri: &Uri, authorities: PathBuf) -> Option<Self> {
+    fn new(uri: &Uri, authorities: PathBuf, name: Option<PeerName>) -> Option<Self> {
         let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
         let settings = Settings {
-            name: host.parse().ok()?,
+            name: name.or_else(|| host.parse().ok())?,
             authorities,
             made: Mutex::default(),
         };
@@ -79,12 +91,7 @@ impl Encrypted {
         })
     }
 
-    /// Whether a connection could begin now.
-    pub(super) fn check(&self) -> io::Result<()> {
-        self.settings.now().map(drop)
-    }
-
-    pub(super) async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+    async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
         let config = self.settings.now()?;
         let (host, port) = &self.address;
         let connected = async {
@@ -144,37 +151,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_read_each_time() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let token = Token::in_file(file.path().to_owned());
-        let rows = [
-            ("one\n", Ok("Bearer one")),
-            ("two", Ok("Bearer two")),
-            ("", Err("of 0 bytes")),
-            ("secret\nand more", Err("more than one line")),
-            (&"x".repeat(LARGEST_TOKEN + 1), Err("of 12289 bytes")),
-        ];
-        for (text, expected) in rows {
-            fs::write(file.path(), text).unwrap();
-            match (token.bearer(), expected) {
-                (Ok(bearer), Ok(expected)) => {
-                    assert_eq!(bearer.to_str().unwrap(), expected);
-                    assert!(bearer.is_sensitive());
-                }
-                (Err(reason), Err(expected)) => {
-                    assert!(reason.contains(expected), "{reason}");
-                    assert!(!reason.contains("secret"), "{reason}");
-                }
-                (found, expected) => panic!("{found:?} is not {expected:?}"),
-            }
-        }
-        drop(file);
-        assert!(token.bearer().unwrap_err().contains("cannot read"));
-    }
-
-    #[test]
     fn a_host_is_what_a_certificate_can_be_for() {
-        let of = |uri: &str| Encrypted::new(&uri.parse().unwrap(), PathBuf::new());
+        let of = |uri: &str| Encrypted::new(&uri.parse().unwrap(), PathBuf::new(), None);
         for (uri, host) in [
             ("https://xds.meltemi:15010", "xds.meltemi"),
             ("https://127.0.0.1:15010", "127.0.0.1"),

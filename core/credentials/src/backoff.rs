@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Doubles with each failure, up to ten seconds; half of each delay is random, so that the proxies
 /// of a mesh do not come back in step.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
 }
 
@@ -20,12 +20,12 @@ impl Default for Backoff {
 
 impl Backoff {
     /// It was reached.
-    pub(crate) fn succeeded(&mut self) {
+    pub fn succeeded(&mut self) {
         self.next = FIRST;
     }
 
     /// The delay after a failure; `random` is drawn from the whole range.
-    pub(crate) fn failed(&mut self, random: u32) -> Duration {
+    pub fn failed(&mut self, random: u32) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
         whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
