@@ -176,7 +176,7 @@ impl AttributeMatch {
             _ => return None,
         };
         let is_plain = !text.ignore_case && !self.invert && !text.value.is_empty();
-        is_plain.then(|| text.value.as_bytes())
+        is_plain.then_some(text.value.as_bytes())
     }
 }
 
