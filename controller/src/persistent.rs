@@ -150,6 +150,7 @@ impl<K: Ord + Clone, V: Clone> PersistentMap<K, V> {
     }
 
     /// What was there.
+    #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,

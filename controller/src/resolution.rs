@@ -24,12 +24,20 @@ pub(crate) struct Resolution {
     pub(crate) model: Model,
     pub(crate) objects: Objects,
     pub(crate) findings: Vec<Diagnostic>,
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only status tells of it")
+    )]
     pub(crate) standing: Standing,
     /// What the findings on several objects together are about, or lay the blame on.
     #[cfg(feature = "kubernetes")]
     pub(crate) flawed: HashSet<ObjectRef>,
     /// What nobody is told by itself, since it follows from these findings: on objects that do not take effect because of
     /// others.
+    #[cfg_attr(
+        not(feature = "kubernetes"),
+        expect(dead_code, reason = "only status tells of it")
+    )]
     pub(crate) consequences: Vec<Diagnostic>,
 }
 

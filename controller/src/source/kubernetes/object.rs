@@ -14,6 +14,8 @@ use crate::manifest::{Decoded, Kind, ObjectRef, decode_tree};
 use crate::status::{self, Record};
 use crate::yaml::{self, Entry, Node};
 
+mod pruned;
+
 #[derive(Clone, Debug)]
 pub(super) struct Watched {
     /// As far as a watch has to know it.
@@ -21,46 +23,15 @@ pub(super) struct Watched {
     fields: Map<String, Value>,
 }
 
-/// The largest parts of many objects.
-const UNREAD_METADATA: &[&str] = &["managedFields", "ownerReferences", "finalizers", "uid"];
-/// Most of what a Pod says, in fields that nothing else has that is read.
-const UNREAD_OF_PODS: &[(&str, &[&str])] = &[
-    (
-        "spec",
-        &[
-            "affinity",
-            "containers",
-            "ephemeralContainers",
-            "initContainers",
-            "tolerations",
-            "topologySpreadConstraints",
-            "volumes",
-        ],
-    ),
-    (
-        "status",
-        &[
-            "containerStatuses",
-            "ephemeralContainerStatuses",
-            "initContainerStatuses",
-        ],
-    ),
-];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 impl<'de> Deserialize<'de> for Watched {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut fields = Map::deserialize(deserializer)?;
-        drop_unread(&mut fields);
+        let mut fields = pruned::read(deserializer)?;
         let mut meta = ObjectMeta::default();
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-            meta.uid = metadata
-                .get("uid")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            UNREAD_METADATA.iter().for_each(|unread| {
-                metadata.remove(*unread);
-            });
+            let uid = metadata.remove("uid");
+            meta.uid = uid.and_then(|uid| Some(uid.as_str()?.to_owned()));
             let annotations = metadata.get_mut("annotations");
             if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
                 annotations.remove(LAST_APPLIED);
@@ -75,15 +46,6 @@ impl<'de> Deserialize<'de> for Watched {
             return Err(D::Error::missing_field("metadata.resourceVersion"));
         }
         Ok(Self { meta, fields })
-    }
-}
-
-/// Of a list each object is read by itself: what is dropped here never is there of more than one.
-fn drop_unread(fields: &mut Map<String, Value>) {
-    for (part, unread) in UNREAD_OF_PODS {
-        let part = fields.get_mut(*part).and_then(Value::as_object_mut);
-        let Some(part) = part else { continue };
-        unread.iter().for_each(|field| drop(part.remove(*field)));
     }
 }
 
