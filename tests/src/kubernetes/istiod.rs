@@ -47,11 +47,25 @@ impl Istiod {
     /// When it does not start.
     #[must_use]
     pub fn start(program: &Path, kubeconfig: &Path, environment: &[(&str, &str)]) -> Self {
+        let secure = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        Self::start_at(secure, (program, kubeconfig), environment)
+    }
+
+    /// The same with its CA at an address that one before it had.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_at(
+        secure: SocketAddr,
+        (program, kubeconfig): (&Path, &Path),
+        environment: &[(&str, &str)],
+    ) -> Self {
         let files = TempDir::with_prefix("meltemi-istiod-").expect("a temporary directory");
         let mesh = files.path().join("mesh.yaml");
         fs::write(&mesh, "rootNamespace: istio-system\n").expect("it can be written");
         let local = || SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let (address, pages, secure) = (local(), local(), local());
+        let (address, pages) = (local(), local());
         let mut command = Command::new(program);
         command
             .current_dir(files.path())
@@ -99,7 +113,13 @@ impl Istiod {
         self.address
     }
 
-    /// Where its CA is, which shows a certificate for `localhost`, as `HOST:PORT`.
+    /// Where its CA is.
+    #[must_use]
+    pub fn secure(&self) -> SocketAddr {
+        self.secure
+    }
+
+    /// The same for whoever dials it, which shows a certificate for `localhost`, as `HOST:PORT`.
     #[must_use]
     pub fn authority(&self) -> String {
         format!("localhost:{}", self.secure.port())

@@ -202,7 +202,7 @@ fn a_certificate_is_renewed_under_load_and_outlives_a_ca_that_is_down() {
     assert_eq!(granted(&proxy).1, first.1, "it was never refused");
 
     // Down when the next is due: the last one counts until it ends.
-    lab.istiod = None;
+    let secure = lab.kill_istiod();
     load(&mut old, &|| granted(&proxy).1 > first.1 + 1);
     assert_eq!(
         proxy.metric("meltemi_workload_certificate_available", &[]),
@@ -215,6 +215,9 @@ fn a_certificate_is_renewed_under_load_and_outlives_a_ca_that_is_down() {
     until("nobody is let in", || {
         ping(outbound).is_none().then_some(())
     });
+    assert_eq!(old.call("PING"), "+PONG");
+    lab.start_istiod_again(secure);
+    is_served(outbound);
     assert_eq!(old.call("PING"), "+PONG");
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use meltemi_tests::certificates::Pair;
@@ -17,7 +18,7 @@ use super::issued::issued;
 pub(super) struct Lab {
     pub(super) cluster: ApiServer,
     /// None once it has ended.
-    pub(super) istiod: Option<Istiod>,
+    istiod: Option<Istiod>,
     files: TempDir,
     written: Cell<u32>,
 }
@@ -48,6 +49,17 @@ impl Lab {
         lab.write("roots.pem", &roots);
         lab.write("gateway.token", &lab.token("gateway"));
         Some(lab)
+    }
+
+    /// Ends the istiod; where its CA was.
+    pub(super) fn kill_istiod(&mut self) -> SocketAddr {
+        self.istiod.take().expect("it runs").secure()
+    }
+
+    pub(super) fn start_istiod_again(&mut self, secure: SocketAddr) {
+        let program = Istiod::program(self.cluster.programs());
+        let cluster = (&*program, &*self.cluster.kubeconfig());
+        self.istiod = Some(Istiod::start_at(secure, cluster, &[]));
     }
 
     pub(super) fn istiod(&self) -> &Istiod {
