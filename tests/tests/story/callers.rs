@@ -79,10 +79,10 @@ impl Callers {
                 let _ = caller.seen();
                 (caller.made >= before + ENOUGH).then_some(())
             });
-            eprintln!(
-                "{chapter}: {}: {} calls, no error",
-                caller.name, caller.made
-            );
+            let Caller {
+                name, made, lost, ..
+            } = caller;
+            eprintln!("{chapter}: {name}: {made} calls, {lost} lost");
         }
     }
 
