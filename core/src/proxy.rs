@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join3;
+use futures_util::future::{join, join3};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use meltemi_credentials::Workload;
 use tokio::signal::unix::{SignalKind, signal};
@@ -294,6 +294,12 @@ impl Proxy {
     /// The workers before the listeners: a connection is accepted only when they know what to do with
     /// it; and before the workers the certificates that they dial with.
     async fn apply(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), ListenError> {
+        self.configure(snapshot).await;
+        self.listeners.reconcile(snapshot).await
+    }
+
+    /// All but the listeners.
+    async fn configure(&mut self, snapshot: &Arc<Snapshot>) {
         self.certificates.configure(snapshot).await;
         self.workers.configure(snapshot, self.applied.last());
         let is_new = |last: &Arc<Snapshot>| !Arc::ptr_eq(last, snapshot);
@@ -303,7 +309,25 @@ impl Proxy {
         }
         self.outliers.configure(snapshot, Instant::now());
         self.health_checks.configure(snapshot);
-        self.listeners.reconcile(snapshot).await
+    }
+
+    /// Applies each snapshot to those who are there: while clients leave, endpoints do, too. No listener opens again. It
+    /// never ends.
+    async fn follow(&mut self) {
+        loop {
+            tokio::select! {
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        join(self.outliers.run(), self.certificates.run()).await;
+                        pending::<()>().await;
+                    }
+                    let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+                    self.configure(&snapshot).await;
+                }
+                () = self.outliers.run() => {}
+                () = self.certificates.run() => {}
+            }
+        }
     }
 
     /// Accepts nothing more and waits for what is in flight.
@@ -313,7 +337,12 @@ impl Proxy {
         self.listeners.close_all().await;
         self.workers.drain();
         let mut ends = pin!(ends.collect::<Vec<_>>());
-        if timeout(self.drain_time, &mut ends).await.is_err() {
+        let drain_time = self.drain_time;
+        let is_over = tokio::select! {
+            ended = timeout(drain_time, &mut ends) => ended.is_err(),
+            () = self.follow() => false,
+        };
+        if is_over {
             warn!("the drain time is over; closing what is left");
             self.workers.stop();
             if timeout(STOP, ends).await.is_err() {

@@ -10,6 +10,7 @@ mod watched;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -408,6 +409,33 @@ fn a_drain_finishes_what_is_in_flight() {
         }
     }
     assert_eq!(answered, [1, 2]);
+    drop(client);
+    proxy.join().unwrap();
+}
+
+#[test]
+fn a_drain_goes_on_with_the_endpoints_that_there_are() {
+    static REACHED: AtomicBool = AtomicBool::new(false);
+    let mut proxy = Running::start(snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]));
+    let mut client = proxy.client(LISTENER);
+    client.send(1, b"hold");
+    let active = r#"meltemi_requests_in_flight{service="default/echo"}"#;
+    wait("the request", || proxy.metric(active) == Some(1.0));
+    assert_eq!(proxy.ask("POST", "/drain").0, 200);
+    wait("the drain", || proxy.get("/ready").1 == "draining\n");
+    let other = harness::upstream(|stream| {
+        REACHED.store(true, Ordering::Relaxed);
+        harness::echo(stream);
+    });
+    let next = snapshot("v2", &[(LISTENER, any_port())], &[other]);
+    proxy.snapshots.send_replace(next.into());
+    let mut id = 1;
+    wait("a request at the endpoint that has come", || {
+        id += 1;
+        client.send(id, b"hello");
+        while client.receive().0.id != id {}
+        REACHED.load(Ordering::Relaxed)
+    });
     drop(client);
     proxy.join().unwrap();
 }

@@ -79,10 +79,10 @@ impl Callers {
                 let _ = caller.seen();
                 (caller.made >= before + ENOUGH).then_some(())
             });
-            eprintln!(
-                "{chapter}: {}: {} calls, no error",
-                caller.name, caller.made
-            );
+            let Caller {
+                name, made, lost, ..
+            } = caller;
+            eprintln!("{chapter}: {name}: {made} calls, {lost} lost");
         }
     }
 
@@ -122,6 +122,8 @@ fn lost(client: &str, library: Library, counts: &Counts) -> u64 {
         "is inactive. Directly return",
         "ClosedChannelException",
         "Connection reset",
+        // It was busy until the drain time was over.
+        "the proxy is shutting down",
     ];
     let is_explained = |call: &&String| {
         library == Library::Two && closed.iter().any(|closed| call.contains(closed))

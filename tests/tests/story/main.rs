@@ -205,17 +205,21 @@ fn a_service_opts_out(lab: &Lab, callers: &mut Callers) {
 }
 
 fn helm_uninstalls(lab: &Lab, callers: &mut Callers) {
+    // Connections that are still there end with the pods that have them, and not with the Gateway.
+    let _ = lab.kubectl("rollout restart deployment/l7 -n shop");
+    lab.is_rolled_out("shop", "l7", 2);
+    for client in [OLDER, LATE] {
+        until(&format!("{client} goes to its provider"), || {
+            matches!(lab.last_way(client)?, Via::Endpoint(_)).then_some(())
+        });
+    }
+    callers.are_well("nobody is left at the waypoint");
     let _ = lab.kubectl("delete gateways.gateway.networking.k8s.io l7 -n shop");
     until("the waypoint is gone", || {
         let parts = "get deployment,service,hpa,pdb,serviceaccount,pod -n shop -o name";
         let labelled = format!("{parts} -l gateway.networking.k8s.io/gateway-name=l7");
         lab.kubectl(&labelled).is_empty().then_some(())
     });
-    for client in [OLDER, LATE] {
-        until(&format!("{client} goes to its provider"), || {
-            matches!(lab.last_way(client)?, Via::Endpoint(_)).then_some(())
-        });
-    }
     callers.are_well("the waypoint is gone");
     let _ = lab
         .helm

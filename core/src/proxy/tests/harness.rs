@@ -208,7 +208,7 @@ fn receive(stream: &mut impl Read) -> std::io::Result<(Header, Vec<u8>)> {
 
 /// Answers each request with its body, until the process ends. Bodies `hold` are answered with the
 /// next request, `fail` and `deny` with a status that is, and one that is not, the endpoint's fault.
-fn echo(mut stream: impl Read + Write) {
+pub(super) fn echo(mut stream: impl Read + Write) {
     let mut held = Vec::new();
     while let Ok((header, body)) = receive(&mut stream) {
         let status = match body.as_slice() {
