@@ -303,32 +303,35 @@ fn each_helm_installs_upgrades_and_rolls_back() {
         run(&["rollback", "meltemi", "1"]);
         assert_eq!(arguments(&lab.cluster), first);
         assert!(!lab.cluster.kubectl(&role).is_success(), "it is taken back");
-        // A revision stands beside it.
-        run(&["install", "canary", "meltemi", "--set", "revision=canary"]);
-        let canary = (SYSTEM.0, "canary");
-        let uninstalled = uninstall(&lab.cluster, &helm, canary, |hook| {
-            hook.says("the Secret meltemi-ca is kept");
-        });
-        uninstalled.expect_success("it is uninstalled");
+        a_revision_stands_beside_it(&lab, &helm);
         assert_eq!(arguments(&lab.cluster), first);
         a_hook_that_cannot_run_deletes_nothing(&lab, &helm);
-        run(&["uninstall", "meltemi", "--no-hooks"]);
-        // Of a hook that has failed its log stays, and by some versions of helm what it may do.
-        let kinds = "job,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding";
-        let of_hook = [kinds, "-A", "-l", "app=meltemi-uninstall"];
-        let deleted = lab.cluster.kubectl(&[&["delete"], &of_hook[..]].concat());
-        deleted.expect_success("as the documentation has it removed");
-        assert!(deleted.stdout().contains("meltemi-controller-uninstall"));
-        let left = [
-            "get",
-            "-o",
-            "name",
-            "-n",
-            SYSTEM.0,
-            "serviceaccount,role,rolebinding,deployment",
-        ];
-        assert_eq!(lab.cluster.kubectl(&left).stdout(), "");
+        without_its_hook_it_goes_at_once(&lab, &helm);
     }
+}
+
+fn a_revision_stands_beside_it(lab: &Lab, helm: &Helm) {
+    let (system, _) = SYSTEM;
+    let install = ["install", "canary", "meltemi", "-n", system];
+    let _ = helm.prints(&[&install[..], &["--set", "revision=canary"]].concat());
+    let uninstalled = uninstall(&lab.cluster, helm, (system, "canary"), |hook| {
+        hook.says("the Secret meltemi-ca is kept");
+    });
+    uninstalled.expect_success("it is uninstalled");
+}
+
+fn without_its_hook_it_goes_at_once(lab: &Lab, helm: &Helm) {
+    let (system, release) = SYSTEM;
+    let _ = helm.prints(&["uninstall", release, "-n", system, "--no-hooks"]);
+    // Of a hook that has failed its log stays, and by some versions of helm what it may do.
+    let kinds = "job,serviceaccount,role,rolebinding,clusterrole,clusterrolebinding";
+    let of_hook = ["delete", kinds, "-A", "-l", "app=meltemi-uninstall"];
+    let deleted = lab.cluster.kubectl(&of_hook);
+    deleted.expect_success("as the documentation has it removed");
+    assert!(deleted.stdout().contains("meltemi-controller-uninstall"));
+    let left = "serviceaccount,role,rolebinding,deployment";
+    let left = ["get", left, "-n", system, "-o", "name"];
+    assert_eq!(lab.cluster.kubectl(&left).stdout(), "");
 }
 
 /// Its image cannot be pulled, say, until its time is over.

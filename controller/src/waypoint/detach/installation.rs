@@ -64,7 +64,7 @@ impl Installation {
             bail!(
                 "the Deployment {namespace}/{name} is none that helm has installed as {release}, so nothing is done: manifests \
                  for `kubectl apply` are rendered by `helm template --no-hooks`; what is to go goes by `meltemi detach --all \
-                 --uninstall`"
+                 --uninstall`, and then `helm uninstall --no-hooks`"
             );
         }
         Ok(())
