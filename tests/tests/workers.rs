@@ -36,7 +36,9 @@ fn a_worker_stays_on_one_cpu_if_it_is_told_so() {
     ] {
         let meltemi = Meltemi::run_with(manifests.path(), arguments);
         // Workers are there, and on their CPUs, before they take anything.
-        meltemi.get("/clusters").expect("each worker says how it is");
+        meltemi
+            .get("/clusters")
+            .expect("each worker says how it is");
         let cpus = cpus_of_workers(&meltemi);
         assert_eq!(cpus.len(), WORKERS);
         let distinct: BTreeSet<_> = cpus.iter().collect();
