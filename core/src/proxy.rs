@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::access_log::{self, Destination};
+use crate::access_log::{self, AccessLog, Destination};
 use crate::admin::{self, Admin};
 use crate::config::Snapshot;
 use crate::driver::{
@@ -26,7 +26,7 @@ use crate::driver::{
 };
 use crate::engine::Settings;
 use crate::protocols::Protocols;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, WorkerTelemetry};
 use crate::tls::Certificates;
 use crate::xds;
 
@@ -157,6 +157,18 @@ fn worker_count(options: &ProxyOptions) -> usize {
     count.map_or(1, NonZeroUsize::get)
 }
 
+/// What each of them writes to.
+fn of_workers(
+    telemetry: &Telemetry,
+    options: &ProxyOptions,
+    log: Option<&AccessLog>,
+) -> Vec<WorkerTelemetry> {
+    let workers = 0..worker_count(options);
+    workers
+        .map(|_| telemetry.worker().with_access_log(log.cloned()))
+        .collect()
+}
+
 /// What lives from start to end.
 struct Proxy {
     ends: FuturesUnordered<Ended>,
@@ -190,16 +202,13 @@ impl Proxy {
         let dropped = telemetry.process().access_log_dropped();
         let (log, writer) = access_log::Writer::start(&options.access_log, dropped)?.unzip();
         let log = log.map(|log| log.sampled(options.access_log_percent));
-        let workers = 0..worker_count(&options);
         let (reports, received) = mpsc::unbounded_channel();
         let (questions, asked) = Limiter::questions();
         let (workers, ends) = Workers::start(WorkersOptions {
             settings: options.settings,
             pinned: options.pin_workers,
             protocols: Arc::clone(&protocols),
-            telemetry: workers
-                .map(|_| telemetry.worker().with_access_log(log.clone()))
-                .collect(),
+            telemetry: of_workers(&telemetry, &options, log.as_ref()),
             process: Arc::clone(&telemetry),
             reports,
             questions,

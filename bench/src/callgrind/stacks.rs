@@ -12,11 +12,18 @@ use super::ProfileError;
 /// Instructions by stack, the outermost caller first.
 pub(crate) type Stacks = BTreeMap<Vec<String>, u64>;
 
-/// What callgrind has to be told for it.
-pub(crate) const OPTIONS: [&str; 2] = ["--separate-callers=60", "--demangle=no"];
+/// What callgrind has to be told for it, so that it collects what workers do and nothing else.
+pub(crate) const OPTIONS: [&str; 3] = [
+    "--separate-callers=40",
+    "--demangle=no",
+    "--toggle-collect=*6Worker3run*",
+];
 
-/// Below it is what a worker does; above it how its thread came to be.
-const ROOT: &str = "meltemi_core::driver::worker::Worker::run";
+/// Below it is what a worker does; above it how its thread came to be. That it is a method is written in two ways.
+const ROOT: [&str; 2] = [
+    "meltemi_core::driver::worker::Worker::run",
+    "<meltemi_core::driver::worker::Worker>::run",
+];
 
 /// Instructions of a profile by stack. Code that was inlined has a frame of its own, named for its file.
 pub(crate) fn stacks(profile: &str) -> Result<Stacks, ProfileError> {
@@ -32,7 +39,10 @@ pub(crate) fn stacks(profile: &str) -> Result<Stacks, ProfileError> {
         stack.extend(file.as_deref().map(|file| format!("in {}", shown(file))));
         *stacks.entry(stack).or_default() += cost;
     }
-    match stacks.keys().any(|stack| stack.iter().any(|it| it == ROOT)) {
+    match stacks
+        .keys()
+        .any(|stack| stack.iter().any(|it| is_root(it)))
+    {
         true => Ok(stacks),
         false => Err(ProfileError::NoSymbols),
     }
@@ -90,10 +100,14 @@ fn named(names: &mut HashMap<String, String>, text: &str) -> String {
 fn stack(function: &str) -> Vec<String> {
     let frames = function.split('\'').rev();
     let mut frames: Vec<_> = frames.map(|name| format!("{:#}", demangle(name))).collect();
-    if let Some(root) = frames.iter().position(|frame| frame == ROOT) {
+    if let Some(root) = frames.iter().position(|frame| is_root(frame)) {
         frames.drain(..root);
     }
     frames
+}
+
+fn is_root(frame: &str) -> bool {
+    ROOT.contains(&frame)
 }
 
 /// The end of a path that is enough to know the file by.
@@ -117,7 +131,7 @@ mod tests {
              cfi=(2) ./core/src/engine.rs\ncfn=(2) {READ}'{RUN}'start'main\ncalls=3 7\n+1 500\n\n\
              fl=(2)\nfn=(2)\n7 30\nfi=(3) /x/core/src/balance.rs\n8 12\nfi=(4) /rustc/1/slice.rs\n9 3\n"
         );
-        let (run, read) = (ROOT, "meltemi_core::engine::read");
+        let (run, read) = (ROOT[0], "meltemi_core::engine::read");
         let expected = [
             (vec![run], 5),
             (vec![run, read], 33),

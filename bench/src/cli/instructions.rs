@@ -147,6 +147,9 @@ fn draw(cases: &[&Case], path: &Path, (dir, least): (&Path, f64)) -> Result<Exit
     };
     let stacks = flame(case, dir)?;
     let svg = report::flame(case.name, &stacks, least / 100.0);
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    }
     fs::write(path, svg).with_context(|| format!("write {}", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }

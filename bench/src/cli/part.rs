@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::{body, seconds};
 use crate::contender::{self, Contender, Kind, Setup, Start};
-use crate::load::{Budget, Load, Work};
-use crate::suite::Shape;
+use crate::load::Budget;
+use crate::suite::{RowPlan, Shape, Source};
 use crate::upstream::{Program, Upstream};
 use crate::wire::{Command, Protocol, Request};
 use crate::{echo, relay};
@@ -40,7 +40,8 @@ pub(super) struct LoadArgs {
     target: SocketAddr,
     #[arg(long, value_enum, default_value = "dubbo")]
     protocol: Protocol,
-    /// `serial`, or connections and requests in flight on each.
+    /// `serial`, or connections and requests in flight on each, or `churn200` for connections that come and go, so
+    /// many a second.
     #[arg(long, default_value = "64x16")]
     row: Shape,
     /// Bytes of the string argument, 24 to 2097152; not for Redis.
@@ -94,7 +95,7 @@ impl Serve {
             ..
         } = self;
         if !contender.speaks(protocol) {
-            anyhow::bail!("{contender} does not speak {}", protocol.name());
+            bail!("{contender} does not speak {}", protocol.name());
         }
         let dir = tempfile::tempdir().context("make a directory for configuration and logs")?;
         contender::build(&[contender])?;
@@ -111,7 +112,7 @@ impl Serve {
             wrap: self.wrap.split_whitespace().map(str::to_owned).collect(),
         };
         match Contender::start(contender, &setup)? {
-            Start::Absent(remedy) => anyhow::bail!("{contender} is not installed: {remedy}"),
+            Start::Absent(remedy) => bail!("{contender} is not installed: {remedy}"),
             Start::Running(contender) => {
                 println!("listening {}", contender.target);
                 if let Some(proxy) = &contender.proxy {
@@ -127,7 +128,9 @@ impl Serve {
 
 impl LoadArgs {
     pub(super) fn run(self) -> Result<()> {
-        let (connections, depth) = self.row.connections();
+        if matches!(self.row, Shape::Half { .. }) {
+            bail!("--row: {} has no rate of its own", self.row);
+        }
         let request = match self.protocol {
             Protocol::Dubbo => Request::Dubbo {
                 argument: self.body,
@@ -137,15 +140,14 @@ impl LoadArgs {
                 argument: self.body,
             },
         };
-        let work = Work {
-            connections,
-            depth,
+        let row = RowPlan {
+            shape: self.row,
             request,
-            in_order: self.in_order,
+            endpoints: 1,
         };
-        let mut load = Load::connect(self.target, work)?;
+        let mut source = Source::open(self.target, &row, None, self.in_order)?;
         let requests = self.requests.unwrap_or(u64::MAX);
-        let sample = load.run(Budget {
+        let sample = source.run(Budget {
             time: self.seconds,
             requests,
         })?;

@@ -21,7 +21,7 @@ rect { fill: #d8dbe2; stroke: #fff; stroke-width: .5 } .engine { fill: #f2b56b }
 #[derive(Debug, Default)]
 struct Frame {
     cost: f64,
-    calls: BTreeMap<String, Frame>,
+    calls: BTreeMap<String, Self>,
 }
 
 /// Costs of one request by stack, the outermost caller first, as an SVG that needs nothing else. Frames below
@@ -161,7 +161,7 @@ mod tests {
             "{svg}"
         );
         assert!(
-            svg.contains(r#"class="engine" x="0.0" y="30.0" width="948.0""#),
+            svg.contains(r#"class="engine" x="0.0" y="34.0" width="948.0""#),
             "{svg}"
         );
         assert!(svg.contains("received: 79 (79.0 %)</title>"), "{svg}");
