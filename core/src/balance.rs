@@ -171,7 +171,11 @@ impl Balancer {
         let mut sweep = match run.sweep {
             Some(sweep) => sweep,
             None => {
-                let start = self.choose((pool, schedules), run, load)?;
+                // Where there is one, every policy chooses that.
+                let start = match pool.len() {
+                    1 => 0,
+                    _ => self.choose((pool, schedules), run, load)?,
+                };
                 let host = pool.host(start)?;
                 if run.picks < PICKS && !run.has_picked(host) {
                     run.picked[run.picks] = host;

@@ -21,6 +21,7 @@ mod calls;
 mod circuits;
 mod client;
 mod concurrency;
+mod deadlines;
 mod delivery;
 mod drain;
 mod edits;
@@ -85,6 +86,7 @@ pub use action::{Action, HostReport};
 use allowance::Malformed;
 use boxes::Boxes;
 use client::Client;
+use deadlines::{DeadlineKey, Deadlines};
 use exchange::Exchange;
 pub use health::HostCounts;
 use observe::Observer;
@@ -92,7 +94,7 @@ pub use observe::ServiceKeys;
 use outbox::Spare;
 pub use relay::Relay;
 use repeat::Repeat;
-use run::Run;
+use run::{Party, Run};
 use server::Server;
 pub use settings::Settings;
 pub use status::{ConcurrencyStatus, HostStatus, WorkerStatus};
@@ -130,7 +132,7 @@ pub struct QuestionId(ExchangeKey);
 
 #[derive(Clone, Copy, Debug)]
 enum Timer {
-    Deadline(ExchangeKey),
+    Deadline(DeadlineKey),
     Again(ExchangeKey),
     InTurn(ClientKey),
     Try(ExchangeKey),
@@ -177,11 +179,13 @@ pub struct Engine {
     /// Requests beyond the first of each run.
     riders: usize,
     timers: Timers<Timer>,
+    deadlines: Deadlines,
     actions: VecDeque<Action>,
     spare: Spare,
     spare_candidates: Boxes<Candidates>,
     spare_repeats: Boxes<Repeat>,
     spare_runs: Boxes<Run>,
+    spare_parties: Vec<Party>,
     scratch: Vec<u8>,
     /// Of what is being received, so much was written to its receiver already.
     gone: usize,
@@ -228,11 +232,13 @@ impl Engine {
             tunnels: Tunnels::default(),
             riders: 0,
             timers: Timers::new(now),
+            deadlines: Deadlines::default(),
             actions: VecDeque::new(),
             spare: Spare::default(),
             spare_candidates: Boxes::default(),
             spare_repeats: Boxes::default(),
             spare_runs: Boxes::default(),
+            spare_parties: Vec::new(),
             scratch: Vec::new(),
             gone: 0,
             buffered: 0,
@@ -453,7 +459,7 @@ impl Engine {
         self.at(now);
         while let Some(timer) = self.timers.expired(now) {
             match timer {
-                Timer::Deadline(key) => self.exchange_timed_out(key),
+                Timer::Deadline(key) => self.deadline_passed(key),
                 Timer::Again(key) => self.pause_over(key),
                 Timer::InTurn(key) => self.send_in_turn(key),
                 Timer::Try(key) => self.try_timed_out(key),

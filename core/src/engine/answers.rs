@@ -322,7 +322,12 @@ impl Engine {
     ) -> Option<(AttemptKey, ExchangeKey, bool)> {
         let server = self.servers.get(key)?;
         let attempt = match response.at {
-            At::Id(id) => server.attempts.find(id)?,
+            At::Id(id) => {
+                let (attempt, entry) = server.attempts.find(id)?;
+                let (exchange, rider) = (entry.exchange, entry.rider);
+                self.peel_from(exchange, rider);
+                attempt
+            }
             At::InOrder => {
                 let (attempt, entry) = server.attempts.oldest()?;
                 self.peel(entry.exchange);

@@ -154,10 +154,12 @@ pub(super) struct Call {
 pub(super) struct Flights {
     ids: Vec<u64>,
     exchanges: Vec<ExchangeKey>,
-    /// No id is greater. Most clients count, so that their next one is known to be new.
+    /// No id is greater.
     greatest: u64,
     /// Requests beyond the first of each run.
     pub(super) riders: usize,
+    /// There was a run among them, of requests that are answered in any order, since there was none.
+    pub(super) has_ridden: bool,
 }
 
 impl Flights {
@@ -170,22 +172,40 @@ impl Flights {
         self.exchanges.is_empty()
     }
 
-    #[inline]
-    pub(super) fn find(&self, id: u64) -> Option<ExchangeKey> {
-        if id > self.greatest {
-            return None;
+    /// Whether a request of this id is none of them for sure: most clients count.
+    #[inline(always)]
+    pub(super) fn lacks(&self, id: u64) -> bool {
+        self.exchanges.is_empty() || id > self.greatest
+    }
+
+    /// The exchange that was added under an id. Those of a run have the id of the first of its requests.
+    pub(super) fn find(&self, id: u64) -> impl Iterator<Item = ExchangeKey> {
+        let places = self.ids.iter().zip(&self.exchanges);
+        places.filter_map(move |(known, key)| (*known == id).then_some(*key))
+    }
+
+    /// One more request of a run. It has an id above all others.
+    #[inline(always)]
+    pub(super) fn ride(&mut self, id: u64) {
+        self.greatest = id;
+        self.has_ridden = true;
+        self.riders += 1;
+    }
+
+    /// The request of a run that is left has another id than the first had.
+    pub(super) fn rename(&mut self, place: u32, id: u64) {
+        if let Some(known) = self.ids.get_mut(place as usize) {
+            *known = id;
         }
-        let place = self.ids.iter().position(|known| *known == id)?;
-        self.exchanges.get(place).copied()
     }
 
     /// Returns the entry's place.
     #[inline]
     pub(super) fn add(&mut self, id: u64, exchange: ExchangeKey) -> u32 {
-        self.greatest = match self.ids.is_empty() {
-            true => id,
-            false => id.max(self.greatest),
-        };
+        match self.ids.is_empty() {
+            true => (self.greatest, self.has_ridden) = (id, false),
+            false => self.greatest = id.max(self.greatest),
+        }
         self.ids.push(id);
         self.exchanges.push(exchange);
         u32::try_from(self.exchanges.len() - 1).unwrap_or(u32::MAX)
@@ -351,12 +371,12 @@ mod tests {
         flights.add(7, a);
         flights.add(8, b);
         flights.add(9, c);
-        assert_eq!(flights.find(8), Some(b));
-        assert_eq!(flights.find(9), Some(c));
-        assert_eq!(flights.find(10), None);
+        assert_eq!(flights.find(8).next(), Some(b));
+        assert_eq!(flights.find(9).next(), Some(c));
+        assert!(flights.lacks(10) && !flights.lacks(9));
         assert_eq!(flights.remove(0), Some(c));
-        assert_eq!(flights.find(9), Some(c));
-        assert_eq!(flights.find(7), None);
+        assert_eq!(flights.find(9).next(), Some(c));
+        assert_eq!(flights.find(7).next(), None);
         assert_eq!(flights.remove(1), None);
         assert_eq!(flights.len(), 1);
     }

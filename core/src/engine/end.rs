@@ -140,8 +140,8 @@ impl Engine {
             return;
         };
         exchange.requests_over(1);
-        if let Some(timer) = exchange.deadline.take() {
-            self.timers.cancel(timer);
+        if let Some(deadline) = exchange.deadline.take() {
+            self.deadlines.leave(&mut self.timers, deadline);
         }
         if let Some(candidates) = exchange.candidates.take() {
             self.spare_candidates.give(candidates);

@@ -12,8 +12,9 @@ use meltemi_codec::{
 use meltemi_policy::route::{Steps, Undecided};
 
 use super::{
-    ClientKey, Engine, ExchangeKey, ServerKey, Timer,
+    ClientKey, Engine, ExchangeKey, ServerKey,
     authorization::Access,
+    deadlines::DeadlineKey,
     follow::is_ordinary,
     held::Held,
     lineup::Lineup,
@@ -25,7 +26,6 @@ use super::{
     run::Run,
     scatter::Gather,
     tables::{Candidates, Destination, HostKey, Route, Slot},
-    timers::TimerKey,
     wire_ids::AttemptKey,
 };
 use crate::{
@@ -78,7 +78,7 @@ pub(super) struct Exchange {
     pub(super) attempt: Option<Sent>,
     /// As [`Engine::elapsed`].
     pub(super) started: u64,
-    pub(super) deadline: Option<TimerKey>,
+    pub(super) deadline: Option<DeadlineKey>,
     /// The deadline that its message says, in milliseconds from its arrival.
     pub(super) stated: Option<NonZeroU32>,
     pub(super) request_bytes: u64,
@@ -351,10 +351,10 @@ impl Engine {
         request: Request,
         bytes: usize,
     ) -> Option<ExchangeKey> {
-        let client = self.clients.get_mut(client_key)?;
+        let client = self.clients.get(client_key)?;
         let twice = client.lineup.is_none()
             && request.answers != Answers::None
-            && client.flights.find(request.id).is_some();
+            && self.is_flying(client, request.id);
         if twice {
             self.client_malformed(client_key, "the id of an unanswered request was used again");
             return None;
@@ -447,7 +447,8 @@ impl Engine {
         };
         exchange.stated = stated(own);
         if let Some(limit) = limit.filter(|_| exchange.answers != Answers::None) {
-            exchange.deadline = Some(self.timers.set(self.now + limit, Timer::Deadline(key)));
+            let due = self.now + limit;
+            exchange.deadline = Some(self.deadlines.set(&mut self.timers, due, key));
         }
     }
 
@@ -482,6 +483,17 @@ impl Engine {
                 self.settings.own_connections_per_endpoint
             ),
         }
+    }
+
+    pub(super) fn deadline_passed(&mut self, key: DeadlineKey) {
+        let mut late = self.deadlines.fired(key);
+        for exchange in late.drain(..) {
+            let has_it = self.exchanges.get(exchange);
+            if has_it.is_some_and(|it| it.deadline == Some(key)) {
+                self.exchange_timed_out(exchange);
+            }
+        }
+        self.deadlines.give(late);
     }
 
     pub(super) fn exchange_timed_out(&mut self, key: ExchangeKey) {

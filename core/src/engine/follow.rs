@@ -10,13 +10,14 @@ use meltemi_codec::{Answers, Constraint, Frame, Memo, Pin, Request, Sharing};
 use rand::Rng;
 
 use super::{
-    ClientKey, Engine, ServerKey, Timer,
+    ClientKey, Engine, ServerKey,
     authorization::Access,
     client::Client,
     exchange::{Exchange, Sent, stated},
     lineup::Lineup,
+    run::Party,
     server::Line,
-    tables::{Candidates, Destination, Metered, Route},
+    tables::{Candidates, Destination, HostKey, Metered, Route},
 };
 
 /// Where a request goes.
@@ -25,7 +26,9 @@ pub(super) struct Way {
     route: Rc<Route>,
     to: Rc<Destination>,
     /// Of the endpoints; `None` where it follows another request.
-    candidates: Option<Candidates>,
+    candidates: Option<Box<Candidates>>,
+    /// The run of this read that it may join.
+    party: Option<usize>,
 }
 
 impl Engine {
@@ -34,13 +37,13 @@ impl Engine {
     pub(super) fn short_way(
         &mut self,
         key: ClientKey,
-        request: &Request,
-        bytes: &[u8],
+        (request, bytes): (&Request, &[u8]),
+        parties: &[Party],
     ) -> Option<Way> {
         let client = self.clients.get(key).filter(|_| is_ordinary(request))?;
         match client.keeps_order() && !client.flights.is_empty() {
             true => self.way_of_newest(key, request, bytes),
-            false => self.way_of_first(key, request, bytes),
+            false => self.way_of_first(key, (request, bytes), parties),
         }
     }
 
@@ -66,15 +69,22 @@ impl Engine {
             to,
             route,
             candidates: None,
+            party: None,
         })
     }
 
     /// A connection to the endpoint that is next. A draw of the balancer is lost only where no
     /// connection can be had.
-    fn way_of_first(&mut self, key: ClientKey, request: &Request, bytes: &[u8]) -> Option<Way> {
+    fn way_of_first(
+        &mut self,
+        key: ClientKey,
+        (request, bytes): (&Request, &[u8]),
+        parties: &[Party],
+    ) -> Option<Way> {
         let random = self.random.random();
         let client = self.clients.get(key).filter(|it| self.is_unhindered(it))?;
-        let is_twice = client.lineup.is_none() && client.flights.find(request.id).is_some();
+        let is_twice = client.lineup.is_none() && self.is_flying(client, request.id);
+        let is_newest = client.flights.lacks(request.id);
         let route = self
             .plain_route(client, request, bytes)
             .filter(|_| !is_twice)?;
@@ -91,11 +101,17 @@ impl Engine {
         let line = line.filter(|(server, _)| self.admits((&route, &to), *server, key));
         Metered::settle(bucket, line.is_some());
         let (server, candidates) = line?;
+        let party = match parties {
+            [] => None,
+            _ if !is_newest || request.memo.data.is_some() || route.keeps(bytes.len()) => None,
+            _ => self.party_of(parties, server, (&route, &to), request),
+        };
         Some(Way {
             server,
             to,
             candidates: Some(candidates),
             route,
+            party,
         })
     }
 
@@ -106,14 +122,32 @@ impl Engine {
         key: ClientKey,
         request: &Request,
         (to, random): (&Rc<Destination>, u64),
-    ) -> Option<(ServerKey, Candidates)> {
+    ) -> Option<(ServerKey, Box<Candidates>)> {
+        let drawn = to.cluster.candidates(random)?;
+        let mut candidates = self.spare_candidates.put(drawn);
+        candidates.doubt();
+        let hosts = &self.tables.hosts;
+        let host = to.cluster.next(&mut candidates, hosts, self.elapsed);
+        match host.and_then(|host| self.line_to(host, key, request, to)) {
+            Some(server) => Some((server, candidates)),
+            None => {
+                self.spare_candidates.give(candidates);
+                None
+            }
+        }
+    }
+
+    /// A connection to an endpoint.
+    #[inline(always)]
+    fn line_to(
+        &mut self,
+        host: HostKey,
+        key: ClientKey,
+        request: &Request,
+        to: &Rc<Destination>,
+    ) -> Option<ServerKey> {
         let sharing = to.dialect.traits.sharing;
         let own = sharing == Sharing::PerClient;
-        let mut candidates = to.cluster.candidates(random)?;
-        candidates.doubt();
-        let host = to
-            .cluster
-            .next(&mut candidates, &self.tables.hosts, self.elapsed)?;
         let carries = |line: &Line| line.is(&to.dialect, request.session.as_ref());
         let server = match self.ready(host, (own, sharing), carries) {
             Some(server) => server,
@@ -130,7 +164,7 @@ impl Engine {
         if own {
             self.give_to(server, key);
         }
-        Some((server, candidates))
+        Some(server)
     }
 
     /// The route of a request, if it changes nothing and nothing of its service does.
@@ -179,11 +213,30 @@ impl Engine {
     }
 
     /// Sends a request on such a way.
-    pub(super) fn go(&mut self, way: Way, key: ClientKey, request: Request, bytes: &[u8]) {
+    pub(super) fn go(
+        &mut self,
+        way: Way,
+        key: ClientKey,
+        (request, bytes): (Request, &[u8]),
+        parties: &mut Vec<Party>,
+    ) {
+        if let Some(party) = way.party.and_then(|party| parties.get_mut(party)) {
+            way.route.destination();
+            if let Some(drawn) = way.candidates {
+                self.spare_candidates.give(drawn);
+            }
+            return self.join_party(party, request, bytes);
+        }
+        parties.extend(self.begin(way, key, request, bytes));
+    }
+
+    /// The same where it goes alone: the run that others of this read may make of it.
+    #[inline(always)]
+    fn begin(&mut self, way: Way, key: ClientKey, request: Request, bytes: &[u8]) -> Option<Party> {
         let (Some(client), Some(server)) =
             (self.clients.get_mut(key), self.servers.get_mut(way.server))
         else {
-            return;
+            return None;
         };
         client.metrics.requests_started(1);
         let turn = client.lineup.as_mut().map(Lineup::join);
@@ -192,25 +245,23 @@ impl Engine {
         self.observer.sample(asked, self.now, || random.random());
         way.route.destination();
         let chosen = u8::from(way.candidates.is_some());
-        let spare = &mut self.spare_candidates;
-        let candidates = way.candidates.map(|drawn| spare.put(drawn));
         let limit = request.deadline.or(way.route.timeout);
         let (host, server_key) = (server.host, way.server);
         let (counted, keeps) = (way.route.limit.is_some(), way.route.keeps(bytes.len()));
+        let leads = client.is_in_any_order() && !server.in_order && !keeps;
+        let deadline = request.deadline;
         let exchange_key = self.exchanges.insert(Exchange {
             turn,
             counted,
             stated: stated(request.deadline),
             route: Some(way.route),
             to: Some(way.to),
-            candidates,
+            candidates: way.candidates,
             chosen,
             request_bytes: bytes.len() as u64,
             ..Exchange::new(key, request, self.elapsed)
         });
-        let Some(exchange) = self.exchanges.get_mut(exchange_key) else {
-            return;
-        };
+        let exchange = self.exchanges.get_mut(exchange_key)?;
         exchange.place = client.flights.add(exchange.id, exchange_key);
         let start = server.outbox.end();
         let (attempt, id) = server.attempts.add(exchange_key, Answers::One, start);
@@ -226,7 +277,8 @@ impl Engine {
             at: self.elapsed,
         });
         let due = limit.map(|limit| self.now + limit);
-        exchange.deadline = due.map(|due| self.timers.set(due, Timer::Deadline(exchange_key)));
+        let set = |due| self.deadlines.set(&mut self.timers, due, exchange_key);
+        exchange.deadline = due.map(set);
         let written = server.outbox.end() - start;
         self.buffered += usize::try_from(written).unwrap_or(usize::MAX);
         let is_watched = server.head.is_some() || !server.in_order;
@@ -238,6 +290,7 @@ impl Engine {
             self.keep_sent(exchange_key, bytes);
         }
         self.flush_server(server_key);
+        leads.then(|| Party::of(exchange_key, server_key, deadline))
     }
 }
 

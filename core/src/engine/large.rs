@@ -204,8 +204,8 @@ impl Engine {
         let Some(exchange) = self.exchanges.get_mut(key) else {
             return;
         };
-        if let Some(timer) = exchange.deadline.take() {
-            self.timers.cancel(timer);
+        if let Some(deadline) = exchange.deadline.take() {
+            self.deadlines.leave(&mut self.timers, deadline);
         }
         let (client_key, sent) = (exchange.client, exchange.attempt);
         if let Some(client) = self.clients.get_mut(client_key) {

@@ -8,7 +8,7 @@ use super::{
     exchange::End,
     held::is_held,
     receive::extent,
-    run::Joining,
+    run::Runs,
     tunnels::First,
 };
 use crate::telemetry::ResponseFlag;
@@ -25,13 +25,17 @@ enum Next {
 impl Engine {
     /// Handles what is whole in `input`; returns how much that was.
     pub(super) fn client_input(&mut self, key: ClientKey, input: &[u8]) -> usize {
-        let mut run = None;
-        let consumed = self.read_requests(key, input, &mut run);
-        self.end_joining(run);
+        let mut runs = Runs {
+            parties: std::mem::take(&mut self.spare_parties),
+            ..Runs::default()
+        };
+        let consumed = self.read_requests(key, input, &mut runs);
+        self.end_runs(&mut runs);
+        self.spare_parties = runs.parties;
         consumed
     }
 
-    fn read_requests(&mut self, key: ClientKey, input: &[u8], run: &mut Option<Joining>) -> usize {
+    fn read_requests(&mut self, key: ClientKey, input: &[u8], runs: &mut Runs) -> usize {
         let mut consumed = 0;
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
@@ -49,7 +53,7 @@ impl Engine {
             self.scratch.clear();
             match client.codec.decode(rest, &mut self.scratch) {
                 Err(malformed) => {
-                    self.end_joining(run.take());
+                    self.end_runs(runs);
                     self.answered_here(key);
                     self.client_malformed(key, malformed.reason);
                     return input.len();
@@ -71,10 +75,10 @@ impl Engine {
                     consumed += frame.len();
                     match message.event {
                         FromClient::Request(request) if whole => {
-                            self.client_request(key, request, frame, run);
+                            self.client_request(key, request, frame, runs);
                         }
                         event => {
-                            self.end_joining(run.take());
+                            self.end_runs(runs);
                             let size = message.size;
                             self.client_message(key, Message { size, event }, frame, whole);
                         }
@@ -164,11 +168,7 @@ impl Engine {
             }
             FromClient::Response { id } => self.call_answered(key, id, frame, whole),
             FromClient::Cancel { id } => {
-                let found = self
-                    .clients
-                    .get(key)
-                    .and_then(|client| client.flights.find(id));
-                if let Some(exchange) = found {
+                if let Some(exchange) = self.flight_alone(key, id) {
                     self.finish(exchange, End::local(ResponseFlag::ClientDisconnected));
                 }
             }
@@ -181,21 +181,18 @@ impl Engine {
 
     /// A whole request joins the one before it, goes behind it, waits, or starts.
     #[inline(always)]
-    fn client_request(
-        &mut self,
-        key: ClientKey,
-        request: Request,
-        frame: &[u8],
-        run: &mut Option<Joining>,
-    ) {
-        if self.join(run, key, &request, frame) {
-            return self.logged.pass();
+    fn client_request(&mut self, key: ClientKey, request: Request, frame: &[u8], runs: &mut Runs) {
+        if runs.parties.is_empty() {
+            if self.join(&mut runs.newest, key, &request, frame) {
+                return self.logged.pass();
+            }
+            self.end_joining(runs.newest.take());
         }
-        self.end_joining(run.take());
-        if let Some(way) = self.short_way(key, &request, frame) {
+        if let Some(way) = self.short_way(key, (&request, frame), &runs.parties) {
             self.logged.pass();
-            return self.go(way, key, request, frame);
+            return self.go(way, key, (request, frame), &mut runs.parties);
         }
+        self.end_parties(&mut runs.parties);
         if self.has_to_wait(key, &request, true) {
             return self.park(key, request, frame, None);
         }

@@ -1,10 +1,13 @@
-//! A run: requests of one client that arrived together, go to one server one behind the other, and
-//! are alike in all but their bytes. One exchange stands for all of them, one attempt, one turn, one
-//! deadline; what is looked at of each is its route, its key if keys are counted, and its bytes.
+//! A run: requests of one client that arrived together, go to one server, and are alike in all but
+//! their bytes. One exchange stands for all of them, and one deadline. Where answers come in order they
+//! go one behind the other, and have one attempt and one turn; where answers come in any order each has
+//! an attempt of its own (`run/any_order.rs`). What is looked at of each is its route, its key if keys
+//! are counted, and its bytes.
 //!
 //! A run is for what is ordinary. Whatever is not takes a request out of it first ([`Engine::peel`]),
 //! so that nothing else has to know of runs.
 
+mod any_order;
 mod peel;
 
 use std::rc::Rc;
@@ -20,7 +23,9 @@ use super::{
     lineup::Lineup,
     server::Server,
     tables::{Metered, Route},
+    wire_ids::AttemptKey,
 };
+pub(super) use any_order::{Party, Runs};
 
 /// More requests are not in the bytes of one read.
 const LONGEST: usize = 16_384;
@@ -30,7 +35,9 @@ const LONGEST: usize = 16_384;
 pub(super) struct Run {
     riders: Vec<Rider>,
     /// How many of these were answered, or are no longer part of it.
-    pub(super) gone: usize,
+    gone: usize,
+    /// Those before this place are among them.
+    first: usize,
 }
 
 /// A request in a run: what others of it do not have.
@@ -42,6 +49,19 @@ pub(super) struct Rider {
     pub(super) received: u32,
     /// Bytes of it, as its server was sent them.
     pub(super) sent: u32,
+    ride: Ride,
+}
+
+/// Where a request of a run is.
+#[derive(Clone, Copy, Default)]
+enum Ride {
+    /// Between those before it and those behind it: answers come in order.
+    #[default]
+    InLine,
+    /// On its own: answers come in any order.
+    Apart(AttemptKey),
+    /// It was answered, or is no longer part of the run.
+    Over,
 }
 
 /// A run that the next request of the same read may join.
@@ -59,7 +79,7 @@ impl Run {
     const KEPT: usize = 256;
 
     #[inline(always)]
-    fn add(&mut self, (id, memo): (u64, Memo), received: u64, sent: u64) {
+    fn add(&mut self, (id, memo): (u64, Memo), (received, sent): (u64, u64), ride: Ride) {
         // Whole messages are far smaller.
         let bytes = |n| u32::try_from(n).unwrap_or(u32::MAX);
         self.riders.push(Rider {
@@ -67,6 +87,7 @@ impl Run {
             memo,
             received: bytes(received),
             sent: bytes(sent),
+            ride,
         });
     }
 
@@ -74,29 +95,55 @@ impl Run {
         self.riders.len() - self.gone
     }
 
-    /// The oldest one.
+    /// The oldest one, where answers come in order.
     #[inline(always)]
     pub(super) fn front(&self) -> Option<&Rider> {
-        self.riders.get(self.gone)
+        self.riders.get(self.first)
     }
 
-    /// What is kept of the request that is `n` places behind the oldest.
+    /// The oldest one is answered, where answers come in order.
+    #[inline(always)]
+    pub(super) fn front_over(&mut self) {
+        self.first += 1;
+        self.gone += 1;
+    }
+
+    /// What is kept of the request that is `n` places behind the oldest, where answers come in order.
     #[inline(always)]
     pub(super) fn memo(&self, n: usize) -> Option<&Memo> {
-        self.riders.get(self.gone + n).map(|rider| &rider.memo)
+        self.riders.get(self.first + n).map(|rider| &rider.memo)
     }
 
     /// The oldest one is no longer part of it.
     fn leave(&mut self) -> Option<Rider> {
-        let rider = self.riders.get_mut(self.gone).map(std::mem::take);
+        let is_over = |it: &Rider| matches!(it.ride, Ride::Over);
+        while self.riders.get(self.first).is_some_and(is_over) {
+            self.first += 1;
+        }
+        let rider = self.leave_from(self.first)?;
+        self.first += 1;
+        Some(rider)
+    }
+
+    /// The one at this place is no longer part of it.
+    fn leave_from(&mut self, place: usize) -> Option<Rider> {
+        let over = Rider {
+            ride: Ride::Over,
+            ..Rider::default()
+        };
+        let rider = self.riders.get_mut(place)?;
+        let rider = std::mem::replace(rider, over);
+        if matches!(rider.ride, Ride::Over) {
+            return None;
+        }
         self.gone += 1;
-        rider
+        Some(rider)
     }
 
     pub(super) fn clear(&mut self) {
         self.riders.clear();
         self.riders.shrink_to(Self::KEPT);
-        self.gone = 0;
+        (self.gone, self.first) = (0, 0);
     }
 }
 
@@ -146,7 +193,7 @@ impl Engine {
         request: &Request,
         bytes: &[u8],
     ) -> bool {
-        // All of a run have one deadline, their route's.
+        // All of a run have one deadline, here their route's.
         let is_alike = is_ordinary(request) && request.deadline.is_none();
         if !is_alike || self.logged.takes_next() {
             return false;
@@ -247,7 +294,8 @@ impl Engine {
         let sent = out.len() - start;
         let all = begun(exchange, server, &mut self.spare_runs);
         let memo = request.memo.clone();
-        all.add((request.id, memo), bytes.len() as u64, sent as u64);
+        let lengths = (bytes.len() as u64, sent as u64);
+        all.add((request.id, memo), lengths, Ride::InLine);
         exchange.idempotent &= request.idempotent;
         self.buffered += sent;
         self.buffered += exchange.keep_another(bytes);
@@ -280,7 +328,7 @@ impl Engine {
         }
         if let Some(sent) = exchange.attempt {
             let end = server.outbox.end();
-            server.attempts.grow(sent.attempt, joined, end);
+            server.attempts.grow(sent.attempt, run.joined, end);
         }
         if let Some(host) = self.tables.hosts.get_mut(server.host) {
             host.active += run.joined;
@@ -297,14 +345,16 @@ fn begun<'a>(exchange: &'a mut Exchange, server: &Server, spare: &mut Boxes<Run>
         Some(run) => run,
         none => {
             let mut fresh = spare.used().unwrap_or_default();
-            let first = server
-                .attempts
-                .last()
-                .and_then(|it| server.attempts.get(it));
-            if let Some(first) = first {
+            let sent = exchange.attempt.map(|sent| sent.attempt);
+            let first = sent.and_then(|it| Some((it, server.attempts.get(it)?)));
+            if let Some((key, first)) = first {
                 let memo = std::mem::take(&mut exchange.memo);
-                let sent = first.end - first.start;
-                fresh.add((exchange.id, memo), exchange.request_bytes, sent);
+                let lengths = (exchange.request_bytes, first.end - first.start);
+                let ride = match server.in_order {
+                    true => Ride::InLine,
+                    false => Ride::Apart(key),
+                };
+                fresh.add((exchange.id, memo), lengths, ride);
             }
             none.insert(fresh)
         }

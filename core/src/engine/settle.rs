@@ -26,7 +26,27 @@ pub(super) struct Settling {
     response_bytes: u64,
 }
 
+/// What an answer is for that has an attempt of its own.
+#[derive(Clone, Copy)]
+struct Apart {
+    exchange: ExchangeKey,
+    attempt: AttemptKey,
+    /// Its place, if the exchange is a run.
+    rider: u32,
+}
+
 impl Engine {
+    /// What the answer with this id is for.
+    #[inline(always)]
+    fn rider_of(&self, key: ServerKey, id: u64) -> Option<Apart> {
+        let (attempt, entry) = self.servers.get(key)?.attempts.find(id)?;
+        Some(Apart {
+            exchange: entry.exchange,
+            attempt,
+            rider: entry.rider,
+        })
+    }
+
     /// Passes a whole message on if it is an answer, and nothing about it or its request is out of the
     /// ordinary: what `server_answered` would do, with one look at each of those concerned. False: it
     /// has to go that way, and nothing was done.
@@ -41,13 +61,24 @@ impl Engine {
         let FromServer::Response(response) = event else {
             return false;
         };
+        let rider = match response.at {
+            At::InOrder => None,
+            At::Id(id) => match self.rider_of(key, id) {
+                Some(rider) => Some(rider),
+                None => return false,
+            },
+        };
+        let is_another = |run: &Settling| rider.is_some_and(|it| it.exchange != run.exchange);
+        if settling.as_ref().is_some_and(is_another) {
+            self.end_settling(settling.take());
+        }
         if settling.is_none() {
-            *settling = self.ordinary_at(key, response.at);
+            *settling = self.ordinary_at(key, rider.map(|it| it.attempt));
         }
         let Some(run) = settling else {
             return false;
         };
-        match self.passes_on(run, frame) {
+        match self.passes_on(run, rider, frame) {
             Some(true) => true,
             Some(false) => {
                 self.end_settling(settling.take());
@@ -59,21 +90,20 @@ impl Engine {
 
     /// What an answer is for, if nothing hangs on that or holds the answer up.
     #[inline(always)]
-    fn ordinary_at(&self, key: ServerKey, at: At) -> Option<Settling> {
+    fn ordinary_at(&self, key: ServerKey, attempt: Option<AttemptKey>) -> Option<Settling> {
         let server = self.servers.get(key)?;
-        let (attempt, entry) = match at {
-            At::InOrder => server.attempts.oldest()?,
-            At::Id(id) => {
-                let attempt = server.attempts.find(id)?;
-                (attempt, server.attempts.get(attempt)?)
-            }
+        let (attempt, entry) = match attempt {
+            None => server.attempts.oldest()?,
+            Some(attempt) => (attempt, server.attempts.get(attempt)?),
         };
         let host = self.tables.hosts.get(server.host)?;
         let exchange = self.exchanges.get(entry.exchange)?;
         let client = self.clients.get(exchange.client)?;
+        // Where answers come in any order those of a run have an attempt each.
+        let is_its = |it| it == attempt || exchange.run.is_some() && !server.in_order;
         let waits = exchange
             .attempt
-            .is_some_and(|sent| sent.server == key && sent.attempt == attempt);
+            .is_some_and(|sent| sent.server == key && is_its(sent.attempt));
         let is_plain = entry.answers == Answers::One
             && exchange.own.is_none()
             && exchange.log.is_none()
@@ -96,13 +126,19 @@ impl Engine {
 
     /// Whether more answers are to come for the same exchange. `None`: this one is not like the others.
     #[inline(always)]
-    fn passes_on(&mut self, run: &mut Settling, frame: &[u8]) -> Option<bool> {
+    fn passes_on(
+        &mut self,
+        run: &mut Settling,
+        apart: Option<Apart>,
+        frame: &[u8],
+    ) -> Option<bool> {
         let server = self.servers.get_mut(run.server)?;
         let exchange = self.exchanges.get_mut(run.exchange)?;
         let client = self.clients.get_mut(run.client)?;
-        let rider = match &exchange.run {
-            Some(all) => Some(all.front()?),
-            None => None,
+        let rider = match (&exchange.run, apart) {
+            (Some(all), None) => Some(all.front()?),
+            (Some(all), Some(apart)) => Some(all.waiting(apart.rider)?),
+            (None, _) => None,
         };
         let (id, memo) = rider.map_or((exchange.id, &exchange.memo), |it| (it.id, &it.memo));
         let shown = Frame {
@@ -133,10 +169,18 @@ impl Engine {
             None => run.received = exchange.request_bytes,
         }
         run.response_bytes += grown as u64;
-        if let Some(all) = &mut exchange.run {
-            all.gone += 1;
-        }
-        Some(server.attempts.answered(run.attempt) > 0)
+        let Some(apart) = apart else {
+            if let Some(all) = &mut exchange.run {
+                all.front_over();
+            }
+            return Some(server.attempts.answered(run.attempt) > 0);
+        };
+        server.attempts.remove(apart.attempt);
+        let Some(all) = &mut exchange.run else {
+            return Some(false);
+        };
+        all.answered(apart.rider);
+        Some(all.left() > 0)
     }
 
     /// Counts answers that were passed on, and ends the exchange if they were its last.

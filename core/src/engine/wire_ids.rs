@@ -29,7 +29,10 @@ pub(super) struct Attempt {
     /// What is still to come for it.
     pub(super) answers: Answers,
     /// Requests that it is of, all unanswered: those behind the first have the ids behind its own.
-    pub(super) requests: usize,
+    /// Where answers come in any order it is of one.
+    pub(super) requests: u32,
+    /// The place of its request among those of a run, where answers come in any order.
+    pub(super) rider: u32,
     /// What its answer is read with, once the exchange has ended without it.
     pub(super) memo: Option<Box<Memo>>,
 }
@@ -92,7 +95,7 @@ impl Line {
     #[inline(always)]
     fn remove(&mut self, key: AttemptKey) {
         let removed = self.attempts.get_mut(key.0).and_then(Option::take);
-        self.left -= removed.map_or(0, |removed| removed.requests);
+        self.left -= removed.map_or(0, |removed| removed.requests as usize);
         while let Some(None) = self.attempts.front() {
             self.attempts.pop_front();
         }
@@ -157,6 +160,7 @@ impl Attempts {
             id,
             answers,
             requests: 1,
+            rider: 0,
             memo: None,
         };
         match &mut self.table {
@@ -180,12 +184,14 @@ impl Attempts {
         }
     }
 
-    pub(super) fn find(&self, id: u64) -> Option<AttemptKey> {
-        match &self.narrow {
-            None => Some(AttemptKey(id))
-                .filter(|key| key.slot().data().as_ffi() == id && self.get(*key).is_some()),
-            Some(narrow) => narrow.used.get(&id).copied(),
-        }
+    /// The attempt that an id means.
+    #[inline(always)]
+    pub(super) fn find(&self, id: u64) -> Option<(AttemptKey, &Attempt)> {
+        let key = match &self.narrow {
+            None => Some(AttemptKey(id)).filter(|key| key.slot().data().as_ffi() == id)?,
+            Some(narrow) => *narrow.used.get(&id)?,
+        };
+        Some((key, self.get(key)?))
     }
 
     #[inline(always)]
@@ -236,19 +242,19 @@ impl Attempts {
     }
 
     /// An attempt is of `n` more requests, and ends here now.
-    pub(super) fn grow(&mut self, key: AttemptKey, n: usize, end: u64) {
+    pub(super) fn grow(&mut self, key: AttemptKey, n: u32, end: u64) {
         if let Table::InOrder(line) = &mut self.table
             && let Some(Some(attempt)) = line.attempts.get_mut(key.0)
         {
             attempt.requests += n;
             attempt.end = end;
-            line.left += n;
+            line.left += n as usize;
         }
     }
 
     /// The first request of an attempt is answered. Returns how many it still has.
     #[inline(always)]
-    pub(super) fn answered(&mut self, key: AttemptKey) -> usize {
+    pub(super) fn answered(&mut self, key: AttemptKey) -> u32 {
         if let Table::InOrder(line) = &mut self.table
             && let Some(Some(attempt)) = line.attempts.get_mut(key.0)
         {
@@ -281,7 +287,7 @@ impl Attempts {
         first.exchange = exchange;
         first.end = rest.start;
         first.requests = 1;
-        let left = rest.requests as u64;
+        let left = u64::from(rest.requests);
         line.attempts.split(key.0, left, Some(rest)).map(AttemptKey)
     }
 
@@ -302,10 +308,11 @@ impl Attempts {
         };
         let mut n = n;
         line.waiting().find_map(|(_, attempt)| {
-            if n < attempt.requests {
+            let requests = attempt.requests as usize;
+            if n < requests {
                 return Some((attempt, attempt.id + n as u64));
             }
-            n -= attempt.requests;
+            n -= requests;
             None
         })
     }
@@ -373,8 +380,8 @@ mod tests {
         attempts.remove(first);
         let (_, again) = attempts.add(ExchangeKey::default(), Answers::One, 0);
         assert_ne!(id, again);
-        assert_eq!(attempts.find(id), None);
-        assert_eq!(attempts.find(u64::MAX), None);
+        assert!(attempts.find(id).is_none());
+        assert!(attempts.find(u64::MAX).is_none());
     }
 
     #[test]

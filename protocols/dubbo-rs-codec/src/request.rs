@@ -208,7 +208,10 @@ impl<'a> Request<'a> {
         if let Some(at) = self.layout.attachments {
             return Ok(at as usize);
         }
-        let cursor = self.skip_arguments()?;
+        let mut cursor = self.arguments();
+        for _ in 0..self.layout.arg_count {
+            cursor.skip()?;
+        }
         self.layout.args_define_classes = !cursor.met_no_class();
         let at = cursor.position();
         self.layout.attachments = u32::try_from(at).ok();

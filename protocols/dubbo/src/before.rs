@@ -47,6 +47,25 @@ impl Before {
         same.then(|| CallBody::with_layout(body, kept.layout))
     }
 
+    /// What the attachments of this body say, and how far its call has the attributes of the call before,
+    /// if both its ends are that one's: what reading it would tell.
+    #[inline]
+    pub(crate) fn again(
+        &self,
+        serialization: SerializationId,
+        body: &[u8],
+    ) -> Option<(Found, Alike)> {
+        let mut view = self.begins(serialization, body)?;
+        let at = view.locate_attachments().ok()?;
+        let stands_alone = view.attachments_stand_alone();
+        self.ends(body.get(at..)?).filter(|_| stands_alone)
+    }
+
+    /// Where the strings of the call before are.
+    pub(crate) fn layout(&self) -> Option<RequestLayout> {
+        self.call.as_ref().map(|kept| kept.layout)
+    }
+
     /// What attachments say that are those of the call before, and how far a call that has them, and
     /// [`begins`](Self::begins) as that one, has its attributes.
     #[inline]

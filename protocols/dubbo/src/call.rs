@@ -125,6 +125,31 @@ impl Call {
         Ok(call)
     }
 
+    /// A call that is like the one before, but for its id and its arguments.
+    #[inline]
+    pub(crate) fn again(arrived: &Arrived<'_>, sequence: u64, before: &Before) -> Option<Request> {
+        let Arrived {
+            header,
+            body,
+            whole,
+        } = arrived;
+        if !whole || body.len() > EAGER || header.kind != Kind::Request {
+            return None;
+        }
+        let (found, alike) = before.again(header.serialization, body)?;
+        let memo = CallMemo {
+            serialization: header.serialization,
+            interface_is_path: found.interface_is_path,
+            sequence,
+        };
+        Some(Request {
+            deadline: found.deadline,
+            pin: pin(found.callback),
+            alike,
+            ..Request::unary(header.id, memo.pack())
+        })
+    }
+
     /// Reads a call with all that its body says beside the arguments.
     fn read_all(
         (header, body): (&Header, &[u8]),

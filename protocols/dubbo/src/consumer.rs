@@ -36,7 +36,8 @@ pub(crate) struct Consumer {
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     sequence: u64,
-    layout: RequestLayout,
+    /// `None`: as it is kept of the call before, which begins like it.
+    layout: Option<RequestLayout>,
 }
 
 impl Consumer {
@@ -52,9 +53,16 @@ impl Consumer {
 
     fn call(&mut self, arrived: &Arrived<'_>) -> Result<FromClient, Unreadable> {
         let sequence = self.calls + 1;
+        let is_large = arrived.header.frame_len() > self.limits.whole;
+        if !is_large && let Some(request) = Call::again(arrived, sequence, &self.before) {
+            self.calls = sequence;
+            let layout = None;
+            self.newest.set(Some(Newest { sequence, layout }));
+            return Ok(FromClient::Request(request));
+        }
         let mut apart = Before::default();
         // How much of a large one has arrived must not decide what is said of the next.
-        let before = if arrived.header.frame_len() > self.limits.whole {
+        let before = if is_large {
             self.before.forget();
             &mut apart
         } else {
@@ -62,8 +70,9 @@ impl Consumer {
         };
         let call = Call::read(arrived, sequence, before)?;
         self.calls = sequence;
-        self.newest
-            .set(call.layout.map(|layout| Newest { sequence, layout }));
+        let layout = call.layout;
+        let newest = layout.map(|_| Newest { sequence, layout });
+        self.newest.set(newest);
         Ok(FromClient::Request(call.request))
     }
 
@@ -72,7 +81,8 @@ impl Consumer {
         let body = request.bytes.get(HEADER_LEN..)?;
         match self.newest.get() {
             Some(newest) if newest.sequence == memo.sequence => {
-                Some(CallBody::with_layout(body, newest.layout))
+                let layout = newest.layout.or_else(|| self.before.layout())?;
+                Some(CallBody::with_layout(body, layout))
             }
             _ => CallBody::parse(memo.serialization, body).ok(),
         }
@@ -86,7 +96,7 @@ impl Consumer {
         let mut view = self.view(memo, request)?;
         view.locate_attachments().ok()?;
         if let Some(newest) = self.newest.get().filter(|it| it.sequence == memo.sequence) {
-            let layout = view.layout();
+            let layout = Some(view.layout());
             self.newest.set(Some(Newest { layout, ..newest }));
         }
         attribute::attachment(&view, name)

@@ -160,6 +160,7 @@ impl Dial {
 }
 
 /// The endpoints that a request is offered.
+#[derive(Clone)]
 pub(in crate::engine) struct Candidates {
     run: Run,
     /// Those that want no new requests, or may be dead: better than none.

@@ -37,10 +37,33 @@ impl<'a> Reader<'a> {
     /// [`MAX_DEPTH`].
     #[inline]
     pub fn skip(&mut self) -> Result<(), ReadError> {
+        if self.passes_text() {
+            return Ok(());
+        }
         match self.step()? {
             Step::Value => Ok(()),
             Step::Prefix => self.skip_nested(None),
             Step::Open(pending) => self.skip_nested(Some(pending)),
+        }
+    }
+
+    /// Passes a string of up to 1,023 bytes, if it is ASCII: what most arguments are. False: nothing was
+    /// passed.
+    #[inline]
+    fn passes_text(&mut self) -> bool {
+        let (len, tail) = match self.rest {
+            [tag @ 0x00..=0x1f, tail @ ..] => (usize::from(*tag), tail),
+            [tag @ 0x30..=0x33, low, tail @ ..] => {
+                (usize::from(*tag - 0x30) << 8 | usize::from(*low), tail)
+            }
+            _ => return false,
+        };
+        match tail.split_at_checked(len) {
+            Some((text, rest)) if text.is_ascii() => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
         }
     }
 
