@@ -107,7 +107,6 @@ fn settle(
     let mut objects = newest.clone();
     let mut replaced = BTreeMap::new();
     let mut in_the_way = BTreeSet::new();
-    let mut told_of = BTreeSet::new();
     let mut said = None;
     #[cfg(feature = "kubernetes")]
     let mut flawed = HashSet::new();
@@ -117,16 +116,7 @@ fn settle(
         passes_left -= 1;
         let (model, findings) = model::build(&objects, settings, Some(earlier));
         #[cfg(feature = "kubernetes")]
-        for finding in &findings {
-            flawed.extend(
-                finding
-                    .diagnostic
-                    .object
-                    .iter()
-                    .chain(&finding.blame)
-                    .cloned(),
-            );
-        }
+        flawed.extend(findings.iter().flat_map(concerned).cloned());
         let pass = Pass {
             index,
             newest,
@@ -139,20 +129,8 @@ fn settle(
             let pairs = findings.iter().zip(&fallbacks);
             pairs.filter_map(|(finding, fallback)| Some((finding, fallback.as_ref()?)))
         };
-        match &mut said {
-            None => said = Some(told(index.refused(), &findings, &fallbacks)),
-            Some((said, consequences)) => {
-                let untold = pairs()
-                    .filter(|(finding, f)| !told_of.contains(&f.id) && !pass.is_said(finding, f));
-                for (finding, fallback) in untold {
-                    let explained = fallback.explain(finding.diagnostic.clone());
-                    consequences.extend(fallback.as_its_own(&explained));
-                    said.push(explained);
-                }
-            }
-        }
+        said = Some(pass.tell(said, &findings, &fallbacks));
         for (finding, fallback) in pairs() {
-            told_of.insert(fallback.id.clone());
             let kept = |id: &&ObjectRef| replaced.get(*id) == Some(&Why::TakenAway);
             if fallback.why == Why::ToBlame {
                 in_the_way.extend(finding.blame.iter().filter(kept).cloned());
@@ -161,12 +139,12 @@ fn settle(
         // Each pass moves at least one object to its last good version, or more of it, or out.
         let is_given_up = |fallback: &Fallback| matches!(fallback.outcome, Outcome::GivenUp);
         if passes_left == 0 || pairs().all(|(_, fallback)| is_given_up(fallback)) {
-            let (told, consequences) = said.unwrap_or_default();
+            let said = said.unwrap_or_default();
             return Settled {
                 model,
                 objects,
-                told,
-                consequences,
+                told: said.told,
+                consequences: said.consequences,
                 #[cfg(feature = "kubernetes")]
                 flawed,
                 in_the_way,
@@ -181,13 +159,23 @@ fn settle(
     }
 }
 
+/// The objects that a finding names.
+#[cfg(feature = "kubernetes")]
+fn concerned(finding: &Finding) -> impl Iterator<Item = &ObjectRef> {
+    finding.diagnostic.object.iter().chain(&finding.blame)
+}
+
+/// What is told, and of whose fallback it was.
+#[derive(Default)]
+struct Said {
+    told: Vec<Diagnostic>,
+    consequences: Vec<Diagnostic>,
+    of: BTreeSet<ObjectRef>,
+}
+
 /// The findings that are the user's doing, with what becomes of other objects because of them; and what follows from
 /// them.
-fn told(
-    mut refused: Refused,
-    findings: &[Finding],
-    fallbacks: &[Option<Fallback>],
-) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+fn told(mut refused: Refused, findings: &[Finding], fallbacks: &[Option<Fallback>]) -> Said {
     let with_other = findings.iter().zip(fallbacks).map(|(finding, fallback)| {
         let object = finding.diagnostic.object.as_ref();
         let other = fallback.as_ref().filter(|f| object != Some(&f.id));
@@ -208,7 +196,11 @@ fn told(
             None => told.push(finding.clone()),
         }
     }
-    (told, consequences)
+    Said {
+        told,
+        consequences,
+        of: BTreeSet::new(),
+    }
 }
 
 /// Whether a finding of this kind may be there only because objects of these kinds were refused.
@@ -264,6 +256,31 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// What is told after it; what was told before is nothing yet after the first one.
+    fn tell(
+        &self,
+        before: Option<Said>,
+        findings: &[Finding],
+        fallbacks: &[Option<Fallback>],
+    ) -> Said {
+        let is_first = before.is_none();
+        let mut said = before.unwrap_or_else(|| told(self.index.refused(), findings, fallbacks));
+        let pairs = findings.iter().zip(fallbacks);
+        let pairs = pairs.filter_map(|(finding, fallback)| Some((finding, fallback.as_ref()?)));
+        let mut of = said.of.clone();
+        for (finding, fallback) in pairs {
+            of.insert(fallback.id.clone());
+            if is_first || said.of.contains(&fallback.id) || self.is_said(finding, fallback) {
+                continue;
+            }
+            let explained = fallback.explain(finding.diagnostic.clone());
+            said.consequences.extend(fallback.as_its_own(&explained));
+            said.told.push(explained);
+        }
+        said.of = of;
+        said
+    }
+
     /// Whether it follows from what was refused without an earlier version, which is told.
     fn is_said(&self, finding: &Finding, fallback: &Fallback) -> bool {
         let gone = self.replaced.keys();

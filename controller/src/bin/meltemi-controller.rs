@@ -115,6 +115,20 @@ impl Source {
     }
 }
 
+impl Arguments {
+    /// What is wrong with flags is told before anything is read.
+    fn fit(&self, source: &Source) -> anyhow::Result<()> {
+        self.serving.transport(self.listen, source.is_cluster())?;
+        if self.waypoint.is_some() && self.serving.istio_ca.is_some() {
+            bail!(
+                "--istio-ca and --waypoint: the proxies of waypoints believe the controller's own authority alone; leave out \
+                 one of the two"
+            );
+        }
+        Ok(())
+    }
+}
+
 /// A proxy that rejects much at once is not heard out: what is dropped is in the log.
 const REJECTIONS: usize = 64;
 
@@ -138,15 +152,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
+    arguments.fit(&source)?;
     let serving = arguments.serving;
-    // Before anything is read: what is wrong with flags is told at once.
-    serving.transport(arguments.listen, source.is_cluster())?;
-    if arguments.waypoint.is_some() && serving.istio_ca.is_some() {
-        bail!(
-            "--istio-ca and --waypoint: the proxies of waypoints believe the controller's own authority alone; leave out one of \
-             the two"
-        );
-    }
     let lease = serving.lease(arguments.lease_name);
     let (cluster, candidate) = match source.is_cluster() {
         true => Some(Kubernetes::standing(source.kubeconfig.as_deref(), &lease).await?),

@@ -98,7 +98,7 @@ pub(super) fn of(
     let objects = context.objects;
     let wish = Wish { rule, tls, objects };
     let fulfilled = match wish.is_for_workloads() {
-        true => wish.with_workloads((service, cluster), &context.mesh),
+        true => wish.with_workloads((service, cluster), context.mesh),
         false => wish.fulfil(service),
     };
     match fulfilled {

@@ -45,7 +45,7 @@ pub(in crate::model) fn of(
         gateway,
         tls,
         objects: context.objects,
-        mesh: &context.mesh,
+        mesh: context.mesh,
     };
     match wish.fulfil() {
         Ok(tls) => Some(tls),

@@ -64,40 +64,17 @@ fn the_short_way_leaves_all_else_as_it_is() {
 #[test]
 fn whatever_is_out_of_the_ordinary_takes_the_long_way() {
     let slice = |service| Step::Slice(service, 0, vec![(1, Health::Ready)]);
+    let pod = |label| Step::Pod(1, label, 0, true);
+    let router = |number, way| Step::Router(number, 0, way);
     let rows: &[(&str, Option<Step>, Step, bool)] = &[
         ("a slice", None, slice(0), true),
-        (
-            "a pod that nobody picks",
-            None,
-            Step::Pod(1, 1, 0, true),
-            true,
-        ),
-        (
-            "a pod that a ServiceEntry picks",
-            None,
-            Step::Pod(1, 2, 0, true),
-            false,
-        ),
-        ("a route", None, Step::Router(0, 0, Way::Subset(2)), true),
-        (
-            "one that is new",
-            None,
-            Step::Router(2, 0, Way::Plain),
-            true,
-        ),
+        ("a pod that nobody picks", None, pod(1), true),
+        ("a pod that a ServiceEntry picks", None, pod(2), false),
+        ("a route", None, router(0, Way::Subset(2)), true),
+        ("one that is new", None, router(2, Way::Plain), true),
         ("one that goes", None, Step::NoRouter(0), true),
-        (
-            "one to nobody",
-            None,
-            Step::Router(0, 0, Way::Unknown),
-            false,
-        ),
-        (
-            "one that hides others",
-            None,
-            Step::Router(2, 0, Way::First),
-            false,
-        ),
+        ("one to nobody", None, router(0, Way::Unknown), false),
+        ("one that hides others", None, router(2, Way::First), false),
         ("a node", None, Step::Node(0, 1), false),
         ("a slice that is wrong", None, Step::BadSlice(0), false),
         ("a Service", None, Step::Service(0, Shape::Near), false),
