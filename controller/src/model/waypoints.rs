@@ -137,44 +137,65 @@ pub(super) fn of(
     context: &Context<'_>,
     findings: &mut Findings,
 ) -> (Vec<Waypoint>, Vec<Server>) {
-    let objects = context.objects;
     let (mut waypoints, mut servers) = (vec![], vec![]);
-    for (object, gateway) in objects_of!(objects, KubernetesGateway) {
-        let of_sidecars = of_sidecars(gateway, objects);
-        let waypoint = match of_sidecars {
-            Some(listener) => led_to(object, gateway, listener, (context, findings)),
-            None if is_waypoint(gateway, context) => listening(object, gateway, context, findings),
-            None => None,
-        };
-        let Some(mut waypoint) = waypoint else {
-            continue;
-        };
-        let before = Before {
-            gateway: object,
-            labels: of_sidecars.map_or([USE, USE_NAMESPACE], |_| USE_GATEWAY),
-            allowed: of_sidecars.map_or_else(|| allowed(gateway), |it| it.allowed.clone()),
-            takes_services: of_sidecars.is_some() || takes_services(object, gateway, objects),
-            leaving,
-            context,
-        };
-        let services = context.services.iter();
-        for service in services.filter(|it| before.is_asked_by(it) || before.is_left_by(it)) {
-            if let Some(refusal) = before.refusal(service) {
-                before.tell(service, refusal, findings);
-                continue;
-            }
-            if let Some(hindrance) = captured::hindrance(service) {
-                before.tell(service, hindrance, findings);
-            }
-            #[cfg(feature = "kubernetes")]
-            if before.is_asked_by(service) {
-                waypoint.asking.insert(service.source.id.clone());
-            }
-            before.bind(service, &mut waypoint, &mut servers);
-        }
+    let mut stand = |object: &Arc<Object>, gateway: &KubernetesGateway, findings: &mut _| {
+        let (waypoint, behind) = before(object, gateway, (leaving, context), findings)?;
         waypoints.push(waypoint);
+        servers.extend(behind);
+        Some(())
+    };
+    for (object, gateway) in objects_of!(context.objects, KubernetesGateway) {
+        stand(object, gateway, findings);
+    }
+    let gone = leaving.into_iter().flat_map(Leaving::gone);
+    for object in gone.filter(|object| !context.objects.contains_key(&object.id)) {
+        if let Spec::KubernetesGateway(gateway) = &object.spec {
+            // There is nobody to tell what is wrong with it.
+            stand(object, gateway, &mut Findings::default());
+        }
     }
     (waypoints, servers)
+}
+
+/// What a Gateway stands before, if it is one that does.
+fn before(
+    object: &Arc<Object>,
+    gateway: &KubernetesGateway,
+    (leaving, context): (Option<&Leaving>, &Context<'_>),
+    findings: &mut Findings,
+) -> Option<(Waypoint, Vec<Server>)> {
+    let objects = context.objects;
+    let of_sidecars = of_sidecars(gateway, objects);
+    let mut waypoint = match of_sidecars {
+        Some(listener) => led_to(object, gateway, listener, (context, findings)),
+        None if is_waypoint(gateway, context) => listening(object, gateway, context, findings),
+        None => None,
+    }?;
+    let before = Before {
+        gateway: object,
+        labels: of_sidecars.map_or([USE, USE_NAMESPACE], |_| USE_GATEWAY),
+        allowed: of_sidecars.map_or_else(|| allowed(gateway), |it| it.allowed.clone()),
+        takes_services: of_sidecars.is_some() || takes_services(object, gateway, objects),
+        leaving,
+        context,
+    };
+    let mut servers = vec![];
+    let services = context.services.iter();
+    for service in services.filter(|it| before.is_asked_by(it) || before.is_left_by(it)) {
+        if let Some(refusal) = before.refusal(service) {
+            before.tell(service, refusal, findings);
+            continue;
+        }
+        if let Some(hindrance) = captured::hindrance(service) {
+            before.tell(service, hindrance, findings);
+        }
+        #[cfg(feature = "kubernetes")]
+        if before.is_asked_by(service) {
+            waypoint.asking.insert(service.source.id.clone());
+        }
+        before.bind(service, &mut waypoint, &mut servers);
+    }
+    Some((waypoint, servers))
 }
 
 /// Requests of a service of which no object says anything go to it.

@@ -76,6 +76,33 @@ fn one_that_comes_back_has_all_of_the_time_when_it_leaves_again() {
 }
 
 #[test]
+fn what_stands_behind_a_gateway_that_goes_is_served_for_a_while() {
+    let mut pipeline = Pipeline::new(settings());
+    let start = Instant::now();
+    let whole = contents("istio.io/use-waypoint: way");
+    let mut without = contents("istio.io/use-waypoint: way");
+    for file in without.files.values_mut() {
+        let (_, rest) = file.text.split_once("---\n").expect("two documents");
+        let (name, text) = (file.name.clone(), rest.to_owned());
+        *file = Arc::new(SourceFile { name, text });
+    }
+    let mut at = |contents: &Contents, seconds: u64| {
+        pipeline.index.update(contents.clone());
+        let update = pipeline.apply_at(start + Duration::from_secs(seconds));
+        assert_eq!(update.report.diagnostics, []);
+        (served(&pipeline), pipeline.due())
+    };
+    let due = |left: u64| Some(start + Duration::from_secs(left) + FAREWELL);
+    assert_eq!(at(&whole, 0), ((1, 1), None));
+    assert_eq!(at(&without, 10), ((1, 1), due(10)));
+    assert_eq!(at(&without, 20), ((1, 1), due(10)));
+    // One of the same name.
+    assert_eq!(at(&whole, 30), ((1, 1), None));
+    assert_eq!(at(&without, 40), ((1, 1), due(40)));
+    assert_eq!(at(&without, 40 + FAREWELL.as_secs()), ((0, 0), None));
+}
+
+#[test]
 fn what_is_deleted_is_not_served() {
     let mut pipeline = Pipeline::new(settings());
     let start = Instant::now();
