@@ -1,5 +1,5 @@
 //! How many nanoseconds a recorded call of Dubbo 3.3.6 costs: decoded with its deadline, and
-//! asked for interface and method. `cargo run --release -p meltemi-dubbo --example decode_cost`.
+//! asked for interface and method. `cargo run --release -p meltemi-dubbo --example dubbo_decode_cost`.
 
 use std::{env, fs, hint::black_box, path::Path, time::Instant};
 

@@ -1,5 +1,5 @@
 //! How many nanoseconds a small command costs, from the client's bytes to the answer written back,
-//! without the core: `cargo run --release -p meltemi-redis --example decode_cost`.
+//! without the core: `cargo run --release -p meltemi-redis --example redis_decode_cost`.
 
 use std::{hint::black_box, time::Instant};
 
