@@ -73,7 +73,9 @@ impl Pipeline {
         let (routers, slices): (Vec<_>, BTreeSet<_>) = split(changed);
         let (has_endpoints, has_routers) = (!slices.is_empty(), !routers.is_empty());
         let are_endpoints = slices.iter().all(|id| ENDPOINT_KINDS.contains(&id.kind));
+        // Where no object changed something else did, such as whose objects count.
         let is_short = !changes.are_flawed
+            && (has_endpoints || has_routers)
             && are_endpoints
             && (!has_endpoints || self.short.follows_endpoints)
             && (!has_routers || self.may_reroute(&routers));

@@ -104,3 +104,12 @@ fn whatever_is_out_of_the_ordinary_takes_the_long_way() {
         assert_eq!(pipeline.follow().is_some(), *is_short, "{what}");
     }
 }
+
+#[test]
+fn where_no_object_changed_the_long_way_says_what_did() {
+    let mut pipeline = pipeline();
+    assert!(pipeline.stand_beside_aeraki(true));
+    assert!(pipeline.follow().is_none());
+    take(&mut pipeline, &Step::Router(0, 0, Way::Subset(2)));
+    assert!(pipeline.follow().is_none());
+}
