@@ -95,6 +95,11 @@ impl Pipeline {
         before != is_there
     }
 
+    /// What is in force.
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
     /// Puts in force what is valid of what the index holds.
     pub(crate) fn apply(&mut self) -> Update {
         let resolution = self.resolve(&Leaving::default());
