@@ -16,6 +16,8 @@ mod plan;
 
 pub use aeraki::{Compared, Difference, Migration};
 pub use plan::{Effect, HttpPort, PastIt, Plan, Planned, SeenPolicy, Way};
+#[cfg(feature = "kubernetes")]
+pub(crate) use plan::{planned, told};
 
 /// What was found, by file and line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,17 +9,21 @@ use self::asking::Asking;
 use super::Report;
 use crate::diagnostic::Place;
 use crate::index::Objects;
-use crate::manifest::{Kind, Object, Spec};
+use crate::manifest::{Kind, Object, ObjectRef, Spec};
 use crate::model::{Model, Waypoint};
 
 mod asking;
 mod past;
 mod ports;
 mod seen;
+#[cfg(feature = "kubernetes")]
+mod told;
 
 pub use past::{PastIt, Way};
 pub use ports::HttpPort;
 pub use seen::{Effect, SeenPolicy};
+#[cfg(feature = "kubernetes")]
+pub(crate) use told::told;
 
 /// Istio's name for the trust domain of the mesh, whatever that is called.
 const LOCAL: &str = "cluster.local";
@@ -35,12 +39,11 @@ pub struct Plan {
 /// A service that asks for a waypoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Planned {
-    pub service: String,
-    pub namespace: String,
+    pub service: ObjectRef,
     /// Where it stands.
     pub place: String,
     /// The Gateway.
-    pub waypoint: String,
+    pub waypoint: ObjectRef,
     /// Whom its pods see in the place of a client, as policies write it.
     pub identity: String,
     /// Policies at its pods that ask who a client is.
@@ -57,27 +60,8 @@ impl Plan {
         model: &Model,
         (objects, root_namespace): (&Objects, &str),
     ) -> Self {
-        let waypoints = model.waypoints.iter();
-        // Those that sidecars lead to take nothing away from ztunnel.
-        let waypoints = waypoints.filter(|waypoint| waypoint.sidecars.is_none());
-        let planned = waypoints.flat_map(|waypoint| {
-            let identities = identities(waypoint, (objects, root_namespace));
-            let services = model.services.iter();
-            let asking = services.filter(|it| waypoint.asking.contains(&it.source.id));
-            let planned = asking.map(|service| {
-                let asking = Asking {
-                    service,
-                    waypoint,
-                    identities: &identities,
-                    objects,
-                    root_namespace,
-                };
-                planned(&asking)
-            });
-            planned.collect::<Vec<_>>()
-        });
         Self {
-            plan: planned.collect(),
+            plan: planned(model, (objects, root_namespace)),
             report,
         }
     }
@@ -85,7 +69,10 @@ impl Plan {
     /// What it says of a namespace, and of what stands in files.
     #[must_use]
     pub fn of_namespace(&self, namespace: &str) -> Self {
-        let own = self.plan.iter().filter(|it| it.namespace == namespace);
+        let own = self
+            .plan
+            .iter()
+            .filter(|it| *it.service.namespace == *namespace);
         Self {
             report: self.report.of_namespace(namespace),
             plan: own.cloned().collect(),
@@ -104,7 +91,33 @@ impl Plan {
     }
 }
 
-fn planned(asking: &Asking<'_>) -> Planned {
+/// What waypoints change, for each service that asks for one.
+pub(crate) fn planned(model: &Model, (objects, root_namespace): (&Objects, &str)) -> Vec<Planned> {
+    let waypoints = model.waypoints.iter();
+    // Those that sidecars lead to take nothing away from ztunnel.
+    let waypoints = waypoints.filter(|waypoint| waypoint.sidecars.is_none());
+    let sidecars = past::with_sidecars(objects);
+    let planned = waypoints.flat_map(|waypoint| {
+        let identities = identities(waypoint, (objects, root_namespace));
+        let services = model.services.iter();
+        let asking = services.filter(|it| waypoint.asking.contains(&it.source.id));
+        let planned = asking.map(|service| {
+            let asking = Asking {
+                service,
+                waypoint,
+                identities: &identities,
+                objects,
+                root_namespace,
+                sidecars: &sidecars,
+            };
+            of_service(&asking)
+        });
+        planned.collect::<Vec<_>>()
+    });
+    planned.collect()
+}
+
+fn of_service(asking: &Asking<'_>) -> Planned {
     let service = &asking.service.source;
     let (policies, http_ports) = match asking.is_reached() {
         true => (seen::policies(asking), ports::http(asking)),
@@ -112,10 +125,9 @@ fn planned(asking: &Asking<'_>) -> Planned {
         false => (vec![], vec![]),
     };
     Planned {
-        service: service.id.to_string(),
-        namespace: service.id.namespace.to_string(),
+        service: service.id.clone(),
         place: place(service),
-        waypoint: asking.waypoint.gateway.id.to_string(),
+        waypoint: asking.waypoint.gateway.id.clone(),
         identity: asking.identity().to_owned(),
         policies,
         http_ports,

@@ -21,6 +21,8 @@ pub(super) struct Asking<'a> {
     pub(super) identities: &'a [String],
     pub(super) objects: &'a Objects,
     pub(super) root_namespace: &'a str,
+    /// Namespaces in which something has a sidecar.
+    pub(super) sidecars: &'a BTreeSet<String>,
 }
 
 impl<'a> Asking<'a> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::asking::{Asking, Labels};
 use super::seen::{AtPods, Truth, at_pods, is_for_waypoint};
+use crate::index::Objects;
 use crate::manifest::Kind;
 use crate::model::is_captured;
 
@@ -62,9 +63,8 @@ pub(super) fn ways(asking: &Asking<'_>) -> Vec<PastIt> {
         };
         add(way, BTreeSet::new());
     }
-    let sidecars = with_sidecars(asking);
-    if !sidecars.is_empty() {
-        add(Way::Sidecars, sidecars);
+    if !asking.sidecars.is_empty() {
+        add(Way::Sidecars, asking.sidecars.clone());
     }
     if has_pods && !refused {
         add(Way::Others, BTreeSet::new());
@@ -110,15 +110,15 @@ fn admits_waypoint_alone(asking: &Asking<'_>) -> bool {
 }
 
 /// Namespaces in which something has a sidecar.
-fn with_sidecars(asking: &Asking<'_>) -> BTreeSet<String> {
+pub(super) fn with_sidecars(objects: &Objects) -> BTreeSet<String> {
     let has = |labels: &Labels, (name, value): (&str, &str)| {
         labels.get(name).is_some_and(|it| it == value)
     };
-    let namespaces = asking.objects.of_kind(Kind::Namespace).filter(|object| {
+    let namespaces = objects.of_kind(Kind::Namespace).filter(|object| {
         let labels = &object.metadata.labels;
         has(labels, INJECTION) || (labels.contains_key(REVISION) && !has(labels, AMBIENT))
     });
-    let pods = asking.objects.of_kind(Kind::Pod).filter(|object| {
+    let pods = objects.of_kind(Kind::Pod).filter(|object| {
         let labels = &object.metadata.labels;
         has(labels, TLS_MODE) || has(labels, INJECT)
     });

@@ -1,7 +1,7 @@
 //! What waypoints change for the services that ask for them.
 
 use super::*;
-use crate::check::{Effect, Plan, Planned, Way};
+use crate::check::{Effect, Plan, Planned, Way, told};
 use crate::diagnostic::SourceFile;
 
 const GATEWAY: &str = "\
@@ -307,7 +307,8 @@ fn as_people_and_programs_read_it() {
     let plan = plan(&[GATEWAY, SERVICE, PODS, &at_pods, &of_service, sidecars]);
     let json = serde_json::to_value(&plan).unwrap();
     let json = serde_json::to_string_pretty(&json["plan"]).unwrap();
-    insta::assert_snapshot!("plan", format!("{plan}\n\n{json}"));
+    let told = told(&plan.plan);
+    insta::assert_snapshot!("plan", format!("{plan}\n\n{json}\n\n{told:#?}"));
     assert_eq!(plan.of_namespace("web").plan, []);
     assert_eq!(plan.of_namespace("shop").plan, plan.plan);
 }
