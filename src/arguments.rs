@@ -57,7 +57,9 @@ Examples:
   What is wrong with what the cluster holds, of namespace shop?
     meltemi check --kubeconfig ~/.kube/config -n shop
   What would be, if these were applied to it?
-    meltemi check --kubeconfig ~/.kube/config -f new-routes.yaml")
+    meltemi check --kubeconfig ~/.kube/config -f new-routes.yaml
+  What does a service lose that is to ask for a waypoint, as it would in these manifests?
+    meltemi check --plan --kubeconfig ~/.kube/config -f waypoint.yaml -f orders-with-its-label.yaml")
     )]
     Check(Check),
     /// Says which route a request would take, why not the ones before it, and which endpoints
@@ -214,6 +216,11 @@ pub(crate) struct Check {
     /// what differs.
     #[arg(long)]
     pub(crate) from_aeraki: bool,
+    /// Lists besides, for each service that asks for a waypoint of ours: each AuthorizationPolicy at its
+    /// pods that will see the waypoint in the place of the client, each port whose HTTP rules end, and
+    /// each way past the waypoint.
+    #[arg(long, conflicts_with = "from_aeraki")]
+    pub(crate) plan: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }

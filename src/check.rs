@@ -15,10 +15,13 @@ use crate::{
 pub(crate) fn main(check: &Check, protocols: &Protocols) -> anyhow::Result<ExitCode> {
     let subject = &check.subject;
     let settings = schemas::settings(protocols, &subject.root_namespace, None);
-    let report = match check.from_aeraki {
-        true => return migration(check, settings),
-        false => report(subject, settings)?,
-    };
+    if check.from_aeraki {
+        return migration(check, settings);
+    }
+    if check.plan {
+        return plan(check, settings);
+    }
+    let report = report(subject, settings)?;
     answer(&report, report.is_valid(), check)
 }
 
@@ -31,6 +34,20 @@ fn migration(check: &Check, settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let migration = meltemi_controller::check::migration(&subject.files, settings);
     answer(&migration, migration.report.is_valid(), check)
+}
+
+fn plan(check: &Check, settings: Settings) -> anyhow::Result<ExitCode> {
+    let subject = &check.subject;
+    #[cfg(feature = "cluster")]
+    if let Some(cluster) = crate::cluster::read(subject, &settings)? {
+        let plan = match &subject.namespace {
+            Some(namespace) => cluster.plan().of_namespace(namespace),
+            None => cluster.plan(),
+        };
+        return answer(&plan, plan.report.is_valid(), check);
+    }
+    let plan = meltemi_controller::check::plan(&subject.files, settings);
+    answer(&plan, plan.report.is_valid(), check)
 }
 
 fn answer(

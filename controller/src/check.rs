@@ -12,8 +12,12 @@ use crate::diagnostic::Diagnostic;
 use crate::schema::Settings;
 
 mod aeraki;
+mod plan;
 
 pub use aeraki::{Compared, Difference, Migration};
+pub use plan::{Effect, HttpPort, PastIt, Plan, Planned, SeenPolicy, Way};
+#[cfg(feature = "kubernetes")]
+pub(crate) use plan::{planned, told};
 
 /// What was found, by file and line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +39,15 @@ pub fn migration(paths: &[PathBuf], settings: Settings) -> Migration {
     let mut controller = Controller::open(paths, settings);
     let report = controller.load().report;
     Migration::of(report, controller.index())
+}
+
+/// The same, and what waypoints change for the services that ask for them.
+#[must_use]
+pub fn plan(paths: &[PathBuf], settings: Settings) -> Plan {
+    let mut controller = Controller::open(paths, settings);
+    let report = controller.load().report;
+    let root = &controller.settings().root_namespace;
+    Plan::of(report, controller.model(), (controller.objects(), root))
 }
 
 impl Report {

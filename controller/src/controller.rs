@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use crate::ads::{Published, Rejection};
 use crate::check::Report;
 use crate::diagnostic::{Diagnostic, SourceFile};
-use crate::index::Index;
+use crate::index::{Index, Objects};
 use crate::model::Model;
 use crate::schema::Settings;
 use crate::source::Contents;
@@ -136,6 +136,10 @@ impl Controller {
 
     pub(crate) fn model(&self) -> &Model {
         &self.pipeline.model
+    }
+
+    pub(crate) fn objects(&self) -> &Objects {
+        self.pipeline.objects()
     }
 
     pub(crate) fn settings(&self) -> &Settings {

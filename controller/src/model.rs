@@ -70,13 +70,13 @@ use protocols::Protocols;
 pub(crate) use rerouting::{Rerouted, Routers};
 #[cfg(feature = "kubernetes")]
 pub(crate) use secrets::{REFERRING, references};
-pub(crate) use services::{Service, Services, placed};
+pub(crate) use services::{Port, Service, Services, placed};
 pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 #[cfg(all(test, feature = "kubernetes"))]
 pub(crate) use waypoints::FAREWELL;
-pub(crate) use waypoints::{Bound, Leaving, Passed, Waypoint};
-#[cfg(feature = "kubernetes")]
-pub(crate) use waypoints::{USE, USE_NAMESPACE};
+pub(crate) use waypoints::{
+    Bound, Leaving, Passed, USE, USE_NAMESPACE, Waypoint, is_captured, takes_pods,
+};
 
 /// Everything that a proxy has to know. A clone shares what is in it.
 #[derive(Clone, Debug)]

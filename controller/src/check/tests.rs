@@ -11,6 +11,7 @@ mod limits;
 mod locality;
 mod matching;
 mod mutations;
+mod plan;
 mod redis;
 mod remedies;
 mod secrets;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::pipeline::Pipeline;
-use crate::check::{Migration, Report};
+use crate::check::{Migration, Plan, Report};
 use crate::index::Index;
 use crate::manifest::{Kind, ObjectRef};
 use crate::model::{Model, references};
@@ -71,6 +71,14 @@ impl Cluster {
         self.pipeline.stand_beside_aeraki(false);
         let report = self.pipeline.apply().report;
         Migration::of(report, &self.pipeline.index)
+    }
+
+    /// The findings, and what waypoints change for the services that ask for them.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let root = &self.pipeline.settings.root_namespace;
+        let objects = self.pipeline.objects();
+        Plan::of(self.report.clone(), &self.pipeline.model, (objects, root))
     }
 
     /// Those of our own kinds that its API server does not know. Without those of others a cluster is as well.

@@ -15,6 +15,8 @@ use prost::Name as _;
 use super::Update;
 use crate::ads::{Made, Published, Rejection, Resources};
 use crate::check::Report;
+#[cfg(feature = "kubernetes")]
+use crate::check::{planned, told};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
@@ -55,6 +57,8 @@ struct Said {
     foreign: Arc<BTreeSet<ObjectRef>>,
     refused: Arc<BTreeSet<ObjectRef>>,
     findings: Arc<BTreeMap<ObjectRef, Vec<Diagnostic>>>,
+    /// What waypoints change, by their Gateways.
+    plans: Arc<BTreeMap<ObjectRef, String>>,
 }
 
 #[cfg(feature = "kubernetes")]
@@ -93,6 +97,11 @@ impl Pipeline {
             self.short = Short::default();
         }
         before != is_there
+    }
+
+    /// What is in force.
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Puts in force what is valid of what the index holds.
@@ -188,6 +197,8 @@ impl Pipeline {
         }
         self.said.refused = Arc::new(self.index.refused_of(status::KINDS, &self.objects));
         self.said.findings = Arc::new(findings);
+        let plan = planned(&self.model, (&self.objects, &self.settings.root_namespace));
+        self.said.plans = Arc::new(told(&plan));
         self.judged()
     }
 
@@ -201,6 +212,7 @@ impl Pipeline {
             refused: self.said.refused.clone(),
             findings: self.said.findings.clone(),
             foreign: self.said.foreign.clone(),
+            plans: self.said.plans.clone(),
             root_namespace: self.settings.root_namespace.as_str().into(),
         }
     }

@@ -104,7 +104,7 @@ codes! {
     AddressInUse,
     /// A MetaRouter or RedisService that is attached to no gateway.
     NotAttached,
-    /// A Service or ServiceEntry that asks for a waypoint, and whose connections do not come to it.
+    /// A Service or ServiceEntry that asks for a waypoint, and whose connections do not come to it, or are not served there.
     NotCaptured,
     /// A policy for a Service, ServiceEntry, Gateway or GatewayClass that is not there, or that it cannot be for.
     UnknownTarget,

@@ -5,6 +5,8 @@
 
 mod rule;
 
+use std::collections::BTreeMap;
+
 use meltemi_policy::authorization::{Action, Policy};
 
 use super::decode::{Decoder, Field, Fields};
@@ -34,8 +36,8 @@ pub(crate) enum Targets {
     Named(Vec<TargetRef>),
     /// What it names cannot be read: it may be anything of its namespace.
     Unreadable,
-    /// Workloads: up to whoever stands before these.
-    Workloads,
+    /// Workloads with these labels: up to whoever stands before these.
+    Workloads(BTreeMap<String, String>),
     /// All services of its namespace that speak Dubbo; of all namespaces, where it is in the root namespace.
     Dubbo,
 }
@@ -79,7 +81,8 @@ pub(super) fn decode(d: &Decoder, spec: Option<&Node>) -> AuthorizationPolicy {
         // It is for all workloads of its namespace, unless something else was meant.
         return match d.has_errors() {
             true => AuthorizationPolicy::or_closed(own, Targets::Unreadable, None),
-            false => AuthorizationPolicy::of_workloads(),
+            // Without rules it allows nobody.
+            false => AuthorizationPolicy::allowing_nobody(),
         };
     };
     let fields = Fields::of_any(spec);
@@ -87,18 +90,33 @@ pub(super) fn decode(d: &Decoder, spec: Option<&Node>) -> AuthorizationPolicy {
     let is_empty = |node: &Node| matches!(&node.value, Value::List(items) if items.is_empty());
     let named = ["targetRef", "targetRefs"].map(|name| fields.node(name));
     if named.into_iter().flatten().all(is_empty) {
-        return AuthorizationPolicy::of_workloads();
+        let targets = Targets::Workloads(selected(&mut own, &fields));
+        let policy = decode_rules(own, &fields, targets);
+        // Others enforce it, and say what is wrong with it.
+        return AuthorizationPolicy {
+            told: vec![],
+            ..policy
+        };
     }
     let fields = own.fields("spec", spec, SPEC);
     let targets = targets(&mut own, &fields);
     decode_rules(own, &fields, targets)
 }
 
+fn selected(d: &mut Decoder, fields: &Fields<'_>) -> BTreeMap<String, String> {
+    let selector = fields.node("selector").map(Fields::of_any);
+    selector.map_or_else(BTreeMap::new, |it| it.string_map(d, "matchLabels"))
+}
+
 impl AuthorizationPolicy {
-    fn of_workloads() -> Self {
+    fn allowing_nobody() -> Self {
+        let policy = Policy {
+            action: Action::Allow,
+            rules: vec![],
+        };
         Self {
-            targets: Targets::Workloads,
-            policy: Policy::closed(),
+            targets: Targets::Workloads(BTreeMap::new()),
+            policy,
             is_closed: false,
             attributes: vec![],
             told: vec![],

@@ -1,6 +1,7 @@
 //! Kubernetes' own kinds, as far as they tell who is where. The API server has checked them: what nobody reads of them is
 //! passed over.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::decode::{Decoder, Fields, Known};
@@ -17,6 +18,8 @@ pub(crate) struct KubernetesService {
     /// Of one that is only another name: whose.
     pub(crate) external_name: Option<String>,
     pub(crate) traffic_distribution: Option<Located<String>>,
+    /// Labels of the Pods that serve it; none where its endpoints are somebody else's affair.
+    pub(crate) selector: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub(crate) struct KubernetesPort {
     pub(crate) number: u16,
     /// Empty where it is the only one.
     pub(crate) name: String,
+    /// What others say that it speaks, before its name; empty where nobody says.
+    pub(crate) app_protocol: String,
 }
 
 /// Some of the endpoints of a Service.
@@ -83,6 +88,7 @@ pub(super) fn service(d: &mut Decoder, spec: &Node) -> Option<KubernetesService>
         prefers_ipv6: first.is_some_and(|family| family.value == "IPv6"),
         external_name,
         traffic_distribution: fields.string(d, "trafficDistribution"),
+        selector: fields.string_map(d, "selector"),
     })
 }
 
@@ -95,7 +101,11 @@ fn ports(d: &mut Decoder, of: &Fields<'_>, path: &str) -> Vec<KubernetesPort> {
         let name = text(d, &fields, "name");
         let number = fields.port(d, "port")?.value;
         let is_tcp = protocol.is_empty() || protocol == "TCP";
-        is_tcp.then_some(KubernetesPort { number, name })
+        is_tcp.then(|| KubernetesPort {
+            number,
+            name,
+            app_protocol: text(d, &fields, "appProtocol"),
+        })
     });
     ports.collect()
 }

@@ -40,6 +40,8 @@ pub(crate) struct ServicePort {
     pub(crate) number: u16,
     pub(crate) name: Located<String>,
     pub(crate) target_port: Option<u16>,
+    /// What Istio takes it for; its name decides what it is here.
+    pub(crate) protocol: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,10 +207,12 @@ fn port(d: &mut Decoder, node: &Node) -> Option<ServicePort> {
     let name = fields.required(d, "name");
     let name = name.filter(|n| d.check_name("ports.name", n, &name::WORD));
     let target_port = fields.port(d, "targetPort").map(|p| p.value);
+    let protocol = fields.string(d, "protocol");
     Some(ServicePort {
         number: number?.value,
         name: name?,
         target_port,
+        protocol: protocol.map_or_else(String::new, |it| it.value),
     })
 }
 

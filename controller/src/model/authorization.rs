@@ -181,7 +181,7 @@ impl Attaching<'_> {
         let own = &self.object.id.namespace;
         let is_root = **own == *self.context.settings.root_namespace;
         match &self.policy.targets {
-            Targets::Workloads => false,
+            Targets::Workloads(_) => false,
             Targets::Dubbo => used.speaks_dubbo && (is_root || used.namespaces.contains(own)),
             Targets::Unreadable => {
                 let is_at_home = used.bound.is_some_and(|bound| bound.namespace == *own);

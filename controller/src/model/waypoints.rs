@@ -56,7 +56,6 @@ pub(crate) struct Waypoint {
     /// The SPIFFE id of its proxies, where ztunnel connects to them.
     pub(crate) identity: String,
     /// Services that ask for it; others it still serves.
-    #[cfg(feature = "kubernetes")]
     pub(crate) asking: BTreeSet<ObjectRef>,
     /// Where sidecars connect in the place of ztunnel: at this address, with certificates of the mesh.
     pub(crate) sidecars: Option<(IpAddr, ListenerTls)>,
@@ -189,7 +188,6 @@ fn before(
         if let Some(hindrance) = captured::hindrance(service) {
             before.tell(service, hindrance, findings);
         }
-        #[cfg(feature = "kubernetes")]
         if before.is_asked_by(service) {
             waypoint.asking.insert(service.source.id.clone());
         }
@@ -238,7 +236,6 @@ fn led_to(
         },
         port: listener.port.value,
         identity: String::new(),
-        #[cfg(feature = "kubernetes")]
         asking: BTreeSet::new(),
         sidecars: Some((address, tls)),
         passed: vec![],
@@ -286,7 +283,6 @@ fn listening(
         },
         port,
         identity: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{name}"),
-        #[cfg(feature = "kubernetes")]
         asking: BTreeSet::new(),
         sidecars: None,
         passed: vec![],
@@ -304,11 +300,33 @@ fn allowed(gateway: &KubernetesGateway) -> AllowedRoutes {
 }
 
 fn takes_services(object: &Object, gateway: &KubernetesGateway, objects: &Objects) -> bool {
+    ["service", "all"].contains(&stands_for(object, gateway, objects))
+}
+
+/// What a Gateway says that it stands before, else its class, else Istio's default.
+fn stands_for<'a>(
+    object: &'a Object,
+    gateway: &KubernetesGateway,
+    objects: &'a Objects,
+) -> &'a str {
     let class = ObjectRef::new(Kind::GatewayClass, "", &gateway.class.value);
     let class = objects.get(&class).map(|class| &**class);
     let mut said = std::iter::once(object).chain(class);
     let said = said.find_map(|it| it.metadata.labels.get(FOR));
-    said.is_none_or(|said| ["service", "all"].contains(&said.as_str()))
+    said.map_or("service", String::as_str)
+}
+
+/// Whether connections to pods that ask for it come to it.
+pub(crate) fn takes_pods(gateway: &Object, objects: &Objects) -> bool {
+    let Spec::KubernetesGateway(spec) = &gateway.spec else {
+        return false;
+    };
+    ["workload", "all"].contains(&stands_for(gateway, spec, objects))
+}
+
+/// Whether connections to addresses of the service come to its waypoint.
+pub(crate) fn is_captured(service: &Service) -> bool {
+    captured::hindrance(service).is_none()
 }
 
 /// A waypoint, as services see it.
@@ -356,22 +374,27 @@ impl Before<'_> {
     fn refusal(&self, service: &Service) -> Option<captured::Hindrance> {
         if !self.takes_services {
             return Some(captured::Hindrance {
+                then: captured::NOT_HERE,
                 why: "it is for no services",
                 remedy: "set the label istio.io/waypoint-for: service, or all, on this Gateway",
             });
         }
         let namespaces = (&*self.gateway.id.namespace, &*service.namespace);
         let is_admitted = admits(&self.allowed, namespaces, self.context.objects);
-        (!is_admitted).then_some(captured::Hindrance {
-            why: "its listener admits none of that namespace",
-            remedy: "set its `allowedRoutes.namespaces`: `from: All`, or a Selector by `matchLabels`",
-        })
+        if !is_admitted {
+            return Some(captured::Hindrance {
+                then: captured::NOT_HERE,
+                why: "its listener admits none of that namespace",
+                remedy: "set its `allowedRoutes.namespaces`: `from: All`, or a Selector by `matchLabels`",
+            });
+        }
+        captured::elsewhere(service)
     }
 
     fn tell(&self, service: &Service, hindrance: captured::Hindrance, findings: &mut Findings) {
-        let captured::Hindrance { why, remedy } = hindrance;
+        let captured::Hindrance { then, why, remedy } = hindrance;
         let message = format!(
-            "{} asks for this waypoint, and connections to it do not come here: {why}",
+            "{} asks for this waypoint, and {then}: {why}",
             service.source.id
         );
         let diagnostic = Diagnostic::warning(Code::NotCaptured, message).remedy(remedy);

@@ -18,6 +18,8 @@ pub(crate) struct GatewayNews {
     pub(crate) answer: Answer,
     /// What was found about it, and about what asks for it.
     pub(crate) warnings: Option<String>,
+    /// What it changes for the services that ask for it.
+    pub(crate) plan: Option<String>,
     /// Of the listener of a waypoint, how many rules act behind it.
     pub(crate) attached: Option<(String, usize)>,
 }
@@ -47,6 +49,7 @@ impl News {
             let news = GatewayNews {
                 answer,
                 warnings: verdict::found(id, resolved),
+                plan: resolved.plans.get(id).cloned(),
                 attached: attached(id, resolved),
             };
             (id.clone(), news)

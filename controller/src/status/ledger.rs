@@ -25,6 +25,8 @@ pub(crate) struct Resolved {
     pub(crate) refused: Arc<BTreeSet<ObjectRef>>,
     /// By the object that they are about.
     pub(crate) findings: Arc<BTreeMap<ObjectRef, Vec<Diagnostic>>>,
+    /// What a waypoint changes for the services that ask for it, by its Gateway.
+    pub(crate) plans: Arc<BTreeMap<ObjectRef, String>>,
     /// Another revision's: nothing is said of them.
     pub(crate) foreign: Arc<BTreeSet<ObjectRef>>,
     /// The namespace whose rules count for the mesh.
@@ -176,6 +178,7 @@ mod tests {
             resources: Arc::default(),
             refused: Arc::default(),
             findings: Arc::default(),
+            plans: Arc::default(),
             foreign: Arc::default(),
             root_namespace: "istio-system".into(),
         }

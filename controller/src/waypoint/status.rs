@@ -50,17 +50,14 @@ fn accepted(waypoint: &Waypoint, standing: &Standing) -> State {
         return refusal.clone();
     }
     let accepted = waypoint.accepted();
-    let warnings = standing
-        .news
-        .as_ref()
-        .and_then(|news| news.warnings.as_ref());
-    match warnings {
-        None => accepted,
-        Some(warnings) => {
-            let message = format!("{}, but: {warnings}", accepted.message);
-            State::new(accepted.status, &accepted.reason, message)
-        }
-    }
+    let news = standing.news.as_ref();
+    let warnings = news.and_then(|news| news.warnings.as_ref());
+    let warnings = warnings.map(|it| format!(", but: {it}"));
+    let plan = news.and_then(|news| news.plan.as_ref());
+    let plan = plan.map(|it| format!("; behind it: {it}"));
+    let (warnings, plan) = (warnings.unwrap_or_default(), plan.unwrap_or_default());
+    let message = format!("{}{warnings}{plan}", accepted.message);
+    State::new(accepted.status, &accepted.reason, message)
 }
 
 fn programmed(waypoint: &Waypoint, standing: &Standing, accepted: &State) -> State {
@@ -235,6 +232,7 @@ mod tests {
             news: Some(GatewayNews {
                 answer,
                 warnings: None,
+                plan: None,
                 attached: None,
             }),
             ..Standing::default()
@@ -373,6 +371,7 @@ mod tests {
         let mut standing = standing(Answer::Everywhere);
         standing.news = standing.news.map(|news| GatewayNews {
             warnings: Some("NotCaptured: Service shop/a is headless".to_owned()),
+            plan: Some("port 80 of Service shop/a is passed on".to_owned()),
             attached: Some(("mesh".to_owned(), 2)),
             ..news
         });

@@ -159,6 +159,90 @@ fn who_may_not_is_told(cluster: &mut ApiServer) {
     assert!(error.contains("cannot be read"), "{error}");
 }
 
+const WAYPOINT: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: way, namespace: shop}
+spec:
+  gatewayClassName: meltemi-waypoint
+  listeners: [{name: proxy, port: 15088, protocol: istio.io/PROXY}]
+";
+
+const ORDERS: &str = "\
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop}
+spec:
+  selector: {app: orders}
+  ports: [{name: tcp-redis, port: 6379}, {name: web, port: 80, appProtocol: kubernetes.io/h2c}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: clients, namespace: shop}
+spec:
+  selector: {matchLabels: {app: orders}}
+  rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/front]}}]}]
+";
+
+#[test]
+fn what_a_service_would_lose_is_said_before_it_opts_in() {
+    let Some(cluster) = ApiServer::with_definitions() else {
+        return;
+    };
+    for path in &cluster.programs().gateway_api_crds() {
+        cluster.install_crds(path);
+    }
+    cluster.create_namespaces(&["shop", "legacy"]);
+    let label = ["label", "namespace", "legacy", "istio-injection=enabled"];
+    cluster.kubectl(&label).expect_success("it is labelled");
+    cluster.apply(WAYPOINT);
+    cluster.apply(ORDERS);
+    let kubeconfig = cluster.kubeconfig();
+    let plan = |more: &[&str]| {
+        let (status, said, noted) = meltemi(&[&["check", "--plan"], more].concat(), &kubeconfig);
+        assert_eq!(status, Some(0), "{said}{noted}");
+        said
+    };
+    let nobody = plan(&[]);
+    assert!(nobody.contains("asking for a waypoint: 0;"), "{nobody}");
+
+    // The label, as if it were applied.
+    let files = TempDir::new().expect("a temporary directory");
+    let file = files.path().join("orders.yaml");
+    let file = file.to_str().expect("a path in UTF-8");
+    let (service, _) = ORDERS.split_once("---").expect("two objects");
+    let asks = "namespace: shop, labels: {istio.io/use-waypoint: way}}";
+    let service = service.replace("namespace: shop}", asks);
+    let service = service.replace("  selector", "  clusterIP: 10.96.0.10\n  selector");
+    fs::write(file, &service).expect("it can be written");
+    let said = plan(&["-f", file, "-n", "shop", "--output", "json"]);
+    let planned: Value = serde_json::from_str(&said).expect("JSON");
+    let planned = &planned["plan"][0];
+    assert_eq!(planned["service"], "Service shop/orders", "{said}");
+    let policy = &planned["policies"][0];
+    assert_eq!(policy["policy"], "AuthorizationPolicy shop/clients");
+    assert_eq!(policy["effect"], "refuses", "{said}");
+    assert_eq!(planned["http_ports"][0]["port"], 80, "{said}");
+    let past = &planned["past"];
+    assert_eq!(past[0]["way"], "pods", "{said}");
+    assert_eq!(past[1]["namespaces"][0], "legacy", "{said}");
+    let elsewhere = plan(&["-f", file, "-n", "legacy"]);
+    assert!(
+        elsewhere.contains("asking for a waypoint: 0;"),
+        "{elsewhere}"
+    );
+
+    // The same of what the cluster holds; then the waypoint is admitted, and it alone.
+    cluster.apply(&service.replace("  clusterIP: 10.96.0.10\n", ""));
+    let said = plan(&[]);
+    assert!(said.contains("no policy admits the waypoint"), "{said}");
+    let (_, policy) = ORDERS.split_once("---\n").expect("two objects");
+    cluster.apply(&policy.replace("sa/front", "sa/way"));
+    let said = plan(&[]);
+    assert!(said.contains("policies that see it: 0;"), "{said}");
+    assert!(said.contains("(of legacy); the pods refuse them"), "{said}");
+}
+
 /// A Service whose protocol is known, and endpoints; a Gateway, and a MetaRouter on it.
 fn shop(cluster: &ApiServer) {
     cluster.create_namespaces(&["shop"]);

@@ -272,6 +272,7 @@ fn a_gateway_becomes_a_waypoint_and_stays_one() {
     what_is_no_news_writes_nothing(&lab, &controller);
     overrides_are_merged_and_bad_ones_change_nothing(&lab);
     what_is_there_already_is_left_alone(&lab);
+    what_it_changes_is_told(&lab);
     what_is_wrong_is_told(&lab);
     assert_eq!(lab.gateway("theirs"), theirs, "another controller's");
     what_is_deleted_stays_so(&lab);
@@ -434,6 +435,35 @@ fn what_is_wrong_is_told(lab: &Lab) {
     for name in ["wrong", "address"] {
         assert_eq!(lab.try_get(&format!("deployment/{name}")), None);
     }
+}
+
+/// Of a service that asks for it: a policy at its pods, a port of HTTP, and who goes past it.
+fn what_it_changes_is_told(lab: &Lab) {
+    let policy = |principal: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+             metadata: {{name: web, namespace: shop}}\n\
+             spec: {{selector: {{matchLabels: {{app: web}}}}, rules: [{{from: [{{source: {{principals: [{principal}]}}}}]}}]}}\n"
+        )
+    };
+    lab.cluster.apply(
+        "apiVersion: v1\nkind: Service\n\
+         metadata: {name: web, namespace: shop, labels: {istio.io/use-waypoint: changing}}\n\
+         spec: {selector: {app: web}, ports: [{name: http, port: 80}]}\n",
+    );
+    lab.cluster.apply(&policy("cluster.local/ns/shop/sa/front"));
+    lab.cluster.apply(&waypoint("changing", ""));
+    let words = [
+        "AuthorizationPolicy shop/web refuses what it brings to Service shop/web",
+        "port 80 of Service shop/web is passed on",
+        "Service shop/web can be reached past it",
+    ];
+    lab.says("changing", "Accepted", "True/Accepted", &words);
+    lab.cluster
+        .apply(&policy("cluster.local/ns/shop/sa/changing"));
+    let served = "behind it: port 80 of Service shop/web is passed on, without rules of HTTP";
+    lab.says("changing", "Accepted", "True/Accepted", &[served]);
+    lab.delete(&["service", "web"]);
 }
 
 /// The garbage collector of a cluster, which there is none of here, takes what the Gateway owns.

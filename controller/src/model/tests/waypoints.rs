@@ -167,3 +167,26 @@ fn what_cannot_be_captured_is_told() {
         seen(&[&listener])
     ));
 }
+
+#[test]
+fn a_service_with_endpoints_in_other_clusters_is_served_when_its_owner_says_so() {
+    let labels = "labels: {istio.io/use-waypoint: way}";
+    let global = WORLD.replace(
+        labels,
+        "labels: {istio.io/use-waypoint: way, istio.io/global: 'true'}",
+    );
+    let annotated = |value: &str| {
+        let with = format!("annotations: {{meltemi.io/local-endpoints: {value}}}, labels");
+        global.replacen("labels", &with, 1)
+    };
+    let told = "NotCaptured: Service shop/orders asks for this waypoint, and connections to it are closed here: it is \
+                istio.io/global, and its endpoints in other clusters are not known here";
+    for manifests in [&global, &annotated("some")] {
+        let seen = seen(&[manifests]);
+        assert!(seen.contains(told), "{seen}");
+        assert!(!seen.contains("20880"), "no port of it: {seen}");
+    }
+    assert_eq!(seen(&[&annotated("suffice")]), seen(&[WORLD]));
+    let of_one = global.replace("'true'", "'false'");
+    assert_eq!(seen(&[&of_one]), seen(&[WORLD]));
+}

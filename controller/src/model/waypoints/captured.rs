@@ -20,10 +20,35 @@ pub(super) fn addresses(service: &Service) -> Vec<IpAddr> {
     }
 }
 
-/// Why connections do not come to a waypoint.
+/// Why connections are not served by a waypoint.
 pub(super) struct Hindrance {
+    /// What becomes of them.
+    pub(super) then: &'static str,
     pub(super) why: &'static str,
     pub(super) remedy: &'static str,
+}
+
+pub(super) const NOT_HERE: &str = "connections to it do not come here";
+
+/// On a service that is one with those of its name in other clusters (Istio's `serviceScopeConfigs`, as its charts have it).
+const GLOBAL: (&str, &str) = ("istio.io/global", "true");
+/// On such a service: what its owner says of the endpoints of this cluster.
+const LOCAL_ENDPOINTS: (&str, &str) = ("meltemi.io/local-endpoints", "suffice");
+
+/// Why a service whose endpoints are known in part is not served: whoever dials it expects all of them.
+pub(super) fn elsewhere(service: &Service) -> Option<Hindrance> {
+    let metadata = &service.source.metadata;
+    let (label, global) = GLOBAL;
+    let is_global = metadata.labels.get(label).is_some_and(|it| it == global);
+    let (annotation, suffice) = LOCAL_ENDPOINTS;
+    let said = metadata.annotations.get(annotation);
+    let do_suffice = said.is_some_and(|it| it.value == suffice);
+    (is_global && !do_suffice).then_some(Hindrance {
+        then: "connections to it are closed here",
+        why: "it is istio.io/global, and its endpoints in other clusters are not known here",
+        remedy: "if those of this cluster are enough, give it the annotation meltemi.io/local-endpoints: suffice; else the \
+                 label istio.io/use-waypoint: none",
+    })
 }
 
 /// Why no address of the service leads to a waypoint.
@@ -48,5 +73,9 @@ pub(super) fn hindrance(service: &Service) -> Option<Hindrance> {
         ),
         _ => return None,
     };
-    Some(Hindrance { why, remedy })
+    Some(Hindrance {
+        then: NOT_HERE,
+        why,
+        remedy,
+    })
 }
