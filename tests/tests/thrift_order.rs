@@ -123,7 +123,8 @@ fn a_server_out_of_order_is_found_out() {
     let mut order = Client::connecting(proxied.port(), form, &calls);
     order["pipelined"] = json!(true);
     client.order(&order);
-    for answer in client.answers() {
+    // The third may arrive when that is found out already, and is then answered on another connection.
+    for answer in client.answers().iter().take(2) {
         assert_eq!(answer["application"]["type"], 6, "{answer}");
     }
     let said = proxied.meltemi.process().said();
