@@ -36,16 +36,21 @@ fn served(pipeline: &Pipeline) -> (usize, usize) {
     (servers.filter(is_bound).count(), passed.count())
 }
 
-#[test]
-fn one_that_opts_out_is_served_for_a_while() {
-    const ASKS: &str = "istio.io/use-waypoint: way";
+/// What is served, and until when, so many seconds later with that label.
+fn labelled(start: Instant) -> impl FnMut(&str, u64) -> ((usize, usize), Option<Instant>) {
     let mut pipeline = Pipeline::new(settings());
-    let start = Instant::now();
-    let mut at = |label: &str, seconds: u64| {
+    move |label, seconds| {
         pipeline.index.update(contents(label));
         pipeline.apply_at(start + Duration::from_secs(seconds));
         (served(&pipeline), pipeline.due())
-    };
+    }
+}
+
+#[test]
+fn one_that_opts_out_is_served_for_a_while() {
+    const ASKS: &str = "istio.io/use-waypoint: way";
+    let start = Instant::now();
+    let mut at = labelled(start);
     assert_eq!(at("", 0), ((0, 0), None));
     assert_eq!(at(ASKS, 1), ((1, 1), None));
     let due = Some(start + Duration::from_secs(2) + FAREWELL);
@@ -59,13 +64,8 @@ fn one_that_opts_out_is_served_for_a_while() {
 #[test]
 fn one_that_comes_back_has_all_of_the_time_when_it_leaves_again() {
     const ASKS: &str = "istio.io/use-waypoint: way";
-    let mut pipeline = Pipeline::new(settings());
     let start = Instant::now();
-    let mut at = |label: &str, seconds: u64| {
-        pipeline.index.update(contents(label));
-        pipeline.apply_at(start + Duration::from_secs(seconds));
-        (served(&pipeline), pipeline.due())
-    };
+    let mut at = labelled(start);
     let due = |left: u64| Some(start + Duration::from_secs(left) + FAREWELL);
     assert_eq!(at(ASKS, 0), ((1, 1), None));
     assert_eq!(at("", 10), ((1, 1), due(10)));
