@@ -1,13 +1,16 @@
 //! Circuit breaking: what is in use of what a cluster, or a route, allows at a time.
 //!
 //! Workers share these counts, and little else: an atomic for each bound, which only what it bounds
-//! touches. They are kept by name, outside of the configuration, and survive its updates; the bounds
+//! touches; and, locked only when such a connection opens or closes, how many connections to an endpoint workers
+//! share among requests beyond the first that each may have. They are kept by name, outside of the configuration, and survive its updates; the bounds
 //! themselves are the configuration's.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::Address;
 
 /// Names that nobody uses any more are forgotten when there are so many.
 const MOST_UNUSED: usize = 4096;
@@ -52,6 +55,21 @@ pub struct Usage {
     pub requests: Count,
     /// Requests that were sent again, where there is a bound to them.
     pub retries: Count,
+    /// Shared connections to an endpoint that are not the first of their worker: only endpoints that have
+    /// such connections are here.
+    further: Mutex<HashMap<Address, u32>>,
+}
+
+impl Usage {
+    fn further(&self) -> MutexGuard<'_, HashMap<Address, u32>> {
+        self.further.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many shared connections to all endpoints are not the first of their worker.
+    #[must_use]
+    pub fn further_in_use(&self) -> u32 {
+        self.further().values().sum()
+    }
 }
 
 /// How much of one thing is in use.
@@ -82,6 +100,42 @@ impl Count {
     #[inline]
     pub(crate) fn give_back(&self, n: u32) {
         self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+/// The place of a shared connection to an endpoint that its worker has one to already, so that connections
+/// do not multiply with workers. Given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Further {
+    usage: Arc<Usage>,
+    address: Address,
+}
+
+impl Further {
+    /// `most` are those of all workers to this endpoint that there may be.
+    pub(crate) fn take(usage: &Arc<Usage>, address: &Address, most: u32) -> Option<Self> {
+        let mut further = usage.further();
+        let in_use = further.get(address).copied().unwrap_or_default();
+        if in_use >= most {
+            return None;
+        }
+        further.insert(address.clone(), in_use + 1);
+        Some(Self {
+            usage: Arc::clone(usage),
+            address: address.clone(),
+        })
+    }
+}
+
+impl Drop for Further {
+    fn drop(&mut self) {
+        let mut further = self.usage.further();
+        if let Some(in_use) = further.get_mut(&self.address) {
+            *in_use -= 1;
+            if *in_use == 0 {
+                further.remove(&self.address);
+            }
+        }
     }
 }
 
@@ -174,6 +228,22 @@ mod tests {
         assert_eq!(usage.connections.in_use(), 4);
         drop(held);
         assert_eq!(usage.connections.in_use(), 0);
+    }
+
+    #[test]
+    fn connections_beyond_the_first_are_counted_for_each_endpoint() {
+        let usage = Arc::default();
+        let [one, other] = [1, 2].map(|port| Address::Tcp(([127, 0, 0, 1], port).into()));
+        let held = [&one, &one, &other].map(|to| Further::take(&usage, to, 2));
+        assert!(held.iter().all(Option::is_some));
+        assert!(Further::take(&usage, &one, 2).is_none());
+        assert!(
+            Further::take(&usage, &other, 2).is_some(),
+            "given back at once"
+        );
+        assert_eq!(usage.further_in_use(), 3);
+        drop(held);
+        assert!(usage.further().is_empty(), "nothing is kept of an endpoint");
     }
 
     #[test]

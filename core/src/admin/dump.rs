@@ -443,6 +443,7 @@ fn settings(settings: &Settings) -> Value {
         "in_flight_per_connection": settings.in_flight_per_connection,
         "unsent_bytes_per_connection": settings.unsent_per_connection,
         "connections_per_endpoint": settings.connections_per_endpoint,
+        "further_connections_per_endpoint": settings.further_connections_per_endpoint,
         "own_connections_per_endpoint": settings.own_connections_per_endpoint,
         "in_flight_per_client": settings.in_flight_per_client,
         "client_pause_bytes": settings.client_pause,

@@ -35,10 +35,12 @@ impl Pulse {
     }
 
     pub(super) fn turn_begins(&self, now: Instant) {
-        let since = self.thread.get().map(|&(_, start)| now - start);
-        let since = since.unwrap_or_default().as_nanos();
-        let since = u64::try_from(since).unwrap_or(u64::MAX).max(1);
-        self.began.store(since, Ordering::Relaxed);
+        let since = self
+            .thread
+            .get()
+            .map(|&(_, start)| nanoseconds(now - start));
+        self.began
+            .store(since.unwrap_or_default().max(1), Ordering::Relaxed);
     }
 
     pub(super) fn turn_ends(&self) {
@@ -58,6 +60,12 @@ impl Pulse {
             cpu: thread.and_then(|&(thread, _)| cpu_time(thread)),
         }
     }
+}
+
+/// Of five centuries at most. In 64 bits: this is done twice a request where requests come one by one.
+fn nanoseconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().wrapping_mul(1_000_000_000);
+    seconds.wrapping_add(duration.subsec_nanos().into())
 }
 
 /// By the scheduler's own clock, the first number of `schedstat` (proc_pid_schedstat(5)), in nanoseconds.

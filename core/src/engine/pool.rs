@@ -6,9 +6,9 @@ use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
     lost::Loss,
     server::{Line, Server},
-    tables::{HostKey, Limit},
+    tables::{Host, HostKey, Limit},
 };
-use crate::circuit::Permit;
+use crate::circuit::{Further, Permit};
 
 /// A connection to send a request on.
 pub(super) enum Checkout {
@@ -103,10 +103,15 @@ impl Engine {
         if open >= most {
             return None;
         }
+        let further = match own || open == 0 {
+            true => None,
+            false => Some(self.further(host)?),
+        };
         let permit = self.permit(host_key)?;
         let host = self.tables.hosts.get_mut(host_key)?;
         let at = (host_key, host.metrics.clone(), permit);
         let mut server = Server::new(line, self.settings.whole, at, self.now);
+        server.further = further;
         let before = server.outbox.len();
         if server.codec.open(server.outbox.append(&mut self.spare)) == Open::Await {
             server.handshake = Some(server.outbox.end());
@@ -125,6 +130,15 @@ impl Engine {
             timeout: host.dial.timeout,
         });
         Some(key)
+    }
+
+    /// A place among the shared connections to an endpoint that are not the first of their worker.
+    fn further(&self, host: &Host) -> Option<Further> {
+        let further = host.further(self.settings.further_connections_per_endpoint);
+        if further.is_none() {
+            host.metrics.connection_overflowed();
+        }
+        further
     }
 
     /// A place among the connections of the cluster. One that nobody uses, and that is of no use to

@@ -17,7 +17,7 @@ use super::{
     wire_ids::{AttemptKey, Attempts},
 };
 use crate::{
-    circuit::Permit,
+    circuit::{Further, Permit},
     telemetry::{ClusterMetrics, OutcomeLabel, ResponseFlag},
 };
 use slotmap::SlotMap;
@@ -32,6 +32,8 @@ pub(super) struct Server {
     pub(super) host: HostKey,
     pub(super) metrics: ClusterMetrics,
     pub(super) permit: Permit,
+    /// Where it is not the first shared connection of its worker to the endpoint.
+    pub(super) further: Option<Further>,
     /// Requests that it was given, where there is a bound to them.
     pub(super) carried: u32,
     pub(super) connected: bool,
@@ -171,6 +173,7 @@ impl Server {
             host,
             metrics,
             permit,
+            further: None,
             carried: 0,
             connected: false,
             handshake: None,

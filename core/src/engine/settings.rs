@@ -12,8 +12,10 @@ pub struct Settings {
     pub in_flight_per_connection: usize,
     /// Unsent bytes on one shared upstream connection before the next is opened.
     pub unsent_per_connection: usize,
-    /// Shared upstream connections to one endpoint.
+    /// Shared upstream connections of one worker to one endpoint.
     pub connections_per_endpoint: usize,
+    /// Those of all workers together, beyond the first that each may have.
+    pub further_connections_per_endpoint: u32,
     /// Upstream connections to one endpoint that belong to one client each (large messages, pins).
     /// Without a proxy every client has one, so this allows what servers do by default: ten
     /// thousand. Who wants fewer says so for the cluster (`maxConnections`).
@@ -70,6 +72,7 @@ impl Default for Settings {
             in_flight_per_connection: 1024,
             unsent_per_connection: 256 * 1024,
             connections_per_endpoint: 8,
+            further_connections_per_endpoint: 64,
             own_connections_per_endpoint: 10_000,
             in_flight_per_client: 4096,
             client_pause: 256 * 1024,

@@ -5,6 +5,7 @@ mod harness;
 mod moving;
 mod proxied;
 mod retries;
+mod spread;
 mod tunnels;
 mod watched;
 
@@ -122,25 +123,6 @@ fn every_client_gets_its_own_answers() {
     }
     let workers = proxy.json("/clusters")["workers"].clone();
     assert_eq!(workers.as_array().map(Vec::len), Some(2));
-}
-
-#[test]
-fn connections_are_spread_over_the_workers() {
-    let proxy = Running::start(snapshot("v1", &[(LISTENER, any_port())], &[tcp_echo()]));
-    let address = proxy.address(LISTENER);
-    let clients: Vec<_> = (0..6)
-        .map(|_| TcpStream::connect(address).unwrap())
-        .collect();
-    wait("even workers", || {
-        let workers = proxy.json("/clusters")["workers"].clone();
-        let clients = workers
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|worker| &worker["clients"]);
-        clients.eq([&serde_json::json!(3), &serde_json::json!(3)])
-    });
-    drop(clients);
 }
 
 #[test]

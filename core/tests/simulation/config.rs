@@ -293,6 +293,7 @@ pub(crate) fn tight_settings(random: &mut SmallRng, policy: Policy) -> Settings 
         in_flight_per_connection: random.random_range(1..20),
         unsent_per_connection: 8192,
         connections_per_endpoint: random.random_range(1..4),
+        further_connections_per_endpoint: random.random_range(0..4),
         own_connections_per_endpoint: random.random_range(1..4),
         in_flight_per_client: 40,
         client_pause: 4096,
@@ -310,6 +311,7 @@ pub(crate) fn tight_settings(random: &mut SmallRng, policy: Policy) -> Settings 
             in_flight_per_connection: 1_000,
             unsent_per_connection: 1024 * 1024,
             connections_per_endpoint: 100,
+            further_connections_per_endpoint: 1_000,
             own_connections_per_endpoint: 100,
             ..tight
         },

@@ -25,6 +25,11 @@ impl Watch {
         let limits = self.policy.limits;
         let open: usize = status.hosts.iter().map(|host| host.connections).sum();
         assert_eq!(usage.connections.in_use() as usize, open, "connections");
+        let further = usage.further_in_use() as usize;
+        assert!(
+            further <= open,
+            "{further} of {open} connections are not the first"
+        );
         // A worker may have one to each endpoint.
         let most = |most: u32| most as usize + status.hosts.len();
         assert!(

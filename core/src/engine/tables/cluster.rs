@@ -18,7 +18,7 @@ use slotmap::SlotMap;
 use super::{HostKey, Limits, budget::Budget};
 use crate::{
     balance::{Balancer, Layout, Origin, PeakEwma, Run},
-    circuit::{Permit, Usage},
+    circuit::{Further, Permit, Usage},
     config::{self, Address, Health, LbPolicy},
     engine::{
         ServerKey, TopologyKey,
@@ -448,6 +448,11 @@ impl Host {
     /// A place for another connection to it.
     pub(in crate::engine) fn permit(&self) -> Option<Permit> {
         Permit::take(&self.usage, self.dial.most, self.connections.is_empty())
+    }
+
+    /// A place for a shared connection that is not the first.
+    pub(in crate::engine) fn further(&self, most: u32) -> Option<Further> {
+        Further::take(&self.usage, &self.address, most)
     }
 
     /// A place for a connection that only one client has, of which there are no more than there may be.
