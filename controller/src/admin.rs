@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::ads::{Clients, Published};
+use crate::ads::{Clients, Progress, Published};
 use crate::authority::Expiry;
 use crate::controller::{Definitions, Queue};
 use crate::debug::{Proxy, Replica};
@@ -48,6 +48,7 @@ pub struct Watched {
     pub contacts: Contacts,
     pub queue: Queue,
     pub definitions: Definitions,
+    pub progress: Progress,
 }
 
 const PAGES: &str = "\

@@ -16,6 +16,7 @@ mod delta;
 mod guests;
 mod identity;
 mod node;
+mod progress;
 mod published;
 mod rejection;
 mod resources;
@@ -35,6 +36,9 @@ pub(crate) use counts::Made;
 pub use counts::{Counts, Histogram, Reason};
 pub use identity::{Claim, Identity, Mismatch, Pod, may_serve};
 pub use node::{NamespacedName, Node, NotNamespaced};
+#[cfg(feature = "kubernetes")]
+pub(crate) use progress::Read;
+pub use progress::{Progress, Versions};
 pub use published::Published;
 pub use rejection::Rejection;
 pub use resources::{Resource, Resources};

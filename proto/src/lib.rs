@@ -35,6 +35,8 @@ pub mod node_metadata {
     pub const POD_NAMESPACE: &str = "NAMESPACE";
     /// The labels of its workload, likewise.
     pub const LABELS: &str = "LABELS";
+    /// How far its control plane had read when it was last heard, as that wrote it in `control_plane.identifier`.
+    pub const READ: &str = "READ";
 }
 
 /// The name of the one resource of type [`meltemi::config::v1::Self_`].

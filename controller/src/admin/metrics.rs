@@ -31,6 +31,7 @@ struct Counted {
     findings: Family<Severity, Gauge>,
     rejections: Counter,
     proxies: Gauge,
+    waiting: Gauge,
     lacking: Family<Lack, Gauge>,
     watches: Family<Kind, Gauge<f64, AtomicU64>>,
     outdated: Family<Definition, Gauge>,
@@ -75,6 +76,7 @@ impl Metrics {
             findings: Family::default(),
             rejections: Counter::default(),
             proxies: Gauge::default(),
+            waiting: Gauge::default(),
             lacking: Family::default(),
             watches: Family::default(),
             outdated: Family::default(),
@@ -112,6 +114,11 @@ impl Counted {
             "proxies",
             "Proxies that are connected",
             self.proxies.clone(),
+        );
+        registry.register(
+            "waiting_proxies",
+            "Proxies that were served more than was read here, and are told nothing before it was",
+            self.waiting.clone(),
         );
         registry.register(
             "lacking_resources",
@@ -212,11 +219,13 @@ impl Counted {
             contacts,
             queue,
             definitions,
+            progress,
         }) = watched
         else {
             return;
         };
         self.queue.set(queue.age().as_secs_f64());
+        self.waiting.set(whole(progress.waiting()));
         for (kind, age) in contacts.ages() {
             let labels = Kind { kind: kind.name() };
             self.watches

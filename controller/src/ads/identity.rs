@@ -137,6 +137,7 @@ mod tests {
                 id: "n".to_owned(),
                 gateways: gateways.map(|all| all.iter().map(|it| it.parse().unwrap()).collect()),
                 pod: pod.map(|pod| pod.parse().unwrap()),
+                ..Node::default()
             };
             let found = may_be(&identity(), &node).err().map(|it| it.to_string());
             let is_expected = match (&found, refused) {

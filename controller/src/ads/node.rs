@@ -6,8 +6,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use meltemi_proto::envoy::config::core::v3 as proto;
-use meltemi_proto::node_metadata::{GATEWAYS, POD_NAME, POD_NAMESPACE};
+use meltemi_proto::node_metadata::{GATEWAYS, POD_NAME, POD_NAMESPACE, READ};
 use meltemi_proto::value::Kind;
+
+use super::progress::Versions;
 
 /// A proxy, by what it says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Node {
     pub gateways: Option<BTreeSet<NamespacedName>>,
     /// The pod that it runs in.
     pub pod: Option<NamespacedName>,
+    /// What it was served before, by whichever replica.
+    pub served: Versions,
 }
 
 /// `namespace/name`.
@@ -47,10 +51,12 @@ impl Node {
                 name: text(field(node, POD_NAME)?)?.into(),
             })
         };
+        let served = field(node, READ).and_then(text);
         Self {
             id: node.id.clone(),
             gateways,
             pod: pod(),
+            served: served.map(Versions::read).unwrap_or_default(),
         }
     }
 }

@@ -31,6 +31,7 @@ use super::delta::DeltaStream;
 use super::guests::Guests;
 use super::identity::{Identity, Mismatch, may_be};
 use super::node::Node;
+use super::progress::{Ahead, Lags, Progress, Versions};
 use super::published::{Published, View};
 use super::rejection::Rejection;
 use super::resources::Resources;
@@ -59,6 +60,7 @@ pub struct Server {
     rejections: mpsc::Sender<Rejection>,
     clients: Clients,
     counts: Counts,
+    progress: Progress,
     guests: Guests,
     /// Nobody else can read what is sent.
     is_private: bool,
@@ -77,6 +79,7 @@ impl Server {
             rejections,
             clients: Clients::default(),
             counts: Counts::default(),
+            progress: Progress::default(),
             guests: Guests::default(),
             is_private: false,
             admission: None,
@@ -100,6 +103,12 @@ impl Server {
     /// What it counts.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// What it serves was read so far. Whoever was served more by another replica is told nothing before it was.
+    #[must_use]
+    pub fn having_read(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// The connections that it will serve can be read by nobody else: secrets, which otherwise count
@@ -165,6 +174,7 @@ impl Service {
             admission,
             guests,
             counts,
+            progress,
             ..
         } = &self.server;
         let admitted = admit(admission.as_ref(), &request, (guests, counts)).await?;
@@ -178,6 +188,9 @@ impl Service {
             resources: self.server.resources.clone(),
             rejections: self.server.rejections.clone(),
             counts: counts.clone(),
+            progress: progress.clone(),
+            ahead: None,
+            before: Versions::default(),
             ended: self.ended.clone(),
             is_private: self.server.is_private,
             responses,
@@ -240,6 +253,9 @@ trait Protocol: clients::Stream + Default + 'static {
 
     /// Makes a response with secrets one that says that there are none. False: it has none.
     fn withhold_secrets(response: &mut Self::Response) -> bool;
+
+    /// Says in a response how far it was read, where a client says that again.
+    fn say_read(_response: &mut Self::Response, _read: &str) {}
 }
 
 impl Protocol for DeltaStream {
@@ -265,6 +281,11 @@ impl Protocol for DeltaStream {
         let withheld = response.resources.drain(..).map(|secret| secret.name);
         response.removed_resources.extend(withheld);
         true
+    }
+
+    fn say_read(response: &mut DeltaDiscoveryResponse, read: &str) {
+        let identifier = read.to_owned();
+        response.control_plane = (!read.is_empty()).then_some(core::ControlPlane { identifier });
     }
 }
 
@@ -305,6 +326,11 @@ struct ClientStream<S: Protocol> {
     resources: watch::Receiver<Option<Arc<Published>>>,
     rejections: mpsc::Sender<Rejection>,
     counts: Counts,
+    progress: Progress,
+    /// While it was served more than was read here it is told nothing.
+    ahead: Option<Ahead>,
+    /// What it was served by other replicas, as far as more was not read here since.
+    before: Versions,
     ended: watch::Receiver<()>,
     is_private: bool,
     responses: mpsc::Sender<Result<S::Response, Status>>,
@@ -335,6 +361,17 @@ impl<S: Protocol> ClientStream<S> {
                         return debug!("there will be no more resources");
                     }
                 }
+                met = met(&mut self.ahead) => {
+                    if let Err(lags) = met {
+                        warn!(reason = %lags, "a client has to find another replica");
+                        let lags = Status::unavailable(lags.to_string());
+                        let _ = self.responses.try_send(Err(lags));
+                        return;
+                    }
+                    info!("what a client was served before is known here by now");
+                    self.ahead = None;
+                    was_asked = true;
+                }
                 _ = self.ended.changed() => return debug!("the server shuts down"),
                 () = self.responses.closed() => return debug!("a client left"),
             }
@@ -355,6 +392,12 @@ impl<S: Protocol> ClientStream<S> {
                 self.counts.refuse(Reason::Claim);
                 warn!(node = node.id, %identity, %reason, "a client is refused");
             })?;
+        }
+        self.before.clone_from(&node.served);
+        self.ahead = self.progress.behind(&node.served);
+        if self.ahead.is_some() {
+            let served = &node.served;
+            warn!(node = node.id, %served, "a client was served more than is known here, and is told nothing yet");
         }
         self.node = Some(node);
         Ok(())
@@ -379,6 +422,9 @@ impl<S: Protocol> ClientStream<S> {
 
     /// Sends what is due. That is nothing where the client was not heard and what concerns it is as it was.
     async fn respond(&mut self, was_asked: bool) -> Result<(), ()> {
+        if self.ahead.is_some() {
+            return Ok(());
+        }
         let made = {
             let published = self.resources.borrow_and_update();
             let (Some(published), Some(node)) = (&*published, &self.node) else {
@@ -390,7 +436,12 @@ impl<S: Protocol> ClientStream<S> {
             published.made
         };
         let responses = self.slot.state().respond(self.view.resources());
+        if responses.is_empty() {
+            return Ok(());
+        }
+        let read = self.progress.told(&mut self.before);
         for mut response in responses {
+            S::say_read(&mut response, &read);
             if !self.is_private && S::withhold_secrets(&mut response) {
                 warn!("secrets are not sent on a connection that others can read");
             }
@@ -401,5 +452,13 @@ impl<S: Protocol> ClientStream<S> {
             }
         }
         Ok(())
+    }
+}
+
+/// Never completes of a client that is not ahead.
+async fn met(ahead: &mut Option<Ahead>) -> Result<(), Lags> {
+    match ahead {
+        Some(ahead) => ahead.is_met().await,
+        None => std::future::pending().await,
     }
 }

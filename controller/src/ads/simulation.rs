@@ -223,7 +223,7 @@ fn address(port: u16) -> core::Address {
     }
 }
 
-fn listener(i: usize, service: usize) -> listener::Listener {
+pub(super) fn listener(i: usize, service: usize) -> listener::Listener {
     let mode = match service {
         ANYWHERE => own::listener::Mode::ProxyProtocol(own::listener::ProxyProtocol::default()),
         service => own::listener::Mode::Service(own::listener::FixedService {

@@ -183,6 +183,10 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
     });
     let (first, watched) = run(source, settings, channels, leading).await?;
     let (watched, replica) = watched.unzip();
+    let server = match &watched {
+        Some(watched) => server.having_read(watched.progress.clone()),
+        None => server,
+    };
     let listener = listen("--listen", arguments.listen).await?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
@@ -247,6 +251,7 @@ async fn run(
             contacts: controller.contacts(),
             queue: controller.queue(),
             definitions: controller.definitions(),
+            progress: controller.progress(),
         };
         tokio::spawn(controller.run(resources, rejections, events));
         return Ok((Report::default(), Some((watched, replica))));

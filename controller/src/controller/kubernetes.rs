@@ -12,14 +12,14 @@ use tracing::info;
 
 use super::pipeline::Followed;
 use super::{Event, Pipeline, Queue, Update};
-use crate::ads::{Clients, Published, Rejection};
+use crate::ads::{Clients, Progress, Published, Read, Rejection};
 use crate::index::Index;
 use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
 use crate::source::kubernetes::{
-    self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
+    self, Change, Contacts, KINDS, Reached, Secrets, Surroundings, Taken, announce,
 };
 use crate::status::{About, Leases, Ledger, Replica, Writer};
 use crate::waypoint::{self, WaypointSettings};
@@ -54,6 +54,9 @@ pub struct KubernetesController {
     pipeline: Pipeline,
     changes: mpsc::Receiver<Change>,
     contacts: Contacts,
+    /// What the index holds was read so far; and what is published.
+    read: Read,
+    progress: Progress,
     /// Kinds of which not everything was heard yet.
     unheard: BTreeSet<Kind>,
     secrets: Secrets,
@@ -79,8 +82,8 @@ impl KubernetesController {
     pub async fn watch(kubeconfig: Option<&Path>, mut settings: Settings) -> anyhow::Result<Self> {
         settings.gateways_apart = true;
         let client = kubernetes::client(kubeconfig, None).await?;
-        let contacts = Contacts::default();
-        let (changes, secrets) = kubernetes::watch(&client, &settings, &contacts);
+        let (contacts, progress) = (Contacts::default(), Progress::default());
+        let (changes, secrets) = kubernetes::watch(&client, &settings, (&contacts, &progress));
         let mut pipeline = Pipeline::new(settings);
         pipeline.index = Index::one_by_one();
         Ok(Self {
@@ -91,6 +94,8 @@ impl KubernetesController {
             may_refer: false,
             is_first: true,
             contacts,
+            read: Read::default(),
+            progress,
             pipeline,
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
@@ -129,6 +134,12 @@ impl KubernetesController {
     #[must_use]
     pub fn contacts(&self) -> Contacts {
         self.contacts.clone()
+    }
+
+    /// How far what is published was read, also while [`Self::run`] runs.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// How long changes have waited, also while [`Self::run`] runs.
@@ -195,6 +206,7 @@ impl KubernetesController {
             self.ledger.resolve(self.pipeline.judged());
         }
         resources.send_replace(Some(followed.published));
+        self.progress.is(&self.read);
         self.queue.is_published();
         if followed.is_to_be_told {
             self.put_off_findings();
@@ -208,6 +220,7 @@ impl KubernetesController {
     ) -> Event {
         self.ledger.resolve(self.pipeline.resolved(&update));
         resources.send_replace(Some(update.resources));
+        self.progress.is(&self.read);
         self.queue.is_published();
         Event::Changed(update.report)
     }
@@ -228,6 +241,10 @@ impl KubernetesController {
             self.take(change);
             if self.unheard.is_empty() {
                 self.refer();
+            }
+            // What changes nothing is as good as published.
+            if !self.is_changed && !self.is_first {
+                self.progress.is(&self.read);
             }
         }
         let last = Instant::now() + BUSY;
@@ -292,6 +309,14 @@ impl KubernetesController {
                 is_new | self.heard(kind)
             }
             Change::Unknown(kind) => self.heard(kind),
+            Change::Read(kind, Reached::List { highest, began }) => {
+                self.read.listed(kind, highest, began);
+                false
+            }
+            Change::Read(kind, Reached::Version(version)) => {
+                self.read.changed(kind, version);
+                false
+            }
             Change::Surroundings(seen) => {
                 let is_new = self.pipeline.stand_beside_aeraki(seen.aeraki.is_some());
                 self.surroundings.send_replace(Some(seen)).is_none() || is_new

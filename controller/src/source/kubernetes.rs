@@ -3,10 +3,13 @@
 //! Presence, never absence: an object goes when the API server says that it was deleted, or leaves it out of a list that
 //! was read to its end. What cannot be read, in whole or in part, withdraws nothing.
 
+use std::time::Instant;
+
 use kube::core::ApiResource;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
+use crate::ads::Progress;
 use crate::manifest::{Decoded, Kind, MESH_CONFIG, ObjectRef};
 use crate::schema::Settings;
 use crate::status::Record;
@@ -36,6 +39,8 @@ pub(crate) enum Change {
     /// It is new, or another than before.
     Applied(Box<Decoded>, Option<Box<Record>>),
     Deleted(ObjectRef),
+    /// So far the kind was read by what was told before.
+    Read(Kind, Reached),
     /// The API server does not know the kind. Whatever was known of it stays: with a definition its objects are deleted
     /// first, each of which is said.
     Unknown(Kind),
@@ -45,10 +50,19 @@ pub(crate) enum Change {
     Secret(ObjectRef, Reading),
 }
 
+/// How far one kind was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reached {
+    /// All of it, of which this is the highest version, by a reading that began then.
+    List { highest: u64, began: Instant },
+    /// Up to this change.
+    Version(u64),
+}
+
 impl Change {
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self {
-            Self::Listed(kind, ..) | Self::Unknown(kind) => Some(*kind),
+            Self::Listed(kind, ..) | Self::Unknown(kind) | Self::Read(kind, _) => Some(*kind),
             Self::Applied(decoded, ..) => Some(decoded.id.as_ref()?.kind),
             Self::Deleted(id) | Self::Secret(id, _) => Some(id.kind),
             Self::Surroundings(_) => None,
@@ -86,12 +100,12 @@ pub(crate) const KINDS: &[Kind] = &[
 pub(crate) fn watch(
     client: &Client,
     settings: &Settings,
-    contacts: &Contacts,
+    (contacts, progress): (&Contacts, &Progress),
 ) -> (mpsc::Receiver<Change>, Secrets) {
     let (changes, heard) = mpsc::channel(UNHEARD);
     for kind in KINDS {
         let watch = watch::Watch::new(*kind, client, (settings, contacts), changes.clone());
-        tokio::spawn(watch.run());
+        tokio::spawn(watch.run(progress.wanted()));
     }
     let looking = (client.clone(), settings.root_namespace.clone());
     tokio::spawn(surroundings::look_on(looking, changes.clone()));

@@ -77,6 +77,7 @@ impl Expected {
         expected.attached(resolved);
         expected.by_protocol(resolved);
         expected.by_policy(resolved);
+        expected.by_authorization(resolved);
         expected.of_gateways(resolved);
         expected
     }
@@ -130,6 +131,25 @@ impl Expected {
                     .extend(self.resource(Type::Cluster, &name.to_string(), resolved));
             }
             item.anchors.clone_from(&item.resources);
+            self.items.insert(place, item);
+        }
+    }
+
+    /// Of DubboAuthorizationPolicies: the services that are under them, with which they travel.
+    fn by_authorization(&mut self, resolved: &Resolved) {
+        for place in self.of_kind(Kind::DubboAuthorizationPolicy) {
+            let servers = resolved.model.servers.iter();
+            let is_under = |server: &&Arc<Server>| {
+                let mut policies = server.authorization.iter();
+                policies.any(|applied| applied.source == place.0)
+            };
+            let mut item = Item::default();
+            for name in servers.filter(is_under).map(|it| it.name.to_string()) {
+                let listener = self.resource(Type::Listener, &name, resolved);
+                let service = self.resource(Type::Service, &name, resolved);
+                item.anchors.extend(listener.or(service));
+                item.resources.extend(service);
+            }
             self.items.insert(place, item);
         }
     }

@@ -30,8 +30,8 @@ impl ParentRef {
     }
 }
 
-/// The Gateways that it names. Of an object that names none the service of its host, and of one without a host the root
-/// namespace: the mesh.
+/// The Gateways that it names. Of an object that names none the service of its host; of a policy, which is for a namespace,
+/// that; and of what has neither the root namespace: the mesh.
 pub(super) fn parents(record: &Record, resolved: &Resolved) -> Vec<ParentRef> {
     let namespace = &record.id.namespace;
     let mut gateways: Vec<_> = record
@@ -44,6 +44,10 @@ pub(super) fn parents(record: &Record, resolved: &Resolved) -> Vec<ParentRef> {
         let mut seen = BTreeSet::new();
         gateways.retain(|parent| seen.insert(parent.clone()));
         return gateways;
+    }
+    if record.id.kind == Kind::DubboAuthorizationPolicy {
+        let home = ObjectRef::new(Kind::Namespace, "", namespace);
+        return vec![ParentRef::of(&home)];
     }
     let Some(host) = &record.host else {
         let mesh = ObjectRef::new(Kind::Namespace, "", &resolved.root_namespace);

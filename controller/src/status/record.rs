@@ -8,6 +8,7 @@ use crate::manifest::{Kind, ObjectRef};
 /// writer erases the first.
 pub(crate) const KINDS: &[Kind] = &[
     Kind::ApplicationProtocol,
+    Kind::DubboAuthorizationPolicy,
     Kind::MetaRouter,
     Kind::RedisDestination,
     Kind::RedisService,

@@ -3,7 +3,7 @@
 use super::condition::{State, Truth};
 use super::ledger::Resolved;
 use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::manifest::ObjectRef;
+use crate::manifest::{ObjectRef, Spec};
 
 /// What is said of an object wherever it is attached.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ impl Verdict {
         Self {
             accepted: match is_refused {
                 true => refused(&errors, resolved.objects.contains_key(id)),
+                false if is_closed(id, resolved) => closed(&errors),
                 false => accepted(findings),
             },
             resolved_refs: resolved_refs(findings, is_refused),
@@ -72,6 +73,22 @@ fn refused(errors: &[&Diagnostic], has_earlier: bool) -> State {
             State::new(Truth::False, "Refused", message)
         }
     }
+}
+
+/// Whether it is a policy that cannot be read, and for that reason denies.
+fn is_closed(id: &ObjectRef, resolved: &Resolved) -> bool {
+    let object = resolved.objects.get(id);
+    object.is_some_and(|object| match &object.spec {
+        Spec::AuthorizationPolicy(policy) => policy.is_closed,
+        _ => false,
+    })
+}
+
+fn closed(errors: &[&Diagnostic]) -> State {
+    let reason = errors.first().map_or(Code::PolicyClosed, |it| it.code);
+    let said = text(errors);
+    let message = format!("{said}. Meanwhile nobody may use what it is for");
+    State::new(Truth::False, reason.as_str(), message)
 }
 
 fn resolved_refs(findings: &[Diagnostic], is_refused: bool) -> State {

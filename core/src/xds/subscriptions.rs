@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use meltemi_proto::google::rpc::Status;
-use meltemi_proto::{Any, SELF_RESOURCE, meltemi::config::v1 as own};
+use meltemi_proto::node_metadata::READ;
+use meltemi_proto::{Any, SELF_RESOURCE, Value, meltemi::config::v1 as own, value};
 use prost::Name;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -47,6 +48,8 @@ pub struct Subscriptions {
     own: Proxy,
     connected: bool,
     node_sent: bool,
+    /// How far the control plane had read when it was last heard, in its own words.
+    read: Option<String>,
     proxy: Table<Proxy>,
     listeners: Table<Listener>,
     services: Table<Service>,
@@ -93,6 +96,7 @@ impl Subscriptions {
             node,
             connected: false,
             node_sent: false,
+            read: None,
             proxy,
             listeners: Table::wildcard(now),
             services: Table::named(),
@@ -141,9 +145,12 @@ impl Subscriptions {
     pub fn receive(&mut self, response: DeltaDiscoveryResponse, now: Instant) -> Outcome {
         let type_url = response.type_url.clone();
         let nonce = response.nonce.clone();
+        let read = response.control_plane.as_ref();
+        let read = read.map(|it| it.identifier.clone());
         let Some(rejections) = self.apply(response) else {
             return Outcome::default();
         };
+        self.read = read.or_else(|| self.read.take());
         let acknowledgement = DeltaDiscoveryRequest {
             type_url,
             response_nonce: nonce,
@@ -288,12 +295,19 @@ impl Subscriptions {
         self.endpoints.expire(limit);
     }
 
-    /// The first request of a stream says who asks.
+    /// The first request of a stream says who asks, and what it was told before: by whoever lags it is to be rolled back by
+    /// nobody.
     fn introduce(&mut self, requests: &mut [DeltaDiscoveryRequest]) {
         if let Some(first) = requests.first_mut()
             && !std::mem::replace(&mut self.node_sent, true)
         {
-            first.node = Some(self.node.clone());
+            let mut node = self.node.clone();
+            if let Some(read) = &self.read {
+                let kind = Some(value::Kind::StringValue(read.clone()));
+                let metadata = node.metadata.get_or_insert_default();
+                metadata.fields.insert(READ.to_owned(), Value { kind });
+            }
+            first.node = Some(node);
         }
     }
 

@@ -70,6 +70,11 @@ fn change(cluster: &ApiServer, round: usize) {
         ),
         ("redis", "RedisService", format!("{{host: [{host}]}}")),
         ("redis", "RedisDestination", format!("{{host: {host}}}")),
+        (
+            "dubbo",
+            "DubboAuthorizationPolicy",
+            format!("{{action: {}}}", ["ALLOW", "DENY"][round % 2]),
+        ),
     ] {
         let object = format!(
             "apiVersion: {group}.aeraki.io/v1alpha1\nkind: {kind}\nmetadata: {{name: other}}\nspec: {spec}\n"

@@ -59,6 +59,12 @@ impl Watched {
         )
     }
 
+    /// The version of its last change; 0 where that is no number.
+    pub(super) fn version(&self) -> u64 {
+        let version = self.meta.resource_version.as_deref().unwrap_or_default();
+        version.parse().unwrap_or_default()
+    }
+
     /// What is kept of it for its status, where that is ours to write.
     pub(super) fn record(&self, kind: Kind) -> Option<Record> {
         if !status::KINDS.contains(&kind) {

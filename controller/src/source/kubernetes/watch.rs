@@ -1,6 +1,7 @@
 //! The watch of one kind, through whatever happens to the API server.
 
-use std::mem::take;
+use std::collections::BTreeMap;
+use std::mem::replace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,13 +10,15 @@ use futures_util::StreamExt;
 use kube::Client;
 use kube::core::ApiResource;
 use kube::runtime::watcher::{self, Event};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::contact::{Contact, Contacts};
-use super::{Change, contact, resource, scope};
-use crate::manifest::Kind;
+use super::object::Watched;
+use super::{Change, Reached, contact, resource, scope};
+use crate::manifest::{Decoded, Kind};
 use crate::schema::Settings;
+use crate::status::Record;
 
 /// How often it is looked whether a kind is defined by now.
 const DEFINED_BY_NOW: Duration = Duration::from_secs(5);
@@ -63,13 +66,14 @@ impl Watch {
         }
     }
 
-    pub(super) async fn run(self) {
+    /// `wanted`: kinds that are to be read anew, where they were not since then.
+    pub(super) async fn run(self, mut wanted: Wanted) {
         // An older Istio has older versions only.
         let versions = self.kind.versions();
         let mut said = false;
         for version in versions.iter().cycle() {
             let resource = resource::of(self.kind, version);
-            let Ok(NotDefined) = self.follow(&resource).await else {
+            let Ok(NotDefined) = self.follow(&resource, &mut wanted).await else {
                 return;
             };
             if Some(version) != versions.last() {
@@ -90,7 +94,11 @@ impl Watch {
     }
 
     /// Tells of everything until the kind turns out not to be defined.
-    async fn follow(&self, resource: &ApiResource) -> Result<NotDefined, Unheard> {
+    async fn follow(
+        &self,
+        resource: &ApiResource,
+        wanted: &mut Wanted,
+    ) -> Result<NotDefined, Unheard> {
         let (api, fields) = scope(&self.client, &self.settings, self.kind, resource);
         let config = watcher::Config {
             field_selector: fields,
@@ -99,56 +107,124 @@ impl Watch {
         let begin = || watcher::watcher(api.clone(), config.clone()).boxed();
         let mut events = begin();
         let mut failures = Failures::default();
-        let (mut listed, mut records) = (vec![], vec![]);
-        while let Some(event) = events.next().await {
+        let mut list = List::default();
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event.ok_or(Unheard)?,
+                () = is_wanted(self.kind, wanted, list.began) => {
+                    info!(kind = self.kind.name(), "clients know of more: all is read anew");
+                    (events, list) = (begin(), List::default());
+                    continue;
+                }
+            };
             match event {
-                Ok(Event::Init) => {
-                    listed.clear();
-                    records.clear();
-                }
-                Ok(Event::InitApply(object)) => {
-                    records.extend(object.record(self.kind));
-                    listed.push(object.decode(self.kind, resource));
-                }
-                Ok(Event::InitDone) => {
-                    debug!(kind = self.kind.name(), objects = listed.len(), "listed");
-                    let (listed, records) = (take(&mut listed), take(&mut records));
-                    self.tell(Change::Listed(self.kind, listed, records))
-                        .await?;
-                }
+                Ok(Event::Init) => list = List::default(),
+                Ok(Event::InitApply(object)) => list.add(object, self.kind, resource),
+                Ok(Event::InitDone) => self.tell_all(list.done()).await?,
                 Ok(Event::Apply(object)) => {
-                    let record = object.record(self.kind).map(Box::new);
-                    let decoded = object.decode(self.kind, resource);
-                    self.tell(Change::Applied(Box::new(decoded), record))
-                        .await?;
+                    let (version, record) = (object.version(), object.record(self.kind));
+                    let decoded = Box::new(object.decode(self.kind, resource));
+                    let applied = Change::Applied(decoded, record.map(Box::new));
+                    self.tell_change(applied, version).await?;
                 }
                 Ok(Event::Delete(object)) => {
-                    self.tell(Change::Deleted(object.id(self.kind))).await?;
+                    let deleted = Change::Deleted(object.id(self.kind));
+                    self.tell_change(deleted, object.version()).await?;
                 }
                 Err(error) if is_not_defined(&error) => return Ok(NotDefined),
-                Err(error) => {
-                    let pause = failures.pause(&self.contact);
-                    if is_gone(&error) {
-                        info!(
-                            kind = self.kind.name(),
-                            "what changed is not known any more: all is read anew"
-                        );
-                    } else {
-                        self.contact.lose();
-                        warn!(kind = self.kind.name(), %error, ?pause, "the API server cannot be heard");
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.changes.closed() => return Err(Unheard),
-                    }
-                }
+                Err(error) => self.rest(&error, &mut failures).await?,
             }
         }
-        Err(Unheard)
+    }
+
+    /// Says why it failed, and waits a while.
+    async fn rest(&self, error: &watcher::Error, failures: &mut Failures) -> Result<(), Unheard> {
+        let pause = failures.pause(&self.contact);
+        if is_gone(error) {
+            info!(
+                kind = self.kind.name(),
+                "what changed is not known any more: all is read anew"
+            );
+        } else {
+            self.contact.lose();
+            warn!(kind = self.kind.name(), %error, ?pause, "the API server cannot be heard");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.changes.closed() => Err(Unheard),
+        }
+    }
+
+    async fn tell_change(&self, change: Change, version: u64) -> Result<(), Unheard> {
+        self.tell(change).await?;
+        let read = Reached::Version(version);
+        self.tell(Change::Read(self.kind, read)).await
+    }
+
+    async fn tell_all(&self, list: List) -> Result<(), Unheard> {
+        let List {
+            began,
+            highest,
+            objects,
+            records,
+        } = list;
+        debug!(kind = self.kind.name(), objects = objects.len(), "listed");
+        self.tell(Change::Listed(self.kind, objects, records))
+            .await?;
+        let read = Reached::List { highest, began };
+        self.tell(Change::Read(self.kind, read)).await
     }
 
     async fn tell(&self, change: Change) -> Result<(), Unheard> {
         self.changes.send(change).await.map_err(|_| Unheard)
+    }
+}
+
+/// What is read of a kind before it was read to the end.
+struct List {
+    began: Instant,
+    highest: u64,
+    objects: Vec<Decoded>,
+    records: Vec<Record>,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            highest: 0,
+            objects: vec![],
+            records: vec![],
+        }
+    }
+}
+
+impl List {
+    /// It was read to its end; when it began is still known.
+    fn done(&mut self) -> Self {
+        let began = self.began;
+        let next = Self {
+            began,
+            ..Self::default()
+        };
+        replace(self, next)
+    }
+
+    fn add(&mut self, object: Watched, kind: Kind, resource: &ApiResource) {
+        self.highest = self.highest.max(object.version());
+        self.records.extend(object.record(kind));
+        self.objects.push(object.decode(kind, resource));
+    }
+}
+
+/// When it was asked last that a kind be read anew.
+type Wanted = watch::Receiver<BTreeMap<Kind, Instant>>;
+
+/// Completes when it was asked after this.
+async fn is_wanted(kind: Kind, wanted: &mut Wanted, began: Instant) {
+    let is_later = |asked: &BTreeMap<Kind, Instant>| asked.get(&kind).is_some_and(|it| *it > began);
+    if wanted.wait_for(is_later).await.is_err() {
+        std::future::pending().await
     }
 }
 

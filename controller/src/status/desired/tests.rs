@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::super::story::{Story, router};
@@ -278,4 +280,58 @@ fn whatever_stands_there_is_put_right() {
             "{written}"
         );
     }
+}
+
+fn policy(spec: &str) -> String {
+    format!(
+        "apiVersion: dubbo.aeraki.io/v1alpha1\nkind: DubboAuthorizationPolicy\nmetadata: {{name: callers}}\n\
+         spec: {{{spec}}}\n"
+    )
+}
+
+/// Who may call what is judged by what is read of it, and what cannot be read denies: its author has to see that.
+#[test]
+fn a_policy_says_whether_it_can_be_read_and_whether_anybody_can_meet_it() {
+    let mut story = Story::valid();
+    let id = ObjectRef::new(Object::DubboAuthorizationPolicy, "default", "callers");
+    story.apply(&policy(
+        "rules: [{to: [{operation: {methods: [sayHello]}}]}]",
+    ));
+    let _proxy = story.proxy();
+    story.passes(Duration::from_secs(5));
+    let expected = ["True/Accepted", "True/ResolvedRefs", "False/NoConflicts"];
+    assert_eq!(verdict(&story, &id), expected);
+    assert_eq!(story.says(&id, "Programmed"), "True/Programmed");
+    let parent = json!({"group": "", "kind": "Namespace", "name": "default"});
+    assert_eq!(story.status(&id)["parents"][0]["parentRef"], parent);
+
+    story.apply(&policy(
+        "rules: [{from: [{source: {principals: [cluster.local/ns/a/sa/b]}}]}]",
+    ));
+    story.settle();
+    assert_eq!(story.says(&id, "Accepted"), "True/Accepted");
+    let accepted = message(&story, &id, "Accepted");
+    let words = "asks none for a certificate: all of them are nobody";
+    assert!(accepted.contains(words), "{accepted}");
+
+    story.apply(&policy("action: SOMETIMES"));
+    story.settle();
+    assert_eq!(story.says(&id, "Accepted"), "False/PolicyClosed");
+    let accepted = message(&story, &id, "Accepted");
+    let end = "Meanwhile nobody may use what it is for";
+    assert!(
+        accepted.contains("`spec.action` does not take `SOMETIMES`") && accepted.ends_with(end),
+        "{accepted}"
+    );
+}
+
+/// Nothing that anybody is sent hangs on a policy where nobody speaks Dubbo.
+#[test]
+fn a_policy_for_nothing_says_so() {
+    let mut story = Story::empty();
+    let id = ObjectRef::new(Object::DubboAuthorizationPolicy, "default", "callers");
+    story.apply(&policy("rules: [{}]"));
+    story.passes(Duration::from_secs(5));
+    assert_eq!(story.says(&id, "Accepted"), "True/Accepted");
+    assert_eq!(story.says(&id, "Programmed"), "Unknown/NotUsed");
 }

@@ -339,6 +339,33 @@ fn a_reconnection_presents_what_is_here() {
     }
 }
 
+/// So that a replica that lags behind the one of before tells it nothing old.
+#[test]
+fn a_new_stream_says_again_what_was_last_said_of_how_far_was_read() {
+    let mut story = Story::complete();
+    let read = |requests: &[DeltaDiscoveryRequest]| {
+        let metadata = requests[0].node.as_ref()?.metadata.as_ref()?;
+        metadata.fields.get(READ)?.kind.clone()
+    };
+    story.client.disconnected();
+    assert_eq!(read(&story.client.connected(story.now)), None);
+    for identifier in ["Pod=1", "Pod=2"] {
+        let response = DeltaDiscoveryResponse {
+            type_url: type_url::<Endpoints>(),
+            control_plane: Some(core::ControlPlane {
+                identifier: identifier.to_owned(),
+            }),
+            ..DeltaDiscoveryResponse::default()
+        };
+        story.client.receive(response, story.now);
+    }
+    // Who says nothing of it takes nothing back.
+    story.answer::<Endpoints>(&[(endpoints("c", 2), "2")], &[]);
+    story.client.disconnected();
+    let said = read(&story.client.connected(story.now));
+    assert_eq!(said, Some(value::Kind::StringValue("Pod=2".to_owned())));
+}
+
 #[test]
 fn a_type_that_was_never_asked_for_is_ignored() {
     let mut story = Story::complete();

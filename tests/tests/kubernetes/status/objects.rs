@@ -207,6 +207,17 @@ spec:
 pub(crate) const RIGHT: &[(&str, &str, &str)] = &[
     (
         "\
+apiVersion: dubbo.aeraki.io/v1alpha1
+kind: DubboAuthorizationPolicy
+metadata: {name: callers}
+spec:
+  rules: [{to: [{operation: {methods: [sayHello]}}]}]
+",
+        "dubboauthorizationpolicy/callers",
+        "Namespace",
+    ),
+    (
+        "\
 apiVersion: metaprotocol.aeraki.io/v1alpha1
 kind: ApplicationProtocol
 metadata: {name: cache}

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 const META: &str = "/apis/metaprotocol.aeraki.io/v1alpha1";
 const REDIS: &str = "/apis/redis.aeraki.io/v1alpha1";
+const DUBBO: &str = "/apis/dubbo.aeraki.io/v1alpha1";
 
 pub(crate) struct Seen<'a>(pub(crate) &'a ApiServer);
 
@@ -17,6 +18,9 @@ impl Seen<'_> {
         let path = match kind {
             "applicationprotocol" => format!("{META}/applicationprotocols/{name}"),
             "metarouter" => format!("{META}/namespaces/{namespace}/metarouters/{name}"),
+            "dubboauthorizationpolicy" => {
+                format!("{DUBBO}/namespaces/{namespace}/dubboauthorizationpolicies/{name}")
+            }
             _ => format!("{REDIS}/namespaces/{namespace}/{kind}s/{name}"),
         };
         self.0.get(&path).expect("it is there")

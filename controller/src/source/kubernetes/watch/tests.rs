@@ -9,12 +9,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::source::kubernetes::Contacts;
 
-/// A client whose requests are answered in turn; when there are no more answers, with silence.
+/// A client whose lists are answered in turn; watches, and when there are no more answers, with silence.
 fn client(answers: impl IntoIterator<Item = (u16, String)>) -> Client {
     let answers: VecDeque<_> = answers.into_iter().collect();
     let answers = Arc::new(Mutex::new(answers));
-    let service = tower::service_fn(move |_: http::Request<Body>| {
-        let answer = answers.lock().expect("nobody panics").pop_front();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let query = request.uri().query().unwrap_or_default();
+        let is_list = !query.contains("watch=true");
+        let next = || answers.lock().expect("nobody panics").pop_front();
+        let answer = is_list.then(next).flatten();
         async move {
             let Some((status, body)) = answer else {
                 return std::future::pending().await;
@@ -58,7 +61,8 @@ async fn heard(answers: Vec<(u16, String)>) -> (Change, Duration) {
     let (settings, contacts) = (Settings::new(vec![]), Contacts::default());
     let client = client(answers);
     let watch = Watch::new(Kind::Service, &client, (&settings, &contacts), changes);
-    let watch = tokio::spawn(watch.run());
+    let (_wanting, wanted) = watch::channel(BTreeMap::new());
+    let watch = tokio::spawn(watch.run(wanted));
     let change = heard.recv().await.expect("something is heard");
     let ages = contacts.ages();
     let [(Kind::Service, age)] = ages.as_slice() else {
@@ -101,4 +105,36 @@ async fn a_kind_that_is_not_known_is_not_an_empty_one() {
         matches!(change, Change::Unknown(Kind::Service)),
         "{change:?}"
     );
+}
+
+#[tokio::test]
+async fn what_was_listed_says_how_far_it_goes_and_is_read_anew_when_that_is_wanted() {
+    let (changes, mut heard) = mpsc::channel(16);
+    let (settings, contacts) = (Settings::new(vec![]), Contacts::default());
+    let client = client([page(&["a"], ""), page(&[], "")]);
+    let watch = Watch::new(Kind::Service, &client, (&settings, &contacts), changes);
+    let (wanting, wanted) = watch::channel(BTreeMap::new());
+    let watch = tokio::spawn(watch.run(wanted));
+    let mut last = None;
+    for (objects, version) in [(1, 7), (0, 0)] {
+        let before = Instant::now();
+        wanting.send_replace(BTreeMap::from([(Kind::Service, before)]));
+        let change = heard.recv().await.expect("something is heard");
+        let Change::Listed(Kind::Service, listed, _) = change else {
+            panic!("{change:?}");
+        };
+        assert_eq!(listed.len(), objects);
+        let change = heard.recv().await.expect("something is heard");
+        let Change::Read(Kind::Service, Reached::List { highest, began }) = change else {
+            panic!("{change:?}");
+        };
+        assert_eq!(highest, version);
+        assert!(last.is_none_or(|last| began > last));
+        last = Some(began);
+    }
+    // Others may want another kind.
+    wanting.send_replace(BTreeMap::from([(Kind::Pod, Instant::now())]));
+    tokio::task::yield_now().await;
+    assert!(heard.try_recv().is_err());
+    watch.abort();
 }
