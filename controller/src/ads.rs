@@ -13,6 +13,7 @@ mod admission;
 mod clients;
 mod counts;
 mod delta;
+mod grpc;
 mod guests;
 mod identity;
 mod node;

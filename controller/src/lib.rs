@@ -4,6 +4,8 @@
 pub mod admin;
 pub mod ads;
 #[cfg(feature = "kubernetes")]
+mod aside;
+#[cfg(feature = "kubernetes")]
 pub mod authority;
 pub mod check;
 mod controller;

@@ -51,6 +51,7 @@ impl std::fmt::Debug for Connected {
     }
 }
 
+#[derive(Clone)]
 struct Entry {
     since: SystemTime,
     stream: Arc<Mutex<dyn Stream>>,
@@ -101,10 +102,11 @@ impl Clients {
         clients
     }
 
-    /// Looks at one after the other. No stream goes on meanwhile.
+    /// Looks at one after the other. No stream waits for it but the one that is looked at.
     pub fn each(&self, mut look: impl FnMut(&Client<'_>)) {
-        let connected = lock(&self.connected);
-        for (&number, entry) in &connected.clients {
+        let connected = lock(&self.connected).clients.clone();
+        for (number, entry) in connected {
+            let entry = &entry;
             look(&Client { number, entry });
         }
     }

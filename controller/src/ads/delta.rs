@@ -32,8 +32,10 @@ enum Told {
 #[derive(Debug, Default)]
 struct Subscription {
     wildcard: bool,
-    names: BTreeSet<String>,
-    told: HashMap<String, Told>,
+    /// As the resources of these names have them, where there are any: there may be thousands, for each of hundreds of clients.
+    names: BTreeSet<Arc<str>>,
+    /// The same.
+    told: BTreeMap<Arc<str>, Told>,
     /// Asked for explicitly, so answered even if nothing changed.
     owed: BTreeSet<String>,
     /// A wildcard was asked for, so an answer is owed even if there is nothing.
@@ -74,7 +76,7 @@ impl DeltaStream {
         if first {
             let versions = request.initial_resource_versions.into_iter();
             subscription.told = versions
-                .map(|(name, version)| (name, Told::Version(version.into())))
+                .map(|(name, version)| (name.into(), Told::Version(version.into())))
                 .collect();
             if request.resource_names_subscribe.is_empty() && empty_is_wildcard(&type_url) {
                 subscription.subscribe(WILDCARD.to_owned(), first);
@@ -178,10 +180,10 @@ impl Subscription {
             return;
         }
         // What a reconnecting client says it has need not be repeated.
-        if !first || !self.told.contains_key(&name) {
+        if !first || !self.told.contains_key(&*name) {
             self.owed.insert(name.clone());
         }
-        self.names.insert(name);
+        self.names.insert(name.into());
     }
 
     fn unsubscribe(&mut self, name: &str) {
@@ -204,12 +206,12 @@ impl Subscription {
     fn forget_unwanted(&mut self) {
         if !self.wildcard {
             self.told.retain(|name, _| self.names.contains(name));
-            self.owed.retain(|name| self.names.contains(name));
+            self.owed.retain(|name| self.names.contains(&**name));
         }
     }
 
     fn owe(&mut self, names: &BTreeSet<String>) {
-        let wanted = names.iter().filter(|name| self.told.contains_key(*name));
+        let wanted = names.iter().filter(|name| self.told.contains_key(&***name));
         self.owed.extend(wanted.cloned());
     }
 
@@ -233,7 +235,7 @@ impl Subscription {
         }
         // They come again, without what spoilt the response.
         for name in &refusal.doubtful {
-            self.told.remove(name);
+            self.told.remove(&**name);
         }
         refusal.refused
     }
@@ -271,7 +273,7 @@ impl Subscription {
                 }
                 Answer::Nothing => {}
                 Answer::Absent => {
-                    self.told.insert(name.clone(), Told::Absent);
+                    self.tell(name.as_str().into(), Told::Absent);
                     response.removed_resources.push(name.clone());
                 }
                 Answer::Resource(resource) => {
@@ -282,8 +284,9 @@ impl Subscription {
                         resource: Some(resource.body.clone()),
                         ..proto::Resource::default()
                     });
-                    self.told
-                        .insert(name.clone(), Told::Version(Arc::clone(&version)));
+                    if let Some((shared, _)) = resources.shared(type_url, &name) {
+                        self.tell(shared.clone(), Told::Version(Arc::clone(&version)));
+                    }
                     sent.insert(name.clone(), version);
                 }
             }
@@ -300,6 +303,15 @@ impl Subscription {
             sent,
         });
         Some(response)
+    }
+
+    /// The name takes the place of one that is the same.
+    fn tell(&mut self, name: Arc<str>, told: Told) {
+        if self.names.remove(&name) {
+            self.names.insert(name.clone());
+        }
+        self.told.remove(&name);
+        self.told.insert(name, told);
     }
 
     fn answer<'r>(&self, name: &str, resource: Option<&'r Resource>, settled: bool) -> Answer<'r> {
@@ -336,8 +348,8 @@ impl Subscription {
             due.extend(changed.map(str::to_owned));
             return due;
         }
-        let named = self.names.iter().map(String::as_str);
-        let told = self.told.keys().map(String::as_str);
+        let named = self.names.iter().map(|name| &**name);
+        let told = self.told.keys().map(|name| &**name);
         due.extend(
             named
                 .chain(told)

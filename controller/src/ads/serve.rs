@@ -1,33 +1,34 @@
 //! The streams of the ADS server on tonic.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
 use meltemi_proto::envoy::config::core::v3 as core;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
-use meltemi_proto::envoy::service::discovery::v3::aggregated_discovery_service_server::{
-    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
-};
 use meltemi_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
-use prost::Name;
+use prost::{Message, Name};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service as HttpService, http};
+use tonic::server::NamedService;
 use tonic::transport::server::Connected;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::admission::{Admission, Admitted, admit};
 use super::clients::{self, Clients, Slot};
 use super::counts::{Counts, Reason};
 use super::delta::DeltaStream;
+use super::grpc;
 use super::guests::Guests;
 use super::identity::{Identity, Mismatch, may_be};
 use super::node::Node;
@@ -39,8 +40,6 @@ use super::sotw::SotwStream;
 
 /// At most one response of each type is in flight, so a stream never waits for room.
 const RESPONSES: usize = 16;
-/// A client that reconnects names every resource that it has.
-const MAX_REQUEST: usize = 64 << 20;
 /// A client that vanished without a word is noticed after these two together.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,8 +139,6 @@ impl Server {
             server: self,
             ended,
         };
-        let service =
-            AggregatedDiscoveryServiceServer::new(service).max_decoding_message_size(MAX_REQUEST);
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -159,6 +156,7 @@ impl Server {
 }
 
 /// The gRPC service of one [`Server::serve`].
+#[derive(Clone)]
 struct Service {
     server: Server,
     /// Closed at shutdown.
@@ -169,7 +167,7 @@ impl Service {
     async fn start<S: Protocol>(
         &self,
         request: Request<Streaming<S::Request>>,
-    ) -> Result<Response<Responses<S::Response>>, Status> {
+    ) -> Result<http::Response<Body>, Status> {
         let Server {
             admission,
             guests,
@@ -205,7 +203,7 @@ impl Service {
                 }
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+        Ok(grpc::responses(outgoing))
     }
 }
 
@@ -217,32 +215,41 @@ async fn over(admitted: Option<Admitted>) {
     }
 }
 
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+impl NamedService for Service {
+    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+}
 
-#[tonic::async_trait]
-impl AggregatedDiscoveryService for Service {
-    type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
-    type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
+impl HttpService<http::Request<Body>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
 
-    async fn stream_aggregated_resources(
-        &self,
-        request: Request<Streaming<DiscoveryRequest>>,
-    ) -> Result<Response<Responses<DiscoveryResponse>>, Status> {
-        self.start::<SotwStream>(request).await
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    async fn delta_aggregated_resources(
-        &self,
-        request: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Responses<DeltaDiscoveryResponse>>, Status> {
-        self.start::<DeltaStream>(request).await
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let method = request.uri().path().rsplit('/').next();
+            let started = match method {
+                Some("DeltaAggregatedResources") => {
+                    service.start::<DeltaStream>(grpc::requests(request)).await
+                }
+                Some("StreamAggregatedResources") => {
+                    service.start::<SotwStream>(grpc::requests(request)).await
+                }
+                _ => Err(Status::unimplemented("there is no such method")),
+            };
+            Ok(started.unwrap_or_else(Status::into_http))
+        })
     }
 }
 
 /// What both variants of the protocol have in common.
 trait Protocol: clients::Stream + Default + 'static {
-    type Request: Send + 'static;
-    type Response: Send + 'static;
+    type Request: Message + Default + 'static;
+    type Response: Message + 'static;
 
     /// Who asks, where the request says it.
     fn node(request: &Self::Request) -> Option<&core::Node>;
@@ -333,7 +340,7 @@ struct ClientStream<S: Protocol> {
     before: Versions,
     ended: watch::Receiver<()>,
     is_private: bool,
-    responses: mpsc::Sender<Result<S::Response, Status>>,
+    responses: mpsc::Sender<Result<Box<S::Response>, Status>>,
 }
 
 impl<S: Protocol> ClientStream<S> {
@@ -445,7 +452,8 @@ impl<S: Protocol> ClientStream<S> {
             if !self.is_private && S::withhold_secrets(&mut response) {
                 warn!("secrets are not sent on a connection that others can read");
             }
-            self.responses.send(Ok(response)).await.map_err(drop)?;
+            let response = Ok(Box::new(response));
+            self.responses.send(response).await.map_err(drop)?;
             // What a client asked for it may have asked for long after that was published.
             if !was_asked {
                 self.counts.pushed(made.age());

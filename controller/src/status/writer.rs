@@ -18,6 +18,7 @@ use super::rate::Rate;
 use super::replicas::{Leases, Peers};
 use super::term::{Outcome, Term, Write};
 use crate::ads::Clients;
+use crate::aside::aside;
 use crate::leader::Leadership;
 use crate::source::kubernetes::resource;
 
@@ -104,7 +105,13 @@ impl Writer {
                 term.heard(live);
             }
             let began = Instant::now();
-            let turn = term.turn(&self.ledger, &self.clients, (began, &now()));
+            let (ledger, clients) = (self.ledger.clone(), self.clients.clone());
+            let looked = aside(move || {
+                let turn = term.turn(&ledger, &clients, (began, &now()));
+                (term, turn)
+            });
+            let turn;
+            (term, turn) = looked.await;
             let pause = (began.elapsed() * SPARED).clamp(PAUSE, LONGEST_PAUSE);
             self.gateways.send_if_modified(|known| {
                 let is_new = *known != turn.gateways;

@@ -20,6 +20,7 @@ use super::digest::{Digest, Encoded};
 use super::roll::{Heard, Live, Roll, Says};
 use super::share::{Due, Share};
 use crate::ads::Clients;
+use crate::aside::aside;
 use crate::leader::{LeaseName, identity};
 use crate::status::ledger::Ledger;
 
@@ -288,7 +289,14 @@ async fn tell(
     loop {
         heard.borrow_and_update();
         answered.borrow_and_update();
-        let wakes = match share.turn(&ledger, &clients, Instant::now()) {
+        let heard_by_now = (ledger.clone(), clients.clone());
+        let looked = aside(move || {
+            let due = share.turn(&heard_by_now.0, &heard_by_now.1, Instant::now());
+            (share, due)
+        });
+        let due;
+        (share, due) = looked.await;
+        let wakes = match due {
             Ok(due) => {
                 match timeout(PATIENCE, leases.write(&due)).await {
                     Ok(Ok(())) => {
