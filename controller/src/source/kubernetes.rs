@@ -69,6 +69,8 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::EndpointSlice,
     Kind::Gateway,
     Kind::GatewayClass,
+    Kind::GrpcRoute,
+    Kind::HttpRoute,
     Kind::KubernetesGateway,
     Kind::MetaRouter,
     Kind::Namespace,
@@ -79,6 +81,7 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::ReferenceGrant,
     Kind::Service,
     Kind::ServiceEntry,
+    Kind::VirtualService,
     Kind::WorkloadEntry,
 ];
 

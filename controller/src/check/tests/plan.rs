@@ -293,6 +293,112 @@ fn a_service_of_no_pods_has_no_policies_at_them() {
     assert_eq!(ports, [80], "its `protocol` counts");
 }
 
+fn virtual_service(spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {{name: web, namespace: shop}}\nspec: {{{spec}}}\n"
+    )
+}
+
+fn route(kind: &str, parent: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\n\
+         metadata: {{name: web, namespace: shop}}\nspec: {{parentRefs: [{{{parent}}}], rules: [{{}}]}}\n"
+    )
+}
+
+/// Of the ports 8080 and 9090, the rules that end there.
+fn ending(rules: &str) -> [Vec<String>; 2] {
+    let planned = planned(&[GATEWAY, SERVICE, rules]);
+    let at = |number: u16| {
+        let mut ports = planned.http_ports.iter();
+        let port = ports.find(|it| it.port == number);
+        port.unwrap().rules.clone()
+    };
+    [at(8080), at(9090)]
+}
+
+#[test]
+fn rules_of_http_that_end_are_named() {
+    let http = "http: [{route: [{destination: {host: orders}}]}]";
+    let of_port = "http: [{match: [{port: 8080, uri: {prefix: /}}], route: []}]";
+    let mixed = "http: [{match: [{port: 8080}, {uri: {prefix: /}}], route: []}]";
+    let rows = [
+        (
+            virtual_service(&format!("hosts: [orders], {http}")),
+            [true, true],
+        ),
+        (
+            virtual_service(&format!("hosts: ['*.shop.svc.cluster.local'], {http}")),
+            [true, true],
+        ),
+        (
+            virtual_service(&format!(
+                "hosts: [orders.shop.svc.cluster.local], {of_port}"
+            )),
+            [true, false],
+        ),
+        (
+            virtual_service(&format!("hosts: [orders], {mixed}")),
+            [true, true],
+        ),
+        (
+            virtual_service(&format!("hosts: [orders], gateways: [edge, mesh], {http}")),
+            [true, true],
+        ),
+        (
+            virtual_service(&format!("hosts: [orders], gateways: [edge], {http}")),
+            [false, false],
+        ),
+        (
+            virtual_service("hosts: [orders], tcp: [{route: []}]"),
+            [false, false],
+        ),
+        (
+            virtual_service(&format!(
+                "hosts: [users, orders.web.svc.cluster.local], {http}"
+            )),
+            [false, false],
+        ),
+        (
+            route("HTTPRoute", "group: '', kind: Service, name: orders"),
+            [true, true],
+        ),
+        (
+            route(
+                "GRPCRoute",
+                "group: '', kind: Service, name: orders, port: 9090",
+            ),
+            [false, true],
+        ),
+        (
+            route(
+                "HTTPRoute",
+                "group: '', kind: Service, name: orders, namespace: web",
+            ),
+            [false, false],
+        ),
+        (route("HTTPRoute", "name: orders"), [false, false]),
+        (
+            route(
+                "HTTPRoute",
+                "group: networking.istio.io, kind: Hostname, name: orders.shop.svc.cluster.local",
+            ),
+            [true, true],
+        ),
+    ];
+    for (rules, expected) in rows {
+        let kind = rules.split_once("kind: ").unwrap().1;
+        let name = format!("{} shop/web", kind.lines().next().unwrap());
+        let found = ending(&rules);
+        let expected = expected.map(|is_there| match is_there {
+            true => vec![name.clone()],
+            false => vec![],
+        });
+        assert_eq!(found, expected, "{rules}");
+    }
+}
+
 #[test]
 fn as_people_and_programs_read_it() {
     let of_client = of("ALLOW", "principals: [cluster.local/ns/shop/sa/front]");
@@ -303,8 +409,17 @@ fn as_people_and_programs_read_it() {
     );
     let of_service = of_service.replace("name: p", "name: paths");
     let sidecars = "apiVersion: v1\nkind: Namespace\nmetadata: {name: old, labels: {istio-injection: enabled}}\n";
+    let routes = virtual_service("hosts: [orders], http: [{route: []}]");
     let at_pods = policy("shop", &of_client);
-    let plan = plan(&[GATEWAY, SERVICE, PODS, &at_pods, &of_service, sidecars]);
+    let plan = plan(&[
+        GATEWAY,
+        SERVICE,
+        PODS,
+        &at_pods,
+        &of_service,
+        &routes,
+        sidecars,
+    ]);
     let json = serde_json::to_value(&plan).unwrap();
     let json = serde_json::to_string_pretty(&json["plan"]).unwrap();
     let told = told(&plan.plan);
