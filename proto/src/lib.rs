@@ -35,6 +35,9 @@ pub mod node_metadata {
     pub const POD_NAMESPACE: &str = "NAMESPACE";
     /// The labels of its workload, likewise.
     pub const LABELS: &str = "LABELS";
+    /// What its clients have spoken lately that is not their service's protocol: words with commas between, by the name
+    /// of the service's resource. Whenever it is another, the node is sent again.
+    pub const MISMATCHES: &str = "MISMATCHES";
 }
 
 /// The name of the one resource of type [`meltemi::config::v1::Self_`].
