@@ -1,7 +1,7 @@
 //! A service whose port is named for one protocol while its clients speak another: they are served, and people are told.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use meltemi_tests::kubernetes::Pod;
@@ -10,6 +10,8 @@ use meltemi_tests::{PATIENCE, Ztunnel, until};
 use super::waypoint::{Lab, waypoint};
 
 const CONDITION: &str = "meltemi.io/ProtocolMismatch";
+/// Which clients dial.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 10);
 const REQUEST: &[u8] = b"GET /orders HTTP/1.1\r\nhost: cache\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -29,17 +31,16 @@ fn web(address: Ipv4Addr) -> SocketAddr {
     address
 }
 
-/// A service of it whose port has this name.
+/// A service of it whose port has this name. An EndpointSlice may have no address of loopback.
 fn cache(port: &str, server: SocketAddr) -> String {
     format!(
-        "apiVersion: v1\nkind: Service\n\
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
          metadata: {{name: cache, namespace: shop, labels: {{istio.io/use-waypoint: l7}}}}\n\
-         spec: {{ports: [{{name: {port}, port: 6379}}]}}\n---\n\
-         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-         metadata: {{name: cache, namespace: shop, labels: {{kubernetes.io/service-name: cache}}}}\n\
-         addressType: IPv4\nports: [{{name: {port}, port: {}}}]\nendpoints: [{{addresses: [{}]}}]\n",
-        server.port(),
-        server.ip()
+         spec:\n  hosts: [cache.demo]\n  addresses: [{ADDRESS}]\n  resolution: STATIC\n  \
+         ports: [{{number: 6379, name: {port}, protocol: TCP}}]\n  \
+         endpoints: [{{address: {}, ports: {{{port}: {}}}}}]\n",
+        server.ip(),
+        server.port()
     )
 }
 
@@ -73,16 +74,11 @@ fn clients_that_speak_something_else_are_served_and_people_are_told() {
     let names = [("meltemi-controller.meltemi-system.svc", lab.address)];
     let proxy = Pod::start(&lab.cluster, ("shop", "l7"), lab.address, &names);
     proxy.is_ready();
-    let address = lab.get("service/cache")["spec"]["clusterIP"].take();
-    let address: IpAddr = address
-        .as_str()
-        .and_then(|it| it.parse().ok())
-        .expect("an address");
     let waypoint = SocketAddr::from((Ipv4Addr::LOCALHOST, 15088));
-    let way = Ztunnel::start(waypoint, (address, 6379).into(), None).address();
+    let way = Ztunnel::start(waypoint, (ADDRESS, 6379).into(), None).address();
     is_answered(way);
     let words = [
-        "clients of port 6379 `tcp-redis` of Service shop/cache speak HTTP/1, and not redis",
+        "clients of port 6379 `tcp-redis` of ServiceEntry shop/cache speak HTTP/1, and not redis",
         "passed on as TCP",
         "name the port http-…",
     ];

@@ -318,84 +318,59 @@ fn ending(rules: &str) -> [Vec<String>; 2] {
     [at(8080), at(9090)]
 }
 
+/// Whether rules are named at the two ports.
+fn are_named(rules: &str, expected: [bool; 2]) {
+    let kind = rules.split_once("kind: ").unwrap().1;
+    let name = format!("{} shop/web", kind.lines().next().unwrap());
+    let expected = expected.map(|is_named| match is_named {
+        true => vec![name.clone()],
+        false => vec![],
+    });
+    assert_eq!(ending(rules), expected, "{rules}");
+}
+
 #[test]
-fn rules_of_http_that_end_are_named() {
+fn virtual_services_that_end_are_named() {
     let http = "http: [{route: [{destination: {host: orders}}]}]";
     let of_port = "http: [{match: [{port: 8080, uri: {prefix: /}}], route: []}]";
     let mixed = "http: [{match: [{port: 8080}, {uri: {prefix: /}}], route: []}]";
+    let whole = "orders.shop.svc.cluster.local";
     let rows = [
+        ("orders", "", http, [true, true]),
+        ("'*.shop.svc.cluster.local'", "", http, [true, true]),
+        (whole, "", of_port, [true, false]),
+        ("orders", "", mixed, [true, true]),
+        ("orders", "gateways: [edge, mesh], ", http, [true, true]),
+        ("orders", "gateways: [edge], ", http, [false, false]),
+        ("orders", "", "tcp: [{route: []}]", [false, false]),
         (
-            virtual_service(&format!("hosts: [orders], {http}")),
-            [true, true],
-        ),
-        (
-            virtual_service(&format!("hosts: ['*.shop.svc.cluster.local'], {http}")),
-            [true, true],
-        ),
-        (
-            virtual_service(&format!(
-                "hosts: [orders.shop.svc.cluster.local], {of_port}"
-            )),
-            [true, false],
-        ),
-        (
-            virtual_service(&format!("hosts: [orders], {mixed}")),
-            [true, true],
-        ),
-        (
-            virtual_service(&format!("hosts: [orders], gateways: [edge, mesh], {http}")),
-            [true, true],
-        ),
-        (
-            virtual_service(&format!("hosts: [orders], gateways: [edge], {http}")),
+            "users, orders.web.svc.cluster.local",
+            "",
+            http,
             [false, false],
-        ),
-        (
-            virtual_service("hosts: [orders], tcp: [{route: []}]"),
-            [false, false],
-        ),
-        (
-            virtual_service(&format!(
-                "hosts: [users, orders.web.svc.cluster.local], {http}"
-            )),
-            [false, false],
-        ),
-        (
-            route("HTTPRoute", "group: '', kind: Service, name: orders"),
-            [true, true],
-        ),
-        (
-            route(
-                "GRPCRoute",
-                "group: '', kind: Service, name: orders, port: 9090",
-            ),
-            [false, true],
-        ),
-        (
-            route(
-                "HTTPRoute",
-                "group: '', kind: Service, name: orders, namespace: web",
-            ),
-            [false, false],
-        ),
-        (route("HTTPRoute", "name: orders"), [false, false]),
-        (
-            route(
-                "HTTPRoute",
-                "group: networking.istio.io, kind: Hostname, name: orders.shop.svc.cluster.local",
-            ),
-            [true, true],
         ),
     ];
-    for (rules, expected) in rows {
-        let kind = rules.split_once("kind: ").unwrap().1;
-        let name = format!("{} shop/web", kind.lines().next().unwrap());
-        let found = ending(&rules);
-        let expected = expected.map(|is_there| match is_there {
-            true => vec![name.clone()],
-            false => vec![],
-        });
-        assert_eq!(found, expected, "{rules}");
+    for (hosts, gateways, rules, expected) in rows {
+        let rules = virtual_service(&format!("hosts: [{hosts}], {gateways}{rules}"));
+        are_named(&rules, expected);
+    }
+}
+
+#[test]
+fn routes_that_end_are_named() {
+    let service = "group: '', kind: Service, name: orders";
+    let host = "group: networking.istio.io, kind: Hostname, name: orders.shop.svc.cluster.local";
+    let of_port = format!("{service}, port: 9090");
+    let elsewhere = format!("{service}, namespace: web");
+    let rows = [
+        ("HTTPRoute", service, [true, true]),
+        ("GRPCRoute", &of_port, [false, true]),
+        ("HTTPRoute", &elsewhere, [false, false]),
+        ("HTTPRoute", "name: orders", [false, false]),
+        ("HTTPRoute", host, [true, true]),
+    ];
+    for (kind, parent, expected) in rows {
+        are_named(&route(kind, parent), expected);
     }
 }
 
