@@ -85,7 +85,14 @@ pub(crate) async fn data_plane(
         labels: process.place.labels(),
     };
     let node = identity.on(xds::node(node_id(identity), &own));
-    let client = tokio::spawn(xds::run(control_plane, node, publish, Arc::clone(&stats)));
+    let mismatches = watch::Sender::default();
+    let client = xds::run(
+        control_plane,
+        node,
+        (publish, mismatches.subscribe()),
+        Arc::clone(&stats),
+    );
+    let client = tokio::spawn(client);
     let options = ProxyOptions {
         admin: Some(process.admin),
         status: process.status,
@@ -102,7 +109,11 @@ pub(crate) async fn data_plane(
         workload: process.mesh.workload()?,
         ..ProxyOptions::default()
     };
-    let configuration = Configuration { snapshots, stats };
+    let configuration = Configuration {
+        snapshots,
+        stats,
+        mismatches,
+    };
     let ended = proxy::run(options, protocols, configuration, shutdown).await;
     client.abort();
     ended?;

@@ -15,6 +15,7 @@ mod duration;
 mod gateway;
 mod gateway_api;
 mod gateways;
+mod http_rules;
 mod id;
 mod kubernetes;
 mod locality;
@@ -45,6 +46,7 @@ pub(crate) use gateway::{Gateway, Server, ServerTls};
 pub(crate) use gateway_api::{
     AllowedRoutes, CertificateRef, KubernetesGateway, Listener, ReferenceGrant,
 };
+pub(crate) use http_rules::{HttpRules, Subject};
 pub use id::{Kind, ObjectRef};
 pub(crate) use kubernetes::{EndpointSlice, KubernetesService, Pod, SliceEndpoint};
 pub(crate) use locality::LocalitySetting;
@@ -134,6 +136,8 @@ pub(crate) enum Spec {
     RedisService(RedisService),
     /// Istio's, or Aeraki's of Dubbo.
     AuthorizationPolicy(AuthorizationPolicy),
+    /// Somebody else's.
+    HttpRules(HttpRules),
 }
 
 impl Spec {

@@ -15,6 +15,7 @@ mod events;
 mod expected;
 mod gateways;
 mod ledger;
+mod mismatches;
 mod parent;
 mod programmed;
 mod rate;

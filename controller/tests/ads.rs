@@ -14,6 +14,7 @@ use std::time::Duration;
 use fixture::{CLUSTER, ControlPlane, DataPlane, LISTENER, PATIENCE, ports, resources};
 use meltemi_core::config::Health;
 use meltemi_core::xds;
+use meltemi_policy::{Foreign, Mismatches};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio_stream::StreamExt;
@@ -48,6 +49,38 @@ async fn the_first_snapshot_is_whole() {
     assert!(data.stats.is_connected());
     assert_eq!(data.stats.rejected(), 0);
     assert_ne!(data.stats.last_success(), 0);
+}
+
+/// What all clients say of their own clients.
+fn mismatches(control: &ControlPlane) -> Mismatches {
+    let mut told = Mismatches::new();
+    let clients = control.server.clients();
+    clients.each(|client| told.extend(client.mismatches().clone()));
+    told
+}
+
+#[tokio::test]
+async fn what_clients_speak_instead_is_told_at_once_and_again_on_each_stream() {
+    let control = ControlPlane::new(Some(resources(&[20880])));
+    let mut data = in_memory(&control);
+    let http = Mismatches::from([(LISTENER.to_owned(), [Foreign::Http1].into())]);
+    let tls = Mismatches::from([(LISTENER.to_owned(), [Foreign::Tls, Foreign::Other].into())]);
+    // Before there is a stream, and while there is one.
+    data.mismatches.send_replace(http.clone());
+    let _ = data.next().await;
+    until(|| mismatches(&control) == http).await;
+    data.mismatches.send_replace(tls.clone());
+    until(|| mismatches(&control) == tls).await;
+    // It is no answer, and asks for nothing.
+    control.set(resources(&[20881]));
+    assert_eq!(ports(&data.next().await.clone(), CLUSTER), [20881]);
+    data.mismatches.send_replace(Mismatches::new());
+    until(|| mismatches(&control).is_empty()).await;
+    data.mismatches.send_replace(tls.clone());
+    until(|| mismatches(&control) == tls).await;
+    // Who is gone says nothing.
+    drop(data);
+    until(|| mismatches(&control).is_empty()).await;
 }
 
 #[tokio::test]

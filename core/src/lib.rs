@@ -12,6 +12,7 @@ pub mod driver;
 pub mod engine;
 pub mod health_check;
 pub mod hot_keys;
+mod mismatches;
 pub mod outlier;
 pub mod protocols;
 pub mod proxy;

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join3};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use meltemi_credentials::Workload;
+use meltemi_policy::Mismatches;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -25,6 +27,7 @@ use crate::driver::{
     Outliers, Resolution, Resolver, Workers, WorkersOptions, resolve,
 };
 use crate::engine::Settings;
+use crate::mismatches;
 use crate::protocols::Protocols;
 use crate::telemetry::{Telemetry, WorkerTelemetry};
 use crate::tls::Certificates;
@@ -82,6 +85,8 @@ pub struct Configuration {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// How the stream that they come from is doing.
     pub stats: Arc<xds::Stats>,
+    /// Whoever is to hear what clients have spoken lately that is not their service's protocol.
+    pub mismatches: watch::Sender<Mismatches>,
 }
 
 /// The data plane could not start, or had to end.
@@ -184,6 +189,8 @@ struct Proxy {
     _resolution: Resolution,
     /// Asks until the end.
     _limiter: Limiter,
+    /// Tells of mismatches until the end.
+    _telling: JoinSet<()>,
     telemetry: Arc<Telemetry>,
     drain: Arc<Notify>,
     drain_time: Duration,
@@ -236,6 +243,7 @@ impl Proxy {
             certificates: Certificates::new(options.workload.clone()),
             _resolution: addressed.resolution,
             _limiter: Limiter::start(Arc::clone(&workers), asked, configuration.snapshots.clone()),
+            _telling: mismatches::follow(Arc::clone(&telemetry), configuration.mismatches.clone()),
             workers,
             telemetry,
             drain: Arc::new(Notify::new()),

@@ -16,9 +16,11 @@ mod scope;
 mod series;
 mod tcp;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meltemi_policy::Foreign;
 
 pub use arrivals::ArrivalMetrics;
 pub use concurrency::ConcurrencyMetrics;
@@ -122,6 +124,25 @@ impl Telemetry {
     #[must_use]
     pub fn process(&self) -> &ProcessCounters {
         &self.process
+    }
+
+    /// Of each service that had any, how many clients did not speak its protocol, by what they spoke.
+    #[must_use]
+    pub(crate) fn mismatches(&self) -> BTreeMap<Arc<str>, [u64; Foreign::ALL.len()]> {
+        let mut sums = BTreeMap::<_, [u64; Foreign::ALL.len()]>::new();
+        for worker in lock(&self.workers).iter() {
+            for (service, cells) in lock(&worker.services.0).iter() {
+                let counts = cells.mismatched();
+                if counts.iter().all(|count| *count == 0) {
+                    continue;
+                }
+                let sum = sums.entry(Arc::clone(service)).or_default();
+                for (sum, count) in sum.iter_mut().zip(counts) {
+                    *sum += count;
+                }
+            }
+        }
+        sums
     }
 
     /// Everything, in the Prometheus text format 0.0.4.

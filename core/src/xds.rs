@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use meltemi_credentials::Backoff;
+use meltemi_policy::Mismatches;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::config::core::v3::node::UserAgentVersionType;
 use meltemi_proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -95,13 +96,13 @@ fn labels(node: &Node) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Publishes each consistent state of the control plane, until nobody listens any more.
+/// Publishes each consistent state of the control plane, until nobody listens any more, and tells it of mismatches.
 ///
 /// A stream that ends is opened again, with backoff; what was published stays meanwhile.
 pub async fn run(
     control_plane: ControlPlane,
     node: Node,
-    publish: watch::Sender<Arc<Snapshot>>,
+    (publish, mut mismatches): (watch::Sender<Arc<Snapshot>>, watch::Receiver<Mismatches>),
     stats: Arc<Stats>,
 ) {
     let id = node.id.clone();
@@ -111,6 +112,7 @@ pub async fn run(
         let mut stream = Stream {
             subscriptions: &mut subscriptions,
             publish: &publish,
+            mismatches: &mut mismatches,
             stats: &stats,
             backoff: &mut backoff,
         };
@@ -136,6 +138,8 @@ pub async fn run(
 struct Stream<'a> {
     subscriptions: &'a mut Subscriptions,
     publish: &'a watch::Sender<Arc<Snapshot>>,
+    /// What the control plane is told.
+    mismatches: &'a mut watch::Receiver<Mismatches>,
     stats: &'a Stats,
     backoff: &'a mut Backoff,
 }
@@ -143,6 +147,8 @@ struct Stream<'a> {
 impl Stream<'_> {
     async fn run(&mut self, control_plane: &ControlPlane, node: &str) -> Result<(), Status> {
         let (requests, outgoing) = mpsc::channel(REQUESTS);
+        let told = self.mismatches.borrow_and_update().clone();
+        self.subscriptions.tell(&told);
         for request in self.subscriptions.connected(Instant::now()) {
             send(&requests, request).await?;
         }
@@ -174,6 +180,11 @@ impl Stream<'_> {
                         send(&requests, request).await?;
                     }
                 }
+                told = changed(self.mismatches) => {
+                    if let Some(request) = self.subscriptions.tell(&told) {
+                        send(&requests, request).await?;
+                    }
+                }
                 () = patience(self.subscriptions.deadline()) => {}
             }
             if let Some(snapshot) = self.subscriptions.snapshot(Instant::now()) {
@@ -191,6 +202,13 @@ async fn send(
 ) -> Result<(), Status> {
     let sent = requests.send(request).await;
     sent.map_err(|_| Status::unavailable("the request stream is closed"))
+}
+
+async fn changed(told: &mut watch::Receiver<Mismatches>) -> Mismatches {
+    match told.changed().await {
+        Ok(()) => told.borrow_and_update().clone(),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 async fn patience(deadline: Option<Instant>) {

@@ -37,6 +37,9 @@ pub mod node_metadata {
     pub const LABELS: &str = "LABELS";
     /// How far its control plane had read when it was last heard, as that wrote it in `control_plane.identifier`.
     pub const READ: &str = "READ";
+    /// What its clients have spoken lately that is not their service's protocol: words with commas between, by the name
+    /// of the service's resource. Whenever it is another, the node is sent again.
+    pub const MISMATCHES: &str = "MISMATCHES";
 }
 
 /// The name of the one resource of type [`meltemi::config::v1::Self_`].

@@ -225,16 +225,7 @@ fn leaves_no_trace(lab: &Lab, before: &BTreeSet<String>) {
 }
 
 fn arguments(cluster: &ApiServer) -> Vec<String> {
-    let get = [
-        "get",
-        "deployment",
-        "meltemi-controller",
-        "-n",
-        "meltemi-system",
-        "-o",
-        "json",
-    ];
-    let deployment = cluster.kubectl(&get).json();
+    let deployment = cluster.installed_controller();
     let arguments = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
     let arguments = arguments.as_array().expect("arguments").iter();
     arguments
@@ -243,16 +234,7 @@ fn arguments(cluster: &ApiServer) -> Vec<String> {
 }
 
 fn replicas(cluster: &ApiServer) -> Value {
-    let get = [
-        "get",
-        "deployment",
-        "meltemi-controller",
-        "-n",
-        "meltemi-system",
-        "-o",
-        "json",
-    ];
-    cluster.kubectl(&get).json()["spec"]["replicas"].clone()
+    cluster.installed_controller()["spec"]["replicas"].clone()
 }
 
 #[test]

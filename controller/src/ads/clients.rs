@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use meltemi_policy::Mismatches;
 use tokio::sync::watch;
 
 use super::rejection::Rejection;
@@ -57,6 +58,8 @@ struct Entry {
     stream: Arc<Mutex<dyn Stream>>,
     /// Why it refuses what it refuses: the newest of each type and name.
     reasons: BTreeMap<(String, String), Rejection>,
+    /// What it says of its own clients.
+    mismatches: Mismatches,
 }
 
 /// A client that is connected, while [`Clients::each`] looks at it.
@@ -121,6 +124,7 @@ impl Clients {
             since: SystemTime::now(),
             stream: state.clone(),
             reasons: BTreeMap::new(),
+            mismatches: Mismatches::new(),
         };
         connected.clients.insert(number, entry);
         drop(connected);
@@ -144,6 +148,12 @@ impl Client<'_> {
         let key = (type_url.to_owned(), name.to_owned());
         let rejection = self.entry.reasons.get(&key)?;
         Some(&rejection.reason)
+    }
+
+    /// What its own clients have spoken lately that is not their service's protocol.
+    #[must_use]
+    pub fn mismatches(&self) -> &Mismatches {
+        &self.entry.mismatches
     }
 
     fn snapshot(&self) -> ClientSnapshot {
@@ -177,6 +187,14 @@ pub(super) struct Slot<S> {
 impl<S> Slot<S> {
     pub(super) fn state(&self) -> MutexGuard<'_, S> {
         lock(&self.state)
+    }
+
+    /// The client says this of its own clients. Whoever watches is told when its request was answered.
+    pub(super) fn told(&self, mismatches: Mismatches) {
+        let mut connected = lock(&self.clients.connected);
+        if let Some(entry) = connected.clients.get_mut(&self.number) {
+            entry.mismatches = mismatches;
+        }
     }
 
     /// The client has answered, and refuses these.

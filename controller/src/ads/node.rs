@@ -5,11 +5,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use meltemi_policy::Mismatches;
+use meltemi_policy::foreign::spoken;
 use meltemi_proto::envoy::config::core::v3 as proto;
-use meltemi_proto::node_metadata::{GATEWAYS, POD_NAME, POD_NAMESPACE, READ};
+use meltemi_proto::node_metadata::{GATEWAYS, MISMATCHES, POD_NAME, POD_NAMESPACE, READ};
 use meltemi_proto::value::Kind;
 
 use super::progress::Versions;
+
+/// Of more services nobody is told.
+const MOST_MISMATCHES: usize = 64;
 
 /// A proxy, by what it says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +64,33 @@ impl Node {
             served: served.map(Versions::read).unwrap_or_default(),
         }
     }
+}
+
+/// What clients have spoken lately that is not their service's protocol, of services behind the Gateways that the proxy is for.
+pub(super) fn mismatches(
+    node: &proto::Node,
+    gateways: Option<&BTreeSet<NamespacedName>>,
+) -> Mismatches {
+    let Some(Kind::StructValue(told)) = field(node, MISMATCHES) else {
+        return Mismatches::new();
+    };
+    let is_its = |service: &str| {
+        let mut parts = service.splitn(3, '/');
+        let (namespace, name) = (parts.next(), parts.next());
+        gateways.is_none_or(|gateways| {
+            let mut gateways = gateways.iter();
+            gateways.any(|it| Some(&*it.namespace) == namespace && Some(&*it.name) == name)
+        })
+    };
+    let told = told.fields.iter();
+    let told = told
+        .filter(|(service, _)| is_its(service))
+        .take(MOST_MISMATCHES);
+    let told = told.filter_map(|(service, words)| {
+        let spoken = spoken(text(words.kind.as_ref()?)?);
+        (!spoken.is_empty()).then(|| (service.clone(), spoken))
+    });
+    told.collect()
 }
 
 fn field<'a>(node: &'a proto::Node, name: &str) -> Option<&'a Kind> {
@@ -135,6 +167,29 @@ mod tests {
             None => "*".to_owned(),
             Some(names) => names.iter().map(|name| format!("{name};")).collect(),
         }
+    }
+
+    #[test]
+    fn what_is_said_of_other_gateways_services_is_nothing() {
+        let told = ["shop/edge/a:1", "shop/edges/a:1", "web/edge/a:1", "shop"];
+        let fields = told.map(|service| (service.to_owned(), string("http1")));
+        let empty = ("shop/edge/b:1".to_owned(), string(""));
+        let fields = fields.into_iter().chain([empty]).collect();
+        let told = value(Kind::StructValue(Struct { fields }));
+        let node = proto::Node {
+            metadata: Some(Struct {
+                fields: [(MISMATCHES.to_owned(), told)].into(),
+            }),
+            ..proto::Node::default()
+        };
+        let of = |gateways: Option<&BTreeSet<NamespacedName>>| -> Vec<String> {
+            mismatches(&node, gateways).into_keys().collect()
+        };
+        assert_eq!(of(None).len(), 4);
+        let edge = ["shop/edge".parse().unwrap()].into();
+        assert_eq!(of(Some(&edge)), ["shop/edge/a:1"]);
+        assert_eq!(of(Some(&BTreeSet::new())), [""; 0]);
+        assert_eq!(mismatches(&proto::Node::default(), None), [].into());
     }
 
     #[test]

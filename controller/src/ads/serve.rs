@@ -31,7 +31,7 @@ use super::delta::DeltaStream;
 use super::grpc;
 use super::guests::Guests;
 use super::identity::{Identity, Mismatch, may_be};
-use super::node::Node;
+use super::node::{Node, mismatches};
 use super::progress::{Ahead, Lags, Progress, Versions};
 use super::published::{Published, View};
 use super::rejection::Rejection;
@@ -411,6 +411,11 @@ impl<S: Protocol> ClientStream<S> {
     }
 
     fn request(&mut self, request: S::Request) {
+        if let Some(node) = <S as Protocol>::node(&request) {
+            let known = self.node.as_ref();
+            let gateways = known.and_then(|known| known.gateways.as_ref());
+            self.slot.told(mismatches(node, gateways));
+        }
         let rejections = self.slot.state().request(request);
         self.slot.answered(&rejections);
         for rejection in rejections {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use self::asking::Asking;
+use self::rules::Rules;
 use super::Report;
 use crate::diagnostic::Place;
 use crate::index::Objects;
@@ -15,6 +16,7 @@ use crate::model::{Model, Waypoint};
 mod asking;
 mod past;
 mod ports;
+mod rules;
 mod seen;
 #[cfg(feature = "kubernetes")]
 mod told;
@@ -97,6 +99,7 @@ pub(crate) fn planned(model: &Model, (objects, root_namespace): (&Objects, &str)
     // Those that sidecars lead to take nothing away from ztunnel.
     let waypoints = waypoints.filter(|waypoint| waypoint.sidecars.is_none());
     let sidecars = past::with_sidecars(objects);
+    let rules = Rules::of(objects);
     let planned = waypoints.flat_map(|waypoint| {
         let identities = identities(waypoint, (objects, root_namespace));
         let services = model.services.iter();
@@ -109,6 +112,7 @@ pub(crate) fn planned(model: &Model, (objects, root_namespace): (&Objects, &str)
                 objects,
                 root_namespace,
                 sidecars: &sidecars,
+                rules: &rules,
             };
             of_service(&asking)
         });

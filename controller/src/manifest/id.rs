@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// The kinds that have an effect.
+/// The kinds that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     ApplicationProtocol,
@@ -29,6 +29,10 @@ pub enum Kind {
     RedisDestination,
     RedisService,
     MetaRouter,
+    VirtualService,
+    /// Of the Gateway API, as the next.
+    HttpRoute,
+    GrpcRoute,
 }
 
 impl Kind {
@@ -53,6 +57,9 @@ impl Kind {
         Self::RedisDestination,
         Self::RedisService,
         Self::MetaRouter,
+        Self::VirtualService,
+        Self::HttpRoute,
+        Self::GrpcRoute,
     ];
 
     /// As manifests name it.
@@ -78,6 +85,9 @@ impl Kind {
             Self::RedisDestination => "RedisDestination",
             Self::RedisService => "RedisService",
             Self::MetaRouter => "MetaRouter",
+            Self::VirtualService => "VirtualService",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
         }
     }
 
@@ -95,9 +105,11 @@ impl Kind {
             | Self::Pod
             | Self::Node => "",
             Self::EndpointSlice => "discovery.k8s.io",
-            Self::KubernetesGateway | Self::GatewayClass | Self::ReferenceGrant => {
-                "gateway.networking.k8s.io"
-            }
+            Self::KubernetesGateway
+            | Self::GatewayClass
+            | Self::ReferenceGrant
+            | Self::HttpRoute
+            | Self::GrpcRoute => "gateway.networking.k8s.io",
             _ => "networking.istio.io",
         }
     }
@@ -117,9 +129,11 @@ impl Kind {
             | Self::EndpointSlice
             | Self::Pod
             | Self::Node => &["v1"],
-            Self::KubernetesGateway | Self::GatewayClass | Self::ReferenceGrant => {
-                &["v1", "v1beta1"]
-            }
+            Self::KubernetesGateway
+            | Self::GatewayClass
+            | Self::ReferenceGrant
+            | Self::HttpRoute => &["v1", "v1beta1"],
+            Self::GrpcRoute => &["v1"],
             _ => &["v1", "v1beta1", "v1alpha3"],
         }
     }
@@ -127,6 +141,14 @@ impl Kind {
     /// Whether its definition comes with us.
     pub(crate) fn is_own(self) -> bool {
         self.group().ends_with(".aeraki.io")
+    }
+
+    /// Whether it has an effect. The others are read to say what becomes of them, and nobody needs them.
+    pub(crate) const fn acts(self) -> bool {
+        !matches!(
+            self,
+            Self::VirtualService | Self::HttpRoute | Self::GrpcRoute
+        )
     }
 
     /// Whether objects of this kind live in a namespace.

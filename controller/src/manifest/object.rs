@@ -7,8 +7,8 @@ use super::id::{Kind, ObjectRef};
 use super::metadata::{self, Metadata};
 use super::{
     Located, Object, Spec, application_protocol, authorization_policy, destination_rule,
-    dubbo_authorization_policy, gateway, gateway_api, kubernetes, mesh_config, meta_router, redis,
-    secret, service_entry, shown,
+    dubbo_authorization_policy, gateway, gateway_api, http_rules, kubernetes, mesh_config,
+    meta_router, redis, secret, service_entry, shown,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::standing::REVISION;
@@ -149,6 +149,12 @@ fn decode_document(
         name_findings(&mut d, id);
     }
     let revision = metadata.labels.get(REVISION).cloned();
+    // Of what has no effect no label has one: that it changes is no change.
+    let metadata = if known.acts() {
+        metadata
+    } else {
+        Metadata::default()
+    };
     let spec = decode_spec(&mut d, known, &fields, &metadata);
     let whole = id.clone().zip(spec);
     let whole = whole.filter(|(_, spec)| spec.fails_closed() || !d.has_errors());
@@ -240,14 +246,14 @@ fn unknown_kind(
     version: &Located<String>,
     group: &str,
 ) -> (Position, Diagnostic) {
-    let in_group = Kind::ALL.iter().filter(|k| k.group() == group);
+    let in_group = acting().filter(|k| k.group() == group);
     if let Some(near) = nearest(&kind.value, in_group.map(|k| k.name())) {
         let group_name = if group.is_empty() { "v1" } else { group };
         let message = format!(
             "no kind `{}` in {group_name}; did you mean `{near}`?",
             kind.value
         );
-        let kinds = Kind::ALL.iter().filter(|k| k.group() == group);
+        let kinds = acting().filter(|k| k.group() == group);
         let remedy = format!("its kinds are {}", names(kinds));
         return (
             kind.at,
@@ -266,11 +272,15 @@ fn unknown_kind(
         );
     }
     let message = format!("{} of {} has no effect here", kind.value, version.value);
-    let remedy = format!("keep it elsewhere; what acts here is {}", names(Kind::ALL));
+    let remedy = format!("keep it elsewhere; what acts here is {}", names(acting()));
     (
         kind.at,
         Diagnostic::warning(Code::UnusedKind, message).remedy(remedy),
     )
+}
+
+fn acting() -> impl Iterator<Item = &'static Kind> {
+    Kind::ALL.iter().filter(|kind| kind.acts())
 }
 
 fn names<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
@@ -326,6 +336,8 @@ fn decode_spec(
         }
         Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
         Kind::Service => kubernetes::service(d, spec).map(Spec::Service),
+        Kind::VirtualService => Some(Spec::HttpRules(http_rules::of_hosts(d, spec))),
+        Kind::HttpRoute | Kind::GrpcRoute => Some(Spec::HttpRules(http_rules::of_parents(d, spec))),
         Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
         Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),
         // They have no spec, or none that is read here.

@@ -175,6 +175,7 @@ fn before(
         labels: of_sidecars.map_or([USE, USE_NAMESPACE], |_| USE_GATEWAY),
         allowed: of_sidecars.map_or_else(|| allowed(gateway), |it| it.allowed.clone()),
         takes_services: of_sidecars.is_some() || takes_services(object, gateway, objects),
+        takes_pods: of_sidecars.is_none() && takes_pods(object, objects),
         leaving,
         context,
     };
@@ -185,7 +186,9 @@ fn before(
             before.tell(service, refusal, findings);
             continue;
         }
-        if let Some(hindrance) = captured::hindrance(service) {
+        // Which pods ask for it themselves comes and goes with them: `check --plan` says what goes past it.
+        let takes_pods = before.takes_pods && captured::is_headless(service);
+        if let Some(hindrance) = captured::hindrance(service).filter(|_| !takes_pods) {
             before.tell(service, hindrance, findings);
         }
         if before.is_asked_by(service) {
@@ -336,6 +339,8 @@ struct Before<'a> {
     labels: [&'static str; 2],
     allowed: AllowedRoutes,
     takes_services: bool,
+    /// Connections to pods that ask for it come to it, too.
+    takes_pods: bool,
     leaving: Option<&'a Leaving>,
     context: &'a Context<'a>,
 }

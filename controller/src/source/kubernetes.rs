@@ -83,6 +83,8 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::EndpointSlice,
     Kind::Gateway,
     Kind::GatewayClass,
+    Kind::GrpcRoute,
+    Kind::HttpRoute,
     Kind::KubernetesGateway,
     Kind::MetaRouter,
     Kind::Namespace,
@@ -93,6 +95,7 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::ReferenceGrant,
     Kind::Service,
     Kind::ServiceEntry,
+    Kind::VirtualService,
     Kind::WorkloadEntry,
 ];
 

@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Programmed,
     /// Another object has what it asks for.
     Conflicted,
+    /// Clients of its services do not speak what these are named for.
+    ProtocolMismatch,
 }
 
 impl Kind {
@@ -44,6 +46,8 @@ impl Kind {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::Programmed => "Programmed",
             Self::Conflicted => "Conflicted",
+            // Not one of those that the Gateway API knows.
+            Self::ProtocolMismatch => "meltemi.io/ProtocolMismatch",
         }
     }
 }

@@ -115,7 +115,7 @@ fn event(transition: &Transition) -> Option<Event> {
     let (is_bad, is_better) = if of(Kind::Accepted) || of(Kind::ResolvedRefs) {
         let was_bad = from == Some(Truth::False);
         (status == Truth::False, is_good && was_bad)
-    } else if of(Kind::Conflicted) {
+    } else if of(Kind::Conflicted) || of(Kind::ProtocolMismatch) {
         (status == Truth::True, from == Some(Truth::True))
     } else {
         // That it is refused is said already.

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meltemi_policy::Mismatches;
+
 use super::expected::{Place, place_of_gateway};
 use super::ledger::Resolved;
+use super::mismatches;
 use super::programmed::Answer;
 use super::verdict;
 use crate::manifest::{Kind, ObjectRef};
@@ -22,6 +25,10 @@ pub(crate) struct GatewayNews {
     pub(crate) plan: Option<String>,
     /// Of the listener of a waypoint, how many rules act behind it.
     pub(crate) attached: Option<(String, usize)>,
+    /// Which ports of its services have clients that speak something else.
+    pub(crate) mismatches: Option<String>,
+    /// Proxies may still be on their way: what none says is no news yet.
+    pub(crate) is_new: bool,
 }
 
 fn attached(gateway: &ObjectRef, resolved: &Resolved) -> Option<(String, usize)> {
@@ -37,7 +44,13 @@ fn attached(gateway: &ObjectRef, resolved: &Resolved) -> Option<(String, usize)>
 
 impl News {
     /// `is_new`: that no proxy is there is no news yet.
-    pub(super) fn of(resolved: &Resolved, answers: &BTreeMap<Place, Answer>, is_new: bool) -> Self {
+    pub(super) fn of(
+        resolved: &Resolved,
+        answers: &BTreeMap<Place, Answer>,
+        mismatches: &Mismatches,
+        is_new: bool,
+    ) -> Self {
+        let mut mismatches = mismatches::told(mismatches, resolved);
         let gateways = resolved.objects.keys();
         let gateways = gateways.filter(|id| id.kind == Kind::KubernetesGateway);
         let news = gateways.map(|id| {
@@ -51,6 +64,8 @@ impl News {
                 warnings: verdict::found(id, resolved),
                 plan: resolved.plans.get(id).cloned(),
                 attached: attached(id, resolved),
+                mismatches: mismatches.remove(id),
+                is_new,
             };
             (id.clone(), news)
         });

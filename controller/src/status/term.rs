@@ -11,6 +11,7 @@ use super::desired::{Change, Desired, Spoken, Transition, desired, written_progr
 use super::expected::{Expected, Place};
 use super::gateways::News;
 use super::ledger::{Judged, Ledger, Resolved};
+use super::mismatches;
 use super::parent::ParentRef;
 use super::programmed::{Answer, Judge};
 use super::record::Record;
@@ -120,6 +121,8 @@ impl Term {
         let expected = Expected::of(&resolved, &judged);
         let mut answers = self.judge.ask(&expected, clients, now);
         self.peers.add(&expected, &mut answers, now);
+        let mut mismatches = mismatches::of(clients);
+        self.peers.add_mismatches(&mut mismatches);
         let settling = self.peers.settling();
         let spoken = Spoken::of(&resolved);
         let mut writes = vec![];
@@ -134,7 +137,12 @@ impl Term {
         let pauses = self.pauses.values().map(|pause| pause.until);
         let wakes = pauses.filter(|&until| until > now);
         Turn {
-            gateways: Some(News::of(&resolved, &answers, self.judge.is_new(now))),
+            gateways: Some(News::of(
+                &resolved,
+                &answers,
+                &mismatches,
+                self.judge.is_new(now),
+            )),
             writes,
             wakes: wakes
                 .chain(self.judge.wakes((now, settling)))

@@ -32,6 +32,7 @@ pub(super) fn desired(
     let programmed = programmed(waypoint, standing, &accepted);
     let is_programmed = programmed.status == Truth::True;
     let wanted = [(Kind::Accepted, accepted), (Kind::Programmed, programmed)];
+    let wanted = wanted.into_iter().chain(mismatch(waypoint, standing));
     let written = &waypoint.status;
     let mut status = json!({
         "conditions": conditions(waypoint, &written["conditions"], wanted, now),
@@ -114,6 +115,27 @@ fn programmed(waypoint: &Waypoint, standing: &Standing, accepted: &State) -> Sta
             state.unwrap_or_else(|| not_yet("Pending", "the proxies are being asked"))
         }
     }
+}
+
+/// Whether clients speak what the ports of their services are named for: said once they did not, and from then on.
+fn mismatch(waypoint: &Waypoint, standing: &Standing) -> Option<(Kind, State)> {
+    let kind = Kind::ProtocolMismatch;
+    let news = standing.news.as_ref();
+    if let Some(told) = news.and_then(|news| news.mismatches.clone()) {
+        return Some((kind, State::new(Truth::True, "OtherProtocol", told)));
+    }
+    let mut written = waypoint.status["conditions"].as_array()?.iter();
+    let written = written.find(|it| it["type"] == kind.as_str())?;
+    let written: Condition = serde_json::from_value(written.clone()).ok()?;
+    let is_heard = news.is_some_and(|news| !news.is_new);
+    let state = match written.status {
+        Truth::True if !is_heard => State::new(Truth::True, &written.reason, written.message),
+        _ => {
+            let message = "no client was seen lately that speaks something else than its service's port is named for";
+            State::new(Truth::False, "NoMismatch", message)
+        }
+    };
+    Some((kind, state))
 }
 
 fn addresses(waypoint: &Waypoint, standing: &Standing, cluster_domain: &str) -> Value {
@@ -234,6 +256,8 @@ mod tests {
                 warnings: None,
                 plan: None,
                 attached: None,
+                mismatches: None,
+                is_new: false,
             }),
             ..Standing::default()
         }
@@ -355,6 +379,53 @@ mod tests {
         for (standing, expected) in rows {
             let found = says(&bound(Value::Null), &standing);
             assert_eq!(found, (expected.to_owned(), false), "{standing:?}");
+        }
+    }
+
+    /// `True/OtherProtocol`, after what is written and heard.
+    fn says_of_mismatches(written: Value, mismatches: Option<&str>, is_new: bool) -> String {
+        let mut standing = standing(Answer::Everywhere);
+        standing.news = standing.news.map(|news| GatewayNews {
+            mismatches: mismatches.map(str::to_owned),
+            is_new,
+            ..news
+        });
+        let status = desired(&bound(written), &standing, "cluster.local", "now");
+        let condition = &status["conditions"][2];
+        let text = |field: &str| condition[field].as_str().unwrap_or("-").to_owned();
+        format!(
+            "{}/{}: {}",
+            text("status"),
+            text("reason"),
+            text("message").split(' ').next().unwrap()
+        )
+    }
+
+    #[test]
+    fn what_clients_speak_is_told_until_all_proxies_were_heard_without_it() {
+        let written = |truth: &str| {
+            json!({"conditions": [{
+                "type": "meltemi.io/ProtocolMismatch", "status": truth, "reason": "OtherProtocol",
+                "message": "before", "lastTransitionTime": "then",
+            }]})
+        };
+        let rows = [
+            (Value::Null, None, false, "-/-: -"),
+            (Value::Null, Some("now"), false, "True/OtherProtocol: now"),
+            (Value::Null, Some("now"), true, "True/OtherProtocol: now"),
+            (
+                written("True"),
+                Some("now"),
+                true,
+                "True/OtherProtocol: now",
+            ),
+            (written("True"), None, true, "True/OtherProtocol: before"),
+            (written("True"), None, false, "False/NoMismatch: no"),
+            (written("False"), None, true, "False/NoMismatch: no"),
+        ];
+        for (written, mismatches, is_new, expected) in rows {
+            let found = says_of_mismatches(written.clone(), mismatches, is_new);
+            assert_eq!(found, expected, "{written} {mismatches:?} {is_new}");
         }
     }
 

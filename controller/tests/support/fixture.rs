@@ -6,6 +6,7 @@ use std::time::Duration;
 use meltemi_controller::ads::{Published, Rejection, Resources, Server};
 use meltemi_core::config::Snapshot;
 use meltemi_core::xds;
+use meltemi_policy::Mismatches;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha as route;
 use meltemi_proto::envoy::config::cluster::v3 as cluster;
 use meltemi_proto::envoy::config::core::v3 as core;
@@ -203,6 +204,8 @@ impl ControlPlane {
 pub(crate) struct DataPlane {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) stats: Arc<xds::Stats>,
+    /// What it tells the control plane of its clients.
+    pub(crate) mismatches: watch::Sender<Mismatches>,
     client: JoinHandle<()>,
 }
 
@@ -223,10 +226,12 @@ impl DataPlane {
         let stats = Arc::new(xds::Stats::default());
         let node = xds::node("test", &meltemi_core::config::Proxy::default());
         let node = identity.on(node);
-        let client = xds::run(control_plane, node, publish, Arc::clone(&stats));
+        let (mismatches, told) = watch::channel(Mismatches::new());
+        let client = xds::run(control_plane, node, (publish, told), Arc::clone(&stats));
         Self {
             snapshots,
             stats,
+            mismatches,
             client: tokio::spawn(client),
         }
     }

@@ -7,6 +7,7 @@
 pub mod authorization;
 pub mod cluster_name;
 pub mod explain;
+pub mod foreign;
 pub mod gradient;
 pub mod hashing;
 mod health_check;
@@ -27,6 +28,7 @@ pub mod weights;
 pub mod words;
 
 pub use cluster_name::ClusterName;
+pub use foreign::{Foreign, Mismatches};
 pub use gradient::{Gradient, GradientParams};
 pub use hashing::{HashPolicy, HashTables, Hashed, Hashing, TierHost};
 pub use health_check::HealthCheck;

@@ -358,6 +358,7 @@ fn a_first_load_with_an_address_in_use_ends_the_proxy() {
     let configuration = Configuration {
         snapshots,
         stats: Arc::default(),
+        mismatches: watch::Sender::default(),
     };
     let options = ProxyOptions {
         admin: None,

@@ -10,6 +10,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use meltemi_policy::Foreign;
+
 use super::cell::{Cell, HistogramSum};
 use super::concurrency::ConcurrencyCells;
 use super::global_limit::GlobalLimitCells;
@@ -26,7 +28,7 @@ struct Family<C> {
     cell: fn(&C) -> &Cell,
 }
 
-const SERVICES: [Family<ServiceCells>; 16] = [
+const SERVICES: [Family<ServiceCells>; 15] = [
     Family {
         name: "meltemi_downstream_connections",
         help: "Open client connections.",
@@ -116,12 +118,6 @@ const SERVICES: [Family<ServiceCells>; 16] = [
         help: "Clients that were told to leave: they were connected for as long as they may.",
         kind: "counter",
         cell: |cells| &cells.aged,
-    },
-    Family {
-        name: "meltemi_downstream_protocol_mismatches_total",
-        help: "Clients whose first bytes were not of their service's protocol: they were passed on as they came.",
-        kind: "counter",
-        cell: |cells| &cells.mismatched,
     },
 ];
 
@@ -370,6 +366,7 @@ pub(super) fn render(telemetry: &Telemetry) -> String {
     tcp::tcp(&mut page, &workers);
     let services: Vec<_> = workers.iter().map(|worker| &worker.services).collect();
     families(&mut page, &SERVICES, "service", &services);
+    mismatches(&mut page, telemetry);
     let clusters: Vec<_> = workers.iter().map(|worker| &worker.clusters).collect();
     families(&mut page, &CLUSTERS, "cluster", &clusters);
     arrivals::arrivals(&mut page, &workers);
@@ -483,6 +480,20 @@ fn families<C>(
                 format_args!("{label}=\"{}\"", Escaped(name)),
                 sum,
             );
+        }
+    }
+}
+
+fn mismatches(page: &mut Page, telemetry: &Telemetry) {
+    let name = "meltemi_downstream_protocol_mismatches_total";
+    let help = "Clients whose first bytes were not of their service's protocol: they were passed on as they came.";
+    page.head(name, help, "counter");
+    for (service, counts) in telemetry.mismatches() {
+        let counts = Foreign::ALL.iter().zip(counts);
+        for (spoken, count) in counts.filter(|(_, count)| *count > 0) {
+            let (service, spoken) = (Escaped(&service), spoken.as_str());
+            let labels = format_args!("service=\"{service}\",spoken=\"{spoken}\"");
+            page.value(name, labels, count);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use meltemi_policy::Foreign;
+
 use super::cell::Cell;
 use crate::dns::Update;
 
@@ -27,7 +29,15 @@ pub(super) struct ServiceCells {
     pub(super) not_allowed: Cell,
     pub(super) audited: Cell,
     pub(super) denied_connections: Cell,
-    pub(super) mismatched: Cell,
+    /// In the order of [`Foreign::ALL`].
+    mismatched: [Cell; Foreign::ALL.len()],
+}
+
+impl ServiceCells {
+    /// How many clients spoke what, in the order of [`Foreign::ALL`].
+    pub(super) fn mismatched(&self) -> [u64; Foreign::ALL.len()] {
+        self.mismatched.each_ref().map(Cell::value)
+    }
 }
 
 impl ServiceMetrics {
@@ -112,8 +122,11 @@ impl ServiceMetrics {
     }
 
     /// A client's first bytes were not of the service's protocol, and were passed on as they came.
-    pub fn protocol_mismatched(&self) {
-        self.0.mismatched.add(1);
+    pub fn protocol_mismatched(&self, spoken: Foreign) {
+        let cells = Foreign::ALL.iter().zip(&self.0.mismatched);
+        for (_, cell) in cells.filter(|(known, _)| **known == spoken) {
+            cell.add(1);
+        }
     }
 
     /// So many answers had no client any more, or a client that does not read.

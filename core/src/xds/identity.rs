@@ -1,9 +1,11 @@
 //! What a proxy says that it is for, and what it runs in.
 
+use meltemi_policy::Mismatches;
+use meltemi_policy::foreign::words;
 use meltemi_proto::envoy::config::core::v3::Node;
-use meltemi_proto::node_metadata::{GATEWAYS, POD_NAME, POD_NAMESPACE};
+use meltemi_proto::node_metadata::{GATEWAYS, MISMATCHES, POD_NAME, POD_NAMESPACE};
 use meltemi_proto::value::Kind;
-use meltemi_proto::{ListValue, Value};
+use meltemi_proto::{ListValue, Struct, Value};
 
 /// By this a control plane knows what concerns a proxy, and where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,24 @@ impl Identity {
         }
         node
     }
+}
+
+/// The node, with what clients have spoken lately that is not their service's protocol.
+pub(super) fn tell(node: &mut Node, mismatches: &Mismatches) {
+    if mismatches.is_empty() {
+        if let Some(metadata) = &mut node.metadata {
+            metadata.fields.remove(MISMATCHES);
+        }
+        return;
+    }
+    let fields = mismatches.iter();
+    let fields = fields.map(|(service, spoken)| (service.clone(), string(&words(spoken))));
+    let told = Kind::StructValue(Struct {
+        fields: fields.collect(),
+    });
+    let metadata = node.metadata.get_or_insert_default();
+    let told = Value { kind: Some(told) };
+    metadata.fields.insert(MISMATCHES.to_owned(), told);
 }
 
 fn string(text: &str) -> Value {

@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use meltemi_policy::Mismatches;
 use meltemi_proto::envoy::config::core::v3::Node;
 use meltemi_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use meltemi_proto::google::rpc::Status;
@@ -26,6 +27,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use self::encrypted::Encrypted;
 use self::told::{Filled, Told};
+use super::identity::tell;
 use super::table::{Change, Kind, Rejection, Table};
 use crate::balance::Layouts;
 use crate::config::{
@@ -134,6 +136,17 @@ impl Subscriptions {
         requests.extend(open(&mut self.endpoints));
         self.introduce(&mut requests);
         requests
+    }
+
+    /// What the node has to say of its clients from now on, and the request that says it where there is a stream.
+    pub fn tell(&mut self, mismatches: &Mismatches) -> Option<DeltaDiscoveryRequest> {
+        tell(&mut self.node, mismatches);
+        self.connected.then(|| DeltaDiscoveryRequest {
+            node: Some(self.node.clone()),
+            // One that is asked for on every stream: it asks for nothing more.
+            type_url: type_url::<Proxy>(),
+            ..DeltaDiscoveryRequest::default()
+        })
     }
 
     /// The stream is gone; what it brought is kept and no patience is lost.

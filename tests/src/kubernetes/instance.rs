@@ -223,6 +223,16 @@ impl Instance {
         self.requests.get(path)
     }
 
+    /// The Deployment of the controller, as the chart installs it.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn installed_controller(&self) -> serde_json::Value {
+        let path = "/apis/apps/v1/namespaces/meltemi-system/deployments/meltemi-controller";
+        self.get(path).expect("the controller is installed")
+    }
+
     /// What is answered to something that is sent to a path.
     ///
     /// # Panics

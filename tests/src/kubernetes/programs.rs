@@ -61,8 +61,15 @@ impl Programs {
 
     /// Those of the Gateway API that are read, of its standard channel.
     #[must_use]
-    pub fn gateway_api_crds(&self) -> [PathBuf; 3] {
-        ["gatewayclasses", "gateways", "referencegrants"].map(|plural| {
+    pub fn gateway_api_crds(&self) -> [PathBuf; 5] {
+        [
+            "gatewayclasses",
+            "gateways",
+            "grpcroutes",
+            "httproutes",
+            "referencegrants",
+        ]
+        .map(|plural| {
             let file = format!("gateway.networking.k8s.io_{plural}.yaml");
             self.path("gateway-api-crds-1.6.0").join(file)
         })

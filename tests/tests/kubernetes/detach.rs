@@ -232,15 +232,6 @@ fn a_hook_that_is_applied_like_any_manifest_ends_nothing() {
     assert!(!hook.process().wait().success());
     let said = hook.process().said();
     assert!(said.contains("helm template --no-hooks"), "{said}");
-    let get = [
-        "get",
-        "deployment",
-        "meltemi-controller",
-        "-n",
-        "meltemi-system",
-        "-o",
-        "json",
-    ];
-    let deployment = lab.cluster.kubectl(&get).json();
+    let deployment = lab.cluster.installed_controller();
     assert_eq!(deployment["spec"]["replicas"], 2);
 }

@@ -17,6 +17,7 @@ mod fleet;
 mod gateway_api;
 mod mesh_identity;
 mod metrics;
+mod mismatches;
 mod permissions;
 mod replicas;
 mod scopes;

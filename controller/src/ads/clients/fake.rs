@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use meltemi_policy::Mismatches;
 use meltemi_proto::aeraki::meta_protocol_proxy::config::route::v1alpha::RouteConfiguration;
 use meltemi_proto::envoy::config::cluster::v3::Cluster;
 use meltemi_proto::envoy::config::listener::v3::Listener;
@@ -52,6 +53,12 @@ impl FakeProxy {
     pub(crate) fn refusing(mut self, name: &str) -> Self {
         self.refuses.insert(name.to_owned());
         self
+    }
+
+    /// It says what its own clients speak.
+    pub(crate) fn tell(&self, mismatches: Mismatches) {
+        self.slot.told(mismatches);
+        self.slot.answered(&[]);
     }
 
     /// It is sent what it does not have, and says nothing.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meltemi_policy::subset::selects;
 
+use super::rules::Rules;
 use super::seen::Truth;
 use crate::index::Objects;
 use crate::manifest::{Kind, ObjectRef, Spec};
@@ -23,6 +24,8 @@ pub(super) struct Asking<'a> {
     pub(super) root_namespace: &'a str,
     /// Namespaces in which something has a sidecar.
     pub(super) sidecars: &'a BTreeSet<String>,
+    /// Of HTTP.
+    pub(super) rules: &'a Rules<'a>,
 }
 
 impl<'a> Asking<'a> {

@@ -16,6 +16,8 @@ pub struct HttpPort {
     pub name: String,
     /// What says that it is HTTP; none where Istio looks at its first bytes.
     pub protocol: Option<String>,
+    /// What says how HTTP is routed there.
+    pub rules: Vec<String>,
     /// Policies of the service, or of the waypoint, that ask for something of HTTP there.
     pub policies: Vec<String>,
 }
@@ -54,6 +56,7 @@ pub(super) fn http(asking: &Asking<'_>) -> Vec<HttpPort> {
             port: port.number,
             name: port.name.clone(),
             protocol,
+            rules: asking.rules.at(asking.service, port.number),
             policies: policies(asking, port.number),
         })
     });
@@ -128,6 +131,9 @@ impl fmt::Display for HttpPort {
         match &self.protocol {
             Some(protocol) => write!(f, "{port} `{name}`: {protocol}")?,
             None => write!(f, "{port} `{name}`: HTTP, if its bytes are")?,
+        }
+        if !self.rules.is_empty() {
+            write!(f, "; {}", self.rules.join(", "))?;
         }
         match self.policies.as_slice() {
             [] => Ok(()),

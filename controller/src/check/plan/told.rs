@@ -52,11 +52,12 @@ fn of_service(planned: &Planned) -> Vec<(u8, String)> {
         }
     });
     let ports = planned.http_ports.iter().map(|it| {
-        let fact = format!(
-            "port {} of {service} is passed on, without rules of HTTP",
-            it.port
-        );
-        (2, fact)
+        let fact = format!("port {} of {service} is passed on, without", it.port);
+        let ending: Vec<_> = it.rules.iter().chain(&it.policies).collect();
+        match ending.as_slice() {
+            [] => (2, format!("{fact} rules of HTTP")),
+            ending => (1, format!("{fact} the rules of HTTP in {}", named(ending))),
+        }
     });
     let past = [false, true].into_iter().filter_map(|refused| {
         let of = planned.past.iter().filter(|it| it.refused == refused);
@@ -68,6 +69,16 @@ fn of_service(planned: &Planned) -> Vec<(u8, String)> {
         })
     });
     policies.chain(ports).chain(past).collect()
+}
+
+fn named(rules: &[&String]) -> String {
+    let more = rules.len().saturating_sub(MOST);
+    let said: Vec<_> = rules.iter().take(MOST).map(|it| it.as_str()).collect();
+    let said = said.join(", ");
+    match more {
+        0 => said,
+        more => format!("{said} and {more} more"),
+    }
 }
 
 fn who(past: &PastIt) -> String {

@@ -293,6 +293,87 @@ fn a_service_of_no_pods_has_no_policies_at_them() {
     assert_eq!(ports, [80], "its `protocol` counts");
 }
 
+fn virtual_service(spec: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+         metadata: {{name: web, namespace: shop}}\nspec: {{{spec}}}\n"
+    )
+}
+
+fn route(kind: &str, parent: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\n\
+         metadata: {{name: web, namespace: shop}}\nspec: {{parentRefs: [{{{parent}}}], rules: [{{}}]}}\n"
+    )
+}
+
+/// Of the ports 8080 and 9090, the rules that end there.
+fn ending(rules: &str) -> [Vec<String>; 2] {
+    let planned = planned(&[GATEWAY, SERVICE, rules]);
+    let at = |number: u16| {
+        let mut ports = planned.http_ports.iter();
+        let port = ports.find(|it| it.port == number);
+        port.unwrap().rules.clone()
+    };
+    [at(8080), at(9090)]
+}
+
+/// Whether rules are named at the two ports.
+fn are_named(rules: &str, expected: [bool; 2]) {
+    let kind = rules.split_once("kind: ").unwrap().1;
+    let name = format!("{} shop/web", kind.lines().next().unwrap());
+    let expected = expected.map(|is_named| match is_named {
+        true => vec![name.clone()],
+        false => vec![],
+    });
+    assert_eq!(ending(rules), expected, "{rules}");
+}
+
+#[test]
+fn virtual_services_that_end_are_named() {
+    let http = "http: [{route: [{destination: {host: orders}}]}]";
+    let of_port = "http: [{match: [{port: 8080, uri: {prefix: /}}], route: []}]";
+    let mixed = "http: [{match: [{port: 8080}, {uri: {prefix: /}}], route: []}]";
+    let whole = "orders.shop.svc.cluster.local";
+    let rows = [
+        ("orders", "", http, [true, true]),
+        ("'*.shop.svc.cluster.local'", "", http, [true, true]),
+        (whole, "", of_port, [true, false]),
+        ("orders", "", mixed, [true, true]),
+        ("orders", "gateways: [edge, mesh], ", http, [true, true]),
+        ("orders", "gateways: [edge], ", http, [false, false]),
+        ("orders", "", "tcp: [{route: []}]", [false, false]),
+        (
+            "users, orders.web.svc.cluster.local",
+            "",
+            http,
+            [false, false],
+        ),
+    ];
+    for (hosts, gateways, rules, expected) in rows {
+        let rules = virtual_service(&format!("hosts: [{hosts}], {gateways}{rules}"));
+        are_named(&rules, expected);
+    }
+}
+
+#[test]
+fn routes_that_end_are_named() {
+    let service = "group: '', kind: Service, name: orders";
+    let host = "group: networking.istio.io, kind: Hostname, name: orders.shop.svc.cluster.local";
+    let of_port = format!("{service}, port: 9090");
+    let elsewhere = format!("{service}, namespace: web");
+    let rows = [
+        ("HTTPRoute", service, [true, true]),
+        ("GRPCRoute", &of_port, [false, true]),
+        ("HTTPRoute", &elsewhere, [false, false]),
+        ("HTTPRoute", "name: orders", [false, false]),
+        ("HTTPRoute", host, [true, true]),
+    ];
+    for (kind, parent, expected) in rows {
+        are_named(&route(kind, parent), expected);
+    }
+}
+
 #[test]
 fn as_people_and_programs_read_it() {
     let of_client = of("ALLOW", "principals: [cluster.local/ns/shop/sa/front]");
@@ -303,8 +384,17 @@ fn as_people_and_programs_read_it() {
     );
     let of_service = of_service.replace("name: p", "name: paths");
     let sidecars = "apiVersion: v1\nkind: Namespace\nmetadata: {name: old, labels: {istio-injection: enabled}}\n";
+    let routes = virtual_service("hosts: [orders], http: [{route: []}]");
     let at_pods = policy("shop", &of_client);
-    let plan = plan(&[GATEWAY, SERVICE, PODS, &at_pods, &of_service, sidecars]);
+    let plan = plan(&[
+        GATEWAY,
+        SERVICE,
+        PODS,
+        &at_pods,
+        &of_service,
+        &routes,
+        sidecars,
+    ]);
     let json = serde_json::to_value(&plan).unwrap();
     let json = serde_json::to_string_pretty(&json["plan"]).unwrap();
     let told = told(&plan.plan);

@@ -169,6 +169,29 @@ fn what_cannot_be_captured_is_told() {
 }
 
 #[test]
+fn a_headless_service_of_a_waypoint_for_pods_may_be_captured_by_these() {
+    let headless = WORLD.replace(
+        "clusterIP: 10.96.0.10\n  clusterIPs: [10.96.0.10, 'fd00::10']",
+        "clusterIP: None",
+    );
+    let of = |value: &str| {
+        let labels = format!("namespace: shop, labels: {{istio.io/waypoint-for: {value}}}");
+        seen(&[&headless.replacen("namespace: shop", &labels, 1)])
+    };
+    let served = "shop/way/orders.shop.svc.cluster.local:20880 []";
+    for (value, is_told) in [("service", true), ("all", false)] {
+        let seen = of(value);
+        assert!(seen.contains(served), "{seen}");
+        assert_eq!(seen.contains("NotCaptured"), is_told, "{seen}");
+    }
+    // A name of a host has no pods.
+    let named = "type: ExternalName\n  externalName: away.example";
+    let external = headless.replace("clusterIP: None", named);
+    let labels = "namespace: shop, labels: {istio.io/waypoint-for: all}";
+    assert!(seen(&[&external.replacen("namespace: shop", labels, 1)]).contains("NotCaptured"));
+}
+
+#[test]
 fn a_service_with_endpoints_in_other_clusters_is_served_when_its_owner_says_so() {
     let labels = "labels: {istio.io/use-waypoint: way}";
     let global = WORLD.replace(

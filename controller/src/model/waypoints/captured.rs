@@ -51,6 +51,14 @@ pub(super) fn elsewhere(service: &Service) -> Option<Hindrance> {
     })
 }
 
+/// Whether its pods have the only addresses that clients can dial.
+pub(super) fn is_headless(service: &Service) -> bool {
+    match &service.source.spec {
+        Spec::Service(spec) => spec.external_name.is_none() && spec.addresses.is_empty(),
+        _ => false,
+    }
+}
+
 /// Why no address of the service leads to a waypoint.
 pub(super) fn hindrance(service: &Service) -> Option<Hindrance> {
     let (why, remedy) = match &service.source.spec {
@@ -58,7 +66,7 @@ pub(super) fn hindrance(service: &Service) -> Option<Hindrance> {
             "it is another name of a host, and has no address of its own",
             "write a ServiceEntry for the host, with the label",
         ),
-        Spec::Service(spec) if spec.addresses.is_empty() => (
+        Spec::Service(_) if is_headless(service) => (
             "it is headless, so that clients dial its pods",
             "give it a cluster IP; or its pods the label istio.io/use-waypoint, and this Gateway the \
              label istio.io/waypoint-for: all",

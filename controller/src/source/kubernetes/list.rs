@@ -35,7 +35,7 @@ pub(crate) enum ListError {
     },
 }
 
-/// All objects of a cluster that are read, and the kinds that it does not know.
+/// All objects of a cluster that are read, and the kinds that are not.
 #[derive(Debug, Default)]
 pub(crate) struct Listed {
     pub(crate) objects: Vec<Decoded>,
@@ -82,7 +82,7 @@ pub(crate) async fn list_secrets(
     Ok(found)
 }
 
-/// None: the API server does not know the kind.
+/// None: the API server does not know the kind, or one without effect may not be read.
 async fn of_kind(
     client: &Client,
     settings: &Settings,
@@ -99,6 +99,8 @@ async fn of_kind(
                 return Ok(Some(objects.map(|it| it.decode(kind, &resource)).collect()));
             }
             Err(kube::Error::Api(status)) if status.code == NOT_FOUND => {}
+            // Nothing but a plan says less without it.
+            Err(kube::Error::Api(status)) if status.code == FORBIDDEN && !kind.acts() => {}
             Err(kube::Error::Api(status)) if status.code == FORBIDDEN => {
                 let message = status.message.clone();
                 return Err(ListError::Forbidden { kind, message });

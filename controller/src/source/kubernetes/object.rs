@@ -100,7 +100,7 @@ const fn is_written_by_people(kind: Kind) -> bool {
     !matches!(
         kind,
         Kind::EndpointSlice | Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service
-    )
+    ) && kind.acts()
 }
 
 impl Resource for Watched {

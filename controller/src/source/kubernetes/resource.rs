@@ -34,6 +34,9 @@ mod tests {
             (Kind::ReferenceGrant, "referencegrants"),
             (Kind::EndpointSlice, "endpointslices"),
             (Kind::MetaRouter, "metarouters"),
+            (Kind::VirtualService, "virtualservices"),
+            (Kind::HttpRoute, "httproutes"),
+            (Kind::GrpcRoute, "grpcroutes"),
         ];
         for (kind, expected) in rows {
             assert_eq!(plural(kind), expected);

@@ -31,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// given up shortly after.
 pub(super) const WATCHED: u32 = 85;
 
+const FORBIDDEN: u16 = 403;
 const NOT_FOUND: u16 = 404;
 /// What it remembers is too old for a watch to go on from.
 const GONE: u16 = 410;
@@ -47,7 +48,12 @@ pub(super) struct Watch {
 struct Unheard;
 
 /// Why a watch ended that is still heard.
-struct NotDefined;
+#[derive(Clone, Copy)]
+enum Ended {
+    NotDefined,
+    /// And nothing hangs on the kind.
+    NotPermitted,
+}
 
 impl Watch {
     pub(super) fn new(
@@ -73,17 +79,14 @@ impl Watch {
         let mut said = false;
         for version in versions.iter().cycle() {
             let resource = resource::of(self.kind, version);
-            let Ok(NotDefined) = self.follow(&resource, &mut wanted).await else {
+            let Ok(ended) = self.follow(&resource, &mut wanted).await else {
                 return;
             };
             if Some(version) != versions.last() {
                 continue;
             }
             if !said {
-                info!(
-                    kind = self.kind.name(),
-                    "the API server does not know the kind yet"
-                );
+                ended.say(self.kind);
                 said = true;
             }
             if self.tell(Change::Unknown(self.kind)).await.is_err() {
@@ -98,7 +101,7 @@ impl Watch {
         &self,
         resource: &ApiResource,
         wanted: &mut Wanted,
-    ) -> Result<NotDefined, Unheard> {
+    ) -> Result<Ended, Unheard> {
         let (api, fields) = scope(&self.client, &self.settings, self.kind, resource);
         let config = watcher::Config {
             field_selector: fields,
@@ -131,7 +134,10 @@ impl Watch {
                     let deleted = Change::Deleted(object.id(self.kind));
                     self.tell_change(deleted, object.version()).await?;
                 }
-                Err(error) if is_not_defined(&error) => return Ok(NotDefined),
+                Err(error) if is_refused(&error, NOT_FOUND) => return Ok(Ended::NotDefined),
+                Err(error) if !self.kind.acts() && is_refused(&error, FORBIDDEN) => {
+                    return Ok(Ended::NotPermitted);
+                }
                 Err(error) => self.rest(&error, &mut failures).await?,
             }
         }
@@ -177,6 +183,19 @@ impl Watch {
 
     async fn tell(&self, change: Change) -> Result<(), Unheard> {
         self.changes.send(change).await.map_err(|_| Unheard)
+    }
+}
+
+impl Ended {
+    fn say(self, kind: Kind) {
+        let kind = kind.name();
+        match self {
+            Self::NotDefined => info!(kind, "the API server does not know the kind yet"),
+            Self::NotPermitted => warn!(
+                kind,
+                "the kind may not be read: what a waypoint changes for its objects is not told"
+            ),
+        }
     }
 }
 
@@ -268,10 +287,10 @@ pub(super) fn is_gone(error: &watcher::Error) -> bool {
     }
 }
 
-fn is_not_defined(error: &watcher::Error) -> bool {
+fn is_refused(error: &watcher::Error, code: u16) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == NOT_FOUND,
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == code,
         _ => false,
     }
 }

@@ -50,6 +50,18 @@ fn a_change_for_the_worse_is_a_warning_and_one_for_the_better_is_normal() {
             (False, "NoConflicts"),
             Some("Normal"),
         ),
+        (
+            "meltemi.io/ProtocolMismatch",
+            None,
+            (True, "OtherProtocol"),
+            Some("Warning"),
+        ),
+        (
+            "meltemi.io/ProtocolMismatch",
+            Some(True),
+            (False, "NoMismatch"),
+            Some("Normal"),
+        ),
         ("Programmed", None, (Unknown, "Pending"), None),
         (
             "Programmed",

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use meltemi_policy::Mismatches;
+use meltemi_policy::foreign::{spoken, words};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -14,6 +16,8 @@ use super::super::programmed::Answer;
 const MOST: usize = 8192;
 /// So many refusals are told with their reasons.
 const MOST_REASONS: usize = 16;
+/// And so many services whose clients do not speak their protocol.
+const MOST_MISMATCHES: usize = 64;
 const LONGEST_NAME: usize = 256;
 const LONGEST_REASON: usize = 512;
 
@@ -33,6 +37,8 @@ pub(super) struct Digest {
     pub(super) told: BTreeMap<PlaceHash, Told>,
     /// Otherwise there was more than fits.
     pub(super) is_whole: bool,
+    /// What they say of their clients.
+    pub(super) mismatches: Mismatches,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,7 @@ pub(super) struct Told {
 pub(super) struct Encoded {
     pub(super) answers: String,
     pub(super) reasons: String,
+    pub(super) mismatches: String,
 }
 
 /// Why a proxy refuses what it refuses.
@@ -71,7 +78,19 @@ impl Digest {
         if let Some(&first_left_out) = told.keys().nth(MOST) {
             drop(told.split_off(&first_left_out));
         }
-        Self { told, is_whole }
+        Self {
+            told,
+            is_whole,
+            mismatches: Mismatches::new(),
+        }
+    }
+
+    pub(super) fn with_mismatches(self, mismatches: Mismatches) -> Self {
+        let told = mismatches.into_iter().take(MOST_MISMATCHES);
+        Self {
+            mismatches: told.collect(),
+            ..self
+        }
     }
 
     /// Whether some proxy is concerned by anything.
@@ -100,7 +119,14 @@ impl Digest {
         Encoded {
             answers: BASE64_STANDARD.encode(bytes),
             reasons: serde_json::to_string(&reasons).unwrap_or_default(),
+            mismatches: serde_json::to_string(&self.mismatches()).unwrap_or_default(),
         }
+    }
+
+    fn mismatches(&self) -> BTreeMap<&str, String> {
+        let all = self.mismatches.iter();
+        all.map(|(service, spoken)| (service.as_str(), words(spoken)))
+            .collect()
     }
 
     /// None: it is of another format, or broken.
@@ -113,6 +139,10 @@ impl Digest {
             return None;
         };
         let reasons: Vec<Reason> = serde_json::from_str(&encoded.reasons).unwrap_or_default();
+        let mismatches: BTreeMap<String, String> =
+            serde_json::from_str(&encoded.mismatches).unwrap_or_default();
+        let mismatches = mismatches.into_iter();
+        let mismatches = mismatches.map(|(service, words)| (service, spoken(&words)));
         let mut reasons: BTreeMap<_, _> = reasons.into_iter().map(|it| (it.place, it)).collect();
         let told = records.iter().map(|record| {
             let (place, rest) = record.split_first_chunk::<8>()?;
@@ -127,6 +157,7 @@ impl Digest {
         Some(Self {
             told: told.collect::<Option<_>>()?,
             is_whole: flags & WHOLE != 0,
+            mismatches: mismatches.take(MOST_MISMATCHES).collect(),
         })
     }
 }
@@ -223,6 +254,7 @@ fn add(hash: &mut Xxh3, part: &str) {
 
 #[cfg(test)]
 mod tests {
+    use meltemi_policy::Foreign;
     use proptest::collection::btree_map;
     use proptest::prelude::*;
 
@@ -246,6 +278,7 @@ mod tests {
                 .map(|(place, (version, answer))| (place, Told { version, answer }))
                 .collect(),
             is_whole,
+            mismatches: Mismatches::new(),
         }
     }
 
@@ -254,15 +287,18 @@ mod tests {
         fn what_is_written_is_read(
             told in btree_map(any::<u64>(), (any::<u32>(), any_answer()), 0..MOST_REASONS),
             is_whole: bool,
+            service in "[a-z/:.0-9]{0,20}",
+            spoken in proptest::sample::subsequence(&Foreign::ALL, 1..=4),
         ) {
-            let digest = digest(told, is_whole);
+            let mismatches = [(service, spoken.into_iter().collect())].into();
+            let digest = digest(told, is_whole).with_mismatches(mismatches);
             prop_assert_eq!(Digest::decode(&digest.encode()), Some(digest));
         }
 
         #[test]
-        fn garbage_is_no_digest_and_no_panic(answers: Vec<u8>, reasons: String) {
+        fn garbage_is_no_digest_and_no_panic(answers: Vec<u8>, reasons: String, mismatches: String) {
             let answers = BASE64_STANDARD.encode(answers);
-            drop(Digest::decode(&Encoded { answers, reasons }));
+            drop(Digest::decode(&Encoded { answers, reasons, mismatches }));
         }
     }
 
@@ -273,8 +309,11 @@ mod tests {
             let mut bytes = BASE64_STANDARD.decode(&good.answers).unwrap();
             bytes[byte] = value;
             let answers = BASE64_STANDARD.encode(bytes);
-            let reasons = String::new();
-            assert_eq!(Digest::decode(&Encoded { answers, reasons }), None);
+            let encoded = Encoded {
+                answers,
+                ..good.clone()
+            };
+            assert_eq!(Digest::decode(&encoded), None);
         }
     }
 

@@ -45,6 +45,7 @@ pub(crate) const HOST: &str = "meltemi.io/host";
 pub(crate) const ADMIN: &str = "meltemi.io/admin";
 const ANSWERS: &str = "meltemi.io/answers";
 const REASONS: &str = "meltemi.io/reasons";
+const MISMATCHES: &str = "meltemi.io/mismatches";
 
 const NOT_FOUND: u16 = 404;
 
@@ -176,7 +177,13 @@ impl Leases {
         let About { host, admin } = &self.about;
         let encoded = digest.map(Digest::encode).into_iter();
         encoded
-            .flat_map(|Encoded { answers, reasons }| [(ANSWERS, answers), (REASONS, reasons)])
+            .flat_map(|it| {
+                [
+                    (ANSWERS, it.answers),
+                    (REASONS, it.reasons),
+                    (MISMATCHES, it.mismatches),
+                ]
+            })
             .chain([(HOST, host.clone()), (ADMIN, admin.to_string())])
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
@@ -213,8 +220,12 @@ fn heard(lease: Lease) -> Option<Heard> {
     let says = match annotations.remove(ANSWERS) {
         None => Says::Nothing,
         Some(answers) => {
-            let reasons = annotations.remove(REASONS).unwrap_or_default();
-            let digest = Digest::decode(&Encoded { answers, reasons });
+            let mut said = |name| annotations.remove(name).unwrap_or_default();
+            let digest = Digest::decode(&Encoded {
+                answers,
+                reasons: said(REASONS),
+                mismatches: said(MISMATCHES),
+            });
             digest.map_or(Says::Unreadable, |digest| Says::Digest(Arc::new(digest)))
         }
     };

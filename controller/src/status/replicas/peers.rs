@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use meltemi_policy::Mismatches;
+
 use super::digest::{Digest, Fingerprints, PlaceHash, VersionHash, place_hash};
 use super::roll::{Live, Says};
 use crate::status::expected::{Expected, Place};
+use crate::status::mismatches;
 use crate::status::programmed::{Answer, SETTLING};
 
 /// How long a replica has time to hear of what the leader has heard of, and to tell what its proxies say of it. Until then
@@ -41,6 +44,13 @@ impl Peers {
         }
     }
 
+    /// There is another one, whose proxies say this of their clients.
+    #[cfg(test)]
+    pub(in crate::status) fn of_one_that_says(mismatches: Mismatches) -> Live {
+        let digest = Digest::default().with_mismatches(mismatches);
+        Live([("other".to_owned(), Says::Digest(digest.into()))].into())
+    }
+
     pub(in crate::status) fn heard(&mut self, live: Live) {
         self.live = Some(live);
     }
@@ -57,6 +67,16 @@ impl Peers {
     pub(in crate::status) fn wakes(&self, now: Instant) -> Option<Instant> {
         let due = self.behind.values().map(|behind| behind.since + PATIENCE);
         due.filter(|&due| due > now).min()
+    }
+
+    /// Adds what their proxies say of their clients.
+    pub(in crate::status) fn add_mismatches(&self, all: &mut Mismatches) {
+        let live = self.live.iter().flat_map(|Live(live)| live.values());
+        for says in live {
+            if let Says::Digest(digest) = says {
+                mismatches::add(&digest.mismatches, all);
+            }
+        }
     }
 
     /// Adds what they say to what one's own proxies say.

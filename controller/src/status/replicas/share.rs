@@ -6,6 +6,7 @@ use super::digest::Digest;
 use crate::ads::Clients;
 use crate::status::expected::Expected;
 use crate::status::ledger::Ledger;
+use crate::status::mismatches;
 use crate::status::programmed::{Judge, SETTLING};
 
 /// A Lease that is not renewed for [`super::lease::DURATION`] is over.
@@ -58,7 +59,7 @@ impl Share {
         let digest = ledger.read().map(|(resolved, judged)| {
             let expected = Expected::of(&resolved, &judged);
             let answers = self.judge.ask(&expected, clients, now);
-            Digest::of(&expected, &answers)
+            Digest::of(&expected, &answers).with_mismatches(mismatches::of(clients))
         });
         let Some(written) = &self.written else {
             return Ok(Due::Digest(digest));

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use meltemi_codec::Sniff;
+use meltemi_policy::Foreign;
 
 use super::super::{Action, ClientKey, ConnectionId, Engine, client::Incoming, tables::Passage};
 
@@ -54,7 +55,7 @@ impl Engine {
         let Some(client) = self.clients.remove(key) else {
             return;
         };
-        client.metrics.protocol_mismatched();
+        client.metrics.protocol_mismatched(Foreign::of(bytes));
         let age = client.age.map(|(_, timer)| timer);
         for timer in [client.stall, age].into_iter().flatten() {
             self.timers.cancel(timer);

@@ -54,6 +54,7 @@ impl Running {
                 let configuration = Configuration {
                     snapshots: receiver,
                     stats: Arc::default(),
+                    mismatches: watch::Sender::default(),
                 };
                 let proxy = Proxy::start(options, protocols(), configuration)?;
                 admin.send(proxy.admin.as_ref().unwrap().address).unwrap();
