@@ -36,7 +36,7 @@ impl Worker {
     pub(super) fn listen(&mut self, listener: Arc<OpenListener>) {
         let token = listening_token(listener.number);
         if let Err(error) = watch(self.poll.registry(), &listener, token) {
-            return warn!(listener = %listener.name, %error, "a worker cannot accept connections");
+            return warn!(listener = %listener.origin.listener, %error, "a worker cannot accept connections");
         }
         let entry = Entry {
             listener,
@@ -73,14 +73,14 @@ impl Worker {
         };
         entry.delay = REACCEPT.0;
         entry.listener.count();
-        let name = Arc::clone(&entry.listener.name);
+        let origin = Arc::clone(&entry.listener.origin);
         let own = self.number();
         match self.crew().count_in(own) {
-            Some((number, load)) if number == own => self.accept(&name, socket, (peer, load)),
+            Some((number, load)) if number == own => self.accept(&origin, socket, (peer, load)),
             Some((number, load)) => self.crew().tell(
                 number,
                 Command::Accept {
-                    listener: name,
+                    origin,
                     socket,
                     peer,
                     load,
@@ -102,7 +102,7 @@ impl Worker {
         entry.unwatch(self.poll.registry());
         entry.paused = true;
         entry.delay = (delay * 2).min(REACCEPT.1);
-        warn!(listener = %entry.listener.name, %error, retry = ?delay, "cannot accept a connection");
+        warn!(listener = %entry.listener.origin.listener, %error, retry = ?delay, "cannot accept a connection");
         self.limit_token(token, delay);
     }
 
