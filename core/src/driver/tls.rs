@@ -5,6 +5,8 @@
 //! the socket, at most one write: nothing more is taken before, and a connection that is let go
 //! stays until it is gone.
 
+mod refused;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -12,8 +14,9 @@ use std::sync::Arc;
 
 use meltemi_tls::principal;
 use rustls::Connection;
-use rustls::server::{Accepted as Hello, AcceptedAlert};
+use rustls::server::Accepted as Hello;
 
+pub(super) use self::refused::Refused;
 use super::stream::{Got, Put, Stream};
 use crate::config::Address;
 use crate::tls::{Failure, Failures, NotGreeted, Side, Tls, ToClients, Unavailable};
@@ -93,11 +96,7 @@ impl Session {
         client: Option<IpAddr>,
     ) -> Result<Self, Refused> {
         let state = tls.greeted(hello).map_err(|reason| match reason {
-            NotGreeted::Unavailable(reason) => Refused {
-                failure: Some(Failure::Unavailable),
-                error: io::Error::other(reason),
-                alert: None,
-            },
+            NotGreeted::Unavailable(reason) => Refused::unavailable(reason),
             NotGreeted::Refused(refused) => Refused::from(*refused),
         })?;
         Ok(Self {
@@ -302,75 +301,6 @@ impl TlsStream {
         }
         let is_to_tell = self.session.state.is_handshaking() && self.session.is_to_tell(error);
         is_to_tell.then(|| self.session.tell(Failure::of_handshake(error), error))
-    }
-}
-
-/// A client that is refused by its first message.
-pub(super) struct Refused {
-    /// `None`: the error says it.
-    failure: Option<Failure>,
-    error: io::Error,
-    alert: Option<Alert>,
-}
-
-enum Alert {
-    Made(AcceptedAlert),
-    /// For which `rustls` has no word.
-    Written(&'static [u8]),
-}
-
-/// A record with a fatal alert `unrecognized_name` (RFC 6066, section 3).
-const UNRECOGNIZED_NAME: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
-
-impl Refused {
-    /// Nobody is for who asks for this name, or for none.
-    pub(super) fn unknown_name(asked: Option<&str>) -> Self {
-        let why = match asked {
-            Some(name) => format!("no listener here is for {name:?}"),
-            None => "the client names no server, and no listener here is for such".to_owned(),
-        };
-        Self {
-            failure: Some(Failure::UnknownName),
-            error: io::Error::other(why),
-            alert: Some(Alert::Written(UNRECOGNIZED_NAME)),
-        }
-    }
-
-    /// Counts it, and tells people. Returns what it tells.
-    pub(super) fn tell(&self, failures: &Failures, client: Option<IpAddr>) -> String {
-        let failure = self.failure.or_else(|| Failure::of(&self.error));
-        let failure = failure.unwrap_or_else(|| Failure::of_handshake(&self.error));
-        failures.tell(&Peer::of_client(client).to_string(), (failure, &self.error))
-    }
-
-    /// Tells the client. Nothing hangs on that it hears it.
-    pub(super) fn answer(self, stream: &mut Stream) {
-        let mut wire = Wire(stream);
-        let _ = match self.alert {
-            Some(Alert::Made(mut alert)) => alert.write(&mut wire),
-            Some(Alert::Written(record)) => wire.write(record),
-            None => Ok(0),
-        };
-    }
-}
-
-impl From<io::Error> for Refused {
-    fn from(error: io::Error) -> Self {
-        Self {
-            failure: None,
-            error,
-            alert: None,
-        }
-    }
-}
-
-impl From<(rustls::Error, AcceptedAlert)> for Refused {
-    fn from((error, alert): (rustls::Error, AcceptedAlert)) -> Self {
-        Self {
-            failure: None,
-            error: io::Error::new(io::ErrorKind::InvalidData, error),
-            alert: Some(Alert::Made(alert)),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::accept::Accepting;
 use super::arrivals::Arrivals;
@@ -25,11 +25,10 @@ use super::stream::{Accepted, Stream, Way};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
 use crate::engine::{
-    Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, Settings, Stranger, Why,
-    WorkerStatus,
+    Action, Engine, HostCounts, HostReport, QuestionId, ServiceKeys, Settings, WorkerStatus,
 };
 use crate::rate_limit::{Failure, Question, Verdict};
-use crate::telemetry::{ProcessCounters, ResponseFlag, Telemetry, WorkerTelemetry};
+use crate::telemetry::{ProcessCounters, Telemetry, WorkerTelemetry};
 
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
@@ -283,6 +282,10 @@ impl Worker {
         &self.shared.crew
     }
 
+    pub(super) fn sources(&self) -> &Arc<Sources> {
+        &self.shared.sources
+    }
+
     pub(super) fn process(&self) -> &ProcessCounters {
         self.shared.process.process()
     }
@@ -337,41 +340,6 @@ impl Worker {
             warn!(%listener, %error, "cannot serve an accepted connection");
             self.engine.failed(id, self.turn.now());
         }
-    }
-
-    /// Counts a client among those of its source, if its listener bounds that. False: there are as many as may be, and this one
-    /// is to go.
-    pub(super) fn has_place(
-        &mut self,
-        listener: &Arc<str>,
-        peer: Option<SocketAddr>,
-        load: &mut Load,
-    ) -> bool {
-        let known = self.snapshot.listeners.get(&**listener);
-        let most = known.and_then(|it| it.max_connections_per_source);
-        let (Some(most), Some(client)) = (most, peer.map(|it| it.ip())) else {
-            return true;
-        };
-        if let Some(place) = self.shared.sources.take(listener, client, most) {
-            load.takes(place);
-            return true;
-        }
-        let client = client.to_canonical();
-        let detail = format!("max_connections_per_source: {client} has {most} connections");
-        debug!(%listener, detail, "connection refused");
-        let now = self.turn.now();
-        let stranger = Stranger {
-            service: listener,
-            peer,
-            principal: None,
-            since: now,
-        };
-        let why = Why {
-            flag: ResponseFlag::Overload,
-            detail: &detail,
-        };
-        self.engine.turned_away(&stranger, why, now);
-        false
     }
 
     /// Does what the engine asks for.

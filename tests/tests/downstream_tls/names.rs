@@ -152,23 +152,21 @@ fn who_asks_for_what_is_not_there_is_told_so() {
     assert_eq!(it.who("a.example", &ca).as_deref(), Some("a"));
     let initiator = it.asks("c.example", &ca, None);
     assert_eq!(Wire::connect(initiator.address()).try_call("GET who"), None);
-    let refused = initiator.refusals().join("\n").to_lowercase();
+    let refused = until("it is refused", || initiator.refusals().pop()).to_lowercase();
     assert!(refused.contains("unrecognized name"), "{refused}");
     // Nor has one a server that asks for no name.
     let mut cli = Command::new("redis-cli");
     cli.args(["-p", &it.address.port().to_string(), "--tls", "--insecure"]);
     let said = said(&cli.args(["GET", "who"]).output().unwrap());
-    assert!(
-        !said.contains('a') || said.contains("ssl") || said.contains("SSL"),
-        "{said}"
-    );
+    assert!(!["a", "b"].contains(&&*said), "{said}");
     until("both are logged", || {
         let log = it.log();
         let unknown = "unknown_name: no listener here is for \\\"c.example\\\"";
         let nameless = "unknown_name: the client names no server";
         (log.contains(unknown) && log.contains(nameless)).then_some(())
     });
-    assert_eq!(it.failures("a", "unknown_name"), 2);
+    // redis-cli tries it again.
+    assert!(it.failures("a", "unknown_name") >= 2);
     assert_eq!(it.failures("b", "unknown_name"), 0);
 }
 
@@ -279,7 +277,7 @@ fn a_server_has_several_certificates() {
     // Who asks for neither is shown the first, which it may not believe.
     let initiator = it.asks("third.example", &ca, None);
     assert_eq!(Wire::connect(initiator.address()).try_call("PING"), None);
-    let refused = initiator.refusals().join("\n");
+    let refused = until("it is refused", || initiator.refusals().pop());
     assert!(
         refused.contains("certificate is not valid for 'third.example'"),
         "{refused}"
