@@ -275,7 +275,7 @@ pub(super) fn snapshot(
     endpoints: &[Address],
 ) -> Snapshot {
     let listeners = listeners.iter().map(|(name, bind)| {
-        let listener = Listener::plain((*name), bind.clone(), Mode::Service("default/echo".into()));
+        let listener = Listener::plain(name, bind.clone(), Mode::Service("default/echo".into()));
         ((*name).to_owned(), Arc::new(listener))
     });
     Snapshot {
