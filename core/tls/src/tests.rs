@@ -222,7 +222,7 @@ fn served(
     let identity = |(chain, key): &(String, String)| {
         Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
     };
-    let config = super::server(&identity(server), check, versions).unwrap();
+    let config = super::server(&[identity(server)], check, versions).unwrap();
     let mut server = ServerConnection::new(config).unwrap();
     let own = own.map(identity);
     let config = client(own.as_ref(), ServerCheck::None).unwrap();
