@@ -342,6 +342,10 @@ pub(crate) struct Process {
     /// Requests that a worker has unanswered before it refuses new ones, in their protocol's words.
     #[arg(long, value_name = "N", default_value = "65536")]
     pub(crate) max_requests: NonZeroUsize,
+    /// Clients of a worker that may be in the midst of a handshake; where there are more, those that are so for the longest
+    /// are refused.
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub(crate) max_handshakes: NonZeroUsize,
     /// Bytes that a worker buffers before it refuses new requests.
     #[arg(long, value_name = "BYTES", default_value = "67108864")]
     pub(crate) max_buffered: NonZeroUsize,

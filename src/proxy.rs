@@ -103,6 +103,7 @@ pub(crate) async fn data_plane(
         dns_servers: process.dns_servers.clone(),
         settings: Settings {
             in_flight: process.max_requests.get(),
+            handshakes: process.max_handshakes.get(),
             buffered: process.max_buffered.get(),
             ..Settings::default()
         },

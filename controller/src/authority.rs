@@ -5,6 +5,7 @@
 //! signs a certificate of its own by it, whose key never leaves the process. Each write names the version that it
 //! replaces, so that two who both believe that they lead end up with one authority.
 
+use std::slice;
 use std::sync::Arc;
 
 use meltemi_tls::{ClientCheck, Identity, Versions};
@@ -31,7 +32,8 @@ pub type ServerSettings = watch::Receiver<Option<Arc<ServerConfig>>>;
 
 /// For HTTP/2, whose clients show who they are by other means than certificates.
 fn server(identity: &Identity) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = meltemi_tls::server(identity, ClientCheck::None, Versions::Any)?;
+    let mut config =
+        meltemi_tls::server(slice::from_ref(identity), ClientCheck::None, Versions::Any)?;
     Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }

@@ -42,9 +42,10 @@ pub(crate) use destination_rule::{
 pub(crate) use dubbo_authorization_policy::DUBBO_AUTHORIZATION_POLICY;
 #[cfg(feature = "kubernetes")]
 pub(crate) use duration::parse_duration;
-pub(crate) use gateway::{Gateway, Server, ServerTls};
+pub(crate) use gateway::{CertificateFiles, CredentialName, Gateway, Server, ServerTls};
 pub(crate) use gateway_api::{
-    AllowedRoutes, CertificateRef, KubernetesGateway, Listener, ReferenceGrant,
+    AllowedRoutes, CertificateRef, ClientValidation, ISTIO_MODE, KubernetesGateway, Listener,
+    ListenerTls, ReferenceGrant,
 };
 pub(crate) use http_rules::{HttpRules, Subject};
 pub use id::{Kind, ObjectRef};

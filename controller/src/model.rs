@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,6 +142,10 @@ const OF_LOCALITIES: &[Kind] = &[
 pub(crate) struct Server {
     pub(crate) name: ServerName,
     pub(crate) bind: Bind,
+    /// Which clients it is for, by the name that they ask for within TLS; none: all that no other at its address is for.
+    pub(crate) server_names: Vec<String>,
+    /// So many connections one source may have to it; none: as many as it likes.
+    pub(crate) most_per_source: Option<NonZeroU32>,
     /// None: its clients speak plaintext.
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) protocol: PortProtocol,
@@ -158,6 +163,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Whether clients of both can be told from one another, though they come to one address.
+    pub(crate) fn is_told_from(&self, other: &Self) -> bool {
+        let are_encrypted = self.tls.is_some() && other.tls.is_some();
+        let is_shared = self
+            .server_names
+            .iter()
+            .any(|it| other.server_names.contains(it));
+        let are_both_for_all = self.server_names.is_empty() && other.server_names.is_empty();
+        self.bind == other.bind && are_encrypted && !is_shared && !are_both_for_all
+    }
+
     /// Whether it asks clients who they are.
     pub(crate) fn verifies_clients(&self) -> bool {
         // Behind a waypoint its header says what ztunnel has verified.

@@ -1,5 +1,6 @@
 //! The model as xDS resources: pure, and equal models give equal bytes.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,10 +148,15 @@ fn listener(server: &Server, name: &str, address: core::Address) -> listener::Li
     let mode = own::listener::Mode::Service(own::listener::FixedService {
         name: name.to_owned(),
     });
+    let server_names = &server.server_names;
+    let told_apart = (!server_names.is_empty()).then(|| listener::FilterChainMatch {
+        server_names: server_names.clone(),
+    });
     let chain = listener::FilterChain {
+        filter_chain_match: told_apart,
         transport_socket: server.tls.as_ref().map(tls::downstream),
         transport_socket_connect_timeout: server.tls.as_ref().map(|_| duration(HANDSHAKE)),
-        ..filter_chain(mode, &server.source)
+        ..filter_chain(mode, server.most_per_source, &server.source)
     };
     listener::Listener {
         name: name.to_owned(),
@@ -160,9 +166,14 @@ fn listener(server: &Server, name: &str, address: core::Address) -> listener::Li
     }
 }
 
-fn filter_chain(mode: own::listener::Mode, gateway: &Object) -> listener::FilterChain {
+fn filter_chain(
+    mode: own::listener::Mode,
+    most_per_source: Option<NonZeroU32>,
+    gateway: &Object,
+) -> listener::FilterChain {
     let config = own::Listener {
         mode: Some(mode),
+        max_connections_per_source: most_per_source.map_or(0, NonZeroU32::get),
         source: Some(source_of(gateway)),
     };
     let filter = listener::Filter {

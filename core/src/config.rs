@@ -50,7 +50,7 @@ pub use global_limit::{DescriptorEntry, GlobalRateLimit};
 pub use invalid::Invalid;
 pub use limit::{LimitCondition, RateLimit};
 pub(crate) use listener::is_loopback;
-pub use listener::{Bind, Listener, Mode, ProxyProtocol};
+pub use listener::{Bind, Listener, Mode, ProxyProtocol, ServerNames};
 pub use logical::Logical;
 pub use proxy::Proxy;
 pub(crate) use proxy::locality;

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use meltemi_credentials::{Issued, Latest};
 use meltemi_tls::{Certificate, Identity, IdentityError, Trust, TrustError};
 use rustls::pki_types::ServerName;
+use rustls::server::{Accepted, AcceptedAlert};
 use rustls::{ClientConfig, ClientConnection, ServerConnection};
 
 use crate::config::{Secret, SecretValue};
@@ -63,7 +64,8 @@ pub enum Unavailable {
 /// TLS of one cluster or listener, shared by the workers.
 pub struct Tls<S: Side = ToEndpoints> {
     settings: TlsSettings<S>,
-    identity: Option<Arc<Secret>>,
+    /// One for each identity, where it is one.
+    identities: Vec<Option<Arc<Secret>>>,
     trust: Option<Arc<Secret>>,
     state: Mutex<State<S>>,
     failures: Arc<Failures>,
@@ -89,7 +91,7 @@ struct Made<S: Side> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// Ours.
-    pub certificate: Option<Certificate>,
+    pub certificates: Vec<Certificate>,
     /// Those who vouch for peers, unless they are the system's.
     pub authorities: Vec<Certificate>,
 }
@@ -99,17 +101,13 @@ impl<S: Side> Tls<S> {
     #[must_use]
     pub fn new(owner: Owner, settings: TlsSettings<S>) -> Self {
         let failures = Arc::new(Failures::new(owner));
-        Self::made_of(settings, (None, None), failures)
+        Self::made_of(settings, (vec![], None), failures)
     }
 
     /// The names of the secrets that it needs.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
-        [
-            self.settings.identity_secret(),
-            self.settings.trust_secret(),
-        ]
-        .into_iter()
-        .flatten()
+        let identities = self.settings.identity_secrets().flatten();
+        identities.chain(self.settings.trust_secret())
     }
 
     /// The same with the secrets that `find` has. `before` is what it was until now: where nothing
@@ -121,16 +119,16 @@ impl<S: Side> Tls<S> {
         before: Option<&Arc<Self>>,
     ) -> Arc<Self> {
         let found = |name: Option<&str>| name.and_then(&find).cloned();
-        let identity = found(self.settings.identity_secret());
+        let identities: Vec<_> = self.settings.identity_secrets().map(found).collect();
         let trust = found(self.settings.trust_secret());
         let made = |failures| {
-            let secrets = (identity.clone(), trust.clone());
+            let secrets = (identities.clone(), trust.clone());
             Self::made_of(self.settings.clone(), secrets, failures)
         };
         match before {
             Some(before)
                 if before.settings == self.settings
-                    && is_same(before.identity.as_ref(), identity.as_ref())
+                    && are_same(&before.identities, &identities)
                     && is_same(before.trust.as_ref(), trust.as_ref()) =>
             {
                 Arc::clone(before)
@@ -145,7 +143,7 @@ impl<S: Side> Tls<S> {
 
     fn made_of(
         settings: TlsSettings<S>,
-        (identity, trust): (Option<Arc<Secret>>, Option<Arc<Secret>>),
+        (identities, trust): (Vec<Option<Arc<Secret>>>, Option<Arc<Secret>>),
         failures: Arc<Failures>,
     ) -> Self {
         let files = Files::of(&settings);
@@ -156,7 +154,7 @@ impl<S: Side> Tls<S> {
         };
         let tls = Self {
             settings,
-            identity,
+            identities,
             trust,
             state: Mutex::new(state),
             failures,
@@ -212,45 +210,31 @@ impl<S: Side> Tls<S> {
     }
 
     fn make(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Made<S>, Unavailable> {
-        let identity = self.identity(files, mesh)?;
+        let identities = self.identities(files, mesh)?;
         let trust = self.trust(files, mesh)?;
         let shown = Shown {
-            certificate: identity.as_ref().map(|it| it.certificate().clone()),
+            certificates: identities
+                .iter()
+                .map(|it| it.certificate().clone())
+                .collect(),
             authorities: trust
                 .as_ref()
                 .map_or_else(Vec::new, |it| it.authorities().to_vec()),
         };
         let check = trust.map(|trust| (trust, self.settings.names.clone()));
         let alpn = &self.settings.alpn;
-        let config = self.settings.side.config(identity.as_ref(), check, alpn);
+        let config = self.settings.side.config(&identities, check, alpn);
         let config = config.map_err(|error| Unavailable::Setup(error.to_string()))?;
         Ok(Made { config, shown })
     }
 
-    fn identity(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Option<Identity>, Unavailable> {
-        match &self.settings.identity {
-            None => Ok(None),
-            Some(IdentitySource::Workload) => {
-                let issued = mesh.as_ref().map_err(Clone::clone)?;
-                Ok(Some(issued.identity.clone()))
-            }
-            Some(IdentitySource::Files { chain, key }) => {
-                let identity = Identity::from_pem(files.get(chain)?, files.get(key)?);
-                identity.map(Some).map_err(|reason| Unavailable::Identity {
-                    path: match reason {
-                        IdentityError::Certificate(_) => chain.clone(),
-                        IdentityError::Key(_) | IdentityError::Mismatch => key.clone(),
-                    },
-                    reason,
-                })
-            }
-            Some(IdentitySource::Secret(name)) => match value(name, self.identity.as_ref())? {
-                SecretValue::Identity(identity) => Ok(Some(identity.clone())),
-                SecretValue::Trust(_) | SecretValue::Text(_) => {
-                    Err(Unavailable::OtherSecret(name.clone()))
-                }
-            },
-        }
+    /// All of them have to be there: who is shown another one than he should be is no better off.
+    fn identities(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Vec<Identity>, Unavailable> {
+        let secrets = self.identities.iter().map(Option::as_ref);
+        let secrets = secrets.chain(std::iter::repeat(None));
+        let all = self.settings.identities.iter().zip(secrets);
+        all.map(|(source, secret)| identity(source, secret, files, mesh))
+            .collect()
     }
 
     fn trust(&self, files: &Files, mesh: &OfMesh<'_>) -> Result<Option<Trust>, Unavailable> {
@@ -350,6 +334,52 @@ impl Tls<ToClients> {
         let connection = ServerConnection::new(self.config()?);
         connection.map_err(|e| Unavailable::Setup(e.to_string()))
     }
+
+    /// The same where the client's first message was read already.
+    ///
+    /// # Errors
+    /// As [`Self::accept`], or the client speaks nothing that counts here.
+    pub(crate) fn greeted(&self, hello: Accepted) -> Result<ServerConnection, NotGreeted> {
+        let config = self.config().map_err(NotGreeted::Unavailable)?;
+        let connection = hello.into_connection(config);
+        connection.map_err(|refused| NotGreeted::Refused(Box::new(refused)))
+    }
+}
+
+/// Why a client's first message is not answered as it would like.
+pub(crate) enum NotGreeted {
+    Unavailable(Unavailable),
+    Refused(Box<(rustls::Error, AcceptedAlert)>),
+}
+
+fn identity(
+    source: &IdentitySource,
+    secret: Option<&Arc<Secret>>,
+    files: &Files,
+    mesh: &OfMesh<'_>,
+) -> Result<Identity, Unavailable> {
+    match source {
+        IdentitySource::Workload => {
+            let issued = mesh.as_ref().map_err(Clone::clone)?;
+            Ok(issued.identity.clone())
+        }
+        IdentitySource::Files { chain, key } => {
+            let identity = Identity::from_pem(files.get(chain)?, files.get(key)?);
+            identity.map_err(|reason| Unavailable::Identity {
+                path: match reason {
+                    IdentityError::Certificate(_) => chain.clone(),
+                    IdentityError::Key(_) | IdentityError::Mismatch => key.clone(),
+                },
+                reason,
+            })
+        }
+        IdentitySource::Secret(name) => match value(name, secret)? {
+            SecretValue::Identity(identity) => Ok(identity.clone()),
+            SecretValue::Trust(_) | SecretValue::Text(_) => {
+                Err(Unavailable::OtherSecret(name.clone()))
+            }
+        },
+    }
 }
 
 fn value<'s>(name: &str, secret: Option<&'s Arc<Secret>>) -> Result<&'s SecretValue, Unavailable> {
@@ -365,12 +395,19 @@ fn is_same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
     }
 }
 
+fn are_same<T>(a: &[Option<Arc<T>>], b: &[Option<Arc<T>>]) -> bool {
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| is_same(a.as_ref(), b.as_ref()))
+}
+
 /// Of the same settings and secrets.
 impl<S: Side> PartialEq for Tls<S> {
     fn eq(&self, other: &Self) -> bool {
         self.failures.owner() == other.failures.owner()
             && self.settings == other.settings
-            && is_same(self.identity.as_ref(), other.identity.as_ref())
+            && are_same(&self.identities, &other.identities)
             && is_same(self.trust.as_ref(), other.trust.as_ref())
     }
 }

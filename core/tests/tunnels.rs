@@ -101,12 +101,8 @@ fn snapshot(endpoints: u8) -> Snapshot {
         ..Cluster::new(CLUSTER)
     };
     cluster.limits.connections = Some(3);
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        mode: Mode::Service(SERVICE.into()),
-        tls: None,
-    };
+    let bind = Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = Listener::plain(LISTENER, bind, Mode::Service(SERVICE.into()));
     Snapshot {
         listeners: [(LISTENER.to_owned(), listener.into())].into(),
         services: [(SERVICE.to_owned(), Service::tcp(SERVICE, CLUSTER).into())].into(),

@@ -117,12 +117,8 @@ fn cluster() -> Cluster {
 }
 
 fn snapshot(route: Route) -> Snapshot {
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        mode: Mode::Service("default/cache".into()),
-        tls: None,
-    };
+    let bind = Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = Listener::plain(LISTENER, bind, Mode::Service("default/cache".into()));
     let service = Service::new("default/cache", "sample-in-order", "cache");
     let routes = RouteConfig::new("cache", vec![Arc::new(route)]);
     Snapshot {

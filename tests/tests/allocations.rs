@@ -241,12 +241,8 @@ fn snapshot(protocol: &str, settings: &[(&str, &str)], route: Option<(&str, &str
         settings: settings.iter().map(setting).collect(),
         ..Service::new(SERVICE, protocol, "echo")
     };
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        mode: Mode::Service(SERVICE.into()),
-        tls: None,
-    };
+    let bind = Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = Listener::plain(LISTENER, bind, Mode::Service(SERVICE.into()));
     let matching = |(name, value): (&str, &str)| {
         vec![vec![AttributeMatch::new(name, Condition::one_of([value]))]]
     };

@@ -3,8 +3,14 @@
 
 #[path = "downstream_tls/clients.rs"]
 mod clients;
+#[path = "downstream_tls/crowds.rs"]
+mod crowds;
 #[path = "downstream_tls/identities.rs"]
 mod identities;
+#[path = "downstream_tls/logged.rs"]
+mod logged;
+#[path = "downstream_tls/names.rs"]
+mod names;
 #[path = "downstream_tls/refused.rs"]
 mod refused;
 #[path = "downstream_tls/rotation.rs"]

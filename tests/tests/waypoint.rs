@@ -283,6 +283,16 @@ fn what_may_not_come_in_is_closed_and_counted_for_its_reason() {
             &labels,
             1,
         );
+        let flag = match reason {
+            "unknown_destination" => "NR",
+            _ => "DTF",
+        };
+        let line = until("it is logged", || {
+            let lines = mesh.meltemi.process().lines();
+            let detail = format!("\"detail\":\"{reason}: ");
+            lines.into_iter().find(|line| line.contains(&detail))
+        });
+        assert!(line.contains(&format!("\"flag\":\"{flag}\"")), "{line}");
     }
     assert_eq!(
         mesh.redis("10.96.0.10:6379", Some(FRONT)).call("PING"),

@@ -231,6 +231,7 @@ pub(super) fn listener(i: usize, service: usize) -> listener::Listener {
         }),
     };
     let config = Any::pack(&own::Listener {
+        max_connections_per_source: 0,
         mode: Some(mode),
         source: None,
     });

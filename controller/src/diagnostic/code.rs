@@ -102,6 +102,8 @@ codes! {
     DuplicateServer,
     /// Two servers that cannot bind: they ask for the same address.
     AddressInUse,
+    /// A Gateway of Istio that selects gateways of Istio, and not the pods of Meltemi that open its servers.
+    SelectsOtherGateway,
     /// A MetaRouter or RedisService that is attached to no gateway.
     NotAttached,
     /// A Service or ServiceEntry that asks for a waypoint, and whose connections do not come to it, or are not served there.

@@ -57,6 +57,7 @@ impl Code {
             Self::UnknownGateway => "name a Gateway that is there",
             Self::NoMatchingServer => "give the Gateway a server of this protocol",
             Self::AddressInUse => "give it another port, or another `bind`",
+            Self::SelectsOtherGateway => "set its `selector` to a label of the pods of Meltemi",
             Self::NotCaptured => "give it an address, and the waypoint a listener that admits it",
             Self::UnknownTarget => "name something that is there, in the namespace of the policy",
             Self::HttpOnly => "ask for an attribute of the protocol",

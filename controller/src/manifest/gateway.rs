@@ -2,14 +2,18 @@
 
 mod tls;
 
+use std::collections::BTreeMap;
+
 use super::decode::{Decoder, Field, Fields};
 use super::{AllowedRoutes, Located, Mark, name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::Node;
-pub(crate) use tls::ServerTls;
+pub(crate) use tls::{CertificateFiles, CredentialName, ServerTls};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gateway {
+    /// The pods of Istio's gateways that open its servers; none: all of them.
+    pub(crate) selector: Located<BTreeMap<String, String>>,
     pub(crate) servers: Vec<Server>,
 }
 
@@ -23,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// Names the protocol.
     pub(crate) port_name: Located<String>,
+    /// Which clients it is for, by the name that they ask for within TLS; none: all that no other is for.
+    pub(crate) server_names: Vec<Located<String>>,
     /// None: its clients speak plaintext.
     pub(crate) tls: Option<ServerTls>,
     /// Whose rules may attach; none: anybody's.
@@ -40,13 +46,13 @@ impl Gateway {
     }
 }
 
-const GATEWAY: &[Field] = &[Field::InForce("servers"), Field::NoEffect("selector")];
+const GATEWAY: &[Field] = &[Field::InForce("servers"), Field::InForce("selector")];
 
 const SERVER: &[Field] = &[
     Field::InForce("name"),
     Field::InForce("bind"),
     Field::InForce("port"),
-    Field::NoEffect("hosts"),
+    Field::InForce("hosts"),
     Field::NoEffect("defaultEndpoint"),
     Field::InForce("tls"),
 ];
@@ -79,7 +85,11 @@ pub(super) fn decode(d: &mut Decoder, spec: &Node) -> Option<Gateway> {
             );
         }
     }
-    Some(Gateway { servers })
+    let selector = Located {
+        value: fields.string_map(d, "selector"),
+        at: fields.node("selector").map_or(spec.at, |node| node.at),
+    };
+    Some(Gateway { selector, servers })
 }
 
 fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
@@ -109,10 +119,34 @@ fn server(d: &mut Decoder, node: &Node) -> Option<Server> {
         bind: bind?,
         port: u16::try_from(number.value).ok()?,
         port_name,
+        server_names: match tls {
+            Some(_) => server_names(d, &fields),
+            None => vec![],
+        },
         tls,
         allowed: None,
         mark: Mark::new(number.at),
     })
+}
+
+/// `hosts`, of which `*` means all. Before a host may stand whose services it may lead to, which says nothing of clients.
+fn server_names(d: &mut Decoder, server: &Fields<'_>) -> Vec<Located<String>> {
+    let hosts = server.strings(d, "hosts").into_iter().map(|host| Located {
+        value: host
+            .value
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase(),
+        at: host.at,
+    });
+    let hosts: Vec<_> = hosts
+        .filter(|host| d.check_name("servers.hosts", host, &name::WILDCARD_HOST))
+        .collect();
+    match hosts.iter().any(|host| host.value == "*") {
+        true => vec![],
+        false => hosts,
+    }
 }
 
 fn bind(d: &mut Decoder, server: &Fields<'_>) -> Option<String> {

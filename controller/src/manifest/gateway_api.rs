@@ -13,8 +13,43 @@ pub(crate) struct KubernetesGateway {
     pub(crate) class: Located<String>,
     pub(crate) addresses: Vec<Located<String>>,
     pub(crate) listeners: Vec<Listener>,
-    /// Asks clients for certificates, in a way that is not understood.
-    pub(crate) frontend_tls: Option<Mark>,
+    pub(crate) tls: GatewayTls,
+}
+
+/// `spec.tls`: for all listeners of a Gateway, since version 1.4 of the Gateway API.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct GatewayTls {
+    /// Which clients are let in.
+    default: Option<ClientValidation>,
+    /// The same of listeners at this port, in its place.
+    per_port: Vec<(u16, Option<ClientValidation>)>,
+    /// What is asked for beside that.
+    pub(crate) unknown: Option<Mark>,
+}
+
+/// `frontend.default.validation`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ClientValidation {
+    pub(crate) authorities: Vec<CertificateRef>,
+    /// `AllowValidOnly` unless given.
+    pub(crate) mode: Option<Located<String>>,
+    pub(crate) mark: Mark,
+}
+
+impl GatewayTls {
+    /// What clients of a listener at this port are asked for.
+    pub(crate) fn validation(&self, port: u16) -> Option<&ClientValidation> {
+        let mut per_port = self.per_port.iter();
+        match per_port.find(|(of, _)| *of == port) {
+            Some((_, validation)) => validation.as_ref(),
+            None => self.default.as_ref(),
+        }
+    }
+
+    pub(crate) fn validations(&self) -> impl Iterator<Item = &ClientValidation> {
+        let per_port = self.per_port.iter().filter_map(|(_, it)| it.as_ref());
+        self.default.iter().chain(per_port)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +58,8 @@ pub(crate) struct Listener {
     pub(crate) port: Located<u16>,
     /// As it is written: `TCP`, `TLS`, or another one.
     pub(crate) protocol: Located<String>,
+    /// Which clients it is for, by the name that they ask for within TLS; none: all that no other is for.
+    pub(crate) hostname: Option<Located<String>>,
     pub(crate) tls: Option<ListenerTls>,
     pub(crate) allowed: AllowedRoutes,
 }
@@ -34,11 +71,13 @@ pub(crate) struct ListenerTls {
     pub(crate) certificates: Vec<CertificateRef>,
     /// What Istio terminates otherwise: a mode of its own Gateways.
     pub(crate) istio_mode: Option<Located<String>>,
+    /// Where versions before 1.4 of the Gateway API asked clients for certificates.
+    pub(crate) validation: Option<Mark>,
     pub(crate) mark: Mark,
 }
 
 /// Istio's option of a listener.
-const ISTIO_MODE: &str = "gateway.istio.io/tls-terminate-mode";
+pub(crate) const ISTIO_MODE: &str = "gateway.istio.io/tls-terminate-mode";
 
 impl Listener {
     /// Whether its clients have to show certificates of the mesh.
@@ -154,7 +193,9 @@ pub(super) fn gateway(d: &mut Decoder, spec: &Node) -> Option<KubernetesGateway>
         class: class?,
         addresses: addresses.collect(),
         listeners,
-        frontend_tls: fields.node("tls").map(|node| Mark::new(node.at)),
+        tls: fields
+            .node("tls")
+            .map_or_else(GatewayTls::default, |node| gateway_tls(d, node)),
     })
 }
 
@@ -167,12 +208,18 @@ fn listener(d: &mut Decoder, node: &Node) -> Option<Listener> {
         fields.missing(d, "port");
     }
     let protocol = fields.required(d, "protocol");
+    let hostname = fields.string(d, "hostname");
+    let hostname = hostname.filter(|it| {
+        let is_given = !it.value.is_empty() && it.value != "*";
+        is_given && d.check_name("spec.listeners.hostname", it, &name::WILDCARD_HOST)
+    });
     let tls = fields.node("tls").map(|node| tls(d, node));
     let allowed = allowed(d, &fields);
     Some(Listener {
         name: name?,
         port: port?,
         protocol: protocol?,
+        hostname,
         tls,
         allowed,
     })
@@ -180,9 +227,26 @@ fn listener(d: &mut Decoder, node: &Node) -> Option<Listener> {
 
 fn tls(d: &mut Decoder, node: &Node) -> ListenerTls {
     let fields = d.fields("spec.listeners.tls", node, Known::Any);
-    let certificates = fields.list(d, "certificateRefs").iter();
-    let certificates = certificates.filter_map(|node| {
-        let fields = d.fields("certificateRefs", node, Known::Any);
+    let certificates = references(d, &fields, "certificateRefs");
+    let options = fields.map(d, "options");
+    let istio_mode = options.iter().find(|entry| entry.key == ISTIO_MODE);
+    let istio_mode = istio_mode.and_then(|entry| d.string(ISTIO_MODE, &entry.value));
+    ListenerTls {
+        istio_mode,
+        certificates,
+        mode: fields.string(d, "mode"),
+        validation: fields
+            .node("frontendValidation")
+            .map(|node| Mark::new(node.at)),
+        mark: Mark::new(node.at),
+    }
+}
+
+/// Whatever has a certificate in it.
+fn references(d: &mut Decoder, fields: &Fields<'_>, name: &str) -> Vec<CertificateRef> {
+    let references = fields.list(d, name).iter();
+    let references = references.filter_map(|node| {
+        let fields = d.fields(name, node, Known::Any);
         let mut text = |name| fields.string(d, name).filter(|it| !it.value.is_empty());
         let (group, kind) = (text("group"), text("kind"));
         let namespace = text("namespace");
@@ -192,16 +256,47 @@ fn tls(d: &mut Decoder, node: &Node) -> ListenerTls {
             is_secret: group.is_none() && kind.is_none_or(|kind| kind.value == "Secret"),
         })
     });
-    let certificates = certificates.collect();
-    let options = fields.map(d, "options");
-    let istio_mode = options.iter().find(|entry| entry.key == ISTIO_MODE);
-    let istio_mode = istio_mode.and_then(|entry| d.string(ISTIO_MODE, &entry.value));
-    ListenerTls {
-        istio_mode,
-        certificates,
+    references.collect()
+}
+
+fn gateway_tls(d: &mut Decoder, node: &Node) -> GatewayTls {
+    let fields = d.fields("spec.tls", node, Known::Any);
+    let mut entries = fields.entries.iter();
+    let unknown = entries.find(|entry| entry.key != "frontend");
+    let unknown = unknown.map(|entry| Mark::new(entry.at));
+    let Some(frontend) = fields.node("frontend") else {
+        return GatewayTls {
+            unknown,
+            ..GatewayTls::default()
+        };
+    };
+    let frontend = d.fields("spec.tls.frontend", frontend, Known::Any);
+    let default = frontend.node("default");
+    let default = default.and_then(|node| validation(d, "spec.tls.frontend.default", node));
+    let per_port = frontend.list(d, "perPort").iter();
+    let per_port = per_port.filter_map(|node| {
+        let fields = d.fields("spec.tls.frontend.perPort", node, Known::Any);
+        let port = fields.port(d, "port")?;
+        let tls = fields.node("tls");
+        let of = tls.and_then(|node| validation(d, "spec.tls.frontend.perPort.tls", node));
+        Some((port.value, of))
+    });
+    GatewayTls {
+        default,
+        per_port: per_port.collect(),
+        unknown,
+    }
+}
+
+fn validation(d: &mut Decoder, path: &str, node: &Node) -> Option<ClientValidation> {
+    let fields = d.fields(path, node, Known::Any);
+    let node = fields.node("validation")?;
+    let fields = d.fields("validation", node, Known::Any);
+    Some(ClientValidation {
+        authorities: references(d, &fields, "caCertificateRefs"),
         mode: fields.string(d, "mode"),
         mark: Mark::new(node.at),
-    }
+    })
 }
 
 fn allowed(d: &mut Decoder, listener: &Fields<'_>) -> AllowedRoutes {

@@ -1,6 +1,7 @@
 //! The servers of all Gateways: what is listened on.
 
 mod kubernetes;
+mod selector;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use kubernetes::CONTROLLER;
@@ -8,6 +9,7 @@ pub(super) use kubernetes::{PROXY, is_waypoint, not_served, of_sidecars};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::protocols::{self, PortName, Protocols};
@@ -38,18 +40,26 @@ pub(super) fn servers(
         let place = Place::of(&object.file, server.mark.at);
         let is_in_the_way = |(other, _): &&(Server, Place)| {
             let same_proxies = !context.settings.gateways_apart || other.source.id == object.id;
-            same_proxies && overlap(&other.bind, &made.bind)
+            same_proxies && overlap(&other.bind, &made.bind) && !other.is_told_from(&made)
         };
         if let Some((other, first)) = servers.iter().find(is_in_the_way) {
-            let message = format!("{} binds this address already", other.name);
+            let (message, remedy) = in_the_way(other, &made);
             let diagnostic = Diagnostic::error(Code::AddressInUse, message)
                 .related("the first is here", first.clone())
-                .remedy("give it another port, or another `bind`");
+                .remedy(remedy);
             findings.at(object, server.mark.at, diagnostic);
             findings.or_blame([other.source.id.clone()]);
             continue;
         }
         servers.push((made, place));
+    }
+    let mut checked = BTreeSet::new();
+    for (made, _) in &servers {
+        if let Spec::Gateway(gateway) = &made.source.spec
+            && checked.insert(&made.source.id)
+        {
+            selector::check(&made.source, gateway, objects, findings);
+        }
     }
     servers.into_iter().map(|(server, _)| server).collect()
 }
@@ -98,6 +108,8 @@ fn make(
             server: server.name.value.clone(),
         },
         bind,
+        server_names: server_names(server),
+        most_per_source: most_per_source(object, findings)?,
         tls,
         policy: ServerPolicy {
             settings: context.protocols.settings(&protocol),
@@ -118,6 +130,61 @@ fn not_opened(object: &Object, name: &Located<String>, reason: &str, findings: &
     let remedy = "name the port tcp-metaprotocol-NAME, for instance tcp-metaprotocol-dubbo";
     findings.at(object, name.at, diagnostic.remedy(remedy));
     findings.needing(protocols::need(&name.value));
+}
+
+/// On a Gateway: how many connections one source may have to each of its servers.
+const MOST_PER_SOURCE: &str = "meltemi.io/max-connections-per-source";
+
+/// None where what it says cannot be read: that is said.
+fn most_per_source(object: &Object, findings: &mut Findings) -> Option<Option<NonZeroU32>> {
+    let Some(given) = object.metadata.annotations.get(MOST_PER_SOURCE) else {
+        return Some(None);
+    };
+    if let Ok(most) = given.value.parse() {
+        return Some(Some(most));
+    }
+    let message = format!(
+        "`{MOST_PER_SOURCE}: {}` is no number of connections",
+        given.value
+    );
+    let diagnostic = Diagnostic::error(Code::InvalidValue, message);
+    let remedy = "write a whole number from 1 on, in quotes, or remove it: then there is no bound";
+    findings.at(object, given.at, diagnostic.remedy(remedy));
+    None
+}
+
+fn server_names(server: &manifest::Server) -> Vec<String> {
+    let mut names: Vec<String> = vec![];
+    for name in &server.server_names {
+        if !names.contains(&name.value) {
+            names.push(name.value.clone());
+        }
+    }
+    names
+}
+
+/// Why the second is not opened, and what helps.
+fn in_the_way(first: &Server, second: &Server) -> (String, &'static str) {
+    if first.bind != second.bind || first.tls.is_none() || second.tls.is_none() {
+        return (
+            format!("{} binds this address already", first.name),
+            "give it another port, or another `bind`; servers with `tls` may share one, where clients ask for \
+             different `hosts`",
+        );
+    }
+    let mut names = second.server_names.iter();
+    let shared = names.find(|it| first.server_names.contains(it));
+    let whom = shared.map_or_else(
+        || "whatever no other is for".to_owned(),
+        |name| format!("`{name}`"),
+    );
+    (
+        format!(
+            "{} is for clients that ask for {whom} at this address already",
+            first.name
+        ),
+        "name other `hosts` (of the Gateway API: another `hostname`), or give it another port",
+    )
 }
 
 /// Whether one cannot be bound while the other is.

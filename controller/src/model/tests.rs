@@ -1,4 +1,5 @@
 mod authorization;
+mod edge;
 mod gateway_api;
 mod kubernetes;
 mod locality;

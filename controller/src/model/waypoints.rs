@@ -425,6 +425,8 @@ impl Before<'_> {
             servers.push(Server {
                 name,
                 bind: Bind::Service(bound),
+                server_names: vec![],
+                most_per_source: None,
                 tls: None,
                 policy: ServerPolicy {
                     settings: self.context.protocols.settings(protocol),

@@ -32,7 +32,7 @@ pub(super) fn upstream(tls: &ClusterTls) -> core::TransportSocket {
     let context = wire::UpstreamTlsContext {
         common_tls_context: Some(wire::CommonTlsContext {
             validation_context_type: Some(validation(tls.trust.as_ref(), &tls.names)),
-            ..common(tls.identity.as_ref())
+            ..common(tls.identity.as_slice())
         }),
         sni: tls.sni.clone().unwrap_or_default(),
     };
@@ -46,7 +46,7 @@ pub(super) fn downstream(tls: &ListenerTls) -> core::TransportSocket {
         common_tls_context: Some(wire::CommonTlsContext {
             tls_params: Some(versions(tls.versions)),
             validation_context_type: validation,
-            ..common(Some(&tls.identity))
+            ..common(&tls.identities)
         }),
         require_client_certificate: Some(clients.is_some_and(|clients| clients.required)),
         require_sni: None,
@@ -75,22 +75,20 @@ fn versions(versions: Versions) -> wire::TlsParameters {
     }
 }
 
-fn common(identity: Option<&Identity>) -> wire::CommonTlsContext {
+fn common(identities: &[Identity]) -> wire::CommonTlsContext {
     let mut common = wire::CommonTlsContext::default();
-    match identity {
-        None => {}
-        Some(Identity::Workload) => {
-            common.tls_certificate_sds_secret_configs = vec![sds(WORKLOAD.to_owned())];
-            common.alpn_protocols = vec![ALPN.to_owned()];
-        }
-        Some(Identity::Files { chain, key }) => {
-            common.tls_certificates = vec![wire::TlsCertificate {
+    for identity in identities {
+        let secrets = &mut common.tls_certificate_sds_secret_configs;
+        match identity {
+            Identity::Workload => {
+                secrets.push(sds(WORKLOAD.to_owned()));
+                common.alpn_protocols = vec![ALPN.to_owned()];
+            }
+            Identity::Files { chain, key } => common.tls_certificates.push(wire::TlsCertificate {
                 certificate_chain: Some(file(chain)),
                 private_key: Some(file(key)),
-            }];
-        }
-        Some(Identity::Secret { id, .. }) => {
-            common.tls_certificate_sds_secret_configs = vec![sds(identity_name(id))];
+            }),
+            Identity::Secret { id, .. } => secrets.push(sds(identity_name(id))),
         }
     }
     common
@@ -130,25 +128,25 @@ fn combined(context: wire::CertificateValidationContext, secret: String) -> Vali
 
 /// The secrets that TLS with a cluster's endpoints needs.
 pub(super) fn of_cluster(tls: &ClusterTls) -> impl Iterator<Item = wire::Secret> {
-    secrets_of(tls.identity.as_ref(), tls.trust.as_ref())
+    secrets_of(tls.identity.as_slice(), tls.trust.as_ref())
 }
 
 /// The secrets that TLS with a server's clients needs.
 pub(super) fn of_server(tls: &ListenerTls) -> impl Iterator<Item = wire::Secret> {
     let trust = tls.clients.as_ref().map(|clients| &clients.trust);
-    secrets_of(Some(&tls.identity), trust)
+    secrets_of(&tls.identities, trust)
 }
 
 fn secrets_of(
-    identity: Option<&Identity>,
+    identities: &[Identity],
     trust: Option<&Trust>,
 ) -> impl Iterator<Item = wire::Secret> {
-    let identity = match identity {
-        Some(Identity::Secret {
+    let identities = identities.iter().filter_map(|identity| match identity {
+        Identity::Secret {
             id,
             chain,
             key: Hidden(key),
-        }) => Some(wire::Secret {
+        } => Some(wire::Secret {
             name: identity_name(id),
             r#type: Some(Type::TlsCertificate(wire::TlsCertificate {
                 certificate_chain: Some(inline(chain)),
@@ -156,7 +154,7 @@ fn secrets_of(
             })),
         }),
         _ => None,
-    };
+    });
     let trust = match trust {
         Some(Trust::Secret {
             id,
@@ -174,7 +172,7 @@ fn secrets_of(
         }),
         _ => None,
     };
-    [identity, trust].into_iter().flatten()
+    identities.chain(trust)
 }
 
 fn name(name: &PeerName) -> wire::SubjectAltNameMatcher {

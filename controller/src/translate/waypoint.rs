@@ -29,7 +29,7 @@ fn listener(waypoint: &Waypoint, name: &str, address: IpAddr) -> listener::Liste
     let chain = listener::FilterChain {
         transport_socket: tls.map(tls::downstream),
         transport_socket_connect_timeout: tls.map(|_| duration(HANDSHAKE)),
-        ..filter_chain(mode, &waypoint.gateway)
+        ..filter_chain(mode, None, &waypoint.gateway)
     };
     listener::Listener {
         name: name.to_owned(),

@@ -48,6 +48,8 @@ pub struct Entry {
     pub code: u32,
     /// Why it ended so.
     pub flag: ResponseFlag,
+    /// The same in more words, where there are any: of a client that was refused, the reason.
+    pub detail: String,
 }
 
 /// One endpoint that was asked.
@@ -68,7 +70,7 @@ pub(super) struct Line<'a> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = self.entry;
-        let mut line = serializer.serialize_struct("Entry", 21)?;
+        let mut line = serializer.serialize_struct("Entry", 22)?;
         line.serialize_field("time", self.time)?;
         line.serialize_field("service", &text(&entry.service))?;
         line.serialize_field("protocol", entry.protocol)?;
@@ -89,6 +91,7 @@ impl Serialize for Line<'_> {
         line.serialize_field("code", &entry.code)?;
         line.serialize_field("flag", entry.flag.as_str())?;
         line.serialize_field("reason", entry.flag.word())?;
+        line.serialize_field("detail", &text(&entry.detail))?;
         line.end()
     }
 }

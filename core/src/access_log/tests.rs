@@ -33,6 +33,7 @@ fn entry() -> Entry {
         outcome: OutcomeLabel::Ok,
         code: 20,
         flag: ResponseFlag::None,
+        detail: String::new(),
     }
 }
 
@@ -61,6 +62,7 @@ fn one_line_an_exchange() {
         upstream: None,
         endpoint: String::new(),
         flag: ResponseFlag::NoHealthyUpstream,
+        detail: "all of them are ejected".into(),
         outcome: OutcomeLabel::Local,
         ..entry()
     });
@@ -80,6 +82,8 @@ fn one_line_an_exchange() {
     assert_eq!(first["duration_us"], 3000);
     assert_eq!(first["upstream_us"], 2500);
     assert_eq!(first["flag"], "-");
+    assert_eq!(first["detail"], serde_json::Value::Null);
+    assert_eq!(second["detail"], "all of them are ejected");
     assert_eq!(second["endpoint"], serde_json::Value::Null);
     assert_eq!(second["upstream_us"], serde_json::Value::Null);
     assert_eq!(

@@ -14,6 +14,7 @@ use super::{Sources, names, tls};
 use crate::config::{
     AdaptiveConcurrency, Cluster, Fault, GlobalRateLimit, Keepalive, LbPolicy, Limits, Mirror,
     Mode, Mutation, RateLimit, RetryPolicy, Route, RouteConfig, RouteFault, Service, Setting,
+    Snapshot,
 };
 use crate::driver::ListenerState;
 use crate::engine::Settings;
@@ -28,6 +29,8 @@ pub(super) fn configuration(sources: &Sources) -> Value {
             "bind": listener.bind.to_string(),
             "service": listener.mode.service(),
             "proxy_protocol": proxy_protocol(&listener.mode),
+            "server_names": listener.server_names.iter().collect::<Vec<_>>(),
+            "max_connections_per_source": listener.max_connections_per_source,
         })
     });
     let refused = sources
@@ -72,6 +75,7 @@ pub(super) fn listeners(sources: &Sources) -> Value {
                 "bind": listener.bind.to_string(),
                 "service": listener.mode.service(),
                 "proxy_protocol": proxy_protocol(&listener.mode),
+                "server_names": server_names(&snapshot, &name),
                 "accepted": listener.accepted,
                 "tls": snapshot
                     .listeners
@@ -97,6 +101,12 @@ pub(super) fn listeners(sources: &Sources) -> Value {
             page
         });
     json!({ "listeners": listeners.collect::<Vec<_>>() })
+}
+
+/// Which clients it is for, where others are at its address.
+fn server_names(snapshot: &Snapshot, listener: &str) -> Vec<String> {
+    let listener = snapshot.listeners.get(listener);
+    listener.map_or_else(Vec::new, |it| it.server_names.iter().collect())
 }
 
 fn proxy_protocol(mode: &Mode) -> Value {
@@ -451,6 +461,7 @@ fn settings(settings: &Settings) -> Value {
         "buffered_bytes": settings.buffered,
         "in_flight": settings.in_flight,
         "clients": settings.clients,
+        "handshakes": settings.handshakes,
         "waiting": settings.waiting,
         "header": duration(settings.header),
         "stall": duration(settings.stall),

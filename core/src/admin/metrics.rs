@@ -1,6 +1,8 @@
 //! The metrics page: what the workers count, and how the configuration is doing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use super::{Sources, tls};
 use crate::driver::Vitals;
@@ -10,6 +12,7 @@ use crate::xds::Stats;
 pub(super) fn render(sources: &Sources) -> String {
     let mut page = sources.acceptor.telemetry.render();
     workers(&sources.acceptor.workers.vitals(), &mut page);
+    limited(&sources.acceptor.workers.sources().limited(), &mut page);
     configuration(&sources.configuration.stats, &mut page);
     let snapshot = sources.snapshot();
     tls::metrics(&snapshot, &mut page);
@@ -26,6 +29,21 @@ pub(super) fn render(sources: &Sources) -> String {
         version.escape_default()
     );
     page
+}
+
+/// Connections of sources that have as many as they may.
+fn limited(limited: &BTreeMap<Arc<str>, u64>, page: &mut String) {
+    if limited.is_empty() {
+        return;
+    }
+    let name = "meltemi_downstream_connections_limited_total";
+    let help = "Connections that were refused since their source had as many as it may have.";
+    // Writing to a string does not fail.
+    let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} counter");
+    for (listener, count) in limited {
+        let listener = listener.escape_default();
+        let _ = writeln!(page, "{name}{{listener=\"{listener}\"}} {count}");
+    }
 }
 
 /// What a worker that has too much to do, or hangs, is known by. None of them is asked.

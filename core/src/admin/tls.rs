@@ -40,8 +40,8 @@ fn page<S: Side>(tls: &Tls<S>) -> Value {
     json!({
         "subject_alt_names": names.collect::<Vec<_>>(),
         "verifies": settings.trust.is_some(),
-        "certificate_from": settings.identity.as_ref().map(identity),
-        "certificate": shown.certificate.as_ref().map(certificate),
+        "certificates_from": settings.identities.iter().map(identity).collect::<Vec<_>>(),
+        "certificates": shown.certificates.iter().map(certificate).collect::<Vec<_>>(),
         "authorities_from": settings.trust.as_ref().map(trust),
         "authorities": shown.authorities.iter().map(certificate).collect::<Vec<_>>(),
         // Why nothing is dialled, or nobody let in.
@@ -125,12 +125,14 @@ fn family<S: Side>(page: &mut String, (side, owner): (&str, &str), all: &[(&Stri
         return;
     }
     let expiry = format!("meltemi_{side}_tls_certificate_expiry_timestamp_seconds");
-    let help = format!("When the certificate of a {owner} ends, of several authorities the first.");
+    let help = format!(
+        "When the certificate of a {owner} ends, of several, and of several authorities, the first."
+    );
     head(page, &expiry, "gauge", &help);
     for (name, tls) in all {
         let shown = tls.shown().unwrap_or_default();
         let first = shown.authorities.iter().map(|ca| ca.not_after).min();
-        let own = shown.certificate.map(|own| own.not_after);
+        let own = shown.certificates.iter().map(|own| own.not_after).min();
         for (kind, ends) in [("own", own), ("authority", first)] {
             if let Some(ends) = ends {
                 line(page, &expiry, &[(owner, name), ("certificate", kind)], ends);

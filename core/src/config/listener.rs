@@ -1,9 +1,11 @@
 //! Where to accept connections, and what they are for.
 
 mod mode;
+mod server_names;
 mod tls;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use super::invalid::{Invalid, required};
 use crate::tls::{Owner, Tls, TlsSettings, ToClients};
 pub(crate) use mode::is_loopback;
 pub use mode::{Mode, ProxyProtocol};
+pub use server_names::ServerNames;
 
 /// An address to open, and how the services of its connections are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub struct Listener {
     pub name: String,
     pub bind: Bind,
     pub mode: Mode,
+    /// Whom it is for, where others are at the same address.
+    pub server_names: ServerNames,
+    /// So many connections one source may have to it.
+    pub max_connections_per_source: Option<NonZeroU32>,
     /// `None`: clients are served in plaintext.
     pub tls: Option<Arc<Tls<ToClients>>>,
 }
@@ -37,6 +44,28 @@ pub enum Bind {
     Unix(PathBuf),
 }
 
+impl Listener {
+    /// One whose clients speak plaintext, and are all alike.
+    #[must_use]
+    pub fn plain(name: &str, bind: Bind, mode: Mode) -> Self {
+        Self {
+            name: name.to_owned(),
+            bind,
+            mode,
+            server_names: ServerNames::default(),
+            max_connections_per_source: None,
+            tls: None,
+        }
+    }
+}
+
+impl Bind {
+    /// Whether the system chooses the port, so that no two of them are the same.
+    pub(crate) fn is_left_open(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.port() == 0)
+    }
+}
+
 impl TryFrom<proto::Listener> for Listener {
     type Error = Invalid;
 
@@ -46,7 +75,7 @@ impl TryFrom<proto::Listener> for Listener {
             Dialled::Tcp(address) => Bind::Tcp(address),
             Dialled::Unix(path) => Bind::Unix(path.to_owned()),
         };
-        let [chain] = <[_; 1]>::try_from(listener.filter_chains).map_err(|chains| {
+        let [mut chain] = <[_; 1]>::try_from(listener.filter_chains).map_err(|chains| {
             Invalid::new(
                 "filter_chains",
                 format!("one is expected, not {}", chains.len()),
@@ -59,7 +88,13 @@ impl TryFrom<proto::Listener> for Listener {
         let tls = socket.map(|socket| tls::settings(socket, patience));
         let tls = tls.transpose().map_err(within)?;
         let tls = tls.map(|settings| Tls::new(Owner::Listener(name.clone()), settings));
-        let mode = mode(chain).map_err(within)?;
+        let server_names = chain.filter_chain_match.take();
+        let server_names = server_names::of(server_names);
+        let server_names = server_names.map_err(|e| within(e.within("filter_chain_match")))?;
+        let (mode, most) = filter(chain).map_err(within)?;
+        if !server_names.is_for_anybody() {
+            is_told_apart(&mode, tls.as_ref()).map_err(within)?;
+        }
         if let Mode::ProxyProtocol(_) = &mode {
             match &tls {
                 None => mode::is_sheltered(&bind)?,
@@ -70,8 +105,26 @@ impl TryFrom<proto::Listener> for Listener {
             name,
             bind,
             mode,
+            server_names,
+            max_connections_per_source: NonZeroU32::new(most),
             tls: tls.map(Arc::new),
         })
+    }
+}
+
+/// Only within TLS clients say first whom they ask for, and there where nothing else comes before.
+fn is_told_apart(mode: &Mode, tls: Option<&Tls<ToClients>>) -> Result<(), Invalid> {
+    let field = "filter_chain_match.server_names";
+    match (mode, tls) {
+        (Mode::ProxyProtocol(_), _) => Err(Invalid::new(
+            field,
+            "have no meaning where connections begin with a PROXY header, which says where they go",
+        )),
+        (Mode::Service(_), None) => Err(Invalid::new(
+            field,
+            "are asked for within TLS alone: transport_socket is missing",
+        )),
+        (Mode::Service(_), Some(_)) => Ok(()),
     }
 }
 
@@ -86,8 +139,8 @@ fn has_proven_clients(tls: &TlsSettings<ToClients>) -> Result<(), Invalid> {
     ))
 }
 
-/// How the services of a filter chain's connections are found.
-fn mode(chain: proto::FilterChain) -> Result<Mode, Invalid> {
+/// How the services of a filter chain's connections are found, and how many a source may have.
+fn filter(chain: proto::FilterChain) -> Result<(Mode, u32), Invalid> {
     let [filter] = <[_; 1]>::try_from(chain.filters).map_err(|filters| {
         Invalid::new("filters", format!("one is expected, not {}", filters.len()))
     })?;
@@ -102,5 +155,6 @@ fn mode(chain: proto::FilterChain) -> Result<Mode, Invalid> {
     };
     let within = |e: Invalid| e.within("filters[0].typed_config");
     let config: own::Listener = config.unpack().map_err(|e| within(e.into()))?;
-    Mode::parse(config.mode).map_err(within)
+    let mode = Mode::parse(config.mode).map_err(within)?;
+    Ok((mode, config.max_connections_per_source))
 }

@@ -80,6 +80,7 @@ fn listener() -> listener::Listener {
         name: "shop/edge/echo".to_owned(),
     };
     let config = own::Listener {
+        max_connections_per_source: 0,
         mode: Some(own::listener::Mode::Service(mode)),
         source: None,
     };

@@ -39,34 +39,50 @@ pub(super) fn context<M: prost::Message + prost::Name + Default>(
     Ok(config.unpack()?)
 }
 
-/// As in Envoy, a certificate that is named here counts before a secret, and a peer has one.
+/// At most one.
 pub(super) fn identity(
     certificates: Vec<proto::TlsCertificate>,
     secrets: Vec<proto::SdsSecretConfig>,
 ) -> Result<Option<IdentitySource>, Invalid> {
-    if certificates.len() > 1 {
-        return Err(Invalid::new("tls_certificates", "has more than one"));
+    for (field, count) in [
+        ("tls_certificates", certificates.len()),
+        ("tls_certificate_sds_secret_configs", secrets.len()),
+    ] {
+        if count > 1 {
+            return Err(Invalid::new(field, "has more than one"));
+        }
     }
-    if let Some(certificate) = certificates.into_iter().next() {
-        return Ok(Some(IdentitySource::Files {
-            chain: file(
-                "tls_certificates[0].certificate_chain",
-                certificate.certificate_chain,
-            )?,
-            key: file("tls_certificates[0].private_key", certificate.private_key)?,
-        }));
+    Ok(identities(certificates, secrets)?.into_iter().next())
+}
+
+/// As in Envoy, certificates that are named here count before secrets.
+pub(super) fn identities(
+    certificates: Vec<proto::TlsCertificate>,
+    secrets: Vec<proto::SdsSecretConfig>,
+) -> Result<Vec<IdentitySource>, Invalid> {
+    if certificates.is_empty() {
+        let secrets = secrets.into_iter().enumerate();
+        return secrets
+            .map(|(i, secret)| {
+                let field = format!("tls_certificate_sds_secret_configs[{i}].name");
+                let name = required(&field, secret.name)?;
+                Ok(match name.as_str() {
+                    WORKLOAD => IdentitySource::Workload,
+                    _ => IdentitySource::Secret(name),
+                })
+            })
+            .collect();
     }
-    if secrets.len() > 1 {
-        let field = "tls_certificate_sds_secret_configs";
-        return Err(Invalid::new(field, "has more than one"));
-    }
-    let secret = secrets.into_iter().next();
-    let secret =
-        secret.map(|secret| required("tls_certificate_sds_secret_configs[0].name", secret.name));
-    Ok(secret.transpose()?.map(|name| match name.as_str() {
-        WORKLOAD => IdentitySource::Workload,
-        _ => IdentitySource::Secret(name),
-    }))
+    let certificates = certificates.into_iter().enumerate();
+    certificates
+        .map(|(i, certificate)| {
+            let field = |name: &str| format!("tls_certificates[{i}].{name}");
+            Ok(IdentitySource::Files {
+                chain: file(&field("certificate_chain"), certificate.certificate_chain)?,
+                key: file(&field("private_key"), certificate.private_key)?,
+            })
+        })
+        .collect()
 }
 
 /// Whom to believe, `None` for anybody, and by which names.

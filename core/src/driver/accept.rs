@@ -5,16 +5,19 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 use rustix::event::epoll::{self, EventData, EventFlags};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::link::listening_token;
+use super::link::{Load, listening_token};
 use super::listeners::OpenListener;
 use super::worker::{Command, Worker};
+use crate::engine::{Stranger, Why};
+use crate::telemetry::ResponseFlag;
 
 /// Between two attempts to accept where no file descriptor or memory is left.
 const REACCEPT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -36,7 +39,7 @@ impl Worker {
     pub(super) fn listen(&mut self, listener: Arc<OpenListener>) {
         let token = listening_token(listener.number);
         if let Err(error) = watch(self.poll.registry(), &listener, token) {
-            return warn!(listener = %listener.name, %error, "a worker cannot accept connections");
+            return warn!(listener = %listener.origin.listener, %error, "a worker cannot accept connections");
         }
         let entry = Entry {
             listener,
@@ -73,14 +76,14 @@ impl Worker {
         };
         entry.delay = REACCEPT.0;
         entry.listener.count();
-        let name = Arc::clone(&entry.listener.name);
+        let origin = Arc::clone(&entry.listener.origin);
         let own = self.number();
         match self.crew().count_in(own) {
-            Some((number, load)) if number == own => self.accept(&name, socket, (peer, load)),
+            Some((number, load)) if number == own => self.accept(&origin, socket, (peer, load)),
             Some((number, load)) => self.crew().tell(
                 number,
                 Command::Accept {
-                    listener: name,
+                    origin,
                     socket,
                     peer,
                     load,
@@ -102,7 +105,7 @@ impl Worker {
         entry.unwatch(self.poll.registry());
         entry.paused = true;
         entry.delay = (delay * 2).min(REACCEPT.1);
-        warn!(listener = %entry.listener.name, %error, retry = ?delay, "cannot accept a connection");
+        warn!(listener = %entry.listener.origin.listener, %error, retry = ?delay, "cannot accept a connection");
         self.limit_token(token, delay);
     }
 
@@ -115,6 +118,41 @@ impl Worker {
             Ok(()) => entry.paused = false,
             Err(error) => self.pause(token, &error),
         }
+    }
+
+    /// Counts a client among those of its source, if its listener bounds that. False: there are as many as may be, and this one
+    /// is to go.
+    pub(super) fn has_place(
+        &mut self,
+        listener: &Arc<str>,
+        peer: Option<SocketAddr>,
+        load: &mut Load,
+    ) -> bool {
+        let known = self.snapshot.listeners.get(&**listener);
+        let most = known.and_then(|it| it.max_connections_per_source);
+        let (Some(most), Some(client)) = (most, peer.map(|it| it.ip())) else {
+            return true;
+        };
+        if let Some(place) = self.sources().take(listener, client, most) {
+            load.takes(place);
+            return true;
+        }
+        let client = client.to_canonical();
+        let detail = format!("max_connections_per_source: {client} has {most} connections");
+        debug!(%listener, detail, "connection refused");
+        let now = self.turn.now();
+        let stranger = Stranger {
+            service: listener,
+            peer,
+            principal: None,
+            since: now,
+        };
+        let why = Why {
+            flag: ResponseFlag::Overload,
+            detail: &detail,
+        };
+        self.engine.turned_away(&stranger, why, now);
+        false
     }
 }
 

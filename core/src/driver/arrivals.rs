@@ -1,10 +1,12 @@
-//! Connections that say first where they were going: read as far as that, looked up, and only then
-//! given to the engine.
+//! Connections that say first where they were going, by a header or by the name that they ask for within TLS: read as
+//! far as that, looked up, and only then given to the engine.
 //!
 //! One whose destination no service is known by is parked: whoever sent it may have heard of the service
 //! before this proxy did. Each configuration is asked again.
 
 mod arrival;
+mod doors;
+mod hello;
 mod settle;
 mod told;
 
@@ -16,7 +18,9 @@ use mio::Token;
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 
 use self::arrival::{Arrival, Stage};
+use self::doors::Doors;
 use self::told::Told;
+use super::listeners::Origin;
 use crate::config::{Mode, ProxyProtocol, Snapshot};
 use crate::engine::Settings;
 use crate::proxy_protocol::Proxied;
@@ -38,6 +42,8 @@ pub(super) struct Arrivals {
     parked: usize,
     /// The listeners that they come through.
     listeners: HashMap<String, Entrance>,
+    /// Where they are told apart by the name that they ask for.
+    doors: Doors,
     told: Told,
 }
 
@@ -58,6 +64,7 @@ impl Arrivals {
             all: SlotMap::with_key(),
             parked: 0,
             listeners: HashMap::new(),
+            doors: Doors::default(),
             told: Told::default(),
         }
     }
@@ -82,8 +89,29 @@ impl Arrivals {
             Mode::Service(_) => None,
         });
         let listeners: HashMap<_, _> = listeners.collect();
-        self.close(|arrival| !listeners.contains_key(&*arrival.listener));
+        // Whose a client is that has not said it is up to the configuration of then.
+        self.close(|arrival| {
+            !listeners.contains_key(&*arrival.listener) && !matches!(arrival.stage, Stage::Hello(_))
+        });
         self.listeners = listeners;
+        self.doors = Doors::of(snapshot);
+    }
+
+    /// Whether clients that come in here say first whom they ask for.
+    pub(super) fn are_told_apart(&self, origin: &Origin) -> bool {
+        self.doors.ask(origin)
+    }
+
+    /// Whether this names a client that has not said whom it asks for.
+    pub(super) fn is_shaking(&self, name: Token) -> bool {
+        let arrival = named(name).and_then(|key| self.all.get(key));
+        arrival.is_some_and(|it| matches!(it.stage, Stage::Hello(_)))
+    }
+
+    /// The listener with TLS that all are at who come in here, if there is one.
+    pub(super) fn behind(&self, origin: &Origin) -> Option<(Arc<str>, Arc<Tls<ToClients>>)> {
+        let behind = self.doors.sole(origin)?;
+        Some((Arc::clone(&behind.listener), Arc::clone(&behind.tls)))
     }
 
     /// What clients of this listener say behind the header; none: plaintext.

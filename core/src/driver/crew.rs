@@ -45,7 +45,7 @@ impl Crew {
             // Where another worker has counted one in meanwhile, who has the fewest is asked again.
             let counted = of.compare_exchange(load, load + 1, Ordering::Relaxed, Ordering::Relaxed);
             if counted.is_ok() {
-                return Some((number, Load(Arc::clone(of))));
+                return Some((number, Load::of(Arc::clone(of))));
             }
         }
     }

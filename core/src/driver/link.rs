@@ -12,6 +12,8 @@ use mio::event::Event;
 use mio::{Registry, Token};
 use slotmap::{Key, KeyData, SecondaryMap};
 
+use super::shakes::Shake;
+use super::sources::Place;
 use super::stream::{Got, Stream};
 use crate::engine::{ClientKey, ConnectionId, EndKey, ServerKey};
 
@@ -32,6 +34,8 @@ pub(super) struct Link {
     shutting: bool,
     /// Of a client.
     load: Option<Load>,
+    /// While its handshake is under way.
+    shake: Option<Shake>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +70,11 @@ impl Link {
     }
 
     /// A client's that has a handshake before it.
-    pub(super) fn handshaking(stream: Stream, load: Load) -> Self {
-        Self::new(stream, Phase::Connecting, Some(load))
+    pub(super) fn handshaking(stream: Stream, load: Load, shake: Shake) -> Self {
+        Self {
+            shake: Some(shake),
+            ..Self::new(stream, Phase::Connecting, Some(load))
+        }
     }
 
     /// An endpoint's that is being connected.
@@ -85,6 +92,7 @@ impl Link {
             dirty: false,
             shutting: false,
             load,
+            shake: None,
         }
     }
 
@@ -107,6 +115,11 @@ impl Link {
         self.load.is_some()
     }
 
+    /// Whether it is a client's whose handshake is under way.
+    pub(super) fn is_shaking(&self) -> bool {
+        self.shake.is_some()
+    }
+
     pub(super) fn is_connecting(&self) -> bool {
         self.phase == Phase::Connecting
     }
@@ -119,6 +132,7 @@ impl Link {
         let connected = self.stream.connected()?;
         if connected {
             self.phase = Phase::Open;
+            self.shake = None;
             self.writable = true;
             // What a handshake has read with its end is not told again.
             self.readable |= self.stream.reads_ahead();
@@ -228,9 +242,9 @@ impl Link {
         self.stream.principal()
     }
 
-    /// Tells what went wrong, if the connection is encrypted and that may be why.
-    pub(super) fn report(&mut self, error: &io::Error) {
-        self.stream.report(error);
+    /// Tells what went wrong, if the connection is encrypted and that may be why; then it is returned, for people.
+    pub(super) fn report(&mut self, error: &io::Error) -> Option<String> {
+        self.stream.report(error)
     }
 }
 
@@ -277,6 +291,12 @@ impl Lingering {
         let mut stream = link.stream.bare();
         stream.shutdown().ok()?;
         Some(Self::new(stream, Wait::Closed, until, link.load))
+    }
+
+    /// One that was nobody's, and was told why. `None`: it is gone.
+    pub(super) fn stranger(mut stream: Stream, load: Load, until: Instant) -> Option<Self> {
+        stream.shutdown().ok()?;
+        Some(Self::new(stream, Wait::Closed, until, Some(load)))
     }
 
     /// `None`: all has left already.
@@ -327,13 +347,31 @@ impl Lingering {
     }
 }
 
-/// A connection that is counted as one of its worker's; uncounts it in the end.
+/// A connection that is counted as one of its worker's, and perhaps of its source's; uncounts it in the end.
 #[derive(Debug)]
-pub(super) struct Load(pub(super) Arc<AtomicUsize>);
+pub(super) struct Load {
+    worker: Arc<AtomicUsize>,
+    _place: Option<Place>,
+}
+
+impl Load {
+    /// One that was counted.
+    pub(super) fn of(worker: Arc<AtomicUsize>) -> Self {
+        Self {
+            worker,
+            _place: None,
+        }
+    }
+
+    /// It has a place among those of its source.
+    pub(super) fn takes(&mut self, place: Place) {
+        self._place = Some(place);
+    }
+}
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.worker.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -352,6 +390,16 @@ impl Links {
             ConnectionId::Server(key) => self.servers.insert(key, link),
             ConnectionId::Tunnel(key) => self.tunnels.insert(key, link),
         };
+    }
+
+    /// Whether this names a client whose handshake is under way.
+    pub(super) fn is_shaking(&self, token: Token) -> bool {
+        let link = match connection(token) {
+            ConnectionId::Client(key) => self.clients.get(key),
+            ConnectionId::Server(_) => None,
+            ConnectionId::Tunnel(key) => self.tunnels.get(key),
+        };
+        link.is_some_and(Link::is_shaking)
     }
 
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Link> {

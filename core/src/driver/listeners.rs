@@ -33,10 +33,19 @@ pub(crate) struct Acceptor {
     pub(crate) telemetry: Arc<Telemetry>,
 }
 
+/// Where a connection came in.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// The listener; of several at an address the one that has opened it.
+    pub(super) listener: Arc<str>,
+    /// As the configuration asks for it.
+    pub(super) bind: Bind,
+}
+
 /// A listener that is open, for the workers that accept from it.
 #[derive(Debug)]
 pub(super) struct OpenListener {
-    pub(super) name: Arc<str>,
+    pub(super) origin: Arc<Origin>,
     /// No other that is open has it.
     pub(super) number: u32,
     pub(super) listening: Listening,
@@ -53,7 +62,8 @@ impl OpenListener {
 /// The listeners that are open or to be opened. Dropping it closes them.
 ///
 /// A listener that is to move is opened at its new address before the old one closes; where that
-/// cannot be opened, it goes on at the old one.
+/// cannot be opened, it goes on at the old one. Those that tell clients apart by the name that they ask
+/// for share the socket of their address, which is open while one of them wants it.
 pub(crate) struct Listeners {
     acceptor: Acceptor,
     entries: BTreeMap<String, Entry>,
@@ -65,10 +75,12 @@ pub(crate) struct Listeners {
 struct Entry {
     /// The address that the configuration asks for.
     wanted: Bind,
+    /// Whether others may have the same address: its clients say first whom they ask for.
+    shares: bool,
     /// Whether nothing is amiss where this machine has no IPv6: it stands beside one of IPv4.
     optional: bool,
     /// What accepts: there, or where it was before.
-    open: Option<Open>,
+    open: Option<Arc<Open>>,
     retry: Option<Retry>,
 }
 
@@ -78,6 +90,8 @@ struct Open {
     bind: Bind,
     bound: Bind,
     number: u32,
+    /// Connections accepted there.
+    accepted: Arc<AtomicU64>,
     closed: Closed,
 }
 
@@ -154,15 +168,19 @@ impl Listeners {
 
     /// Takes down what the configuration asks for. True: the listener is not open there yet.
     fn wants(&mut self, name: &str, listener: &Listener) -> bool {
-        let Listener { bind, mode, .. } = listener;
+        let Listener {
+            bind, mode, tls, ..
+        } = listener;
         let entry = self.entries.entry(name.to_owned()).or_insert(Entry {
             wanted: bind.clone(),
+            shares: false,
             optional: false,
             open: None,
             retry: None,
         });
         let is_pending = entry.wanted == *bind && entry.retry.is_some();
         entry.wanted = bind.clone();
+        entry.shares = tls.is_some() && matches!(mode, Mode::Service(_));
         entry.optional = matches!(mode, Mode::ProxyProtocol(_));
         let open = entry.open.as_ref().filter(|open| open.bind == *bind);
         if open.is_some() {
@@ -182,22 +200,44 @@ impl Listeners {
     fn open_all(&mut self, names: Vec<String>) -> Failures {
         let mut failures = Failures::new();
         for name in names {
-            let Some(entry) = self.entries.get_mut(&name) else {
+            let Some(entry) = self.entries.get(&name) else {
                 continue;
             };
-            match self.acceptor.open(&name, &entry.wanted, self.opened) {
-                Ok(open) => {
-                    self.opened = self.opened.wrapping_add(1);
-                    entry.retry = None;
-                    if let Some(old) = entry.open.replace(open) {
-                        self.acceptor.workers.unlisten(old.number);
-                        info!(listener = name, bind = %old.bind, "listener moved");
-                    }
-                }
+            let wanted = entry.wanted.clone();
+            let opened = match self.shared(&name, &wanted) {
+                Some(open) => Ok(open),
+                None => self.acceptor.open(&name, &wanted, self.opened),
+            };
+            match opened {
+                Ok(open) => self.opened(&name, open),
                 Err(error) => failures.push((name, error)),
             }
         }
         failures
+    }
+
+    /// The socket that others have opened at this address, if it may be this one's, too.
+    fn shared(&self, name: &str, wanted: &Bind) -> Option<Arc<Open>> {
+        let entry = self.entries.get(name)?;
+        let mut others = self.entries.values().filter(|it| it.shares);
+        let open = others.find_map(|it| it.open.as_ref().filter(|open| open.bind == *wanted));
+        let open = open.filter(|_| entry.shares && !wanted.is_left_open())?;
+        self.acceptor.share(name, open);
+        Some(Arc::clone(open))
+    }
+
+    fn opened(&mut self, name: &str, open: Arc<Open>) {
+        self.opened = self.opened.wrapping_add(1);
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        entry.retry = None;
+        if let Some(old) = entry.open.replace(open)
+            && let Some(old) = Arc::into_inner(old)
+        {
+            self.acceptor.workers.unlisten(old.number);
+            info!(listener = name, bind = %old.bind, "listener moved");
+        }
     }
 
     /// Where listeners that are to move stand in the way of others, or of themselves, they close
@@ -209,7 +249,7 @@ impl Listeners {
         let wanted: Vec<_> = wanted.map(|entry| entry.wanted.clone()).collect();
         let mut closed = Vec::new();
         for (name, entry) in &mut self.entries {
-            let in_the_way = |open: &mut Open| {
+            let in_the_way = |open: &mut Arc<Open>| {
                 open.bind != entry.wanted && wanted.iter().any(|w| collide(w, &open.bound))
             };
             if let Some(open) = entry.open.take_if(in_the_way) {
@@ -275,31 +315,50 @@ impl Listeners {
 
 impl Acceptor {
     /// Opens an address, and lets the workers accept there from now on.
-    fn open(&self, name: &str, bind: &Bind, number: u32) -> Result<Open, ListenError> {
+    fn open(&self, name: &str, bind: &Bind, number: u32) -> Result<Arc<Open>, ListenError> {
         let (listening, closed) = Listening::open(name, bind)?;
         let bound = listening.bound().clone();
         info!(listener = %name, address = %bound, "listener opened");
         let state = ListenerState::Open(bound.clone());
         self.table.update(name, |status| status.state = state);
+        let accepted = self.table.accepted(name);
+        let origin = Arc::new(Origin {
+            listener: name.into(),
+            bind: bind.clone(),
+        });
         self.workers.listen(&Arc::new(OpenListener {
-            name: name.into(),
+            origin,
             number,
             listening,
-            accepted: self.table.accepted(name),
+            accepted: Arc::clone(&accepted),
         }));
-        // Scripts and tests wait for this line and read the system's choice of a port from it.
-        // That nobody reads it is no reason to end.
-        let _ = writeln!(io::stdout(), "listening {name} {bound}");
-        Ok(Open {
+        tell(name, &bound);
+        Ok(Arc::new(Open {
             bind: bind.clone(),
             bound,
             number,
+            accepted,
             closed,
-        })
+        }))
     }
 
-    /// Closes it, so that its address is free.
-    async fn close(&self, name: &str, open: Open) {
+    /// It is open where another one is.
+    fn share(&self, name: &str, open: &Open) {
+        info!(listener = %name, address = %open.bound, "listener opened beside others");
+        let state = ListenerState::Open(open.bound.clone());
+        self.table.update(name, |status| status.state = state);
+        self.table.counts_with(name, &open.accepted);
+        tell(name, &open.bound);
+    }
+
+    /// Closes it, so that its address is free, unless others have it, too.
+    async fn close(&self, name: &str, open: Arc<Open>) {
+        let Some(open) = Arc::into_inner(open) else {
+            return info!(
+                listener = name,
+                "listener closed, others stay at its address"
+            );
+        };
         self.workers.unlisten(open.number);
         match timeout(CLOSE, open.closed).await {
             Ok(_) => info!(listener = name, bind = %open.bind, "listener closed"),
@@ -320,6 +379,12 @@ impl Drop for Listeners {
             self.acceptor.workers.unlisten(open.number);
         }
     }
+}
+
+/// Scripts and tests wait for this line and read the system's choice of a port from it. That nobody reads it is no
+/// reason to end.
+fn tell(name: &str, bound: &Bind) {
+    let _ = writeln!(io::stdout(), "listening {name} {bound}");
 }
 
 fn names(failures: &Failures) -> Vec<String> {

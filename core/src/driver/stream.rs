@@ -214,10 +214,11 @@ impl Stream {
         }
     }
 
-    /// Tells the owner of the settings what went wrong, if they may be why.
-    pub(super) fn report(&mut self, error: &io::Error) {
-        if let Self::Tls(stream) = self {
-            stream.report(error);
+    /// Tells the owner of the settings what went wrong, if they may be why; then it is returned, for people.
+    pub(super) fn report(&mut self, error: &io::Error) -> Option<String> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(stream) => stream.report(error),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! the socket, at most one write: nothing more is taken before, and a connection that is let go
 //! stays until it is gone.
 
+mod refused;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -12,10 +14,12 @@ use std::sync::Arc;
 
 use meltemi_tls::principal;
 use rustls::Connection;
+use rustls::server::Accepted as Hello;
 
+pub(super) use self::refused::Refused;
 use super::stream::{Got, Put, Stream};
 use crate::config::Address;
-use crate::tls::{Failure, Failures, Side, Tls, ToClients, Unavailable};
+use crate::tls::{Failure, Failures, NotGreeted, Side, Tls, ToClients, Unavailable};
 
 /// Taken from the engine at once.
 const MOST_TAKEN: usize = 64 * 1024;
@@ -47,6 +51,12 @@ enum Peer {
     Client(Option<IpAddr>),
 }
 
+impl Peer {
+    fn of_client(address: Option<IpAddr>) -> Self {
+        Self::Client(address.map(|address| address.to_canonical()))
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -61,7 +71,7 @@ impl Session {
     /// One that can begin, with an endpoint.
     ///
     /// # Errors
-    /// What it needs is missing or broken.
+    /// What it needs is missing or broken, which was counted and told.
     pub(super) fn to(tls: &Tls, endpoint: &Address) -> io::Result<Self> {
         let state = tls.connect(endpoint.ip()).map(Connection::Client);
         Self::new(tls, state, Peer::Endpoint(endpoint.clone()))
@@ -73,8 +83,29 @@ impl Session {
     /// As [`Self::to`].
     pub(super) fn from_client(tls: &Tls<ToClients>, client: Option<IpAddr>) -> io::Result<Self> {
         let state = tls.accept().map(Connection::Server);
-        let client = client.map(|address| address.to_canonical());
-        Self::new(tls, state, Peer::Client(client))
+        Self::new(tls, state, Peer::of_client(client))
+    }
+
+    /// One with a client of which the first message was read, and not answered yet.
+    ///
+    /// # Errors
+    /// What it needs is missing or broken, or not what the client can speak.
+    pub(super) fn greeted(
+        tls: &Tls<ToClients>,
+        hello: Hello,
+        client: Option<IpAddr>,
+    ) -> Result<Self, Refused> {
+        let state = tls.greeted(hello).map_err(|reason| match reason {
+            NotGreeted::Unavailable(reason) => Refused::unavailable(reason),
+            NotGreeted::Refused(refused) => Refused::from(*refused),
+        })?;
+        Ok(Self {
+            state: Connection::Server(state),
+            failures: Arc::clone(tls.failures()),
+            peer: Peer::of_client(client),
+            begun: true,
+            heard: true,
+        })
     }
 
     fn new<S: Side>(
@@ -85,8 +116,7 @@ impl Session {
         let failures = tls.failures();
         let state = state.map_err(|reason| {
             let error = io::Error::other(reason);
-            failures.tell(&peer.to_string(), (Failure::Unavailable, &error));
-            error
+            io::Error::other(failures.tell(&peer.to_string(), (Failure::Unavailable, &error)))
         })?;
         Ok(Self {
             begun: matches!(peer, Peer::Client(_)),
@@ -104,15 +134,19 @@ impl Session {
         }
     }
 
-    fn tell(&self, failure: Failure, error: &io::Error) {
-        self.failures.tell(&self.peer.to_string(), (failure, error));
+    fn tell(&self, failure: Failure, error: &io::Error) -> String {
+        self.failures.tell(&self.peer.to_string(), (failure, error))
     }
 
     /// Where a client comes and goes without a word, as those do that only look whether a port is open,
     /// nothing went wrong.
     fn is_to_tell(&self, error: &io::Error) -> bool {
         let is_client = matches!(self.peer, Peer::Client(_));
-        self.heard || !is_client || error.kind() == io::ErrorKind::TimedOut
+        let is_closed = matches!(
+            error.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::QuotaExceeded
+        );
+        self.heard || !is_client || is_closed
     }
 }
 
@@ -250,32 +284,28 @@ impl TlsStream {
         matches!(self.push(), Ok(false))
     }
 
-    /// Where the socket itself could not be connected, that has nothing to do with TLS.
-    pub(super) fn report(&mut self, error: &io::Error) {
+    /// Counts and tells what went wrong, and returns it. Where the socket itself could not be connected, that has
+    /// nothing to do with TLS.
+    pub(super) fn report(&mut self, error: &io::Error) -> Option<String> {
         if !self.session.begun {
-            return;
+            return None;
         }
         if let Some(failure) = Failure::of(error) {
-            return self.session.tell(failure, error);
+            return Some(self.session.tell(failure, error));
         }
         // A peer that refuses says why before it closes: what cannot be written hides that.
         if let Err(said) = self.receive()
             && let Some(failure) = Failure::of(&said)
         {
-            return self.session.tell(failure, &said);
+            return Some(self.session.tell(failure, &said));
         }
-        if self.session.state.is_handshaking() && self.session.is_to_tell(error) {
-            let failure = match error.kind() {
-                io::ErrorKind::TimedOut => Failure::Timeout,
-                _ => Failure::Protocol,
-            };
-            self.session.tell(failure, error);
-        }
+        let is_to_tell = self.session.state.is_handshaking() && self.session.is_to_tell(error);
+        is_to_tell.then(|| self.session.tell(Failure::of_handshake(error), error))
     }
 }
 
 /// The socket as `rustls` reads and writes it.
-struct Wire<'s>(&'s mut Stream);
+pub(super) struct Wire<'s>(pub(super) &'s mut Stream);
 
 impl Read for Wire<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

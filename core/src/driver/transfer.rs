@@ -12,11 +12,12 @@ use super::link::{Lingering, Link, Load, Read, Written, connection, is_listening
 use super::stream::{Stream, Way};
 use super::worker::Worker;
 use crate::config::Address;
-use crate::engine::{ConnectionId, Relay};
+use crate::engine::{ConnectionId, Relay, Why};
+use crate::telemetry::ResponseFlag;
 
 /// How long a client that was sent a last answer may take to close its side, and a server to take what
 /// was left for it.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The same where both sides of a tunnel have said all: then all of it is to arrive.
 const LAST_BYTES: Duration = Duration::from_secs(30);
@@ -154,7 +155,8 @@ impl Worker {
     pub(super) fn broke(&mut self, id: ConnectionId, error: &io::Error) {
         debug!(?id, %error, "a connection broke");
         if let Some(link) = self.links.get_mut(id) {
-            link.report(error);
+            // Whatever became of its requests is logged with them.
+            let _ = link.report(error);
         }
         self.engine.failed(id, self.turn.now());
         self.perform_all();
@@ -181,9 +183,26 @@ impl Worker {
         (load, patience): (Load, Duration),
     ) -> io::Result<()> {
         stream.register(self.poll.registry(), token(id))?;
-        self.links.insert(id, Link::handshaking(stream, load));
+        let shake = self.shakes.begin(token(id));
+        self.links
+            .insert(id, Link::handshaking(stream, load, shake));
         self.limit(id, patience);
+        self.bound_handshakes();
         Ok(())
+    }
+
+    /// Where more handshakes are under way than may be the oldest is given up.
+    pub(super) fn bound_handshakes(&mut self) {
+        let (links, arrivals) = (&self.links, &self.arrivals);
+        let is_shaking = |token| links.is_shaking(token) || arrivals.is_shaking(token);
+        let Some(oldest) = self.shakes.too_many(is_shaking) else {
+            return;
+        };
+        let kind = io::ErrorKind::QuotaExceeded;
+        let error = io::Error::new(kind, "too many handshakes are under way");
+        if !self.give_up_hello(oldest, &error) {
+            self.connect_failed(connection(oldest), &error);
+        }
     }
 
     /// Begins to connect to an endpoint. What the engine asks for where that fails at once is up to the
@@ -233,13 +252,26 @@ impl Worker {
 
     fn not_connected(&mut self, id: ConnectionId, error: &io::Error) {
         debug!(?id, %error, "cannot connect");
-        if let Some(mut link) = self.links.remove(id) {
-            link.report(error);
-            if link.is_of_client() {
-                self.linger((id, LINGER), |until| Lingering::refused(link, until));
-            }
+        let now = self.turn.now();
+        let Some(mut link) = self.links.remove(id) else {
+            return self.engine.connect_failed(id, now);
+        };
+        let detail = link.report(error);
+        if !link.is_of_client() {
+            return self.engine.connect_failed(id, now);
         }
-        self.engine.connect_failed(id, self.turn.now());
+        self.linger((token(id), LINGER), |until| Lingering::refused(link, until));
+        match detail {
+            Some(detail) => self.refused(id, &detail),
+            None => self.engine.connect_failed(id, now),
+        }
+    }
+
+    /// A client was refused before it could be served: the engine has no more of it than the line that says so.
+    pub(super) fn refused(&mut self, id: ConnectionId, detail: &str) {
+        let flag = ResponseFlag::DownstreamTransportFailure;
+        self.engine
+            .refused(id, Why { flag, detail }, self.turn.now());
     }
 
     /// The engine let go of the connection.
@@ -251,22 +283,22 @@ impl Worker {
             ConnectionId::Tunnel(_) if link.has_ended() => LAST_BYTES,
             _ => LINGER,
         };
-        self.linger((id, long), |until| match id {
+        self.linger((token(id), long), |until| match id {
             ConnectionId::Client(_) | ConnectionId::Tunnel(_) => Lingering::client(link, until),
             ConnectionId::Server(_) => Lingering::server(link, until),
         });
     }
 
-    fn linger(
+    pub(super) fn linger(
         &mut self,
-        (id, long): (ConnectionId, Duration),
+        (token, long): (Token, Duration),
         how: impl FnOnce(Instant) -> Option<Lingering>,
     ) {
         if let Some(lingering) = how(self.turn.now() + long) {
-            self.lingering.insert(token(id), lingering);
-            self.limit(id, long);
+            self.lingering.insert(token, lingering);
+            self.limit_token(token, long);
             // What it has sent already is not told again.
-            self.again.push(token(id));
+            self.again.push(token);
         }
     }
 

@@ -17,8 +17,10 @@ use super::arrivals::Arrivals;
 use super::crew::Crew;
 use super::limiter::{Asked, Questions};
 use super::link::{Lingering, Links, Load, is_listening};
-use super::listeners::OpenListener;
+use super::listeners::{OpenListener, Origin};
 use super::pulse::Pulse;
+use super::shakes::Shakes;
+use super::sources::Sources;
 use super::stream::{Accepted, Stream, Way};
 use super::turn::Turn;
 use crate::config::{Address, Snapshot};
@@ -27,7 +29,6 @@ use crate::engine::{
 };
 use crate::rate_limit::{Failure, Question, Verdict};
 use crate::telemetry::{ProcessCounters, Telemetry, WorkerTelemetry};
-use crate::tls::{Tls, ToClients};
 
 /// Bytes read from one connection in one turn.
 const SCRATCH: usize = 64 * 1024;
@@ -49,7 +50,7 @@ pub(super) enum Command {
     Unlisten(u32),
     /// A client has connected that another worker accepted.
     Accept {
-        listener: Arc<str>,
+        origin: Arc<Origin>,
         socket: Accepted,
         peer: Option<SocketAddr>,
         load: Load,
@@ -90,6 +91,8 @@ pub(super) struct Shared {
     pub(super) number: usize,
     pub(super) pulse: Arc<Pulse>,
     pub(super) settings: Settings,
+    /// What sources have, where that is bounded.
+    pub(super) sources: Arc<Sources>,
     pub(super) telemetry: WorkerTelemetry,
     pub(super) process: Arc<Telemetry>,
 }
@@ -103,6 +106,8 @@ pub(super) struct Worker {
     pub(super) accepting: Accepting,
     /// Connections that have not said yet where they were going.
     pub(super) arrivals: Arrivals,
+    /// Clients whose handshake is under way.
+    pub(super) shakes: Shakes,
     /// Connections that the engine let go, by the names that they had.
     pub(super) lingering: HashMap<Token, Lingering>,
     pub(super) turn: Turn,
@@ -115,8 +120,6 @@ pub(super) struct Worker {
     pub(super) limits: BinaryHeap<Reverse<(Instant, Token)>>,
     /// The configuration. Its owner frees it, when it is another one here.
     pub(super) snapshot: Arc<Snapshot>,
-    /// The listeners whose clients have a handshake before them.
-    encrypted: HashMap<String, Arc<Tls<ToClients>>>,
     shared: Shared,
     /// When buffers are freed that nobody has needed until then.
     shrinks: Option<Instant>,
@@ -134,13 +137,13 @@ impl Worker {
             links: Links::default(),
             accepting: Accepting::default(),
             arrivals: Arrivals::new(&shared.settings),
+            shakes: Shakes::new(shared.settings.handshakes),
             lingering: HashMap::new(),
             turn: Turn::new(now),
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             again: Vec::new(),
             limits: BinaryHeap::new(),
             snapshot: Arc::default(),
-            encrypted: HashMap::new(),
             shared,
             shrinks: None,
             draining: false,
@@ -229,11 +232,11 @@ impl Worker {
         let now = self.turn.now();
         match command {
             Command::Accept {
-                listener,
+                origin,
                 socket,
                 peer,
                 load,
-            } => self.accept(&listener, socket, (peer, load)),
+            } => self.accept(&origin, socket, (peer, load)),
             Command::Listen(listener) => self.listen(listener),
             Command::Unlisten(number) => self.unlisten(number),
             Command::Configure(snapshot) => self.configure(snapshot),
@@ -279,6 +282,10 @@ impl Worker {
         &self.shared.crew
     }
 
+    pub(super) fn sources(&self) -> &Arc<Sources> {
+        &self.shared.sources
+    }
+
     pub(super) fn process(&self) -> &ProcessCounters {
         self.shared.process.process()
     }
@@ -288,7 +295,6 @@ impl Worker {
     }
 
     fn configure(&mut self, snapshot: Arc<Snapshot>) {
-        self.encrypted = encrypted(&snapshot);
         self.arrivals.configure(&snapshot, &self.shared.telemetry);
         self.engine.configure(&snapshot, self.turn.now());
         self.snapshot = snapshot;
@@ -298,27 +304,36 @@ impl Worker {
     /// Serves a connection, which is counted as one of this worker's.
     pub(super) fn accept(
         &mut self,
-        listener: &Arc<str>,
+        origin: &Arc<Origin>,
         socket: Accepted,
-        (peer, load): (Option<SocketAddr>, Load),
+        (peer, mut load): (Option<SocketAddr>, Load),
     ) {
+        if self.arrivals.are_told_apart(origin) {
+            return self.greet(origin, (socket, peer), load);
+        }
+        let (listener, tls) = match self.arrivals.behind(origin) {
+            Some((listener, tls)) => (listener, Some(tls)),
+            None => (Arc::clone(&origin.listener), None),
+        };
+        let listener = &listener;
         if self.arrivals.come_through(listener) {
             return self.arrive(listener, (socket, peer), load);
+        }
+        if !self.has_place(listener, peer, &mut load) {
+            return;
         }
         let Some(id) = self.engine.accept(listener, peer, self.turn.now()) else {
             return;
         };
-        let linked = match self.encrypted.get(&**listener) {
+        let linked = match &tls {
             None => self.link_client(id, Stream::from(socket), load),
             Some(tls) => {
                 let patience = tls.settings().side.patience;
-                // What hinders it is counted and told by its owner.
-                let Ok(stream) =
-                    Stream::encrypted(Stream::from(socket), peer.map(|it| it.ip()), tls)
-                else {
-                    return self.engine.failed(id, self.turn.now());
-                };
-                self.shake_hands(id, stream, (load, patience))
+                match Stream::encrypted(Stream::from(socket), peer.map(|it| it.ip()), tls) {
+                    Ok(stream) => self.shake_hands(id, stream, (load, patience)),
+                    // What hinders it was counted and told by its owner.
+                    Err(error) => return self.refused(id, &error.to_string()),
+                }
             }
         };
         if let Err(error) = linked {
@@ -377,11 +392,4 @@ impl Worker {
             Action::Ask(question) => self.ask(question),
         }
     }
-}
-
-fn encrypted(snapshot: &Snapshot) -> HashMap<String, Arc<Tls<ToClients>>> {
-    let listeners = snapshot.listeners.iter();
-    listeners
-        .filter_map(|(name, listener)| Some((name.clone(), Arc::clone(listener.tls.as_ref()?))))
-        .collect()
 }

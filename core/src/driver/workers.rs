@@ -14,6 +14,7 @@ use super::crew::{Crew, Handle};
 use super::limiter::Questions;
 use super::listeners::OpenListener;
 use super::pulse::{Pulse, Vitals, keep_on_one_cpu};
+use super::sources::Sources;
 use super::worker::{COMMANDS, Command, Shared, Worker};
 use crate::balance::Layouts;
 use crate::buckets::Buckets;
@@ -46,6 +47,7 @@ pub(crate) struct Workers {
     crew: Arc<Crew>,
     circuits: Arc<Circuits>,
     buckets: Arc<Buckets>,
+    sources: Arc<Sources>,
 }
 
 /// The end of a worker; an error if it panicked.
@@ -63,6 +65,7 @@ impl Workers {
         };
         let buckets = Arc::new(Buckets::new(Instant::now()));
         let circuits = Arc::<Circuits>::default();
+        let sources = Arc::<Sources>::default();
         let (crew, posts) = posts(options.telemetry.len())?;
         let mut ends = Vec::new();
         let pinned = options.pinned;
@@ -76,6 +79,7 @@ impl Workers {
                 number,
                 pulse,
                 settings,
+                sources: Arc::clone(&sources),
                 telemetry: telemetry.clone(),
                 process: Arc::clone(&options.process),
             };
@@ -102,6 +106,7 @@ impl Workers {
             crew,
             circuits,
             buckets,
+            sources,
         };
         Ok((workers, ends))
     }
@@ -114,6 +119,11 @@ impl Workers {
     /// The token buckets of their local rate limits.
     pub(crate) fn buckets(&self) -> &Buckets {
         &self.buckets
+    }
+
+    /// The connections of each source, where that is bounded.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Lets all of them accept from the listener, once they know the configurations of before.

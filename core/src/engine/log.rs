@@ -219,6 +219,7 @@ impl Engine {
             outcome: end.outcome,
             code: end.code,
             flag: end.flag,
+            detail: String::new(),
         });
     }
 }

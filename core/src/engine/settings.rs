@@ -32,6 +32,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Client connections of the worker.
     pub clients: usize,
+    /// Clients of the worker that have not ended their handshake; of more the oldest are closed.
+    pub handshakes: usize,
     /// Connections that wait for a configuration that knows where they were going.
     pub waiting: usize,
     /// How long the header may take that says that.
@@ -80,6 +82,7 @@ impl Default for Settings {
             buffered: 64 * 1024 * 1024,
             in_flight: 65_536,
             clients: 100_000,
+            handshakes: 10_000,
             waiting: 1000,
             header: Duration::from_secs(10),
             stall: Duration::from_secs(30),

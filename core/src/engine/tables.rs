@@ -172,6 +172,12 @@ impl Tables {
         Some(Served::Passed(Rc::clone(passage)))
     }
 
+    /// The id of the protocol of a service, where it has one.
+    pub(super) fn protocol_of(&self, service: &str) -> Option<&'static str> {
+        let service = self.services.get(*self.by_name.get(service)?)?;
+        Some(service.protocol.id())
+    }
+
     /// Whether the listener is still there and leads to this service.
     pub(super) fn serves(&self, listener: &str, service: ServiceKey) -> bool {
         match self.listeners.get(listener) {

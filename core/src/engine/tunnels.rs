@@ -70,6 +70,8 @@ struct Passing {
     opened: Instant,
     /// It lasts no longer.
     oldest: Option<Instant>,
+    /// Why it came to nothing, for people.
+    refused: Option<String>,
     /// It is not what the configuration asks for any more: it may end by itself until then.
     leaves: Option<Instant>,
     timer: TimerKey,
@@ -194,6 +196,7 @@ impl Engine {
             attempts: Vec::new(),
             opened,
             oldest,
+            refused: None,
             leaves: None,
             timer: timers.set(opened, Timer::Tunnel(tunnel)),
         });

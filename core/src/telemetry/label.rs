@@ -113,11 +113,14 @@ pub enum ResponseFlag {
     IdleTimeout,
     /// The connection lasted as long as it may.
     DurationTimeout,
+    /// The client's connection was refused before it could be served: its handshake, or what has to come
+    /// before it, went wrong.
+    DownstreamTransportFailure,
 }
 
 impl ResponseFlag {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::None,
         Self::NoRoute,
         Self::NoHealthyUpstream,
@@ -137,6 +140,7 @@ impl ResponseFlag {
         Self::FaultInjected,
         Self::IdleTimeout,
         Self::DurationTimeout,
+        Self::DownstreamTransportFailure,
     ];
 
     /// The short name, as Envoy's operators know it; `-` for none.
@@ -162,6 +166,7 @@ impl ResponseFlag {
             Self::FaultInjected => "FI",
             Self::IdleTimeout => "SI",
             Self::DurationTimeout => "DT",
+            Self::DownstreamTransportFailure => "DTF",
         }
     }
 
@@ -188,6 +193,7 @@ impl ResponseFlag {
             Self::FaultInjected => "fault_injected",
             Self::IdleTimeout => "idle_timeout",
             Self::DurationTimeout => "duration_timeout",
+            Self::DownstreamTransportFailure => "downstream_transport_failure",
         }
     }
 }

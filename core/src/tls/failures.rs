@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 use tracing::{debug, warn};
 
 /// One peer's same failure is told again after this time.
@@ -20,6 +20,14 @@ const REMEMBERED: usize = 1024;
 pub enum Failure {
     /// What we would show or verify by is missing or broken.
     Unavailable,
+    /// No version of TLS is spoken by both.
+    Version,
+    /// Nor is there a cipher, a group or a signature that both know.
+    Incompatible,
+    /// No listener at this address is for the name that the client asks for, or for clients that ask for none.
+    UnknownName,
+    /// What the peer says is not TLS.
+    Plaintext,
     /// The client shows no certificate, and has to.
     NoCertificate,
     /// The peer's certificate is no more, or not yet, valid.
@@ -38,14 +46,20 @@ pub enum Failure {
     Refused,
     /// The handshake took too long.
     Timeout,
-    /// What the peer says is not TLS, or the connection was lost.
+    /// Too many handshakes were under way, and this one for the longest.
+    Overload,
+    /// The peer does not keep to the protocol, or the connection was lost.
     Protocol,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Unavailable,
+        Self::Version,
+        Self::Incompatible,
+        Self::UnknownName,
+        Self::Plaintext,
         Self::NoCertificate,
         Self::Expired,
         Self::UnknownAuthority,
@@ -55,6 +69,7 @@ impl Failure {
         Self::CertificateRefused,
         Self::Refused,
         Self::Timeout,
+        Self::Overload,
         Self::Protocol,
     ];
 
@@ -63,6 +78,10 @@ impl Failure {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
+            Self::Version => "version",
+            Self::Incompatible => "incompatible",
+            Self::UnknownName => "unknown_name",
+            Self::Plaintext => "plaintext",
             Self::NoCertificate => "no_certificate",
             Self::Expired => "expired",
             Self::UnknownAuthority => "unknown_authority",
@@ -72,6 +91,7 @@ impl Failure {
             Self::CertificateRefused => "certificate_refused",
             Self::Refused => "refused",
             Self::Timeout => "timeout",
+            Self::Overload => "overload",
             Self::Protocol => "protocol",
         }
     }
@@ -82,7 +102,21 @@ impl Failure {
             rustls::Error::InvalidCertificate(reason) => Some(Self::of_certificate(reason)),
             rustls::Error::NoCertificatesPresented => Some(Self::NoCertificate),
             rustls::Error::AlertReceived(alert) => Some(Self::of_alert(*alert)),
+            rustls::Error::PeerIncompatible(reason) => Some(Self::of_parameters(reason)),
+            // Of which there is none in a record that is not made up.
+            rustls::Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            ) => Some(Self::Plaintext),
             _ => Some(Self::Protocol),
+        }
+    }
+
+    /// What a handshake has failed by, where TLS itself says nothing.
+    pub(crate) fn of_handshake(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::QuotaExceeded => Self::Overload,
+            _ => Self::Protocol,
         }
     }
 
@@ -112,8 +146,22 @@ impl Failure {
         }
     }
 
+    fn of_parameters(reason: &PeerIncompatible) -> Self {
+        match reason {
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled => Self::Version,
+            _ => Self::Incompatible,
+        }
+    }
+
     fn of_alert(alert: AlertDescription) -> Self {
         match alert {
+            AlertDescription::ProtocolVersion => Self::Version,
+            AlertDescription::HandshakeFailure => Self::Incompatible,
+            AlertDescription::UnrecognisedName => Self::UnknownName,
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
             | AlertDescription::UnknownCA
@@ -182,16 +230,17 @@ impl Failures {
         told.clear();
     }
 
-    /// Counts one of a peer, and tells it to people.
-    pub(crate) fn tell(&self, peer: &str, (failure, error): (Failure, &io::Error)) {
+    /// Counts one of a peer, and tells it to people. Returns the same for the access log.
+    pub(crate) fn tell(&self, peer: &str, (failure, error): (Failure, &io::Error)) -> String {
         let (cluster, listener) = (self.owner.cluster(), self.owner.listener());
+        let reason = failure.as_str();
+        let error = Failure::words(error);
         if self.add(failure, peer, Instant::now()) {
-            let reason = failure.as_str();
-            let error = Failure::words(error);
             warn!(cluster, listener, peer, reason, error, "TLS failed");
         } else {
-            debug!(cluster, listener, peer, %error, "TLS failed again");
+            debug!(cluster, listener, peer, reason, error, "TLS failed again");
         }
+        format!("{reason}: {error}")
     }
 
     /// Counts one. True: it is to be told.

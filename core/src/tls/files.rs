@@ -17,8 +17,10 @@ impl Files {
     /// Those that the settings name, not yet read.
     pub(super) fn of<S>(settings: &TlsSettings<S>) -> Self {
         let mut named = Vec::new();
-        if let Some(IdentitySource::Files { chain, key }) = &settings.identity {
-            named.extend([chain, key]);
+        for identity in &settings.identities {
+            if let IdentitySource::Files { chain, key } = identity {
+                named.extend([chain, key]);
+            }
         }
         if let Some(TrustSource::Files {
             authorities,

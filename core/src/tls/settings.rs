@@ -10,8 +10,9 @@ use super::{ToClients, ToEndpoints};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings<S = ToEndpoints> {
     pub side: S,
-    /// `None`: nothing is shown to peers. Of a listener it is there.
-    pub identity: Option<IdentitySource>,
+    /// None: nothing is shown to peers. Of a cluster there is one at most, of a listener one at least: clients are
+    /// shown the one that fits what they ask for.
+    pub identities: Vec<IdentitySource>,
     /// `None`: any server is believed, no client is asked who it is.
     pub trust: Option<TrustSource>,
     /// Of which a peer's certificate must have one; none: it may be for anybody.
@@ -49,7 +50,7 @@ impl TlsSettings<ToEndpoints> {
     /// Istio's name for it.
     #[must_use]
     pub fn mode(&self) -> &'static str {
-        match self.identity {
+        match self.identities.first() {
             Some(IdentitySource::Workload) => "ISTIO_MUTUAL",
             Some(_) => "MUTUAL",
             None => "SIMPLE",
@@ -71,11 +72,12 @@ impl TlsSettings<ToClients> {
 }
 
 impl<S> TlsSettings<S> {
-    pub(super) fn identity_secret(&self) -> Option<&str> {
-        match &self.identity {
-            Some(IdentitySource::Secret(name)) => Some(name),
+    /// For each identity, where it is a secret.
+    pub(super) fn identity_secrets(&self) -> impl Iterator<Item = Option<&str>> {
+        self.identities.iter().map(|identity| match identity {
+            IdentitySource::Secret(name) => Some(name.as_str()),
             _ => None,
-        }
+        })
     }
 
     pub(super) fn trust_secret(&self) -> Option<&str> {
@@ -86,7 +88,8 @@ impl<S> TlsSettings<S> {
     }
 
     pub(super) fn uses_workload(&self) -> bool {
-        self.identity == Some(IdentitySource::Workload) || self.trust == Some(TrustSource::Workload)
+        self.identities.contains(&IdentitySource::Workload)
+            || self.trust == Some(TrustSource::Workload)
     }
 
     pub(super) fn uses_system(&self) -> bool {

@@ -18,7 +18,7 @@ pub trait Side: Clone + Debug + PartialEq + Eq + Send + Sync + 'static {
     /// TLS cannot be set up with it.
     fn config(
         &self,
-        identity: Option<&Identity>,
+        identities: &[Identity],
         check: Option<(Trust, Vec<PeerName>)>,
         alpn: &[String],
     ) -> Result<Arc<Self::Config>, rustls::Error>;
@@ -47,14 +47,14 @@ impl Side for ToEndpoints {
 
     fn config(
         &self,
-        identity: Option<&Identity>,
+        identities: &[Identity],
         check: Option<(Trust, Vec<PeerName>)>,
         alpn: &[String],
     ) -> Result<Arc<ClientConfig>, rustls::Error> {
         let check = check.map_or(ServerCheck::None, |(trust, names)| {
             ServerCheck::Named(trust, names)
         });
-        let mut config = meltemi_tls::client(identity, check)?;
+        let mut config = meltemi_tls::client(identities.first(), check)?;
         Arc::make_mut(&mut config).alpn_protocols = wire(alpn);
         Ok(config)
     }
@@ -66,18 +66,16 @@ impl Side for ToClients {
 
     fn config(
         &self,
-        identity: Option<&Identity>,
+        identities: &[Identity],
         check: Option<(Trust, Vec<PeerName>)>,
         alpn: &[String],
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let nothing = || rustls::Error::General("there is no certificate to show".to_owned());
         let check = check.map_or(ClientCheck::None, |(trust, names)| ClientCheck::Named {
             trust,
             names,
             required: self.required,
         });
-        let identity = identity.ok_or_else(nothing)?;
-        let mut config = meltemi_tls::server(identity, check, self.versions)?;
+        let mut config = meltemi_tls::server(identities, check, self.versions)?;
         Arc::make_mut(&mut config).alpn_protocols = wire(alpn);
         Ok(config)
     }

@@ -215,12 +215,8 @@ pub(crate) fn snapshot(
 ) -> Snapshot {
     let watched = policy.watched;
     let name = CLUSTER.to_owned();
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        mode: Mode::Service("default/echo".into()),
-        tls: None,
-    };
+    let bind = Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = Listener::plain(LISTENER, bind, Mode::Service("default/echo".into()));
     let service = Service {
         operation_metrics: watched,
         max_connection_duration: policy.longest,

@@ -160,12 +160,8 @@ fn snapshot(endpoints: &[&str], change: impl FnOnce(&mut Service)) -> Snapshot {
         ..Service::new(SERVICE, "sample-in-order", "cache")
     };
     change(&mut service);
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        mode: Mode::Service(SERVICE.into()),
-        tls: None,
-    };
+    let bind = Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = Listener::plain(LISTENER, bind, Mode::Service(SERVICE.into()));
     let route = Route::new("all", CLUSTER);
     let routes = RouteConfig::new("cache", vec![Arc::new(route)]);
     Snapshot {

@@ -7,12 +7,16 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use crate::name::presented;
 use crate::{Certificate, principal, provider};
 
 /// A certificate that is shown, and its key, which fits.
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) key: Arc<SingleCertAndKey>,
+    pub(crate) certified: Arc<CertifiedKey>,
+    /// The alternative names of the certificate.
+    pub(crate) names: Vec<String>,
     certificate: Certificate,
     principal: Option<String>,
 }
@@ -42,14 +46,18 @@ impl Identity {
         let certificate = chain.first().and_then(Certificate::read);
         let certificate = certificate.ok_or_else(unreadable)?;
         let principal = chain.first().and_then(principal);
+        let names = chain.first().map(presented).unwrap_or_default();
         let key = private_key(key)?;
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => IdentityError::Mismatch,
             rustls::Error::InvalidCertificate(_) => unreadable(),
             _ => IdentityError::Key("is of a kind that is not supported".to_owned()),
         })?;
+        let certified = Arc::new(key);
         Ok(Self {
-            key: Arc::new(SingleCertAndKey::from(key)),
+            key: Arc::new(SingleCertAndKey::from(Arc::clone(&certified))),
+            certified,
+            names,
             certificate,
             principal,
         })

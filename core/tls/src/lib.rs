@@ -11,6 +11,7 @@ mod identity;
 mod name;
 mod principal;
 mod server;
+mod several;
 mod trust;
 mod verify;
 

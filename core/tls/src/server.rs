@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::server::{NoClientAuth, ResolvesServerCert};
+use rustls::{Error, ServerConfig, SupportedProtocolVersion};
 
+use crate::several::Several;
 use crate::verify::KnownClients;
 use crate::{Identity, PeerName, Trust, provider};
 
@@ -34,16 +35,16 @@ pub enum Versions {
     Any,
 }
 
-/// With session resumption. Sessions of other settings are never resumed, so that nobody is believed by
+/// With these certificates, of which a client is shown the one that fits what it asks for, and session resumption. Sessions of other settings are never resumed, so that nobody is believed by
 /// certificates that do not count any more.
 ///
 /// # Errors
-/// The crypto provider does not do what TLS needs, or nobody can be verified.
+/// There is no certificate, the crypto provider does not do what TLS needs, or nobody can be verified.
 pub fn server(
-    identity: &Identity,
+    identities: &[Identity],
     check: ClientCheck,
     versions: Versions,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+) -> Result<Arc<ServerConfig>, Error> {
     let verifier: Arc<dyn ClientCertVerifier> = match check {
         ClientCheck::None => Arc::new(NoClientAuth),
         ClientCheck::Named {
@@ -52,10 +53,15 @@ pub fn server(
             required,
         } => Arc::new(KnownClients::new(&trust, names, required)?),
     };
+    let shown: Arc<dyn ResolvesServerCert> = match identities {
+        [] => return Err(Error::General("there is no certificate to show".to_owned())),
+        [only] => only.key.clone(),
+        several => Arc::new(Several::new(several)),
+    };
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions.supported())?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(identity.key.clone());
+        .with_cert_resolver(shown);
     Ok(Arc::new(config))
 }
 

@@ -222,7 +222,7 @@ fn served(
     let identity = |(chain, key): &(String, String)| {
         Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
     };
-    let config = super::server(&identity(server), check, versions).unwrap();
+    let config = super::server(&[identity(server)], check, versions).unwrap();
     let mut server = ServerConnection::new(config).unwrap();
     let own = own.map(identity);
     let config = client(own.as_ref(), ServerCheck::None).unwrap();
@@ -367,4 +367,55 @@ fn a_trust_domain_is_that_of_the_one_uri() {
     ] {
         assert_eq!(PeerName::of_trust_domain(prefix), None, "{prefix}");
     }
+}
+
+/// Of these certificates the one that a client is shown who asks for a name.
+fn shown(identities: &[Identity], asked: &str) -> CertificateDer<'static> {
+    let config = server(identities, ClientCheck::None, Versions::Any).unwrap();
+    let mut server = ServerConnection::new(config).unwrap();
+    let name = ServerName::try_from(asked.to_owned()).unwrap();
+    let mut client = ClientConnection::new(client(None, ServerCheck::None).unwrap(), name).unwrap();
+    for _ in 0..2 {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets().unwrap();
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets().unwrap();
+    }
+    client.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[test]
+fn a_client_is_shown_the_certificate_that_fits_best() {
+    let ca = Authority::new("a");
+    let of_kind = |kind, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned());
+        let params = CertificateParams::new(names.collect::<Vec<_>>()).unwrap();
+        let key = KeyPair::generate_for(kind).unwrap();
+        let chain = params.signed_by(&key, &ca.issuer).unwrap();
+        let identity = Identity::from_pem(chain.pem().as_bytes(), key.serialize_pem().as_bytes());
+        (identity.unwrap(), chain.der().clone())
+    };
+    let first = of_kind(&rcgen::PKCS_ED25519, &["first.example"]);
+    let wild = of_kind(&rcgen::PKCS_ECDSA_P256_SHA256, &["*.example"]);
+    let other = of_kind(&rcgen::PKCS_ED25519, &["other.example", "both.example"]);
+    let both = of_kind(&rcgen::PKCS_ECDSA_P256_SHA256, &["both.example"]);
+    let all = [&first, &wild, &other, &both];
+    let identities = all.map(|(identity, _)| identity.clone());
+    for (asked, expected) in [
+        ("first.example", &first),
+        ("FIRST.example", &first),
+        ("more.example", &wild),
+        ("other.example", &other),
+        // One of ECDSA before the one that comes first.
+        ("both.example", &both),
+        ("nobody.demo", &wild),
+    ] {
+        assert_eq!(shown(&identities, asked), expected.1, "{asked}");
+    }
+    let [(one, der), ..] = all;
+    assert_eq!(shown(std::slice::from_ref(one), "nobody.demo"), *der);
 }

@@ -24,8 +24,25 @@ impl ::prost::Name for Filter {
         "type.googleapis.com/envoy.config.listener.v3.Filter".into()
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilterChainMatch {
+    #[prost(string, repeated, tag = "11")]
+    pub server_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for FilterChainMatch {
+    const NAME: &'static str = "FilterChainMatch";
+    const PACKAGE: &'static str = "envoy.config.listener.v3";
+    fn full_name() -> ::prost::alloc::string::String {
+        "envoy.config.listener.v3.FilterChainMatch".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/envoy.config.listener.v3.FilterChainMatch".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FilterChain {
+    #[prost(message, optional, tag = "1")]
+    pub filter_chain_match: ::core::option::Option<FilterChainMatch>,
     #[prost(message, repeated, tag = "3")]
     pub filters: ::prost::alloc::vec::Vec<Filter>,
     #[prost(message, optional, tag = "6")]

@@ -316,6 +316,9 @@ impl ::prost::Name for ProtocolCheck {
 /// The typed_config of the one filter of an LDS listener: how a connection's service is found.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Listener {
+    /// So many connections one address may have to it, of IPv6 one network of 64 bits; 0: as many as it likes.
+    #[prost(uint32, tag = "4")]
+    pub max_connections_per_source: u32,
     #[prost(message, optional, tag = "15")]
     pub source: ::core::option::Option<SourceObject>,
     #[prost(oneof = "listener::Mode", tags = "1, 2")]

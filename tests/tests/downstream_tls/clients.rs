@@ -34,7 +34,7 @@ fn redis_cli_speaks_tls_and_nobody_is_served_without() {
     plain.command("SET k plain");
     assert_ne!(plain.try_reply().as_deref(), Some("+OK"));
     assert_eq!(server.connect().call("GET k"), "v");
-    assert!(it.failures("protocol") > 0);
+    assert!(it.failures("plaintext") > 0);
 
     let listeners = it.page("/listeners");
     for text in ["\"mode\": \"SIMPLE\"", "CN=edge", "\"versions\""] {

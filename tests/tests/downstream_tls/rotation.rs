@@ -12,14 +12,14 @@ use meltemi_tests::{Initiator, until};
 use super::{Edge, NAME, SIMPLE, files, redis, secret};
 
 /// Clients that ask all the time: some on one connection, one on a new one each time.
-struct Load {
+pub(super) struct Load {
     stop: Arc<AtomicBool>,
     served: Arc<AtomicU64>,
     clients: Vec<thread::JoinHandle<Vec<String>>>,
 }
 
 impl Load {
-    fn start(initiator: &Initiator) -> Self {
+    pub(super) fn start(initiator: &Initiator) -> Self {
         let (stop, served) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -56,7 +56,7 @@ impl Load {
     }
 
     /// Waits until it was served another while.
-    fn go_on(&self) {
+    pub(super) fn go_on(&self) {
         let before = self.served.load(Ordering::Relaxed);
         until("the load goes on", || {
             let ended = self.clients.iter().any(thread::JoinHandle::is_finished);
@@ -65,7 +65,7 @@ impl Load {
         });
     }
 
-    fn errors(self) -> Vec<String> {
+    pub(super) fn errors(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         let clients = self.clients.into_iter();
         clients.flat_map(|client| client.join().unwrap()).collect()
@@ -80,7 +80,7 @@ fn credential(own: &Pair) -> String {
 }
 
 /// The subject that a new client is shown.
-fn is_shown(initiator: &Initiator, subject: &str) {
+pub(super) fn is_shown(initiator: &Initiator, subject: &str) {
     until("the new certificate is shown", || {
         assert_eq!(Wire::connect(initiator.address()).call("PING"), "+PONG");
         let sessions = initiator.sessions();

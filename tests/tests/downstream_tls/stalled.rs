@@ -72,7 +72,7 @@ fn half_a_handshake_is_closed_in_time_and_stalls_nobody() {
     until("they are counted", || {
         (it.failures("timeout") == 201).then_some(())
     });
-    assert_eq!(it.failures("protocol"), 20);
+    assert_eq!(it.failures("plaintext"), 20);
     assert_eq!(client.call("GET k"), "v");
     until("only the one client is left", || {
         (it.metric("meltemi_downstream_connections{", "service") == 1).then_some(())

@@ -1,6 +1,6 @@
 //! The wish for TLS with the clients of a server.
 
-use super::super::decode::{Decoder, Field};
+use super::super::decode::{Decoder, Field, Fields};
 use super::super::{Located, Mark};
 use crate::yaml::{Node, Value};
 
@@ -10,15 +10,14 @@ use crate::yaml::{Node, Value};
 pub(crate) struct ServerTls {
     /// Without one it is PASSTHROUGH, as in Istio.
     pub(crate) mode: Option<Located<String>>,
-    /// Files of the proxy.
-    pub(crate) server_certificate: Option<Located<String>>,
-    pub(crate) private_key: Option<Located<String>>,
+    /// Files of the proxy, of which a client is shown those that fit what it asks for.
+    pub(crate) certificates: Vec<CertificateFiles>,
     pub(crate) ca_certificates: Option<Located<String>>,
     pub(crate) ca_crl: Option<Located<String>>,
-    /// A Secret in the namespace of the Gateway, in the place of all of these files.
-    pub(crate) credential_name: Option<Located<String>>,
-    /// Where the Secret is, if not there.
-    pub(crate) credential_namespace: Option<Located<String>>,
+    /// Secrets, in the place of all of these files; the first has the authorities of clients as well.
+    pub(crate) credentials: Vec<CredentialName>,
+    /// The Secret of these, where it is another one.
+    pub(crate) ca_credential: Option<CredentialName>,
     pub(crate) subject_alt_names: Vec<Located<String>>,
     pub(crate) min_version: Option<Located<String>>,
     pub(crate) max_version: Option<Located<String>>,
@@ -27,41 +26,60 @@ pub(crate) struct ServerTls {
     pub(crate) mark: Mark,
 }
 
+/// A certificate and its key, as files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct CertificateFiles {
+    pub(crate) server_certificate: Option<Located<String>>,
+    pub(crate) private_key: Option<Located<String>>,
+}
+
+/// A Secret by its name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CredentialName {
+    pub(crate) name: Located<String>,
+    /// None: it is in the namespace of the Gateway.
+    pub(crate) namespace: Option<String>,
+}
+
+impl From<Located<String>> for CredentialName {
+    fn from(name: Located<String>) -> Self {
+        Self {
+            name,
+            namespace: None,
+        }
+    }
+}
+
 impl ServerTls {
     /// Certificates of the mesh on both sides.
     pub(crate) fn of_workloads(mark: Mark) -> Self {
-        let name = Located {
-            value: String::new(),
-            at: mark.at,
-        };
-        let simple = Self::simple(name, None, mark);
+        Self::of_mode("ISTIO_MUTUAL", vec![], mark)
+    }
+
+    /// Certificates of Secrets, and clients that are not asked for one.
+    pub(crate) fn simple(credentials: Vec<CredentialName>, mark: Mark) -> Self {
+        Self::of_mode("SIMPLE", credentials, mark)
+    }
+
+    /// The same, and clients that have to show a certificate of these authorities.
+    pub(crate) fn mutual(self, authorities: CredentialName) -> Self {
         Self {
-            mode: simple.mode.map(|mode| Located {
-                value: "ISTIO_MUTUAL".to_owned(),
-                at: mode.at,
-            }),
-            credential_name: None,
-            ..simple
+            ca_credential: Some(authorities),
+            ..Self::of_mode("MUTUAL", self.credentials, self.mark)
         }
     }
 
-    /// A certificate of a Secret, and clients that are not asked for one.
-    pub(crate) fn simple(
-        name: Located<String>,
-        namespace: Option<Located<String>>,
-        mark: Mark,
-    ) -> Self {
+    fn of_mode(mode: &str, credentials: Vec<CredentialName>, mark: Mark) -> Self {
         Self {
             mode: Some(Located {
-                value: "SIMPLE".to_owned(),
+                value: mode.to_owned(),
                 at: mark.at,
             }),
-            server_certificate: None,
-            private_key: None,
+            certificates: vec![],
             ca_certificates: None,
             ca_crl: None,
-            credential_name: Some(name),
-            credential_namespace: namespace,
+            credentials,
+            ca_credential: None,
             subject_alt_names: vec![],
             min_version: None,
             max_version: None,
@@ -96,9 +114,6 @@ const UNSUPPORTED: &[&str] = &[
     "httpsRedirect",
     "verifyCertificateSpki",
     "verifyCertificateHash",
-    "credentialNames",
-    "caCertCredentialName",
-    "tlsCertificates",
 ];
 
 const MODES: &[&str] = &[
@@ -139,15 +154,24 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> ServerTls {
         .find(|entry| UNSUPPORTED.contains(&entry.key.as_str()) && is_given(&entry.value.value));
     // As in protobuf, an empty text is one that is not given.
     let mut text = |name| fields.string(d, name).filter(|text| !text.value.is_empty());
+    let (ca_certificates, ca_crl) = (text("caCertificates"), text("caCrl"));
+    let ca_credential = text("caCertCredentialName").map(CredentialName::from);
+    let own = CertificateFiles {
+        server_certificate: text("serverCertificate"),
+        private_key: text("privateKey"),
+    };
+    let credential = text("credentialName");
+    let credentials = credential
+        .into_iter()
+        .chain(fields.strings(d, "credentialNames"));
     ServerTls {
         mark: Mark::new(mode.as_ref().map_or(node.at, |mode| mode.at)),
         mode,
-        server_certificate: text("serverCertificate"),
-        private_key: text("privateKey"),
-        ca_certificates: text("caCertificates"),
-        ca_crl: text("caCrl"),
-        credential_name: text("credentialName"),
-        credential_namespace: None,
+        credentials: credentials.map(CredentialName::from).collect(),
+        certificates: certificates(d, &fields, own),
+        ca_certificates,
+        ca_crl,
+        ca_credential,
         subject_alt_names: fields.strings(d, "subjectAltNames"),
         min_version,
         max_version,
@@ -156,4 +180,27 @@ pub(super) fn decode(d: &mut Decoder, node: &Node) -> ServerTls {
             at: entry.at,
         }),
     }
+}
+
+const CERTIFICATE: &[Field] = &[
+    Field::InForce("serverCertificate"),
+    Field::InForce("privateKey"),
+    Field::NotYet("caCertificates"),
+];
+
+/// The one that is given by itself, and those of `tlsCertificates`.
+fn certificates(
+    d: &mut Decoder,
+    fields: &Fields<'_>,
+    own: CertificateFiles,
+) -> Vec<CertificateFiles> {
+    let own = Some(own).filter(|own| *own != CertificateFiles::default());
+    let listed = fields.list(d, "tlsCertificates").iter().map(|node| {
+        let fields = d.fields("tls.tlsCertificates", node, CERTIFICATE);
+        CertificateFiles {
+            server_certificate: fields.required(d, "serverCertificate"),
+            private_key: fields.required(d, "privateKey"),
+        }
+    });
+    own.into_iter().chain(listed).collect()
 }

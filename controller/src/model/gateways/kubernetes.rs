@@ -7,8 +7,8 @@ use super::super::{Context, Findings, objects_of};
 use crate::diagnostic::{Code, Diagnostic, Position};
 use crate::index::Objects;
 use crate::manifest::{
-    CertificateRef, Kind, KubernetesGateway, Listener, Located, Object, ObjectRef, Server,
-    ServerTls, Spec,
+    CertificateRef, ClientValidation, CredentialName, ISTIO_MODE, Kind, KubernetesGateway,
+    Listener, ListenerTls, Located, Object, ObjectRef, Server, ServerTls, Spec,
 };
 use crate::standing::DEFAULT;
 
@@ -43,14 +43,19 @@ pub(super) fn servers<'a>(
             continue;
         }
         let bind = bind(object, gateway, findings);
-        let (Some(bind), None) = (bind, &gateway.frontend_tls) else {
-            refuse_clients(object, gateway, findings);
+        let (Some(bind), None) = (bind, &gateway.tls.unknown) else {
+            refuse_tls(object, gateway, findings);
             continue;
         };
         // What sidecars lead to it stands behind it as behind a waypoint.
         let own = gateway.listeners.iter().filter(|it| !takes_sidecars(it));
         for listener in own {
-            let made = server(object, listener, (&bind, objects), findings);
+            let place = Of {
+                object,
+                gateway,
+                objects,
+            };
+            let made = place.server(listener, &bind, findings);
             servers.extend(made.map(|server| (object, server)));
         }
     }
@@ -115,54 +120,200 @@ fn bind(object: &Object, gateway: &KubernetesGateway, findings: &mut Findings) -
     is_address.then(|| first.value.clone())
 }
 
-fn refuse_clients(object: &Object, gateway: &KubernetesGateway, findings: &mut Findings) {
-    if let Some(mark) = &gateway.frontend_tls {
+fn refuse_tls(object: &Object, gateway: &KubernetesGateway, findings: &mut Findings) {
+    if let Some(mark) = &gateway.tls.unknown {
         let message = "`spec.tls` asks for what cannot be given: nothing is listened on";
         let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
-        let remedy = "ask clients for certificates by a Gateway of Istio, with `tls.mode: MUTUAL`";
+        let remedy =
+            "of `spec.tls` there is `frontend`; what servers are shown is up to a DestinationRule";
         findings.blameless(object, mark.at, diagnostic.remedy(remedy));
     }
 }
 
-/// None where it is not for us, or cannot be given; that is said.
-fn server(
-    object: &Object,
-    listener: &Listener,
-    (bind, objects): (&str, &Objects),
-    findings: &mut Findings,
-) -> Option<Server> {
-    let protocol = &listener.protocol;
-    let port_name = match protocol.value.strip_prefix(PREFIX) {
-        Some(named) => Located {
-            value: format!("tcp-{named}"),
-            at: protocol.at,
-        },
-        None if ["TCP", "TLS"].contains(&protocol.value.as_str()) => listener.name.clone(),
-        None => {
-            let remedy = "write TCP or TLS, with a name such as tcp-metaprotocol-dubbo, or \
-                          meltemi.io/dubbo";
-            not_served(object, protocol, remedy, findings);
-            return None;
+/// A Gateway of which a listener is.
+struct Of<'a> {
+    object: &'a Object,
+    gateway: &'a KubernetesGateway,
+    objects: &'a Objects,
+}
+
+/// Why a listener is not opened, and what helps.
+type Refused = (Position, String, String);
+
+impl Of<'_> {
+    /// None where it is not for us, or cannot be given; that is said.
+    fn server(&self, listener: &Listener, bind: &str, findings: &mut Findings) -> Option<Server> {
+        let protocol = &listener.protocol;
+        let port_name = match protocol.value.strip_prefix(PREFIX) {
+            Some(named) => Located {
+                value: format!("tcp-{named}"),
+                at: protocol.at,
+            },
+            None if ["TCP", "TLS"].contains(&protocol.value.as_str()) => listener.name.clone(),
+            None => {
+                let remedy = "write TCP or TLS, with a name such as tcp-metaprotocol-dubbo, or \
+                              meltemi.io/dubbo";
+                not_served(self.object, protocol, remedy, findings);
+                return None;
+            }
+        };
+        let tls = match (&listener.tls, protocol.value == "TLS") {
+            (None, false) => None,
+            (None, true) => {
+                let remedy = "add `tls.certificateRefs`, or write TCP".to_owned();
+                self.refuse(
+                    (protocol.at, "TLS without `tls`".to_owned(), remedy),
+                    findings,
+                );
+                return None;
+            }
+            (Some(asked), _) => Some(self.tls(listener, asked, findings)?),
+        };
+        let names = listener.hostname.iter().filter(|_| tls.is_some());
+        Some(Server {
+            name: listener.name.clone(),
+            bind: bind.to_owned(),
+            port: listener.port.value,
+            port_name,
+            server_names: names.cloned().collect(),
+            tls,
+            allowed: Some(listener.allowed.clone()),
+            mark: crate::manifest::Mark::new(listener.port.at),
+        })
+    }
+
+    /// In Istio's words.
+    fn tls(
+        &self,
+        listener: &Listener,
+        asked: &ListenerTls,
+        findings: &mut Findings,
+    ) -> Option<ServerTls> {
+        if listener.is_for_workloads() {
+            return Some(ServerTls::of_workloads(asked.mark.clone()));
         }
-    };
-    let tls = match (&listener.tls, protocol.value == "TLS") {
-        (None, false) => None,
-        (None, true) => {
-            let remedy = "add `tls.certificateRefs`, or write TCP";
-            refuse(object, protocol.at, "TLS without `tls`", remedy, findings);
-            return None;
+        let made = self.terminated(asked).and_then(|tls| {
+            let validation = self.gateway.tls.validation(listener.port.value);
+            match validation {
+                None => Ok(tls),
+                Some(validation) => Ok(tls.mutual(self.authorities(validation)?)),
+            }
+        });
+        let named = asked.certificates.iter();
+        let validation = self.gateway.tls.validation(listener.port.value);
+        let named = named.chain(validation.iter().flat_map(|it| &it.authorities));
+        let strange = named.clone().find(|it| !self.is_permitted(it));
+        match (made, strange) {
+            (Err(refused), _) => self.refuse(refused, findings),
+            (Ok(_), Some(strange)) => self.not_permitted(strange, findings),
+            (Ok(tls), None) => return Some(tls),
         }
-        (Some(_), _) => Some(tls(object, listener, objects, findings)?),
-    };
-    Some(Server {
-        name: listener.name.clone(),
-        bind: bind.to_owned(),
-        port: listener.port.value,
-        port_name,
-        tls,
-        allowed: Some(listener.allowed.clone()),
-        mark: crate::manifest::Mark::new(listener.port.at),
-    })
+        None
+    }
+
+    fn terminated(&self, asked: &ListenerTls) -> Result<ServerTls, Refused> {
+        if let Some(mark) = &asked.validation {
+            let message = "`tls.frontendValidation` is of versions before 1.4 of the Gateway API";
+            let remedy = "write `spec.tls.frontend.default.validation`";
+            return Err((mark.at, message.to_owned(), remedy.to_owned()));
+        }
+        let mode = asked.mode.as_ref();
+        if let Some(mode) = mode.filter(|mode| mode.value != "Terminate") {
+            let message = format!("`tls.mode: {}` passes on what it cannot read", mode.value);
+            let remedy = "write Terminate, with `certificateRefs`".to_owned();
+            return Err((mode.at, message, remedy));
+        }
+        let other = asked.certificates.iter().find(|it| !it.is_secret);
+        if let Some(at) = other.map(|it| it.name.at).or_else(|| {
+            let is_empty = asked.certificates.is_empty();
+            is_empty.then_some(asked.mark.at)
+        }) {
+            let message = "`certificateRefs` has to name Secrets".to_owned();
+            let remedy = "name Secrets of type kubernetes.io/tls in `certificateRefs`".to_owned();
+            return Err((at, message, remedy));
+        }
+        let credentials = asked.certificates.iter().map(credential).collect();
+        let tls = ServerTls::simple(credentials, asked.mark.clone());
+        match &asked.istio_mode {
+            None => Ok(tls),
+            Some(mode) if ["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"].contains(&&*mode.value) => {
+                Ok(ServerTls {
+                    mode: Some(mode.clone()),
+                    ..tls
+                })
+            }
+            Some(mode) => {
+                let message = format!("`{ISTIO_MODE}: {}` is no mode of Istio", mode.value);
+                let remedy = "write SIMPLE, MUTUAL, OPTIONAL_MUTUAL or ISTIO_MUTUAL".to_owned();
+                Err((mode.at, message, remedy))
+            }
+        }
+    }
+
+    /// Whose clients are let in.
+    fn authorities(&self, asked: &ClientValidation) -> Result<CredentialName, Refused> {
+        let mode = asked.mode.as_ref();
+        if let Some(mode) = mode.filter(|mode| mode.value != "AllowValidOnly") {
+            let message = format!(
+                "`validation.mode: {}` lets in whoever shows a wrong certificate, too",
+                mode.value
+            );
+            let remedy =
+                "write AllowValidOnly; where clients need not show one, leave `validation` out"
+                    .to_owned();
+            return Err((mode.at, message, remedy));
+        }
+        match asked.authorities.as_slice() {
+            [only] if only.is_secret => Ok(credential(only)),
+            several => {
+                let at = several.get(1).or(several.first());
+                let message = "`caCertificateRefs` is not one Secret".to_owned();
+                let remedy = "put the certificates of the authorities into the field `ca.crt` of one Secret, and name \
+                              it with `kind: Secret`"
+                    .to_owned();
+                Err((at.map_or(asked.mark.at, |it| it.name.at), message, remedy))
+            }
+        }
+    }
+
+    /// Whether it is of the Gateway's namespace, or of one that lets it be named.
+    fn is_permitted(&self, named: &CertificateRef) -> bool {
+        let own = &*self.object.id.namespace;
+        let Some(other) = named.namespace.as_ref().filter(|it| it.value != own) else {
+            return true;
+        };
+        let objects = self.objects;
+        objects_of!(objects, ReferenceGrant).any(|(grant, permission)| {
+            *grant.id.namespace == *other.value && permission.permits(own, &named.name.value)
+        })
+    }
+
+    fn not_permitted(&self, named: &CertificateRef, findings: &mut Findings) {
+        let namespace = named.namespace.as_ref().map_or("", |it| &it.value);
+        let message = format!(
+            "Secret {namespace}/{} may not be named from here: no ReferenceGrant of its namespace permits it",
+            named.name.value
+        );
+        let remedy = format!(
+            "add a ReferenceGrant to namespace {namespace}, `from` a Gateway of {}, `to` the Secret",
+            self.object.id.namespace
+        );
+        let diagnostic = Diagnostic::error(Code::RefNotPermitted, message).remedy(remedy);
+        findings.blameless(self.object, named.name.at, diagnostic);
+    }
+
+    fn refuse(&self, (at, message, remedy): Refused, findings: &mut Findings) {
+        let message = format!("{message}: the listener is not opened");
+        let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
+        findings.blameless(self.object, at, diagnostic.remedy(remedy));
+    }
+}
+
+fn credential(named: &CertificateRef) -> CredentialName {
+    CredentialName {
+        name: named.name.clone(),
+        namespace: named.namespace.as_ref().map(|it| it.value.clone()),
+    }
 }
 
 /// Of a listener of this protocol.
@@ -178,80 +329,4 @@ pub(in crate::model) fn not_served(
     );
     let diagnostic = Diagnostic::warning(Code::UnknownProtocol, message);
     findings.at(object, protocol.at, diagnostic.remedy(remedy));
-}
-
-/// In Istio's words.
-fn tls(
-    object: &Object,
-    listener: &Listener,
-    objects: &Objects,
-    findings: &mut Findings,
-) -> Option<ServerTls> {
-    let asked = listener.tls.as_ref()?;
-    if listener.is_for_workloads() {
-        return Some(ServerTls::of_workloads(asked.mark.clone()));
-    }
-    let mode = asked
-        .mode
-        .as_ref()
-        .map_or("Terminate", |mode| mode.value.as_str());
-    let certificate = match (mode, asked.certificates.as_slice()) {
-        ("Terminate", [certificate]) if certificate.is_secret => certificate,
-        ("Terminate", certificates) => {
-            let at = certificates.get(1).or(certificates.first());
-            let at = at.map_or(asked.mark.at, |it| it.name.at);
-            let remedy = "name one Secret of type kubernetes.io/tls in `certificateRefs`";
-            refuse(
-                object,
-                at,
-                "`certificateRefs` is not one Secret",
-                remedy,
-                findings,
-            );
-            return None;
-        }
-        _ => {
-            let at = asked.mode.as_ref().map_or(asked.mark.at, |mode| mode.at);
-            let message = format!("`tls.mode: {mode}` passes on what it cannot read");
-            let remedy = "write Terminate, with `certificateRefs`";
-            refuse(object, at, &message, remedy, findings);
-            return None;
-        }
-    };
-    if !is_permitted(object, certificate, objects) {
-        let namespace = certificate.namespace.as_ref()?;
-        let message = format!(
-            "Secret {}/{} may not be named from here: no ReferenceGrant of its namespace permits it",
-            namespace.value, certificate.name.value
-        );
-        let remedy = format!(
-            "add a ReferenceGrant to namespace {}, `from` a Gateway of {}, `to` the Secret",
-            namespace.value, object.id.namespace
-        );
-        let diagnostic = Diagnostic::error(Code::RefNotPermitted, message).remedy(remedy);
-        findings.blameless(object, certificate.name.at, diagnostic);
-        return None;
-    }
-    Some(ServerTls::simple(
-        certificate.name.clone(),
-        certificate.namespace.clone(),
-        asked.mark.clone(),
-    ))
-}
-
-/// Whether it is of the Gateway's namespace, or of one that lets it be named.
-fn is_permitted(object: &Object, certificate: &CertificateRef, objects: &Objects) -> bool {
-    let own = &*object.id.namespace;
-    let Some(other) = certificate.namespace.as_ref().filter(|it| it.value != own) else {
-        return true;
-    };
-    objects_of!(objects, ReferenceGrant).any(|(grant, permission)| {
-        *grant.id.namespace == *other.value && permission.permits(own, &certificate.name.value)
-    })
-}
-
-fn refuse(object: &Object, at: Position, message: &str, remedy: &str, findings: &mut Findings) {
-    let message = format!("{message}: the listener is not opened");
-    let diagnostic = Diagnostic::error(Code::TlsUnavailable, message);
-    findings.blameless(object, at, diagnostic.remedy(remedy));
 }

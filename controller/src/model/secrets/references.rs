@@ -1,7 +1,9 @@
 //! Which Secrets an object names.
 
+use std::collections::BTreeSet;
+
 use super::super::tls::AUTHORITIES_APART;
-use crate::manifest::{Auth, Kind, Object, ObjectRef, Spec};
+use crate::manifest::{Auth, Kind, KubernetesGateway, Object, ObjectRef, Spec};
 
 /// The kinds that name Secrets.
 pub(crate) const REFERRING: &[Kind] = &[
@@ -17,35 +19,28 @@ pub(crate) const REFERRING: &[Kind] = &[
 pub(crate) fn references(object: &Object) -> Vec<ObjectRef> {
     let namespace = &object.id.namespace;
     if let Spec::KubernetesGateway(gateway) = &object.spec {
-        let asked = gateway.listeners.iter().filter_map(|it| it.tls.as_ref());
-        let certificates = asked.flat_map(|tls| &tls.certificates);
-        let secrets = certificates.filter(|it| it.is_secret).map(|it| {
-            let elsewhere = it.namespace.as_ref();
-            let namespace = elsewhere.map_or(&**namespace, |it| &it.value);
-            ObjectRef::new(Kind::Secret, namespace, &it.name.value)
-        });
-        return secrets.collect();
+        return of_listeners(gateway, namespace);
     }
-    let names = match &object.spec {
-        Spec::RedisService(service) => password(service.settings.auth.as_ref()),
-        Spec::RedisDestination(destination) => password(destination.auth.as_ref()),
+    let names: BTreeSet<_> = match &object.spec {
+        Spec::RedisService(service) => password(service.settings.auth.as_ref()).collect(),
+        Spec::RedisDestination(destination) => password(destination.auth.as_ref()).collect(),
         Spec::DestinationRule(rule) => {
             let named = rule.tls().filter_map(|tls| tls.credential_name.as_ref());
             named.flat_map(|name| both(&name.value)).collect()
         }
         Spec::Gateway(gateway) => {
             let asked = gateway.servers.iter().filter_map(|it| it.tls.as_ref());
-            let named = asked.filter_map(|tls| Some((tls, tls.credential_name.as_ref()?)));
-            let names = named.flat_map(|(tls, name)| {
-                let mut names = both(&name.value);
+            let names = asked.flat_map(|tls| {
+                let named = tls.credentials.iter().map(|it| it.name.value.clone());
                 // Whoever asks clients for nothing verifies nobody.
                 let is_simple = tls.mode.as_ref().is_some_and(|mode| mode.value == "SIMPLE");
-                names.truncate(if is_simple { 1 } else { 2 });
-                names
+                let verifying = tls.ca_credential.as_ref().or(tls.credentials.first());
+                let verifying = verifying.filter(|_| !is_simple);
+                named.chain(verifying.into_iter().flat_map(|it| both(&it.name.value)))
             });
             names.collect()
         }
-        _ => vec![],
+        _ => BTreeSet::new(),
     };
     let names = names.into_iter();
     names
@@ -53,11 +48,33 @@ pub(crate) fn references(object: &Object) -> Vec<ObjectRef> {
         .collect()
 }
 
-fn password(auth: Option<&Auth>) -> Vec<String> {
-    match auth {
-        Some(Auth::Secret(reference)) => vec![reference.name.value.clone()],
-        Some(Auth::Plain { .. }) | None => vec![],
-    }
+/// Of the Gateway API.
+fn of_listeners(gateway: &KubernetesGateway, own: &str) -> Vec<ObjectRef> {
+    let asked = gateway.listeners.iter().filter_map(|it| it.tls.as_ref());
+    let certificates = asked.flat_map(|tls| {
+        let verifies = tls.istio_mode.is_some();
+        tls.certificates.iter().map(move |it| (it, verifies))
+    });
+    let validations = gateway.tls.validations();
+    let authorities = validations.flat_map(|it| &it.authorities);
+    let named = certificates.chain(authorities.map(|it| (it, true)));
+    let secrets = named.filter(|(it, _)| it.is_secret);
+    let secrets = secrets.flat_map(|(it, verifies)| {
+        let namespace = it.namespace.as_ref().map_or(own, |it| &it.value);
+        let mut names = both(&it.name.value);
+        names.truncate(if verifies { 2 } else { 1 });
+        let names = names.into_iter();
+        names.map(move |name| ObjectRef::new(Kind::Secret, namespace, &name))
+    });
+    secrets.collect()
+}
+
+fn password(auth: Option<&Auth>) -> impl Iterator<Item = String> {
+    let name = match auth {
+        Some(Auth::Secret(reference)) => Some(reference.name.value.clone()),
+        Some(Auth::Plain { .. }) | None => None,
+    };
+    name.into_iter()
 }
 
 /// The Secret, and the one that may hold the authorities apart.

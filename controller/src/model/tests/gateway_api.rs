@@ -153,7 +153,7 @@ const ROWS: &[Row] = &[
         UNWELCOME,
     ),
     // A wish for TLS that is not understood is never served in plaintext.
-    ("tls: {frontend: {default: {}}},", ["", ""], "", REFUSED),
+    ("tls: {backend: {}},", ["", ""], "", REFUSED),
     ("", ["TCP", "TLS"], "", REFUSED),
     ("", ["TCP", "TLS, tls: {mode: Passthrough}"], "", REFUSED),
     ("", ["TCP", "TCP, tls: {mode: Passthrough}"], "", REFUSED),

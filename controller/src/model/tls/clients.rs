@@ -11,14 +11,15 @@ use super::credential::Credential;
 use super::{Identity, Peers, Refusable, Refusal, Trust, mesh};
 use crate::diagnostic::Position;
 use crate::index::Objects;
-use crate::manifest::{Located, Object, ServerTls};
+use crate::manifest::{CertificateFiles, CredentialName, Located, Object, ServerTls};
 use crate::model::locality::Mesh;
 use crate::model::{Context, Findings};
 
 /// TLS of a server.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ListenerTls {
-    pub(crate) identity: Identity,
+    /// Of which a client is shown the one that fits what it asks for; at least one.
+    pub(crate) identities: Vec<Identity>,
     /// None: clients are not asked who they are.
     pub(crate) clients: Option<Clients>,
     pub(crate) versions: Versions,
@@ -97,9 +98,9 @@ impl Wish<'_> {
             }),
         };
         Ok(ListenerTls {
-            identity: match mode {
-                Mode::Workload => Identity::Workload,
-                Mode::Simple | Mode::Mutual { .. } => self.identity()?,
+            identities: match mode {
+                Mode::Workload => vec![Identity::Workload],
+                Mode::Simple | Mode::Mutual { .. } => self.identities()?,
             },
             clients,
             versions,
@@ -133,21 +134,20 @@ impl Wish<'_> {
     /// Istio's rules about what may stand beside what.
     fn check_fields(&self, mode: Mode) -> Refusable<()> {
         let tls = self.tls;
-        let own = [
-            ("serverCertificate", &tls.server_certificate),
-            ("privateKey", &tls.private_key),
-        ];
+        let own: Vec<_> = tls.certificates.iter().flat_map(fields_of).collect();
         let authorities = [
             ("caCertificates", &tls.ca_certificates),
             ("caCrl", &tls.ca_crl),
         ];
         if mode == Mode::Workload {
-            let credential = [("credentialName", &tls.credential_name)];
-            let given = [&own[..], &authorities, &credential].concat();
+            let first = tls.credentials.first().map(|it| it.name.clone());
+            let named = tls.ca_credential.as_ref().map(|it| it.name.clone());
+            let credentials = [("credentialName", &first), ("caCertCredentialName", &named)];
+            let given = [&own[..], &authorities, &credentials].concat();
             return mesh::check_alone(Peers::Clients, &given);
         }
-        let mut files = own.iter().chain(&authorities);
-        if tls.credential_name.is_some() {
+        if !tls.credentials.is_empty() {
+            let mut files = own.iter().chain(&authorities);
             return match files.find_map(|(name, field)| Some((name, field.as_ref()?))) {
                 Some((name, field)) => {
                     let message = format!(
@@ -158,13 +158,15 @@ impl Wish<'_> {
                 None => self.check_unasked(mode, &[]),
             };
         }
-        if let Some((name, _)) = own.iter().find(|(_, field)| field.is_none()) {
+        let missing = own.iter().find(|(_, field)| field.is_none());
+        let missing = missing.map(|(name, _)| *name);
+        if let Some(name) = missing.or(own.is_empty().then_some("serverCertificate")) {
             let message = format!("`tls.{name}` is missing: a server shows a certificate");
             let remedy = "give `serverCertificate` and `privateKey`, files of the proxy, or a Secret \
                           as `credentialName`";
             return Err(refused(tls.mark.at, message, remedy));
         }
-        if mode != Mode::Simple && tls.ca_certificates.is_none() {
+        if mode != Mode::Simple && tls.ca_certificates.is_none() && tls.ca_credential.is_none() {
             let message = "`tls.caCertificates` is missing: nothing says whose clients are let in";
             let remedy = "give the certificates of the authorities, a file of the proxy, or a Secret \
                           as `credentialName`";
@@ -180,10 +182,12 @@ impl Wish<'_> {
         authorities: &[(&str, &Option<Located<String>>)],
     ) -> Refusable<()> {
         let names = ("subjectAltNames", self.tls.subject_alt_names.first());
+        let named = self.tls.ca_credential.as_ref();
+        let named = ("caCertCredentialName", named.map(|it| &it.name));
         let authorities = authorities
             .iter()
             .map(|(name, field)| (*name, field.as_ref()));
-        let mut unused = authorities.chain([names]);
+        let mut unused = authorities.chain([names, named]);
         match unused.find_map(|(name, field)| Some((name, field?))) {
             Some((name, field)) if mode == Mode::Simple => {
                 let message = format!(
@@ -229,25 +233,27 @@ impl Wish<'_> {
         }
     }
 
-    fn identity(&self) -> Refusable<Identity> {
+    fn identities(&self) -> Refusable<Vec<Identity>> {
         let tls = self.tls;
-        if let Some(name) = &tls.credential_name {
-            return self.credential(name).identity();
+        if !tls.credentials.is_empty() {
+            let named = tls.credentials.iter();
+            return named.map(|it| self.credential(it).identity()).collect();
         }
         let path = |field: &Option<Located<String>>| {
             let path = field.as_ref().map(|path| path.value.clone());
             path.unwrap_or_default()
         };
-        Ok(Identity::Files {
-            chain: path(&tls.server_certificate),
-            key: path(&tls.private_key),
-        })
+        let files = tls.certificates.iter().map(|files| Identity::Files {
+            chain: path(&files.server_certificate),
+            key: path(&files.private_key),
+        });
+        Ok(files.collect())
     }
 
     fn trust(&self) -> Refusable<Trust> {
         let tls = self.tls;
-        if let Some(name) = &tls.credential_name {
-            return self.credential(name).trust();
+        if let Some(named) = tls.ca_credential.as_ref().or(tls.credentials.first()) {
+            return self.credential(named).trust();
         }
         let path = |field: &Option<Located<String>>| field.as_ref().map(|path| path.value.clone());
         Ok(Trust::Files {
@@ -260,29 +266,27 @@ impl Wish<'_> {
         super::names(&self.tls.subject_alt_names, Peers::Clients)
     }
 
-    fn credential<'a>(&'a self, name: &'a Located<String>) -> Credential<'a> {
-        let elsewhere = self.tls.credential_namespace.as_ref();
+    fn credential<'a>(&'a self, named: &'a CredentialName) -> Credential<'a> {
+        let elsewhere = named.namespace.as_deref();
         Credential {
-            name,
-            namespace: elsewhere.map_or(&*self.gateway.id.namespace, |it| &it.value),
+            name: &named.name,
+            namespace: elsewhere.unwrap_or(&self.gateway.id.namespace),
             objects: self.objects,
             peers: Peers::Clients,
         }
     }
 }
 
+fn fields_of(files: &CertificateFiles) -> [(&'static str, &Option<Located<String>>); 2] {
+    [
+        ("serverCertificate", &files.server_certificate),
+        ("privateKey", &files.private_key),
+    ]
+}
+
 fn unsupported(field: &Located<String>) -> Box<Refusal> {
     let (why, remedy) = match field.value.as_str() {
         "httpsRedirect" => ("is for HTTP", "remove it"),
-        "credentialNames" | "tlsCertificates" => (
-            "is not supported: a server has one certificate",
-            "name one Secret as `credentialName`, or files",
-        ),
-        "caCertCredentialName" => (
-            "is not supported",
-            "put `ca.crt` into the Secret that `credentialName` names, or into the one of this name \
-             with `-cacert` behind it",
-        ),
         _ => (
             "is not supported: clients are known by names",
             "name them in `subjectAltNames`",

@@ -140,7 +140,7 @@ fn outliers(rule: &OutlierDetection) -> Outliers {
 }
 
 fn encryption(tls: &TlsSettings) -> String {
-    let identity = tls.identity.as_ref().map(|identity| match identity {
+    let identity = tls.identities.first().map(|identity| match identity {
         IdentitySource::Workload => "that of the mesh".to_owned(),
         IdentitySource::Secret(name) => format!("that of the secret {name}"),
         IdentitySource::Files { chain, .. } => chain.display().to_string(),

@@ -41,11 +41,13 @@ fn settings(socket: &TransportSocket) -> Result<TlsSettings, Invalid> {
     let (trust, names) = check(validation).map_err(|e| e.within(VALIDATION))?;
     Ok(TlsSettings {
         side: ToEndpoints { sni },
-        identity: identity(
+        identities: identity(
             common.tls_certificates,
             common.tls_certificate_sds_secret_configs,
         )
-        .map_err(|e| e.within("common_tls_context"))?,
+        .map_err(|e| e.within("common_tls_context"))?
+        .into_iter()
+        .collect(),
         trust,
         names,
         alpn,

@@ -11,7 +11,7 @@ use meltemi_tls::{PeerName, Versions};
 
 use super::super::duration::duration;
 use super::super::invalid::Invalid;
-use super::super::tls::{VALIDATION, check, context, identity};
+use super::super::tls::{VALIDATION, check, context, identities};
 use crate::tls::{TlsSettings, ToClients, TrustSource};
 
 /// How long a handshake may take where nothing is said. Envoy has no bound then: a client that never
@@ -37,12 +37,15 @@ fn of(socket: &TransportSocket, patience: Duration) -> Result<TlsSettings<ToClie
     let within = |e: Invalid| e.within("common_tls_context");
     let common = context.common_tls_context.unwrap_or_default();
     let alpn = common.alpn_protocols;
-    let identity = identity(
+    let identities = identities(
         common.tls_certificates,
         common.tls_certificate_sds_secret_configs,
     );
-    let nothing = || Invalid::new("tls_certificates", "is missing: there is nothing to show");
-    let identity = identity.and_then(|identity| identity.ok_or_else(nothing));
+    let identities = identities.map_err(within)?;
+    if identities.is_empty() {
+        let reason = "is missing: there is nothing to show";
+        return Err(within(Invalid::new("tls_certificates", reason)));
+    }
     let versions = versions(common.tls_params.unwrap_or_default());
     let required = context.require_client_certificate == Some(true);
     let (trust, names) = clients(common.validation_context_type, required)?;
@@ -52,7 +55,7 @@ fn of(socket: &TransportSocket, patience: Duration) -> Result<TlsSettings<ToClie
             versions: versions.map_err(|e| within(e.within("tls_params")))?,
             patience,
         },
-        identity: Some(identity.map_err(within)?),
+        identities,
         trust,
         names,
         alpn,

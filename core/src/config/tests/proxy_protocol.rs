@@ -8,6 +8,7 @@ use crate::config::Discovery;
 /// A listener in this mode.
 fn proxied(mode: own::listener::ProxyProtocol) -> listener::Listener {
     let config = own::Listener {
+        max_connections_per_source: 0,
         mode: Some(own::listener::Mode::ProxyProtocol(mode)),
         source: None,
     };

@@ -3,6 +3,7 @@
 use meltemi_proto::envoy::config::core::v3::data_source::Specifier;
 use meltemi_proto::envoy::config::core::v3::transport_socket::ConfigType;
 use meltemi_proto::envoy::config::core::v3::{DataSource, TransportSocket};
+use meltemi_proto::envoy::config::listener::v3::FilterChainMatch;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context as validation;
 use meltemi_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::{
@@ -106,10 +107,10 @@ fn tls_is_what_envoy_reads_of_it() {
         side: ToEndpoints {
             sni: Some("a.example".to_owned()),
         },
-        identity: Some(IdentitySource::Files {
+        identities: vec![IdentitySource::Files {
             chain: "/chain".into(),
             key: "/key".into(),
-        }),
+        }],
         trust: Some(files),
         names: names.into(),
         alpn: vec!["istio".to_owned()],
@@ -125,8 +126,8 @@ fn tls_is_what_envoy_reads_of_it() {
     });
     let system = system.unwrap();
     assert_eq!(
-        (system.mode(), &system.side.sni, &system.identity),
-        ("SIMPLE", &None, &None)
+        (system.mode(), &system.side.sni, system.identities.len()),
+        ("SIMPLE", &None, 0)
     );
     let of_system = TrustSource::Files {
         authorities: None,
@@ -145,10 +146,8 @@ fn tls_is_what_envoy_reads_of_it() {
             Some(ValidationContextType::CombinedValidationContext(both));
     });
     let secrets = secrets.unwrap();
-    assert_eq!(
-        secrets.identity,
-        Some(IdentitySource::Secret("own".to_owned()))
-    );
+    let own = IdentitySource::Secret("own".to_owned());
+    assert_eq!(secrets.identities, [own]);
     assert_eq!(secrets.trust, Some(TrustSource::Secret("ca".to_owned())));
     assert_eq!(secrets.names, expected.names);
 
@@ -448,7 +447,7 @@ fn what_a_mesh_gives_is_no_secret_of_the_control_plane() {
     };
     let upstream = parsed(|c| mesh(common(c), of("spiffe://td/"))).unwrap();
     assert_eq!(upstream.mode(), "ISTIO_MUTUAL");
-    assert_eq!(upstream.identity, Some(IdentitySource::Workload));
+    assert_eq!(upstream.identities, [IdentitySource::Workload]);
     assert_eq!(upstream.trust, Some(TrustSource::Workload));
     let td = meltemi_tls::PeerName::TrustDomain("td".to_owned());
     assert_eq!(upstream.names, [td]);
@@ -456,4 +455,71 @@ fn what_a_mesh_gives_is_no_secret_of_the_control_plane() {
     assert_eq!(downstream.unwrap().mode(), "ISTIO_MUTUAL");
     let prefix = parsed(|c| mesh(common(c), of("spiffe://td/ns/a"))).unwrap_err();
     assert!(prefix.contains("only a prefix such as"), "{prefix}");
+}
+
+fn for_names(names: &[&str], encrypted: bool) -> Result<Listener, String> {
+    let mut message = listener();
+    let chain = &mut message.filter_chains[0];
+    let names = names.iter().map(|name| (*name).to_owned());
+    chain.filter_chain_match = Some(FilterChainMatch {
+        server_names: names.collect(),
+    });
+    chain.transport_socket = encrypted.then(|| {
+        let context = proto::DownstreamTlsContext {
+            common_tls_context: context().common_tls_context,
+            require_client_certificate: Some(true),
+            require_sni: None,
+        };
+        TransportSocket {
+            name: "envoy.transport_sockets.tls".to_owned(),
+            config_type: Some(ConfigType::TypedConfig(Any::pack(&context))),
+        }
+    });
+    Listener::try_from(message).map_err(|refused| refused.to_string())
+}
+
+#[test]
+fn a_listener_with_tls_may_be_for_some_names() {
+    let some = for_names(&["A.example", "*.b.example"], true).unwrap();
+    let names: Vec<_> = some.server_names.iter().collect();
+    assert_eq!(names, ["a.example", "*.b.example"]);
+    let all = for_names(&[], false).unwrap();
+    assert!(all.server_names.is_for_anybody());
+    for (names, encrypted, complaint) in [
+        (
+            &["a b"][..],
+            true,
+            "filter_chains[0].filter_chain_match.server_names[0]: \"a b\" is no host name",
+        ),
+        (
+            &["a.example"],
+            false,
+            "filter_chains[0].filter_chain_match.server_names: are asked for within TLS alone",
+        ),
+    ] {
+        let refused = for_names(names, encrypted).unwrap_err();
+        assert!(refused.starts_with(complaint), "{refused}");
+    }
+}
+
+#[test]
+fn a_listener_has_several_certificates_and_a_cluster_one() {
+    let several = of_clients(
+        |c| {
+            shared(c).tls_certificates.clear();
+            shared(c).tls_certificate_sds_secret_configs = vec![sds("a"), sds("b")];
+        },
+        None,
+    );
+    let named = ["a", "b"].map(|name| IdentitySource::Secret(name.to_owned()));
+    assert_eq!(several.unwrap().identities, named);
+    let refused = parsed(|c| {
+        common(c).tls_certificates.clear();
+        common(c).tls_certificate_sds_secret_configs = vec![sds("a"), sds("b")];
+    });
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.contains("tls_certificate_sds_secret_configs: has more than one"),
+        "{refused}"
+    );
 }

@@ -1,6 +1,7 @@
 //! One connection, from its first byte to the end of its header, and for as long as it waits then.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use mio::Registry;
 
 use super::super::link::Load;
 use super::super::stream::Stream;
+use super::hello::Greeting;
 use crate::proxy_protocol::{Header, HeaderError, Progress, Proxied, parse};
 
 /// A client's connection that the engine knows nothing of.
@@ -17,12 +19,17 @@ pub(super) struct Arrival {
     pub(super) listener: Arc<str>,
     pub(super) load: Load,
     pub(super) stage: Stage,
+    /// Who has connected.
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) since: Instant,
     /// When it is closed, as far as it is then.
     pub(super) until: Instant,
 }
 
 #[derive(Debug)]
 pub(super) enum Stage {
+    /// What was read of its first message, which says whom it asks for.
+    Hello(Box<Greeting>),
     /// What was read of its header.
     Header(Vec<u8>),
     /// Its destination is not known yet. What it sends stays with the system.
@@ -74,7 +81,7 @@ impl Arrival {
     pub(super) fn parked(&self) -> Option<&Proxied> {
         match &self.stage {
             Stage::Parked(client) => Some(client),
-            Stage::Header(_) => None,
+            Stage::Header(_) | Stage::Hello(_) => None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mio::Token;
 use mio::event::Event;
@@ -16,7 +17,9 @@ use super::super::worker::Worker;
 use super::arrival::{Arrival, NoHeader, Stage};
 use super::{ArrivalKey, named, token};
 use crate::config::{Service, is_loopback};
+use crate::engine::{Stranger, Why};
 use crate::proxy_protocol::{Header, Proxied, Refused};
+use crate::telemetry::ResponseFlag;
 
 impl Worker {
     /// A client has come that says first where it was going.
@@ -33,25 +36,35 @@ impl Worker {
         // may come from anywhere.
         let is_proven = self.arrivals.tls(listener).is_some();
         if let Some(peer) = peer.filter(|peer| !is_proven && !is_loopback(peer.ip())) {
-            return self.refuse(listener, Refused::NotLocal, None, &peer);
+            let why = format!("{} is not on this machine", peer.ip());
+            let turned = TurnedAway::at_once(listener, Some(peer), self.turn.now());
+            return self.turn_away(&turned, Refused::NotLocal, &why);
         }
         if !self.engine.has_room(self.arrivals.all.len()) {
-            return self.refuse(listener, Refused::Overflow, None, &"too many clients");
+            let turned = TurnedAway::at_once(listener, peer, self.turn.now());
+            return self.turn_away(&turned, Refused::Overflow, &"too many clients");
         }
         let patience = self.arrivals.header;
         let key = self.arrivals.all.insert(Arrival {
             stream: Stream::from(socket),
             listener: Arc::clone(listener),
             load,
+            peer,
+            since: self.turn.now(),
             stage: Stage::Header(Vec::new()),
             until: self.turn.now() + patience,
         });
+        self.watch_arrival(key, patience);
+    }
+
+    /// The poll tells of it from now on, and the time that it has begins.
+    pub(super) fn watch_arrival(&mut self, key: ArrivalKey, patience: Duration) {
         let registry = self.poll.registry();
         let arrival = self.arrivals.all.get_mut(key);
         let registered = arrival.map(|it| it.stream.register(registry, token(key)));
         match registered {
             Some(Err(error)) => {
-                warn!(%listener, %error, "cannot serve an accepted connection");
+                warn!(%error, "cannot serve an accepted connection");
                 self.arrivals.remove(key);
             }
             _ => self.limit_token(token(key), patience),
@@ -64,13 +77,15 @@ impl Worker {
         let Some(key) = named(event.token()) else {
             return false;
         };
-        match self.arrivals.all.get(key).map(|it| it.parked().is_some()) {
+        match self.arrivals.all.get(key).map(|it| &it.stage) {
+            Some(Stage::Header(_)) => self.read_header(key),
+            Some(Stage::Hello(_)) => self.read_hello(key),
             // Nobody waits any more.
-            Some(true) if event.is_error() || event.is_write_closed() => {
+            Some(Stage::Parked(_)) if event.is_error() || event.is_write_closed() => {
                 self.arrivals.remove(key);
             }
-            Some(false) => self.read_header(key),
-            Some(true) | None => {}
+            Some(Stage::Parked(_)) => {}
+            None => return false,
         }
         true
     }
@@ -159,7 +174,7 @@ impl Worker {
                 true => (Refused::Overflow, "too many clients"),
                 false => (Refused::Unserved, "this proxy cannot serve its service"),
             };
-            return self.refuse(&listener, why, Some(client), &error);
+            return self.turn_away(&TurnedAway::of(&arrival, Some(client)), why, &error);
         };
         if let Some(identity) = &client.identity {
             self.engine.identified(id, identity);
@@ -171,8 +186,13 @@ impl Worker {
             None => self.link_client(id, stream, load),
             Some(tls) => {
                 let patience = tls.settings().side.patience;
-                let stream = Stream::encrypted(stream, Some(client.source.ip()), &tls)?;
-                self.shake_hands(id, stream, (load, patience))
+                match Stream::encrypted(stream, Some(client.source.ip()), &tls) {
+                    Ok(stream) => self.shake_hands(id, stream, (load, patience)),
+                    Err(error) => {
+                        self.refused(id, &error.to_string());
+                        Ok(())
+                    }
+                }
             }
         });
         if let Err(error) = linked {
@@ -196,7 +216,12 @@ impl Worker {
         let Some(arrival) = self.arrivals.all.get(key).filter(|it| it.until <= now) else {
             return;
         };
-        match arrival.parked().cloned() {
+        let parked = match &arrival.stage {
+            Stage::Hello(_) => return self.hello_is_late(key),
+            Stage::Header(_) => None,
+            Stage::Parked(client) => Some(client.clone()),
+        };
+        match parked {
             Some(client) => {
                 let why = "no service is known by its destination";
                 self.end(key, Refused::UnknownDestination, (Some(&client), &why));
@@ -215,26 +240,42 @@ impl Worker {
         (client, error): (Option<&Proxied>, &dyn Display),
     ) {
         if let Some(arrival) = self.arrivals.remove(key) {
-            self.refuse(&arrival.listener, why, client, error);
+            self.turn_away(&TurnedAway::of(&arrival, client), why, error);
         }
     }
 
-    /// Counts it, and tells people once in a while.
-    fn refuse(
-        &mut self,
-        listener: &str,
-        why: Refused,
-        client: Option<&Proxied>,
-        error: &dyn Display,
-    ) {
+    /// Counts it, logs it, and tells people once in a while.
+    fn turn_away(&mut self, turned: &TurnedAway<'_>, why: Refused, error: &dyn Display) {
+        let &TurnedAway {
+            listener,
+            peer,
+            client,
+            since,
+        } = turned;
         if let Some(entrance) = self.arrivals.listeners.get(listener) {
             entrance.metrics.refused(why);
         }
         let reason = why.as_str();
         let to = client.map(|client| client.destination);
+        let identity = client.and_then(|client| client.identity.as_deref());
+        let stranger = Stranger {
+            service: listener,
+            peer: client.map(|client| client.source).or(peer),
+            principal: identity,
+            since,
+        };
+        let detail = match to {
+            Some(to) => format!("{reason}: {error} ({to})"),
+            None => format!("{reason}: {error}"),
+        };
+        let flag = flag(why);
+        let detail = Why {
+            flag,
+            detail: &detail,
+        };
+        self.engine.turned_away(&stranger, detail, self.turn.now());
         let destination = to.map(display);
         let source = client.map(|client| display(client.source));
-        let identity = client.and_then(|client| client.identity.as_deref());
         if self.arrivals.told.is_news((why, to), self.turn.now()) {
             let remedy = why.remedy();
             warn!(
@@ -244,5 +285,42 @@ impl Worker {
         } else {
             debug!(listener, reason, source, destination, identity, %error, "connection refused again");
         }
+    }
+}
+
+/// Whom it is about.
+struct TurnedAway<'a> {
+    listener: &'a str,
+    /// Who has connected, which is not the client where a header names that.
+    peer: Option<SocketAddr>,
+    client: Option<&'a Proxied>,
+    since: Instant,
+}
+
+impl<'a> TurnedAway<'a> {
+    fn at_once(listener: &'a str, peer: Option<SocketAddr>, since: Instant) -> Self {
+        Self {
+            listener,
+            peer,
+            client: None,
+            since,
+        }
+    }
+
+    fn of(arrival: &'a Arrival, client: Option<&'a Proxied>) -> Self {
+        Self {
+            listener: &arrival.listener,
+            peer: arrival.peer,
+            client,
+            since: arrival.since,
+        }
+    }
+}
+
+fn flag(why: Refused) -> ResponseFlag {
+    match why {
+        Refused::UnknownDestination | Refused::Unserved => ResponseFlag::NoRoute,
+        Refused::Overflow => ResponseFlag::Overload,
+        _ => ResponseFlag::DownstreamTransportFailure,
     }
 }

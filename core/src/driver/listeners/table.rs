@@ -15,7 +15,7 @@ pub struct ListenerStatus {
     pub mode: Mode,
     /// Whether it is open.
     pub state: ListenerState,
-    /// Connections accepted so far.
+    /// Connections accepted at its address so far.
     pub accepted: u64,
 }
 
@@ -92,6 +92,13 @@ impl ListenerTable {
     pub(super) fn update(&self, name: &str, change: impl FnOnce(&mut ListenerStatus)) {
         if let Some(told) = self.lock().get_mut(name) {
             change(&mut told.status);
+        }
+    }
+
+    /// What is accepted at its address is counted there.
+    pub(super) fn counts_with(&self, name: &str, accepted: &Arc<AtomicU64>) {
+        if let Some(told) = self.lock().get_mut(name) {
+            told.accepted = Arc::clone(accepted);
         }
     }
 

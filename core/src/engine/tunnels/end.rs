@@ -10,6 +10,7 @@ use crate::{
     access_log::Entry,
     engine::{
         Action, ConnectionId, Engine, Timer,
+        refusal::Why,
         tables::{Passage, Tables},
     },
     telemetry::{OutcomeLabel, ResponseFlag},
@@ -46,6 +47,15 @@ impl Engine {
             Side::Downstream => self.break_tunnel(end.tunnel, ResponseFlag::ClientDisconnected),
             Side::Upstream => self.leg_failed(end.tunnel),
         }
+    }
+
+    /// A client came to nothing before anything was received of it.
+    pub(in crate::engine) fn tunnel_refused(&mut self, key: EndKey, why: Why<'_>) {
+        let Some((passing, end)) = self.tunnels.end_mut(key) else {
+            return;
+        };
+        passing.refused = Some(why.detail.to_owned());
+        self.break_tunnel(end.tunnel, why.flag);
     }
 
     /// Both sides were told that there is no more, or are now.
@@ -131,6 +141,7 @@ impl Engine {
             outcome,
             code: 0,
             flag,
+            detail: passing.refused.unwrap_or_default(),
         };
         if let Some(log) = self.telemetry.access_log() {
             log.write(entry);

@@ -276,12 +276,7 @@ pub(super) fn snapshot(
     endpoints: &[Address],
 ) -> Snapshot {
     let listeners = listeners.iter().map(|(name, bind)| {
-        let listener = Listener {
-            name: (*name).to_owned(),
-            bind: bind.clone(),
-            mode: Mode::Service("default/echo".into()),
-            tls: None,
-        };
+        let listener = Listener::plain(name, bind.clone(), Mode::Service("default/echo".into()));
         ((*name).to_owned(), Arc::new(listener))
     });
     Snapshot {
@@ -302,12 +297,7 @@ pub(super) fn add_fragile(snapshot: &mut Snapshot, listener: &str) {
         protocol: Some("fragile".into()),
         ..service()
     };
-    let listening = Listener {
-        name: listener.into(),
-        bind: any_port(),
-        mode: Mode::Service(fragile.name.clone()),
-        tls: None,
-    };
+    let listening = Listener::plain(listener, any_port(), Mode::Service(fragile.name.clone()));
     snapshot
         .services
         .insert(fragile.name.clone(), fragile.into());

@@ -76,12 +76,7 @@ fn mode() -> Mode {
 fn world(version: &str, bind: Bind) -> Snapshot {
     let (all, proven) = (tcp_echo(), lines("proven"));
     let mut snapshot = snapshot(version, &[(LISTENER, bind.clone())], &[all]);
-    let listener = Listener {
-        name: LISTENER.to_owned(),
-        bind,
-        mode: mode(),
-        tls: None,
-    };
+    let listener = Listener::plain(LISTENER, bind, mode());
     snapshot
         .listeners
         .insert(LISTENER.to_owned(), listener.into());

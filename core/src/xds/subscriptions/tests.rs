@@ -86,6 +86,7 @@ fn asked(requests: &[DeltaDiscoveryRequest]) -> Vec<(&str, Vec<&str>, Vec<&str>)
 
 fn listener() -> listener::Listener {
     let config = Any::pack(&own::Listener {
+        max_connections_per_source: 0,
         mode: Some(own::listener::Mode::Service(own::listener::FixedService {
             name: "s".to_owned(),
         })),

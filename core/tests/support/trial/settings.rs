@@ -57,12 +57,8 @@ pub(crate) fn addresses(bits: u8) -> Vec<Address> {
 pub(crate) fn snapshot(protocol: &str, shape: u8, endpoints: u8) -> Snapshot {
     let missing = (shape & 7 == 7).then_some(shape >> 3 & 3);
     let mut snapshot = Snapshot::default();
-    let listener = Listener {
-        name: LISTENER.into(),
-        bind: Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        mode: Mode::Service("default/echo".into()),
-        tls: None,
-    };
+    let bind = Bind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let listener = Listener::plain(LISTENER, bind, Mode::Service("default/echo".into()));
     let service = Service::new("default/echo", protocol, "echo");
     let routes = RouteConfig::new("echo", vec![Arc::new(route(shape))]);
     if missing != Some(0) {

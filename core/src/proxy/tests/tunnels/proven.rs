@@ -74,10 +74,10 @@ fn settings(authority: &Authority, directory: &Path) -> TlsSettings<ToClients> {
             versions: Versions::Any,
             patience: Duration::from_secs(10),
         },
-        identity: Some(IdentitySource::Files {
+        identities: vec![IdentitySource::Files {
             chain: file("chain", &chain),
             key: file("key", &key),
-        }),
+        }],
         trust: Some(TrustSource::Files {
             authorities: Some(file("ca", &authority.pem)),
             revoked: None,
@@ -150,7 +150,7 @@ fn the_certificate_says_who_it_is_whatever_the_header_does() {
     let mut plain = dial();
     plain.write_all(b"hello").unwrap();
     assert!(matches!(plain.read(&mut [0; 512]), Err(_) | Ok(0 | 7..)));
-    wait("what is no TLS", || failures("protocol") == Some(1.0));
+    wait("what is no TLS", || failures("plaintext") == Some(1.0));
     wait("its end", || counted(&proxy, "connections") == Some(0.0));
     proxy.stop();
     proxy.join().unwrap();

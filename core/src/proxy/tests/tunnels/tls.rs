@@ -27,19 +27,17 @@ fn encrypted_listener(chain: &Path, key: &Path) -> Listener {
             versions: Versions::Any,
             patience: Duration::from_secs(10),
         },
-        identity: Some(IdentitySource::Files {
+        identities: vec![IdentitySource::Files {
             chain: chain.to_owned(),
             key: key.to_owned(),
-        }),
+        }],
         trust: None,
         names: Vec::new(),
         alpn: Vec::new(),
     };
     Listener {
-        name: INNER.into(),
-        bind: any_port(),
-        mode: Mode::Service(SERVICE.into()),
         tls: Some(Arc::new(Tls::new(Owner::Listener(INNER.into()), settings))),
+        ..Listener::plain(INNER, any_port(), Mode::Service(SERVICE.into()))
     }
 }
 
@@ -48,7 +46,7 @@ fn encrypting_cluster(endpoint: SocketAddr, authority: &Path) -> Cluster {
         side: ToEndpoints {
             sni: Some("echo.test".into()),
         },
-        identity: None,
+        identities: vec![],
         trust: Some(TrustSource::Files {
             authorities: Some(authority.to_owned()),
             revoked: None,
@@ -75,12 +73,7 @@ fn megabytes_and_their_ends_pass_through_tls_on_both_sides() {
     let proxy = Running::start(first);
     let endpoint = proxy.address(INNER);
     second.version = "v2".into();
-    let outer = Listener {
-        name: LISTENER.into(),
-        bind: any_port(),
-        mode: Mode::Service("default/outer".into()),
-        tls: None,
-    };
+    let outer = Listener::plain(LISTENER, any_port(), Mode::Service("default/outer".into()));
     second.listeners.insert(LISTENER.into(), outer.into());
     let service = Service::tcp("default/outer", FAR);
     second.services.insert(service.name.clone(), service.into());

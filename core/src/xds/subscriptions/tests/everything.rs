@@ -6,6 +6,7 @@ use crate::config::Mode;
 /// A listener that reads a PROXY header.
 fn proxied(name: &str) -> listener::Listener {
     let config = Any::pack(&own::Listener {
+        max_connections_per_source: 0,
         mode: Some(own::listener::Mode::ProxyProtocol(
             own::listener::ProxyProtocol::default(),
         )),
@@ -194,6 +195,7 @@ fn what_a_listener_names_is_awaited_beside_everything() {
         &mut named.filter_chains[0].filters[0].config_type
     {
         *config = Any::pack(&own::Listener {
+            max_connections_per_source: 0,
             mode: Some(own::listener::Mode::Service(own::listener::FixedService {
                 name: "u".to_owned(),
             })),
