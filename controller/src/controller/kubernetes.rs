@@ -18,9 +18,7 @@ use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
 use crate::model::{REFERRING, references};
 use crate::schema::Settings;
-use crate::source::kubernetes::{
-    self, Change, Contacts, KINDS, Secrets, Surroundings, Taken, announce,
-};
+use crate::source::kubernetes::{self, Change, Contacts, Secrets, Surroundings, Taken, announce};
 use crate::status::{About, Leases, Ledger, Replica, Writer};
 use crate::waypoint::{self, WaypointSettings};
 
@@ -79,6 +77,7 @@ impl KubernetesController {
     pub async fn watch(kubeconfig: Option<&Path>, mut settings: Settings) -> anyhow::Result<Self> {
         settings.gateways_apart = true;
         let client = kubernetes::client(kubeconfig, None).await?;
+        let unheard = kubernetes::kinds(settings.leads_sidecars);
         let contacts = Contacts::default();
         let (changes, secrets) = kubernetes::watch(&client, &settings, &contacts);
         let mut pipeline = Pipeline::new(settings);
@@ -92,7 +91,7 @@ impl KubernetesController {
             is_first: true,
             contacts,
             pipeline,
-            unheard: KINDS.iter().copied().collect(),
+            unheard: unheard.collect(),
             is_changed: false,
             findings_due: None,
             ledger: Ledger::default(),
@@ -117,9 +116,13 @@ impl KubernetesController {
         tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
         let client = (self.client.clone(), self.pipeline.settings.manager());
         let writer = Writer::new(client.clone(), heard(), leadership.clone(), leases);
-        let revision = self.pipeline.settings.revision.clone();
-        let keeper =
-            waypoint::Keeper::new(client, (revision, waypoint), leadership, writer.gateways());
+        let Settings {
+            revision,
+            leads_sidecars,
+            ..
+        } = self.pipeline.settings.clone();
+        let asked = (revision, waypoint, leads_sidecars);
+        let keeper = waypoint::Keeper::new(client, asked, leadership, writer.gateways());
         tokio::spawn(keeper.run());
         tokio::spawn(writer.run());
         replica

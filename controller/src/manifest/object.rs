@@ -8,7 +8,7 @@ use super::metadata::{self, Metadata};
 use super::{
     Located, Object, Spec, application_protocol, authorization_policy, destination_rule,
     dubbo_authorization_policy, gateway, gateway_api, kubernetes, mesh_config, meta_router, redis,
-    secret, service_entry, shown,
+    secret, service_entry, shown, virtual_service,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
 use crate::standing::REVISION;
@@ -47,7 +47,21 @@ pub(crate) fn decode_file(file: &Arc<SourceFile>) -> Vec<Decoded> {
             }
         }
     }
+    decoded.iter_mut().for_each(tell_unused);
     decoded
+}
+
+/// Of a cluster's VirtualServices most are about other things, and nobody has to be told.
+fn tell_unused(decoded: &mut Decoded) {
+    if let Some(object) = &decoded.object
+        && let Spec::VirtualService(spec) = &object.spec
+        && !spec.leads_sidecars()
+    {
+        let message =
+            "a VirtualService has no effect here: sidecars read it, and Gateways of Istio";
+        let diagnostic = Diagnostic::warning(Code::UnusedKind, message);
+        decoded.findings.push(object.finding(diagnostic, object.at));
+    }
 }
 
 /// An object that an API server holds. It is not a list, and nothing of it is shown.
@@ -325,6 +339,7 @@ fn decode_spec(
             service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)
         }
         Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
+        Kind::VirtualService => Some(Spec::VirtualService(virtual_service::decode(d, spec))),
         Kind::Service => kubernetes::service(d, spec).map(Spec::Service),
         Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
         Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),

@@ -1,6 +1,7 @@
 mod authorization;
 mod gateway_api;
 mod kubernetes;
+mod led;
 mod locality;
 mod waypoints;
 

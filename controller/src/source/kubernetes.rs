@@ -60,7 +60,7 @@ impl Change {
 const UNHEARD: usize = 256;
 
 /// Those that are read everywhere. [`Secrets`] are not.
-pub(crate) const KINDS: &[Kind] = &[
+const KINDS: &[Kind] = &[
     Kind::ApplicationProtocol,
     Kind::AuthorizationPolicy,
     Kind::ConfigMap,
@@ -82,6 +82,13 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind::WorkloadEntry,
 ];
 
+/// Besides, VirtualServices where sidecars are led to Gateways: whom else they are led to.
+pub(crate) fn kinds(leads_sidecars: bool) -> impl Iterator<Item = Kind> {
+    let besides = [Kind::VirtualService].into_iter();
+    let besides = besides.filter(move |_| leads_sidecars);
+    KINDS.iter().copied().chain(besides)
+}
+
 /// Watches each kind until nobody hears it any more.
 pub(crate) fn watch(
     client: &Client,
@@ -89,8 +96,8 @@ pub(crate) fn watch(
     contacts: &Contacts,
 ) -> (mpsc::Receiver<Change>, Secrets) {
     let (changes, heard) = mpsc::channel(UNHEARD);
-    for kind in KINDS {
-        let watch = watch::Watch::new(*kind, client, (settings, contacts), changes.clone());
+    for kind in kinds(settings.leads_sidecars) {
+        let watch = watch::Watch::new(kind, client, (settings, contacts), changes.clone());
         tokio::spawn(watch.run());
     }
     let looking = (client.clone(), settings.root_namespace.clone());

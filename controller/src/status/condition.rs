@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Programmed,
     /// Another object has what it asks for.
     Conflicted,
+    /// Sidecars are told to come to it.
+    SidecarsLed,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::Programmed => "Programmed",
             Self::Conflicted => "Conflicted",
+            Self::SidecarsLed => "meltemi.io/SidecarsLed",
         }
     }
 }

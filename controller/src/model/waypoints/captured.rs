@@ -28,6 +28,16 @@ pub(super) struct Hindrance {
     pub(super) remedy: &'static str,
 }
 
+impl Hindrance {
+    /// The same where sidecars are led by what clients dial.
+    pub(super) fn of_sidecars(self) -> Self {
+        Self {
+            remedy: "give it an address of its own, or take the label meltemi.io/use-gateway away",
+            ..self
+        }
+    }
+}
+
 pub(super) const NOT_HERE: &str = "connections to it do not come here";
 
 /// On a service that is one with those of its name in other clusters (Istio's `serviceScopeConfigs`, as its charts have it).
