@@ -198,11 +198,11 @@ fn before(
             before.tell(service, refusal, findings);
             continue;
         }
-        if let Some(hindrance) = captured::hindrance(service) {
-            let hindrance = match of_sidecars {
-                Some(_) => hindrance.of_sidecars(),
-                None => hindrance,
-            };
+        let hindrance = match of_sidecars {
+            Some(_) => captured::of_sidecars(service),
+            None => captured::hindrance(service),
+        };
+        if let Some(hindrance) = hindrance {
             before.tell(service, hindrance, findings);
         }
         if before.is_asked_by(service) {

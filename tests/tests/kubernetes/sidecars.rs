@@ -51,6 +51,13 @@ fn a_label_leads_sidecars_to_a_gateway_and_past_it_again() {
     // Without a header, and without a certificate behind it, nobody is let in.
     is_refused(&lab);
 
+    // Sidecars know the pods of a headless Service.
+    lab.label_service("pods", "meltemi.io/use-gateway=mesh");
+    until("who dials a pod comes through the gateway", || {
+        let is_answered = lab.calls_pod();
+        (is_answered && lab.has_logged("pods.shop.svc.cluster.local:20880")).then_some(())
+    });
+
     lab.label("meltemi.io/use-gateway-");
     until("nobody is led there any more", || {
         lab.cluster.get(ROUTE).is_none().then_some(())

@@ -43,8 +43,12 @@ spec:
 
 /// What sidecars are told, and what is found.
 fn led(manifests: &[&str]) -> Vec<String> {
+    led_of(SERVICES, manifests)
+}
+
+fn led_of(services: &str, manifests: &[&str]) -> Vec<String> {
     let name = "all.yaml".to_owned();
-    let text = [&[GATEWAY, SERVICES][..], manifests].concat().join("---\n");
+    let text = [&[GATEWAY, services][..], manifests].concat().join("---\n");
     let mut controller = Controller::open(&[], settings());
     let report = controller.load_files([SourceFile { name, text }]).report;
     let [waypoint] = &*controller.model().waypoints else {
@@ -82,6 +86,22 @@ fn ports_of_our_protocols_are_led_of_services_that_ask() {
     // One without the listener's port is not.
     let other_port = named.replace("port: 15089", "port: 1");
     assert_eq!(led(&[&other_port]), [VIA, LED]);
+}
+
+#[test]
+fn of_a_headless_service_pods_are_dialled_by_its_own_port() {
+    let headless = SERVICES.replace("  clusterIP: 10.96.0.10\n", "  clusterIP: None\n");
+    let slice = |port: u16| {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+             metadata: {{name: orders-1, namespace: shop, labels: {{kubernetes.io/service-name: orders}}}}\n\
+             addressType: IPv4\nports: [{{name: tcp-metaprotocol-dubbo, port: {port}}}]\n\
+             endpoints: [{{addresses: [10.1.0.1]}}]\n"
+        )
+    };
+    assert_eq!(led_of(&headless, &[&slice(20880)]), [VIA, LED]);
+    let elsewhere = led_of(&headless, &[&slice(20881)]);
+    assert_eq!(elsewhere[1], "orders.shop.svc.cluster.local {} 0");
 }
 
 #[test]

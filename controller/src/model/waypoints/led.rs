@@ -50,7 +50,7 @@ pub(super) fn of(waypoint: &Waypoint, context: &Context<'_>, findings: &mut Find
     let via = via(waypoint, context);
     let services = context.services.iter();
     let asking = services.filter(|it| waypoint.asking.contains(&it.source.id));
-    let reached = asking.filter(|it| captured::hindrance(it).is_none());
+    let reached = asking.filter(|it| captured::of_sidecars(it).is_none());
     let services: Vec<_> = reached
         .map(|it| of_service(it, via.as_ref(), context))
         .collect();
@@ -110,7 +110,8 @@ fn of_service(service: &Service, via: Option<&Via>, context: &Context<'_>) -> Le
         taken: vec![],
     };
     let ports = service.ports.iter().filter(|it| it.protocol.is_some());
-    for number in ports.map(|port| port.number) {
+    let led_by = ports.filter(|port| captured::is_led(service, port));
+    for number in led_by.map(|port| port.number) {
         match taken(service, number, via, context) {
             None => drop(led.ports.insert(number)),
             Some((other, false)) => led.taken.push((number, other.id.clone())),

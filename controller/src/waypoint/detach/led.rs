@@ -110,12 +110,20 @@ impl<'a> Led<'a> {
         let (label, value) = MANAGED_BY;
         let own = format!("{label}={value},{REVISION}={}", self.revision);
         let params = ListParams::default().labels(&own);
-        // What leads to a Gateway may stand in any namespace.
-        match self.cluster.everywhere(&resource(lead)).list(&params).await {
-            Ok(list) => Ok(list.items),
-            Err(kube::Error::Api(status)) if UNREAD.contains(&status.code) => Ok(vec![]),
-            Err(error) => Err(error),
+        let resource = resource(lead);
+        // What leads to a Gateway may stand in any namespace; whoever may not look there looks where he may.
+        let places = [
+            self.cluster.everywhere(&resource),
+            self.cluster.objects(&resource),
+        ];
+        for api in places {
+            match api.list(&params).await {
+                Ok(list) => return Ok(list.items),
+                Err(kube::Error::Api(status)) if UNREAD.contains(&status.code) => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(vec![])
     }
 }
 

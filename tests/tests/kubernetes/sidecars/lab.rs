@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use meltemi_tests::dubbo::wire::{Frame, connect};
+use meltemi_tests::dubbo::wire::{Echo, Frame, connect};
 use meltemi_tests::dubbo::{Generation, Peers, Provider};
-use meltemi_tests::kubernetes::{ApiServer, Controller, Istiod, Pods};
-use meltemi_tests::{Envoy, Meltemi, Process, binary, until};
+use meltemi_tests::kubernetes::{ApiServer, Controller, Istiod, Pods, controller_binary};
+use meltemi_tests::{Envoy, Meltemi, Process, connect_from, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,6 +27,8 @@ pub(super) const HOST: &str = "greeter.shop.svc.cluster.local";
 pub(super) const VIRTUAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 50);
 const PROXY: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 9);
 const PROVIDER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 20);
+/// Of the only pod of a headless Service.
+const POD: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 21);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 30);
 const PORT: u16 = 15089;
 
@@ -39,11 +41,12 @@ pub(super) fn has_own_network(test: &str) -> bool {
     if !Pods::are_permitted() {
         return false;
     }
-    let addresses = [PROXY, PROVIDER, CLIENT, VIRTUAL_ADDRESS];
+    let addresses = [PROXY, PROVIDER, POD, CLIENT, VIRTUAL_ADDRESS];
     let addresses = addresses.map(|it| format!("ip address add {it}/32 dev lo; "));
     let redirect = format!(
-        "table ip sidecar {{ chain output {{ type nat hook output priority -100; \
-         ip daddr {VIRTUAL_ADDRESS} tcp dport 20880 redirect to :15001; }} }}"
+        "table ip sidecar {{\nchain output {{\ntype nat hook output priority -100\n\
+         ip daddr {VIRTUAL_ADDRESS} tcp dport 20880 redirect to :15001\n\
+         ip saddr {CLIENT} ip daddr {POD} tcp dport 20880 redirect to :15001\n}}\n}}"
     );
     let lines = format!(
         "set -e; ip link set lo up; {} echo '{redirect}' | nft -f -; exec \"$0\" \"$@\"",
@@ -68,6 +71,7 @@ pub(super) struct Lab {
     _istiod: Istiod,
     pub(super) cluster: ApiServer,
     provider: Provider,
+    _echo: Echo,
     files: TempDir,
 }
 
@@ -82,7 +86,7 @@ impl Lab {
         for crd in cluster.programs().gateway_api_crds() {
             cluster.install_crds(&crd);
         }
-        cluster.create_namespaces(&["istio-system", "shop"]);
+        cluster.create_namespaces(&["istio-system", "meltemi-system", "shop"]);
         // What only Istio's own Envoy has.
         let environment = [
             ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
@@ -121,6 +125,7 @@ impl Lab {
             _istiod: istiod,
             cluster,
             provider,
+            _echo: Echo::start_at(SocketAddr::from((POD, 20880))),
             files,
         })
     }
@@ -134,7 +139,11 @@ impl Lab {
     }
 
     pub(super) fn label(&self, label: &str) {
-        let label = ["label", "service", "greeter", "-n", "shop", label];
+        self.label_service("greeter", label);
+    }
+
+    pub(super) fn label_service(&self, service: &str, label: &str) {
+        let label = ["label", "service", service, "-n", "shop", label];
         self.cluster
             .kubectl(&label)
             .expect_success("it is labelled");
@@ -150,10 +159,26 @@ impl Lab {
         Some(format!("{}/{}", text("status"), text("reason")))
     }
 
+    /// Whether a call to the pod of the headless Service is answered.
+    pub(super) fn calls_pod(&self) -> bool {
+        assert!(!self.controller.process().has_ended());
+        let Ok(mut stream) = connect_from(CLIENT.into(), SocketAddr::from((POD, 20880))) else {
+            return false;
+        };
+        let asked = Frame::question(7, "meltemi.peer.Probe", "who");
+        let is_written = stream.write_all(&asked.bytes()).is_ok();
+        is_written && Frame::read(&mut stream).is_ok_and(|answer| answer.id == 7)
+    }
+
     /// How many calls came through the gateway.
     pub(super) fn passed(&self) -> u64 {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         log.lines().filter(|line| line.contains(HOST)).count() as u64
+    }
+
+    pub(super) fn has_logged(&self, words: &str) -> bool {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        log.contains(words)
     }
 
     fn log(&self) -> PathBuf {
@@ -170,7 +195,7 @@ impl Lab {
     }
 
     pub(super) fn detach(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(controller_binary());
         command.args(["detach", "--kubeconfig"]);
         command.arg(self.cluster.kubeconfig()).args(arguments);
         let mut process = Process::spawn("meltemi detach", &mut command);
@@ -327,6 +352,11 @@ fn objects(provider: u16) -> Vec<Value> {
         slice("mesh", PROXY, ("tcp-sidecars", PORT)),
         service("greeter", VIRTUAL_ADDRESS, ("tcp-dubbo", 20880)),
         slice("greeter", PROVIDER, ("tcp-dubbo", provider)),
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": metadata("pods"),
+            "spec": {"clusterIP": "None", "ports": [{"name": "tcp-dubbo", "port": 20880}]},
+        }),
+        slice("pods", POD, ("tcp-dubbo", 20880)),
     ]
 }
 
@@ -335,6 +365,7 @@ fn pods() -> Vec<Value> {
     let pods = [
         ("mesh-1", "gateway", PROXY),
         ("greeter-1", "default", PROVIDER),
+        ("pods-1", "default", POD),
         ("client", "client", CLIENT),
     ];
     let pods = pods.map(|(name, account, address)| {
