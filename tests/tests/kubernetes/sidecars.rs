@@ -2,6 +2,7 @@
 //! between a client and a real Dubbo provider, in a network of its own.
 
 mod lab;
+mod load;
 mod secrets;
 
 use std::io::{Read, Write};
