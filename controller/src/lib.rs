@@ -20,6 +20,7 @@ pub mod fleet;
 mod index;
 #[cfg(feature = "kubernetes")]
 pub mod leader;
+mod leads;
 mod manifest;
 mod model;
 mod persistent;

@@ -30,6 +30,7 @@ mod secret;
 mod service_entry;
 pub(crate) mod shape;
 mod shown;
+mod virtual_service;
 
 pub(crate) use application_protocol::{APPLICATION_PROTOCOL, ApplicationProtocol};
 pub(crate) use authorization_policy::{AuthorizationPolicy, TargetRef, Targets};
@@ -71,6 +72,7 @@ pub(crate) use redis::{
 };
 pub(crate) use secret::{Hidden, OutOfReach, Secret};
 pub(crate) use service_entry::{Resolution, ServiceEntry, ServicePort, WorkloadEntry};
+pub(crate) use virtual_service::VirtualService;
 
 /// A value with its place in the file, which is no part of what it says: an object that only moved
 /// is the same object.
@@ -121,6 +123,7 @@ pub(crate) enum Spec {
     ServiceEntry(ServiceEntry),
     WorkloadEntry(WorkloadEntry),
     DestinationRule(DestinationRule),
+    VirtualService(VirtualService),
     Secret(Secret),
     /// A Secret that cannot be read: not one that is not there.
     #[cfg_attr(

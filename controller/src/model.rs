@@ -76,7 +76,8 @@ pub(crate) use tls::{ClusterTls, Identity, ListenerTls, Trust};
 #[cfg(all(test, feature = "kubernetes"))]
 pub(crate) use waypoints::FAREWELL;
 pub(crate) use waypoints::{
-    Bound, Leaving, Passed, USE, USE_NAMESPACE, Waypoint, is_captured, takes_pods,
+    Bound, Leaving, LedService, MANAGED_BY, Passed, USE, USE_NAMESPACE, Via, Waypoint, is_captured,
+    takes_pods,
 };
 
 /// Everything that a proxy has to know. A clone shares what is in it.

@@ -184,6 +184,8 @@ pub struct Settings {
     pub gateways_apart: bool,
     /// Whose objects count, where there may be several controllers; none: all do.
     pub revision: Option<String>,
+    /// Whether sidecars are led to the Gateways that services ask for.
+    pub leads_sidecars: bool,
     /// Whether an Aeraki is in the cluster, too: rules count in namespaces that were handed over.
     pub beside_aeraki: bool,
     /// None: what plugins are told is not checked.
@@ -204,6 +206,7 @@ impl Settings {
             labels: BTreeMap::new(),
             gateways_apart: false,
             revision: None,
+            leads_sidecars: false,
             beside_aeraki: false,
             check: None,
             key_hash: None,

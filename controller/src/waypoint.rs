@@ -11,6 +11,7 @@
 mod class;
 pub(crate) mod detach;
 mod gateway;
+mod led;
 mod objects;
 mod overrides;
 mod parameters;

@@ -24,7 +24,7 @@ mod tokens;
 mod uninstall;
 mod workloads;
 
-pub use account::{ROLES, Role, WAYPOINT_ROLE, controller_account, permit};
+pub use account::{ROLES, Role, SIDECAR_ROLE, WAYPOINT_ROLE, controller_account, permit};
 pub use api_server::ApiServer;
 pub use container::Image;
 pub use controller::{Controller, controller_binary};

@@ -49,6 +49,7 @@ const RENDERED: &[(&str, &str, &[&str])] = &[
             "topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
             "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].key=a",
             "networkPolicy.adminFrom[0].namespaceSelector.matchLabels.name=monitoring",
+            "sidecars.enabled=true",
             "serviceMonitor.enabled=true",
             "serviceMonitor.interval=30s",
         ],

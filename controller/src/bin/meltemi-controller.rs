@@ -84,6 +84,11 @@ struct Arguments {
     /// running.
     #[arg(long, value_name = "YAML")]
     waypoint: Option<WaypointSettings>,
+
+    /// Leads the sidecars of an Istio mesh to the Gateways that services ask for by the label `meltemi.io/use-gateway`: writes a
+    /// VirtualService for each of them and a DestinationRule for each Gateway, and takes them away again.
+    #[arg(long)]
+    sidecars: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -163,6 +168,7 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
     let mut settings = Settings::new(arguments.protocols);
     settings.protocols_are_told = true;
     settings.root_namespace = arguments.root_namespace;
+    settings.leads_sidecars = arguments.sidecars && source.is_cluster();
     settings.revision = source.is_cluster().then_some(arguments.revision);
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);

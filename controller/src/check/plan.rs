@@ -14,6 +14,7 @@ use crate::manifest::{Kind, Object, ObjectRef, Spec};
 use crate::model::{Model, Waypoint};
 
 mod asking;
+mod led;
 mod past;
 mod ports;
 mod rules;
@@ -21,6 +22,7 @@ mod seen;
 #[cfg(feature = "kubernetes")]
 mod told;
 
+pub use led::PlannedLead;
 pub use past::{PastIt, Way};
 pub use ports::HttpPort;
 pub use seen::{Effect, SeenPolicy};
@@ -36,6 +38,8 @@ pub struct Plan {
     #[serde(flatten)]
     pub report: Report,
     pub plan: Vec<Planned>,
+    /// What sidecars would be told, by the Gateways that they are led to.
+    pub sidecars: Vec<PlannedLead>,
 }
 
 /// A service that asks for a waypoint.
@@ -64,6 +68,7 @@ impl Plan {
     ) -> Self {
         Self {
             plan: planned(model, (objects, root_namespace)),
+            sidecars: led::planned(model),
             report,
         }
     }
@@ -75,9 +80,12 @@ impl Plan {
             .plan
             .iter()
             .filter(|it| *it.service.namespace == *namespace);
+        let led = self.sidecars.iter();
+        let led = led.filter(|it| it.is_about(namespace));
         Self {
             report: self.report.of_namespace(namespace),
             plan: own.cloned().collect(),
+            sidecars: led.cloned().collect(),
         }
     }
 
@@ -170,6 +178,9 @@ impl fmt::Display for Plan {
         }
         for planned in &self.plan {
             writeln!(f, "{planned}")?;
+        }
+        for led in &self.sidecars {
+            writeln!(f, "{led}")?;
         }
         write!(f, "{}\n{}", self.summary(), self.report.summary())
     }

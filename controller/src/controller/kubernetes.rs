@@ -122,9 +122,13 @@ impl KubernetesController {
         tokio::spawn(announce(self.client.clone(), leadership.clone(), seen));
         let client = (self.client.clone(), self.pipeline.settings.manager());
         let writer = Writer::new(client.clone(), heard(), leadership.clone(), leases);
-        let revision = self.pipeline.settings.revision.clone();
-        let keeper =
-            waypoint::Keeper::new(client, (revision, waypoint), leadership, writer.gateways());
+        let Settings {
+            revision,
+            leads_sidecars,
+            ..
+        } = self.pipeline.settings.clone();
+        let asked = (revision, waypoint, leads_sidecars);
+        let keeper = waypoint::Keeper::new(client, asked, leadership, writer.gateways());
         tokio::spawn(keeper.run());
         tokio::spawn(writer.run());
         replica

@@ -67,6 +67,12 @@ impl DestinationRule {
         levels.filter_map(|p| p.health_check.as_deref())
     }
 
+    /// Where it asks for PROXY headers, at whatever level.
+    pub(crate) fn proxy_protocol(&self) -> Option<&Mark> {
+        self.policies()
+            .find_map(|policy| policy.proxy_protocol.as_ref())
+    }
+
     pub(crate) fn asks_for_tls(&self) -> bool {
         self.tls().next().is_some()
     }
@@ -88,6 +94,8 @@ pub(crate) struct TrafficPolicy {
     pub(crate) health_check: Option<Box<HealthCheck>>,
     /// Never of a port alone.
     pub(crate) retry_budget: Option<RetryBudget>,
+    /// Where a PROXY header comes first. Never of a port alone.
+    pub(crate) proxy_protocol: Option<Mark>,
     /// Where TLS is asked for.
     pub(crate) tls: Option<Box<Tls>>,
     pub(crate) ports: BTreeMap<u16, Located<Self>>,
@@ -141,7 +149,7 @@ const POLICY: &[Field] = &[
     Field::InForce("retryBudget"),
     Field::InForce("connectionPool"),
     Field::NotYet("tunnel"),
-    Field::NotYet("proxyProtocol"),
+    Field::InForce("proxyProtocol"),
 ];
 
 const PORT_POLICY: &[Field] = &[
@@ -275,6 +283,7 @@ fn level(d: &mut Decoder, fields: &Fields<'_>) -> TrafficPolicy {
         retry_budget: fields
             .node("retryBudget")
             .map(|node| retry_budget::decode(d, node)),
+        proxy_protocol: fields.entry("proxyProtocol").map(|it| Mark::new(it.at)),
         tls: fields
             .node("tls")
             .map(|node| Box::new(tls::decode(d, node))),

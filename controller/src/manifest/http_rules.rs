@@ -32,7 +32,7 @@ pub(crate) enum Subject {
 }
 
 /// Istio's name for all sidecars and waypoints.
-const MESH: &str = "mesh";
+pub(super) const MESH: &str = "mesh";
 
 /// A VirtualService.
 pub(super) fn of_hosts(d: &mut Decoder, spec: &Node) -> HttpRules {

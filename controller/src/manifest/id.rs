@@ -21,6 +21,7 @@ pub enum Kind {
     ServiceEntry,
     WorkloadEntry,
     DestinationRule,
+    VirtualService,
     Secret,
     Service,
     EndpointSlice,
@@ -29,7 +30,6 @@ pub enum Kind {
     RedisDestination,
     RedisService,
     MetaRouter,
-    VirtualService,
     /// Of the Gateway API, as the next.
     HttpRoute,
     GrpcRoute,
@@ -49,6 +49,7 @@ impl Kind {
         Self::ServiceEntry,
         Self::WorkloadEntry,
         Self::DestinationRule,
+        Self::VirtualService,
         Self::Secret,
         Self::Service,
         Self::EndpointSlice,
@@ -57,7 +58,6 @@ impl Kind {
         Self::RedisDestination,
         Self::RedisService,
         Self::MetaRouter,
-        Self::VirtualService,
         Self::HttpRoute,
         Self::GrpcRoute,
     ];
@@ -77,6 +77,7 @@ impl Kind {
             Self::ServiceEntry => "ServiceEntry",
             Self::WorkloadEntry => "WorkloadEntry",
             Self::DestinationRule => "DestinationRule",
+            Self::VirtualService => "VirtualService",
             Self::Secret => "Secret",
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
@@ -85,7 +86,6 @@ impl Kind {
             Self::RedisDestination => "RedisDestination",
             Self::RedisService => "RedisService",
             Self::MetaRouter => "MetaRouter",
-            Self::VirtualService => "VirtualService",
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
         }

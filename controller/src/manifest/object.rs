@@ -8,9 +8,10 @@ use super::metadata::{self, Metadata};
 use super::{
     Located, Object, Spec, application_protocol, authorization_policy, destination_rule,
     dubbo_authorization_policy, gateway, gateway_api, http_rules, kubernetes, mesh_config,
-    meta_router, redis, secret, service_entry, shown,
+    meta_router, redis, secret, service_entry, shown, virtual_service,
 };
 use crate::diagnostic::{Code, Diagnostic, Place, Position, SourceFile};
+use crate::model::MANAGED_BY;
 use crate::standing::REVISION;
 use crate::yaml::{self, Node};
 
@@ -149,11 +150,10 @@ fn decode_document(
         name_findings(&mut d, id);
     }
     let revision = metadata.labels.get(REVISION).cloned();
-    // Of what has no effect no label has one: that it changes is no change.
     let metadata = if known.acts() {
         metadata
     } else {
-        Metadata::default()
+        of_no_effect(metadata)
     };
     let spec = decode_spec(&mut d, known, &fields, &metadata);
     let whole = id.clone().zip(spec);
@@ -172,6 +172,15 @@ fn decode_document(
         object,
         findings: d.diagnostics,
     });
+}
+
+/// Of what has no effect labels matter as far as they say whose it is: that others change is no change.
+fn of_no_effect(mut metadata: Metadata) -> Metadata {
+    metadata.labels.retain(|label, _| *label == MANAGED_BY.0);
+    Metadata {
+        labels: metadata.labels,
+        ..Metadata::default()
+    }
 }
 
 /// Findings that came before the object's name was known get it too.
@@ -335,8 +344,8 @@ fn decode_spec(
             service_entry::decode_workload(d, spec, metadata).map(Spec::WorkloadEntry)
         }
         Kind::DestinationRule => destination_rule::decode(d, spec).map(Spec::DestinationRule),
+        Kind::VirtualService => Some(Spec::VirtualService(virtual_service::decode(d, spec))),
         Kind::Service => kubernetes::service(d, spec).map(Spec::Service),
-        Kind::VirtualService => Some(Spec::HttpRules(http_rules::of_hosts(d, spec))),
         Kind::HttpRoute | Kind::GrpcRoute => Some(Spec::HttpRules(http_rules::of_parents(d, spec))),
         Kind::RedisService => redis::decode_service(d, spec).map(Spec::RedisService),
         Kind::RedisDestination => redis::decode_destination(d, spec).map(Spec::RedisDestination),

@@ -142,7 +142,7 @@ impl DestinationRules {
 }
 
 /// Whether a rule of namespace `own` is for clients in `client`: `.` is its own, `*` are all.
-fn exports(to: &[Located<String>], own: &str, client: &str) -> bool {
+pub(super) fn exports(to: &[Located<String>], own: &str, client: &str) -> bool {
     let is_for = |to: &Located<String>| match to.value.as_str() {
         "*" => true,
         "." => own == client,
@@ -251,6 +251,7 @@ fn merge(wide: TrafficPolicy, narrow: &TrafficPolicy, port: u16) -> TrafficPolic
         outlier_detection: narrow.outlier_detection.clone().or(wide.outlier_detection),
         health_check: narrow.health_check.clone().or(wide.health_check),
         retry_budget: narrow.retry_budget.or(wide.retry_budget),
+        proxy_protocol: None,
         tls: narrow.tls.clone().or(wide.tls),
         ports: BTreeMap::new(),
     }

@@ -2,6 +2,7 @@ mod authorization;
 mod edge;
 mod gateway_api;
 mod kubernetes;
+mod led;
 mod locality;
 mod waypoints;
 

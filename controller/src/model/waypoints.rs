@@ -23,10 +23,12 @@ use crate::manifest::{
 
 mod captured;
 mod leaving;
+mod led;
 
 #[cfg(all(test, feature = "kubernetes"))]
 pub(crate) use leaving::FAREWELL;
 pub(crate) use leaving::Leaving;
+pub(crate) use led::{Led, LedService, MANAGED_BY, Via};
 
 /// On a Service or ServiceEntry, else on its namespace: the Gateway that stands before it, or `none`.
 pub(crate) const USE: &str = "istio.io/use-waypoint";
@@ -59,6 +61,8 @@ pub(crate) struct Waypoint {
     pub(crate) asking: BTreeSet<ObjectRef>,
     /// Where sidecars connect in the place of ztunnel: at this address, with certificates of the mesh.
     pub(crate) sidecars: Option<(IpAddr, ListenerTls)>,
+    /// What these are to be told.
+    pub(crate) led: Led,
     /// The ports of its services that speak nothing of ours.
     pub(crate) passed: Vec<Passed>,
 }
@@ -70,6 +74,14 @@ const LOOPBACK: [IpAddr; 2] = [
 ];
 
 impl Waypoint {
+    /// What a port of a service is behind it.
+    pub(crate) fn server_of(&self, (host, port): (&str, u16)) -> ServerName {
+        ServerName {
+            server: format!("{host}:{port}"),
+            ..self.name.clone()
+        }
+    }
+
     /// Its listeners, each of a name, at an address.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = (String, IpAddr)> {
         let is_led_to = self.sidecars.is_some();
@@ -153,6 +165,7 @@ pub(super) fn of(
             stand(object, gateway, &mut Findings::default());
         }
     }
+    led::check_headers(&waypoints, context, findings);
     (waypoints, servers)
 }
 
@@ -188,13 +201,20 @@ fn before(
         }
         // Which pods ask for it themselves comes and goes with them: `check --plan` says what goes past it.
         let takes_pods = before.takes_pods && captured::is_headless(service);
-        if let Some(hindrance) = captured::hindrance(service).filter(|_| !takes_pods) {
+        let hindrance = match of_sidecars {
+            Some(_) => captured::of_sidecars(service),
+            None => captured::hindrance(service).filter(|_| !takes_pods),
+        };
+        if let Some(hindrance) = hindrance {
             before.tell(service, hindrance, findings);
         }
         if before.is_asked_by(service) {
             waypoint.asking.insert(service.source.id.clone());
         }
         before.bind(service, &mut waypoint, &mut servers);
+    }
+    if waypoint.sidecars.is_some() {
+        waypoint.led = led::of(&waypoint, context, findings);
     }
     Some((waypoint, servers))
 }
@@ -241,6 +261,7 @@ fn led_to(
         identity: String::new(),
         asking: BTreeSet::new(),
         sidecars: Some((address, tls)),
+        led: Led::default(),
         passed: vec![],
     })
 }
@@ -288,6 +309,7 @@ fn listening(
         identity: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{name}"),
         asking: BTreeSet::new(),
         sidecars: None,
+        led: Led::default(),
         passed: vec![],
     })
 }
@@ -409,10 +431,7 @@ impl Before<'_> {
     fn bind(&self, service: &Service, waypoint: &mut Waypoint, servers: &mut Vec<Server>) {
         for port in &service.ports {
             let bound = Bound::new(service, port);
-            let name = ServerName {
-                server: format!("{}:{}", service.host, port.number),
-                ..waypoint.name.clone()
-            };
+            let name = waypoint.server_of((&service.host, port.number));
             let Some(protocol) = &port.protocol else {
                 waypoint.passed.push(Passed {
                     name,

@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Conflicted,
     /// Clients of its services do not speak what these are named for.
     ProtocolMismatch,
+    /// Sidecars are told to come to it.
+    SidecarsLed,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             Self::Conflicted => "Conflicted",
             // Not one of those that the Gateway API knows.
             Self::ProtocolMismatch => "meltemi.io/ProtocolMismatch",
+            Self::SidecarsLed => "meltemi.io/SidecarsLed",
         }
     }
 }

@@ -12,7 +12,7 @@ use prost::Name as _;
 use super::ledger::{Judged, Resolved};
 use super::parent::{ParentRef, parents};
 use crate::manifest::{Kind, ObjectRef, Spec};
-use crate::model::{Bind, Rule, Server};
+use crate::model::{Bind, Rule, Server, Waypoint};
 
 /// An object at one of its parents.
 pub(super) type Place = (ObjectRef, ParentRef);
@@ -79,6 +79,7 @@ impl Expected {
         expected.by_policy(resolved);
         expected.by_authorization(resolved);
         expected.of_gateways(resolved);
+        expected.of_led(resolved);
         expected
     }
 
@@ -176,6 +177,39 @@ impl Expected {
         }
     }
 
+    /// Of services that sidecars are led to a Gateway for: that it serves them.
+    fn of_led(&mut self, resolved: &Resolved) {
+        for waypoint in resolved.model.waypoints.iter() {
+            for led in &waypoint.led.services {
+                let place = place_of_led(&led.service, &waypoint.gateway.id);
+                let mut item = self.items.remove(&place).unwrap_or_default();
+                for (listener, _) in waypoint.listeners() {
+                    let listener = self.resource(Type::Listener, &listener, resolved);
+                    item.anchors.extend(listener);
+                    item.resources.extend(listener);
+                }
+                for port in &led.ports {
+                    self.add_port(&mut item, waypoint, (&led.host, *port), resolved);
+                }
+                self.items.insert(place, item);
+            }
+        }
+    }
+
+    fn add_port(
+        &mut self,
+        item: &mut Item,
+        waypoint: &Waypoint,
+        (host, port): (&str, u16),
+        resolved: &Resolved,
+    ) {
+        let name = waypoint.server_of((host, port)).to_string();
+        item.resources
+            .extend(self.resource(Type::Service, &name, resolved));
+        item.resources
+            .extend(self.resource(Type::Routes, &name, resolved));
+    }
+
     fn of_kind(&self, kind: Kind) -> Vec<Place> {
         let places = self.items.keys().filter(|(id, _)| id.kind == kind);
         places.cloned().collect()
@@ -222,6 +256,11 @@ impl Expected {
 pub(super) fn place_of_gateway(id: ObjectRef) -> Place {
     let parent = ParentRef::of(&id);
     (id, parent)
+}
+
+/// Where it is said what proxies of a Gateway have of a service.
+pub(super) fn place_of_led(service: &ObjectRef, gateway: &ObjectRef) -> Place {
+    (service.clone(), ParentRef::of(gateway))
 }
 
 /// Whether the object says where the requests of a rule go, or how they are treated.

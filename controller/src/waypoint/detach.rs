@@ -19,12 +19,14 @@ use tokio::time::sleep;
 mod arguments;
 mod cluster;
 mod installation;
+mod led;
 mod remains;
 mod stage;
 
 pub use arguments::{Detach, Uninstall};
 use cluster::Cluster;
 use installation::Installation;
+use led::Led;
 use remains::Remains;
 use stage::{Stage, stage};
 
@@ -60,10 +62,14 @@ pub async fn detach(
         installation.is_of(release).await?;
     }
     let there = cluster.waypoints().await?;
-    let asked = asked(arguments, &there)?;
+    let led = Led::look(&cluster, &arguments.revision).await?;
+    let led_to = led.gateways();
+    let all = asked(arguments, &there.union(&led_to).cloned().collect())?;
+    let (asked, led_to): (BTreeSet<_>, BTreeSet<_>) =
+        all.into_iter().partition(|id| there.contains(id));
     let remains = Remains::look(&cluster, &asked).await?;
     if arguments.dry_run {
-        for id in &asked {
+        for id in asked.iter().chain(&led_to) {
             tell(format_args!("{id}  would be taken out"));
         }
         if arguments.uninstall.uninstall {
@@ -80,14 +86,21 @@ pub async fn detach(
         told: BTreeMap::new(),
         failed: String::new(),
     };
+    let since = Timestamp::now();
+    led.withdraw(&led_to, tell)
+        .await
+        .context("what sidecars are told cannot be taken back")?;
+    let until = run.until;
     let is_out = run.run(&asked, tell).await?;
-    if asked.is_empty() {
+    let farewell = (since, arguments.farewell, until);
+    let is_out = led.end(&led_to, farewell, tell).await? && is_out;
+    if asked.is_empty() && led_to.is_empty() {
         tell(format_args!("there is no waypoint here"));
     }
     let is_gone = match arguments.uninstall.uninstall && is_out {
         true => {
             installation
-                .remove((&cluster, &asked), run.until, tell)
+                .remove((&cluster, &asked, &led_to), until, tell)
                 .await?
         }
         false => true,
@@ -104,7 +117,8 @@ fn asked(arguments: &Detach, there: &BTreeSet<Id>) -> anyhow::Result<BTreeSet<Id
     if let Some(other) = named.iter().find(|id| !there.contains(id)) {
         let known: Vec<_> = there.iter().map(Id::to_string).collect();
         bail!(
-            "there is no Gateway {other} of the class {}; of that class are: {}",
+            "there is no Gateway {other} of the class {}, and none of that name that sidecars are led to; those that can be \
+             taken out are: {}",
             super::class::waypoint_name(&arguments.revision),
             if known.is_empty() {
                 "none".to_owned()

@@ -9,16 +9,15 @@ use super::gateway::Waypoint;
 use super::overrides::{InvalidOverride, Overrides};
 use super::part::Part;
 use super::settings::WaypointSettings;
+pub(super) use crate::model::MANAGED_BY;
 
 /// Which Gateway something is of: istiod knows the pods of a waypoint by it.
 pub(super) const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
-/// Of what a controller of ours keeps, whatever its revision.
 /// What a kubelet's probes of a pod of the mesh come from (`HOST_PROBE_SNAT_IP` of istio-cni).
 const PROBES: [&str; 2] = [
     "169.254.7.127/32",
     "fd16:9254:7127:1337:ffff:ffff:ffff:ffff/128",
 ];
-pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "meltemi-controller");
 /// A hash of what was applied: whoever leads next sees that nothing is to be done.
 const APPLIED: &str = "meltemi.io/applied";
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::class::{self, Taken};
 use super::gateway::{BINDING, BOUND, Waypoint};
+use super::led;
 use super::objects;
 use super::overrides::Overrides;
 use super::parameters::{Key, Parameters};
@@ -25,6 +26,8 @@ pub(super) struct Planner {
     pub(super) revision: String,
     /// None: classes alone are kept.
     pub(super) settings: Option<WaypointSettings>,
+    /// Whether sidecars are led to Gateways.
+    pub(super) leads_sidecars: bool,
 }
 
 /// What is known at one moment.
@@ -69,6 +72,9 @@ impl Planner {
     /// All of it, in the order in which it is to be done.
     pub(super) fn plan(&self, known: &Known<'_>, good: &mut Good) -> Plan {
         let mut plan = self.classes(known);
+        if self.leads_sidecars {
+            plan.wishes.extend(led::plan(&self.revision, known));
+        }
         let (Some(settings), Some(parts)) = (&self.settings, &known.seen.parts) else {
             return plan;
         };

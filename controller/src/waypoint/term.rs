@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::gateway::Waypoint;
 use super::part::Part;
 use super::plan::{Action, Wish};
+use crate::manifest::Kind;
 
 /// After a failure; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -31,6 +32,28 @@ pub(super) enum What {
     Class,
     Gateway,
     Part(Part),
+    /// One that sidecars are led to.
+    LedTo,
+    /// What these are told.
+    Lead(Lead),
+}
+
+/// In the order in which sidecars may hear of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lead {
+    DestinationRule,
+    VirtualService,
+}
+
+impl Lead {
+    pub(super) const ALL: [Self; 2] = [Self::DestinationRule, Self::VirtualService];
+
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::DestinationRule => Kind::DestinationRule,
+            Self::VirtualService => Kind::VirtualService,
+        }
+    }
 }
 
 impl Target {
@@ -56,6 +79,15 @@ impl Target {
         Self {
             what: What::Part(part),
             ..Self::gateway(waypoint)
+        }
+    }
+
+    pub(super) fn of(what: What, (namespace, name): (&str, &str)) -> Self {
+        Self {
+            what,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            is_status: false,
         }
     }
 

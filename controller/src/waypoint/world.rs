@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::objects::MANAGED_BY;
 use super::part::Part;
+use super::term::Lead;
 use crate::manifest::Kind;
 use crate::source::kubernetes::resource;
 
@@ -28,6 +29,7 @@ pub(super) struct World {
     classes: Shelf,
     gateways: Shelf,
     parts: BTreeMap<Part, Shelf>,
+    leads: BTreeMap<Lead, Shelf>,
     changed: watch::Receiver<()>,
     _watches: JoinSet<()>,
 }
@@ -39,10 +41,14 @@ pub(super) struct Seen {
     pub(super) gateways: Option<Vec<Arc<DynamicObject>>>,
     /// Those that controllers of ours have made.
     pub(super) parts: Option<Parts>,
+    /// The same of what sidecars are told.
+    pub(super) leads: Option<Leads>,
 }
 
 /// By what they are, their namespace and their name.
 pub(super) type Parts = BTreeMap<(Part, String, String), Arc<DynamicObject>>;
+
+pub(super) type Leads = BTreeMap<(Lead, String, String), Arc<DynamicObject>>;
 
 /// The objects of one kind.
 struct Shelf {
@@ -51,8 +57,8 @@ struct Shelf {
 }
 
 impl World {
-    /// `has_waypoints`: what they are made of is watched, too.
-    pub(super) fn watch(client: &Client, has_waypoints: bool) -> Self {
+    /// `has_waypoints`: what they are made of is watched, too; `has_leads`: and what sidecars are told.
+    pub(super) fn watch(client: &Client, has_waypoints: bool, has_leads: bool) -> Self {
         let (change, changed) = watch::channel(());
         let mut watches = JoinSet::new();
         let mut shelf = |resource: ApiResource, selector: Option<String>| {
@@ -79,10 +85,17 @@ impl World {
             let selector = format!("{label}={ours}");
             (part, shelf(part.resource(), Some(selector)))
         });
+        let parts = parts.collect();
+        let leads = Lead::ALL.into_iter().filter(|_| has_leads);
+        let leads = leads.map(|lead| {
+            let selector = format!("{label}={ours}");
+            (lead, shelf(of(lead.kind()), Some(selector)))
+        });
         Self {
             classes,
             gateways,
-            parts: parts.collect(),
+            parts,
+            leads: leads.collect(),
             changed,
             _watches: watches,
         }
@@ -97,23 +110,28 @@ impl World {
 
     pub(super) fn see(&mut self) -> Seen {
         self.changed.borrow_and_update();
-        let mut parts = Parts::new();
-        let mut is_whole = true;
-        for (part, shelf) in &self.parts {
-            let objects = shelf.objects();
-            is_whole &= objects.is_some();
-            parts.extend(objects.into_iter().flatten().filter_map(|object| {
-                let metadata = &object.metadata;
-                let (namespace, name) = (metadata.namespace.clone()?, metadata.name.clone()?);
-                Some(((*part, namespace, name), object))
-            }));
-        }
         Seen {
             classes: self.classes.objects(),
             gateways: self.gateways.objects(),
-            parts: is_whole.then_some(parts),
+            parts: named(&self.parts),
+            leads: named(&self.leads),
         }
     }
+}
+
+/// None: not all of it is known yet.
+fn named<K: Copy + Ord>(
+    shelves: &BTreeMap<K, Shelf>,
+) -> Option<BTreeMap<(K, String, String), Arc<DynamicObject>>> {
+    let mut named = BTreeMap::new();
+    for (&what, shelf) in shelves {
+        named.extend(shelf.objects()?.into_iter().filter_map(|object| {
+            let metadata = &object.metadata;
+            let (namespace, name) = (metadata.namespace.clone()?, metadata.name.clone()?);
+            Some(((what, namespace, name), object))
+        }));
+    }
+    Some(named)
 }
 
 impl Shelf {

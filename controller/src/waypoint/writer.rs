@@ -19,6 +19,7 @@ use super::settings::WaypointSettings;
 use super::term::{Outcome, Target, Term, What};
 use super::world::World;
 use crate::leader::Leadership;
+use crate::leads::manager;
 use crate::manifest::Kind;
 use crate::model::CONTROLLER;
 use crate::source::kubernetes::resource;
@@ -57,7 +58,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(
         (client, manager): (Client, String),
-        (revision, settings): (Option<String>, Option<WaypointSettings>),
+        (revision, settings, leads_sidecars): (Option<String>, Option<WaypointSettings>, bool),
         leadership: Leadership,
         news: watch::Receiver<Option<News>>,
     ) -> Self {
@@ -67,6 +68,7 @@ impl Keeper {
             planner: Planner {
                 revision: revision.unwrap_or_else(|| DEFAULT.to_owned()),
                 settings,
+                leads_sidecars,
             },
             client,
             manager,
@@ -89,7 +91,11 @@ impl Keeper {
     }
 
     async fn serve(&mut self) {
-        let mut world = World::watch(&self.client, self.planner.settings.is_some());
+        let mut world = World::watch(
+            &self.client,
+            self.planner.settings.is_some(),
+            self.planner.leads_sidecars,
+        );
         let (mut term, mut good) = (Term::default(), Good::new());
         let mut parameters = Parameters::default();
         loop {
@@ -208,7 +214,7 @@ impl Keeper {
             api.delete(&target.name, &params).await?;
             return Ok(Outcome::Deleted);
         };
-        if wish.live.is_none() && !self.may_create(&api, body).await? {
+        if wish.live.is_none() && !self.may_create(&api, body, target.what).await? {
             return Ok(Outcome::Taken);
         }
         let mut body = body.clone();
@@ -219,7 +225,7 @@ impl Keeper {
         let params = PatchParams {
             // Of what is not there nobody has fields.
             force: wish.live.is_some(),
-            ..PatchParams::apply(&self.manager)
+            ..PatchParams::apply(&self.manager(target.what))
         };
         let patch = Patch::Apply(body);
         let applied = match target.is_status {
@@ -229,12 +235,25 @@ impl Keeper {
         Ok(Outcome::Applied(Box::new(applied)))
     }
 
+    /// What is written of a Gateway that sidecars are led to is kept apart from what else is written of it.
+    fn manager(&self, what: What) -> String {
+        match what {
+            What::LedTo | What::Lead(_) => manager(&self.manager),
+            What::Class | What::Gateway | What::Part(_) => self.manager.clone(),
+        }
+    }
+
     /// Whether there is none of that name: to apply it would change one that somebody else has made.
-    async fn may_create(&self, api: &Api<DynamicObject>, body: &Value) -> kube::Result<bool> {
+    async fn may_create(
+        &self,
+        api: &Api<DynamicObject>,
+        body: &Value,
+        what: What,
+    ) -> kube::Result<bool> {
         let object = serde_json::from_value(body.clone()).map_err(kube::Error::SerdeError)?;
         let params = PostParams {
             dry_run: true,
-            field_manager: Some(self.manager.clone()),
+            field_manager: Some(self.manager(what)),
         };
         match api.create(&params, &object).await {
             Ok(_) => Ok(true),
@@ -251,7 +270,7 @@ impl Keeper {
         let Some(before) = wish
             .live
             .as_ref()
-            .filter(|_| what == What::Gateway && is_status)
+            .filter(|_| matches!(what, What::Gateway | What::LedTo) && is_status)
         else {
             return;
         };
@@ -307,7 +326,8 @@ impl Keeper {
 fn resource_of(what: What) -> ApiResource {
     match what {
         What::Class => resource::of(Kind::GatewayClass, "v1"),
-        What::Gateway => resource::of(Kind::KubernetesGateway, "v1"),
+        What::Gateway | What::LedTo => resource::of(Kind::KubernetesGateway, "v1"),
+        What::Lead(lead) => resource::of(lead.kind(), "v1"),
         What::Part(part) => part.resource(),
     }
 }

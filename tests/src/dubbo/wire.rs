@@ -131,7 +131,7 @@ pub fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// A provider on a port of the system's choice that answers each two-way frame with [`Frame::echo`], so that a
+/// A provider that answers each two-way frame with [`Frame::echo`], so that a
 /// caller knows its answer again.
 pub struct Echo {
     address: SocketAddr,
@@ -141,7 +141,13 @@ impl Echo {
     /// # Panics
     /// When no port can be opened.
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// # Panics
+    /// When it cannot be opened.
+    pub fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("an address that is free");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");

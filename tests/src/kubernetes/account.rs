@@ -22,8 +22,15 @@ pub const WAYPOINT_ROLE: Role = Role {
     rules: include_str!("../../../charts/meltemi/files/waypoint-role.yaml"),
 };
 
+/// What it may do where it leads sidecars.
+pub const SIDECAR_ROLE: Role = Role {
+    name: "meltemi-controller-sidecar",
+    namespace: None,
+    rules: include_str!("../../../charts/meltemi/files/sidecar-role.yaml"),
+};
+
 /// What it may do everywhere, in its own namespace and in the root namespace.
-pub const ROLES: [Role; 4] = [
+pub const ROLES: [Role; 5] = [
     Role {
         name: NAME,
         namespace: None,
@@ -40,6 +47,7 @@ pub const ROLES: [Role; 4] = [
         rules: include_str!("../../../charts/meltemi/files/root-role.yaml"),
     },
     WAYPOINT_ROLE,
+    SIDECAR_ROLE,
 ];
 
 /// A kubeconfig of its service account, with its roles bound to it.

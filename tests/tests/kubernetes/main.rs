@@ -22,6 +22,7 @@ mod permissions;
 mod replicas;
 mod scopes;
 mod secrets;
+mod sidecars;
 mod soak;
 mod status;
 mod tls;

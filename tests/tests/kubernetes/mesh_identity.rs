@@ -1,6 +1,6 @@
 //! Certificates of a mesh: the CA is that of a real istiod, peers have theirs of it, too.
 
-mod issued;
+pub(crate) mod issued;
 mod lab;
 mod sidecar;
 

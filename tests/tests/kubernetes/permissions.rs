@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use meltemi_tests::kubernetes::{
-    ApiServer, Encrypted, Mounted, ROLES, Tokens, WAYPOINT_ROLE, controller_account, permit,
+    ApiServer, Encrypted, Mounted, ROLES, SIDECAR_ROLE, Tokens, WAYPOINT_ROLE, controller_account,
+    permit,
 };
 use meltemi_tests::redis::service;
 use meltemi_tests::{PATIENCE, until};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::whoami::router;
 
+mod led;
 mod rule;
 
 use rule::{Permission, Rule, rules};
@@ -24,6 +26,7 @@ const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const ACCOUNT: &str = "system:serviceaccount:meltemi-system:meltemi-controller";
 /// The shortest life of a root: another one is made after 8 s.
 const SHORT: [&str; 2] = ["--ca-lifetime", "16s"];
+const SIDECARS: [&str; 1] = ["--sidecars"];
 const WAYPOINT: [&str; 2] = ["--waypoint", "{image: i, controller: 'c:1'}"];
 
 #[test]
@@ -82,6 +85,7 @@ fn change(cluster: &ApiServer, round: usize) {
         cluster.apply(&object);
     }
     change_waypoint(cluster, round);
+    led::change(cluster, round);
 }
 
 /// Each time its objects are others, and a class is gone.
@@ -124,12 +128,13 @@ fn what_the_controller_may_do_it_does_and_asks_for_nothing_else() {
     let Some((cluster, account)) = cluster() else {
         return;
     };
-    let controller = Encrypted::start(&account, ANY, &[SHORT, WAYPOINT].concat());
+    let controller = Encrypted::start(&account, ANY, &[&SHORT[..], &WAYPOINT, &SIDECARS].concat());
     let tokens = Tokens::of_new(&cluster, "edge");
     tokens.create_pod("edge-1");
     let roots = until("the roots are published", || cluster.roots_of("default"));
     let mounted = Mounted::new(&roots, &tokens.of_pod("edge-1", "meltemi"));
     let _proxy = controller.proxy(&mounted);
+    let _led_to = controller.proxy_with(&mounted, &["--gateway", led::GATEWAY]);
     let permitted: BTreeSet<Permission> = rules().iter().flat_map(Rule::permissions).collect();
     let (start, mut is_ended) = (Instant::now(), false);
     for round in 0.. {
@@ -140,7 +145,7 @@ fn what_the_controller_may_do_it_does_and_asks_for_nothing_else() {
             return;
         }
         // What it does at last.
-        if !is_ended && unused.iter().all(|it| it.deletes()) {
+        if !is_ended && unused.iter().all(|it| it.is_done_at_last()) {
             controller.process().signal("TERM");
             is_ended = true;
         }
@@ -175,6 +180,7 @@ fn forget(cluster: &ApiServer) {
     ];
     let deleted = cluster.kubectl(&delete);
     deleted.expect_success("what the waypoint was made of is deleted");
+    led::forget(cluster);
     for of_before in [
         "/apis/coordination.k8s.io/v1/namespaces/meltemi-system/leases",
         "/api/v1/namespaces/meltemi-system/secrets",
@@ -205,11 +211,14 @@ fn without_any_of_its_rules_something_fails() {
     let tokens = Tokens::of_new(&cluster, "edge");
     tokens.create_pod("edge-1");
     let token = tokens.of_pod("edge-1", "meltemi");
-    // What is for waypoints permits more of what is permitted without them.
+    // What is for waypoints permits more of what is permitted without them, and so does what is for sidecars.
     permit(&cluster, WAYPOINT_ROLE, &json!([]));
     let (of_waypoints, others): (Vec<_>, Vec<_>) =
         rules().into_iter().partition(Rule::is_of_waypoints);
     for rule in others.iter().chain(&of_waypoints) {
+        if rule.is_of_waypoints() {
+            permit(&cluster, SIDECAR_ROLE, &json!([]));
+        }
         let permissions = rule.permissions();
         permit(&cluster, rule.role, &rule.others);
         until("it may not", || {
@@ -230,7 +239,9 @@ fn without_any_of_its_rules_something_fails() {
 /// A controller is refused what the rule permits, and says so.
 fn fails(cluster: &ApiServer, account: &Path, rule: &Rule, token: &str) {
     let waypoint = WAYPOINT.iter().filter(|_| rule.is_of_waypoints());
-    let arguments: Vec<_> = SHORT.iter().chain(waypoint).copied().collect();
+    let sidecars = SIDECARS.iter().filter(|_| rule.is_of_sidecars());
+    let arguments = SHORT.iter().chain(waypoint).chain(sidecars);
+    let arguments: Vec<_> = arguments.copied().collect();
     let controller = Encrypted::start(account, ANY, &arguments);
     let mut proxy = None;
     let start = Instant::now();

@@ -195,7 +195,9 @@ async fn a_proxy_is_not_rolled_back_by_a_replica_that_lags() {
     let stats = Arc::new(xds::Stats::default());
     let control_plane = ControlPlane::plaintext(&at.to_string()).expect("an address");
     let node = xds::node("test", &Proxy::default());
-    let client = tokio::spawn(xds::run(control_plane, node, publish, stats.clone()));
+    let (_mismatches, told) = watch::channel(Mismatches::default());
+    let client = xds::run(control_plane, node, (publish, told), stats.clone());
+    let client = tokio::spawn(client);
     has(&mut snapshots, 2).await;
     drop(first);
     until(|| !stats.is_connected()).await;

@@ -30,9 +30,12 @@ impl<'a> Rules<'a> {
     pub(super) fn of(objects: &'a Objects) -> Self {
         let mut all = Self::default();
         for object in KINDS.into_iter().flat_map(|kind| objects.of_kind(kind)) {
-            if let Spec::HttpRules(rules) = &object.spec {
-                rules.0.iter().for_each(|it| all.add(&object.id, it));
-            }
+            let rules = match &object.spec {
+                Spec::HttpRules(rules) => rules,
+                Spec::VirtualService(it) => &it.http,
+                _ => continue,
+            };
+            rules.0.iter().for_each(|it| all.add(&object.id, it));
         }
         all
     }

@@ -402,3 +402,49 @@ fn as_people_and_programs_read_it() {
     assert_eq!(plan.of_namespace("web").plan, []);
     assert_eq!(plan.of_namespace("shop").plan, plan.plan);
 }
+
+#[test]
+fn what_sidecars_would_be_told_is_shown_first() {
+    let gateway = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: mesh, namespace: shop}
+spec:
+  gatewayClassName: meltemi
+  listeners:
+  - name: sidecars
+    port: 15089
+    protocol: istio.io/PROXY
+    tls: {options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL}}
+";
+    let own = "\
+apiVersion: v1
+kind: Service
+metadata: {name: mesh, namespace: shop}
+spec: {clusterIP: 10.96.0.9, ports: [{name: tcp-sidecars, port: 15089}]}
+";
+    let service = SERVICE.replace("istio.io/use-waypoint: way", "meltemi.io/use-gateway: mesh");
+    let service = service.replace(
+        "  - {name: metrics",
+        "  - {name: tcp-metaprotocol-dubbo-2, port: 20881}\n  - {name: metrics",
+    );
+    let taken = "\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: old, namespace: shop}
+spec:
+  hosts: [orders]
+  tcp: [{match: [{port: 20881}], route: [{destination: {host: elsewhere}}]}]
+";
+    let rows = [
+        vec![gateway, &service],
+        vec![gateway, own, &service],
+        vec![gateway, own, &service, taken],
+    ];
+    let shown = rows.map(|manifests| {
+        let plan = plan(&manifests);
+        let shown = plan.sidecars.iter().map(ToString::to_string);
+        shown.collect::<String>()
+    });
+    insta::assert_snapshot!(shown.join("---\n"));
+}

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Resolution, Service, Spec};
+use super::super::{Endpoint, EndpointAddress};
+use super::{Port, Resolution, Service, Spec};
 
 /// Its virtual addresses.
 pub(super) fn addresses(service: &Service) -> Vec<IpAddr> {
@@ -86,4 +87,29 @@ pub(super) fn hindrance(service: &Service) -> Option<Hindrance> {
         why,
         remedy,
     })
+}
+
+/// Why nothing that clients of the service dial has its sidecars lead them to a Gateway. Of a headless one they dial pods, which
+/// sidecars know by its name.
+pub(super) fn of_sidecars(service: &Service) -> Option<Hindrance> {
+    match &service.source.spec {
+        Spec::Service(spec) if spec.external_name.is_none() => None,
+        _ => hindrance(service).map(|hindrance| Hindrance {
+            remedy: "give it an address of its own, or take the label meltemi.io/use-gateway away",
+            ..hindrance
+        }),
+    }
+}
+
+/// Whether sidecars lead a port: of a headless service they take its own number for the one that pods listen on.
+pub(super) fn is_led(service: &Service, port: &Port) -> bool {
+    let is_dialled = match &service.source.spec {
+        Spec::Service(spec) => !spec.addresses.is_empty(),
+        _ => true,
+    };
+    let is_its = |endpoint: &Endpoint| match endpoint.address {
+        EndpointAddress::Tcp(_, number) => number == port.number,
+        EndpointAddress::Unix(_) | EndpointAddress::Name(..) => false,
+    };
+    is_dialled || port.endpoints.iter().all(|it| is_its(it))
 }

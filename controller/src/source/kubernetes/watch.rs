@@ -97,11 +97,7 @@ impl Watch {
     }
 
     /// Tells of everything until the kind turns out not to be defined.
-    async fn follow(
-        &self,
-        resource: &ApiResource,
-        wanted: &mut Wanted,
-    ) -> Result<Ended, Unheard> {
+    async fn follow(&self, resource: &ApiResource, wanted: &mut Wanted) -> Result<Ended, Unheard> {
         let (api, fields) = scope(&self.client, &self.settings, self.kind, resource);
         let config = watcher::Config {
             field_selector: fields,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::stage::{Seen, Stage};
 use super::{Detach, Id};
+use crate::leads::manager;
 use crate::manifest::Kind;
 use crate::schema::Settings;
 use crate::source::kubernetes::resource;
@@ -96,6 +97,35 @@ impl Cluster {
             }
         }
         Ok(found)
+    }
+
+    /// Says of a Gateway, where it is there, that it was taken out, and since when.
+    pub(super) async fn mark(&self, id: &Id) -> kube::Result<()> {
+        let Some(uid) = self.uid(id).await? else {
+            return Ok(());
+        };
+        let annotations = json!({ DETACH: crate::status::now() });
+        self.apply((id, &uid), MANAGER, Some(annotations)).await
+    }
+
+    /// Takes back what a Gateway says because sidecars were led to it.
+    pub(super) async fn forget_led_to(&self, id: &Id) -> kube::Result<()> {
+        let Some(uid) = self.uid(id).await? else {
+            return Ok(());
+        };
+        let of = (id, uid.as_str());
+        let params = PatchParams::apply(&manager(&self.controller)).force();
+        let nothing = Patch::Apply(body(of));
+        let gateway = self.gateway(id);
+        gateway.patch_status(&id.name, &params, &nothing).await?;
+        self.apply(of, MANAGER, None).await
+    }
+
+    /// None: there is no such Gateway.
+    async fn uid(&self, id: &Id) -> kube::Result<Option<String>> {
+        let named = ListParams::default().fields(&format!("metadata.name={}", id.name));
+        let found = self.gateway(id).list(&named).await?;
+        Ok(found.items.into_iter().find_map(|it| it.metadata.uid))
     }
 
     /// Does what comes next; there may be nothing to do but wait.
@@ -192,6 +222,14 @@ impl Cluster {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         }
+    }
+
+    pub(super) fn in_namespace(
+        &self,
+        namespace: &str,
+        resource: &ApiResource,
+    ) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
     }
 
     /// In the whole cluster, wherever it looks else.

@@ -83,7 +83,7 @@ impl Installation {
     /// False: it is not all gone in time.
     pub(super) async fn remove(
         &self,
-        (cluster, waypoints): (&Cluster, &BTreeSet<Id>),
+        (cluster, waypoints, led_to): (&Cluster, &BTreeSet<Id>, &BTreeSet<Id>),
         until: Instant,
         tell: &mut impl FnMut(fmt::Arguments<'_>),
     ) -> anyhow::Result<bool> {
@@ -102,6 +102,11 @@ impl Installation {
         ));
         for id in waypoints {
             let forgotten = cluster.forget(id).await;
+            forgotten
+                .with_context(|| format!("what the Gateway {id} says cannot be taken back"))?;
+        }
+        for id in led_to {
+            let forgotten = cluster.forget_led_to(id).await;
             forgotten
                 .with_context(|| format!("what the Gateway {id} says cannot be taken back"))?;
         }

@@ -38,6 +38,7 @@ fn seen(gateways: Vec<Arc<DynamicObject>>, parts: Parts) -> Seen {
         classes: None,
         gateways: Some(gateways),
         parts: Some(parts),
+        leads: None,
     }
 }
 
@@ -52,6 +53,7 @@ fn made(seen: &Seen, parameters: &Parameters, good: &mut Good) -> Made {
     let planner = Planner {
         revision: DEFAULT.to_owned(),
         settings: Some(SETTINGS.parse().unwrap()),
+        leads_sidecars: false,
     };
     let known = Known {
         seen,

@@ -1,5 +1,7 @@
 //! What istiod gives a peer of the proxy: asked for as an agent of Istio does it.
 
+use std::path::Path;
+
 use meltemi_credentials::encrypted;
 use meltemi_proto::istio::v1::auth::IstioCertificateRequest;
 use meltemi_proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateServiceClient;
@@ -7,14 +9,11 @@ use meltemi_tests::certificates::Pair;
 use rcgen::{CertificateParams, KeyPair};
 use tonic::Request;
 
-use super::lab::Lab;
-
-/// A certificate for whom the token is of.
-pub(super) fn issued(lab: &Lab, token: &str) -> Pair {
+/// A certificate of the CA at this `HOST:PORT`, which shows one of these roots, for whom the token is of.
+pub(crate) fn issued((authority, roots): (&str, &Path), token: &str) -> Pair {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let roots = lab.path("roots.pem");
-        let channel = encrypted(&lab.istiod().authority(), roots, None).expect("it can be dialled");
+        let channel = encrypted(authority, roots.to_owned(), None).expect("it can be dialled");
         let key = KeyPair::generate().expect("a key");
         let csr = CertificateParams::default().serialize_request(&key);
         let csr = csr.expect("a request").pem().expect("in PEM");

@@ -98,7 +98,8 @@ impl Lab {
 
     /// What istiod gives a new service account.
     pub(super) fn issued(&self, account: &str) -> Pair {
-        issued(self, &self.token(account))
+        let ca = (&*self.istiod().authority(), &*self.path("roots.pem"));
+        issued(ca, &self.token(account))
     }
 
     /// A proxy of the account `gateway`, whose certificates live for so long.

@@ -1,6 +1,6 @@
 //! Rules of roles, and what they come to.
 
-use meltemi_tests::kubernetes::{ROLES, Role, WAYPOINT_ROLE};
+use meltemi_tests::kubernetes::{ROLES, Role, SIDECAR_ROLE, WAYPOINT_ROLE};
 use serde_json::{Value, json};
 
 /// A rule of a role.
@@ -86,6 +86,11 @@ impl Rule {
         self.role.name == WAYPOINT_ROLE.name
     }
 
+    /// Whether it is for sidecars alone.
+    pub(crate) fn is_of_sidecars(&self) -> bool {
+        self.role.name == SIDECAR_ROLE.name
+    }
+
     pub(crate) fn is_about(&self, resource: &str) -> bool {
         texts(&self.rule["resources"])
             .iter()
@@ -121,8 +126,9 @@ impl Permission {
         })
     }
 
-    pub(crate) fn deletes(&self) -> bool {
-        self.verb == "delete"
+    /// Whether it is what somebody does who ends.
+    pub(crate) fn is_done_at_last(&self) -> bool {
+        self.verb == "delete" && self.resource == "leases"
     }
 
     /// Whether it is what this asks for.
