@@ -23,6 +23,9 @@ pub(crate) const DEFAULT: &str = "default";
 pub(crate) struct Standing {
     /// Another revision's: nothing of them is told here.
     pub(crate) foreign: BTreeSet<ObjectRef>,
+    /// Those of them that are in force all the same: what protects a service does so whoever routes its requests, unless it
+    /// says itself that it is not for all.
+    shared: BTreeSet<ObjectRef>,
     /// Aeraki's, unless their namespace is handed over.
     not_enabled: BTreeSet<ObjectRef>,
     told: Vec<Diagnostic>,
@@ -45,6 +48,9 @@ impl Standing {
         let mut standing = Self::default();
         for (id, revision, place) in index.own() {
             if whose.is_foreign(id, revision) {
+                if protects(id) && revision.is_none() {
+                    standing.shared.insert(id.clone());
+                }
                 standing.foreign.insert(id.clone());
             } else if whose.is_not_enabled(id) {
                 standing.told.push(not_enabled(id).at(place.clone()).of(id));
@@ -83,7 +89,8 @@ impl Standing {
 
     /// Takes away what does not count.
     pub(crate) fn leave_out(&self, objects: &mut Objects) {
-        for id in self.foreign.iter().chain(&self.not_enabled) {
+        let foreign = self.foreign.difference(&self.shared);
+        for id in foreign.chain(&self.not_enabled) {
             objects.remove(id);
         }
     }
@@ -114,11 +121,15 @@ impl<'a, F: Fn(&ObjectRef, &str) -> Option<&'a str>> Whose<'a, F> {
 
     fn is_not_enabled(&self, id: &ObjectRef) -> bool {
         self.settings.beside_aeraki
-            // What protects a service does so whoever routes its requests.
-            && id.kind != Kind::DubboAuthorizationPolicy
+            && !protects(id)
             && id.kind.is_namespaced()
             && (self.label)(id, ENABLED).is_none_or(|value| value == "false")
     }
+}
+
+/// What protects a service does so whoever routes its requests.
+fn protects(id: &ObjectRef) -> bool {
+    id.kind == Kind::DubboAuthorizationPolicy
 }
 
 fn not_enabled(id: &ObjectRef) -> Diagnostic {
@@ -139,13 +150,16 @@ mod tests {
     use crate::source::Contents;
 
     fn index(object: &str, namespace: &str) -> Index {
-        let text = format!(
+        of_text(format!(
             "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n\
              metadata: {{name: a, namespace: shop, labels: {{{object}}}}}\nspec: {{hosts: [a.demo]}}\n---\n\
              apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: ApplicationProtocol\n\
              metadata: {{name: p, labels: {{{object}}}}}\nspec: {{protocol: p, codec: dubbo}}\n---\n\
              apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop, labels: {{{namespace}}}}}\n"
-        );
+        ))
+    }
+
+    fn of_text(text: String) -> Index {
         let name = "f.yaml".to_owned();
         let file = SourceFile {
             name: name.clone(),
@@ -232,6 +246,36 @@ mod tests {
                 expected,
                 "{labels:?}"
             );
+        }
+    }
+
+    /// Where two revisions share a cluster, services of the one are not open because a policy is the other's.
+    #[test]
+    fn a_policy_protects_whoever_serves_unless_it_says_whose_it_is() {
+        let rows = [
+            ("", "canary", true),
+            ("istio.io/rev: default", "canary", false),
+            ("istio.io/rev: canary", "canary", true),
+            ("", "default", true),
+        ];
+        for (labels, revision, is_in_force) in rows {
+            let index = of_text(format!(
+                "apiVersion: dubbo.aeraki.io/v1alpha1\nkind: DubboAuthorizationPolicy\n\
+                 metadata: {{name: p, namespace: shop, labels: {{{labels}}}}}\nspec: {{rules: [{{}}]}}\n"
+            ));
+            let settings = Settings {
+                revision: Some(revision.to_owned()),
+                ..Settings::new(vec![])
+            };
+            let standing = Standing::of(&index, &settings);
+            let (objects, _) = index.objects();
+            let mut left = objects.clone();
+            standing.leave_out(&mut left);
+            assert_eq!(left.len() == 1, is_in_force, "{labels} {revision}");
+            // Its status is one controller's.
+            let is_whose = labels.rsplit(' ').next().filter(|it| !it.is_empty());
+            let is_own = is_whose.unwrap_or(DEFAULT) == revision;
+            assert_eq!(standing.foreign.is_empty(), is_own, "{labels} {revision}");
         }
     }
 }
