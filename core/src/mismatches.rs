@@ -111,7 +111,8 @@ mod tests {
         ];
         for (after, a, b, expected) in rows {
             let counts = [("a", a), ("b", b)];
-            let counts = counts.map(|(service, [one, two])| (service.into(), [one, two, 0, 0]));
+            let counts =
+                counts.map(|(service, [one, two])| (Arc::<str>::from(service), [one, two, 0, 0]));
             let found = lately.look(counts.into(), begin + minute * after);
             assert_eq!(told(&found), expected, "after {after} minutes");
         }
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_mistake_everywhere_is_told_of_few() {
-        let counts = (0..1000).map(|n| (format!("s{n}").into(), [1, 0, 0, 0]));
+        let counts = (0..1000).map(|n| (Arc::<str>::from(format!("s{n}")), [1, 0, 0, 0]));
         let found = Lately::default().look(counts.collect(), Instant::now());
         assert_eq!(found.len(), MOST);
     }
