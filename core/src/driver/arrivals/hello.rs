@@ -42,7 +42,7 @@ impl fmt::Debug for Greeting {
 enum Heard {
     /// The poll tells when there is more.
     Part,
-    Whole(Hello),
+    Whole(Box<Hello>),
     /// It went without a word, as those do that only look whether a port is open.
     Nothing,
     Wrong(Refused),
@@ -65,7 +65,7 @@ impl Greeting {
             }
             match self.acceptor.accept() {
                 Ok(None) => {}
-                Ok(Some(hello)) => return Heard::Whole(hello),
+                Ok(Some(hello)) => return Heard::Whole(Box::new(hello)),
                 Err(refused) => return Heard::Wrong(refused.into()),
             }
         }
@@ -120,7 +120,7 @@ impl Worker {
             Heard::Wrong(refused) => self.refuse_hello(key, None, refused),
             Heard::Whole(hello) => {
                 let origin = Arc::clone(&greeting.origin);
-                self.lead(key, &origin, hello);
+                self.lead(key, &origin, *hello);
             }
         }
     }
