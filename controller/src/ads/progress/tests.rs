@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use meltemi_core::config::{Proxy, Snapshot};
 use meltemi_core::xds::{self, ControlPlane};
+use meltemi_policy::Mismatches;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -195,7 +196,7 @@ async fn a_proxy_is_not_rolled_back_by_a_replica_that_lags() {
     let stats = Arc::new(xds::Stats::default());
     let control_plane = ControlPlane::plaintext(&at.to_string()).expect("an address");
     let node = xds::node("test", &Proxy::default());
-    let (_mismatches, told) = watch::channel(Mismatches::default());
+    let (_mismatches, told) = watch::channel(Mismatches::new());
     let client = xds::run(control_plane, node, (publish, told), stats.clone());
     let client = tokio::spawn(client);
     has(&mut snapshots, 2).await;
