@@ -218,7 +218,7 @@ pub(crate) struct Check {
     pub(crate) from_aeraki: bool,
     /// Lists besides, for each service that asks for a waypoint of ours: each AuthorizationPolicy at its
     /// pods that will see the waypoint in the place of the client, each port whose HTTP rules end, and
-    /// each way past the waypoint.
+    /// each way past the waypoint. And what sidecars would be told, so that they come to a Gateway.
     #[arg(long, conflicts_with = "from_aeraki")]
     pub(crate) plan: bool,
     #[command(flatten)]
