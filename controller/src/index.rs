@@ -19,7 +19,7 @@ use objects::OneByOne;
 pub(crate) use set::{Objects, OfKind};
 
 /// What the sources hold, decoded, file by file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     files: BTreeMap<String, IndexedFile>,
     problems: Vec<Diagnostic>,
@@ -30,13 +30,13 @@ pub(crate) struct Index {
     one_by_one: Option<OneByOne>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct IndexedFile {
     source: Arc<SourceFile>,
     documents: Vec<Document>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Document {
     id: Option<ObjectRef>,
     place: Place,
@@ -162,7 +162,8 @@ impl Index {
         #[cfg(feature = "kubernetes")]
         let documents = {
             let one_by_one = self.one_by_one.iter();
-            documents.chain(one_by_one.flat_map(|known| known.documents.values()))
+            let one_by_one = one_by_one.flat_map(|known| known.documents.values());
+            documents.chain(one_by_one.map(|document| &**document))
         };
         documents
     }

@@ -41,6 +41,8 @@ mod protocols;
 mod redis;
 #[cfg(feature = "kubernetes")]
 mod rerouting;
+#[cfg(feature = "kubernetes")]
+mod retuning;
 mod routers;
 mod secrets;
 mod services;
@@ -69,6 +71,8 @@ pub(crate) use policy::{
 use protocols::Protocols;
 #[cfg(feature = "kubernetes")]
 pub(crate) use rerouting::{Rerouted, Routers};
+#[cfg(feature = "kubernetes")]
+pub(crate) use retuning::Rules;
 #[cfg(feature = "kubernetes")]
 pub(crate) use secrets::{REFERRING, references};
 pub(crate) use services::{Port, Service, Services, placed};
@@ -513,16 +517,16 @@ struct Context<'a> {
 }
 
 /// What rules are read with, beside services.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Parts {
-    protocols: Protocols,
-    rules: DestinationRules,
-    redis: redis::Destinations,
-    mesh: locality::Mesh,
+    protocols: Arc<Protocols>,
+    rules: Arc<DestinationRules>,
+    redis: Arc<redis::Destinations>,
+    mesh: Arc<locality::Mesh>,
 }
 
 impl<'a> Context<'a> {
-    const fn new(
+    fn new(
         (objects, settings): (&'a Objects, &'a Settings),
         services: &'a Services,
         parts: &'a Parts,
@@ -564,10 +568,10 @@ pub(crate) fn build(
         |findings| Arc::new(Services::new(objects, &protocols, settings, findings)),
     );
     let parts = Parts {
-        rules: DestinationRules::new(objects, &services, settings, &mut findings),
-        redis: redis::Destinations::new(objects, &services, settings, &mut findings),
-        mesh: locality::Mesh::new(objects, settings, &mut findings),
-        protocols,
+        rules: DestinationRules::new(objects, &services, settings, &mut findings).into(),
+        redis: redis::Destinations::new(objects, &services, settings, &mut findings).into(),
+        mesh: locality::Mesh::new(objects, settings, &mut findings).into(),
+        protocols: protocols.into(),
     };
     let context = Context::new((objects, settings), &services, &parts);
     let mut servers = gateways::servers(objects, &context, &mut findings);

@@ -30,7 +30,7 @@ mod writer;
 pub(crate) use condition::{Condition, Kind, State, Truth, Wanted};
 pub(crate) use events::events;
 pub(crate) use gateways::{GatewayNews, LedNews, News};
-pub(crate) use ledger::{Ledger, Resolved};
+pub(crate) use ledger::{Ledger, Mark, Resolved};
 pub(crate) use programmed::Answer;
 pub(crate) use rate::Rate;
 pub(crate) use record::{KINDS, Record};

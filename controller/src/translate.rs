@@ -40,6 +40,8 @@ mod secrets;
 mod tls;
 mod waypoint;
 
+#[cfg(feature = "kubernetes")]
+pub(crate) use cluster::cluster as wire_cluster;
 pub(crate) use cluster::endpoints;
 #[cfg(feature = "kubernetes")]
 pub(crate) use scopes::of as scope_of;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::info;
 
-use super::pipeline::Followed;
-use super::{Event, Pipeline, Queue, Update};
+use super::pipeline::{Arrival, Arrived, Followed};
+use super::{Event, Pipeline, Queue};
 use crate::ads::{Clients, Progress, Published, Read, Rejection};
+use crate::aside::aside;
+use crate::check::Report;
 use crate::index::Index;
 use crate::leader::{Leadership, LeaseName};
 use crate::manifest::Kind;
@@ -21,7 +24,7 @@ use crate::schema::Settings;
 use crate::source::kubernetes::{
     self, Change, Contacts, KINDS, Reached, Secrets, Surroundings, Taken, announce,
 };
-use crate::status::{About, Leases, Ledger, Replica, Writer};
+use crate::status::{About, Leases, Ledger, Mark, Replica, Writer};
 use crate::waypoint::{self, WaypointSettings};
 
 /// After so long without a further change what is known is published, and after the second time whatever comes: no stream of
@@ -33,6 +36,9 @@ const BUSY: Duration = Duration::from_millis(25);
 /// time: what is wrong with endpoints is found then.
 const FINDINGS_QUIET: Duration = Duration::from_secs(1);
 const FINDINGS_BUSY: Duration = Duration::from_secs(10);
+
+/// A long way, beside all else.
+type UnderWay = Pin<Box<dyn Future<Output = (Arrival, Mark)> + Send>>;
 
 /// What the definitions lack that are installed; a clone tells the same.
 #[derive(Clone, Debug)]
@@ -68,6 +74,10 @@ pub struct KubernetesController {
     is_first: bool,
     /// Whether the index holds something else than what was published.
     is_changed: bool,
+    /// Whether the long way is to be gone for something that was heard.
+    is_long_due: bool,
+    /// What was read when a long way began that has not ended: of what came since not all is published.
+    departed: Option<Read>,
     /// When findings are looked for, where that was put off; and when at the latest.
     findings_due: Option<(Instant, Instant)>,
     ledger: Ledger,
@@ -99,6 +109,8 @@ impl KubernetesController {
             pipeline,
             unheard: KINDS.iter().copied().collect(),
             is_changed: false,
+            is_long_due: false,
+            departed: None,
             findings_due: None,
             ledger: Ledger::default(),
             client,
@@ -167,28 +179,40 @@ impl KubernetesController {
         mut rejections: mpsc::Receiver<Rejection>,
         events: mpsc::Sender<Event>,
     ) {
+        // What is gone beside all else.
+        let mut under_way: Option<UnderWay> = None;
         loop {
-            let findings_due = self.findings_due.map(|(due, _)| due);
-            let leaving_due = self.pipeline.due().map(Instant::from_std);
+            if under_way.is_none() && self.is_long_due {
+                under_way = Some(self.set_out());
+            }
+            let due = self.long_way_due().filter(|_| under_way.is_none());
             let event = tokio::select! {
                 due = self.tick() => {
                     let Some(()) = due else { return };
                     (self.is_changed, self.is_first) = (false, false);
-                    if let Some(followed) = self.pipeline.follow() {
-                        self.publish_followed(followed, &resources);
-                        continue;
+                    match self.pipeline.follow() {
+                        Some(followed) if under_way.is_none() => {
+                            if followed.has_routers {
+                                self.ledger.resolve(self.pipeline.judged());
+                            }
+                            self.queue.is_published();
+                            self.publish_followed(followed, &resources);
+                            self.progress.is(&self.read);
+                        }
+                        // Of what it is under way for nothing is to be said yet.
+                        Some(followed) => self.publish_followed(followed, &resources),
+                        None => self.is_long_due = true,
                     }
-                    let update = self.pipeline.apply_at(Instant::now().into_std());
-                    self.publish(update, &resources)
+                    continue;
                 }
-                () = at(findings_due) => {
-                    self.findings_due = None;
-                    let update = self.pipeline.look_again(Instant::now().into_std());
-                    self.publish(update, &resources)
+                () = at(due) => {
+                    self.is_long_due = true;
+                    continue;
                 }
-                () = at(leaving_due) => {
-                    let update = self.pipeline.apply_at(Instant::now().into_std());
-                    self.publish(update, &resources)
+                (arrival, mark) = of(&mut under_way) => {
+                    under_way = None;
+                    let Some(report) = self.arrive(arrival, mark, &resources) else { continue };
+                    Event::Changed(report)
                 }
                 Some(rejection) = rejections.recv() => {
                     Event::Rejected(self.pipeline.rejected(&rejection))
@@ -201,32 +225,71 @@ impl KubernetesController {
         }
     }
 
+    /// When the long way is to be gone although nothing was heard.
+    fn long_way_due(&self) -> Option<Instant> {
+        let findings = self.findings_due.map(|(due, _)| due);
+        let leaving = self.pipeline.due().map(Instant::from_std);
+        findings.into_iter().chain(leaving).min()
+    }
+
+    fn set_out(&mut self) -> UnderWay {
+        self.is_long_due = false;
+        self.departed = Some(self.read.clone());
+        let now = Instant::now();
+        let looks_again = self.findings_due.is_some_and(|(due, _)| due <= now);
+        if looks_again {
+            self.findings_due = None;
+        }
+        let journey = self.pipeline.set_out(now.into_std(), looks_again);
+        let mark = self.ledger.mark();
+        Box::pin(aside(move || (journey.go(), mark)))
+    }
+
+    /// Publishes where a long way has led, with what was heard meanwhile. None: that is not to be published.
+    fn arrive(
+        &mut self,
+        arrival: Arrival,
+        mark: Mark,
+        resources: &watch::Sender<Option<Arc<Published>>>,
+    ) -> Option<Report> {
+        let departed = self.departed.take();
+        let (update, read) = match self.pipeline.arrive(arrival) {
+            Arrived::AtThePresent {
+                update,
+                is_to_be_told,
+            } => {
+                if is_to_be_told {
+                    self.put_off_findings();
+                }
+                self.is_changed = false;
+                self.ledger.resolve(self.pipeline.judged());
+                self.queue.is_published();
+                (update, Some(self.read.clone()))
+            }
+            Arrived::InThePast(update) => {
+                self.is_long_due = true;
+                self.ledger.resolve_until(mark, self.pipeline.judged());
+                (update, departed)
+            }
+            Arrived::Behind => {
+                self.is_long_due = true;
+                return None;
+            }
+        };
+        resources.send_replace(Some(update.resources));
+        read.iter().for_each(|read| self.progress.is(read));
+        Some(update.report)
+    }
+
     fn publish_followed(
         &mut self,
         followed: Followed,
         resources: &watch::Sender<Option<Arc<Published>>>,
     ) {
-        if followed.has_routers {
-            self.ledger.resolve(self.pipeline.judged());
-        }
         resources.send_replace(Some(followed.published));
-        self.progress.is(&self.read);
-        self.queue.is_published();
         if followed.is_to_be_told {
             self.put_off_findings();
         }
-    }
-
-    fn publish(
-        &mut self,
-        update: Update,
-        resources: &watch::Sender<Option<Arc<Published>>>,
-    ) -> Event {
-        self.ledger.resolve(self.pipeline.resolved(&update));
-        resources.send_replace(Some(update.resources));
-        self.progress.is(&self.read);
-        self.queue.is_published();
-        Event::Changed(update.report)
     }
 
     fn put_off_findings(&mut self) {
@@ -247,7 +310,8 @@ impl KubernetesController {
                 self.refer();
             }
             // What changes nothing is as good as published.
-            if !self.is_changed && !self.is_first {
+            let is_behind = self.is_long_due || self.departed.is_some();
+            if !self.is_changed && !self.is_first && !is_behind {
                 self.progress.is(&self.read);
             }
         }
@@ -354,6 +418,14 @@ impl KubernetesController {
 async fn at(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Never, where there is none.
+async fn of(under_way: &mut Option<UnderWay>) -> (Arrival, Mark) {
+    match under_way {
+        Some(under_way) => under_way.await,
         None => std::future::pending().await,
     }
 }

@@ -13,22 +13,19 @@ use meltemi_proto::meltemi::config::v1::Service;
 use prost::Name as _;
 
 use super::Update;
-use crate::ads::{Made, Published, Rejection, Resources};
-use crate::check::Report;
-#[cfg(feature = "kubernetes")]
-use crate::check::{planned, told};
+use crate::ads::{Published, Rejection};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::{Index, Objects};
 use crate::manifest::Object;
 #[cfg(feature = "kubernetes")]
 use crate::manifest::ObjectRef;
-use crate::model::{self, Before, Cluster, Leaving, Model, Server};
-use crate::places::Places;
-use crate::resolution::{Resolution, resolve};
+#[cfg(feature = "kubernetes")]
+use crate::model::Leaving;
+use crate::model::{self, Cluster, Model, Server};
 use crate::schema::Settings;
 #[cfg(feature = "kubernetes")]
-use crate::status::{self, Resolved};
-use crate::translate::{Earlier, scopes, secrets_of_cluster, secrets_of_server, translate};
+use crate::status::Resolved;
+use crate::translate::{secrets_of_cluster, secrets_of_server};
 
 pub(crate) struct Pipeline {
     pub(crate) settings: Settings,
@@ -45,14 +42,15 @@ pub(crate) struct Pipeline {
     said: Said,
     #[cfg(feature = "kubernetes")]
     short: Short,
+    /// Whether a short way was gone since the last long one began.
+    #[cfg(feature = "kubernetes")]
+    is_ahead: bool,
 }
 
 /// What came of the long way for the status of objects; the short way changes none of it.
 #[cfg(feature = "kubernetes")]
 #[derive(Default)]
 struct Said {
-    /// What follows from findings for other objects.
-    consequences: Vec<Diagnostic>,
     /// Of another revision.
     foreign: Arc<BTreeSet<ObjectRef>>,
     refused: Arc<BTreeSet<ObjectRef>>,
@@ -61,6 +59,10 @@ struct Said {
     plans: Arc<BTreeMap<ObjectRef, String>>,
 }
 
+mod long;
+#[cfg(feature = "kubernetes")]
+pub(super) use long::{Arrival, Arrived};
+use long::{Reached, Standpoint};
 #[cfg(feature = "kubernetes")]
 mod short;
 #[cfg(feature = "kubernetes")]
@@ -86,6 +88,8 @@ impl Pipeline {
             said: Said::default(),
             #[cfg(feature = "kubernetes")]
             short: Short::default(),
+            #[cfg(feature = "kubernetes")]
+            is_ahead: false,
         }
     }
 
@@ -106,20 +110,8 @@ impl Pipeline {
 
     /// Puts in force what is valid of what the index holds.
     pub(crate) fn apply(&mut self) -> Update {
-        let resolution = self.resolve(&Leaving::default());
-        self.put_in_force(resolution)
-    }
-
-    /// The same where waypoints serve those that have opted out for a while: others hear of that later.
-    #[cfg(feature = "kubernetes")]
-    pub(crate) fn apply_at(&mut self, now: Instant) -> Update {
-        let mut resolution = self.resolve(&self.leaving.at(now));
-        // Those whose time is over are not new.
-        if self.leaving.note(&self.model, &resolution.model, now) {
-            resolution = self.resolve(&self.leaving.at(now));
-        }
-        self.leaving = self.leaving.at(now);
-        self.put_in_force(resolution)
+        let reached = self.standpoint().go();
+        self.put_in_force(reached)
     }
 
     /// When there is something to do although nothing was heard.
@@ -128,83 +120,38 @@ impl Pipeline {
         self.leaving.due()
     }
 
-    fn resolve(&self, leaving: &Leaving) -> Resolution {
-        let before = Before {
+    fn standpoint(&self) -> Standpoint<'_> {
+        Standpoint {
+            index: &self.index,
+            settings: &self.settings,
             model: &self.model,
-            leaving,
-        };
-        resolve(&self.index, &self.settings, before)
+            published: &self.published,
+        }
     }
 
-    fn put_in_force(&mut self, resolution: Resolution) -> Update {
-        let Resolution {
-            model,
-            objects,
-            findings,
-            ..
-        } = resolution;
-        self.index.accept(&objects);
-        #[cfg(feature = "kubernetes")]
-        {
-            let standing = &resolution.standing;
-            self.short = Short::new(&self.index, &objects, standing, resolution.flawed);
-            self.said.foreign = Arc::new(standing.foreign.clone());
-            self.said.consequences = resolution.consequences;
-        }
-        let report = Report {
-            diagnostics: findings,
-            objects: objects.len(),
-        };
-        let earlier = Earlier {
-            model: &self.model,
-            resources: &self.published.all,
-        };
-        let all = translate(&model, self.settings.place(), &earlier);
-        let all = all.sharing(&self.published.all);
-        let was = &self.published.scopes;
-        let shared = |(gateway, scope): (_, Resources)| {
-            let scope = match was.get(&gateway) {
-                Some(earlier) => scope.sharing(earlier),
-                None => Arc::new(scope),
-            };
-            (gateway, scope)
-        };
-        self.published = Arc::new(Published {
-            scopes: scopes(&model, &all).map(shared).collect(),
-            all,
-            places: Places::new(&objects),
-            made: Made::default(),
-        });
-        (self.model, self.objects) = (Arc::new(model), Arc::new(objects));
+    fn put_in_force(&mut self, reached: Reached) -> Update {
+        self.index.accept(&reached.objects);
+        let report = reached.report.clone();
+        self.stand(reached);
         let resources = self.published.clone();
         Update { resources, report }
     }
 
-    /// What came of an update, for the status of objects.
-    #[cfg(feature = "kubernetes")]
-    pub(crate) fn resolved(&mut self, update: &Update) -> Resolved {
-        let mut findings = BTreeMap::<_, Vec<_>>::new();
-        let consequences = &self.said.consequences;
-        for finding in update.report.diagnostics.iter().chain(consequences) {
-            let object = finding.object.as_ref();
-            let Some(object) = object.filter(|id| status::KINDS.contains(&id.kind)) else {
-                continue;
-            };
-            findings
-                .entry(object.clone())
-                .or_default()
-                .push(finding.clone());
+    /// Stands where a long way has led.
+    fn stand(&mut self, reached: Reached) {
+        (self.model, self.objects) = (reached.model, reached.objects);
+        self.published = reached.published;
+        #[cfg(feature = "kubernetes")]
+        {
+            self.said = reached.said;
+            self.short = reached.short;
+            self.leaving = reached.leaving;
         }
-        self.said.refused = Arc::new(self.index.refused_of(status::KINDS, &self.objects));
-        self.said.findings = Arc::new(findings);
-        let plan = planned(&self.model, (&self.objects, &self.settings.root_namespace));
-        self.said.plans = Arc::new(told(&plan));
-        self.judged()
     }
 
-    /// The same where a short way was gone meanwhile.
+    /// What came of all that was put in force, for the status of objects.
     #[cfg(feature = "kubernetes")]
-    pub(super) fn judged(&self) -> Resolved {
+    pub(crate) fn judged(&self) -> Resolved {
         Resolved {
             model: self.model.clone(),
             objects: self.objects.clone(),

@@ -1,11 +1,12 @@
 //! Objects one by one, where the source knows which one changed: each is a file of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Document, Index, IndexedFile, Objects};
 use crate::diagnostic::{Diagnostic, SourceFile};
 use crate::manifest::{Decoded, Kind, Object, ObjectRef, decode_file};
+use crate::persistent::PersistentMap;
 use crate::source::Contents;
 
 impl Index {
@@ -87,6 +88,28 @@ impl Index {
         Some((&known.newest, &known.changes))
     }
 
+    /// What is known now is going to be looked at beside all else. Of its changes those of other kinds are not noted any more,
+    /// unless something is wrong with one; those that come are noted for [`Self::accept_marked`], too.
+    pub(crate) fn mark(&mut self, stays: impl Fn(Kind) -> bool) {
+        if let Some(known) = &mut self.one_by_one {
+            known.since_mark = Some(Changes::default());
+            let Changes {
+                objects,
+                are_flawed,
+            } = &mut known.changes;
+            objects.retain(|id| *are_flawed || stays(id.kind));
+        }
+    }
+
+    /// As [`Self::accept`], of what took effect of the objects that were known at the mark: what changed since is other than
+    /// these.
+    pub(crate) fn accept_marked(&mut self, objects: &Objects) {
+        self.good.clone_from(objects);
+        if let Some(known) = &mut self.one_by_one {
+            known.changes = known.since_mark.take().unwrap_or_default();
+        }
+    }
+
     /// Whose an object of our own kinds says that it is.
     pub(crate) fn revision(&self, id: &ObjectRef) -> Option<&str> {
         let known = self.one_by_one.as_ref()?;
@@ -124,24 +147,43 @@ impl Index {
 }
 
 /// Objects that come one by one. Of others' of which nothing is wrong nothing else is kept.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OneByOne {
     /// The newest versions of those that can be objects.
     pub(super) newest: Objects,
     /// Our own, and those of which something is wrong, by the names of their files.
-    pub(super) documents: BTreeMap<String, Document>,
+    pub(super) documents: PersistentMap<String, Arc<Document>>,
     pub(super) changes: Changes,
+    /// What changed since a mark, where there is one.
+    since_mark: Option<Changes>,
 }
 
 /// What changed since objects were last accepted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) objects: BTreeSet<ObjectRef>,
     /// Whether something is, or was, wrong with one of them.
     pub(crate) are_flawed: bool,
 }
 
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty() && !self.are_flawed
+    }
+
+    fn note(&mut self, object: Option<&ObjectRef>, is_flawed: bool) {
+        self.objects.extend(object.cloned());
+        self.are_flawed |= is_flawed;
+    }
+}
+
 impl OneByOne {
+    fn note(&mut self, object: Option<&ObjectRef>, is_flawed: bool) {
+        for changes in self.since_mark.iter_mut().chain([&mut self.changes]) {
+            changes.note(object, is_flawed);
+        }
+    }
+
     fn put(&mut self, document: Document) -> bool {
         let name = document.place.file.clone();
         let is_flawed = document.is_flawed();
@@ -157,13 +199,13 @@ impl OneByOne {
             (Some(id), None) => drop(self.newest.remove(id)),
             (None, _) => {}
         }
-        self.changes.objects.extend(document.id.clone());
+        let was_flawed = self.documents.get(&name).is_some_and(|it| it.is_flawed());
+        self.note(document.id.as_ref(), is_flawed || was_flawed);
         let is_own = document.id.as_ref().is_some_and(|id| id.kind.is_own());
-        let was = match is_flawed || is_own {
-            true => self.documents.insert(name, document),
-            false => self.documents.remove(&name),
-        };
-        self.changes.are_flawed |= is_flawed || was.is_some_and(|it| it.is_flawed());
+        match is_flawed || is_own {
+            true => self.documents.insert(name, Arc::new(document)),
+            false => drop(self.documents.remove(&name)),
+        }
         true
     }
 
@@ -176,8 +218,7 @@ impl OneByOne {
     fn remove(&mut self, id: &ObjectRef) -> bool {
         let document = self.documents.remove(&id.to_string());
         let was_there = self.newest.remove(id).is_some();
-        self.changes.objects.insert(id.clone());
-        self.changes.are_flawed |= document.as_ref().is_some_and(Document::is_flawed);
+        self.note(Some(id), document.as_ref().is_some_and(|it| it.is_flawed()));
         was_there || document.is_some()
     }
 

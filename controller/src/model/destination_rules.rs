@@ -16,14 +16,14 @@ use crate::schema::Settings;
 mod checks;
 
 /// Rules by namespace and host; those of one host and for the same clients are merged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DestinationRules {
-    by_host: BTreeMap<(Arc<str>, String), Vec<MergedRule>>,
+    by_host: BTreeMap<(Arc<str>, String), Arc<Vec<MergedRule>>>,
     root: String,
 }
 
 /// As Istio merges: subsets come together, the first of a name counts; the first policy counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MergedRule {
     /// The first, oldest.
     pub(crate) source: Arc<Object>,
@@ -66,7 +66,7 @@ impl DestinationRules {
     }
 
     /// A name without a dot is a host as it stands where there is a service of that name.
-    fn host(object: &Object, rule: &DestinationRule, services: &Services) -> String {
+    pub(super) fn host(object: &Object, rule: &DestinationRule, services: &Services) -> String {
         let host = &rule.host.value;
         match services.has_host(host) {
             true => host.clone(),
@@ -82,28 +82,44 @@ impl DestinationRules {
         findings: &mut Findings,
     ) {
         let key = (object.id.namespace.clone(), host);
-        let of_host = self.by_host.entry(key).or_default();
+        let of_host = Arc::make_mut(self.by_host.entry(key).or_default());
         let mut same_clients = of_host.iter_mut().filter(|m| m.export_to == rule.export_to);
         let Some(merged) = same_clients.next() else {
-            of_host.push(MergedRule {
-                source: object.clone(),
-                later: vec![],
-                policy: rule.policy.clone(),
-                subsets: rule.subsets.clone(),
-                export_to: rule.export_to.clone(),
-            });
+            of_host.push(MergedRule::new(object, rule));
             return;
         };
         checks::overruled((object, rule), merged, findings);
-        merged.later.push(object.clone());
-        if merged.policy == TrafficPolicy::default() {
-            merged.policy.clone_from(&rule.policy);
-        }
-        for subset in &rule.subsets {
-            if merged.subset(&subset.name.value).is_none() {
-                merged.subsets.push(subset.clone());
+        merged.merge(object, rule);
+    }
+
+    /// Puts a rule that has changed in the place of what it was, which is for the same host and clients; none where it has no
+    /// place.
+    #[cfg(feature = "kubernetes")]
+    pub(super) fn replace(
+        &mut self,
+        (object, rule): (&Arc<Object>, &DestinationRule),
+        services: &Services,
+    ) -> Option<()> {
+        let host = Self::host(object, rule, services);
+        let of_host = self.by_host.get_mut(&(object.id.namespace.clone(), host))?;
+        let mut merged = Arc::make_mut(of_host).iter_mut();
+        let merged = merged.find(|merged| merged.sources().any(|it| it.id == object.id))?;
+        let now = |it: &Arc<Object>| match it.id == object.id {
+            true => object.clone(),
+            false => it.clone(),
+        };
+        let mut again: Option<MergedRule> = None;
+        for source in merged.sources().map(now) {
+            let Spec::DestinationRule(rule) = &source.spec else {
+                return None;
+            };
+            match &mut again {
+                Some(again) => again.merge(&source, rule),
+                None => again = Some(MergedRule::new(&source, rule)),
             }
         }
+        *merged = again?;
+        Some(())
     }
 
     /// The rule for a service, looked up as for a client in its namespace: that namespace, then the
@@ -152,6 +168,28 @@ pub(super) fn exports(to: &[Located<String>], own: &str, client: &str) -> bool {
 }
 
 impl MergedRule {
+    fn new(object: &Arc<Object>, rule: &DestinationRule) -> Self {
+        Self {
+            source: object.clone(),
+            later: vec![],
+            policy: rule.policy.clone(),
+            subsets: rule.subsets.clone(),
+            export_to: rule.export_to.clone(),
+        }
+    }
+
+    fn merge(&mut self, object: &Arc<Object>, rule: &DestinationRule) {
+        self.later.push(object.clone());
+        if self.policy == TrafficPolicy::default() {
+            self.policy.clone_from(&rule.policy);
+        }
+        for subset in &rule.subsets {
+            if self.subset(&subset.name.value).is_none() {
+                self.subsets.push(subset.clone());
+            }
+        }
+    }
+
     /// The DestinationRules that it was merged from.
     pub(super) fn sources(&self) -> impl Iterator<Item = &Arc<Object>> {
         std::iter::once(&self.source).chain(&self.later)

@@ -270,7 +270,7 @@ fn leads_to(server: &Server) -> BTreeSet<&ClusterName> {
 }
 
 /// Whether it comes and goes alone, without secrets.
-fn is_plain(cluster: &Cluster) -> bool {
+pub(super) fn is_plain(cluster: &Cluster) -> bool {
     cluster.tls.is_none() && cluster.settings.is_empty() && cluster.topology.is_none()
 }
 

@@ -44,9 +44,15 @@ pub(crate) struct Ledger {
 struct Pages {
     entries: BTreeMap<ObjectRef, Entry>,
     resolved: Option<Resolved>,
-    /// How often something was resolved.
+    /// Whatever was put with this turn, or before, is resolved.
     turn: u64,
+    /// How often it was marked what is to be resolved.
+    marks: u64,
 }
+
+/// What has been put until then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(u64);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -81,13 +87,16 @@ impl Ledger {
     /// An object was heard of. `is_new`: what acts of it is another than before, and will be resolved.
     pub(crate) fn put(&self, record: Record, is_new: bool) {
         let mut pages = self.pages();
-        let (turn, resolved) = (pages.turn + 1, pages.turn);
+        let (turn, resolved) = (pages.marks + 1, pages.turn);
         let known = pages.entries.get(&record.id);
         let before = known.and_then(|known| known.generation(resolved));
-        let is_awaited = known.is_some_and(|known| known.turn > resolved);
+        let awaited = known.map(|known| known.turn);
         let entry = Entry {
             record: Arc::new(record),
-            turn: if is_new || is_awaited { turn } else { resolved },
+            turn: match is_new {
+                true => turn,
+                false => awaited.unwrap_or(resolved),
+            },
             before,
         };
         pages.entries.insert(entry.record.id.clone(), entry);
@@ -110,10 +119,22 @@ impl Ledger {
         self.pages().entries.remove(id);
     }
 
+    /// Everything that was put until now is going to be resolved together.
+    pub(crate) fn mark(&self) -> Mark {
+        let mut pages = self.pages();
+        pages.marks += 1;
+        Mark(pages.marks)
+    }
+
     /// Everything that was put was resolved to this.
     pub(crate) fn resolve(&self, resolved: Resolved) {
+        self.resolve_until(self.mark(), resolved);
+    }
+
+    /// The same of what was put until a mark.
+    pub(crate) fn resolve_until(&self, mark: Mark, resolved: Resolved) {
         let mut pages = self.pages();
-        pages.turn += 1;
+        pages.turn = pages.turn.max(mark.0);
         pages.resolved = Some(resolved);
         drop(pages);
         self.changed.send_replace(());
@@ -212,6 +233,30 @@ mod tests {
         assert_eq!(judged(&ledger), Some(4), "what acts of it is as it was");
         ledger.remove(&record(4).id);
         assert_eq!(judged(&ledger), None);
+    }
+
+    #[test]
+    fn what_is_put_behind_a_mark_counts_with_the_next() {
+        let ledger = Ledger::default();
+        ledger.put(record(1), true);
+        let mark = ledger.mark();
+        ledger.put(record(2), true);
+        assert_eq!(judged(&ledger), None);
+        ledger.resolve_until(mark, resolved());
+        assert_eq!(
+            judged(&ledger),
+            None,
+            "of its newest version nothing is said"
+        );
+        let mark = ledger.mark();
+        ledger.put(record(2), false);
+        ledger.resolve_until(mark, resolved());
+        assert_eq!(judged(&ledger), Some(2));
+        ledger.put(record(3), true);
+        ledger.resolve_until(mark, resolved());
+        assert_eq!(judged(&ledger), Some(2));
+        ledger.resolve(resolved());
+        assert_eq!(judged(&ledger), Some(3));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Story {
     fn resolve(&mut self) {
         let update = self.pipeline.apply();
         self.resources = update.resources.clone();
-        self.ledger.resolve(self.pipeline.resolved(&update));
+        self.ledger.resolve(self.pipeline.judged());
     }
 
     fn hold(&mut self, id: ObjectRef, mut object: Map<String, Value>, is_new: bool) {

@@ -23,7 +23,7 @@ use super::{duration, metadata, pipe, socket, source, wire_locality};
 use crate::manifest::{ConnectionPool, HashTable, Keepalive, Simple, Warmup};
 use crate::model::{Cluster, Endpoint, EndpointAddress};
 
-pub(super) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
+pub(crate) fn cluster(cluster: &Cluster, name: &str) -> wire::Cluster {
     let (lb_policy, lb_config) = balance(cluster);
     let policy = own::ClusterPolicy {
         locality: locality::rule(cluster.locality.rule()),

@@ -47,6 +47,7 @@ pub(crate) fn listener() -> listener::Listener {
         mode: Some(own::listener::Mode::Service(own::listener::FixedService {
             name: LISTENER.to_owned(),
         })),
+        max_connections_per_source: 0,
         source: None,
     };
     listener::Listener {

@@ -1,13 +1,40 @@
+use std::time::Instant;
+
+use meltemi_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Name as _;
 
-use self::world::{Health, Shape, Step, Way, pipeline, step, take};
+use self::world::{Health, Policy, Shape, Step, Way, pipeline, step, step_beside, take};
+use super::super::{Arrival, Arrived, Update};
 use super::*;
 
 mod world;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The long way is gone beside the short ones, whenever it begins and ends; the other pipeline goes it at once, and no
+    /// other.
+    #[test]
+    fn beside_the_short_ways_the_long_one_leads_to_the_same(steps in vec(step_beside(), 1..60)) {
+        let mut beside = Beside::default();
+        for step in &steps {
+            take(&mut beside.short, step);
+            take(&mut beside.long, step);
+            match step {
+                Step::Publish => beside.follow(),
+                Step::SetOut => beside.set_out(),
+                Step::Arrive => beside.arrive(),
+                _ => {}
+            }
+        }
+        // What changed while the last one was gone takes one more, at most.
+        beside.arrive();
+        let (one, other) = (look_again(&mut beside.short), look_again(&mut beside.long));
+        prop_assert_eq!(one.resources, other.resources);
+        prop_assert_eq!(one.report, other.report);
+    }
 
     /// One takes the short way where there is one, the other never.
     #[test]
@@ -19,14 +46,73 @@ proptest! {
             if matches!(step, Step::Publish) {
                 let followed = short.follow().map(|it| it.published);
                 let published = followed.unwrap_or_else(|| short.apply().resources);
-                let expected = long.look_again(Instant::now()).resources;
+                let expected = look_again(&mut long).resources;
                 prop_assert_eq!(published, expected);
             }
         }
         // What was put off is found in the end.
-        let (one, other) = (short.look_again(Instant::now()), long.look_again(Instant::now()));
+        let (one, other) = (look_again(&mut short), look_again(&mut long));
         prop_assert_eq!(one.resources, other.resources);
         prop_assert_eq!(one.report, other.report);
+    }
+}
+
+fn look_again(pipeline: &mut Pipeline) -> Update {
+    let journey = pipeline.set_out(Instant::now(), true);
+    match pipeline.arrive(journey.go()) {
+        Arrived::AtThePresent { update, .. } => update,
+        Arrived::InThePast(_) | Arrived::Behind => panic!("nothing has changed meanwhile"),
+    }
+}
+
+/// A pipeline with a long way beside it, as a cluster's controller has it, and one that waits for each.
+struct Beside {
+    short: Pipeline,
+    long: Pipeline,
+    /// With what it leads to.
+    under_way: Option<(Arrival, Arc<Published>)>,
+}
+
+impl Default for Beside {
+    fn default() -> Self {
+        Self {
+            short: pipeline(),
+            long: pipeline(),
+            under_way: None,
+        }
+    }
+}
+
+impl Beside {
+    fn follow(&mut self) {
+        let followed = self.short.follow();
+        // Else it is followed again from where that leads.
+        if let (Some(followed), None) = (followed, &self.under_way) {
+            let expected = look_again(&mut self.long).resources;
+            assert_eq!(followed.published, expected);
+        }
+    }
+
+    fn set_out(&mut self) {
+        if self.under_way.is_none() {
+            let journey = self.short.set_out(Instant::now(), true);
+            let expected = look_again(&mut self.long).resources;
+            self.under_way = Some((journey.go(), expected));
+        }
+    }
+
+    fn arrive(&mut self) {
+        let Some((arrival, expected)) = self.under_way.take() else {
+            return;
+        };
+        match self.short.arrive(arrival) {
+            Arrived::AtThePresent { update, .. } => {
+                let expected = look_again(&mut self.long).resources;
+                assert_eq!(update.resources, expected);
+            }
+            Arrived::InThePast(update) => assert_eq!(update.resources, expected),
+            Arrived::Behind => {}
+        }
     }
 }
 
@@ -66,6 +152,7 @@ fn whatever_is_out_of_the_ordinary_takes_the_long_way() {
     let slice = |service| Step::Slice(service, 0, vec![(1, Health::Ready)]);
     let pod = |label| Step::Pod(1, label, 0, true);
     let router = |number, way| Step::Router(number, 0, way);
+    let rule = Step::Rule;
     let rows: &[(&str, Option<Step>, Step, bool)] = &[
         ("a slice", None, slice(0), true),
         ("a pod that nobody picks", None, pod(1), true),
@@ -75,6 +162,15 @@ fn whatever_is_out_of_the_ordinary_takes_the_long_way() {
         ("one that goes", None, Step::NoRouter(0), true),
         ("one to nobody", None, router(0, Way::Unknown), false),
         ("one that hides others", None, router(2, Way::First), false),
+        ("a policy", None, rule(0, Policy::Connections(1, 2)), true),
+        ("a warning", None, rule(0, Policy::UnknownPort), true),
+        ("other pods", None, rule(0, Policy::OtherLabels), true),
+        ("a bad hash", None, rule(0, Policy::BadHash), false),
+        ("times of clients", None, rule(0, Policy::Times(1)), false),
+        ("TLS", None, rule(0, Policy::Tls), false),
+        ("other subsets", None, rule(0, Policy::FewerSubsets), false),
+        ("other hosts", None, rule(0, Policy::Wide), false),
+        ("no rule any more", None, Step::NoRule(0), false),
         ("a node", None, Step::Node(0, 1), false),
         ("a slice that is wrong", None, Step::BadSlice(0), false),
         ("a Service", None, Step::Service(0, Shape::Near), false),

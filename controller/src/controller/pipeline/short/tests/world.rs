@@ -33,6 +33,9 @@ pub(super) enum Step {
     /// A MetaRouter of a Service, with such a route.
     Router(usize, usize, Way),
     NoRouter(usize),
+    /// A DestinationRule of a Service says this.
+    Rule(usize, Policy),
+    NoRule(usize),
     /// A ServiceEntry picks the pods of this version.
     Entry(usize),
     NoEntry,
@@ -44,6 +47,36 @@ pub(super) enum Step {
     /// Something is wrong with a slice.
     BadSlice(usize),
     Publish,
+    /// The long way begins, beside the short ones.
+    SetOut,
+    /// It ends.
+    Arrive,
+}
+
+/// What a DestinationRule says beside its subsets.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Policy {
+    Nothing,
+    /// So many connections, and so many to the subset of version 2.
+    Connections(usize, usize),
+    /// Ejections, which permit to prefer the nearest.
+    Ejections,
+    /// A key is with one endpoint.
+    Hash,
+    /// Of an attribute that is misspelt.
+    BadHash,
+    /// Connections of clients last for so long.
+    Times(usize),
+    /// Servers are asked for TLS.
+    Tls,
+    /// One subset fewer.
+    FewerSubsets,
+    /// The subset of version 2 has other pods.
+    OtherLabels,
+    /// The settings of a port that nobody has.
+    UnknownPort,
+    /// It is for the Services of the namespace.
+    Wide,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +143,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Namespace),
         8 => (0..ROUTERS, s(), way()).prop_map(|(r, s, way)| Step::Router(r, s, way)),
         2 => (0..ROUTERS).prop_map(Step::NoRouter),
+        8 => (s(), policy()).prop_map(|(s, policy)| Step::Rule(s, policy)),
+        1 => s().prop_map(Step::NoRule),
         1 => (1..3usize).prop_map(Step::Entry),
         1 => Just(Step::NoEntry),
         1 => any::<bool>().prop_map(Step::Gateway),
@@ -117,6 +152,31 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::NoSeeds),
         1 => s().prop_map(Step::BadSlice),
         16 => Just(Step::Publish),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        2 => Just(Policy::Nothing),
+        4 => (1..3usize, 1..3usize).prop_map(|(one, other)| Policy::Connections(one, other)),
+        2 => Just(Policy::Ejections),
+        2 => Just(Policy::Hash),
+        1 => Just(Policy::BadHash),
+        2 => (1..3usize).prop_map(Policy::Times),
+        1 => Just(Policy::Tls),
+        1 => Just(Policy::FewerSubsets),
+        1 => Just(Policy::OtherLabels),
+        1 => Just(Policy::UnknownPort),
+        1 => Just(Policy::Wide),
+    ]
+}
+
+/// Any of them, and the long way beside the short ones.
+pub(super) fn step_beside() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => step(),
+        1 => Just(Step::SetOut),
+        1 => Just(Step::Arrive),
     ]
 }
 
@@ -221,11 +281,41 @@ fn method(n: usize) -> String {
     format!("match: {{attributes: {{method: {{exact: m{n}}}}}}}, ")
 }
 
-fn rule(n: usize) -> String {
+fn rule(n: usize, policy: Policy) -> String {
+    let connections =
+        |count: usize| format!("connectionPool: {{tcp: {{maxConnections: {count}}}}}");
+    let of_all = match policy {
+        Policy::Connections(count, _) => connections(count),
+        Policy::Ejections => "outlierDetection: {consecutive5xxErrors: 3}".to_owned(),
+        Policy::Hash => "loadBalancer: {consistentHash: {maglev: {}}}".to_owned(),
+        Policy::BadHash => {
+            "loadBalancer: {consistentHash: {httpHeaderName: methot, maglev: {}}}".to_owned()
+        }
+        Policy::Times(minutes) => format!("connectionPool: {{tcp: {{idleTimeout: {minutes}m}}}}"),
+        Policy::Tls => "tls: {mode: SIMPLE}".to_owned(),
+        Policy::UnknownPort => format!(
+            "portLevelSettings: [{{port: {{number: 1}}, {}}}]",
+            connections(1)
+        ),
+        _ => String::new(),
+    };
+    let of_version_2 = match policy {
+        Policy::Connections(_, count) => format!(", trafficPolicy: {{{}}}", connections(count)),
+        _ => String::new(),
+    };
+    let version_2 = match policy {
+        Policy::FewerSubsets => String::new(),
+        Policy::OtherLabels => "  - {name: v2, labels: {version: v1}}\n".to_owned(),
+        _ => format!("  - {{name: v2, labels: {{version: v2}}{of_version_2}}}\n"),
+    };
+    let host = match policy {
+        Policy::Wide => "'*.default.svc.cluster.local'".to_owned(),
+        _ => format!("s{n}"),
+    };
     format!(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: s{n}}}\n\
-         spec:\n  host: s{n}\n  subsets:\n  - {{name: v1, labels: {{version: v1}}}}\n  \
-         - {{name: v2, labels: {{version: v2}}}}\n"
+         spec:\n  host: {host}\n  trafficPolicy: {{{of_all}}}\n  subsets:\n  \
+         - {{name: v1, labels: {{version: v1}}}}\n{version_2}"
     )
 }
 
@@ -297,13 +387,15 @@ impl Step {
             Self::Namespace(near) => Ok(namespace(*near)),
             Self::Router(n, service, way) => Ok(router(*n, *service, *way)),
             Self::NoRouter(n) => gone(Kind::MetaRouter, &format!("r{n}")),
+            Self::Rule(n, policy) => Ok(rule(*n, *policy)),
+            Self::NoRule(n) => gone(Kind::DestinationRule, &format!("s{n}")),
             Self::Entry(version) => Ok(entry(*version)),
             Self::NoEntry => gone(Kind::ServiceEntry, "picked"),
             Self::Gateway(true) => Ok(KUBERNETES_GATEWAY.to_owned()),
             Self::Gateway(false) => gone(Kind::KubernetesGateway, "api"),
             Self::Seeds(service) => Ok(seeds(*service)),
             Self::NoSeeds => gone(Kind::RedisDestination, "store"),
-            Self::Publish => return None,
+            Self::Publish | Self::SetOut | Self::Arrive => return None,
         })
     }
 }
@@ -332,7 +424,7 @@ pub(super) fn pipeline() -> Pipeline {
     put(&entry(2));
     for n in 0..SERVICES {
         put(&service(n, Shape::Plain).expect("it is there"));
-        put(&rule(n));
+        put(&rule(n, Policy::Nothing));
         put(&router(n, n, Way::Subset(1)));
     }
     let report = pipeline.apply().report;
