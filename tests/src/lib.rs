@@ -21,7 +21,7 @@ mod process;
 mod proxied;
 mod rate_limit;
 pub mod redis;
-mod relay;
+pub mod relay;
 mod source;
 mod terminator;
 pub mod thrift;

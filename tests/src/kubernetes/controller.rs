@@ -98,10 +98,16 @@ impl Controller {
     /// The same with further arguments.
     #[must_use]
     pub fn proxy_with(&self, arguments: &[&str]) -> Meltemi {
+        Self::proxy_at(self.address, arguments)
+    }
+
+    /// A proxy that is served by whoever is there.
+    #[must_use]
+    pub fn proxy_at(address: SocketAddr, arguments: &[&str]) -> Meltemi {
         let mut command = Command::new(binary());
         command
             .args(["proxy", "--admin", "127.0.0.1:0", "--workers", "1"])
-            .args(["--xds", &self.address.to_string()])
+            .args(["--xds", &address.to_string()])
             .args(arguments);
         Meltemi::starting(Process::spawn("meltemi", &mut command))
     }
