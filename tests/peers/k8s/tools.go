@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package tools pins what scripts/install-k8s builds: this module exists for its go.mod and go.sum.
+// Package tools pins what scripts/install-k8s builds. Beside it `crd-costs` asks a library of Kubernetes what rules cost.
 //
 // k8s.io/kubernetes cannot be had with `go install PACKAGE@VERSION`: its go.mod points its own libraries at v0.0.0, so the
 // replace lines of the go.mod here are needed. To move to Kubernetes 1.N.P set k8s.io/kubernetes to v1.N.P and each library
