@@ -177,6 +177,10 @@ impl Subscription {
             self.wildcard = true;
             self.owed_wildcard = true;
             self.caught_up = None;
+            // What is under way to a client that had left it comes to one that wants all, and is kept there.
+            let sent = self.in_flight.iter().flat_map(|it| it.sent.keys());
+            let forgotten = sent.filter(|name| !self.told.contains_key(&***name));
+            self.owed.extend(forgotten.cloned());
             return;
         }
         // What a reconnecting client says it has need not be repeated.

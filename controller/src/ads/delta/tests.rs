@@ -292,6 +292,20 @@ fn what_is_not_wanted_any_more_is_not_sent() {
 }
 
 #[test]
+fn what_was_under_way_when_all_came_to_be_wanted_is_taken_away_again() {
+    let mut story = Story::default();
+    story.set("a", "1");
+    story.subscribe::<Service>(&["a"]);
+    assert_eq!(story.responses(), [short("1", &["a"], &[])]);
+    // It arrives when the client wants all, and is kept.
+    story.unsubscribe::<Service>("a");
+    story.subscribe::<Service>(&["*"]);
+    story.resources.remove(&Service::type_url(), "a");
+    story.ack::<Service>("1");
+    assert_eq!(story.responses(), [short("2", &[], &["a"])]);
+}
+
+#[test]
 fn types_are_answered_from_the_rule_to_what_it_leads_to() {
     let order = [
         Self_::type_url(),
