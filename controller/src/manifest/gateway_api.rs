@@ -46,6 +46,7 @@ impl GatewayTls {
         }
     }
 
+    #[cfg(feature = "kubernetes")]
     pub(crate) fn validations(&self) -> impl Iterator<Item = &ClientValidation> {
         let per_port = self.per_port.iter().filter_map(|(_, it)| it.as_ref());
         self.default.iter().chain(per_port)
