@@ -42,6 +42,14 @@ fn says(controller: &Controller, text: &str) {
     });
 }
 
+/// Who has published nothing yet cannot know that it lags, and is asked by nobody: it is not ready.
+fn serves(controller: &Controller) {
+    until("it is ready", || {
+        let page = meltemi_tests::get(controller.admin(), "/ready").ok()?;
+        (page.status == 200).then_some(())
+    });
+}
+
 /// That of the cluster, but that all of it goes through the gate.
 fn through_gate(cluster: &ApiServer, directory: &TempDir) -> (PathBuf, Gate) {
     let text = fs::read_to_string(cluster.kubeconfig()).expect("a kubeconfig");
@@ -87,7 +95,7 @@ fn a_replica_that_lags_rolls_no_proxy_back() {
     whoami::apply(&cluster, &servers);
     let first = Controller::start(&cluster.kubeconfig());
     let lagging = Replica::start(&cluster);
-    lagging.says("all kinds are known");
+    serves(&lagging.controller);
     let way = Gate::to(first.address());
     let proxy = Controller::proxy_at(way.address(), &[]);
     let address = proxy.address("default/edge/redis");
@@ -139,7 +147,7 @@ fn what_is_gone_is_told_by_no_list(
         (configuration(proxy).0 == version).then_some(())
     });
     let later = Controller::start(&cluster.kubeconfig());
-    says(&later, "all kinds are known");
+    serves(&later);
     way.leads_to(later.address());
     says(&later, "clients know of more: all is read anew");
     says(

@@ -30,6 +30,18 @@ metadata: {name: mesh-1, namespace: default, labels: {kubernetes.io/service-name
 addressType: IPv4
 ports: [{name: tcp-sidecars, port: 15089}]
 endpoints: [{addresses: [10.99.0.9], conditions: {ready: true}}]
+---
+# What was told for a service that is gone, and is to be taken away.
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: gone-meltemi
+  namespace: default
+  labels: {app.kubernetes.io/managed-by: meltemi-controller, meltemi.io/revision: default}
+  annotations: {meltemi.io/gateway: default/mesh}
+spec:
+  hosts: [gone.default.svc.cluster.local]
+  tcp: [{route: [{destination: {host: mesh.default.svc.cluster.local}}]}]
 ";
 
 /// A service asks for it, or asks no more, and it cannot be dialled: then nothing is told any more.
