@@ -165,11 +165,13 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
         false => None,
     }
     .unzip();
-    let mut settings = Settings::new(arguments.protocols);
-    settings.protocols_are_told = true;
-    settings.root_namespace = arguments.root_namespace;
-    settings.leads_sidecars = arguments.sidecars && source.is_cluster();
-    settings.revision = source.is_cluster().then_some(arguments.revision);
+    let settings = Settings {
+        protocols_are_told: true,
+        root_namespace: arguments.root_namespace,
+        leads_sidecars: arguments.sidecars && source.is_cluster(),
+        revision: source.is_cluster().then_some(arguments.revision),
+        ..Settings::new(arguments.protocols)
+    };
     let (resources, served) = watch::channel(None);
     let (rejected, rejections) = mpsc::channel(REJECTIONS);
     let (events, log) = mpsc::channel(1);
@@ -212,13 +214,18 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
     serving
         .serve((server, served), listener, cluster, terminated())
         .await?;
+    leave(candidate, replica).await;
+    Ok(())
+}
+
+/// Others need not wait for it to be missed.
+async fn leave(candidate: Option<Candidate>, replica: Option<Replica>) {
     if let Some(candidate) = candidate {
         candidate.resign().await;
     }
     if let Some(replica) = replica {
         replica.leave().await;
     }
-    Ok(())
 }
 
 /// What a controller publishes, hears and says.
