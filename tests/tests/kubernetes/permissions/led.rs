@@ -46,7 +46,7 @@ spec:
 
 /// A service asks for it, or asks no more, and it cannot be dialled: then nothing is told any more.
 pub(super) fn change(cluster: &ApiServer, round: usize) {
-    if round % ROUNDS != 0 {
+    if !round.is_multiple_of(ROUNDS) {
         return;
     }
     let asks = (round / ROUNDS).is_multiple_of(2);

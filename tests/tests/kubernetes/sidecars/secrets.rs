@@ -69,7 +69,6 @@ impl Held {
         let inline = |text: &String| {
             Some(DataSource {
                 specifier: Some(Specifier::InlineString(text.clone())),
-                ..DataSource::default()
             })
         };
         let kind = match name {
@@ -80,7 +79,6 @@ impl Held {
             _ => Type::TlsCertificate(TlsCertificate {
                 certificate_chain: inline(&self.certificate),
                 private_key: inline(&self.key),
-                ..TlsCertificate::default()
             }),
         };
         Secret {
