@@ -135,14 +135,7 @@ fn decode_document(
         decoded.push(refused(d, node.at));
         return;
     };
-    let fields = match known {
-        Kind::ConfigMap => d.fields("", node, CONFIG_MAP),
-        Kind::Secret => d.fields("", node, SECRET),
-        Kind::Service | Kind::EndpointSlice | Kind::Pod | Kind::Node => {
-            d.fields("", node, Known::Any)
-        }
-        _ => d.fields("", node, OBJECT),
-    };
+    let fields = d.fields("", node, known_fields(known));
     let (identity, metadata) = metadata::decode(&mut d, &fields, known);
     let at = identity.as_ref().map_or(node.at, |i| i.name.at);
     let id = identity.map(|i| ObjectRef::new(known, &i.namespace, &i.name.value));
@@ -172,6 +165,16 @@ fn decode_document(
         object,
         findings: d.diagnostics,
     });
+}
+
+/// The fields of a whole object.
+const fn known_fields(kind: Kind) -> Known {
+    match kind {
+        Kind::ConfigMap => Known::Names(CONFIG_MAP),
+        Kind::Secret => Known::Names(SECRET),
+        Kind::Service | Kind::EndpointSlice | Kind::Pod | Kind::Node => Known::Any,
+        _ => Known::Names(OBJECT),
+    }
 }
 
 /// Of what has no effect labels matter as far as they say whose it is: that others change is no change.

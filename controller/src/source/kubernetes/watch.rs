@@ -189,7 +189,8 @@ impl Ended {
             Self::NotDefined => info!(kind, "the API server does not know the kind yet"),
             Self::NotPermitted => warn!(
                 kind,
-                "the kind may not be read: what a waypoint changes for its objects is not told"
+                "the kind may not be read: what becomes of its objects at a waypoint, and which of them lead sidecars elsewhere, \
+                 is not known; docs/reference/cluster.md has the role that permits it"
             ),
         }
     }
