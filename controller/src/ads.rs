@@ -10,6 +10,7 @@
 
 mod accept;
 mod admission;
+mod client_stream;
 mod clients;
 mod counts;
 mod delta;
@@ -18,6 +19,7 @@ mod guests;
 mod identity;
 mod node;
 mod progress;
+mod protocol;
 mod published;
 mod rejection;
 mod resources;

@@ -15,7 +15,7 @@ mod aeraki;
 mod plan;
 
 pub use aeraki::{Compared, Difference, Migration};
-pub use plan::{Effect, HttpPort, PastIt, Plan, Planned, PlannedLead, SeenPolicy, Way};
+pub use plan::{Effect, HttpPort, PastIt, Plan, Planned, PlannedLead, PoliciesOf, SeenPolicy, Way};
 #[cfg(feature = "kubernetes")]
 pub(crate) use plan::{planned, told};
 

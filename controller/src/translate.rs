@@ -44,8 +44,8 @@ mod waypoint;
 pub(crate) use cluster::cluster as wire_cluster;
 pub(crate) use cluster::endpoints;
 #[cfg(feature = "kubernetes")]
-pub(crate) use scopes::of as scope_of;
-pub(crate) use scopes::scopes;
+pub(crate) use scopes::{gateway_of, of as scope_of};
+pub(crate) use scopes::{scopes, waypoints};
 
 /// How long the handshake of a client may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::node::Node;
+use super::node::{NamespacedName, Node};
 
 /// The service account of a pod, as the API server vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,11 +78,16 @@ pub fn may_serve(identity: &Identity, claim: &Claim<'_>) -> Result<(), Mismatch>
     }
 }
 
-/// Whether this client is what it says of itself: of each Gateway that it claims, and of its pod.
+/// Whether this client is what it says of itself: of each Gateway that it claims, and of its pod. Of some Gateways
+/// `account` says as whom their proxies run.
 ///
 /// # Errors
 /// The first that it is not.
-pub(super) fn may_be(identity: &Identity, node: &Node) -> Result<(), Mismatch> {
+pub(super) fn may_be<'a>(
+    identity: &Identity,
+    node: &'a Node,
+    account: impl Fn(&'a NamespacedName) -> Option<&'a str>,
+) -> Result<(), Mismatch> {
     let gateways = node.gateways.as_ref().ok_or(Mismatch::NoGateway)?;
     let pod = node.pod.as_ref();
     if let Some(pod) = pod
@@ -96,8 +101,7 @@ pub(super) fn may_be(identity: &Identity, node: &Node) -> Result<(), Mismatch> {
     gateways.iter().try_for_each(|gateway| {
         let claim = Claim {
             namespace: &gateway.namespace,
-            // Of Istio's Gateways nobody says it.
-            service_account: None,
+            service_account: account(gateway),
             pod: pod.map(|pod| &*pod.name),
         };
         may_serve(identity, &claim)
@@ -122,7 +126,7 @@ mod tests {
     #[test]
     fn a_node_is_what_its_token_says() {
         type Row<'a> = (Option<&'a [&'a str]>, Option<&'a str>, Option<&'a str>);
-        let rows: [Row<'_>; 8] = [
+        let rows: [Row<'_>; 9] = [
             (Some(&["shop/edge"]), None, None),
             (Some(&["shop/edge", "shop/b"]), Some("shop/edge-1"), None),
             (Some(&[]), None, None),
@@ -131,7 +135,11 @@ mod tests {
             (Some(&["shop/edge", "bank/b"]), None, Some("namespace bank")),
             (Some(&["shop/edge"]), Some("shop/edge-2"), Some("edge-2")),
             (Some(&["shop/edge"]), Some("bank/edge-1"), Some("bank/")),
+            // A waypoint: of another service account.
+            (Some(&["shop/edge", "shop/waypoint"]), None, Some("account")),
         ];
+        let account =
+            |gateway: &NamespacedName| (&*gateway.name == "waypoint").then_some("waypoint");
         for (gateways, pod, refused) in rows {
             let node = Node {
                 id: "n".to_owned(),
@@ -139,7 +147,8 @@ mod tests {
                 pod: pod.map(|pod| pod.parse().unwrap()),
                 ..Node::default()
             };
-            let found = may_be(&identity(), &node).err().map(|it| it.to_string());
+            let found = may_be(&identity(), &node, account);
+            let found = found.err().map(|it| it.to_string());
             let is_expected = match (&found, refused) {
                 (Some(found), Some(words)) => found.contains(words),
                 (found, refused) => found.is_none() && refused.is_none(),

@@ -10,8 +10,8 @@ use self::rules::Rules;
 use super::Report;
 use crate::diagnostic::Place;
 use crate::index::Objects;
-use crate::manifest::{Kind, Object, ObjectRef, Spec};
-use crate::model::{Model, Waypoint};
+use crate::manifest::{Object, ObjectRef};
+use crate::model::Model;
 
 mod asking;
 mod led;
@@ -22,15 +22,12 @@ mod seen;
 #[cfg(feature = "kubernetes")]
 mod told;
 
-pub use led::PlannedLead;
+pub use led::{PlannedLead, PoliciesOf};
 pub use past::{PastIt, Way};
 pub use ports::HttpPort;
 pub use seen::{Effect, SeenPolicy};
 #[cfg(feature = "kubernetes")]
 pub(crate) use told::told;
-
-/// Istio's name for the trust domain of the mesh, whatever that is called.
-const LOCAL: &str = "cluster.local";
 
 /// The findings of a check, and what waypoints change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,7 +65,7 @@ impl Plan {
     ) -> Self {
         Self {
             plan: planned(model, (objects, root_namespace)),
-            sidecars: led::planned(model),
+            sidecars: led::planned(model, (objects, root_namespace)),
             report,
         }
     }
@@ -109,14 +106,12 @@ pub(crate) fn planned(model: &Model, (objects, root_namespace): (&Objects, &str)
     let sidecars = past::with_sidecars(objects);
     let rules = Rules::of(objects);
     let planned = waypoints.flat_map(|waypoint| {
-        let identities = identities(waypoint, (objects, root_namespace));
         let services = model.services.iter();
         let asking = services.filter(|it| waypoint.asking.contains(&it.source.id));
         let planned = asking.map(|service| {
             let asking = Asking {
                 service,
                 waypoint,
-                identities: &identities,
                 objects,
                 root_namespace,
                 sidecars: &sidecars,
@@ -145,25 +140,6 @@ fn of_service(asking: &Asking<'_>) -> Planned {
         http_ports,
         past: past::ways(asking),
     }
-}
-
-/// The SPIFFE id of a waypoint without its scheme, in each trust domain that a policy may write; its own comes first.
-fn identities(waypoint: &Waypoint, (objects, root_namespace): (&Objects, &str)) -> Vec<String> {
-    let own = waypoint.identity.trim_start_matches("spiffe://");
-    let mut identities = vec![own.to_owned()];
-    let Some((_, account)) = own.split_once('/') else {
-        return identities;
-    };
-    let configs = objects.of_kind(Kind::ConfigMap);
-    let configs = configs.filter(|it| *it.id.namespace == *root_namespace);
-    let aliases = configs.filter_map(|object| match &object.spec {
-        Spec::MeshConfig(config) => Some(&config.trust_domain_aliases),
-        _ => None,
-    });
-    let aliases = aliases.flatten().map(String::as_str);
-    let domains = aliases.chain([LOCAL]);
-    identities.extend(domains.map(|domain| format!("{domain}/{account}")));
-    identities
 }
 
 fn place(object: &Object) -> String {

@@ -1,21 +1,22 @@
 //! Which policies each server, and each port that is passed on, is under.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meltemi_policy::authorization::{Action, Clause, Condition, Patterns, Policy, Subject};
 
-use super::{Bind, Bound, Context, Findings, Server, Waypoint, objects_of};
+use super::hop::LOCAL;
+use super::{Bind, Bound, Context, Findings, Hop, Server, Waypoint, objects_of};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{
     AuthorizationPolicy, Kind, Object, ObjectRef, Spec, TargetRef, Targets, nearest,
 };
 use crate::schema::ProtocolSchema;
 
+mod backends;
+
 /// The protocol that policies of Aeraki are about.
 const DUBBO: &str = "dubbo";
-/// A trust domain that stands for the mesh's own, whatever that is called (Istio's `ReplaceTrustDomainAliases`).
-const LOCAL: &str = "cluster.local";
 
 /// A policy as one server is under it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,9 @@ struct Used<'a> {
     name: String,
     gateway: &'a Object,
     bound: Option<&'a Bound>,
+    /// Its servers see the Gateway in the place of the client, and nobody but the Gateway their policies' clients: as whom
+    /// they see it.
+    hop: Option<&'a Hop>,
     /// None: its bytes are passed on.
     schema: Option<&'a ProtocolSchema>,
     speaks_dubbo: bool,
@@ -50,6 +54,10 @@ pub(super) fn attach(
         AuthorizationPolicy
     );
     let policies: Vec<_> = istio.chain(dubbo).collect();
+    let led = waypoints.iter().filter(|it| it.sidecars.is_some());
+    let hops: BTreeMap<_, _> = led
+        .map(|it| (it.gateway.id.clone(), it.hop.clone()))
+        .collect();
     for (object, policy) in policies {
         let policy = Attaching {
             object,
@@ -58,7 +66,7 @@ pub(super) fn attach(
         };
         let mut under = vec![];
         for server in servers.iter_mut() {
-            let used = Used::server(server, context);
+            let used = Used::server(server, hops.get(&server.source.id), context);
             let applied = policy.applied(&used, findings);
             under.extend(applied.is_some().then(|| used.seen()));
             server.authorization.extend(applied);
@@ -83,7 +91,7 @@ struct Seen {
 }
 
 impl<'a> Used<'a> {
-    fn server(server: &'a Server, context: &'a Context<'_>) -> Self {
+    fn server(server: &'a Server, hop: Option<&'a Hop>, context: &'a Context<'_>) -> Self {
         let plugin = &server.protocol.plugin;
         let mut schemas = context.settings.protocols.iter();
         let bound = match &server.bind {
@@ -94,6 +102,7 @@ impl<'a> Used<'a> {
             name: server.name.to_string(),
             gateway: &server.source,
             bound,
+            hop,
             schema: schemas.find(|schema| schema.id == *plugin),
             speaks_dubbo: plugin == DUBBO,
             namespaces: namespaces(server, bound, context),
@@ -106,6 +115,7 @@ impl<'a> Used<'a> {
             name: name.to_owned(),
             gateway,
             bound: Some(bound),
+            hop: None,
             schema: None,
             speaks_dubbo: false,
             namespaces: [bound.namespace.clone()].into(),
@@ -164,7 +174,12 @@ impl Attaching<'_> {
         if !self.is_for(used) {
             return None;
         }
-        let mut policy = self.policy.policy.clone();
+        let mut policy = match &self.policy.targets {
+            Targets::Workloads(_) => {
+                backends::said_of_clients(&self.policy.policy, used, self.context)?
+            }
+            _ => self.policy.policy.clone(),
+        };
         let trust_domains: Vec<_> = self.context.mesh.trust_domains().collect();
         rename(&mut policy, &trust_domains);
         if let Some(schema) = used.schema {
@@ -181,7 +196,7 @@ impl Attaching<'_> {
         let own = &self.object.id.namespace;
         let is_root = **own == *self.context.settings.root_namespace;
         match &self.policy.targets {
-            Targets::Workloads(_) => false,
+            Targets::Workloads(labels) => backends::are_selected(used, labels, self),
             Targets::Dubbo => used.speaks_dubbo && (is_root || used.namespaces.contains(own)),
             Targets::Unreadable => {
                 let is_at_home = used.bound.is_some_and(|bound| bound.namespace == *own);

@@ -52,10 +52,12 @@ mod aliases;
 mod checks;
 mod kubernetes;
 mod pods;
+mod selected;
 
 pub(crate) use kubernetes::placed;
 #[cfg(feature = "kubernetes")]
 pub(super) use kubernetes::{Slices, refresh};
+pub(crate) use selected::Reach;
 
 impl Services {
     pub(super) fn new(

@@ -11,8 +11,8 @@ use super::attachment::admits;
 use super::gateways::{PROXY, is_waypoint, not_served, of_sidecars};
 use super::services::{Port, Service};
 use super::{
-    AppliedPolicy, Bind, Context, Findings, ListenerTls, Rule, Server, ServerName, ServerPolicy,
-    WeightedCluster, objects_of, tls,
+    AppliedPolicy, Bind, Context, Findings, Hop, ListenerTls, Rule, Server, ServerName,
+    ServerPolicy, WeightedCluster, objects_of, tls,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::index::Objects;
@@ -57,6 +57,8 @@ pub(crate) struct Waypoint {
     pub(crate) port: u16,
     /// The SPIFFE id of its proxies, where ztunnel connects to them.
     pub(crate) identity: String,
+    /// As whom they come to servers.
+    pub(crate) hop: Hop,
     /// Services that ask for it; others it still serves.
     pub(crate) asking: BTreeSet<ObjectRef>,
     /// Where sidecars connect in the place of ztunnel: at this address, with certificates of the mesh.
@@ -215,6 +217,7 @@ fn before(
     }
     if waypoint.sidecars.is_some() {
         waypoint.led = led::of(&waypoint, context, findings);
+        waypoint.hop = led::hop(waypoint.led.via.as_ref(), context);
     }
     Some((waypoint, servers))
 }
@@ -259,6 +262,7 @@ fn led_to(
         },
         port: listener.port.value,
         identity: String::new(),
+        hop: Hop::default(),
         asking: BTreeSet::new(),
         sidecars: Some((address, tls)),
         led: Led::default(),
@@ -298,6 +302,7 @@ fn listening(
     let ObjectRef {
         namespace, name, ..
     } = &object.id;
+    let account = format!("ns/{namespace}/sa/{name}");
     Some(Waypoint {
         gateway: object.clone(),
         name: ServerName {
@@ -306,7 +311,8 @@ fn listening(
             server: listener.name.value.clone(),
         },
         port,
-        identity: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{name}"),
+        identity: format!("spiffe://{trust_domain}/{account}"),
+        hop: Hop::of([account.as_str()], context.mesh.trust_domains()),
         asking: BTreeSet::new(),
         sidecars: None,
         led: Led::default(),

@@ -13,9 +13,7 @@ use prost::Name as _;
 
 use super::{secrets_of_cluster, secrets_of_server};
 use crate::ads::{NamespacedName, Resources};
-#[cfg(feature = "kubernetes")]
-use crate::model::ServerName;
-use crate::model::{Bind, Model, Server, Waypoint};
+use crate::model::{Bind, Model, Server, ServerName, Waypoint};
 
 /// Of all resources of the model those of each Gateway, which share their encodings.
 pub(crate) fn scopes(
@@ -24,18 +22,12 @@ pub(crate) fn scopes(
 ) -> impl Iterator<Item = (NamespacedName, Resources)> {
     let mut servers: BTreeMap<NamespacedName, Vec<&Server>> = BTreeMap::new();
     for server in model.servers.iter() {
-        let gateway = NamespacedName {
-            namespace: server.name.namespace.clone(),
-            name: server.name.gateway.clone(),
-        };
+        let gateway = gateway_of(&server.name);
         servers.entry(gateway).or_default().push(server);
     }
     let mut waypoints = BTreeMap::new();
     for waypoint in model.waypoints.iter() {
-        let gateway = NamespacedName {
-            namespace: waypoint.name.namespace.clone(),
-            name: waypoint.name.gateway.clone(),
-        };
+        let gateway = gateway_of(&waypoint.name);
         servers.entry(gateway.clone()).or_default();
         waypoints.insert(gateway, waypoint);
     }
@@ -44,6 +36,20 @@ pub(crate) fn scopes(
         let waypoint = waypoints.get(&gateway).copied();
         (gateway, scope((&servers, waypoint), model, all))
     })
+}
+
+/// The Gateways that are waypoints of ztunnel's: their pods are of this controller.
+pub(crate) fn waypoints(model: &Model) -> BTreeSet<NamespacedName> {
+    let waypoints = model.waypoints.iter().filter(|it| it.sidecars.is_none());
+    waypoints.map(|it| gateway_of(&it.name)).collect()
+}
+
+/// Whose a server or a waypoint is.
+pub(crate) fn gateway_of(name: &ServerName) -> NamespacedName {
+    NamespacedName {
+        namespace: name.namespace.clone(),
+        name: name.gateway.clone(),
+    }
 }
 
 /// Of one Gateway.

@@ -24,8 +24,8 @@ const KEYED: &[(&str, &[&str])] = &[
 /// Says of an object what becomes of the one before, instead of being merged with it.
 const DIRECTIVE: &str = "$patch";
 
-/// What the controller finds its objects by, and istiod its pods.
-const FIXED: [&str; 10] = [
+/// What the controller finds its objects by, and istiod its pods; and as whom these run, which others believe.
+const FIXED: [&str; 11] = [
     "/apiVersion",
     "/kind",
     "/metadata/name",
@@ -36,6 +36,7 @@ const FIXED: [&str; 10] = [
     "/spec/podSelector",
     "/spec/scaleTargetRef",
     "/spec/template/metadata/labels",
+    "/spec/template/spec/serviceAccountName",
 ];
 
 /// By the object that they change; none: it is not wanted.
@@ -53,7 +54,9 @@ pub(super) enum InvalidOverride {
     NoObject(&'static str),
     #[error("{0}: a waypoint is not one without it")]
     Needed(&'static str),
-    #[error("{key}: `{field}` is what its objects are found by, and stays as it is")]
+    #[error(
+        "{key}: `{field}` is what its objects, or its proxies, are known by, and stays as it is"
+    )]
     Fixed { key: &'static str, field: String },
     #[error("{key}: what comes of it is no {part}: {reason}")]
     Type {
@@ -269,13 +272,16 @@ mod tests {
     }
 
     #[test]
-    fn what_objects_are_found_by_stays() {
+    fn what_objects_and_proxies_are_known_by_stays() {
         let object = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "l7", "labels": {"a": "b"}, "ownerReferences": [{"uid": "u"}]},
             "spec": {
                 "selector": {"matchLabels": {"a": "b"}},
-                "template": {"metadata": {"labels": {"a": "b"}}},
+                "template": {
+                    "metadata": {"labels": {"a": "b"}},
+                    "spec": {"serviceAccountName": "l7"},
+                },
             },
         });
         for (text, words) in [
@@ -289,6 +295,10 @@ mod tests {
             (
                 "spec: {template: {metadata: {labels: {a: null}}}}",
                 "`spec.template.metadata.labels`",
+            ),
+            (
+                "spec: {template: {spec: {serviceAccountName: other}}}",
+                "`spec.template.spec.serviceAccountName`",
             ),
             ("spec: {replicas: 2}", "HorizontalPodAutoscaler"),
             ("spec: {minReadySeconds: soon}", "no Deployment"),

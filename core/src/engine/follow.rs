@@ -159,7 +159,11 @@ impl Engine {
             {
                 return None;
             }
-            None => self.open(host, own, Line::new(&to.dialect, request.session.clone()))?,
+            // What overflows is counted where the request is looked at again.
+            None => {
+                let line = Line::new(&to.dialect, request.session.clone());
+                self.open(host, own, line).ok()?
+            }
         };
         if own {
             self.give_to(server, key);

@@ -8,7 +8,7 @@ use super::{
     server::{Line, Server},
     tables::{Host, HostKey, Limit},
 };
-use crate::circuit::{Further, Permit};
+use crate::circuit::Permit;
 
 /// A connection to send a request on.
 pub(super) enum Checkout {
@@ -17,6 +17,14 @@ pub(super) enum Checkout {
     Full,
     /// As many requests are under way, or wait for a connection, as may.
     Refused(Limit),
+}
+
+/// Why there is no further connection to an endpoint.
+pub(super) enum NoMore {
+    /// It has as many of this worker's as it may have.
+    Enough,
+    /// A bound that workers share: of its cluster's connections, or of those to it that are not the first of their worker.
+    Overflow,
 }
 
 impl Engine {
@@ -39,14 +47,25 @@ impl Engine {
                 None => Line::of(exchange),
             },
         };
-        let found = found.or_else(|| self.open(host, own, line?));
-        let Some(server_key) = found else {
-            return Checkout::Full;
+        let server_key = match (found, line) {
+            (Some(found), _) => found,
+            (None, Some(line)) => match self.open(host, own, line) {
+                Ok(opened) => opened,
+                Err(why) => return self.full(host, &why),
+            },
+            (None, None) => return Checkout::Full,
         };
         if own {
             self.give_to(server_key, client);
         }
         Checkout::Use(server_key)
+    }
+
+    fn full(&self, host: HostKey, why: &NoMore) -> Checkout {
+        if let (NoMore::Overflow, Some(host)) = (why, self.tables.hosts.get(host)) {
+            host.metrics.connection_overflowed();
+        }
+        Checkout::Full
     }
 
     /// A connection to the endpoint that may take a request more: one that nobody uses where the
@@ -87,8 +106,13 @@ impl Engine {
     }
 
     /// Opens another connection, if the limits allow one.
-    pub(super) fn open(&mut self, host_key: HostKey, own: bool, line: Line) -> Option<ServerKey> {
-        let host = self.tables.hosts.get(host_key)?;
+    pub(super) fn open(
+        &mut self,
+        host_key: HostKey,
+        own: bool,
+        line: Line,
+    ) -> Result<ServerKey, NoMore> {
+        let host = self.tables.hosts.get(host_key).ok_or(NoMore::Enough)?;
         let (open, most) = if own {
             let owned = host.connections.len() - host.shared.len();
             (owned, self.settings.own_connections_per_endpoint)
@@ -101,14 +125,18 @@ impl Engine {
             (same, self.settings.connections_per_endpoint)
         };
         if open >= most {
-            return None;
+            return Err(NoMore::Enough);
         }
         let further = match own || open == 0 {
             true => None,
-            false => Some(self.further(host)?),
+            false => {
+                let further = host.further(self.settings.further_connections_per_endpoint);
+                Some(further.ok_or(NoMore::Overflow)?)
+            }
         };
-        let permit = self.permit(host_key)?;
-        let host = self.tables.hosts.get_mut(host_key)?;
+        let permit = self.permit(host_key).ok_or(NoMore::Overflow)?;
+        let host = self.tables.hosts.get_mut(host_key);
+        let host = host.ok_or(NoMore::Enough)?;
         let at = (host_key, host.metrics.clone(), permit);
         let mut server = Server::new(line, self.settings.whole, at, self.now);
         server.further = further;
@@ -129,16 +157,7 @@ impl Engine {
             tls: host.dial.tls.clone(),
             timeout: host.dial.timeout,
         });
-        Some(key)
-    }
-
-    /// A place among the shared connections to an endpoint that are not the first of their worker.
-    fn further(&self, host: &Host) -> Option<Further> {
-        let further = host.further(self.settings.further_connections_per_endpoint);
-        if further.is_none() {
-            host.metrics.connection_overflowed();
-        }
-        further
+        Ok(key)
     }
 
     /// A place among the connections of the cluster. One that nobody uses, and that is of no use to
@@ -153,12 +172,7 @@ impl Engine {
         if let Some(idle) = idle.copied() {
             self.close_server(idle);
         }
-        let host = self.tables.hosts.get(key)?;
-        let permit = host.permit();
-        if permit.is_none() {
-            host.metrics.connection_overflowed();
-        }
-        permit
+        self.tables.hosts.get(key)?.permit()
     }
 
     pub(super) fn server_connected(&mut self, key: ServerKey) {

@@ -174,3 +174,59 @@ fn whoever_else_leads_a_port_is_told_and_left_alone() {
     load.ends_well();
     assert!(lab.cluster.get(GATEWAY).is_some() && lab.cluster.get(SERVICE).is_some());
 }
+
+#[test]
+fn what_a_server_asks_of_clients_is_asked_at_the_gateway() {
+    let test = "sidecars::what_a_server_asks_of_clients_is_asked_at_the_gateway";
+    if !has_own_network(test) {
+        return;
+    }
+    let Some(lab) = Lab::start() else { return };
+    lab.label("meltemi.io/use-gateway=mesh");
+    until("connections come through the gateway", || {
+        let is_answered = load::call(1).is_ok();
+        (is_answered && lab.passed() > 0).then_some(())
+    });
+    let port = lab.provider_port();
+    let of =
+        |account: &str| format!("{{source: {{principals: [cluster.local/ns/shop/sa/{account}]}}}}");
+    let to = format!("to: [{{operation: {{ports: ['{port}']}}}}]");
+    // What is written at the pods of the service, and whether the client may use it.
+    let rows = [
+        (
+            format!("action: DENY, rules: [{{from: [{}], {to}}}]", of("client")),
+            false,
+        ),
+        (
+            format!("action: DENY, rules: [{{from: [{}]}}]", of("other")),
+            true,
+        ),
+        (format!("rules: [{{from: [{}]}}]", of("other")), false),
+        (
+            format!(
+                "rules: [{{from: [{}, {}], {to}}}]",
+                of("client"),
+                of("gateway")
+            ),
+            true,
+        ),
+        ("action: ALLOW".to_owned(), false),
+        // As one that keeps others away from the pods.
+        (format!("rules: [{{from: [{}]}}]", of("gateway")), true),
+    ];
+    for (spec, is_admitted) in rows {
+        lab.cluster.apply(&format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n\
+             metadata: {{name: greeter, namespace: shop}}\n\
+             spec: {{selector: {{matchLabels: {{app: greeter-1}}}}, {spec}}}\n"
+        ));
+        until("the client is judged by it", || {
+            let answered = load::call(1);
+            let is_as_said = match &answered {
+                Ok(()) => is_admitted,
+                Err(refused) => !is_admitted && refused.contains("access denied"),
+            };
+            is_as_said.then_some(())
+        });
+    }
+}

@@ -1,11 +1,16 @@
 //! What the sidecars of a mesh would be told, where a controller leads them: the objects, as they would be written.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::asking::Asking;
 use super::place;
+use super::rules::Rules;
+use super::seen::{self, SeenPolicy};
+use crate::index::Objects;
 use crate::leads::Leader;
 use crate::manifest::ObjectRef;
 use crate::model::{LedService, Model, Waypoint};
@@ -21,13 +26,46 @@ pub struct PlannedLead {
     pub objects: Vec<Value>,
     /// What would not be led there, and why, in a sentence each.
     pub not_led: Vec<String>,
+    /// Of the services of which there are some.
+    pub policies: Vec<PoliciesOf>,
+}
+
+/// Policies at the pods of a service that ask who a client is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoliciesOf {
+    pub service: ObjectRef,
+    pub policies: Vec<SeenPolicy>,
 }
 
 /// Those that services ask for.
-pub(super) fn planned(model: &Model) -> Vec<PlannedLead> {
+pub(super) fn planned(
+    model: &Model,
+    (objects, root_namespace): (&Objects, &str),
+) -> Vec<PlannedLead> {
     let waypoints = model.waypoints.iter();
     let led = waypoints.filter(|it| it.sidecars.is_some() && !it.led.services.is_empty());
-    led.map(of_gateway).collect()
+    let rules = Rules::of(objects);
+    let planned = led.map(|waypoint| {
+        let services = model.services.iter();
+        let services =
+            services.filter(|it| waypoint.led.services.iter().any(|led| led.host == it.host));
+        let policies = services.map(|service| PoliciesOf {
+            service: service.source.id.clone(),
+            policies: seen::policies(&Asking {
+                service,
+                waypoint,
+                objects,
+                root_namespace,
+                sidecars: &BTreeSet::new(),
+                rules: &rules,
+            }),
+        });
+        PlannedLead {
+            policies: policies.filter(|it| !it.policies.is_empty()).collect(),
+            ..of_gateway(waypoint)
+        }
+    });
+    planned.collect()
 }
 
 fn of_gateway(waypoint: &Waypoint) -> PlannedLead {
@@ -55,6 +93,7 @@ fn of_gateway(waypoint: &Waypoint) -> PlannedLead {
         place: place(gateway),
         objects,
         not_led,
+        policies: vec![],
     }
 }
 
@@ -90,6 +129,15 @@ impl fmt::Display for PlannedLead {
             match object.pointer("/spec/host").and_then(Value::as_str) {
                 Some(host) => writeln!(f, "{host}, by PROXY header and ISTIO_MUTUAL")?,
                 None => writeln!(f, "{}, {}", text("/spec/hosts/0"), ports(object))?,
+            }
+        }
+        for PoliciesOf { service, policies } in &self.policies {
+            writeln!(
+                f,
+                "  policies at the pods of {service}, which see the Gateway"
+            )?;
+            for policy in policies {
+                writeln!(f, "{policy}")?;
             }
         }
         for reason in &self.not_led {

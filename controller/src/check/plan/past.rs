@@ -7,10 +7,10 @@ use meltemi_policy::authorization::Action;
 use serde::Serialize;
 
 use super::asking::{Asking, Labels};
-use super::seen::{AtPods, Truth, at_pods, is_for_waypoint};
+use super::seen::{AtPods, at_pods};
 use crate::index::Objects;
 use crate::manifest::Kind;
-use crate::model::is_captured;
+use crate::model::{Reach, is_captured};
 
 /// Some of the clients of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ const AMBIENT: (&str, &str) = ("istio.io/dataplane-mode", "ambient");
 
 pub(super) fn ways(asking: &Asking<'_>) -> Vec<PastIt> {
     let refused = admits_waypoint_alone(asking);
-    let has_pods = asking.selector().is_some();
+    let has_pods = asking.service.selector().is_some();
     let mut ways = vec![];
     let mut add = |way: Way, namespaces: BTreeSet<String>| {
         ways.push(PastIt {
@@ -101,11 +101,11 @@ impl Way {
 fn admits_waypoint_alone(asking: &Asking<'_>) -> bool {
     let at_pods = at_pods(asking);
     let at_pods = || at_pods.iter().filter(|it| !it.policy.is_closed);
-    let is_for_waypoint = |it: &AtPods<'_>| is_for_waypoint(&it.policy.policy, asking);
+    let is_for_waypoint = |it: &AtPods<'_>| asking.waypoint.hop.is_all_of(&it.policy.policy);
     let of = |action: Action| at_pods().filter(move |it| it.policy.policy.action == action);
-    let everywhere = |it: &&AtPods<'_>| it.reach == Truth::Yes;
+    let everywhere = |it: &&AtPods<'_>| it.reach == Reach::All;
     let denies_others = of(Action::Deny).filter(everywhere).any(is_for_waypoint);
-    let is_allowed = of(Action::Allow).any(|it| it.reach == Truth::Yes);
+    let is_allowed = of(Action::Allow).any(|it| it.reach == Reach::All);
     denies_others || (is_allowed && of(Action::Allow).all(is_for_waypoint))
 }
 

@@ -1,13 +1,15 @@
 //! Policies at the pods of a service that ask who a client is: they ask the waypoint.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use meltemi_policy::authorization::{Action, Clause, Condition, Patterns, Policy, Rule, Subject};
+use meltemi_policy::authorization::{Action, Condition, Policy, Subject};
 use serde::Serialize;
 
 use super::asking::Asking;
 use super::place;
 use crate::manifest::{AuthorizationPolicy, Kind, Object, Spec, Targets};
+use crate::model::{Port, Reach};
 
 /// A policy at the pods of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,6 +19,9 @@ pub struct SeenPolicy {
     pub place: String,
     pub action: &'static str,
     pub effect: Effect,
+    /// Whom sidecars lead to the Gateway is asked there, too, whoever comes to the pods then.
+    pub asked_before: bool,
+    /// Empty where there is nothing to do.
     pub remedy: String,
 }
 
@@ -36,7 +41,7 @@ pub enum Effect {
 
 /// What is known of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Truth {
+enum Truth {
     No,
     Maybe,
     Yes,
@@ -46,8 +51,7 @@ pub(super) enum Truth {
 pub(super) struct AtPods<'a> {
     object: &'a Object,
     pub(super) policy: &'a AuthorizationPolicy,
-    /// At all of them, or at some, or perhaps.
-    pub(super) reach: Truth,
+    pub(super) reach: Reach,
 }
 
 /// Those at the pods, whatever they ask for.
@@ -60,13 +64,9 @@ pub(super) fn at_pods<'a>(asking: &Asking<'a>) -> Vec<AtPods<'a>> {
         let Targets::Workloads(labels) = &policy.targets else {
             return None;
         };
-        let namespace = &*object.id.namespace;
-        let is_near = *namespace == *asking.service.namespace;
-        if !is_near && *namespace != *asking.root_namespace {
-            return None;
-        }
-        let reach = asking.is_selected(labels);
-        (reach > Truth::No).then_some(AtPods {
+        let namespaces = (&*object.id.namespace, asking.root_namespace);
+        let reach = asking.service.reach(namespaces, labels);
+        (reach > Reach::None).then_some(AtPods {
             object,
             policy,
             reach,
@@ -82,11 +82,11 @@ pub(super) fn policies(asking: &Asking<'_>) -> Vec<SeenPolicy> {
         .iter()
         .filter(|it| it.policy.policy.action == Action::Allow);
     let allowing = allowing.filter(|it| !it.policy.is_closed);
-    let admitted = allowing.map(|it| matches(&it.policy.policy, asking).min(it.reach));
+    let admitted = allowing.map(|it| matches(&it.policy.policy, asking).min(it.reach.into()));
     let admitted = admitted.max().unwrap_or(Truth::Yes);
     let asks = at_pods.iter().filter(|it| {
         let policy = &it.policy.policy;
-        it.policy.is_closed || (asks_for_clients(policy) && !is_for_waypoint(policy, asking))
+        it.policy.is_closed || (asks_for_clients(policy) && !asking.waypoint.hop.is_all_of(policy))
     });
     asks.map(|it| it.seen(asking, admitted)).collect()
 }
@@ -96,7 +96,7 @@ impl AtPods<'_> {
         let policy = &self.policy.policy;
         let refused = match policy.action {
             Action::Allow => admitted.not(),
-            Action::Deny => matches(policy, asking).min(self.reach),
+            Action::Deny => matches(policy, asking).min(self.reach.into()),
             Action::Audit => Truth::No,
         };
         let effect = match refused {
@@ -105,29 +105,55 @@ impl AtPods<'_> {
             Truth::Maybe => Effect::MayRefuse,
             Truth::No => Effect::LetsPass,
         };
-        let (action, remedy) = match policy.action {
-            _ if self.policy.is_closed => ("?", "say it of the service: ".to_owned()),
-            Action::Allow if refused > Truth::No => {
-                let identity = asking.identity();
-                let remedy =
-                    format!("admit {identity} beside them, and say whom the service admits: ");
-                ("ALLOW", remedy)
-            }
-            Action::Allow => ("ALLOW", "say whom the service admits: ".to_owned()),
-            Action::Deny => ("DENY", "say whom the service denies: ".to_owned()),
-            Action::Audit => ("AUDIT", "say whom the service counts: ".to_owned()),
+        let action = match policy.action {
+            _ if self.policy.is_closed => "?",
+            Action::Allow => "ALLOW",
+            Action::Deny => "DENY",
+            Action::Audit => "AUDIT",
         };
-        let service = &asking.service.source.id;
+        let asked_before = asking.waypoint.sidecars.is_some();
         SeenPolicy {
             policy: self.object.id.to_string(),
             place: place(self.object),
             action,
             effect,
-            remedy: format!(
-                "{remedy}a policy with `targetRefs` to {} {}",
-                service.kind, service.name
-            ),
+            asked_before,
+            remedy: match asked_before {
+                true => remedy_behind_gateway(effect, action, asking),
+                false => remedy(effect, action, asking),
+            },
         }
+    }
+}
+
+fn remedy(effect: Effect, action: &str, asking: &Asking<'_>) -> String {
+    let refuses = matches!(effect, Effect::Refuses | Effect::MayRefuse);
+    let first = match action {
+        "ALLOW" if refuses => {
+            let identity = asking.identity();
+            &format!("admit {identity} beside them, and say whom the service admits")
+        }
+        "ALLOW" => "say whom the service admits",
+        "DENY" => "say whom the service denies",
+        "AUDIT" => "say whom the service counts",
+        _ => "say it of the service",
+    };
+    let service = &asking.service.source.id;
+    let (kind, name) = (service.kind, &service.name);
+    format!("{first}: a policy with `targetRefs` to {kind} {name}")
+}
+
+/// Where clients are asked the same before.
+fn remedy_behind_gateway(effect: Effect, action: &str, asking: &Asking<'_>) -> String {
+    let identity = match asking.identity() {
+        "" => "the account of the Gateway's proxies",
+        known => known,
+    };
+    match (effect, action) {
+        (Effect::Refuses | Effect::MayRefuse, "ALLOW") => format!("admit {identity} beside them"),
+        (Effect::Refuses | Effect::MayRefuse, _) => format!("except {identity} from it"),
+        (Effect::Unknown, _) => "write what is read here, or take it away".to_owned(),
+        (Effect::LetsPass, _) => String::new(),
     }
 }
 
@@ -137,6 +163,16 @@ impl Truth {
             Self::No => Self::Yes,
             Self::Maybe => Self::Maybe,
             Self::Yes => Self::No,
+        }
+    }
+}
+
+impl From<Reach> for Truth {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::None => Self::No,
+            Reach::Some => Self::Maybe,
+            Reach::All => Self::Yes,
         }
     }
 }
@@ -171,12 +207,17 @@ fn matches(policy: &Policy, asking: &Asking<'_>) -> Truth {
 fn holds(condition: &Condition, action: Action, asking: &Asking<'_>) -> Truth {
     let is_so = match &condition.subject {
         Subject::Principal(_) | Subject::ServiceAccount(_) | Subject::Namespace(_) => {
-            Truth::from(is_like(&condition.subject, asking))
+            let hop = &asking.waypoint.hop;
+            match hop.is_known() {
+                true => Truth::from(hop.is_like(&condition.subject)),
+                false => Truth::Maybe,
+            }
         }
         // Those that the pods of the waypoint get.
         Subject::Address(_) => Truth::Maybe,
         Subject::Port(ports) => {
-            let listened = asking.listened();
+            let ports_of = asking.service.ports.iter();
+            let listened: BTreeSet<_> = ports_of.flat_map(Port::listened).collect();
             let named = listened.iter().filter(|it| ports.contains(it)).count();
             match named {
                 0 if !listened.is_empty() => Truth::No,
@@ -190,63 +231,6 @@ fn holds(condition: &Condition, action: Action, asking: &Asking<'_>) -> Truth {
     if condition.invert { is_so.not() } else { is_so }
 }
 
-/// Whether the waypoint is one of those.
-fn is_like(subject: &Subject, asking: &Asking<'_>) -> bool {
-    let gateway = &asking.waypoint.gateway.id;
-    match subject {
-        Subject::Principal(patterns) => {
-            let mut identities = asking.identities.iter();
-            identities.any(|it| patterns.matches(it.as_bytes()))
-        }
-        Subject::ServiceAccount(patterns) => patterns.matches(account(asking).as_bytes()),
-        Subject::Namespace(patterns) => patterns.matches(gateway.namespace.as_bytes()),
-        Subject::Address(_) | Subject::Port(_) | Subject::Attribute(..) => false,
-    }
-}
-
-fn account(asking: &Asking<'_>) -> String {
-    let gateway = &asking.waypoint.gateway.id;
-    format!("{}/{}", gateway.namespace, gateway.name)
-}
-
-/// Whether it admits nobody but the waypoint, or denies everybody else: that is how it should be.
-pub(super) fn is_for_waypoint(policy: &Policy, asking: &Asking<'_>) -> bool {
-    let names = |condition: &Condition, invert: bool| {
-        condition.invert == invert && is_waypoint(&condition.subject, asking)
-    };
-    match policy.action {
-        Action::Allow => policy.rules.iter().all(|rule| {
-            let mut clauses = rule.clauses.iter();
-            clauses.any(|it| each_has(it, |condition| names(condition, false)))
-        }),
-        Action::Deny => {
-            let denies_others = |rule: &Rule| {
-                let mut clauses = rule.clauses.iter();
-                let others =
-                    |all: &Vec<Condition>| matches!(all.as_slice(), [it] if names(it, true));
-                clauses.all(|clause| clause.any.iter().any(others))
-            };
-            !policy.rules.is_empty() && policy.rules.iter().all(denies_others)
-        }
-        Action::Audit => false,
-    }
-}
-
-fn each_has(clause: &Clause, is_it: impl Fn(&Condition) -> bool) -> bool {
-    clause.any.iter().all(|all| all.iter().any(&is_it))
-}
-
-/// Whether it is the waypoint and nobody else.
-fn is_waypoint(subject: &Subject, asking: &Asking<'_>) -> bool {
-    let account = account(asking);
-    let (patterns, is_it): (&Patterns, &dyn Fn(&String) -> bool) = match subject {
-        Subject::Principal(patterns) => (patterns, &|it| asking.identities.contains(it)),
-        Subject::ServiceAccount(patterns) => (patterns, &|it| *it == account),
-        _ => return false,
-    };
-    patterns.texts().all(|it| is_it(&it))
-}
-
 impl fmt::Display for SeenPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -254,9 +238,25 @@ impl fmt::Display for SeenPolicy {
             place,
             action,
             remedy,
+            asked_before,
             ..
         } = self;
         let then = match (self.effect, *action) {
+            (Effect::LetsPass, _) if *asked_before => {
+                "the Gateway passes, which asks it of the client itself"
+            }
+            (Effect::Refuses, "ALLOW") if *asked_before => {
+                "no policy admits the Gateway: all that comes through it is refused"
+            }
+            (Effect::Refuses, _) if *asked_before => {
+                "it denies the Gateway: all that comes through it is refused"
+            }
+            (Effect::MayRefuse, _) if *asked_before => {
+                "it may refuse what comes through the Gateway: that hangs on addresses, ports or pods"
+            }
+            (Effect::Unknown, _) if *asked_before => {
+                "it is not one that is read here: the Gateway refuses everybody"
+            }
             (Effect::Refuses, "ALLOW") => {
                 "no policy admits the waypoint: all that comes through it is refused"
             }
@@ -275,9 +275,10 @@ impl fmt::Display for SeenPolicy {
                 "it is not one that is read here: whomever it asks, it is the waypoint"
             }
         };
-        write!(
-            f,
-            "    {policy} ({place}), {action}: {then}\n      = {remedy}"
-        )
+        write!(f, "    {policy} ({place}), {action}: {then}")?;
+        match remedy.is_empty() {
+            true => Ok(()),
+            false => write!(f, "\n      = {remedy}"),
+        }
     }
 }

@@ -436,10 +436,12 @@ spec:
   hosts: [orders]
   tcp: [{match: [{port: 20881}], route: [{destination: {host: elsewhere}}]}]
 ";
+    let of_client = policy("shop", &of("ALLOW", "principals: [td/ns/shop/sa/web]"));
     let rows = [
         vec![gateway, &service],
         vec![gateway, own, &service],
         vec![gateway, own, &service, taken],
+        vec![gateway, own, &service, PODS, &of_client],
     ];
     let shown = rows.map(|manifests| {
         let plan = plan(&manifests);

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use meltemi_policy::ClusterName;
 
 use super::Pipeline;
-use crate::ads::{Made, NamespacedName, Published, Resource, Resources};
+use crate::ads::{Made, Published, Resource, Resources};
 use crate::index::{Index, Objects, OfKind};
 use crate::manifest::{Kind, ObjectRef};
-use crate::model::{ENDPOINT_KINDS, Model, Rerouted, Routers, Rules, ServerName};
+use crate::model::{ENDPOINT_KINDS, Model, Rerouted, Routers, Rules};
 use crate::places::Places;
 use crate::standing::Standing;
-use crate::translate::{add_cluster, endpoints, of_rules, remove_cluster, scope_of, wire_cluster};
+use crate::translate::{
+    add_cluster, endpoints, gateway_of, of_rules, remove_cluster, scope_of, wire_cluster,
+};
 
 /// Which short ways there are from where the last long one has led.
 #[derive(Default)]
@@ -297,13 +299,6 @@ fn put_routes(model: &Model, rerouted: &Rerouted, published: &mut Published) {
         if let Some(earlier) = published.scopes.get_mut(&gateway) {
             *earlier = scope.sharing(earlier);
         }
-    }
-}
-
-fn gateway_of(server: &ServerName) -> NamespacedName {
-    NamespacedName {
-        namespace: server.namespace.clone(),
-        name: server.gateway.clone(),
     }
 }
 

@@ -75,8 +75,12 @@ fn policy(policy: &Policy) -> String {
 
 /// What is under policies, and what is told.
 fn outcome(policies: &str) -> String {
+    outcome_in(WORLD, policies)
+}
+
+fn outcome_in(world: &str, policies: &str) -> String {
     let name = "all.yaml".to_owned();
-    let text = format!("{WORLD}---\n{policies}");
+    let text = format!("{world}---\n{policies}");
     let mut controller = Controller::open(&[], settings());
     let report = controller.load_files([SourceFile { name, text }]).report;
     let model = controller.model();
@@ -265,4 +269,98 @@ fn aliases_of_the_trust_domain_are_the_mesh_s_too() {
         "*/ns/a/sa/b",
     ];
     insta::assert_snapshot!(principals.map(of).join("\n---\n"));
+}
+
+/// A Gateway that sidecars are led to, as the account `gateway`, for a service whose pods listen elsewhere.
+const LED: &str = "\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: mesh, namespace: shop}
+spec:
+  gatewayClassName: meltemi
+  listeners:
+  - name: sidecars
+    port: 15089
+    protocol: istio.io/PROXY
+    tls: {options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: mesh, namespace: shop}
+spec: {clusterIP: 10.96.0.9, selector: {app: mesh}, ports: [{name: tcp-sidecars, port: 15089}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: mesh-1, namespace: shop, labels: {app: mesh}}
+spec: {nodeName: n, serviceAccountName: gateway}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: mesh-1, namespace: shop, labels: {kubernetes.io/service-name: mesh}}
+addressType: IPv4
+ports: [{name: tcp-sidecars, port: 15089}]
+endpoints: [{addresses: [10.1.0.9], targetRef: {kind: Pod, name: mesh-1}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop, labels: {meltemi.io/use-gateway: mesh}}
+spec:
+  clusterIP: 10.96.0.10
+  selector: {app: orders}
+  ports: [{name: tcp-metaprotocol-dubbo, port: 20880}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: orders-1, namespace: shop, labels: {app: orders, version: v1}}
+spec: {nodeName: n}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: orders-1, namespace: shop, labels: {kubernetes.io/service-name: orders}}
+addressType: IPv4
+ports: [{name: tcp-metaprotocol-dubbo, port: 20000}]
+endpoints: [{addresses: [10.1.0.10], targetRef: {kind: Pod, name: orders-1}}]
+";
+
+#[test]
+fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_place() {
+    const OF_WEB: &str = "  rules: [{from: [{source: {principals: [td/ns/shop/sa/web]}}]}]\n";
+    const OF_GATEWAY: &str = "cluster.local/ns/shop/sa/gateway";
+    let selecting = |labels: &str| format!("  selector: {{matchLabels: {{{labels}}}}}\n");
+    let under = |namespace: &str, labels: &str, rest: &str| {
+        outcome_in(
+            LED,
+            &istio(namespace, &format!("{}{rest}", selecting(labels))),
+        )
+    };
+    let of_web = "orders.shop.svc.cluster.local:20880: p Allow [(principal=td/ns/shop/sa/web)]";
+    for (namespace, labels, is_for) in [
+        ("shop", "app: orders", true),
+        ("shop", "version: v1", true),
+        ("shop", "version: v2", false),
+        ("shop", "app: mesh", false),
+        ("bank", "app: orders", false),
+        ("istio-system", "app: orders", true),
+    ] {
+        let found = under(namespace, labels, OF_WEB);
+        let expected = if is_for { of_web } else { "" };
+        assert_eq!(found, expected, "{namespace} {labels}");
+    }
+    // Without a selector it is for all of the namespace.
+    assert_eq!(outcome_in(LED, &istio("shop", OF_WEB)), of_web);
+
+    // What admits the Gateway alone, or denies others, is for those who go past it.
+    let source = |field: &str| format!("{{from: [{{source: {{{field}: [{OF_GATEWAY}]}}}}]}}");
+    let (alone, but_it) = (source("principals"), source("notPrincipals"));
+    let of = |rest: &str| under("shop", "app: orders", rest);
+    assert_eq!(of(&format!("  rules: [{alone}]\n")), "");
+    assert_eq!(of(&format!("  action: DENY\n  rules: [{but_it}]\n")), "");
+    let and_web = OF_WEB.replace("rules: [", &format!("rules: [{alone}, "));
+    assert_eq!(of(&and_web), of_web);
+
+    // Ports are those that pods listen on.
+    let to = |port: u16| format!("  rules: [{{to: [{{operation: {{ports: ['{port}']}}}}]}}]\n");
+    let allowed = "orders.shop.svc.cluster.local:20880: p Allow [(port=[20880])]";
+    assert_eq!(of(&to(20000)), allowed);
+    assert_eq!(of(&to(20880)), allowed.replace("20880])", "])"));
 }

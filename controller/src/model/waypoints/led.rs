@@ -7,7 +7,7 @@ use std::sync::Arc;
 use meltemi_policy::host;
 
 use super::super::destination_rules::exports;
-use super::super::{Context, Findings, Service, objects_of};
+use super::super::{Context, Findings, Hop, Service, objects_of};
 use super::{Waypoint, captured};
 use crate::diagnostic::{Code, Diagnostic, Place, Position};
 use crate::manifest::{DestinationRule, Object, ObjectRef, Spec, VirtualService};
@@ -100,6 +100,18 @@ fn via(waypoint: &Waypoint, context: &Context<'_>) -> Option<Via> {
         host: service.host.clone(),
         port: waypoint.port,
     })
+}
+
+/// As whom the Gateway's proxies come to servers: as the accounts of the pods that its Service has.
+pub(super) fn hop(via: Option<&Via>, context: &Context<'_>) -> Hop {
+    let mut services = context.services.iter();
+    let service = via.and_then(|via| services.find(|it| it.source.id == via.service));
+    let accounts: BTreeSet<_> = service
+        .into_iter()
+        .flat_map(Service::workloads)
+        .map(|it| it.account.as_str())
+        .collect();
+    Hop::of(accounts, context.mesh.trust_domains())
 }
 
 fn of_service(service: &Service, via: Option<&Via>, context: &Context<'_>) -> LedService {

@@ -168,6 +168,11 @@ impl Lab {
         is_written && Frame::read(&mut stream).is_ok_and(|answer| answer.id == 7)
     }
 
+    /// Where the pod of the Service listens.
+    pub(super) fn provider_port(&self) -> u16 {
+        self.provider.port()
+    }
+
     /// How many calls came through the gateway.
     pub(super) fn passed(&self) -> u64 {
         let log = fs::read_to_string(self.log()).unwrap_or_default();

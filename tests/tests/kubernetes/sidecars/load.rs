@@ -59,7 +59,8 @@ impl Load {
     }
 }
 
-fn call(number: u64) -> Result<(), String> {
+/// One call, of a client with a sidecar.
+pub(super) fn call(number: u64) -> Result<(), String> {
     let address = SocketAddr::from((VIRTUAL_ADDRESS, 20880));
     let mut stream = connect(address).map_err(|it| it.to_string())?;
     let asked = Frame::question(number, "meltemi.peer.Probe", "who");
