@@ -156,8 +156,8 @@ impl<S: Protocol> ClientStream<S> {
             }
             // As whom a Gateway's proxies run is known no earlier than what concerns it.
             if let (true, Some(identity)) = (is_new, &self.identity) {
-                let account = |gateway| published.account(gateway);
-                may_be(identity, node, account).map_err(End::Refused)?;
+                let is_it = may_be(identity, node, |gateway| published.account(gateway));
+                is_it.map_err(End::Refused)?;
             }
             published.made
         };

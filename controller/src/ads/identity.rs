@@ -83,10 +83,10 @@ pub fn may_serve(identity: &Identity, claim: &Claim<'_>) -> Result<(), Mismatch>
 ///
 /// # Errors
 /// The first that it is not.
-pub(super) fn may_be<'a>(
+pub(super) fn may_be(
     identity: &Identity,
-    node: &'a Node,
-    account: impl Fn(&'a NamespacedName) -> Option<&'a str>,
+    node: &Node,
+    account: impl Fn(&NamespacedName) -> Option<&str>,
 ) -> Result<(), Mismatch> {
     let gateways = node.gateways.as_ref().ok_or(Mismatch::NoGateway)?;
     let pod = node.pod.as_ref();
@@ -138,8 +138,9 @@ mod tests {
             // A waypoint: of another service account.
             (Some(&["shop/edge", "shop/waypoint"]), None, Some("account")),
         ];
-        let account =
-            |gateway: &NamespacedName| (&*gateway.name == "waypoint").then_some("waypoint");
+        fn account(gateway: &NamespacedName) -> Option<&str> {
+            Some(&*gateway.name).filter(|it| *it == "waypoint")
+        }
         for (gateways, pod, refused) in rows {
             let node = Node {
                 id: "n".to_owned(),

@@ -6,7 +6,7 @@ mod led;
 mod locality;
 mod waypoints;
 
-use meltemi_policy::Condition;
+use meltemi_policy::{AttributeMatch, Condition};
 
 use super::*;
 use crate::controller::Controller;

@@ -6,7 +6,7 @@ use super::{
     Action, ClientKey, ConnectionId, Engine, ExchangeKey, ServerKey, Timer,
     lost::Loss,
     server::{Line, Server},
-    tables::{Host, HostKey, Limit},
+    tables::{HostKey, Limit},
 };
 use crate::circuit::Permit;
 
