@@ -21,7 +21,7 @@ use meltemi_controller::{
     About, Controller, Detach, Event, KubernetesController, ProtocolSchema, Replica, Settings,
     WaypointSettings, detach,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
@@ -178,7 +178,7 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
     let channels = (resources, rejections, events);
     let server = Server::new(served.clone(), rejected);
     let leadership = candidate.as_ref().map(Candidate::leadership);
-    let pages = listen("--admin", arguments.admin).await?;
+    let pages = listen("--admin", arguments.admin)?;
     let about = About {
         host: machine(),
         admin: pages.local_addr()?,
@@ -195,7 +195,7 @@ async fn serve(arguments: Arguments, source: Source) -> anyhow::Result<()> {
         Some(watched) => server.having_read(watched.progress.clone()),
         None => server,
     };
-    let listener = listen("--listen", arguments.listen).await?;
+    let listener = listen("--listen", arguments.listen)?;
     // Scripts and tests read the address from here. That nobody reads it is no reason to end.
     let _ = writeln!(io::stdout(), "xds {}", listener.local_addr()?);
 
@@ -345,9 +345,20 @@ impl io::Write for Log {
     }
 }
 
-async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    listener.with_context(|| format!("{flag} {address}: it cannot be listened on"))
+/// All proxies may come at once, while the cluster is read: those that find no room are reset by Linux, with its cookies.
+const BACKLOG: u32 = 4096;
+
+fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listening = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().with_context(|| format!("{flag} {address}: it cannot be listened on"))
 }
 
 async fn terminated() {
