@@ -53,7 +53,9 @@ impl Subject {
         match make {
             Make::Meltemi => Self::meltemi(program, kubeconfig),
             Make::Istio => {
-                let istiod = Istiod::start(program, kubeconfig, &[]);
+                // Else it turns most of hundreds of proxies away that come at once, and they would have to come again.
+                let environment = [("PILOT_MAX_REQUESTS_PER_SECOND", "10000")];
+                let istiod = Istiod::start(program, kubeconfig, &environment);
                 Self {
                     address: istiod.address(),
                     running: Running::Istio(istiod),

@@ -25,6 +25,10 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Serves the objects of a cluster, or the manifests of a directory, to Meltemi proxies.
 ///
 /// Reads MetaRouter, ApplicationProtocol, RedisService, RedisDestination, Gateway, ServiceEntry,

@@ -1,6 +1,9 @@
 //! The metadata of an object, as far as it acts here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use meltemi_policy::place::topology;
 
 use super::decode::{Decoder, Field, Fields};
 use super::{Kind, Located, creation, name};
@@ -8,10 +11,22 @@ use crate::diagnostic::{Code, Diagnostic};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Metadata {
-    pub(crate) labels: BTreeMap<String, String>,
+    /// Of a Pod that has a node with that node's name, as a label of nodes says it. Shared with whatever is made of it.
+    pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) annotations: BTreeMap<String, Located<String>>,
     /// `creationTimestamp` in seconds since the epoch; exported manifests carry it.
     pub(crate) created: Option<i64>,
+}
+
+impl Metadata {
+    /// Of a Pod.
+    pub(super) fn at_node(mut self, node: &str) -> Self {
+        if !node.is_empty() && !self.labels.contains_key(topology::HOSTNAME) {
+            let labels = Arc::make_mut(&mut self.labels);
+            labels.insert(topology::HOSTNAME.to_owned(), node.to_owned());
+        }
+        self
+    }
 }
 
 /// What decides where an object belongs, apart from the rest of its metadata.
@@ -63,7 +78,7 @@ pub(super) fn decode(
         })
         .collect();
     let metadata = Metadata {
-        labels: fields.string_map(d, "labels"),
+        labels: fields.string_map(d, "labels").into(),
         annotations,
         created: created(d, &fields),
     };

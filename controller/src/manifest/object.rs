@@ -149,6 +149,10 @@ fn decode_document(
         of_no_effect(metadata)
     };
     let spec = decode_spec(&mut d, known, &fields, &metadata);
+    let metadata = match &spec {
+        Some(Spec::Pod(pod)) => metadata.at_node(&pod.node),
+        _ => metadata,
+    };
     let whole = id.clone().zip(spec);
     let whole = whole.filter(|(_, spec)| spec.fails_closed() || !d.has_errors());
     let object = whole.map(|(id, spec)| Object {
@@ -179,7 +183,7 @@ const fn known_fields(kind: Kind) -> Known {
 
 /// Of what has no effect labels matter as far as they say whose it is: that others change is no change.
 fn of_no_effect(mut metadata: Metadata) -> Metadata {
-    metadata.labels.retain(|label, _| *label == MANAGED_BY.0);
+    Arc::make_mut(&mut metadata.labels).retain(|label, _| *label == MANAGED_BY.0);
     Metadata {
         labels: metadata.labels,
         ..Metadata::default()

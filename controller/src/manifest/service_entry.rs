@@ -4,6 +4,7 @@ mod dns;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use meltemi_policy::place::topology;
 use meltemi_policy::{Locality, LocalityParseError};
@@ -70,7 +71,7 @@ pub(crate) struct WorkloadEntry {
     pub(crate) address: Located<String>,
     /// By the name of the service's port.
     pub(crate) ports: BTreeMap<String, Located<u16>>,
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) locality: Locality,
     pub(crate) weight: Option<u32>,
     /// Of its namespace; empty where none is said.
@@ -249,11 +250,9 @@ pub(super) fn decode_workload(
     metadata: &Metadata,
 ) -> Option<WorkloadEntry> {
     let mut workload = workload(d, "spec", spec)?;
-    for (key, value) in &metadata.labels {
-        workload
-            .labels
-            .entry(key.clone())
-            .or_insert_with(|| value.clone());
+    let labels = Arc::make_mut(&mut workload.labels);
+    for (key, value) in &*metadata.labels {
+        labels.entry(key.clone()).or_insert_with(|| value.clone());
     }
     Some(workload)
 }
@@ -294,7 +293,7 @@ fn workload(d: &mut Decoder, path: &str, node: &Node) -> Option<WorkloadEntry> {
     Some(WorkloadEntry {
         address: address?,
         ports,
-        labels,
+        labels: labels.into(),
         locality: locality.unwrap_or_default(),
         weight,
         service_account: fields

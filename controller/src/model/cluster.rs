@@ -55,7 +55,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Endpoint {
     pub(crate) address: EndpointAddress,
     pub(crate) locality: Locality,
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) labels: Arc<BTreeMap<String, String>>,
     /// What it is called whatever its address; empty where it has no name.
     pub(crate) hostname: String,
     /// At least 1.

@@ -308,7 +308,7 @@ fn itself(port: &ServicePort, host: &Located<String>) -> Endpoint {
     Endpoint {
         address: EndpointAddress::Name(host.value.clone(), number),
         locality: Locality::default(),
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         hostname: host.value.clone(),
         weight: 1,
         is_ready: true,

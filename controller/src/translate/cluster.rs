@@ -213,7 +213,7 @@ fn lb_endpoint(endpoint: &Endpoint) -> eds::LbEndpoint {
         hostname: endpoint.hostname.clone(),
     };
     let labels = own::EndpointMetadata {
-        labels: endpoint.labels.clone(),
+        labels: (*endpoint.labels).clone(),
     };
     let health = match endpoint.is_ready {
         true => core::HealthStatus::Healthy,

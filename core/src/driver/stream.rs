@@ -1,13 +1,15 @@
 //! A connected socket of any kind.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Shutdown};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::tls::{Session, TlsStream};
@@ -35,6 +37,17 @@ pub(super) struct Way {
     pub(super) keepalive: Option<Keepalive>,
     /// `None`: in plaintext.
     pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// As the standard library reads a socket, which tells of an interruption, too.
+fn received(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (bytes, _) = recv(socket, buffer, RecvFlags::empty())?;
+    Ok(bytes)
+}
+
+/// As the standard library writes one: a peer that is gone is an error, and no signal.
+fn sent(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
 }
 
 /// What a read brought.
@@ -148,8 +161,8 @@ impl Stream {
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
         let bytes = match self {
-            Self::Tcp(stream) => stream.read(buffer)?,
-            Self::Unix(stream) => stream.read(buffer)?,
+            Self::Tcp(stream) => received(stream, buffer)?,
+            Self::Unix(stream) => received(stream, buffer)?,
             Self::Tls(stream) => return stream.read(buffer),
         };
         // Less than was asked for: there is no more, and what comes will be told.
@@ -159,8 +172,8 @@ impl Stream {
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<Put> {
         let bytes = match self {
-            Self::Tcp(stream) => stream.write(bytes)?,
-            Self::Unix(stream) => stream.write(bytes)?,
+            Self::Tcp(stream) => sent(stream, bytes)?,
+            Self::Unix(stream) => sent(stream, bytes)?,
             Self::Tls(stream) => return stream.write(bytes),
         };
         let blocked = false;

@@ -486,7 +486,7 @@ impl Engine {
     }
 
     pub(super) fn deadline_passed(&mut self, key: DeadlineKey) {
-        let mut late = self.deadlines.fired(key);
+        let mut late = self.deadlines.fired(&mut self.timers, key);
         for exchange in late.drain(..) {
             let has_it = self.exchanges.get(exchange);
             if has_it.is_some_and(|it| it.deadline == Some(key)) {

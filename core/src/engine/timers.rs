@@ -34,8 +34,8 @@ pub(super) struct Timers<T> {
     soonest: Cell<Option<Soonest>>,
 }
 
-/// No deadline comes before this millisecond; `None`: there is none.
-type Soonest = Option<u64>;
+/// No deadline comes before this millisecond, which is then; `None`: there is none.
+type Soonest = Option<(u64, Instant)>;
 
 #[derive(Debug)]
 struct Node<T> {
@@ -144,8 +144,8 @@ impl<T: Copy> Timers<T> {
         self.become_head(key, slot, head);
         if let Some(soonest) = self.soonest.get() {
             let due = due.next_multiple_of(FINE_TICK);
-            if soonest.is_none_or(|soonest| due < soonest) {
-                self.soonest.set(Some(Some(due)));
+            if soonest.is_none_or(|(soonest, _)| due < soonest) {
+                self.soonest.set(Some(Some((due, self.instant(due)))));
             }
         }
         key
@@ -263,12 +263,22 @@ impl<T: Copy> Timers<T> {
     /// When [`Timers::expired`] should next be called. Never later than the next deadline; earlier
     /// where that was cancelled.
     pub(super) fn next(&self) -> Option<Instant> {
-        let soonest = self.soonest.get().unwrap_or_else(|| self.search());
-        self.soonest.set(Some(soonest));
-        Some(self.origin + Duration::from_millis(soonest?))
+        let (_, soonest) = match self.soonest.get() {
+            Some(known) => known,
+            None => {
+                let found = self.search().map(|due| (due, self.instant(due)));
+                self.soonest.set(Some(found));
+                found
+            }
+        }?;
+        Some(soonest)
     }
 
-    fn search(&self) -> Soonest {
+    fn instant(&self, millis: u64) -> Instant {
+        self.origin + Duration::from_millis(millis)
+    }
+
+    fn search(&self) -> Option<u64> {
         let fine = self
             .fine
             .distance()

@@ -1,40 +1,15 @@
 //! A replica that lags, and a proxy that comes to it from one that does not: nobody is rolled back.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use meltemi_tests::kubernetes::{ApiServer, Controller};
 use meltemi_tests::redis::Server;
 use meltemi_tests::relay::Gate;
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
-use tempfile::TempDir;
 
+use crate::held::Replica;
 use crate::whoami::{self, answered_by, router, routes_to};
-
-/// Asks its API server through a gate.
-struct Replica {
-    controller: Controller,
-    gate: Gate,
-    _directory: TempDir,
-}
-
-impl Replica {
-    fn start(cluster: &ApiServer) -> Self {
-        let directory = TempDir::with_prefix("meltemi-lag-").expect("a temporary directory");
-        let (kubeconfig, gate) = through_gate(cluster, &directory);
-        Self {
-            controller: Controller::start(&kubeconfig),
-            gate,
-            _directory: directory,
-        }
-    }
-
-    fn says(&self, text: &str) {
-        says(&self.controller, text);
-    }
-}
 
 fn says(controller: &Controller, text: &str) {
     until(&format!("it says {text:?}"), || {
@@ -48,21 +23,6 @@ fn serves(controller: &Controller) {
         let page = meltemi_tests::get(controller.admin(), "/ready").ok()?;
         (page.status == 200).then_some(())
     });
-}
-
-/// That of the cluster, but that all of it goes through the gate.
-fn through_gate(cluster: &ApiServer, directory: &TempDir) -> (PathBuf, Gate) {
-    let text = fs::read_to_string(cluster.kubeconfig()).expect("a kubeconfig");
-    let (_, rest) = text.split_once("https://").expect("a server");
-    let server: String = rest
-        .chars()
-        .take_while(|it| it.is_ascii_digit() || ['.', ':'].contains(it))
-        .collect();
-    let gate = Gate::to(server.parse().expect("an address"));
-    let path = directory.path().join("kubeconfig");
-    let changed = text.replace(&server, &gate.address().to_string());
-    fs::write(&path, changed).expect("it can be written");
-    (path, gate)
 }
 
 /// The version of the configuration in force, and how often it changed.
@@ -107,12 +67,15 @@ fn a_replica_that_lags_rolls_no_proxy_back() {
     routes_to(address, "two");
     let before = configuration(&proxy);
     way.leads_to(lagging.controller.address());
-    lagging.says("a client was served more than is known here");
+    says(
+        &lagging.controller,
+        "a client was served more than is known here",
+    );
     until("it is counted", || {
         has_waiting(lagging.controller.admin())?.then_some(())
     });
     // It has its time, and then looks for another replica, which it does not find.
-    lagging.says("a client has to find another replica");
+    says(&lagging.controller, "a client has to find another replica");
     assert_eq!(answered_by(address).as_deref(), Some("two"));
     assert_eq!(configuration(&proxy), before);
 

@@ -15,6 +15,7 @@ mod detach;
 mod equivalence;
 mod fleet;
 mod gateway_api;
+mod held;
 mod lag;
 mod mesh_identity;
 mod metrics;

@@ -1,5 +1,5 @@
-//! Objects that change at random while proxies and controllers come and go: in the end everybody has what a fresh start
-//! gives, and no proxy ever went back.
+//! Objects that change at random while proxies and controllers come and go, and one of these hears late of what changes: in
+//! the end everybody has what a fresh start gives, and no proxy ever went back.
 //!
 //! `MELTEMI_SOAK` is how many seconds it takes; a few unless given.
 
@@ -9,8 +9,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use meltemi_tests::kubernetes::{ApiServer, Controller};
+use meltemi_tests::relay::Gate;
 use meltemi_tests::{Meltemi, until};
 use serde_json::Value;
+
+use crate::held::Replica;
 
 const SHORT: u64 = 15;
 /// So many services, each with a router.
@@ -113,6 +116,44 @@ impl Watched {
     }
 }
 
+/// A replica that hears of nothing now and then, and the way of a proxy that comes to it meanwhile.
+struct Lagging {
+    replica: Replica,
+    way: Gate,
+}
+
+impl Lagging {
+    const TURNS: u64 = 8;
+
+    fn start(cluster: &ApiServer, stays: &Controller) -> Self {
+        Self {
+            replica: Replica::start(cluster),
+            way: Gate::to(stays.address()),
+        }
+    }
+
+    fn turn(&self, turn: u64, stays: &Controller) {
+        match turn % Self::TURNS {
+            1 => self.replica.gate.hold(),
+            3 => self.way.leads_to(self.replica.controller.address()),
+            5 => self.replica.gate.release(),
+            7 => self.way.leads_to(stays.address()),
+            _ => {}
+        }
+    }
+
+    /// It hears of everything again, and has the proxy.
+    fn ends(&self) {
+        self.replica.gate.release();
+        self.way.leads_to(self.replica.controller.address());
+    }
+
+    fn was_met(&self) -> bool {
+        let said = self.replica.controller.process().said();
+        said.contains("a client was served more than is known here")
+    }
+}
+
 #[test]
 fn nobody_goes_back_and_all_end_alike() {
     let Some(cluster) = ApiServer::with_definitions() else {
@@ -128,7 +169,12 @@ fn nobody_goes_back_and_all_end_alike() {
         proxy: controller.proxy(),
         furthest: 0,
     };
-    let mut proxies = vec![watched(&stays), watched(&stays), watched(&leaves)];
+    let lagging = Lagging::start(&cluster, &stays);
+    let wanders = Watched {
+        proxy: Controller::proxy_at(lagging.way.address(), &[]),
+        furthest: 0,
+    };
+    let mut proxies = vec![watched(&stays), watched(&stays), watched(&leaves), wanders];
 
     let seconds = env::var("MELTEMI_SOAK").ok().and_then(|it| it.parse().ok());
     let duration = Duration::from_secs(seconds.unwrap_or(SHORT));
@@ -137,6 +183,7 @@ fn nobody_goes_back_and_all_end_alike() {
     while start.elapsed() < duration {
         turn += 1;
         churn(&cluster, &mut chance, turn);
+        lagging.turn(turn, &stays);
         proxies.iter_mut().for_each(Watched::look);
         match chance.below(8) {
             // Its proxy is served by another one, which begins anew.
@@ -150,6 +197,9 @@ fn nobody_goes_back_and_all_end_alike() {
             assert!(now < settled + GROWTH, "from {settled} to {now} KiB");
         }
     }
+
+    lagging.ends();
+    assert!(turn < Lagging::TURNS || lagging.was_met());
 
     let fresh = Controller::start(&cluster.kubeconfig());
     let reference = fresh.proxy();

@@ -48,7 +48,7 @@ impl<'a> Asking<'a> {
     fn namespace_labels(&self) -> Option<&'a Labels> {
         let namespace = ObjectRef::new(Kind::Namespace, "", &self.service.namespace);
         let namespace = self.objects.get(&namespace);
-        namespace.map(|namespace| &namespace.metadata.labels)
+        namespace.map(|namespace| &*namespace.metadata.labels)
     }
 
     /// Whether what has these labels asks for this waypoint; none: it does not say.

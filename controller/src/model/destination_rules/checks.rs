@@ -160,7 +160,7 @@ impl MergedRule {
                 service.host,
                 labels.join(" and ")
             );
-            let labels = endpoints.iter().flat_map(|e| &e.labels);
+            let labels = endpoints.iter().flat_map(|e| e.labels.iter());
             let labels: BTreeSet<_> = labels.map(|(k, v)| format!("{k}={v}")).collect();
             let labels: Vec<_> = labels.into_iter().collect();
             let remedy = match labels.as_slice() {

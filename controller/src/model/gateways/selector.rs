@@ -22,7 +22,7 @@ pub(super) fn check(
     findings: &mut Findings,
 ) {
     let pods = objects_of!(objects, Pod).filter(|(pod, _)| pod.id.namespace == object.id.namespace);
-    let labels = pods.map(|(pod, _)| &pod.metadata.labels);
+    let labels = pods.map(|(pod, _)| &*pod.metadata.labels);
     let is_ours =
         |it: &&BTreeMap<String, String>| it.get(OF_CHART.0).is_some_and(|name| name == OF_CHART.1);
     let ours: Vec<_> = labels.filter(is_ours).collect();

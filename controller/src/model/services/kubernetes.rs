@@ -117,7 +117,7 @@ fn external(name: &str, number: u16) -> Option<Arc<Endpoint>> {
     let endpoint = || Endpoint {
         address: EndpointAddress::Name(name.to_owned(), number),
         locality: Locality::default(),
-        labels: BTreeMap::new(),
+        labels: Arc::default(),
         hostname: name.to_owned(),
         weight: 1,
         is_ready: true,
@@ -230,7 +230,7 @@ pub(super) fn described(found: Found<'_>, namespace: &str, objects: &Objects) ->
     };
     let account = spec.map(|pod| account(namespace, &pod.service_account));
     let node = find(Kind::Node, "", node_name);
-    let labels = pod.map_or_else(BTreeMap::new, |pod| pod.metadata.labels.clone());
+    let labels = pod.map_or_else(Arc::default, |pod| pod.metadata.labels.clone());
     let hostname = labels.get(POD_NAME).unwrap_or(&endpoint.hostname).clone();
     let (locality, labels) = placed(labels, node_name, node, &endpoint.zone);
     Endpoint {
@@ -244,18 +244,20 @@ pub(super) fn described(found: Found<'_>, namespace: &str, objects: &Objects) ->
     }
 }
 
+type Labels = BTreeMap<String, String>;
+
 /// Where a pod with these labels is, and what it is called there.
 pub(crate) fn placed(
-    mut labels: BTreeMap<String, String>,
+    mut labels: Arc<Labels>,
     node_name: &str,
     node: Option<&Arc<Object>>,
     zone: &str,
-) -> (Locality, BTreeMap<String, String>) {
+) -> (Locality, Arc<Labels>) {
     let mut said = POD_LOCALITY.iter().filter_map(|name| labels.get(*name));
     let locality = locality(said.find(|said| !said.is_empty()), node, zone);
-    if !node_name.is_empty() {
-        let known = labels.entry(topology::HOSTNAME.to_owned());
-        known.or_insert_with(|| node_name.to_owned());
+    if !node_name.is_empty() && !labels.contains_key(topology::HOSTNAME) {
+        let labels = Arc::make_mut(&mut labels);
+        labels.insert(topology::HOSTNAME.to_owned(), node_name.to_owned());
     }
     (locality, labels)
 }
