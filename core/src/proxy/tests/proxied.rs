@@ -1,6 +1,9 @@
 //! A listener whose connections begin with a PROXY header, behind a stand-in for a ztunnel: its headers
 //! have the source port of a connection that it shares, and whatever destination its peer named.
 
+mod headers;
+mod waiting;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -352,136 +355,6 @@ fn bytes_of_another_protocol_are_passed_on() {
         b"GET / HTTP/1.1\r\nhost: echo\r\n\r\n",
     );
     Client(tunnel(&proxy, CAPTURED)).call(1, b"hello");
-}
-
-#[test]
-fn a_header_may_come_in_pieces() {
-    let proxy = start();
-    for (first, then) in (0..CAPTURED.len()).map(|at| CAPTURED.split_at(at)) {
-        let mut client = Client(tunnel(&proxy, first));
-        std::thread::sleep(Duration::from_millis(2));
-        client.0.write_all(then).unwrap();
-        client.call(1, b"hello");
-    }
-    // With the first request at once, and byte by byte.
-    let mut at_once = CAPTURED.to_vec();
-    at_once.extend(meltemi_codec::kit::sample::by_id::request(
-        3, "say", b"first",
-    ));
-    let mut client = Client(tunnel(&proxy, &at_once));
-    assert_eq!(client.receive().1, b"first");
-    let mut client = Client(tunnel(&proxy, b""));
-    for byte in at_once {
-        client.0.write_all(&[byte]).unwrap();
-    }
-    assert_eq!(client.receive().1, b"first");
-    assert_eq!(all_refused(&proxy), 0.0);
-}
-
-#[test]
-fn what_is_no_header_is_closed_and_counted() {
-    let proxy = start();
-    let v4 = [10, 0, 0, 1, 10, 98, 0, 10, 1, 1, 0x51, 0x90];
-    let twice = [&v4[..], b"\xd0\0\x0aspiffe://a\xd0\0\x0aspiffe://a"].concat();
-    let huge = [&CAPTURED[..14], b"\xff\xff"].concat();
-    for (first, reason) in [
-        (b"*1\r\n$4\r\nPING\r\n".to_vec(), "missing"),
-        (
-            b"PROXY TCP4 10.0.0.1 10.98.0.10 1 20880\r\n".to_vec(),
-            "missing",
-        ),
-        (of(0x11, 0x11, &v4), "malformed"),
-        (of(0x21, 0x31, &[0; 216]), "malformed"),
-        (of(0x21, 0x11, &v4[..7]), "malformed"),
-        (of(0x21, 0x11, &twice), "malformed"),
-        (huge, "too_long"),
-    ] {
-        let before = refused(&proxy, reason).unwrap();
-        is_closed(tunnel(&proxy, &first));
-        assert_eq!(refused(&proxy, reason), Some(before + 1.0), "{reason}");
-    }
-    // The end of the connection is the end of its header.
-    let cut = tunnel(&proxy, &CAPTURED[..20]);
-    cut.shutdown(std::net::Shutdown::Write).unwrap();
-    is_closed(cut);
-    assert_eq!(refused(&proxy, "incomplete"), Some(1.0));
-    assert_eq!(all_refused(&proxy), 8.0);
-    Client(tunnel(&proxy, CAPTURED)).call(1, b"and the next is served");
-}
-
-#[test]
-fn a_header_that_takes_too_long_is_not_waited_for() {
-    let proxy = start_with(Settings {
-        header: Duration::from_millis(100),
-        ..Settings::default()
-    });
-    is_closed(tunnel(&proxy, &CAPTURED[..20]));
-    is_closed(tunnel(&proxy, b""));
-    assert_eq!(refused(&proxy, "timeout"), Some(2.0));
-}
-
-#[test]
-fn a_probe_is_no_error() {
-    let proxy = start();
-    is_closed(tunnel(&proxy, &of(0x20, 0, b"")));
-    is_closed(tunnel(&proxy, &of(0x20, 0x11, &[0; 12])));
-    drop(tunnel(&proxy, b""));
-    is_closed(tunnel(&proxy, &of(0x20, 0, b"")));
-    assert_eq!(all_refused(&proxy), 0.0);
-}
-
-#[test]
-fn an_unknown_destination_is_waited_for() {
-    let proxy = start();
-    let new = "10.98.0.12:20880";
-    let mut client = Client(tunnel(&proxy, &header(SOURCE, new, None)));
-    client.send(1, b"early");
-    wait("the wait", || waiting(&proxy) == Some(1.0));
-    let mut next = world("v2", any_port());
-    let echo = &next.services["default/echo"];
-    let echo = Service {
-        addresses: vec![address(new).ip()],
-        ..Service::clone(echo)
-    };
-    next.services.insert(echo.name.clone(), echo.into());
-    let next = next.laid_out(&Layouts::default());
-    proxy.snapshots.send_replace(next.into());
-    assert_eq!(client.receive().1, b"early");
-    client.call(2, b"and more");
-    assert_eq!(waiting(&proxy), Some(0.0));
-    assert_eq!(all_refused(&proxy), 0.0);
-}
-
-#[test]
-fn an_unknown_destination_is_not_waited_for_for_ever() {
-    let proxy = start();
-    for unknown in ["10.98.0.10:1", "8.8.8.8:53", "[fd00:98::11]:6379"] {
-        let source = if unknown.starts_with('[') {
-            "[::2]:1"
-        } else {
-            SOURCE
-        };
-        let client = tunnel(&proxy, &header(source, unknown, None));
-        let begun = std::time::Instant::now();
-        is_closed(client);
-        assert!(begun.elapsed() >= PATIENCE - Duration::from_millis(50));
-    }
-    assert_eq!(refused(&proxy, "unknown_destination"), Some(3.0));
-    assert_eq!(waiting(&proxy), Some(0.0));
-}
-
-#[test]
-fn only_so_many_are_waited_for() {
-    let proxy = start_with(Settings {
-        waiting: 1,
-        ..Settings::default()
-    });
-    let unknown = header(SOURCE, "10.98.0.12:20880", None);
-    // Two workers, each of which has one.
-    let all: Vec<_> = (0..6).map(|_| tunnel(&proxy, &unknown)).collect();
-    all.into_iter().for_each(is_closed);
-    assert_eq!(refused(&proxy, "unknown_destination"), Some(2.0));
-    assert_eq!(refused(&proxy, "overflow"), Some(4.0));
 }
 
 #[test]

@@ -72,7 +72,10 @@ pub(super) fn call(number: u64) -> Result<(), String> {
             // READONLY, or a heartbeat.
             _ if answer.is_event() => {}
             Some("one") if answer.id == number => return Ok(()),
-            other => return Err(format!("{other:?} of {answer:?}")),
+            _ => {
+                let said = String::from_utf8_lossy(&answer.body);
+                return Err(format!("{said:?}, status {}", answer.status));
+            }
         }
     }
 }
