@@ -26,6 +26,7 @@ mod resources;
 mod serve;
 #[cfg(test)]
 mod simulation;
+mod sorted;
 mod sotw;
 #[cfg(feature = "kubernetes")]
 mod tokens;

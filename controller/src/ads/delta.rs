@@ -8,6 +8,7 @@ use meltemi_proto::envoy::service::discovery::v3 as proto;
 use super::clients::{Held, Stream};
 use super::rejection::{Refusal, Refused, Rejection};
 use super::resources::Seen;
+use super::sorted::Sorted;
 use super::{Resource, Resources, empty_is_wildcard, rank, resent_with};
 
 const WILDCARD: &str = "*";
@@ -33,9 +34,9 @@ enum Told {
 struct Subscription {
     wildcard: bool,
     /// As the resources of these names have them, where there are any: there may be thousands, for each of hundreds of clients.
-    names: BTreeSet<Arc<str>>,
+    names: Sorted<Arc<str>>,
     /// The same.
-    told: BTreeMap<Arc<str>, Told>,
+    told: Sorted<Arc<str>, Told>,
     /// Asked for explicitly, so answered even if nothing changed.
     owed: BTreeSet<String>,
     /// A wildcard was asked for, so an answer is owed even if there is nothing.
@@ -179,15 +180,15 @@ impl Subscription {
             self.caught_up = None;
             // What is under way to a client that had left it comes to one that wants all, and is kept there.
             let sent = self.in_flight.iter().flat_map(|it| it.sent.keys());
-            let forgotten = sent.filter(|name| !self.told.contains_key(&***name));
+            let forgotten = sent.filter(|name| !self.told.contains(name.as_str()));
             self.owed.extend(forgotten.cloned());
             return;
         }
         // What a reconnecting client says it has need not be repeated.
-        if !first || !self.told.contains_key(&*name) {
+        if !first || !self.told.contains(name.as_str()) {
             self.owed.insert(name.clone());
         }
-        self.names.insert(name.into());
+        self.names.insert(name.into(), ());
     }
 
     fn unsubscribe(&mut self, name: &str) {
@@ -209,13 +210,15 @@ impl Subscription {
 
     fn forget_unwanted(&mut self) {
         if !self.wildcard {
-            self.told.retain(|name, _| self.names.contains(name));
+            self.told.retain(|name| self.names.contains(name));
             self.owed.retain(|name| self.names.contains(&**name));
         }
     }
 
     fn owe(&mut self, names: &BTreeSet<String>) {
-        let wanted = names.iter().filter(|name| self.told.contains_key(&***name));
+        let wanted = names
+            .iter()
+            .filter(|name| self.told.contains(name.as_str()));
         self.owed.extend(wanted.cloned());
     }
 
@@ -239,7 +242,7 @@ impl Subscription {
         }
         // They come again, without what spoilt the response.
         for name in &refusal.doubtful {
-            self.told.remove(&**name);
+            self.told.remove(name.as_str());
         }
         refusal.refused
     }
@@ -302,6 +305,8 @@ impl Subscription {
         }
         response.system_version_info = resources.type_version(type_url);
         self.owed_wildcard = false;
+        self.names.fit();
+        self.told.fit();
         self.in_flight = Some(InFlight {
             nonce: String::new(),
             sent,
@@ -311,10 +316,9 @@ impl Subscription {
 
     /// The name takes the place of one that is the same.
     fn tell(&mut self, name: Arc<str>, told: Told) {
-        if self.names.remove(&name) {
-            self.names.insert(name.clone());
+        if self.names.contains(&name) {
+            self.names.insert(name.clone(), ());
         }
-        self.told.remove(&name);
         self.told.insert(name, told);
     }
 
@@ -346,13 +350,13 @@ impl Subscription {
             let changed = now.changed_since(was);
             let changed = changed.iter().map(|name| &**name);
             let is_wanted = |name: &&str| {
-                self.wildcard || self.names.contains(*name) || self.told.contains_key(*name)
+                self.wildcard || self.names.contains(*name) || self.told.contains(*name)
             };
             let changed = changed.filter(is_wanted).filter(|name| differs(name));
             due.extend(changed.map(str::to_owned));
             return due;
         }
-        let named = self.names.iter().map(|name| &**name);
+        let named = self.names.keys().map(|name| &**name);
         let told = self.told.keys().map(|name| &**name);
         due.extend(
             named
