@@ -300,10 +300,10 @@ impl Pass<'_> {
                 !self.index.is_in_force(o) && !asks_for_tls(o, good.as_deref())
             };
             // Left out, a RedisService would leave its server to whoever comes: it stays, and the
-            // model serves nobody.
+            // model serves nobody. A port of an unknown protocol is not opened; that is no reason to close others.
             let stays = matches!(
                 finding.diagnostic.code,
-                Code::UnknownSecret | Code::SecretNotPermitted
+                Code::UnknownSecret | Code::SecretNotPermitted | Code::UnknownProtocol
             ) && self.index.last_good(id).is_none();
             !self.replaced.contains_key(*id) && !stays && object.is_some_and(is_changed)
         });

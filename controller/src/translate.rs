@@ -43,9 +43,9 @@ mod waypoint;
 #[cfg(feature = "kubernetes")]
 pub(crate) use cluster::cluster as wire_cluster;
 pub(crate) use cluster::endpoints;
+pub(crate) use scopes::{accounts, scopes};
 #[cfg(feature = "kubernetes")]
 pub(crate) use scopes::{gateway_of, of as scope_of};
-pub(crate) use scopes::{scopes, waypoints};
 
 /// How long the handshake of a client may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);

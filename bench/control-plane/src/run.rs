@@ -259,9 +259,12 @@ impl<'a> Bench<'a> {
             }
             _ => {
                 let n = pick(size.services);
-                let status = size.status(n, size.endpoints - 1, size.is_ready(version));
+                // Another one than when the service had its turn before.
+                let in_turn = size.services / size.gateways * self.used;
+                let is_ready = version / in_turn.max(1) % 2 == 1;
+                let status = size.status(n, size.endpoints - 1, is_ready);
                 self.cluster.change_status(POD, &status).await?;
-                (size.gateway_of(n), n, size.slice(n, version))
+                (size.gateway_of(n), n, size.slice(n, version, is_ready))
             }
         };
         let missing = match self.arguments.everything {

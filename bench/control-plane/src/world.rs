@@ -131,7 +131,7 @@ impl Size {
             (NODE, (0..NODES).map(node).collect()),
             (SERVICE, services.clone().map(|n| self.service(n)).collect()),
             (POD, pods.map(|(n, e)| self.pod(n, e)).collect()),
-            (SLICE, services.map(|n| self.slice(n, 0)).collect()),
+            (SLICE, services.map(|n| self.slice(n, 0, true)).collect()),
             (ISTIO_GATEWAY, edges.collect()),
             (SIDECAR, sidecars.collect()),
             (RULE, (0..self.gateways).map(|g| self.rule(g, 0)).collect()),
@@ -162,13 +162,8 @@ impl Size {
         )
     }
 
-    /// Whether the last endpoint of a service is ready in a version of its slice: in turn.
-    pub(crate) fn is_ready(self, version: usize) -> bool {
-        version == 0 || version / self.services % 2 == 1
-    }
-
-    /// Its first endpoint tells which version of it this is.
-    pub(crate) fn slice(self, n: usize, version: usize) -> Value {
+    /// Its first endpoint tells which version of it this is; the last may not be ready.
+    pub(crate) fn slice(self, n: usize, version: usize, is_ready: bool) -> Value {
         let gateway = self.gateway_of(n);
         let last = self.endpoints - 1;
         let endpoints = (0..self.endpoints).map(|e| {
@@ -178,7 +173,7 @@ impl Size {
             };
             json!({
                 "addresses": [address],
-                "conditions": {"ready": e != last || self.is_ready(version)},
+                "conditions": {"ready": e != last || is_ready},
                 "nodeName": node_name(n + e),
                 "targetRef": {"kind": "Pod", "name": pod(n, e), "namespace": namespace(gateway)},
             })

@@ -1,13 +1,13 @@
 //! What the controller counts of itself, in the Prometheus text format.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -29,7 +29,6 @@ struct Counted {
     updated: Gauge,
     objects: Gauge,
     findings: Family<Severity, Gauge>,
-    rejections: Counter,
     proxies: Gauge,
     waiting: Gauge,
     lacking: Family<Lack, Gauge>,
@@ -74,7 +73,6 @@ impl Metrics {
             updated: Gauge::default(),
             objects: Gauge::default(),
             findings: Family::default(),
-            rejections: Counter::default(),
             proxies: Gauge::default(),
             waiting: Gauge::default(),
             lacking: Family::default(),
@@ -104,11 +102,6 @@ impl Counted {
             "findings",
             "What is wrong with objects, or has no effect in them",
             self.findings.clone(),
-        );
-        registry.register(
-            "rejections",
-            "Resources that a proxy did not take",
-            self.rejections.clone(),
         );
         registry.register(
             "proxies",
@@ -171,10 +164,6 @@ impl Metrics {
         }
     }
 
-    pub fn rejected(&self) {
-        self.0.rejections.inc();
-    }
-
     pub(super) fn page(&self, sources: &Sources) -> Result<String, fmt::Error> {
         self.look(sources);
         let mut page = String::new();
@@ -226,10 +215,16 @@ impl Counted {
         };
         self.queue.set(queue.age().as_secs_f64());
         self.waiting.set(whole(progress.waiting()));
+        // Several watches may be of one kind, and one that is deaf is not to hide behind others; those that are over are gone.
+        let mut oldest = BTreeMap::new();
         for (kind, age) in contacts.ages() {
-            let labels = Kind { kind: kind.name() };
+            let known: &mut Duration = oldest.entry(kind.name()).or_default();
+            *known = age.max(*known);
+        }
+        self.watches.clear();
+        for (kind, age) in oldest {
             self.watches
-                .get_or_create_owned(&labels)
+                .get_or_create_owned(&Kind { kind })
                 .set(age.as_secs_f64());
         }
         self.outdated.clear();

@@ -23,6 +23,15 @@ impl Collector for Pushes {
                 MetricType::Histogram,
             )?
             .encode_histogram::<NoLabelSet>(pushes.sum, pushes.count, &pushes.buckets, None)?;
+        let rejections = ConstCounter::new(self.0.rejections());
+        let description = "Resources that a proxy did not take";
+        let counter = MetricType::Counter;
+        rejections.encode(encoder.encode_descriptor(
+            "rejections",
+            description,
+            None,
+            counter,
+        )?)?;
         let mut refused = encoder.encode_descriptor(
             "refused_clients",
             "Clients that were not served",

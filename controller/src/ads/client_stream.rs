@@ -127,6 +127,7 @@ impl<S: Protocol> ClientStream<S> {
         let rejections = self.slot.state().request(request);
         self.slot.answered(&rejections);
         for rejection in rejections {
+            self.counts.rejected();
             warn!(
                 node = rejection.node,
                 type_url = rejection.type_url,

@@ -11,6 +11,7 @@ pub struct Counts(Arc<Counted>);
 #[derive(Debug, Default)]
 struct Counted {
     refused: [AtomicU64; Reason::ALL.len()],
+    rejections: AtomicU64,
     pushes: Latencies,
 }
 
@@ -57,6 +58,12 @@ impl Counts {
         self.counter(reason).load(Relaxed)
     }
 
+    /// How many resources clients did not take.
+    #[must_use]
+    pub fn rejections(&self) -> u64 {
+        self.0.rejections.load(Relaxed)
+    }
+
     /// From the publication of a change to its being sent to one client.
     #[must_use]
     pub fn pushes(&self) -> Histogram {
@@ -68,6 +75,10 @@ impl Counts {
             count: counts.iter().sum(),
             buckets: bounds.zip(counts).collect(),
         }
+    }
+
+    pub(super) fn rejected(&self) {
+        self.0.rejections.fetch_add(1, Relaxed);
     }
 
     pub(super) fn refuse(&self, reason: Reason) {

@@ -83,10 +83,10 @@ pub fn may_serve(identity: &Identity, claim: &Claim<'_>) -> Result<(), Mismatch>
 ///
 /// # Errors
 /// The first that it is not.
-pub(super) fn may_be(
+pub(super) fn may_be<'a>(
     identity: &Identity,
     node: &Node,
-    account: impl Fn(&NamespacedName) -> Option<&str>,
+    account: impl Fn(&NamespacedName) -> Option<&'a str>,
 ) -> Result<(), Mismatch> {
     let gateways = node.gateways.as_ref().ok_or(Mismatch::NoGateway)?;
     let pod = node.pod.as_ref();
@@ -138,9 +138,8 @@ mod tests {
             // A waypoint: of another service account.
             (Some(&["shop/edge", "shop/waypoint"]), None, Some("account")),
         ];
-        fn account(gateway: &NamespacedName) -> Option<&str> {
-            Some(&*gateway.name).filter(|it| *it == "waypoint")
-        }
+        let account =
+            |gateway: &NamespacedName| (&*gateway.name == "waypoint").then_some("waypoint");
         for (gateways, pod, refused) in rows {
             let node = Node {
                 id: "n".to_owned(),

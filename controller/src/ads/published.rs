@@ -1,6 +1,6 @@
 //! What is served to whom: everything, and of each Gateway what concerns it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::places::{PlaceOf, Places};
 pub struct Published {
     pub(crate) all: Arc<Resources>,
     pub(crate) scopes: BTreeMap<NamespacedName, Arc<Resources>>,
-    /// Gateways whose proxies run as the service account of their name.
-    pub(crate) waypoints: Arc<BTreeSet<NamespacedName>>,
+    /// The service accounts that the proxies of Gateways run as, where these are known.
+    pub(crate) accounts: Arc<BTreeMap<NamespacedName, String>>,
     /// Where the pods are that proxies run in.
     pub(crate) places: Places,
     pub(crate) made: Made,
@@ -52,9 +52,8 @@ impl Published {
     }
 
     /// The service account that a Gateway's proxies run as, where that is known.
-    pub(super) fn account<'a>(&self, gateway: &'a NamespacedName) -> Option<&'a str> {
-        let is_known = self.waypoints.contains(gateway);
-        is_known.then_some(&*gateway.name)
+    pub(super) fn account(&self, gateway: &NamespacedName) -> Option<&str> {
+        self.accounts.get(gateway).map(String::as_str)
     }
 
     /// What concerns a Gateway; none: nobody knows it, or nothing is bound to it.

@@ -23,7 +23,9 @@ use meltemi_controller::{
 };
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
+use tracing::level_filters::LevelFilter;
 use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -143,7 +145,12 @@ const REJECTIONS: usize = 64;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
+    // By `RUST_LOG`; what of it cannot be read is left out.
+    let levels = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
     tracing_subscriber::fmt()
+        .with_env_filter(levels)
         .with_writer(|| Log(io::stderr()))
         .with_ansi(io::stderr().is_terminal())
         .log_internal_errors(false)
@@ -321,10 +328,7 @@ async fn report(mut last: Report, mut log: mpsc::Receiver<Event>, metrics: Metri
                 );
                 last = report;
             }
-            Event::Rejected(diagnostic) => {
-                metrics.rejected();
-                error!("{diagnostic}");
-            }
+            Event::Rejected(diagnostic) => error!("{diagnostic}"),
         }
     }
 }

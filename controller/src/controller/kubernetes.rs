@@ -37,6 +37,22 @@ const BUSY: Duration = Duration::from_millis(25);
 const FINDINGS_QUIET: Duration = Duration::from_secs(1);
 const FINDINGS_BUSY: Duration = Duration::from_secs(10);
 
+/// What comes soon after a change is published with it.
+struct Gathering {
+    last: Instant,
+}
+
+impl Gathering {
+    fn begins(now: Instant) -> Self {
+        Self { last: now + BUSY }
+    }
+
+    /// Until when another change is waited for; none: what there is has to be published.
+    fn waits(&self, now: Instant) -> Option<Instant> {
+        (now < self.last).then(|| (now + QUIET).min(self.last))
+    }
+}
+
 /// A long way, beside all else.
 type UnderWay = Pin<Box<dyn Future<Output = (Arrival, Mark)> + Send>>;
 
@@ -315,10 +331,9 @@ impl KubernetesController {
                 self.progress.is(&self.read);
             }
         }
-        let last = Instant::now() + BUSY;
-        while Instant::now() < last {
-            let quiet = (Instant::now() + QUIET).min(last);
-            match timeout_at(quiet, self.changes.recv()).await {
+        let gathering = Gathering::begins(Instant::now());
+        while let Some(until) = gathering.waits(Instant::now()) {
+            match timeout_at(until, self.changes.recv()).await {
                 Ok(change) => self.take(change?),
                 Err(_) => break,
             }
@@ -427,5 +442,38 @@ async fn of(under_way: &mut Option<UnderWay>) -> (Arrival, Mark) {
     match under_way {
         Some(under_way) => under_way.await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long is waited where changes come at these times, in milliseconds after the first.
+    fn gathered(changes: &[u64]) -> Duration {
+        let start = Instant::now();
+        let (gathering, mut now) = (Gathering::begins(start), start);
+        let mut changes = changes.iter().map(|at| start + Duration::from_millis(*at));
+        while let Some(until) = gathering.waits(now) {
+            match changes.next().filter(|next| *next <= until) {
+                Some(next) => now = next,
+                None => return until - start,
+            }
+        }
+        now - start
+    }
+
+    #[test]
+    fn no_stream_of_changes_keeps_one_waiting() {
+        let millis = Duration::from_millis;
+        let steady: Vec<_> = (1..100).map(|n| n * 4).collect();
+        for (changes, expected) in [
+            (&[][..], QUIET),
+            (&[3], millis(8)),
+            (&[3, 9], millis(8)),
+            (&steady, BUSY),
+        ] {
+            assert_eq!(gathered(changes), expected, "{changes:?}");
+        }
     }
 }

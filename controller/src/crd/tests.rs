@@ -68,7 +68,8 @@ fn the_kinds_that_are_decoded_are_called_so() {
     }
 }
 
-/// Without a bound the API server counts the most that a request can hold.
+/// Without a bound the API server counts the most that a request can hold. What has one of two types has no schema, and so none,
+/// and keys of maps cannot have one.
 #[test]
 fn everything_has_a_bound_and_a_meaning() {
     fn walk(path: &str, schema: &Value, described: bool) {

@@ -38,10 +38,23 @@ pub(crate) fn scopes(
     })
 }
 
-/// The Gateways that are waypoints of ztunnel's: their pods are of this controller.
-pub(crate) fn waypoints(model: &Model) -> BTreeSet<NamespacedName> {
+/// On a Gateway whose proxies somebody else runs: the service account that they run as.
+const SERVICE_ACCOUNT: &str = "meltemi.io/service-account";
+
+/// As whom the proxies of Gateways run, where that is known: those of waypoints, which are of this controller, as the account
+/// of the Gateway's name, others as their Gateway says.
+pub(crate) fn accounts(model: &Model) -> BTreeMap<NamespacedName, String> {
+    let servers = model.servers.iter();
+    let gateways = servers.map(|it| (&it.name, &it.source));
+    let led_to = model.waypoints.iter().filter(|it| it.sidecars.is_some());
+    let gateways = gateways.chain(led_to.map(|it| (&it.name, &it.gateway)));
+    let said = gateways.filter_map(|(name, source)| {
+        let account = source.metadata.annotations.get(SERVICE_ACCOUNT)?;
+        Some((gateway_of(name), account.value.clone()))
+    });
     let waypoints = model.waypoints.iter().filter(|it| it.sidecars.is_none());
-    waypoints.map(|it| gateway_of(&it.name)).collect()
+    let own = waypoints.map(|it| (gateway_of(&it.name), it.name.gateway.to_string()));
+    said.chain(own).collect()
 }
 
 /// Whose a server or a waypoint is.

@@ -50,7 +50,36 @@ fn router(name: &str, to: &str, priority: u64) -> String {
     format!(
         "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\nmetadata: {{name: {name}, namespace: default}}\n\
          spec:\n  hosts: [{name}.demo]\n  gateways: [edge]\n  priority: {priority}\n  routes:\n  \
-         - match: {{attributes: {{key: {{exact: {name}}}}}}}\n    route: [{{destination: {{host: {to}.demo}}}}]\n---\n"
+         - match: {{attributes: {{key: {{exact: {name}}}}}}}\n    route: [{{destination: {{host: {to}}}}}]\n---\n"
+    )
+}
+
+/// A Service of Kubernetes, with endpoints of which each has its own readiness.
+fn kubernetes_service(name: &str, ready: impl IntoIterator<Item = bool>) -> String {
+    let endpoints: Vec<_> = ready
+        .into_iter()
+        .enumerate()
+        .map(|(n, ready)| {
+            format!(
+                "{{addresses: [10.1.0.{}], conditions: {{ready: {ready}}}}}",
+                n + 1
+            )
+        })
+        .collect();
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec: {{ports: [{{name: tcp-redis, port: 6379}}]}}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
+         metadata: {{name: {name}-1, namespace: default, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+         addressType: IPv4\nports: [{{name: tcp-redis, port: 6379}}]\nendpoints: [{}]\n---\n",
+        endpoints.join(", ")
+    )
+}
+
+fn destination_rule(name: &str, host: &str, most: u64) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec:\n  host: {host}\n  trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: {most}}}}}}}\n---\n"
     )
 }
 
@@ -58,24 +87,49 @@ fn named(number: u64) -> String {
     format!("s{number}")
 }
 
-/// Some services have other endpoints, some routers lead elsewhere, and the clock goes on.
+/// Where a router may lead: to a ServiceEntry, or to a Service of Kubernetes.
+fn destination(chance: &mut Chance) -> String {
+    let name = named(chance.below(SERVICES));
+    match chance.below(3) {
+        0 => format!("k{name}.default.svc.cluster.local"),
+        _ => format!("{name}.demo"),
+    }
+}
+
+/// Some services have other endpoints or come and go, some routers and rules do, and the clock goes on.
 fn churn(cluster: &ApiServer, chance: &mut Chance, turn: u64) {
     let mut manifests = service("clock", [10_000 + turn]);
     for _ in 0..1 + chance.below(4) {
-        let (one, other) = (chance.below(SERVICES), chance.below(SERVICES));
-        let ports: Vec<_> = (0..1 + chance.below(5))
-            .map(|_| 20_000 + chance.below(1000))
-            .collect();
-        match chance.below(3) {
-            0 => {
-                // It comes back in another turn.
-                let name = named(one);
-                let delete = ["delete", "metarouter", &name, "--ignore-not-found"];
-                cluster.kubectl(&delete).expect_success("it goes");
-            }
-            1 => manifests.push_str(&service(&named(one), ports)),
-            _ => manifests.push_str(&router(&named(one), &named(other), chance.below(100))),
+        let name = named(chance.below(SERVICES));
+        let of_kubernetes = format!("k{name}");
+        // What goes comes back in another turn.
+        let gone = match chance.below(9) {
+            0 => Some(("metarouter", &name)),
+            1 => Some(("destinationrule", &name)),
+            2 => Some(("serviceentry", &name)),
+            3 => Some(("service", &of_kubernetes)),
+            _ => None,
+        };
+        if let Some((kind, name)) = gone {
+            let delete = ["delete", kind, name, "--ignore-not-found"];
+            cluster.kubectl(&delete).expect_success("it goes");
+            continue;
         }
+        manifests.push_str(&match chance.below(5) {
+            0 => {
+                let ports = 0..1 + chance.below(5);
+                let ports: Vec<_> = ports.map(|_| 20_000 + chance.below(1000)).collect();
+                service(&name, ports)
+            }
+            1 => {
+                let ready: Vec<_> = (0..1 + chance.below(4))
+                    .map(|_| chance.below(3) > 0)
+                    .collect();
+                kubernetes_service(&of_kubernetes, ready)
+            }
+            2 => destination_rule(&name, &destination(chance), 1 + chance.below(1000)),
+            _ => router(&name, &destination(chance), chance.below(100)),
+        });
     }
     cluster.apply(&manifests);
 }
@@ -154,13 +208,23 @@ impl Lagging {
     }
 }
 
+/// What rules still name stays where it was known, and a fresh one would not know it.
+fn everything_is_there(cluster: &ApiServer) {
+    let mut all = String::new();
+    for name in (0..SERVICES).map(named) {
+        all.push_str(&service(&name, [20_000]));
+        all.push_str(&kubernetes_service(&format!("k{name}"), [true]));
+    }
+    cluster.apply(&all);
+}
+
 #[test]
 fn nobody_goes_back_and_all_end_alike() {
     let Some(cluster) = ApiServer::with_definitions() else {
         return;
     };
     let mut first = GATEWAY.to_owned() + "---\n" + &service("clock", [10_000]);
-    first.push_str(&router("clock", "clock", 1000));
+    first.push_str(&router("clock", "clock.demo", 1000));
     (0..SERVICES).for_each(|number| first.push_str(&service(&named(number), [20_000])));
     cluster.apply(&first);
     let stays = Controller::start(&cluster.kubeconfig());
@@ -198,6 +262,7 @@ fn nobody_goes_back_and_all_end_alike() {
         }
     }
 
+    everything_is_there(&cluster);
     lagging.ends();
     assert!(turn < Lagging::TURNS || lagging.was_met());
 

@@ -19,7 +19,7 @@ use crate::resolution::{Resolution, resolve};
 use crate::schema::Settings;
 #[cfg(feature = "kubernetes")]
 use crate::status;
-use crate::translate::{Earlier, scopes, translate, waypoints};
+use crate::translate::{Earlier, accounts, scopes, translate};
 
 /// Where it begins.
 pub(super) struct Standpoint<'a> {
@@ -123,7 +123,7 @@ impl Standpoint<'_> {
         };
         Published {
             scopes: scopes(model, &all).map(shared).collect(),
-            waypoints: Arc::new(waypoints(model)),
+            accounts: Arc::new(accounts(model)),
             all,
             places: Places::new(objects),
             made: Made::default(),
