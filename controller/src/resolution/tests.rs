@@ -167,6 +167,33 @@ fn a_gateway_closes_with_its_file() {
 }
 
 #[test]
+fn a_port_of_an_unknown_protocol_closes_no_other() {
+    for name in ["tcp-metaprotocol", "tcp-metaprotocol-strange"] {
+        let other = format!(
+            "servers:\n  - {{port: {{number: 7000, name: {name}, protocol: TCP}}, hosts: ['*']}}"
+        );
+        let listeners = |update: &Update| update.resources.of_type(&Listener::type_url()).count();
+        // Of a Gateway that is new the other port is opened.
+        let fixture = Fixture::valid();
+        fixture.edit("gateway.yaml", "servers:", &other);
+        let mut controller = Controller::open(&fixture.paths(), settings());
+        let update = controller.load();
+        assert_eq!(
+            (update.report.errors(), listeners(&update)),
+            (1, 1),
+            "{name}"
+        );
+        // Of one that was there before, an edit changes nothing.
+        let fixture = Fixture::valid();
+        let (mut controller, first) = loaded(&fixture);
+        fixture.edit("gateway.yaml", "servers:", &other);
+        let update = controller.reload().unwrap();
+        assert_eq!(update.report.errors(), 1, "{name}");
+        assert_eq!(update.resources, first.resources, "{name}");
+    }
+}
+
+#[test]
 fn a_rule_that_comes_to_ask_for_tls_does_not_fall_back_to_plaintext() {
     let fixture = Fixture::valid();
     let (mut controller, _) = loaded(&fixture);
