@@ -292,7 +292,11 @@ fn one_writes_and_when_it_is_gone_another_one_does() {
     let second = Controller::start(&account);
     cluster.apply(&router("cache", "one.demo"));
     seen.waits(CACHE, "Accepted", "True");
-    assert!(!second.process().said().contains("status is written"));
+    let has_written = |it: &Controller| it.process().said().contains("status is written");
+    until("the first says that it has written it", || {
+        has_written(&first).then_some(())
+    });
+    assert!(!has_written(&second));
 
     // Killed, it cannot give the Lease back: it runs out.
     drop(first);
