@@ -102,6 +102,7 @@ pub(crate) const ROWS: &[Refusal] = &[
          {destination: {host: greeter.shop, subset: v2}, weight: 40}]",
         "the weights of several destinations must add up to 100: change them so that they do",
     ),
+    // It ends Aeraki's process.
     row(
         Route,
         "route: [{weight: 100}]",
