@@ -7,6 +7,9 @@ use std::process::Command;
 use meltemi_tests::kubernetes::{ApiServer, Controller, REDIS_GATEWAY, controller_account};
 use meltemi_tests::redis::{Server, Wire, service};
 use meltemi_tests::{binary, until};
+use serde_json::Value;
+
+use crate::status::seen::Seen;
 
 const AERAKI: &str = "\
 apiVersion: apps/v1
@@ -199,4 +202,35 @@ fn each_rule_is_one_revision_s() {
         "istio.io/rev=1-31",
     ]);
     is_served(of_stable, true);
+}
+
+/// As its demonstration of brpc has it, where the kind is of the cluster.
+const OF_A_NAMESPACE: &str = "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: ApplicationProtocol
+metadata: {name: brpc, namespace: istio-system}
+spec: {protocol: brpc, codec: aeraki.meta_protocol.codec.brpc}
+";
+
+#[test]
+fn a_protocol_that_names_a_namespace_is_taken_as_it_is() {
+    let Some(cluster) = ApiServer::with_definitions() else {
+        return;
+    };
+    let _controller = Controller::start(&controller_account(&cluster));
+    let seen = Seen(&cluster);
+    let apply = || {
+        let applied = cluster.kubectl_with(&["apply", "-f", "-"], OF_A_NAMESPACE);
+        applied.expect_success("it applies");
+    };
+    apply();
+    seen.waits("applicationprotocol/brpc", "Accepted", "True");
+    let protocol = seen.object("applicationprotocol/brpc");
+    assert_eq!(protocol["metadata"]["namespace"], Value::Null);
+    // Whoever applies it again changes nothing of it.
+    apply();
+    let again = seen.object("applicationprotocol/brpc");
+    assert_eq!(again["spec"], protocol["spec"]);
+    let generation = |it: &Value| it["metadata"]["generation"].clone();
+    assert_eq!(generation(&again), generation(&protocol));
 }

@@ -355,11 +355,20 @@ fn a_controller_that_starts_anew_changes_nothing() {
         lab.says("all kinds are known");
         assert_eq!(lab.configuration(), before);
     }
+    // While it is away the proxy tells for how long nobody has vouched for what it has.
+    lab.controller.process().signal("KILL");
+    let age = || lab.proxy.metric("meltemi_config_age_seconds", &[]);
+    let first = until("the configuration ages", || {
+        Some(age()).filter(|it| *it > 0)
+    });
+    until("it ages further", || (age() > first).then_some(()));
+    assert_eq!(lab.configuration(), before);
     // Nor one that starts before its API server does.
     lab.cluster.kill();
     lab.controller = lab.controller.restarted();
     lab.says("a client connected");
     lab.says(DEAF);
+    lab.proxy.counts("meltemi_config_age_seconds", &[], 0);
     assert_eq!(lab.configuration(), before);
     lab.cluster.start_again();
     lab.says("all kinds are known");

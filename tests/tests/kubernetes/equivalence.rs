@@ -8,10 +8,13 @@ use meltemi_controller::ads::{Published, Resource, Resources};
 use meltemi_controller::reference::{SURROUNDINGS, meta_router_examples};
 use meltemi_controller::{
     AttributeDef, Controller, Event, KubernetesController, ProtocolSchema, Settings, SourceFile,
+    Update,
 };
 use meltemi_tests::PATIENCE;
 use meltemi_tests::kubernetes::ApiServer;
 use tokio::sync::{mpsc, watch};
+
+mod guarded;
 
 fn settings() -> Settings {
     let protocol = |id: &str, attributes: &[&str], service: Option<&str>| ProtocolSchema {
@@ -115,13 +118,17 @@ fn shown(resource: Option<&Resource>) -> String {
 }
 
 fn from_files(files: &[(String, String)]) -> Arc<Published> {
+    let update = loaded(files);
+    assert!(update.report.is_valid(), "{}", update.report);
+    update.resources
+}
+
+fn loaded(files: &[(String, String)]) -> Update {
     let files = files.iter().map(|(name, text)| SourceFile {
         name: name.clone(),
         text: text.clone(),
     });
-    let update = Controller::open(&[], settings()).load_files(files);
-    assert!(update.report.is_valid(), "{}", update.report);
-    update.resources
+    Controller::open(&[], settings()).load_files(files)
 }
 
 /// The files of a directory of examples.
@@ -143,7 +150,12 @@ fn example(name: &str) -> Vec<(String, String)> {
 }
 
 const KINDS: &str = "metarouters,applicationprotocols,redisservices,redisdestinations,gateways.networking.istio.io,\
-                     serviceentries,workloadentries,destinationrules,services,endpointslices,pods,nodes";
+                     serviceentries,workloadentries,destinationrules,services,endpointslices,pods,nodes,\
+                     configmaps,secrets,authorizationpolicies,dubboauthorizationpolicies";
+
+/// Those that are not there from the start.
+const KINDS_OF_GATEWAY_API: &str =
+    "gateways.gateway.networking.k8s.io,gatewayclasses,referencegrants";
 
 /// Takes away what an earlier case has left.
 fn empty(cluster: &ApiServer) {
@@ -156,6 +168,7 @@ fn empty(cluster: &ApiServer) {
         "/apis/networking.istio.io/v1/namespaces/default/workloadentries",
         "/apis/networking.istio.io/v1/namespaces/default/destinationrules",
         "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+        "/api/v1/namespaces/default/secrets",
         "/api/v1/namespaces/default/services",
         "/api/v1/namespaces/default/pods",
         "/apis/metaprotocol.aeraki.io/v1alpha1/applicationprotocols",
@@ -166,8 +179,8 @@ fn empty(cluster: &ApiServer) {
 }
 
 /// What of it the API server holds, as people export it.
-fn exported(cluster: &ApiServer) -> Vec<(String, String)> {
-    let list = cluster.kubectl(&["get", KINDS, "-A", "-o", "json"]);
+fn exported(cluster: &ApiServer, kinds: &str) -> Vec<(String, String)> {
+    let list = cluster.kubectl(&["get", kinds, "-A", "-o", "json"]);
     vec![("exported.json".to_owned(), list.stdout())]
 }
 
@@ -388,7 +401,7 @@ fn files_and_a_cluster_are_served_the_same() {
     let mut watched = Watched::start(&cluster.kubeconfig());
     let own = |text: &str| vec![("own.yaml".to_owned(), text.to_owned())];
     let mut cases = vec![("a Service".to_owned(), own(SERVICE))];
-    for name in ["dubbo", "thrift", "redis-cluster"] {
+    for name in ["dubbo", "thrift", "redis", "redis-cluster"] {
         cases.push((name.to_owned(), example(name)));
     }
     for (name, files) in cases {
@@ -399,7 +412,7 @@ fn files_and_a_cluster_are_served_the_same() {
         watched.publishes(&name, &from_files(&files));
         watched.publishes(
             &format!("{name}, exported"),
-            &from_files(&exported(&cluster)),
+            &from_files(&exported(&cluster, KINDS)),
         );
     }
     empty(&cluster);
@@ -429,5 +442,28 @@ fn files_and_a_cluster_are_served_the_same() {
         let files = files.map(|(name, text)| (name.to_owned(), text.clone()));
         watched.publishes(&example.path, &from_files(&files));
     }
+    empty(&cluster);
+    who_may_use_what_is_the_same(&cluster, &mut watched);
     watched.runtime.shutdown_timeout(Duration::from_secs(1));
+}
+
+/// Policies, the mesh's settings, a Secret of another namespace and its grant, at a Gateway and at a waypoint.
+fn who_may_use_what_is_the_same(cluster: &ApiServer, watched: &mut Watched) {
+    cluster.create_namespaces(&["istio-system", "shop", "certs"]);
+    let objects = guarded::objects();
+    let of = |objects: &[String]| vec![("own.yaml".to_owned(), objects.join("\n---\n"))];
+    let expected = from_files(&of(&objects));
+    for at in 0..objects.len() {
+        let mut others = objects.clone();
+        let without = others.remove(at);
+        let missed = differing(&loaded(&of(&others)).resources, &expected);
+        assert!(!missed.is_empty(), "nobody would miss {without}");
+    }
+    for object in &objects {
+        cluster.apply(object);
+    }
+    watched.publishes("policies, mesh config, grant, secret", &expected);
+    let kinds = format!("{KINDS},{KINDS_OF_GATEWAY_API}");
+    let exported = exported(cluster, &kinds);
+    watched.publishes("the same, exported", &from_files(&exported));
 }

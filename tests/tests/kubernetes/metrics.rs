@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
+use crate::status::seen::Seen;
 use crate::whoami::router;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+const LISTENERS: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 
 /// A metric with its labels; none where it is not there.
 fn metric(admin: SocketAddr, name: &str) -> Option<f64> {
@@ -63,8 +65,11 @@ fn what_waits_what_is_sent_and_what_is_refused() {
     let admin = controller.admin();
     becomes(admin, "queue_age_seconds", |age| age > 1.0);
     becomes(admin, "watch_age_seconds{kind=\"Node\"}", |age| age > 1.0);
+    let is_ready = || get(admin, "/ready").expect("an answer").status;
+    assert_eq!(is_ready(), 503);
     cluster.apply(&role.to_string());
     becomes(admin, "updated_timestamp_seconds", |time| time > 0.0);
+    until("it is ready", || (is_ready() == 200).then_some(()));
     becomes(admin, "queue_age_seconds", |age| age < 1.0);
     becomes(admin, "watch_age_seconds{kind=\"Node\"}", |age| age < 60.0);
     becomes(admin, "leads", |leads| leads > 0.0);
@@ -86,6 +91,10 @@ fn what_waits_what_is_sent_and_what_is_refused() {
     becomes(admin, "lacking_resources{why=\"refused\"}", |count| {
         count >= 1.0
     });
+    // Who wrote the rule is told, and in whose words.
+    let refused = ("False", "RejectedByProxy");
+    let words = ["not as it likes it"];
+    Seen(&cluster).has("metarouter/cache", "Programmed", refused, &words);
 }
 
 /// The rules of a role without this resource.
@@ -100,7 +109,7 @@ fn without(role: &Value, resource: &str) -> Value {
     role
 }
 
-/// A client that takes no cluster, for as long as what is returned is kept.
+/// A client that takes listeners and no cluster, for as long as what is returned is kept.
 fn rejects(address: SocketAddr) -> tokio::runtime::Runtime {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -112,22 +121,27 @@ fn rejects(address: SocketAddr) -> tokio::runtime::Runtime {
         let channel = endpoint.connect().await.expect("it is there");
         let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let (requests, sent) = tokio::sync::mpsc::channel(4);
-        let request = |nonce: &str, error_detail| DeltaDiscoveryRequest {
-            type_url: CLUSTERS.to_owned(),
+        let request = |type_url: &str, nonce: &str, error_detail| DeltaDiscoveryRequest {
+            type_url: type_url.to_owned(),
             response_nonce: nonce.to_owned(),
             error_detail,
             ..DeltaDiscoveryRequest::default()
         };
-        requests.send(request("", None)).await.expect("it is sent");
+        for of_type in [LISTENERS, CLUSTERS] {
+            let asked = requests.send(request(of_type, "", None));
+            asked.await.expect("it is sent");
+        }
         let answers = client.delta_aggregated_resources(ReceiverStream::new(sent));
         let mut answers = answers.await.expect("a stream").into_inner();
         while let Ok(Some(answer)) = answers.message().await {
-            let refused = answer.resources.first().map(|resource| Status {
+            let first = answer.resources.first();
+            let first = first.filter(|_| answer.type_url == CLUSTERS);
+            let refused = first.map(|resource| Status {
                 code: 3,
                 message: format!("{}: not as it likes it", resource.name),
                 ..Status::default()
             });
-            let answer = request(&answer.nonce, refused);
+            let answer = request(&answer.type_url, &answer.nonce, refused);
             requests.send(answer).await.expect("it is sent");
         }
     });

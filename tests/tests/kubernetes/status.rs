@@ -178,8 +178,25 @@ fn what_is_wrong_is_said_with_its_field_and_remedy() {
     cluster.apply(&router("cache", "one.demo"));
     seen.waits(CACHE, "Accepted", "True");
     seen.hears("Normal", "Accepted");
+    who_is_in_the_way_and_who_is_hidden_are_told(&seen);
     each_mistake_has_its_condition(&seen);
     what_is_right_has_a_parent(&seen);
+}
+
+/// Of two that take every request of a server the second gets none.
+fn who_is_in_the_way_and_who_is_hidden_are_told(seen: &Seen<'_>) {
+    let hidden = "metarouter/hidden";
+    seen.0.apply(&router("hidden", "two.demo"));
+    let words = ["this route takes every request", "a higher `priority`"];
+    seen.has(hidden, "Accepted", ("False", "HiddenRouter"), &words);
+    for object in [hidden, CACHE] {
+        seen.has(object, "Conflicted", ("True", "HiddenRouter"), &words);
+    }
+    seen.has(CACHE, "Accepted", ("True", "Accepted"), &[]);
+    seen.0
+        .kubectl(&["delete", hidden])
+        .expect_success("it is deleted");
+    seen.has(CACHE, "Conflicted", ("False", "NoConflicts"), &[]);
 }
 
 fn each_mistake_has_its_condition(seen: &Seen<'_>) {

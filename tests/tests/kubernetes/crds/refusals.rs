@@ -1,9 +1,11 @@
 //! What the API server refuses, and what it says.
 
+use std::borrow::Cow;
+
 pub(crate) struct Refusal {
     pub(crate) kind: Kind,
     /// In YAML's flow style; the rest is what makes it valid.
-    pub(crate) spec: &'static str,
+    pub(crate) spec: Cow<'static, str>,
     /// A part of what it says.
     pub(crate) says: &'static str,
     /// Whether `meltemi check` takes it: a bound of size.
@@ -19,14 +21,18 @@ pub(crate) enum Kind {
     RedisService,
     RedisDestination,
     ApplicationProtocol,
+    DubboAuthorizationPolicy,
 }
 
-use Kind::{ApplicationProtocol, MetaRouter, RedisDestination, RedisService, Route};
+use Kind::{
+    ApplicationProtocol, DubboAuthorizationPolicy, MetaRouter, RedisDestination, RedisService,
+    Route,
+};
 
 const fn row(kind: Kind, spec: &'static str, says: &'static str) -> Refusal {
     Refusal {
         kind,
-        spec,
+        spec: Cow::Borrowed(spec),
         says,
         only_there: false,
     }
@@ -96,6 +102,7 @@ pub(crate) const ROWS: &[Refusal] = &[
          {destination: {host: greeter.shop, subset: v2}, weight: 40}]",
         "the weights of several destinations must add up to 100: change them so that they do",
     ),
+    // It ends Aeraki's process.
     row(
         Route,
         "route: [{weight: 100}]",
@@ -266,27 +273,49 @@ pub(crate) const ROWS: &[Refusal] = &[
         "protocol: '', codec: dubbo",
         "should be at least 1 chars long",
     ),
-    Refusal {
-        only_there: true,
-        ..row(
-            Route,
-            "requestMutation: [{key: k01, value: v}, {key: k02, value: v}, {key: k03, value: v}, {key: k04, value: v}, \
-             {key: k05, value: v}, {key: k06, value: v}, {key: k07, value: v}, {key: k08, value: v}, \
-             {key: k09, value: v}, {key: k10, value: v}, {key: k11, value: v}, {key: k12, value: v}, \
-             {key: k13, value: v}, {key: k14, value: v}, {key: k15, value: v}, {key: k16, value: v}, \
-             {key: k17, value: v}, {key: k18, value: v}, {key: k19, value: v}, {key: k20, value: v}, \
-             {key: k21, value: v}, {key: k22, value: v}, {key: k23, value: v}, {key: k24, value: v}, \
-             {key: k25, value: v}, {key: k26, value: v}, {key: k27, value: v}, {key: k28, value: v}, \
-             {key: k29, value: v}, {key: k30, value: v}, {key: k31, value: v}, {key: k32, value: v}, \
-             {key: k33, value: v}]",
-            "must have at most 32 items",
-        )
-    },
+    // Istio has it, which only logs.
+    row(
+        DubboAuthorizationPolicy,
+        "action: AUDIT",
+        "spec.action: Unsupported value: \"AUDIT\": supported values: \"ALLOW\", \"DENY\"",
+    ),
 ];
+
+/// How much of anything there may be, so that expressions have a cost that the API server can see.
+pub(crate) fn bounds() -> Vec<Refusal> {
+    let list = |count: usize, item: &dyn Fn(usize) -> String| {
+        let items: Vec<_> = (0..count).map(item).collect();
+        items.join(", ")
+    };
+    let mutations = list(33, &|number| format!("{{key: k{number}, value: v}}"));
+    // They add up to 100.
+    let destinations = list(33, &|number| {
+        let weight = if number == 0 { 4 } else { 3 };
+        format!("{{destination: {{host: greeter.shop}}, weight: {weight}}}")
+    });
+    let attributes = list(17, &|number| format!("a{number}: {{exact: v}}"));
+    let long = "v".repeat(1025);
+    [
+        (format!("requestMutation: [{mutations}]"), "must have at most 32 items"),
+        (format!("route: [{destinations}]"), "spec.routes[0].route: Too many: 33: must have at most 32 items"),
+        (format!("match: {{attributes: {{{attributes}}}}}"), "spec.routes[0].match.attributes: Too many: 17: must have at most 16 items"),
+        (
+            format!("match: {{attributes: {{method: {{exact: {long}}}}}}}"),
+            "spec.routes[0].match.attributes.method.exact: Too long: may not be more than 1024 bytes",
+        ),
+    ]
+    .map(|(spec, says)| Refusal {
+        kind: Route,
+        spec: Cow::Owned(spec),
+        says,
+        only_there: true,
+    })
+    .into()
+}
 
 /// The row as a manifest.
 pub(crate) fn manifest(row: &Refusal) -> String {
-    let inner = match row.spec {
+    let inner = match row.spec.as_ref() {
         "{}" => "",
         spec => spec,
     };
@@ -305,9 +334,11 @@ pub(crate) fn manifest(row: &Refusal) -> String {
         RedisService => (REDIS, "RedisService", format!("{{{inner}}}")),
         RedisDestination => (REDIS, "RedisDestination", format!("{{{inner}}}")),
         ApplicationProtocol => (META, "ApplicationProtocol", format!("{{{inner}}}")),
+        DubboAuthorizationPolicy => (DUBBO, "DubboAuthorizationPolicy", format!("{{{inner}}}")),
     };
     format!("apiVersion: {group}/v1alpha1\nkind: {kind}\nmetadata: {{name: wrong}}\nspec: {spec}\n")
 }
 
 const META: &str = "metaprotocol.aeraki.io";
+const DUBBO: &str = "dubbo.aeraki.io";
 const REDIS: &str = "redis.aeraki.io";

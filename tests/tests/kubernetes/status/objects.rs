@@ -250,4 +250,62 @@ spec:
         "redisservice/two",
         "ServiceEntry",
     ),
+    // Each of these ends Aeraki's process.
+    (
+        "\
+apiVersion: metaprotocol.aeraki.io/v1alpha1
+kind: MetaRouter
+metadata: {name: limited}
+spec:
+  hosts: [one.demo]
+  gateways: [edge]
+  # It comes before what takes everything.
+  priority: 1
+  routes:
+  - match: {attributes: {command: {exact: get}}}
+    route: [{destination: {host: one.demo}}]
+  globalRateLimit:
+    domain: production
+    rateLimitService: outbound|6379||two.demo
+    descriptors: [{property: command, descriptorKey: command}]
+",
+        "metarouter/limited",
+        "Gateway",
+    ),
+    (
+        "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: mirror}
+spec:
+  host: [mirror.demo]
+  redis: [{route: {host: one.demo}, mirror: [{route: {host: two.demo}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: mirror}
+spec:
+  hosts: [mirror.demo]
+  ports: [{number: 6379, name: tcp-redis, protocol: TCP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1}]
+",
+        "redisservice/mirror",
+        "ServiceEntry",
+    ),
+    (
+        "\
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisDestination
+metadata: {name: two}
+spec:
+  host: two.demo
+  trafficPolicy:
+    connectionPool:
+      tcp: {tcpKeepalive: {probes: 3, time: 60s, interval: 10s}}
+      redis: {mode: PROXY}
+",
+        "redisdestination/two",
+        "ServiceEntry",
+    ),
 ];
