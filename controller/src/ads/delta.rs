@@ -305,13 +305,16 @@ impl Subscription {
         }
         response.system_version_info = resources.type_version(type_url);
         self.owed_wildcard = false;
+        self.flies(sent);
+        Some(response)
+    }
+
+    /// These were sent, with a nonce that is still to be given.
+    fn flies(&mut self, sent: HashMap<String, Arc<str>>) {
         self.names.fit();
         self.told.fit();
-        self.in_flight = Some(InFlight {
-            nonce: String::new(),
-            sent,
-        });
-        Some(response)
+        let nonce = String::new();
+        self.in_flight = Some(InFlight { nonce, sent });
     }
 
     /// The name takes the place of one that is the same.

@@ -97,13 +97,17 @@ impl Hop {
     fn is_admitted_alone(&self, rule: &Rule) -> bool {
         let mut clauses = rule.clauses.iter();
         let names = |it: &Condition| !it.invert && self.is(&it.subject);
-        clauses.any(|clause| clause.any.iter().all(|all| all.iter().any(names)))
+        // A clause without alternatives matches nobody, which is something else.
+        clauses.any(|clause| {
+            !clause.any.is_empty() && clause.any.iter().all(|all| all.iter().any(names))
+        })
     }
 
     fn is_denied_to_others(&self, rule: &Rule) -> bool {
         let mut clauses = rule.clauses.iter();
         let others = |all: &Vec<Condition>| matches!(all.as_slice(), [it] if it.invert && self.is(&it.subject));
-        clauses.all(|clause| clause.any.iter().any(others))
+        // One without clauses denies everybody, the Gateway too.
+        !rule.clauses.is_empty() && clauses.all(|clause| clause.any.iter().any(others))
     }
 
     /// Whether it is one of them and nobody else.
@@ -113,7 +117,8 @@ impl Hop {
             Subject::ServiceAccount(patterns) => (patterns, &self.accounts),
             _ => return false,
         };
-        patterns.texts().all(|it| several.contains(&it))
+        let mut texts = patterns.texts().peekable();
+        texts.peek().is_some() && texts.all(|it| several.contains(&it))
     }
 }
 
@@ -172,6 +177,31 @@ mod tests {
             // Who is not known is in no rule.
             let unknown = Hop::default().rest(&policy).map(|it| it.rules.len());
             assert_eq!(unknown, Some(rules.len()), "{action:?} {rules:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_everybody_or_for_nobody_is_not_said_of_the_gateway() {
+        let nobody = Clause { any: vec![] };
+        let unnamed = Condition {
+            subject: Subject::Principal(Patterns::new([])),
+            invert: true,
+        };
+        let unnamed = Clause {
+            any: vec![vec![unnamed]],
+        };
+        for (action, clauses) in [
+            (Action::Deny, vec![]),
+            (Action::Deny, vec![unnamed]),
+            (Action::Allow, vec![]),
+            (Action::Allow, vec![nobody]),
+        ] {
+            let rules = vec![Rule { clauses }];
+            let policy = Policy { action, rules };
+            for hop in [hop(), Hop::default()] {
+                assert_eq!(hop.rest(&policy).as_ref(), Some(&policy), "{policy:?}");
+                assert!(!hop.is_all_of(&policy), "{policy:?}");
+            }
         }
     }
 

@@ -271,19 +271,8 @@ fn aliases_of_the_trust_domain_are_the_mesh_s_too() {
     insta::assert_snapshot!(principals.map(of).join("\n---\n"));
 }
 
-/// A Gateway that sidecars are led to, as the account `gateway`, for a service whose pods listen elsewhere.
+/// Behind the Gateway that sidecars are led to: its own pods, of the account `gateway`, and a service whose pods listen elsewhere.
 const LED: &str = "\
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: mesh, namespace: shop}
-spec:
-  gatewayClassName: meltemi
-  listeners:
-  - name: sidecars
-    port: 15089
-    protocol: istio.io/PROXY
-    tls: {options: {gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL}}
----
 apiVersion: v1
 kind: Service
 metadata: {name: mesh, namespace: shop}
@@ -322,6 +311,10 @@ ports: [{name: tcp-metaprotocol-dubbo, port: 20000}]
 endpoints: [{addresses: [10.1.0.10], targetRef: {kind: Pod, name: orders-1}}]
 ";
 
+fn led() -> String {
+    [super::led::GATEWAY, LED].join("---\n")
+}
+
 #[test]
 fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_place() {
     const OF_WEB: &str = "  rules: [{from: [{source: {principals: [td/ns/shop/sa/web]}}]}]\n";
@@ -329,7 +322,7 @@ fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_plac
     let selecting = |labels: &str| format!("  selector: {{matchLabels: {{{labels}}}}}\n");
     let under = |namespace: &str, labels: &str, rest: &str| {
         outcome_in(
-            LED,
+            &led(),
             &istio(namespace, &format!("{}{rest}", selecting(labels))),
         )
     };
@@ -347,7 +340,7 @@ fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_plac
         assert_eq!(found, expected, "{namespace} {labels}");
     }
     // Without a selector it is for all of the namespace.
-    assert_eq!(outcome_in(LED, &istio("shop", OF_WEB)), of_web);
+    assert_eq!(outcome_in(&led(), &istio("shop", OF_WEB)), of_web);
 
     // What admits the Gateway alone, or denies others, is for those who go past it.
     let source = |field: &str| format!("{{from: [{{source: {{{field}: [{OF_GATEWAY}]}}}}]}}");
@@ -357,6 +350,13 @@ fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_plac
     assert_eq!(of(&format!("  action: DENY\n  rules: [{but_it}]\n")), "");
     let and_web = OF_WEB.replace("rules: [", &format!("rules: [{alone}, "));
     assert_eq!(of(&and_web), of_web);
+
+    // What nobody can use there nobody can use through the Gateway: it is closed, or asks for what is of HTTP.
+    let nobody = "orders.shop.svc.cluster.local:20880: p Deny []";
+    assert!(of("  action: CUSTOM\n  provider: {name: x}\n  rules: [{}]\n").starts_with(nobody));
+    assert_eq!(of("  action: DENY\n  rules: [{}]\n"), nobody);
+    let http = of("  rules: [{to: [{operation: {paths: [/]}}]}]\n");
+    assert_eq!(http, "orders.shop.svc.cluster.local:20880: p Allow ");
 
     // Ports are those that pods listen on.
     let to = |port: u16| format!("  rules: [{{to: [{{operation: {{ports: ['{port}']}}}}]}}]\n");

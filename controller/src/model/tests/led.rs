@@ -3,7 +3,7 @@
 use super::*;
 use crate::diagnostic::{Code, SourceFile};
 
-const GATEWAY: &str = "\
+pub(super) const GATEWAY: &str = "\
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: mesh, namespace: shop}
