@@ -311,8 +311,8 @@ ports: [{name: tcp-metaprotocol-dubbo, port: 20000}]
 endpoints: [{addresses: [10.1.0.10], targetRef: {kind: Pod, name: orders-1}}]
 ";
 
-fn led() -> String {
-    [super::led::GATEWAY, LED].join("---\n")
+fn led_world() -> String {
+    [led::GATEWAY, LED].join("---\n")
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_plac
     let selecting = |labels: &str| format!("  selector: {{matchLabels: {{{labels}}}}}\n");
     let under = |namespace: &str, labels: &str, rest: &str| {
         outcome_in(
-            &led(),
+            &led_world(),
             &istio(namespace, &format!("{}{rest}", selecting(labels))),
         )
     };
@@ -340,7 +340,7 @@ fn what_servers_ask_of_clients_is_asked_at_the_gateway_that_stands_in_their_plac
         assert_eq!(found, expected, "{namespace} {labels}");
     }
     // Without a selector it is for all of the namespace.
-    assert_eq!(outcome_in(&led(), &istio("shop", OF_WEB)), of_web);
+    assert_eq!(outcome_in(&led_world(), &istio("shop", OF_WEB)), of_web);
 
     // What admits the Gateway alone, or denies others, is for those who go past it.
     let source = |field: &str| format!("{{from: [{{source: {{{field}: [{OF_GATEWAY}]}}}}]}}");
